@@ -1,0 +1,122 @@
+"""Every error that CoAgent raises on purpose, each with a cause and a cure.
+
+`CoAgentError` is the one base. Findings and expected outcomes (a notification, a conflict that was
+repaired) are data, never exceptions; a broken invariant is an assertion.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class CoAgentError(Exception):
+    """Base of all errors raised by CoAgent.
+
+    Args:
+        cause: What went wrong, naming the thing with `!r`.
+        cure: What to do about it; empty where nothing can be advised.
+    """
+
+    code: ClassVar[str] = "coagent_error"
+
+    def __init__(self, cause: str, cure: str = "") -> None:
+        super().__init__(cause, cure)
+        self.cause = cause
+        self.cure = cure
+
+    def __str__(self) -> str:
+        if not self.cure:
+            return self.cause
+        return f"{self.cause.rstrip('.')}. {self.cure}"
+
+
+class UnknownTool(CoAgentError):
+    """No tool of that name is registered in the domain; the cure names the nearest one."""
+
+    code = "unknown_tool"
+
+
+class ToolFailed(CoAgentError):
+    """A tool raised. The call changed nothing.
+
+    The failure is a premise like any other result: it stays recorded under `call_id`, and the agent
+    is told when the call would end differently. `notifications` carries the notices that would have
+    come with the result.
+    """
+
+    code = "tool_failed"
+
+    def __init__(
+        self,
+        cause: str,
+        cure: str = "",
+        *,
+        call_id: str | None = None,
+        notifications: Sequence[object] = (),
+    ) -> None:
+        super().__init__(cause, cure)
+        self.call_id = call_id
+        self.notifications = list(notifications)
+
+
+class InvalidArguments(ToolFailed):
+    """The arguments do not fit the tool's schema; nothing ran and nothing was recorded."""
+
+    code = "invalid_arguments"
+
+
+class AgentNotActive(CoAgentError):
+    """The agent has committed or aborted, so it can neither call nor repair."""
+
+    code = "agent_not_active"
+
+
+class JoinRefused(CoAgentError):
+    """The name is in use, or the pinned rank is taken or lies below work already done."""
+
+    code = "join_refused"
+
+
+class UnknownAgent(CoAgentError):
+    """No agent of that name takes part in the domain."""
+
+    code = "unknown_agent"
+
+
+class UnknownCall(CoAgentError):
+    """No call of that id belongs to the agent, or it is already part of the committed base."""
+
+    code = "unknown_call"
+
+
+class NotReversible(CoAgentError):
+    """An irreversible call has run and cannot be undone or amended."""
+
+    code = "not_reversible"
+
+
+class FootprintViolation(CoAgentError):
+    """A tool touched what it does not declare, or a key that no target of the domain owns."""
+
+    code = "footprint_violation"
+
+
+class TargetError(CoAgentError):
+    """A target refused or failed: unreachable, forbidden, read-only, too large, outside the workspace."""
+
+    code = "target_error"
+
+
+class LogError(CoAgentError):
+    """The log cannot be read or appended to: newer version, damaged, locked, disk full."""
+
+    code = "log_error"
+
+
+class ConfigurationError(CoAgentError):
+    """A run file, option or value is wrong; the cure names the place and the nearest right name."""
+
+    code = "configuration_error"

@@ -1,0 +1,83 @@
+"""Keys `scheme:path` name objects, the units of conflict; a scan names a prefix of keys and perhaps a glob."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+from coagent.protocol.values import Selector
+
+Key: TypeAlias = str
+"""`scheme:path`, for instance `file:src/app.py` or `k8s:default/deployments/geo`."""
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
+
+
+def scheme_of(key: Key) -> str:
+    """Return the scheme of a key or prefix.
+
+    Raises:
+        ValueError: There is no colon, or what stands before it is no scheme (RFC 3986, section 3.1).
+    """
+    scheme, colon, _ = key.partition(":")
+    if not colon or not _SCHEME.match(scheme):
+        raise ValueError(f"a key is written scheme:path, like 'file:src/app.py', not {key!r}")
+    return scheme
+
+
+class Scan(NamedTuple):
+    """A read of all keys under a prefix: which exist, or (with a selector) what that part of each holds.
+
+    Args:
+        prefix: The keys that start with it are in the scan's range.
+        glob: Narrows the range to keys whose path (what follows the colon) matches it.
+        selector: None: the scan saw which keys exist. Otherwise: it saw this part of every value,
+            and objects of which the part is empty are as good as absent.
+    """
+
+    prefix: str
+    glob: str | None = None
+    selector: Selector | None = None
+
+    def covers(self, key: Key) -> bool:
+        """Tell whether `key` lies in the scan's range."""
+        return key.startswith(self.prefix) and (
+            self.glob is None or glob_matches(self.glob, key.partition(":")[2])
+        )
+
+    def __str__(self) -> str:
+        text = self.prefix if self.glob is None else f"{self.prefix} ({self.glob})"
+        return text if self.selector is None else f"{text}, {self.selector}"
+
+
+def glob_matches(glob: str, path: str) -> bool:
+    """Tell whether a path matches a glob: `*` and `?` stay within one segment, `**` crosses segments."""
+    return _glob_expression(glob).match(path) is not None
+
+
+@lru_cache(maxsize=1024)
+def _glob_expression(glob: str) -> re.Pattern[str]:
+    parts: list[str] = []
+    at = 0
+    while at < len(glob):
+        if glob.startswith("**/", at):
+            parts.append("(?:[^/]+/)*")
+            at += 3
+        elif glob.startswith("**", at):
+            parts.append(".*")
+            at += 2
+        elif glob[at] == "*":
+            parts.append("[^/]*")
+            at += 1
+        elif glob[at] == "?":
+            parts.append("[^/]")
+            at += 1
+        elif glob[at] == "[" and (end := glob.find("]", at + 2)) > 0:
+            members = glob[at + 1 : end].replace("\\", "\\\\")
+            parts.append(f"[^{members[1:]}]" if members[0] == "!" else f"[{members}]")
+            at = end + 1
+        else:
+            parts.append(re.escape(glob[at]))
+            at += 1
+    return re.compile("".join(parts) + r"\Z", re.DOTALL)

@@ -1,0 +1,148 @@
+"""Values of objects: JSON data, text and bytes; their copies, their equality, the parts of them that are read.
+
+A value is never changed in place once the kernel has seen it, so it is shared by reference; what enters
+from or leaves to a tool is copied (`copied`). `None` is the value of an object that does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeAlias
+
+# JSON scalars, text and bytes, and lists and string-keyed dicts of them. mypy has no use for the
+# recursive form in a code base that passes values through unchanged, so the alias documents it.
+Value: TypeAlias = Any
+
+class Unloaded:
+    """The type of `UNLOADED`."""
+
+    def __repr__(self) -> str:
+        return "UNLOADED"
+
+
+UNLOADED: Final = Unloaded()
+"""Stands in a listing for the value of an object that exists but was not read along with it."""
+
+_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+def copied(value: Value) -> Value:
+    """Return a copy that shares no mutable part with `value`.
+
+    Args:
+        value: Plain data; tuples become lists, as JSON would make them.
+
+    Returns:
+        The copy; scalars, text and bytes are returned as they are.
+
+    Raises:
+        TypeError: Something in it is not plain data (the message names its type).
+    """
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is dict:
+        for key in value:
+            if type(key) is not str:
+                raise TypeError(f"keys of a value must be text, not {type(key).__name__} ({key!r})")
+        return {key: item if type(item) in _SCALARS else copied(item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [item if type(item) in _SCALARS else copied(item) for item in value]
+    raise TypeError(f"a value must be plain data (JSON, text or bytes), not {kind.__name__}")
+
+
+def same(left: Value, right: Value) -> bool:
+    """Tell whether two values are equal as data: `True` is not `1`, `1` is not `1.0`, NaN equals NaN."""
+    if left is right:
+        return True
+    kind = type(left)
+    if kind is not type(right):
+        return False
+    if kind is dict:
+        if len(left) != len(right):
+            return False
+        return all(key in right and same(item, right[key]) for key, item in left.items())
+    if kind is list or kind is tuple:
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right) or (kind is float and left != left and right != right)
+
+
+class Field(NamedTuple):
+    """One field of a JSON value, by JSON Pointer (RFC 6901), such as `/spec/replicas`."""
+
+    path: str
+
+    def of(self, value: Value) -> Value:
+        """Return the field's value, or None where the path leads nowhere."""
+        current = value
+        for step in _steps(self.path):
+            if type(current) is dict:
+                current = current.get(step)
+            elif type(current) is list and step.isdigit() and int(step) < len(current):
+                current = current[int(step)]
+            else:
+                return None
+        return current
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Lines(NamedTuple):
+    """A range of lines of a text, counted from 1; `last` None reaches to the end."""
+
+    first: int
+    last: int | None = None
+
+    def of(self, value: Value) -> Value:
+        """Return the text of the range with its line ends, or None for a value that is no text."""
+        if type(value) is not str:
+            return None
+        lines = value.splitlines(keepends=True)
+        return "".join(lines[self.first - 1 : self.last])
+
+    def __str__(self) -> str:
+        return f"lines {self.first}-{self.last if self.last is not None else 'end'}"
+
+
+class Matches(NamedTuple):
+    """The lines of a text that a regular expression matches, as `[[number, line], ...]`."""
+
+    pattern: str
+    ignore_case: bool = False
+
+    def of(self, value: Value) -> Value:
+        """Return the matching lines with their numbers; an empty list where nothing matches."""
+        if type(value) is not str:
+            return []
+        search = _compiled(self.pattern, self.ignore_case).search
+        if not search(value) and "^" not in self.pattern and "$" not in self.pattern:
+            return []  # most files of a tree match nowhere: one look at the whole text settles those
+        return [[number, line] for number, line in enumerate(value.splitlines(), 1) if search(line)]
+
+    def __str__(self) -> str:
+        return f"lines matching {self.pattern!r}"
+
+
+Selector: TypeAlias = Field | Lines | Matches
+"""A part of a value: what a read looked at when it did not look at the whole."""
+
+
+def selected(value: Value, selector: Selector | None) -> Value:
+    """Return the part of `value` that `selector` names; the whole where it is None."""
+    return value if selector is None else selector.of(value)
+
+
+@lru_cache(maxsize=1024)
+def _steps(path: str) -> tuple[str, ...]:
+    if path == "":
+        return ()
+    if not path.startswith("/"):
+        raise ValueError(f"a field path is a JSON Pointer and starts with '/': {path!r}")
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/"))
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE if ignore_case else 0)

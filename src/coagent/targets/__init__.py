@@ -1,0 +1,23 @@
+"""Live systems that hold shared objects. `Memory`, `Files` and `Kubernetes` are loaded when first named."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from coagent.targets.base import GuardFailed, Target
+from coagent.targets.memory import Memory
+
+if TYPE_CHECKING:
+    from coagent.targets.files import Files
+    from coagent.targets.kubernetes import Kubernetes
+
+__all__ = ["Files", "GuardFailed", "Kubernetes", "Memory", "Target"]
+
+_LAZY = {"Files": "coagent.targets.files", "Kubernetes": "coagent.targets.kubernetes"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

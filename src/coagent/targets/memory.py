@@ -1,0 +1,44 @@
+"""A target that is a dict: for tests, demos and scratch state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from coagent.protocol.keys import Key, scheme_of
+from coagent.protocol.values import Value, copied, same
+from coagent.targets.base import GuardFailed, Target
+
+
+class Memory(Target):
+    """Objects in memory.
+
+    Args:
+        initial: Key to value; the schemes found there are the ones it owns.
+        schemes: Further schemes to own, for objects that do not exist yet.
+    """
+
+    def __init__(self, initial: Mapping[Key, Value] | None = None, *, schemes: Sequence[str] = ()) -> None:
+        self._objects: dict[Key, Value] = {
+            key: copied(value) for key, value in (initial or {}).items() if value is not None
+        }
+        found = dict.fromkeys([*(scheme_of(key) for key in initial or {}), *schemes])
+        self.schemes = tuple(found) or ("kv",)
+
+    async def get(self, key: Key) -> Value:
+        return self._objects.get(key)
+
+    async def list(self, prefix: str) -> dict[Key, Value]:
+        return {key: value for key, value in self._objects.items() if key.startswith(prefix)}
+
+    async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
+        found = self._objects.get(key)
+        if not any(found is one or same(found, one) for one in expected) and not same(found, value):
+            raise GuardFailed(key, copied(found))
+        if value is None:
+            self._objects.pop(key, None)
+        else:
+            self._objects[key] = value
+
+    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+        """Return the live state under `prefix` as a dict of copies."""
+        return {key: copied(self._objects[key]) for key in sorted(self._objects) if key.startswith(prefix)}

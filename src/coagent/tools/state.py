@@ -1,0 +1,166 @@
+"""The handle through which a native tool sees and changes the shared state.
+
+What a tool reads and writes is observed here, not declared: reads and scans become premises, writes are
+buffered for the length of the call and applied together when it ends (design, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from coagent.protocol.keys import Key, Scan
+from coagent.protocol.values import UNLOADED, Field, Lines, Matches, Selector, Value, copied, selected
+
+
+class Reader(Protocol):
+    """The state at one position of the serialization order. Values it returns are shared: never changed."""
+
+    def canonical(self, key: Key) -> Key:
+        """Return the object's one name; raises FootprintViolation or TargetError for a key nobody owns."""
+
+    async def read(self, key: Key) -> Value:
+        """Return the filtered value, None where the object does not exist at this position."""
+
+    async def keys(self, prefix: str) -> Mapping[Key, Value]:
+        """Return the keys that exist at this position, with values or `UNLOADED`."""
+
+    async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
+        """Return the filtered values of many objects at once."""
+
+
+class State:
+    """The shared state as one call sees it: the value that the call's place in the order should see.
+
+    A tool gets one as its first argument and uses nothing else to touch the shared state.
+    """
+
+    __slots__ = ("_reader", "_values", "reads", "scans", "writes")
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._values: dict[Key, Value] = {}
+        self.reads: dict[tuple[Key, Selector | None], Value] = {}
+        self.scans: dict[Scan, Value] = {}
+        self.writes: dict[Key, Value] = {}
+
+    async def get(
+        self,
+        key: Key,
+        *,
+        path: str | None = None,
+        lines: tuple[int, int | None] | None = None,
+        match: str | None = None,
+    ) -> Any:
+        """Read an object, or a part of it; only a change of that part will be news to the agent.
+
+        Args:
+            key: The object, `scheme:path`.
+            path: A field of a JSON value, by JSON Pointer (`/spec/replicas`).
+            lines: A range of lines of a text, (first, last), counted from 1; last None: to the end.
+            match: A regular expression; the result is `[[line number, line], ...]`.
+
+        Returns:
+            The value (a copy that the tool may change), or None where the object does not exist.
+
+        Raises:
+            FootprintViolation: No target of the domain owns the key.
+            TargetError: The target cannot be read.
+        """
+        key = self._reader.canonical(key)
+        selector: Selector | None = None
+        if path is not None:
+            selector = Field(path)
+        elif lines is not None:
+            selector = Lines(*lines)
+        elif match is not None:
+            selector = Matches(match)
+        if key in self.writes:  # its own buffered write: no premise, nobody else can change it
+            return copied(selected(self.writes[key], selector))
+        seen = await self._read(key, selector)
+        return copied(seen)
+
+    async def put(self, key: Key, value: Any) -> None:
+        """Set the whole value of an object, creating it where it does not exist.
+
+        The write is blind unless the call also read the object.
+
+        Args:
+            key: The object.
+            value: Plain data: JSON, text or bytes. None deletes, as `delete` does.
+
+        Raises:
+            FootprintViolation: No target of the domain owns the key.
+            TypeError: The value is not plain data.
+        """
+        self.writes[self._reader.canonical(key)] = copied(value)
+
+    async def delete(self, key: Key) -> None:
+        """Remove an object; removing what does not exist is no error and no change."""
+        self.writes[self._reader.canonical(key)] = None
+
+    async def list(self, prefix: str, *, glob: str | None = None) -> list[Key]:
+        """Return the sorted keys that exist under a prefix; objects that appear or vanish will be news.
+
+        Args:
+            prefix: For instance `k8s:default/deployments/` or `file:`.
+            glob: Only keys whose path (what follows the colon) matches; `**` crosses slashes.
+        """
+        scan = Scan(self._reader.canonical(prefix), glob)
+        if scan not in self.scans:
+            listing = await self._reader.keys(scan.prefix)
+            self._remember(scan, listing)
+            self.scans[scan] = sorted(key for key in listing if glob is None or scan.covers(key))
+        present = set(self.scans[scan])
+        for key, value in self.writes.items():
+            if scan.covers(key):
+                present.discard(key) if value is None else present.add(key)
+        return sorted(present)
+
+    async def search(
+        self, prefix: str, pattern: str, *, glob: str | None = None, ignore_case: bool = False
+    ) -> dict[Key, list[tuple[int, str]]]:
+        """Return the lines that a regular expression matches in all texts under a prefix.
+
+        Only a change of the matching lines will be news, wherever it happens in the range.
+
+        Args:
+            prefix: The range of keys.
+            pattern: A regular expression, searched for in each line.
+            glob: Only keys whose path matches.
+            ignore_case: Match letters of either case.
+
+        Returns:
+            Key to `(line number, line)` pairs, for the objects with a match, sorted by key.
+        """
+        selector = Matches(pattern, ignore_case)
+        scan = Scan(self._reader.canonical(prefix), glob, selector)
+        if scan not in self.scans:
+            listing = await self._reader.keys(scan.prefix)
+            keys = sorted(key for key in listing if glob is None or scan.covers(key))
+            values = await self._reader.load(keys)
+            self.scans[scan] = {key: found for key in keys if (found := selector.of(values[key]))}
+        result = dict(self.scans[scan])
+        for key, value in self.writes.items():
+            if scan.covers(key):
+                result.pop(key, None)
+                if found := selector.of(value):
+                    result[key] = found
+        return {key: [(number, line) for number, line in result[key]] for key in sorted(result)}
+
+    async def _read(self, key: Key, selector: Selector | None) -> Value:
+        seen = self.reads.get((key, selector), self)
+        if seen is not self:
+            return seen
+        if key in self._values:
+            value = self._values[key]
+        else:
+            value = self._values[key] = await self._reader.read(key)
+        self.reads[key, selector] = seen = selected(value, selector)
+        return seen
+
+    def _remember(self, scan: Scan, listing: Mapping[Key, Value]) -> None:
+        """Keep the values that came with a listing, so that reading each object costs no further call."""
+        for key, value in listing.items():
+            if value is not UNLOADED:
+                self._values.setdefault(key, value)
