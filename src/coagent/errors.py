@@ -6,10 +6,7 @@ repaired) are data, never exceptions; a broken invariant is an assertion.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Any, ClassVar
 
 
 class CoAgentError(Exception):
@@ -26,6 +23,10 @@ class CoAgentError(Exception):
         super().__init__(cause, cure)
         self.cause = cause
         self.cure = cure
+        self.call_id: str | None = None
+        """The call that ended with this error, where one was recorded."""
+        self.notifications: list[Any] = []
+        """The notices that would have come with the call's result."""
 
     def __str__(self) -> str:
         if not self.cure:
@@ -49,17 +50,9 @@ class ToolFailed(CoAgentError):
 
     code = "tool_failed"
 
-    def __init__(
-        self,
-        cause: str,
-        cure: str = "",
-        *,
-        call_id: str | None = None,
-        notifications: Sequence[object] = (),
-    ) -> None:
+    def __init__(self, cause: str, cure: str = "", *, call_id: str | None = None) -> None:
         super().__init__(cause, cure)
         self.call_id = call_id
-        self.notifications = list(notifications)
 
 
 class InvalidArguments(ToolFailed):

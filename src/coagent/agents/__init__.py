@@ -1,0 +1,1 @@
+"""Agents: scripted ones for tests and demos, LLM ones for work."""

@@ -1,0 +1,1 @@
+"""The append-only event log: in memory or in a SQLite file."""

@@ -1,0 +1,1 @@
+"""Decisions carried out: driver, domain, sessions, clock. Async and I/O live here, protocol logic does not."""

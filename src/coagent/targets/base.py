@@ -37,6 +37,9 @@ class Target(ABC):
     admits: ClassVar[bool] = False
     """Whether `admit` does anything, so that the runtime can skip it where it does not."""
 
+    volatile: tuple[str, ...] = ()
+    """Those of its schemes that the environment owns (status, logs): always read live, never tracked."""
+
     def canonical(self, key: Key) -> Key:
         """Return the one name of the object that `key` names (the same object never has two names).
 
@@ -54,6 +57,10 @@ class Target(ABC):
         Raises:
             TargetError: The system cannot be reached or refuses.
         """
+
+    async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
+        """Return the live values of several objects; a target that can do better than one by one overrides it."""
+        return {key: await self.get(key) for key in keys}
 
     @abstractmethod
     async def list(self, prefix: str) -> Mapping[Key, Value]:

@@ -42,3 +42,10 @@ class Memory(Target):
     def snapshot(self, prefix: str = "") -> dict[Key, Value]:
         """Return the live state under `prefix` as a dict of copies."""
         return {key: copied(self._objects[key]) for key in sorted(self._objects) if key.startswith(prefix)}
+
+    def replicate(self, key: Key, value: Value) -> None:
+        """Take over a live value from the log: in a shared domain every process has a copy of its own."""
+        if value is None:
+            self._objects.pop(key, None)
+        else:
+            self._objects[key] = value

@@ -16,6 +16,9 @@ from coagent.protocol.values import UNLOADED, Field, Lines, Matches, Selector, V
 class Reader(Protocol):
     """The state at one position of the serialization order. Values it returns are shared: never changed."""
 
+    volatile: frozenset[str]
+    """The schemes that are always read live and make no premise."""
+
     def canonical(self, key: Key) -> Key:
         """Return the object's one name; raises FootprintViolation or TargetError for a key nobody owns."""
 
@@ -77,8 +80,10 @@ class State:
             selector = Matches(match)
         if key in self.writes:  # its own buffered write: no premise, nobody else can change it
             return copied(selected(self.writes[key], selector))
-        seen = await self._read(key, selector)
-        return copied(seen)
+        volatile = self._reader.volatile
+        if volatile and key[: key.find(":")] in volatile:
+            return copied(selected(await self._reader.read(key), selector))
+        return copied(await self._read(key, selector))
 
     async def put(self, key: Key, value: Any) -> None:
         """Set the whole value of an object, creating it where it does not exist.

@@ -1,0 +1,1 @@
+"""Other protocols behind the kernel's interface, so that all are compared on equal ground."""

@@ -1,0 +1,50 @@
+"""CoAgent: several LLM agents at work on one live state, ending where they would have ended one after another."""
+
+from __future__ import annotations
+
+from coagent import targets
+from coagent.errors import (
+    AgentNotActive,
+    CoAgentError,
+    ConfigurationError,
+    FootprintViolation,
+    InvalidArguments,
+    JoinRefused,
+    LogError,
+    NotReversible,
+    TargetError,
+    ToolFailed,
+    UnknownAgent,
+    UnknownCall,
+    UnknownTool,
+)
+from coagent.runtime.domain import Domain, open_domain
+from coagent.runtime.notices import Notification
+from coagent.runtime.session import AgentSession, Outcome, Settlement
+from coagent.tools.native import tool
+from coagent.tools.state import State
+
+__all__ = [
+    "AgentNotActive",
+    "AgentSession",
+    "CoAgentError",
+    "ConfigurationError",
+    "Domain",
+    "FootprintViolation",
+    "InvalidArguments",
+    "JoinRefused",
+    "LogError",
+    "NotReversible",
+    "Notification",
+    "Outcome",
+    "Settlement",
+    "State",
+    "TargetError",
+    "ToolFailed",
+    "UnknownAgent",
+    "UnknownCall",
+    "UnknownTool",
+    "open_domain",
+    "targets",
+    "tool",
+]

@@ -1,0 +1,132 @@
+"""The log in a SQLite file: several processes of one host share a domain by naming the same file.
+
+WAL mode with synchronous=NORMAL: a commit survives the death of the process, and a power cut loses at most
+the last commits, never the file (https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from coagent.errors import LogError
+from coagent.log.base import HeadMoved, Log
+from coagent.log.codec import FORMAT, checksum, decode, encode
+from coagent.protocol.events import Event
+
+_BUSY_TIMEOUT_S = 10.0
+_SCHEMA = """
+create table if not exists coagent_log_meta (name text primary key, value text not null) strict;
+create table if not exists coagent_log (
+    number integer primary key, checksum integer not null, record text not null
+) strict;
+"""
+_INSERT = "insert into coagent_log (number, checksum, record) values (?, ?, ?)"
+_ASIDE = "Move the file aside to start afresh, or restore a copy."
+
+
+class SqliteLog(Log):
+    """Events in a table of a SQLite database.
+
+    Args:
+        path: The file; it is created where it does not exist.
+        protocol: The protocol for a new log; an existing one keeps its own.
+
+    Raises:
+        LogError: The file is no log, is damaged, or was written by a newer version.
+    """
+
+    shared = True
+
+    def __init__(self, path: Path, protocol: str) -> None:
+        self._path = path
+        self._head = 0
+        if not path.parent.is_dir():
+            raise LogError(f"there is no directory {str(path.parent)!r} for the log", "Create it first.")
+        try:
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("pragma journal_mode = wal")
+            self._connection.execute("pragma synchronous = normal")
+            meta = self._begin(protocol)
+        except sqlite3.Error as error:
+            raise self._failed("opened", error) from error
+        if int(meta["format"]) > FORMAT:
+            self._connection.close()
+            raise LogError(
+                f"log {str(path)!r} has format {meta['format']}, this version of CoAgent knows {FORMAT}",
+                "Upgrade CoAgent: pip install --upgrade coagent-mtpo",
+            )
+        self._protocol = meta["protocol"]
+
+    def _begin(self, protocol: str) -> dict[str, str]:
+        self._connection.executescript(f"begin immediate; {_SCHEMA} commit;")
+        self._connection.executemany(
+            "insert or ignore into coagent_log_meta (name, value) values (?, ?)",
+            [("format", str(FORMAT)), ("protocol", protocol)],
+        )
+        return dict(self._connection.execute("select name, value from coagent_log_meta").fetchall())
+
+    @property
+    def head(self) -> int:
+        return self._head
+
+    @property
+    def protocol(self) -> str:
+        return self._protocol
+
+    def append(self, events: Sequence[Event]) -> None:
+        rows = []
+        for number, event in enumerate(events, self._head + 1):
+            record = encode(event)
+            rows.append((number, checksum(record), record))
+        execute = self._connection.execute
+        try:
+            if len(rows) == 1:
+                execute(_INSERT, rows[0])
+            else:
+                execute("begin immediate")
+                try:
+                    self._connection.executemany(_INSERT, rows)
+                    execute("commit")
+                except sqlite3.Error:
+                    execute("rollback")
+                    raise
+        except sqlite3.IntegrityError:
+            raise HeadMoved from None
+        except sqlite3.Error as error:
+            raise self._failed("written", error) from error
+        self._head += len(rows)
+
+    def read(self) -> Sequence[Event]:
+        try:
+            rows = self._connection.execute(
+                "select number, checksum, record from coagent_log where number > ? order by number", (self._head,)
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed("read", error) from error
+        found = []
+        for number, stored, record in rows:
+            if number != self._head + 1:
+                raise LogError(f"log {str(self._path)!r} lacks record {self._head + 1}", _ASIDE)
+            if not isinstance(record, str) or checksum(record) != stored:
+                raise LogError(f"record {number} of log {str(self._path)!r} is damaged", _ASIDE)
+            found.append(decode(record))
+            self._head = number
+        return found
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _failed(self, act: str, error: sqlite3.Error) -> LogError:
+        text = str(error)
+        cure = _ASIDE
+        if "locked" in text or "busy" in text:
+            cure = "Another process holds it; end that process or try again."
+        elif "full" in text:
+            cure = "Free some disk space; what was logged is safe."
+        elif "readonly" in text or "unable to open" in text:
+            cure = "Make the file and its directory writable."
+        return LogError(f"log {str(self._path)!r} cannot be {act}: {text}", cure)

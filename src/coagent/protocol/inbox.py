@@ -1,0 +1,135 @@
+"""What an agent has to be told: premises that moved, coalesced by object, with what may rest on them (rule 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from coagent.protocol.calls import Call, Cause
+from coagent.protocol.differences import replaced_literals
+from coagent.protocol.keys import Key
+from coagent.protocol.participants import Participant
+from coagent.protocol.values import Value, same
+
+News: TypeAlias = Literal["result_changed", "withdrawn", "failure_changed", "would_succeed"]
+
+_UNKNOWN = Cause("outside", None, None, -1)
+
+
+class CallNews(NamedTuple):
+    """How one of the agent's calls ends now, and how it ended when the agent last heard of it.
+
+    `kind` is "withdrawn" where it fails now, so that its writes are undone, and "would_succeed" where it had
+    failed and would go through now: it has no effect until the agent amends it or calls again.
+    """
+
+    call_id: str
+    tool: str
+    kind: News
+    before: Value
+    after: Value
+
+
+class StaleLiteral(NamedTuple):
+    """An argument of a later write in which the old value still stands, and the new one if that is clear."""
+
+    call_id: str
+    argument: str
+    old: str
+    new: str | None
+
+
+@dataclass
+class Moved:
+    """A premise that moved: one object, or one range of objects, and all the agent's calls that saw it."""
+
+    key: Key
+    part: str | None
+    before: Value
+    after: Value
+    cause: Cause
+    calls: list[CallNews] = field(default_factory=list)
+    dependents: list[str] = field(default_factory=list)
+    stale_literals: list[StaleLiteral] = field(default_factory=list)
+
+
+def moved_premises(agent: Participant) -> list[Moved]:
+    """Return what the agent has to be told, in the order in which its calls first saw it."""
+    found: list[Moved] = []
+    for call in sorted(agent.pending.values(), key=lambda one: one.position):
+        news = _news(call)
+        for key, part, before, after in _changes(call):
+            for moved in found:
+                if moved.key == key and moved.part == part and same(moved.before, before) and same(moved.after, after):
+                    moved.cause = call.cause or moved.cause
+                    break
+            else:
+                moved = Moved(key, part, before, after, call.cause or _UNKNOWN)
+                found.append(moved)
+            moved.calls.append(news)
+    for moved in found:
+        first = agent.calls[moved.calls[0].call_id]
+        later = [
+            call
+            for call in agent.calls.values()
+            if call.position > first.position and (call.writes or call.staged)
+        ]
+        moved.dependents = [call.id for call in later]
+        moved.stale_literals = list(_stale_literals(moved, later))
+    return found
+
+
+def _news(call: Call) -> CallNews:
+    if call.error is not None:
+        kind: News = "withdrawn" if call.told_error is None else "failure_changed"
+    else:
+        kind = "would_succeed" if call.dormant else "result_changed"
+    before = call.told_value if call.told_error is None else call.told_error
+    after = call.value if call.error is None else call.error
+    return CallNews(call.id, call.tool, kind, before, after)
+
+
+def _changes(call: Call) -> Iterator[tuple[Key, str | None, Value, Value]]:
+    """Yield (key or range, part, seen when told, seen now) for what the call read and that differs."""
+    any_change = False
+    sides: list[tuple[Any, Any]] = [(call.told_reads, call.reads), (call.told_scans, call.scans)]
+    for told, now in sides:
+        for premise, seen in now.items():
+            if premise in told and not same(told[premise], seen):
+                any_change = True
+                yield (*_named(premise), told[premise], seen)
+    if not any_change:  # it read something else altogether, or its target refused it: show the results
+        news = _news(call)
+        key = next(iter(call.writes), None) or next((key for key, _ in call.reads), None) or f"call:{call.id}"
+        yield key, "result", news.before, news.after
+
+
+def _named(premise: Any) -> tuple[Key, str | None]:
+    if len(premise) == 2:  # (key, selector)
+        return premise[0], None if premise[1] is None else str(premise[1])
+    scan = premise
+    parts = [scan.glob, None if scan.selector is None else str(scan.selector)]
+    return scan.prefix, ", ".join(part for part in parts if part) or None
+
+
+def _stale_literals(moved: Moved, later: list[Call]) -> Iterator[StaleLiteral]:
+    literals = replaced_literals(moved.before, moved.after)
+    for call in later:
+        for argument, value in call.arguments.items():
+            for old, new in literals:
+                if _carries(value, old):
+                    yield StaleLiteral(call.id, argument, old, new)
+
+
+def _carries(value: Value, literal: str) -> bool:
+    """Tell whether the literal stands in a value: as a whole scalar, or within a text where it is telling enough."""
+    if type(value) is str:
+        return value == literal or (len(literal) >= 3 and literal in value)
+    if type(value) in (int, float):
+        return str(value) == literal
+    if type(value) is dict:
+        return any(_carries(item, literal) for item in value.values())
+    if type(value) is list:
+        return any(_carries(item, literal) for item in value)
+    return False

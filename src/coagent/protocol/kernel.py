@@ -1,0 +1,88 @@
+"""What every concurrency-control protocol offers the runtime: events in, outstanding work out, look-ups between.
+
+An implementation is a pure, deterministic state machine: no I/O, clock, randomness or logging, so that
+replaying its events rebuilds it exactly.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+from coagent.protocol.calls import Call, Observation, Position, Rank
+from coagent.protocol.decisions import Ready
+from coagent.protocol.events import Event
+from coagent.protocol.keys import Key
+from coagent.protocol.participants import Participant
+from coagent.protocol.values import Value
+
+
+class Kernel(ABC):
+    """A protocol. The runtime drives it; see `Ready` for the duties on either side."""
+
+    name: str
+    agents: dict[Rank, Participant]
+    """Every agent that has not ended, and those that ended last, by rank."""
+    forgotten: int
+    """Counts the objects that were written and are no longer tracked. While it stands still, a value read
+    from a target stays what it was as long as the object is not tracked."""
+
+    @abstractmethod
+    def step(self, event: Event) -> None:
+        """Take one event, valid at this point of the log, and change state accordingly."""
+
+    @abstractmethod
+    def ready(self) -> Ready:
+        """Return the outstanding work."""
+
+    @abstractmethod
+    def refusal(self, agent: str, rank: Rank | None) -> str | None:
+        """Say why an agent may not join under that name and rank; None where it may."""
+
+    @abstractmethod
+    def next_rank(self) -> Rank:
+        """Return the rank of the next agent that joins without a pinned one."""
+
+    @abstractmethod
+    def position(self, agent: Participant) -> Position:
+        """Return the position that the agent's next call would have."""
+
+    @abstractmethod
+    def may_call(self, agent: Participant) -> bool:
+        """Tell whether the agent may call now; otherwise the call is held until it may."""
+
+    @abstractmethod
+    def may_run_irreversible(self, agent: Participant) -> bool:
+        """Tell whether nothing that is still open can change the agent's premises (rule 6)."""
+
+    @abstractmethod
+    def lookup(self, key: Key, position: Position) -> Value:
+        """Return the filtered value of a tracked object, or `UNLOADED` where the target has to be asked."""
+
+    @abstractmethod
+    def written_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
+        """Yield the tracked objects under a prefix whose live state may differ from the filtered one."""
+
+    @abstractmethod
+    def base_known(self, key: Key) -> bool:
+        """Tell whether the before-image below all writes of the object is known."""
+
+    @abstractmethod
+    def holds(self, observation: Observation, position: Position) -> bool:
+        """Tell whether everything that a run at `position` saw is still what it would see."""
+
+    @abstractmethod
+    def live_value(self, key: Key) -> Value:
+        """Return the value that the target should hold, or `UNLOADED` where the kernel does not track it."""
+
+    @abstractmethod
+    def take_live_changes(self) -> Sequence[tuple[Key, Value]]:
+        """Return the changes of live values since the last time it was asked, oldest first."""
+
+    @abstractmethod
+    def call(self, call_id: str) -> Call | None:
+        """Return a standing call of an agent that has not ended."""
+
+    @abstractmethod
+    def check_invariants(self) -> None:
+        """Assert every numbered invariant; for tests, after each step."""

@@ -1,0 +1,91 @@
+"""Premises: does what a call saw still hold, and who scanned the range that a key lies in?"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from coagent.protocol.calls import Call, Position, Rank
+from coagent.protocol.keys import Key, Scan
+from coagent.protocol.trajectory import add_at, remove_at
+from coagent.protocol.values import Value, same, selected
+
+
+def read_changed(call: Call, key: Key, value: Value) -> bool:
+    """Tell whether a part of the object that the call read differs in `value` from what it saw."""
+    return any(
+        read_key == key and not same(selected(value, selector), seen)
+        for (read_key, selector), seen in call.reads.items()
+    )
+
+
+def scan_changed(call: Call, key: Key, value: Value) -> bool:
+    """Tell whether a scan of the call would see the object otherwise, now that it holds `value`."""
+    return any(scan.covers(key) and not scan_holds(scan, seen, key, value) for scan, seen in call.scans.items())
+
+
+def scan_holds(scan: Scan, seen: Value, key: Key, value: Value) -> bool:
+    """Tell whether `value` of `key` agrees with what `scan` saw of it."""
+    if scan.selector is None:
+        index = bisect_left(seen, key)
+        return (index < len(seen) and seen[index] == key) == (value is not None)
+    found = scan.selector.of(value) or None
+    return same(seen.get(key), found)
+
+
+class ScanIndex:
+    """Scans by prefix, so that a write finds the scans that cover it without looking at the others."""
+
+    __slots__ = ("_by_prefix", "_lengths")
+
+    def __init__(self) -> None:
+        self._by_prefix: dict[str, tuple[list[Position], list[Call]]] = {}
+        # A key has as many prefixes as characters, but scans come in few lengths.
+        self._lengths: dict[int, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_prefix)
+
+    def add(self, scan: Scan, call: Call) -> None:
+        """Note that the call scanned the prefix."""
+        entry = self._by_prefix.get(scan.prefix)
+        if entry is None:
+            entry = self._by_prefix[scan.prefix] = ([], [])
+            length = len(scan.prefix)
+            self._lengths[length] = self._lengths.get(length, 0) + 1
+        add_at(*entry, call)
+
+    def remove(self, scan: Scan, call: Call) -> None:
+        """Forget that the call scanned the prefix."""
+        entry = self._by_prefix.get(scan.prefix)
+        if entry is not None:
+            remove_at(*entry, call)
+            self._drop_if_empty(scan.prefix)
+
+    def fold(self, scan: Scan, rank: Rank) -> None:
+        """Forget the scans of the prefix up to and including `rank`."""
+        entry = self._by_prefix.get(scan.prefix)
+        if entry is not None:
+            index = bisect_left(entry[0], (rank + 1, -1))
+            del entry[0][:index]
+            del entry[1][:index]
+            self._drop_if_empty(scan.prefix)
+
+    def readers(self, key: Key, after: Position, until: Position | None) -> Iterator[Call]:
+        """Yield the calls that scanned a range with `key`, from after one position up to another."""
+        for length in self._lengths:
+            entry = self._by_prefix.get(key[:length])
+            if entry is None or entry[0][-1] <= after:
+                continue
+            for index in range(bisect_left(entry[0], (after[0], after[1] + 1)), len(entry[0])):
+                if until is not None and entry[0][index] > until:
+                    break
+                yield entry[1][index]
+
+    def _drop_if_empty(self, prefix: str) -> None:
+        if not self._by_prefix[prefix][0]:
+            del self._by_prefix[prefix]
+            length = len(prefix)
+            self._lengths[length] -= 1
+            if not self._lengths[length]:
+                del self._lengths[length]

@@ -1,0 +1,327 @@
+"""Carries out what the kernel decides: decisions to the log, to tools and to targets, and their answers back.
+
+The duties that `Ready` names are kept here and nowhere else: an event is in the log before the kernel takes
+it, a write is in the log before its effect is applied, and no effect is applied while a call waits for its
+re-execution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import anyio
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from coagent.errors import CoAgentError, TargetError, ToolFailed
+from coagent.log.base import HeadMoved, Log
+from coagent.protocol.calls import Call, Observation, Position
+from coagent.protocol.decisions import Effect
+from coagent.protocol.events import (
+    CallObserved,
+    CallReexecuted,
+    EffectApplied,
+    EffectRefused,
+    Event,
+    OutsideWrite,
+    StagedRan,
+    StagedStarted,
+)
+from coagent.protocol.kernel import Kernel
+from coagent.protocol.keys import Key
+from coagent.protocol.participants import Participant
+from coagent.protocol.values import Value, copied, same
+from coagent.runtime.clock import Clock
+from coagent.runtime.reader import PositionReader, Targets
+from coagent.targets.base import GuardFailed
+from coagent.tools.native import NativeTool
+from coagent.tools.state import State
+
+_WATCH_INTERVAL_S = 0.02
+
+
+class Run(NamedTuple):
+    """One run of a tool: what was observed, and the exception where it failed."""
+
+    observation: Observation
+    failure: Exception | None
+
+
+class Driver:
+    """The loop between kernel, log, tools and targets of one process."""
+
+    def __init__(
+        self, kernel: Kernel, log: Log, targets: Targets, tools: Mapping[str, NativeTool], clock: Clock
+    ) -> None:
+        self.kernel = kernel
+        self.log = log
+        self.targets = targets
+        self.tools = tools
+        self.clock = clock
+        self.observers: list[Callable[[Event], None]] = []
+        self.local: set[int] = set()
+        """The ranks of the agents whose sessions live in this process."""
+        self._acknowledgements: list[Event] = []
+        self._applied: dict[Key, int] = {}
+        self._changed: anyio.Event | None = None
+        self._pump = anyio.Lock()
+        self._replicas = [target for target in targets.all if hasattr(target, "replicate")] if log.shared else []
+
+    # ---- the log -------------------------------------------------------------------------------------------
+
+    def record(self, event: Event) -> None:
+        """Append an event and let the kernel take it.
+
+        Raises:
+            HeadMoved: Another process appended first; catch up and decide anew.
+            LogError: The log cannot be written; nothing has happened.
+        """
+        if self._acknowledgements:
+            events = [*self._acknowledgements, event]
+            self.log.append(events)
+            self._acknowledgements.clear()
+            for one in events:
+                self._take(one)
+        else:
+            self.log.append((event,))
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        self.kernel.step(event)
+        for observer in self.observers:
+            observer(event)
+        for key, value in self.kernel.take_live_changes():
+            for replica in self._replicas:
+                if key[: key.find(":")] in replica.schemes:
+                    replica.replicate(key, value)  # type: ignore[attr-defined]
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    def record_when(self, decide: Callable[[], Event | None]) -> bool:
+        """Record what `decide` returns, deciding anew as long as other processes come first.
+
+        Returns:
+            Whether an event was recorded; False where `decide` returned None.
+        """
+        while True:
+            event = decide()
+            if event is None:
+                return False
+            try:
+                self.record(event)
+            except HeadMoved:
+                self.catch_up()
+            else:
+                return True
+
+    def catch_up(self) -> None:
+        """Take what other processes have appended."""
+        if self.log.shared:
+            for event in self.log.read():
+                self._take(event)
+
+    def flush(self) -> None:
+        """Append the acknowledgements that wait for the next event."""
+        while self._acknowledgements:
+            try:
+                self.record(self._acknowledgements.pop())
+            except HeadMoved:
+                self.catch_up()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when the condition holds; it is looked at after every event, also those of other processes."""
+        while not condition():
+            if self._changed is None:
+                self._changed = anyio.Event()
+            if not self.log.shared:
+                await self.clock.wait(self._changed)
+                continue
+            with anyio.move_on_after(_WATCH_INTERVAL_S):
+                await self._changed.wait()
+            self.catch_up()
+            await self.pump()
+
+    # ---- running tools -------------------------------------------------------------------------------------
+
+    async def perform(
+        self, agent: Participant, tool: NativeTool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
+    ) -> tuple[Call, Exception | None]:
+        """Run a tool at the end of the agent's sequence and record it.
+
+        A run that saw what is no longer so when it ends is thrown away and run again: it has changed nothing.
+        """
+        kernel = self.kernel
+        once = tool.effect == "irreversible"
+        while True:
+            position, forgotten = kernel.position(agent), kernel.forgotten
+            run = await self.observe(tool, checked, position)
+            if not once and not self._still(run.observation, agent, position, forgotten):
+                continue
+            event = CallObserved(agent.rank, tool.name, arguments, run.observation, once)
+            try:
+                self.record(event)
+            except HeadMoved:
+                self.catch_up()
+                if not once:
+                    continue
+                self.record_when(lambda event=event: event)  # type: ignore[misc]
+            call = next(reversed(agent.calls.values()))
+            return call, run.failure
+
+    def _still(self, observation: Observation, agent: Participant, position: Position, forgotten: int) -> bool:
+        kernel = self.kernel
+        if kernel.position(agent) != position:
+            return False  # another call of the same agent came in between, or another arrival under naive
+        return kernel.forgotten == forgotten and kernel.holds(observation, position)
+
+    async def observe(self, tool: NativeTool, checked: Mapping[str, Any], position: Position) -> Run:
+        """Run a tool over the state at a position, and load what its undo needs."""
+        state = State(PositionReader(self.kernel, self.targets, position))
+        try:
+            value = _plain(tool, await tool.run(state, checked))
+            writes = state.writes
+            bases: dict[Key, Value] = {}
+            for key in writes:
+                target = self.targets.of(key)
+                if target.admits:
+                    writes[key] = await target.admit(key, writes[key])
+                if not self.kernel.base_known(key):
+                    whole = (key, None)
+                    bases[key] = state.reads[whole] if whole in state.reads else await target.get(key)
+        except Exception as failure:
+            return Run(Observation(state.reads, state.scans, {}, {}, None, _told(failure)), failure)
+        return Run(Observation(state.reads, state.scans, writes, bases, value, None), None)
+
+    async def observe_again(self, call: Call, arguments: Mapping[str, Value]) -> Run | None:
+        """Run a call once more at its own position; None where this process does not have its tool."""
+        tool = self.tools.get(call.tool)
+        if tool is None:
+            return None
+        while True:
+            forgotten = self.kernel.forgotten
+            try:
+                checked = tool.arguments.checked(arguments)
+            except ToolFailed as failure:
+                return Run(Observation({}, {}, {}, {}, None, _told(failure)), failure)
+            run = await self.observe(tool, checked, call.position)
+            if self.kernel.forgotten == forgotten and self.kernel.holds(run.observation, call.position):
+                return run
+
+    # ---- outstanding work ----------------------------------------------------------------------------------
+
+    async def pump(self) -> None:
+        """Do the outstanding work until none is left that this process can do.
+
+        Raises:
+            TargetError: A target cannot take back what it holds; the work stays outstanding.
+        """
+        if not self._has_work():
+            return
+        async with self._pump:
+            while await self._work():
+                pass
+
+    def _has_work(self) -> bool:
+        ready = self.kernel.ready()
+        return ready.reexecute is not None or ready.run is not None or bool(ready.apply)
+
+    async def _work(self) -> bool:
+        ready = self.kernel.ready()
+        if ready.reexecute is not None and await self._reexecute(ready.reexecute):
+            return True
+        effects = [effect for effect in ready.apply if self._applied.get(effect.key) != effect.version]
+        for effect in effects:
+            await self._apply(effect)
+            if ready.reexecute is None and self.kernel.ready().reexecute is not None:
+                break
+        if effects:
+            return True
+        if ready.run is not None:
+            if self._acknowledgements:
+                self.flush()
+                return True
+            if ready.run.rank in self.local:
+                await self._run_staged(ready.run)
+                return True
+        return False
+
+    async def _reexecute(self, call: Call) -> bool:
+        run = await self.observe_again(call, call.arguments)
+        if run is None:
+            return False
+        position = call.position
+
+        def decide() -> Event | None:
+            if self.kernel.call(call.id) is not call or not self.kernel.holds(run.observation, position):
+                return None
+            return CallReexecuted(call.id, run.observation)
+
+        self.record_when(decide)
+        return True
+
+    async def _apply(self, effect: Effect) -> None:
+        key, version = effect.key, effect.version
+        target = self.targets.of(key)
+        try:
+            await target.put(key, effect.value, expected=effect.expected)
+        except GuardFailed as failure:
+            self._outside(effect, failure.found)
+            return
+        except TargetError as failure:
+            self._refused(effect, failure)
+            return
+        self._applied[key] = version
+        if self.log.shared:
+            self._acknowledgements.append(EffectApplied(key, version))
+        else:
+            self.record(EffectApplied(key, version))
+            del self._applied[key]
+
+    def _outside(self, effect: Effect, found: Value) -> None:
+        def decide() -> Event | None:
+            self.catch_up()
+            for now in self.kernel.ready().apply:
+                if now.key == effect.key and not any(same(found, one) for one in now.expected):
+                    return OutsideWrite(effect.key, found)
+            return None
+
+        self.record_when(decide)
+
+    def _refused(self, effect: Effect, failure: TargetError) -> None:
+        before = self.kernel.live_value(effect.key)
+        self.record_when(lambda: EffectRefused(effect.key, effect.version, str(failure)))
+        if same(before, self.kernel.live_value(effect.key)):
+            raise failure  # nobody's write is at fault: the target will not even take the old value back
+
+    async def _run_staged(self, call: Call) -> None:
+        def start() -> Event | None:
+            return StagedStarted(call.id) if call.staged and not call.started else None
+
+        if not self.record_when(start):
+            return
+        run = await self.observe_again(call, call.arguments)
+        assert run is not None, "a session's process has the tools of its agent"
+        self.record_when(lambda: StagedRan(call.id, run.observation))
+
+
+def _plain(tool: NativeTool, result: Any) -> Value:
+    """Return a tool's result as plain data, copied."""
+    try:
+        return copied(result)
+    except TypeError:
+        pass
+    try:
+        return copied(to_jsonable_python(result))
+    except (PydanticSerializationError, TypeError) as error:
+        raise ToolFailed(
+            f"tool {tool.name!r} returned {type(result).__name__}, which is not plain data ({error})",
+            "Return JSON data, text or bytes.",
+        ) from None
+
+
+def _told(failure: Exception) -> str:
+    """Return the failure as the agent is told it."""
+    if isinstance(failure, CoAgentError):
+        return str(failure)
+    return f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__

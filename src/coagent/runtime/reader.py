@@ -1,0 +1,103 @@
+"""The state at one position: from the kernel where the object is tracked, else from its target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from coagent.errors import FootprintViolation
+from coagent.protocol.calls import Position
+from coagent.protocol.keys import Key, scheme_of
+from coagent.protocol.values import UNLOADED, Value
+
+if TYPE_CHECKING:
+    from coagent.protocol.kernel import Kernel
+    from coagent.targets.base import Target
+
+
+class Targets:
+    """The targets of a domain, by scheme.
+
+    Args:
+        targets: Each scheme may belong to one of them only.
+
+    Raises:
+        FootprintViolation: Two targets own one scheme.
+    """
+
+    def __init__(self, targets: list[Target]) -> None:
+        self.all = targets
+        self.volatile: frozenset[str] = frozenset(
+            scheme for target in targets for scheme in getattr(target, "volatile", ())
+        )
+        self._by_scheme: dict[str, Target] = {}
+        for target in targets:
+            for scheme in target.schemes:
+                if scheme in self._by_scheme:
+                    raise FootprintViolation(
+                        f"two targets own the scheme {scheme!r}", "Give each its own schemes, or open two domains."
+                    )
+                self._by_scheme[scheme] = target
+
+    def of(self, key: Key) -> Target:
+        """Return the target that owns a key or prefix.
+
+        Raises:
+            FootprintViolation: No target does, or it is no key.
+        """
+        target = self._by_scheme.get(key[: key.find(":")]) if isinstance(key, str) else None
+        if target is None:
+            raise self._unowned(key)
+        return target
+
+    def _unowned(self, key: Key) -> FootprintViolation:
+        known = ", ".join(f"{scheme}:" for scheme in sorted(self._by_scheme)) or "none"
+        try:
+            scheme_of(key)
+        except (ValueError, AttributeError) as error:
+            return FootprintViolation(str(error), f"The domain's schemes are {known}.")
+        return FootprintViolation(f"no target of the domain owns {key!r}", f"The domain's schemes are {known}.")
+
+
+class PositionReader:
+    """Reads for one run of a tool. Whether what it read still holds is checked when the run is recorded."""
+
+    __slots__ = ("_kernel", "_position", "_targets", "volatile")
+
+    def __init__(self, kernel: Kernel, targets: Targets, position: Position) -> None:
+        self._kernel = kernel
+        self._targets = targets
+        self._position = position
+        self.volatile = targets.volatile
+
+    def canonical(self, key: Key) -> Key:
+        return self._targets.of(key).canonical(key)
+
+    async def read(self, key: Key) -> Value:
+        value = self._kernel.lookup(key, self._position)
+        if value is UNLOADED:
+            value = await self._targets.of(key).get(key)
+            tracked = self._kernel.lookup(key, self._position)
+            if tracked is not UNLOADED:
+                return tracked
+        return value
+
+    async def keys(self, prefix: str) -> Mapping[Key, Value]:
+        listing = dict(await self._targets.of(prefix).list(prefix))
+        for key, value in self._kernel.written_under(prefix, self._position):
+            if value is None:
+                listing.pop(key, None)
+            else:
+                listing[key] = value
+        return listing
+
+    async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
+        found = {key: self._kernel.lookup(key, self._position) for key in keys}
+        missing = [key for key, value in found.items() if value is UNLOADED]
+        if missing:
+            found.update(await self._targets.of(missing[0]).get_many(missing))
+            for key in missing:
+                tracked = self._kernel.lookup(key, self._position)
+                if tracked is not UNLOADED:
+                    found[key] = tracked
+        return found

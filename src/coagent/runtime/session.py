@@ -1,0 +1,366 @@
+"""AgentSession: one agent's way into the domain, from join to commit or abort."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from coagent.errors import AgentNotActive, CoAgentError, NotReversible, ToolFailed, UnknownCall, UnknownTool
+from coagent.protocol.calls import Call, Rank
+from coagent.protocol.events import (
+    Aborted,
+    CallAmended,
+    CallStaged,
+    CallUndone,
+    Event,
+    Finished,
+    NoticesDelivered,
+    StagedAmended,
+)
+from coagent.protocol.inbox import moved_premises
+from coagent.protocol.participants import Participant, Phase
+from coagent.protocol.values import Value, copied
+from coagent.runtime.driver import Driver
+from coagent.runtime.notices import Notification, notification
+from coagent.tools.native import NativeTool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a call, an undo or an amendment gives.
+
+    Args:
+        value: What the tool returned; "staged" for a staged call; None for an undo or a call held back.
+        call_id: The call, for `undo` and `amend`.
+        notifications: What the agent has not been told yet.
+        status: "done"; "staged": it runs at commit; "held_back": an irreversible call that did not run,
+            because there are notices to read first: call again if it is still right.
+        changed: Own calls that rested on the one undone or amended, and what they return now.
+    """
+
+    value: Value
+    call_id: str
+    notifications: list[Notification] = field(default_factory=list)
+    status: Literal["done", "staged", "held_back"] = "done"
+    changed: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What `finish` returns.
+
+    Args:
+        state: "committed"; "notified": a premise moved, look at the notices and finish again; "waiting": an
+            agent that comes before has not ended yet.
+        notifications: The notices, where the state is "notified".
+    """
+
+    state: Literal["committed", "notified", "waiting"]
+    notifications: list[Notification] = field(default_factory=list)
+
+
+class AgentSession:
+    """One agent. Made by `Domain.join`; its methods may be called concurrently."""
+
+    def __init__(self, driver: Driver, participant: Participant) -> None:
+        self._driver = driver
+        self._participant = participant
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self._participant.name
+
+    @property
+    def rank(self) -> Rank:
+        """The agent's place in the serialization order."""
+        return self._participant.rank
+
+    @property
+    def state(self) -> Literal["active", "finished", "committed", "aborted"]:
+        """How far the agent has come."""
+        return self._participant.phase.value  # type: ignore[return-value]
+
+    @property
+    def notified(self) -> bool:
+        """Whether there is something that the agent has not been told yet."""
+        return bool(self._participant.pending)
+
+    async def call(self, tool: str, /, **arguments: Any) -> Outcome:
+        """Call a tool at the end of the agent's sequence.
+
+        Args:
+            tool: The tool's name.
+            **arguments: The tool's arguments, plain data.
+
+        Returns:
+            The outcome, with the notices that have come since the last one.
+
+        Raises:
+            UnknownTool: There is no such tool.
+            InvalidArguments: The arguments do not fit the tool's schema.
+            ToolFailed: The tool raised; its own CoAgentError is raised as it is. Nothing has changed, and
+                the error carries `call_id` and `notifications`.
+            AgentNotActive: The agent has ended.
+        """
+        driver, participant = self._driver, self._participant
+        made = driver.tools.get(tool)
+        if made is None:
+            raise self._unknown_tool(tool)
+        checked = made.arguments.checked(arguments)
+        self._require_active()
+        if not driver.kernel.may_call(participant):
+            await driver.until(lambda: participant.ended or driver.kernel.may_call(participant))
+            self._require_active()
+        stored = _stored(made, arguments)
+        if made.effect == "irreversible":
+            held = await self._gate(made, stored)
+            if held is not None:
+                return held
+        call, failure = await driver.perform(participant, made, stored, checked)
+        await driver.pump()
+        if failure is not None or call.error is not None:
+            self._raise(call, failure)
+        if participant.pending:
+            notifications, changed = self._deliver()
+            return Outcome(copied(call.value), call.id, notifications, changed=changed)
+        return Outcome(copied(call.value), call.id)
+
+    async def undo(self, call_id: str) -> Outcome:
+        """Withdraw one of the agent's own calls, with everything mechanical that follows from it.
+
+        Args:
+            call_id: From an outcome or a notice. Undoing a call twice is no error.
+
+        Returns:
+            An outcome whose `changed` says which of the agent's own later results are different now.
+
+        Raises:
+            UnknownCall: The agent has made no such call.
+            NotReversible: The call was irreversible and has run.
+            AgentNotActive: The agent has ended.
+        """
+        self._require_active()
+        if not self._was_undone(call_id):
+            call = self._own(call_id)
+
+            def decide() -> Event | None:
+                return CallUndone(call_id) if self._driver.kernel.call(call_id) is call else None
+
+            self._driver.record_when(decide)
+            await self._driver.pump()
+        notifications, changed = self._deliver()
+        return Outcome(None, call_id, notifications, changed=changed)
+
+    async def amend(self, call_id: str, /, **arguments: Any) -> Outcome:
+        """Replace one of the agent's own calls in place, keeping its position.
+
+        Args:
+            call_id: From an outcome or a notice.
+            **arguments: The arguments to change; the others stay as they were.
+
+        Returns:
+            The outcome of the new run; `changed` says which later results are different now.
+
+        Raises:
+            UnknownCall, NotReversible, InvalidArguments, AgentNotActive: As for `undo` and `call`.
+            ToolFailed: The new run failed; the call now has no effect.
+        """
+        self._require_active()
+        driver, call = self._driver, self._own(call_id)
+        made = driver.tools.get(call.tool)
+        if made is None:
+            raise self._unknown_tool(call.tool)
+        merged = {**call.arguments, **arguments}
+        made.arguments.checked(merged)
+        stored = _stored(made, merged)
+        if call.staged:
+            driver.record_when(lambda: StagedAmended(call_id, stored))
+            return Outcome("staged", call_id, self._deliver()[0], "staged")
+        run = await driver.observe_again(call, stored)
+        assert run is not None
+        while True:
+
+            def decide() -> Event | None:
+                self._own(call_id)
+                holds = driver.kernel.holds(run.observation, call.position)
+                return CallAmended(call_id, stored, run.observation) if holds else None
+
+            if driver.record_when(decide):
+                break
+            run = await driver.observe_again(call, stored)
+            assert run is not None
+        await driver.pump()
+        if run.failure is not None or call.error is not None:
+            self._raise(call, run.failure)
+        notifications, changed = self._deliver()
+        return Outcome(copied(call.value), call_id, notifications, changed=changed)
+
+    async def finish(self, *, wait: bool = False) -> Settlement:
+        """Say that the agent has nothing more to do, and commit when its turn has come.
+
+        An agent that is notified goes on: it may call and repair, and finishes again.
+
+        Args:
+            wait: Wait for the agents that come before; then "waiting" is never returned.
+
+        Returns:
+            The settlement. After "committed" the session is over.
+
+        Raises:
+            AgentNotActive: The agent was aborted.
+        """
+        driver, participant = self._driver, self._participant
+        while True:
+            driver.catch_up()
+            await driver.pump()
+            if participant.phase is Phase.COMMITTED:
+                return Settlement("committed")
+            self._require_active()
+            if participant.pending:
+                notifications, _ = self._deliver()
+                if notifications:
+                    return Settlement("notified", notifications)
+                continue
+            driver.flush()
+            if participant.phase is Phase.ACTIVE:
+                driver.record_when(self._finished)
+                continue
+            if not wait:
+                return Settlement("waiting")
+            await driver.until(lambda: participant.ended or bool(participant.pending))
+
+    async def abort(self, reason: str = "") -> None:
+        """End the agent and withdraw all its calls; agents above that had read them are notified.
+
+        Aborting an aborted agent does nothing.
+
+        Raises:
+            AgentNotActive: The agent has committed.
+        """
+        if self._participant.phase is Phase.ABORTED:
+            return
+        self._require_active()
+        rank = self.rank
+        self._driver.record_when(lambda: None if self._participant.ended else Aborted(rank, reason))
+        await self._driver.pump()
+
+    def notifications(self) -> list[Notification]:
+        """Take the notices that have come, without calling anything; they count as told."""
+        return self._deliver()[0]
+
+    def result(self, call_id: str) -> Value:
+        """Return what one of the agent's calls returns now.
+
+        Raises:
+            ToolFailed: It fails now, or it would succeed but is without effect until it is amended.
+            UnknownCall: The agent has made no such call, or has undone it.
+        """
+        call = self._own(call_id)
+        if call.error is not None:
+            raise ToolFailed(call.error, call_id=call_id)
+        return copied(call.value)
+
+    def effective(self, call_id: str) -> bool:
+        """Tell whether a call stands and, if it writes, whether its writes count."""
+        call = self._driver.kernel.call(call_id)
+        return call is not None and call.error is None and not call.dormant
+
+    # ---- parts ---------------------------------------------------------------------------------------------
+
+    async def _gate(self, made: NativeTool, stored: Mapping[str, Value]) -> Outcome | None:
+        """Stage or hold an irreversible call; None when it may run now."""
+        driver, participant = self._driver, self._participant
+        if made.gate == "stage":
+            driver.record_when(lambda: CallStaged(participant.rank, made.name, stored))
+            call = next(reversed(participant.calls.values()))
+            return Outcome("staged", call.id, self._deliver()[0], "staged")
+        while True:
+            if participant.pending:
+                return Outcome(None, "", self._deliver()[0], "held_back")
+            if driver.kernel.may_run_irreversible(participant):
+                return None
+            await driver.until(
+                lambda: participant.ended
+                or bool(participant.pending)
+                or driver.kernel.may_run_irreversible(participant)
+            )
+            self._require_active()
+
+    def _finished(self) -> Event | None:
+        participant = self._participant
+        if participant.ended or participant.pending or participant.phase is not Phase.ACTIVE:
+            return None
+        return Finished(participant.rank)
+
+    def _deliver(self) -> tuple[list[Notification], dict[str, Value]]:
+        """Tell the agent what it has not been told: notices, and changes that it set off itself."""
+        participant = self._participant
+        notifications: list[Notification] = []
+        changed: dict[str, Value] = {}
+
+        def decide() -> Event | None:
+            notifications.clear()
+            changed.clear()
+            if not participant.pending:
+                return None
+            for moved in moved_premises(participant):
+                if moved.cause.rank == participant.rank:
+                    changed.update({news.call_id: copied(news.after) for news in moved.calls})
+                else:
+                    notifications.append(notification(moved))
+            return NoticesDelivered(participant.rank, tuple(participant.pending))
+
+        self._driver.record_when(decide)
+        return notifications, changed
+
+    def _raise(self, call: Call, failure: Exception | None) -> None:
+        notifications, _ = self._deliver()
+        if isinstance(failure, CoAgentError):
+            error = failure
+        elif failure is not None:
+            error = ToolFailed(f"tool {call.tool!r} failed: {call.error}")
+        else:
+            error = ToolFailed(f"tool {call.tool!r} was refused by its target: {call.error}")
+        error.call_id = call.id
+        error.notifications = list(notifications)
+        raise error from (None if error is failure else failure)
+
+    def _require_active(self) -> None:
+        if self._participant.ended:
+            raise AgentNotActive(
+                f"agent {self.name!r} has {self._participant.phase.value}", "Join the domain again, as a new agent."
+            )
+
+    def _was_undone(self, call_id: str) -> bool:
+        name, _, sequence = call_id.rpartition(".")
+        known = name == self.name and sequence.isdigit() and 0 < int(sequence) < self._participant.next_sequence
+        return known and call_id not in self._participant.calls
+
+    def _own(self, call_id: str) -> Call:
+        call = self._participant.calls.get(call_id)
+        if call is None:
+            standing = ", ".join(list(self._participant.calls)[-10:]) or "none"
+            raise UnknownCall(
+                f"agent {self.name!r} has no standing call {call_id!r}", f"Its latest calls are: {standing}."
+            )
+        if not call.reversible:
+            raise NotReversible(
+                f"call {call_id!r} ({call.tool}) is irreversible and has run", "Make up for it by another call."
+            )
+        return call
+
+    def _unknown_tool(self, name: str) -> UnknownTool:
+        nearest = difflib.get_close_matches(name, self._driver.tools, 1)
+        known = ", ".join(sorted(self._driver.tools)) or "none"
+        cure = f"Did you mean {nearest[0]!r}?" if nearest else f"The domain has: {known}."
+        return UnknownTool(f"there is no tool {name!r}", cure)
+
+
+def _stored(made: NativeTool, arguments: Mapping[str, Any]) -> dict[str, Value]:
+    try:
+        return {name: copied(value) for name, value in arguments.items()}
+    except TypeError as error:
+        raise ToolFailed(f"an argument of tool {made.name!r} is not plain data: {error}") from None
