@@ -21,6 +21,7 @@ from coagent.errors import (
 from coagent.runtime.domain import Domain, open_domain
 from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession, Outcome, Settlement
+from coagent.tools.declared import DeclaredTool
 from coagent.tools.native import tool
 from coagent.tools.state import State
 
@@ -29,6 +30,7 @@ __all__ = [
     "AgentSession",
     "CoAgentError",
     "ConfigurationError",
+    "DeclaredTool",
     "Domain",
     "FootprintViolation",
     "InvalidArguments",

@@ -49,6 +49,17 @@ class Log(ABC):
     def protocol(self) -> str:
         """The protocol under which the log was begun."""
 
+    def try_lock(self) -> bool:
+        """Take the domain's lock for work that the log cannot order (declared tools), if nobody holds it.
+
+        It may be taken several times over by one process. It is released when the process dies.
+        """
+        return True
+
+    def unlock(self) -> None:
+        """Give the lock back, once for each time it was taken."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Release files and connections."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from coagent.errors import LogError
 from coagent.protocol import events
-from coagent.protocol.calls import Observation
+from coagent.protocol.calls import Cause, Observation
 from coagent.protocol.events import Event
 from coagent.protocol.keys import Scan
 from coagent.protocol.values import Field, Lines, Matches, Selector
@@ -31,6 +32,7 @@ _KINDS: dict[str, type[Any]] = {
         events.StagedStarted,
         events.StagedRan,
         events.CallReexecuted,
+        events.CallReversed,
         events.CallUndone,
         events.CallAmended,
         events.StagedAmended,
@@ -53,7 +55,7 @@ def encode(event: Event) -> str:
         if type(field) is Observation:
             fields.append(_packed(field))
         else:
-            fields.append(list(field) if type(field) is tuple else field)
+            fields.append(list(field) if isinstance(field, tuple) else field)
     text = _dumps(fields)
     if _BYTES in text or _ESCAPED in text:  # rare: a value holds bytes, or uses our markers itself
         text = _dumps(_escaped(fields))
@@ -69,11 +71,8 @@ def decode(record: str) -> Event:
     try:
         kind, *fields = json.loads(record, object_hook=_unescaped)
         made = _KINDS[kind]
-        values = [
-            _unpacked(value) if name == "observation" else tuple(value) if name == "call_ids" else value
-            for name, value in zip(made._fields, fields, strict=False)
-        ]
-        return made(*values)  # type: ignore[no-any-return]
+        pairs = zip(made._fields, fields, strict=False)
+        return made(*(_FIELDS[name](value) if name in _FIELDS else value for name, value in pairs))  # type: ignore[no-any-return]
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise LogError(
             f"a record of the log cannot be understood ({type(error).__name__}: {error})",
@@ -97,11 +96,13 @@ def _packed(observation: Observation) -> list[Any]:
         observation.bases,
         observation.value,
         observation.error,
+        observation.declared,
+        observation.prepared,
     ]
 
 
 def _unpacked(fields: list[Any]) -> Observation:
-    reads, scans, writes, bases, value, error = fields
+    reads, scans, writes, bases, value, error, declared, prepared = fields
     return Observation(
         {(key, _unpacked_selector(selector)): seen for key, selector, seen in reads},
         {Scan(prefix, glob, _unpacked_selector(selector)): seen for prefix, glob, selector, seen in scans},
@@ -109,7 +110,16 @@ def _unpacked(fields: list[Any]) -> Observation:
         bases,
         value,
         error,
+        declared,
+        prepared,
     )
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "observation": _unpacked,
+    "call_ids": tuple,
+    "cause": lambda fields: Cause(*fields),
+}
 
 
 def _packed_selector(selector: Selector | None) -> list[Any] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from coagent.errors import LogError
 from coagent.log.base import HeadMoved, Log
+from coagent.log.process_lock import ProcessLock
 from coagent.log.codec import FORMAT, checksum, decode, encode
 from coagent.protocol.events import Event
 
@@ -42,6 +43,7 @@ class SqliteLog(Log):
     def __init__(self, path: Path, protocol: str) -> None:
         self._path = path
         self._head = 0
+        self._lock = ProcessLock(path.with_name(path.name + ".lock"))
         if not path.parent.is_dir():
             raise LogError(f"there is no directory {str(path.parent)!r} for the log", "Create it first.")
         try:
@@ -116,6 +118,12 @@ class SqliteLog(Log):
             found.append(decode(record))
             self._head = number
         return found
+
+    def try_lock(self) -> bool:
+        return self._lock.try_acquire()
+
+    def unlock(self) -> None:
+        self._lock.release()
 
     def close(self) -> None:
         self._connection.close()

@@ -29,6 +29,8 @@ class Observation(NamedTuple):
         bases: Before-images of written keys that the kernel did not track yet.
         value: What the tool returned.
         error: Why it failed, for the agent; None where it did not.
+        declared: Whether a declared tool ran: its values are tokens that stand for states nobody can see.
+        prepared: What the reverse of a declared tool needs.
     """
 
     reads: Reads
@@ -37,6 +39,8 @@ class Observation(NamedTuple):
     bases: Writes
     value: Value
     error: str | None = None
+    declared: bool = False
+    prepared: Value = None
 
 
 NOTHING: Observation = Observation({}, {}, {}, {}, None, None)
@@ -61,7 +65,7 @@ class Call:
     """
 
     __slots__ = (
-        "agent", "arguments", "cause", "dormant", "error", "id", "irreversible", "position", "rank",
+        "agent", "applied", "arguments", "cause", "declared", "dormant", "error", "id", "irreversible", "position", "prepared", "rank",
         "reads", "scans", "staged", "started", "told_error", "told_reads", "told_scans", "told_value",
         "tool", "value", "writes",
     )  # fmt: skip
@@ -97,6 +101,10 @@ class Call:
         self.irreversible = False
         self.staged = False
         self.started = False
+        # Whether a declared tool ran, whether its effect is in the target now, and what its reverse needs.
+        self.declared = False
+        self.applied = False
+        self.prepared: Value = None
 
     @property
     def as_cause(self) -> Cause:

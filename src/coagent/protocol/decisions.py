@@ -45,5 +45,3 @@ class Ready(NamedTuple):
     apply: tuple[Effect, ...]
     run: Call | None
 
-
-IDLE = Ready(None, (), None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
-from coagent.protocol.calls import Observation, Rank
+from coagent.protocol.calls import Cause, Observation, Rank
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 
@@ -57,6 +57,13 @@ class CallReexecuted(NamedTuple):
 
     call_id: str
     observation: Observation
+
+
+class CallReversed(NamedTuple):
+    """The effect of a declared call was taken back, to make room below it; it has to run again."""
+
+    call_id: str
+    cause: Cause
 
 
 class CallUndone(NamedTuple):
@@ -129,6 +136,7 @@ Event: TypeAlias = (
     | StagedStarted
     | StagedRan
     | CallReexecuted
+    | CallReversed
     | CallUndone
     | CallAmended
     | StagedAmended

@@ -92,15 +92,19 @@ def _news(call: Call) -> CallNews:
 
 def _changes(call: Call) -> Iterator[tuple[Key, str | None, Value, Value]]:
     """Yield (key or range, part, seen when told, seen now) for what the call read and that differs."""
+    news = _news(call)
     any_change = False
     sides: list[tuple[Any, Any]] = [(call.told_reads, call.reads), (call.told_scans, call.scans)]
     for told, now in sides:
         for premise, seen in now.items():
             if premise in told and not same(told[premise], seen):
                 any_change = True
-                yield (*_named(premise), told[premise], seen)
+                key, part = _named(premise)
+                if call.declared:  # what it read are tokens that mean nothing to anybody else
+                    yield key, "result", news.before, news.after
+                    return
+                yield key, part, told[premise], seen
     if not any_change:  # it read something else altogether, or its target refused it: show the results
-        news = _news(call)
         key = next(iter(call.writes), None) or next((key for key, _ in call.reads), None) or f"call:{call.id}"
         yield key, "result", news.before, news.after
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from coagent.protocol.calls import Call, Observation, Position, Rank
 from coagent.protocol.decisions import Ready
 from coagent.protocol.events import Event
-from coagent.protocol.keys import Key
+from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value
 
@@ -30,6 +30,11 @@ class Kernel(ABC):
     @abstractmethod
     def step(self, event: Event) -> None:
         """Take one event, valid at this point of the log, and change state accordingly."""
+
+    @property
+    @abstractmethod
+    def has_work(self) -> bool:
+        """Whether `ready` would return any work."""
 
     @abstractmethod
     def ready(self) -> Ready:
@@ -82,6 +87,15 @@ class Kernel(ABC):
     @abstractmethod
     def call(self, call_id: str) -> Call | None:
         """Return a standing call of an agent that has not ended."""
+
+    @abstractmethod
+    def applied_above(
+        self, position: Position, reads: frozenset[Key], scans: frozenset[Scan], writes: frozenset[Key]
+    ) -> list[Call]:
+        """Return the declared calls to reverse before a call with that footprint can run at `position`.
+
+        They come in the order in which to reverse them: the highest first.
+        """
 
     @abstractmethod
     def check_invariants(self) -> None:

@@ -23,12 +23,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from coagent.protocol.calls import NOTHING, Call, Cause, Observation, Position, Rank
-from coagent.protocol.decisions import IDLE, Effect, Ready
+from coagent.protocol.conflicts import conflicting
+from coagent.protocol.decisions import Effect, Ready
 from coagent.protocol.events import (
     Aborted,
     CallAmended,
     CallObserved,
     CallReexecuted,
+    CallReversed,
     CallStaged,
     CallUndone,
     EffectApplied,
@@ -45,7 +47,7 @@ from coagent.protocol.events import (
 from coagent.protocol.invariants import check
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.key_index import KeyIndex
-from coagent.protocol.keys import Key
+from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant, Phase
 from coagent.protocol.premises import ScanIndex, read_changed, scan_changed, scan_holds
 from coagent.protocol.trajectory import Trajectory
@@ -71,6 +73,7 @@ class Mtpo(Kernel):
         self._written = KeyIndex()  # the trajectories with writers, or not yet applied
         self._scans = ScanIndex()
         self._dirty: dict[str, Call] = {}
+        self._declared: dict[str, Call] = {}  # the declared calls whose effect is in their target
         self._unapplied: dict[Key, Trajectory] = {}
         self._versions = 0
         self._live_changes: list[tuple[Key, Value]] = []
@@ -82,6 +85,7 @@ class Mtpo(Kernel):
             StagedStarted: self._staged_started,
             StagedRan: self._staged_ran,
             CallReexecuted: self._call_reexecuted,
+            CallReversed: self._call_reversed,
             CallUndone: self._call_undone,
             CallAmended: self._call_amended,
             StagedAmended: self._staged_amended,
@@ -97,16 +101,20 @@ class Mtpo(Kernel):
     def step(self, event: Event) -> None:
         self._transitions[type(event)](event)
 
+    @property
+    def has_work(self) -> bool:
+        return bool(self._unapplied or self._dirty) or (bool(self._order) and self._staged_call_due() is not None)
+
     def ready(self) -> Ready:
-        if not self._dirty and not self._unapplied and not self._order:
-            return IDLE
         lowest = min(self._dirty.values(), key=_by_position) if self._dirty else None
         # While a call awaits re-execution, what it wrote is not the final word on those objects.
         blocked = {key for call in self._dirty.values() for key in call.writes} if self._dirty else ()
         effects = tuple(
-            Effect(key, trajectory.accepted[-1], tuple(trajectory.accepted), trajectory.version)
-            for key, trajectory in (sorted(self._unapplied.items()) if self._unapplied else ())
-            if key not in blocked
+            [
+                Effect(key, self._unapplied[key].accepted[-1], tuple(self._unapplied[key].accepted), self._unapplied[key].version)
+                for key in sorted(self._unapplied)
+                if key not in blocked
+            ]
         )
         return Ready(lowest, effects, self._staged_call_due() if self._order else None)
 
@@ -171,6 +179,11 @@ class Mtpo(Kernel):
     def call(self, call_id: str) -> Call | None:
         return self._calls.get(call_id)
 
+    def applied_above(
+        self, position: Position, reads: frozenset[Key], scans: frozenset[Scan], writes: frozenset[Key]
+    ) -> list[Call]:
+        return conflicting(self._declared.values(), position, reads, scans, writes)
+
     # ---- joining and calling (rules 1 and 2) ---------------------------------------------------------------
 
     def _joined(self, event: Joined) -> None:
@@ -220,6 +233,13 @@ class Mtpo(Kernel):
             self._scans.add(scan, call)
         silent = call.error is not None or call.dormant
         writes = {} if silent else observation.writes
+        if observation.declared or call.applied:
+            call.declared, call.prepared = True, observation.prepared
+            call.applied = bool(writes)
+            if call.applied:
+                self._declared[call.id] = call
+            else:
+                self._declared.pop(call.id, None)
         if writes or call.writes:
             self._rewrite(call, writes, observation.bases, root)
 
@@ -299,6 +319,13 @@ class Mtpo(Kernel):
         self._observe(call, event.observation, call.cause)
         self._review(call)
         self._advance()
+
+    def _call_reversed(self, event: CallReversed) -> None:
+        call = self._calls[event.call_id]
+        call.applied = False
+        self._declared.pop(call.id, None)
+        call.cause = event.cause
+        self._dirty[call.id] = call
 
     def _review(self, call: Call) -> None:
         """Put the call into its agent's inbox, or take it out, by what the agent was told (rule 4)."""
@@ -410,6 +437,7 @@ class Mtpo(Kernel):
         agent.phase = phase
         for call_id in agent.calls:
             del self._calls[call_id]
+            self._declared.pop(call_id, None)
         agent.calls = {}
         agent.pending = {}
         self._order.remove(agent.rank)

@@ -20,10 +20,12 @@ from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value
 from coagent.runtime.clock import Clock, RealClock
-from coagent.runtime.driver import Driver
+from coagent.runtime.driver import Driver, Tool
+from coagent.runtime.opaque import Opaque
 from coagent.runtime.reader import Targets
 from coagent.runtime.session import AgentSession
 from coagent.targets.base import Target
+from coagent.tools.declared import DeclaredTool
 from coagent.tools.native import NativeTool
 
 PROTOCOLS: dict[str, type[Kernel]] = {"mtpo": Mtpo, "serial": Serial, "naive": Naive}
@@ -43,10 +45,13 @@ class Domain:
         self.url = url
         self.protocol = protocol
         self.clock = clock or RealClock()
-        self.tools: dict[str, NativeTool] = {}
+        self.tools: dict[str, Tool] = {}
         for tool in _flattened(tools):
             self._add_tool(tool)
-        self._targets = Targets(list(targets))
+        declared = {
+            scheme: None for tool in self.tools.values() if isinstance(tool, DeclaredTool) for scheme in tool.schemes
+        }
+        self._targets = Targets([*targets, Opaque(tuple(declared))])
         self._log: Log | None = None
         self._driver: Driver | None = None
 
@@ -158,7 +163,7 @@ class Domain:
                 found.update(target.snapshot(prefix))
         return found
 
-    def _add_tool(self, tool: NativeTool) -> None:
+    def _add_tool(self, tool: Tool) -> None:
         if tool.name in self.tools:
             raise ConfigurationError(f"two tools are named {tool.name!r}", "Rename one with @tool(name=...).")
         self.tools[tool.name] = tool
@@ -192,9 +197,9 @@ def open_domain(
     return Domain(url, targets=targets, tools=tools, protocol=protocol, clock=clock)
 
 
-def _flattened(tools: Iterable[Any]) -> Iterable[NativeTool]:
+def _flattened(tools: Iterable[Any]) -> Iterable[Tool]:
     for tool in tools:
-        if isinstance(tool, NativeTool):
+        if isinstance(tool, NativeTool | DeclaredTool):
             yield tool
         elif isinstance(tool, list | tuple | set | frozenset):
             yield from _flattened(tool)

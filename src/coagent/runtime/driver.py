@@ -7,13 +7,13 @@ re-execution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
 
 import anyio
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from coagent.errors import CoAgentError, TargetError, ToolFailed
+from coagent.errors import TargetError, ToolFailed
 from coagent.log.base import HeadMoved, Log
 from coagent.protocol.calls import Call, Observation, Position
 from coagent.protocol.decisions import Effect
@@ -30,41 +30,42 @@ from coagent.protocol.events import (
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
-from coagent.protocol.values import Value, copied, same
+from coagent.protocol.values import Value, same
 from coagent.runtime.clock import Clock
+from coagent.runtime.declared import DeclaredRunner
+from coagent.runtime.outcomes import Run, plain, told
 from coagent.runtime.reader import PositionReader, Targets
 from coagent.targets.base import GuardFailed
+from coagent.tools.declared import DeclaredTool
 from coagent.tools.native import NativeTool
 from coagent.tools.state import State
 
 _WATCH_INTERVAL_S = 0.02
 
-
-class Run(NamedTuple):
-    """One run of a tool: what was observed, and the exception where it failed."""
-
-    observation: Observation
-    failure: Exception | None
+Tool: TypeAlias = NativeTool | DeclaredTool
+"""What agents call."""
 
 
 class Driver:
     """The loop between kernel, log, tools and targets of one process."""
 
     def __init__(
-        self, kernel: Kernel, log: Log, targets: Targets, tools: Mapping[str, NativeTool], clock: Clock
+        self, kernel: Kernel, log: Log, targets: Targets, tools: Mapping[str, Tool], clock: Clock
     ) -> None:
         self.kernel = kernel
         self.log = log
         self.targets = targets
         self.tools = tools
         self.clock = clock
+        self.declared = DeclaredRunner(self)
         self.observers: list[Callable[[Event], None]] = []
         self.local: set[int] = set()
         """The ranks of the agents whose sessions live in this process."""
         self._acknowledgements: list[Event] = []
         self._applied: dict[Key, int] = {}
         self._changed: anyio.Event | None = None
-        self._pump = anyio.Lock()
+        self._pumping = False
+        self._pumped: anyio.Event | None = None
         self._replicas = [target for target in targets.all if hasattr(target, "replicate")] if log.shared else []
 
     # ---- the log -------------------------------------------------------------------------------------------
@@ -88,6 +89,8 @@ class Driver:
 
     def _take(self, event: Event) -> None:
         self.kernel.step(event)
+        if self._applied and type(event) is EffectApplied and self._applied.get(event.key) == event.version:
+            del self._applied[event.key]
         for observer in self.observers:
             observer(event)
         for key, value in self.kernel.take_live_changes():
@@ -145,12 +148,14 @@ class Driver:
     # ---- running tools -------------------------------------------------------------------------------------
 
     async def perform(
-        self, agent: Participant, tool: NativeTool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
+        self, agent: Participant, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
     ) -> tuple[Call, Exception | None]:
         """Run a tool at the end of the agent's sequence and record it.
 
         A run that saw what is no longer so when it ends is thrown away and run again: it has changed nothing.
         """
+        if isinstance(tool, DeclaredTool):
+            return await self.declared.perform(agent, tool, arguments, checked)
         kernel = self.kernel
         once = tool.effect == "irreversible"
         while True:
@@ -179,7 +184,7 @@ class Driver:
         """Run a tool over the state at a position, and load what its undo needs."""
         state = State(PositionReader(self.kernel, self.targets, position))
         try:
-            value = _plain(tool, await tool.run(state, checked))
+            value = plain(tool.name, await tool.run(state, checked))
             writes = state.writes
             bases: dict[Key, Value] = {}
             for key in writes:
@@ -190,20 +195,20 @@ class Driver:
                     whole = (key, None)
                     bases[key] = state.reads[whole] if whole in state.reads else await target.get(key)
         except Exception as failure:
-            return Run(Observation(state.reads, state.scans, {}, {}, None, _told(failure)), failure)
+            return Run(Observation(state.reads, state.scans, {}, {}, None, told(failure)), failure)
         return Run(Observation(state.reads, state.scans, writes, bases, value, None), None)
 
     async def observe_again(self, call: Call, arguments: Mapping[str, Value]) -> Run | None:
         """Run a call once more at its own position; None where this process does not have its tool."""
         tool = self.tools.get(call.tool)
-        if tool is None:
+        if not isinstance(tool, NativeTool):
             return None
         while True:
             forgotten = self.kernel.forgotten
             try:
                 checked = tool.arguments.checked(arguments)
             except ToolFailed as failure:
-                return Run(Observation({}, {}, {}, {}, None, _told(failure)), failure)
+                return Run(Observation({}, {}, {}, {}, None, told(failure)), failure)
             run = await self.observe(tool, checked, call.position)
             if self.kernel.forgotten == forgotten and self.kernel.holds(run.observation, call.position):
                 return run
@@ -216,21 +221,51 @@ class Driver:
         Raises:
             TargetError: A target cannot take back what it holds; the work stays outstanding.
         """
-        if not self._has_work():
+        if not self.kernel.has_work:
             return
-        async with self._pump:
-            while await self._work():
-                pass
+        if self._pumping:
+            await self._turn()
+        self._pumping = True
+        try:
+            await self.work_off()
+        finally:
+            self._release()
 
-    def _has_work(self) -> bool:
-        ready = self.kernel.ready()
-        return ready.reexecute is not None or ready.run is not None or bool(ready.apply)
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Keep the other tasks of this process from pumping."""
+        await self._turn()
+        self._pumping = True
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def work_off(self) -> None:
+        """Do the outstanding work; only for whoever pumps or is exclusive."""
+        while self.kernel.has_work and await self._work():
+            pass
+
+    async def _turn(self) -> None:
+        # An anyio.Lock would do, but it yields to the event loop at every turn, which costs more than the work.
+        while self._pumping:
+            if self._pumped is None:
+                self._pumped = anyio.Event()
+            await self._pumped.wait()
+
+    def _release(self) -> None:
+        self._pumping = False
+        if self._pumped is not None:
+            self._pumped.set()
+            self._pumped = None
 
     async def _work(self) -> bool:
         ready = self.kernel.ready()
         if ready.reexecute is not None and await self._reexecute(ready.reexecute):
             return True
-        effects = [effect for effect in ready.apply if self._applied.get(effect.key) != effect.version]
+        effects: Sequence[Effect] = ready.apply
+        if self._applied:
+            effects = [effect for effect in effects if self._applied.get(effect.key) != effect.version]
         for effect in effects:
             await self._apply(effect)
             if ready.reexecute is None and self.kernel.ready().reexecute is not None:
@@ -247,6 +282,10 @@ class Driver:
         return False
 
     async def _reexecute(self, call: Call) -> bool:
+        tool = self.tools.get(call.tool)
+        if isinstance(tool, DeclaredTool):
+            await self.declared.reexecute(call, tool)
+            return True
         run = await self.observe_again(call, call.arguments)
         if run is None:
             return False
@@ -271,12 +310,11 @@ class Driver:
         except TargetError as failure:
             self._refused(effect, failure)
             return
-        self._applied[key] = version
-        if self.log.shared:
+        if self.log.shared:  # it rides along with the next event: one commit less
+            self._applied[key] = version
             self._acknowledgements.append(EffectApplied(key, version))
         else:
             self.record(EffectApplied(key, version))
-            del self._applied[key]
 
     def _outside(self, effect: Effect, found: Value) -> None:
         def decide() -> Event | None:
@@ -300,28 +338,10 @@ class Driver:
 
         if not self.record_when(start):
             return
+        tool = self.tools[call.tool]
+        if isinstance(tool, DeclaredTool):
+            await self.declared.run_staged(call, tool)
+            return
         run = await self.observe_again(call, call.arguments)
         assert run is not None, "a session's process has the tools of its agent"
         self.record_when(lambda: StagedRan(call.id, run.observation))
-
-
-def _plain(tool: NativeTool, result: Any) -> Value:
-    """Return a tool's result as plain data, copied."""
-    try:
-        return copied(result)
-    except TypeError:
-        pass
-    try:
-        return copied(to_jsonable_python(result))
-    except (PydanticSerializationError, TypeError) as error:
-        raise ToolFailed(
-            f"tool {tool.name!r} returned {type(result).__name__}, which is not plain data ({error})",
-            "Return JSON data, text or bytes.",
-        ) from None
-
-
-def _told(failure: Exception) -> str:
-    """Return the failure as the agent is told it."""
-    if isinstance(failure, CoAgentError):
-        return str(failure)
-    return f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__

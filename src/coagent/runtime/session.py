@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from coagent.errors import AgentNotActive, CoAgentError, NotReversible, ToolFailed, UnknownCall, UnknownTool
-from coagent.protocol.calls import Call, Rank
+from coagent.protocol.calls import Call, Observation, Rank
 from coagent.protocol.events import (
     Aborted,
     CallAmended,
@@ -22,9 +22,10 @@ from coagent.protocol.events import (
 from coagent.protocol.inbox import moved_premises
 from coagent.protocol.participants import Participant, Phase
 from coagent.protocol.values import Value, copied
-from coagent.runtime.driver import Driver
+from coagent.runtime.driver import Driver, Tool
 from coagent.runtime.notices import Notification, notification
-from coagent.tools.native import NativeTool
+from coagent.runtime.outcomes import Run
+from coagent.tools.declared import DeclaredTool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +147,11 @@ class AgentSession:
         if not self._was_undone(call_id):
             call = self._own(call_id)
 
-            def decide() -> Event | None:
-                return CallUndone(call_id) if self._driver.kernel.call(call_id) is call else None
-
-            self._driver.record_when(decide)
+            if call.applied:
+                await self._driver.declared.undo(call)
+            else:
+                kernel = self._driver.kernel
+                self._driver.record_when(lambda: CallUndone(call_id) if kernel.call(call_id) is call else None)
             await self._driver.pump()
         notifications, changed = self._deliver()
         return Outcome(None, call_id, notifications, changed=changed)
@@ -174,24 +176,15 @@ class AgentSession:
         if made is None:
             raise self._unknown_tool(call.tool)
         merged = {**call.arguments, **arguments}
-        made.arguments.checked(merged)
+        checked = made.arguments.checked(merged)
         stored = _stored(made, merged)
         if call.staged:
             driver.record_when(lambda: StagedAmended(call_id, stored))
             return Outcome("staged", call_id, self._deliver()[0], "staged")
-        run = await driver.observe_again(call, stored)
-        assert run is not None
-        while True:
-
-            def decide() -> Event | None:
-                self._own(call_id)
-                holds = driver.kernel.holds(run.observation, call.position)
-                return CallAmended(call_id, stored, run.observation) if holds else None
-
-            if driver.record_when(decide):
-                break
-            run = await driver.observe_again(call, stored)
-            assert run is not None
+        if isinstance(made, DeclaredTool):
+            run = await driver.declared.amend(call, made, stored, checked)
+        else:
+            run = await self._amend_native(call, stored)
         await driver.pump()
         if run.failure is not None or call.error is not None:
             self._raise(call, run.failure)
@@ -243,8 +236,11 @@ class AgentSession:
         if self._participant.phase is Phase.ABORTED:
             return
         self._require_active()
-        rank = self.rank
-        self._driver.record_when(lambda: None if self._participant.ended else Aborted(rank, reason))
+        participant = self._participant
+        if any(call.applied for call in participant.calls.values()):
+            await self._driver.declared.abort(participant, reason)
+        else:
+            self._driver.record_when(lambda: None if participant.ended else Aborted(participant.rank, reason))
         await self._driver.pump()
 
     def notifications(self) -> list[Notification]:
@@ -268,9 +264,24 @@ class AgentSession:
         call = self._driver.kernel.call(call_id)
         return call is not None and call.error is None and not call.dormant
 
+    async def _amend_native(self, call: Call, stored: Mapping[str, Value]) -> Run:
+        driver = self._driver
+        while True:
+            run = await driver.observe_again(call, stored)
+            assert run is not None
+            observation = run.observation
+
+            def decide(observation: Observation = observation) -> Event | None:
+                self._own(call.id)
+                holds = driver.kernel.holds(observation, call.position)
+                return CallAmended(call.id, stored, observation) if holds else None
+
+            if driver.record_when(decide):
+                return run
+
     # ---- parts ---------------------------------------------------------------------------------------------
 
-    async def _gate(self, made: NativeTool, stored: Mapping[str, Value]) -> Outcome | None:
+    async def _gate(self, made: Tool, stored: Mapping[str, Value]) -> Outcome | None:
         """Stage or hold an irreversible call; None when it may run now."""
         driver, participant = self._driver, self._participant
         if made.gate == "stage":
@@ -359,7 +370,7 @@ class AgentSession:
         return UnknownTool(f"there is no tool {name!r}", cure)
 
 
-def _stored(made: NativeTool, arguments: Mapping[str, Any]) -> dict[str, Value]:
+def _stored(made: Tool, arguments: Mapping[str, Any]) -> dict[str, Value]:
     try:
         return {name: copied(value) for name, value in arguments.items()}
     except TypeError as error:

@@ -116,7 +116,7 @@ class NativeTool:
                 'effect is "inferred" or "irreversible"; gate is "stage" or "wait".',
             )
         self.function = function
-        self.description = description or _summary(function)
+        self.description = description or described(function)
         self.effect: Effect = effect
         self.gate: Gate | None = (gate or "stage") if effect == "irreversible" else None
         self.arguments = Arguments(function, self.name, skip=1)
@@ -181,7 +181,8 @@ def tool(
     return made if function is None else made(function)
 
 
-def _summary(function: Callable[..., Any]) -> str:
+def described(function: Callable[..., Any]) -> str:
+    """Return what a docstring tells models: its summary and body, without the sections."""
     parsed = docstring_parser.parse(inspect.getdoc(function) or "")
     parts = [parsed.short_description, parsed.long_description]
     return "\n\n".join(part for part in parts if part)

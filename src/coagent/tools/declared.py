@@ -1,0 +1,149 @@
+"""Declared tools: for systems that CoAgent cannot see into (an upstream server, an HTTP API, a remote CLI).
+
+What they read and write is declared as key templates over their arguments, and they come in three phases:
+`prepare` captures what the undo needs, `exec` acts, `reverse` takes it back (a compensating action:
+Garcia-Molina & Salem 1987, Sagas).
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from coagent.errors import ConfigurationError, FootprintViolation
+from coagent.protocol.keys import Key, Scan, scheme_of
+from coagent.protocol.values import Field, Value
+from coagent.tools.native import Arguments, Effect, Gate, described
+
+_FIELD = re.compile(r"\{(\w+)\}")
+WHOLE = Field("")
+
+
+class DeclaredFootprint(NamedTuple):
+    """The keys and ranges that one call reads, and the keys that it writes."""
+
+    reads: frozenset[Key]
+    scans: frozenset[Scan]
+    writes: frozenset[Key]
+
+
+class DeclaredTool:
+    """A tool with a declared footprint and a reverse.
+
+    Templates name keys with the arguments in braces: `crm:customers/{id}`. In `reads`, one that ends in `/`
+    or `:` stands for the whole range below it. In `writes`, the bare `scheme:` stands for everything of the
+    system. A write is taken to depend on what it replaces. The phases are called one at a time.
+
+    Args:
+        exec: `async def name(**arguments)`: acts, and returns plain data. Its signature is the schema, its
+            docstring the description. Where it raises, it must have changed nothing.
+        reads: Templates of what it reads.
+        writes: Templates of what it writes; empty for a tool that only reads.
+        prepare: `async def (**arguments)`: looks, without changing anything, and returns what `reverse` needs.
+        reverse: `async def (prepared, result, **arguments)`: restores what was there before `exec`. A tool
+            that writes and has none is irreversible.
+        name: What agents call it; the name of `exec` by default.
+        description: What models are told.
+        gate: For an irreversible tool: "stage" (the default) or "wait".
+
+    Raises:
+        ConfigurationError: A template names no argument of the tool, or no scheme; or a phase is not async.
+    """
+
+    def __init__(
+        self,
+        exec: Callable[..., Awaitable[Any]],  # noqa: A002 - the design's word for the phase
+        *,
+        reads: Sequence[str] = (),
+        writes: Sequence[str] = (),
+        prepare: Callable[..., Awaitable[Any]] | None = None,
+        reverse: Callable[..., Awaitable[Any]] | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        gate: Gate | None = None,
+    ) -> None:
+        self.name = name or exec.__name__
+        for phase in (exec, prepare, reverse):
+            if phase is not None and not inspect.iscoroutinefunction(phase):
+                raise ConfigurationError(
+                    f"a phase of tool {self.name!r} is not an async function", "Write prepare, exec and reverse as `async def`."
+                )
+        self.description = description or described(exec)
+        self.arguments = Arguments(exec, self.name, skip=0)
+        self.reads = tuple(reads)
+        self.writes = tuple(writes)
+        self.schemes = tuple(dict.fromkeys(self._scheme(template) for template in (*reads, *writes)))
+        if not self.schemes:
+            raise ConfigurationError(
+                f"tool {self.name!r} declares neither reads nor writes",
+                "Declare at least `writes=['scheme:']`, which stands for everything of its system.",
+            )
+        self._exec, self._prepare, self._reverse = exec, prepare, reverse
+        irreversible = bool(writes) and reverse is None
+        self.effect: Effect = "irreversible" if irreversible else "inferred"
+        self.gate: Gate | None = (gate or "stage") if irreversible else None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of the arguments (an object)."""
+        return self.arguments.schema
+
+    def footprint(self, arguments: Mapping[str, Any]) -> DeclaredFootprint:
+        """Return what a call with these arguments reads and writes.
+
+        Raises:
+            FootprintViolation: An argument would turn a key into another one or into a range.
+        """
+        reads, scans = set(), set()
+        for template in self.reads:
+            key = self._filled(template, arguments)
+            if template.endswith(("/", ":")):
+                scans.add(Scan(key, None, WHOLE))
+            else:
+                reads.add(key)
+        writes = {self._filled(template, arguments) for template in self.writes}
+        for scheme in self.schemes:
+            everything = f"{scheme}:"
+            reads.add(everything)  # so that a call that writes everything concerns every other call
+            if everything in writes:
+                scans.add(Scan(everything, None, WHOLE))
+        return DeclaredFootprint(frozenset(reads | writes), frozenset(scans), frozenset(writes))
+
+    async def prepare(self, arguments: Mapping[str, Any]) -> Any:
+        """Capture what `reverse` needs; None where the tool has no such phase."""
+        return None if self._prepare is None else await self._prepare(**arguments)
+
+    async def exec(self, arguments: Mapping[str, Any]) -> Any:
+        """Act."""
+        return await self._exec(**arguments)
+
+    async def reverse(self, prepared: Value, result: Value, arguments: Mapping[str, Any]) -> None:
+        """Restore what was there before `exec`."""
+        assert self._reverse is not None, f"{self.name} is irreversible"
+        await self._reverse(prepared, result, **arguments)
+
+    def _scheme(self, template: str) -> str:
+        unknown = [name for name in _FIELD.findall(template) if name not in self.schema.get("properties", {})]
+        if unknown:
+            raise ConfigurationError(
+                f"template {template!r} of tool {self.name!r} names no argument: {', '.join(unknown)}",
+                f"The tool takes {self.arguments.signature}.",
+            )
+        try:
+            return scheme_of(template)
+        except ValueError as error:
+            raise ConfigurationError(f"template {template!r} of tool {self.name!r}: {error}") from None
+
+    def _filled(self, template: str, arguments: Mapping[str, Any]) -> Key:
+        def value(match: re.Match[str]) -> str:
+            text = str(arguments[match[1]])
+            if not text or "\0" in text:
+                raise FootprintViolation(f"argument {match[1]!r} of tool {self.name!r} cannot stand in a key: {text!r}")
+            return text.replace("%", "%25").replace("/", "%2F")  # one argument, one segment
+
+        return _FIELD.sub(value, template)
+
+    def __repr__(self) -> str:
+        return f"<declared tool {self.name}({self.arguments.signature})>"
