@@ -58,7 +58,7 @@ class Log(ABC):
 
     def unlock(self) -> None:
         """Give the lock back, once for each time it was taken."""
-        return None
+        return
 
     @abstractmethod
     def close(self) -> None:

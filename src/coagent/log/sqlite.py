@@ -12,8 +12,8 @@ from pathlib import Path
 
 from coagent.errors import LogError
 from coagent.log.base import HeadMoved, Log
-from coagent.log.process_lock import ProcessLock
 from coagent.log.codec import FORMAT, checksum, decode, encode
+from coagent.log.process_lock import ProcessLock
 from coagent.protocol.events import Event
 
 _BUSY_TIMEOUT_S = 10.0
@@ -105,7 +105,8 @@ class SqliteLog(Log):
     def read(self) -> Sequence[Event]:
         try:
             rows = self._connection.execute(
-                "select number, checksum, record from coagent_log where number > ? order by number", (self._head,)
+                "select number, checksum, record from coagent_log where number > ? order by number",
+                (self._head,),
             ).fetchall()
         except sqlite3.Error as error:
             raise self._failed("read", error) from error

@@ -1,1 +1,1 @@
-"""The kernel: pure, synchronous, deterministic. `kernel.py` is its interface, `mtpo.py` the transition rules."""
+"""The kernel: pure, synchronous, deterministic. `kernel.py`: its interface; `mtpo.py`: the rules."""

@@ -65,7 +65,8 @@ class Call:
     """
 
     __slots__ = (
-        "agent", "applied", "arguments", "cause", "declared", "dormant", "error", "id", "irreversible", "position", "prepared", "rank",
+        "agent", "applied", "arguments", "cause", "declared", "dormant", "error",
+        "id", "irreversible", "position", "prepared", "rank",
         "reads", "scans", "staged", "started", "told_error", "told_reads", "told_scans", "told_value",
         "tool", "value", "writes",
     )  # fmt: skip

@@ -44,4 +44,3 @@ class Ready(NamedTuple):
     reexecute: Call | None
     apply: tuple[Effect, ...]
     run: Call | None
-

@@ -26,11 +26,14 @@ def difference(before: Value, after: Value) -> str:
     if type(before) is str and type(after) is str and ("\n" in before or "\n" in after):
         return _text_difference(before, after)
     if before is None or after is None:
-        return f"{'(absent)' if before is None else brief(before)} -> {'(absent)' if after is None else brief(after)}"
+        old = "(absent)" if before is None else brief(before)
+        return f"{old} -> {'(absent)' if after is None else brief(after)}"
     lines = []
     for path, old, new in leaves(before, after):
         where = f"{path}: " if path else ""
-        lines.append(f"{where}{'(absent)' if old is None else brief(old)} -> {'(gone)' if new is None else brief(new)}")
+        lines.append(
+            f"{where}{'(absent)' if old is None else brief(old)} -> {'(gone)' if new is None else brief(new)}"
+        )
     return "\n".join(lines)
 
 
@@ -62,7 +65,7 @@ def _list_leaves(before: list[Value], after: list[Value], path: str) -> Iterator
 
 
 def replaced_literals(before: Value, after: Value) -> list[tuple[str, str | None]]:
-    """Return the literals that stood in `before` and are gone from `after`, with what took their place if clear.
+    """Return the literals that stood in `before` and are gone from `after`, with what took their place.
 
     They are what a later write may still carry although its premise has moved.
     """

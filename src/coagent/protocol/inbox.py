@@ -1,4 +1,4 @@
-"""What an agent has to be told: premises that moved, coalesced by object, with what may rest on them (rule 4)."""
+"""What an agent has to be told: premises that moved, coalesced by object, and what may rest on them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,12 @@ def moved_premises(agent: Participant) -> list[Moved]:
         news = _news(call)
         for key, part, before, after in _changes(call):
             for moved in found:
-                if moved.key == key and moved.part == part and same(moved.before, before) and same(moved.after, after):
+                if (
+                    moved.key == key
+                    and moved.part == part
+                    and same(moved.before, before)
+                    and same(moved.after, after)
+                ):
                     moved.cause = call.cause or moved.cause
                     break
             else:
@@ -127,7 +132,7 @@ def _stale_literals(moved: Moved, later: list[Call]) -> Iterator[StaleLiteral]:
 
 
 def _carries(value: Value, literal: str) -> bool:
-    """Tell whether the literal stands in a value: as a whole scalar, or within a text where it is telling enough."""
+    """Tell whether the literal stands in a value: as a whole scalar, or within a text."""
     if type(value) is str:
         return value == literal or (len(literal) >= 3 and literal in value)
     if type(value) in (int, float):

@@ -1,4 +1,4 @@
-"""What every concurrency-control protocol offers the runtime: events in, outstanding work out, look-ups between.
+"""What every concurrency-control protocol offers the runtime: events in, outstanding work out.
 
 An implementation is a pure, deterministic state machine: no I/O, clock, randomness or logging, so that
 replaying its events rebuilds it exactly.
@@ -23,9 +23,6 @@ class Kernel(ABC):
     name: str
     agents: dict[Rank, Participant]
     """Every agent that has not ended, and those that ended last, by rank."""
-    forgotten: int
-    """Counts the objects that were written and are no longer tracked. While it stands still, a value read
-    from a target stays what it was as long as the object is not tracked."""
 
     @abstractmethod
     def step(self, event: Event) -> None:
@@ -39,6 +36,14 @@ class Kernel(ABC):
     @abstractmethod
     def ready(self) -> Ready:
         """Return the outstanding work."""
+
+    @property
+    @abstractmethod
+    def forgotten(self) -> int:
+        """How many written objects are no longer tracked.
+
+        While it stands still, a value read from a target stays true as long as its object is not tracked.
+        """
 
     @abstractmethod
     def refusal(self, agent: str, rank: Rank | None) -> str | None:

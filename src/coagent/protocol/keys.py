@@ -1,4 +1,4 @@
-"""Keys `scheme:path` name objects, the units of conflict; a scan names a prefix of keys and perhaps a glob."""
+"""Keys `scheme:path` name objects, the units of conflict; a scan names a prefix and perhaps a glob."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from coagent.protocol.calls import NOTHING, Call, Cause, Observation, Position, Rank
 from coagent.protocol.conflicts import conflicting
-from coagent.protocol.decisions import Effect, Ready
+from coagent.protocol.decisions import Ready
 from coagent.protocol.events import (
     Aborted,
     CallAmended,
@@ -46,12 +46,12 @@ from coagent.protocol.events import (
 )
 from coagent.protocol.invariants import check
 from coagent.protocol.kernel import Kernel
-from coagent.protocol.key_index import KeyIndex
 from coagent.protocol.keys import Key, Scan
+from coagent.protocol.objects import Objects
 from coagent.protocol.participants import Participant, Phase
-from coagent.protocol.premises import ScanIndex, read_changed, scan_changed, scan_holds
+from coagent.protocol.premises import read_changed, scan_changed
 from coagent.protocol.trajectory import Trajectory
-from coagent.protocol.values import UNLOADED, Value, same, selected
+from coagent.protocol.values import UNLOADED, Value, same
 
 OUTSIDE = Cause("outside", None, None, -1)
 _ENDED_KEPT = 64
@@ -64,19 +64,13 @@ class Mtpo(Kernel):
 
     def __init__(self) -> None:
         self.agents: dict[Rank, Participant] = {}
-        self.forgotten = 0
         self._order: list[Rank] = []  # of the agents that have not ended, ascending
         self._top: Rank = -1  # the highest rank ever given
         self._floor: Rank = -1  # nobody may be ranked at or below it
         self._calls: dict[str, Call] = {}
-        self._trajectories: dict[Key, Trajectory] = {}
-        self._written = KeyIndex()  # the trajectories with writers, or not yet applied
-        self._scans = ScanIndex()
+        self._objects = Objects()
         self._dirty: dict[str, Call] = {}
         self._declared: dict[str, Call] = {}  # the declared calls whose effect is in their target
-        self._unapplied: dict[Key, Trajectory] = {}
-        self._versions = 0
-        self._live_changes: list[tuple[Key, Value]] = []
         self._transitions: dict[type[Any], Callable[[Any], None]] = {
             CallObserved: self._call_observed,
             EffectApplied: self._effect_applied,
@@ -102,21 +96,21 @@ class Mtpo(Kernel):
         self._transitions[type(event)](event)
 
     @property
+    def forgotten(self) -> int:
+        return self._objects.forgotten
+
+    @property
     def has_work(self) -> bool:
-        return bool(self._unapplied or self._dirty) or (bool(self._order) and self._staged_call_due() is not None)
+        return bool(self._objects.unapplied or self._dirty) or (
+            bool(self._order) and self._staged_call_due() is not None
+        )
 
     def ready(self) -> Ready:
         lowest = min(self._dirty.values(), key=_by_position) if self._dirty else None
         # While a call awaits re-execution, what it wrote is not the final word on those objects.
         blocked = {key for call in self._dirty.values() for key in call.writes} if self._dirty else ()
-        effects = tuple(
-            [
-                Effect(key, self._unapplied[key].accepted[-1], tuple(self._unapplied[key].accepted), self._unapplied[key].version)
-                for key in sorted(self._unapplied)
-                if key not in blocked
-            ]
-        )
-        return Ready(lowest, effects, self._staged_call_due() if self._order else None)
+        run = self._staged_call_due() if self._order else None
+        return Ready(lowest, self._objects.effects(blocked), run)
 
     def refusal(self, agent: str, rank: Rank | None) -> str | None:
         if any(one.name == agent for one in self.agents.values() if not one.ended):
@@ -142,38 +136,23 @@ class Mtpo(Kernel):
         return self._order[0] == agent.rank and not agent.pending and not self._is_dirty(agent)
 
     def lookup(self, key: Key, position: Position) -> Value:
-        trajectory = self._trajectories.get(key)
-        if trajectory is None or not trajectory.base_known:
-            return UNLOADED
-        return trajectory.filtered(position)
+        return self._objects.lookup(key, position)
 
     def written_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
-        for key in self._written.under(prefix):
-            yield key, self._trajectories[key].filtered(position)
+        return self._objects.written_under(prefix, position)
 
     def base_known(self, key: Key) -> bool:
-        trajectory = self._trajectories.get(key)
-        return trajectory is not None and trajectory.base_known
+        return self._objects.base_known(key)
 
     def holds(self, observation: Observation, position: Position) -> bool:
-        for (key, selector), seen in observation.reads.items():
-            trajectory = self._trajectories.get(key)
-            if trajectory is not None and trajectory.base_known:
-                now = selected(trajectory.filtered(position), selector)
-                if now is not seen and not same(now, seen):
-                    return False
-        for scan, seen in observation.scans.items():
-            for key, value in self.written_under(scan.prefix, position):
-                if scan.covers(key) and not scan_holds(scan, seen, key, value):
-                    return False
-        return all(key in observation.bases or self.base_known(key) for key in observation.writes)
+        return self._objects.holds(observation, position)
 
     def live_value(self, key: Key) -> Value:
-        trajectory = self._trajectories.get(key)
+        trajectory = self._objects.trajectories.get(key)
         return UNLOADED if trajectory is None or not trajectory.base_known else trajectory.live()
 
     def take_live_changes(self) -> Sequence[tuple[Key, Value]]:
-        changes, self._live_changes = self._live_changes, []
+        changes, self._objects.live_changes = self._objects.live_changes, []
         return changes
 
     def call(self, call_id: str) -> Call | None:
@@ -223,14 +202,12 @@ class Mtpo(Kernel):
         call.reads, call.scans = observation.reads, observation.scans
         call.value, call.error = observation.value, observation.error
         for (key, selector), seen in observation.reads.items():
-            trajectory = self._trajectories.get(key)
-            if trajectory is None:
-                trajectory = self._trajectories[key] = Trajectory(key)
+            trajectory = self._objects.track(key)
             if selector is None and not trajectory.base_known:
                 trajectory.learn_base(seen)
             trajectory.add_reader(call)
         for scan in observation.scans:
-            self._scans.add(scan, call)
+            self._objects.scans.add(scan, call)
         silent = call.error is not None or call.dormant
         writes = {} if silent else observation.writes
         if observation.declared or call.applied:
@@ -249,13 +226,11 @@ class Mtpo(Kernel):
         changed: list[tuple[Trajectory, Value, Value]] = []
         for key, old in before.items():
             if key not in writes:
-                trajectory = self._trajectories[key]
+                trajectory = self._objects.trajectories[key]
                 trajectory.remove_writer(call)
                 changed.append((trajectory, old, trajectory.filtered(call.position)))
         for key, value in writes.items():
-            trajectory = self._trajectories.get(key)
-            if trajectory is None:
-                trajectory = self._trajectories[key] = Trajectory(key)
+            trajectory = self._objects.track(key)
             if not trajectory.base_known:
                 trajectory.learn_base(bases[key])
             if key in before:
@@ -263,21 +238,21 @@ class Mtpo(Kernel):
             else:
                 changed.append((trajectory, trajectory.filtered(call.position), value))
                 if not trajectory.writers:
-                    self._written.add(key)
+                    self._objects.written.add(key)
                 trajectory.add_writer(call)
         for trajectory, old, new in changed:
             if not same(old, new):
                 cause = root or call.as_cause
                 self._spread(trajectory, call.position, new, cause)
-                self._refresh_live(trajectory)
+                self._objects.refresh_live(trajectory)
             if not trajectory.writers:
-                self._maybe_forget(trajectory)
+                self._objects.maybe_forget(trajectory)
 
     def _spread(self, trajectory: Trajectory, position: Position, value: Value, cause: Cause) -> None:
         """Mark the calls above `position` that saw another value than the one its prefix leaves now."""
         positions = trajectory.reader_positions
         readers_above = bool(positions) and positions[-1] > position
-        if not readers_above and not self._scans:
+        if not readers_above and not self._objects.scans:
             return
         until = trajectory.next_write(position)
         key = trajectory.key
@@ -289,7 +264,7 @@ class Mtpo(Kernel):
                     reader = trajectory.readers[index]
                     if read_changed(reader, key, value):
                         self._mark(reader, cause)
-        for reader in self._scans.readers(key, position, until):
+        for reader in self._objects.scans.readers(key, position, until):
             if scan_changed(reader, key, value):
                 self._mark(reader, cause)
 
@@ -298,17 +273,6 @@ class Mtpo(Kernel):
         if call.irreversible:
             return  # it has not run yet, or ran when its premises were final; it never runs twice
         self._dirty[call.id] = call
-
-    def _refresh_live(self, trajectory: Trajectory) -> None:
-        live = trajectory.live()
-        if same(live, trajectory.accepted[-1]):
-            return
-        self._versions += 1
-        trajectory.version = self._versions
-        trajectory.accepted.append(live)
-        self._unapplied[trajectory.key] = trajectory
-        self._written.add(trajectory.key)
-        self._live_changes.append((trajectory.key, live))
 
     # ---- cascade (rules 2 and 3) ---------------------------------------------------------------------------
 
@@ -406,7 +370,12 @@ class Mtpo(Kernel):
         """Commit the agents whose turn has come, lowest first."""
         while self._order:
             agent = self.agents[self._order[0]]
-            if agent.phase is not Phase.FINISHED or agent.pending or self._is_dirty(agent) or self._owes(agent):
+            if (
+                agent.phase is not Phase.FINISHED
+                or agent.pending
+                or self._is_dirty(agent)
+                or self._owes(agent)
+            ):
                 return
             self._commit(agent)
 
@@ -416,7 +385,7 @@ class Mtpo(Kernel):
             return True
         return any(
             trajectory.writers and trajectory.writers[-1].rank == agent.rank
-            for trajectory in self._unapplied.values()
+            for trajectory in self._objects.unapplied.values()
         )
 
     def _commit(self, agent: Participant) -> None:
@@ -425,13 +394,13 @@ class Mtpo(Kernel):
             trajectory.fold(agent.rank)
         for call in agent.calls.values():
             for scan in call.scans:
-                self._scans.fold(scan, agent.rank)
+                self._objects.scans.fold(scan, agent.rank)
         self._end(agent, Phase.COMMITTED, touched)
 
     def _touched(self, agent: Participant) -> list[Trajectory]:
         keys = dict.fromkeys(key for call in agent.calls.values() for key, _ in call.reads)
         keys.update(dict.fromkeys(key for call in agent.calls.values() for key in call.writes))
-        return [self._trajectories[key] for key in keys]
+        return [self._objects.trajectories[key] for key in keys]
 
     def _end(self, agent: Participant, phase: Phase, touched: Sequence[Trajectory]) -> None:
         agent.phase = phase
@@ -444,7 +413,7 @@ class Mtpo(Kernel):
         if phase is Phase.COMMITTED:
             self._floor = max(self._floor, agent.rank)
         for trajectory in touched:
-            self._maybe_forget(trajectory)
+            self._objects.maybe_forget(trajectory)
         ended = [rank for rank, one in self.agents.items() if one.ended]
         for rank in ended[:-_ENDED_KEPT]:
             del self.agents[rank]
@@ -462,25 +431,19 @@ class Mtpo(Kernel):
     def _keep(self, call: Call) -> None:
         """Make the writes of an irreversible call part of the base: it ran when all below it was settled."""
         for key, value in call.writes.items():
-            trajectory = self._trajectories[key]
+            trajectory = self._objects.trajectories[key]
             if trajectory.writers[0].rank >= call.rank:
                 trajectory.base = value
 
     # ---- targets (rules 2 and 9) ---------------------------------------------------------------------------
 
     def _effect_applied(self, event: EffectApplied) -> None:
-        trajectory = self._unapplied.get(event.key)
-        if trajectory is None or trajectory.version != event.version:
-            return
-        del self._unapplied[event.key]
-        trajectory.accepted = [trajectory.accepted[-1]]
-        if not trajectory.writers:
-            self._maybe_forget(trajectory)
-        self._advance()
+        if self._objects.applied(event.key, event.version):
+            self._advance()
 
     def _effect_refused(self, event: EffectRefused) -> None:
-        trajectory = self._unapplied.get(event.key)
-        if trajectory is None or trajectory.version != event.version or not trajectory.writers:
+        trajectory = self._objects.refused(event.key, event.version)
+        if trajectory is None:
             return
         call = trajectory.writers[-1]
         self._dirty.pop(call.id, None)
@@ -489,54 +452,32 @@ class Mtpo(Kernel):
         self._review(call)
 
     def _outside_write(self, event: OutsideWrite) -> None:
-        trajectory = self._trajectories.get(event.key)
+        trajectory = self._objects.trajectories.get(event.key)
         if trajectory is None or not trajectory.base_known:
             return
-        old = trajectory.base
-        trajectory.base = event.value
-        trajectory.ever_written = True
-        trajectory.accepted.append(event.value)
-        self._versions += 1
-        trajectory.version = self._versions
-        if not same(old, event.value):
+        changed = not same(trajectory.base, event.value)
+        self._objects.found_outside(trajectory, event.value)
+        if changed:
             self._spread(trajectory, (-1, 0), event.value, OUTSIDE)
-        live = trajectory.live()
-        if same(live, event.value):
-            self._unapplied.pop(event.key, None)
-            trajectory.accepted = [live]
-        else:
-            trajectory.accepted.append(live)
-            self._unapplied[event.key] = trajectory
-        self._live_changes.append((event.key, live))
-        self._maybe_forget(trajectory)
+        self._objects.maybe_forget(trajectory)
 
     # ---- bookkeeping ---------------------------------------------------------------------------------------
 
     def _forget_reads(self, call: Call) -> None:
         for key, _ in call.reads:
-            trajectory = self._trajectories.get(key)
+            trajectory = self._objects.trajectories.get(key)
             if trajectory is not None:
                 trajectory.remove_reader(call)
                 if not trajectory.readers:
-                    self._maybe_forget(trajectory, keep=key in call.writes)
+                    self._objects.maybe_forget(trajectory)
         for scan in call.scans:
-            self._scans.remove(scan, call)
-
-    def _maybe_forget(self, trajectory: Trajectory, *, keep: bool = False) -> None:
-        """Stop tracking an object that no active agent has touched and whose target is up to date."""
-        if keep or trajectory.writers or trajectory.key in self._unapplied:
-            return
-        self._written.discard(trajectory.key)
-        if trajectory.readers:
-            return
-        if self._trajectories.pop(trajectory.key, None) is not None and trajectory.ever_written:
-            self.forgotten += 1
+            self._objects.scans.remove(scan, call)
 
     def _is_dirty(self, agent: Participant) -> bool:
         return bool(self._dirty) and any(call.rank == agent.rank for call in self._dirty.values())
 
     def check_invariants(self) -> None:
-        check(self._calls, self._trajectories, self._dirty, self.agents)
+        check(self._calls, self._objects.trajectories, self._dirty, self.agents)
 
 
 def _by_position(call: Call) -> Position:

@@ -24,7 +24,7 @@ class Participant:
         rank: Unique for ever.
     """
 
-    __slots__ = ("calls", "called", "name", "next_sequence", "pending", "phase", "rank")
+    __slots__ = ("called", "calls", "name", "next_sequence", "pending", "phase", "rank")
 
     def __init__(self, name: str, rank: Rank) -> None:
         self.name = name

@@ -21,7 +21,9 @@ def read_changed(call: Call, key: Key, value: Value) -> bool:
 
 def scan_changed(call: Call, key: Key, value: Value) -> bool:
     """Tell whether a scan of the call would see the object otherwise, now that it holds `value`."""
-    return any(scan.covers(key) and not scan_holds(scan, seen, key, value) for scan, seen in call.scans.items())
+    return any(
+        scan.covers(key) and not scan_holds(scan, seen, key, value) for scan, seen in call.scans.items()
+    )
 
 
 def scan_holds(scan: Scan, seen: Value, key: Key, value: Value) -> bool:

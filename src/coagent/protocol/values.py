@@ -1,4 +1,4 @@
-"""Values of objects: JSON data, text and bytes; their copies, their equality, the parts of them that are read.
+"""Values of objects: JSON data, text and bytes; their copies, equality, and the parts that are read.
 
 A value is never changed in place once the kernel has seen it, so it is shared by reference; what enters
 from or leaves to a tool is copied (`copied`). `None` is the value of an object that does not exist.
@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 # JSON scalars, text and bytes, and lists and string-keyed dicts of them. mypy has no use for the
 # recursive form in a code base that passes values through unchanged, so the alias documents it.
 Value: TypeAlias = Any
+
 
 class Unloaded:
     """The type of `UNLOADED`."""

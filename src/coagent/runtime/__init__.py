@@ -1,1 +1,1 @@
-"""Decisions carried out: driver, domain, sessions, clock. Async and I/O live here, protocol logic does not."""
+"""Decisions carried out: driver, domain, sessions, clock. No protocol logic lives here."""

@@ -93,7 +93,8 @@ class VirtualClock(Clock):
             return
         if not self._sleepers:
             raise CoAgentError(
-                "every agent waits for another one and none can go on", "This is a defect of CoAgent: report it."
+                "every agent waits for another one and none can go on",
+                "This is a defect of CoAgent: report it.",
             )
         self._now, _, event = heapq.heappop(self._sleepers)
         event.set()

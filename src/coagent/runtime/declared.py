@@ -1,4 +1,4 @@
-"""Runs declared tools: what stands in the way is reversed newest first, the late call runs, the others run again.
+"""Runs declared tools: what stands in the way is reversed newest first, and runs again afterwards.
 
 Nobody can see into the systems behind declared tools, so the kernel tracks tokens instead of values: each run
 leaves a token of its own on the keys it writes, and whoever saw another token is run again.
@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from coagent.errors import TargetError
 from coagent.protocol.calls import Call, Cause, Observation, Position
-from coagent.protocol.events import Aborted, CallAmended, CallObserved, CallReexecuted, CallReversed, CallUndone, Event, StagedRan
+from coagent.protocol.events import (
+    Aborted,
+    CallAmended,
+    CallObserved,
+    CallReexecuted,
+    CallReversed,
+    CallUndone,
+    Event,
+    StagedRan,
+)
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import UNLOADED, Value, same
@@ -30,14 +39,20 @@ class DeclaredRunner:
         self._driver = driver
 
     async def perform(
-        self, agent: Participant, tool: DeclaredTool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
+        self,
+        agent: Participant,
+        tool: DeclaredTool,
+        arguments: Mapping[str, Value],
+        checked: Mapping[str, Any],
     ) -> tuple[Call, Exception | None]:
         """Run a tool at the end of the agent's sequence and record it."""
         driver, kernel = self._driver, self._driver.kernel
         footprint = tool.footprint(checked)
         async with self._alone():
             call_id = f"{agent.name}.{agent.next_sequence}"
-            await self._rewind(kernel.position(agent), footprint, Cause(agent.name, call_id, tool.name, agent.rank))
+            await self._rewind(
+                kernel.position(agent), footprint, Cause(agent.name, call_id, tool.name, agent.rank)
+            )
             run = await self._run(tool, checked)
             irreversible = tool.effect == "irreversible"
 
@@ -63,14 +78,19 @@ class DeclaredRunner:
                 if self._driver.kernel.call(call.id) is not call:
                     return None
                 seen = self._observed(run, footprint, call.position, call.id)
-                if run.failure is None and call.writes and same(seen.value, call.value) and seen.reads == call.reads:
+                if (
+                    run.failure is None
+                    and call.writes
+                    and same(seen.value, call.value)
+                    and seen.reads == call.reads
+                ):
                     seen = seen._replace(writes=call.writes)  # the same again: nobody above need hear of it
                 return CallReexecuted(call.id, seen)
 
             self._driver.record_when(decide)
 
     async def run_staged(self, call: Call, tool: DeclaredTool) -> None:
-        """Run a staged call whose turn has come; everything below it has committed, so nothing stands in the way."""
+        """Run a staged call whose turn has come; everything below it has committed."""
         async with driver_lock(self._driver):
             checked = tool.arguments.checked(call.arguments)
             footprint = tool.footprint(checked)
@@ -152,7 +172,8 @@ class DeclaredRunner:
             except Exception as failure:
                 keys = ", ".join(sorted(call.writes))
                 raise TargetError(
-                    f"call {call.id!r} ({call.tool}) could not be reversed ({told(failure)}), so the state of {keys} is unknown",
+                    f"call {call.id!r} ({call.tool}) could not be reversed ({told(failure)}): "
+                    f"the state of {keys} is unknown",
                     "Look at the system and mend it by hand, then try again.",
                 ) from failure
             self._driver.record_when(lambda call=call: CallReversed(call.id, cause))  # type: ignore[misc]
@@ -165,7 +186,9 @@ class DeclaredRunner:
             return Run(Observation({}, {}, {}, {}, None, told(failure), declared=True), failure)
         return Run(Observation({}, {}, {}, {}, value, None, declared=True, prepared=prepared), None)
 
-    def _observed(self, run: Run, footprint: DeclaredFootprint, position: Position, call_id: str) -> Observation:
+    def _observed(
+        self, run: Run, footprint: DeclaredFootprint, position: Position, call_id: str
+    ) -> Observation:
         """Return the run with the tokens that stand on its keys now."""
         kernel = self._driver.kernel
         token = f"{call_id}@{self._driver.log.head + 1}"

@@ -49,7 +49,10 @@ class Domain:
         for tool in _flattened(tools):
             self._add_tool(tool)
         declared = {
-            scheme: None for tool in self.tools.values() if isinstance(tool, DeclaredTool) for scheme in tool.schemes
+            scheme: None
+            for tool in self.tools.values()
+            if isinstance(tool, DeclaredTool)
+            for scheme in tool.schemes
         }
         self._targets = Targets([*targets, Opaque(tuple(declared))])
         self._log: Log | None = None
@@ -90,7 +93,9 @@ class Domain:
             ConfigurationError: The domain is not open.
         """
         if self._driver is None:
-            raise ConfigurationError("the domain is not open", "Use `async with coagent.open_domain(...) as domain:`.")
+            raise ConfigurationError(
+                "the domain is not open", "Use `async with coagent.open_domain(...) as domain:`."
+            )
         return self._driver
 
     async def join(self, name: str, *, rank: Rank | None = None) -> AgentSession:
@@ -208,5 +213,10 @@ def _flattened(tools: Iterable[Any]) -> Iterable[Tool]:
 
 
 def _check_name(name: str) -> None:
-    if not isinstance(name, str) or not name.strip() or any(not one.isprintable() for one in name) or len(name) > 100:
+    if (
+        not isinstance(name, str)
+        or not name.strip()
+        or any(not one.isprintable() for one in name)
+        or len(name) > 100
+    ):
         raise JoinRefused(f"{name!r} is no name for an agent", "Use 1 to 100 printable characters.")

@@ -66,7 +66,9 @@ class Driver:
         self._changed: anyio.Event | None = None
         self._pumping = False
         self._pumped: anyio.Event | None = None
-        self._replicas = [target for target in targets.all if hasattr(target, "replicate")] if log.shared else []
+        self._replicas = (
+            [target for target in targets.all if hasattr(target, "replicate")] if log.shared else []
+        )
 
     # ---- the log -------------------------------------------------------------------------------------------
 
@@ -96,7 +98,7 @@ class Driver:
         for key, value in self.kernel.take_live_changes():
             for replica in self._replicas:
                 if key[: key.find(":")] in replica.schemes:
-                    replica.replicate(key, value)  # type: ignore[attr-defined]
+                    replica.replicate(key, value)
         if self._changed is not None:
             self._changed.set()
             self._changed = None
@@ -133,7 +135,7 @@ class Driver:
                 self.catch_up()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition holds; it is looked at after every event, also those of other processes."""
+        """Return when the condition holds; it is looked at after every event, from any process."""
         while not condition():
             if self._changed is None:
                 self._changed = anyio.Event()
@@ -174,7 +176,9 @@ class Driver:
             call = next(reversed(agent.calls.values()))
             return call, run.failure
 
-    def _still(self, observation: Observation, agent: Participant, position: Position, forgotten: int) -> bool:
+    def _still(
+        self, observation: Observation, agent: Participant, position: Position, forgotten: int
+    ) -> bool:
         kernel = self.kernel
         if kernel.position(agent) != position:
             return False  # another call of the same agent came in between, or another arrival under naive
@@ -247,7 +251,7 @@ class Driver:
             pass
 
     async def _turn(self) -> None:
-        # An anyio.Lock would do, but it yields to the event loop at every turn, which costs more than the work.
+        # An anyio.Lock would do, but it yields to the event loop at every turn.
         while self._pumping:
             if self._pumped is None:
                 self._pumped = anyio.Event()

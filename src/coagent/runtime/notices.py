@@ -20,7 +20,7 @@ _NEWS = {
     "result_changed": "returns something else now",
     "withdrawn": "fails now, so its writes were undone",
     "failure_changed": "fails in another way now",
-    "would_succeed": "had failed and would go through now (not done: amend it or call again if you still want it)",
+    "would_succeed": "had failed and would go through now (not done: amend it if you still want it)",
 }
 
 
@@ -79,7 +79,7 @@ def _text(moved: Moved, diff: str) -> str:
     if moved.cause.call_id is not None:
         by = f"{by}, call {moved.cause.call_id} ({moved.cause.tool})"
     lines = [
-        "[coagent notice] Something you have read was changed by an agent that comes before you in the order.",
+        "[coagent notice] What you have read was changed by an agent that comes before you in the order.",
         f"object: {what}",
         f"changed by: {by}",
         "your calls that saw it:",
@@ -90,8 +90,14 @@ def _text(moved: Moved, diff: str) -> str:
     if moved.dependents:
         lines.append(f"your later writes that may rest on it: {', '.join(moved.dependents)}")
     for stale in moved.stale_literals:
-        now = "" if stale.new is None else f", now {brief(stale.new)!r}: amend {stale.call_id} with the new value"
-        lines.append(f"  {stale.call_id} still carries {brief(stale.old)!r} in argument {stale.argument!r}{now}")
+        now = (
+            ""
+            if stale.new is None
+            else f", now {brief(stale.new)!r}: amend {stale.call_id} with the new value"
+        )
+        lines.append(
+            f"  {stale.call_id} still carries {brief(stale.old)!r} in argument {stale.argument!r}{now}"
+        )
     for news in moved.calls:
         if news.kind in ("withdrawn", "failure_changed"):
             lines.append(f"{news.call_id} says (data): {_delimited(str(news.after))}")

@@ -10,7 +10,7 @@ from coagent.targets.base import Target
 
 
 class Opaque(Target):
-    """Owns the schemes of declared tools. The kernel's values there are tokens, so putting one does nothing."""
+    """Owns the schemes of declared tools. The values there are tokens, so putting one does nothing."""
 
     def __init__(self, schemes: tuple[str, ...]) -> None:
         self.schemes = schemes

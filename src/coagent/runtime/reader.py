@@ -35,7 +35,8 @@ class Targets:
             for scheme in target.schemes:
                 if scheme in self._by_scheme:
                     raise FootprintViolation(
-                        f"two targets own the scheme {scheme!r}", "Give each its own schemes, or open two domains."
+                        f"two targets own the scheme {scheme!r}",
+                        "Give each its own schemes, or open two domains.",
                     )
                 self._by_scheme[scheme] = target
 
@@ -56,7 +57,9 @@ class Targets:
             scheme_of(key)
         except (ValueError, AttributeError) as error:
             return FootprintViolation(str(error), f"The domain's schemes are {known}.")
-        return FootprintViolation(f"no target of the domain owns {key!r}", f"The domain's schemes are {known}.")
+        return FootprintViolation(
+            f"no target of the domain owns {key!r}", f"The domain's schemes are {known}."
+        )
 
 
 class PositionReader:

@@ -82,7 +82,7 @@ class AgentSession:
     @property
     def state(self) -> Literal["active", "finished", "committed", "aborted"]:
         """How far the agent has come."""
-        return self._participant.phase.value  # type: ignore[return-value]
+        return self._participant.phase.value
 
     @property
     def notified(self) -> bool:
@@ -151,7 +151,9 @@ class AgentSession:
                 await self._driver.declared.undo(call)
             else:
                 kernel = self._driver.kernel
-                self._driver.record_when(lambda: CallUndone(call_id) if kernel.call(call_id) is call else None)
+                self._driver.record_when(
+                    lambda: CallUndone(call_id) if kernel.call(call_id) is call else None
+                )
             await self._driver.pump()
         notifications, changed = self._deliver()
         return Outcome(None, call_id, notifications, changed=changed)
@@ -294,9 +296,11 @@ class AgentSession:
             if driver.kernel.may_run_irreversible(participant):
                 return None
             await driver.until(
-                lambda: participant.ended
-                or bool(participant.pending)
-                or driver.kernel.may_run_irreversible(participant)
+                lambda: (
+                    participant.ended
+                    or bool(participant.pending)
+                    or driver.kernel.may_run_irreversible(participant)
+                )
             )
             self._require_active()
 
@@ -342,12 +346,15 @@ class AgentSession:
     def _require_active(self) -> None:
         if self._participant.ended:
             raise AgentNotActive(
-                f"agent {self.name!r} has {self._participant.phase.value}", "Join the domain again, as a new agent."
+                f"agent {self.name!r} has {self._participant.phase.value}",
+                "Join the domain again, as a new agent.",
             )
 
     def _was_undone(self, call_id: str) -> bool:
         name, _, sequence = call_id.rpartition(".")
-        known = name == self.name and sequence.isdigit() and 0 < int(sequence) < self._participant.next_sequence
+        known = (
+            name == self.name and sequence.isdigit() and 0 < int(sequence) < self._participant.next_sequence
+        )
         return known and call_id not in self._participant.calls
 
     def _own(self, call_id: str) -> Call:
@@ -359,7 +366,8 @@ class AgentSession:
             )
         if not call.reversible:
             raise NotReversible(
-                f"call {call_id!r} ({call.tool}) is irreversible and has run", "Make up for it by another call."
+                f"call {call_id!r} ({call.tool}) is irreversible and has run",
+                "Make up for it by another call.",
             )
         return call
 

@@ -41,7 +41,7 @@ class DeclaredTool:
             docstring the description. Where it raises, it must have changed nothing.
         reads: Templates of what it reads.
         writes: Templates of what it writes; empty for a tool that only reads.
-        prepare: `async def (**arguments)`: looks, without changing anything, and returns what `reverse` needs.
+        prepare: `async def (**arguments)`: changes nothing, and returns what `reverse` needs.
         reverse: `async def (prepared, result, **arguments)`: restores what was there before `exec`. A tool
             that writes and has none is irreversible.
         name: What agents call it; the name of `exec` by default.
@@ -54,7 +54,7 @@ class DeclaredTool:
 
     def __init__(
         self,
-        exec: Callable[..., Awaitable[Any]],  # noqa: A002 - the design's word for the phase
+        exec: Callable[..., Awaitable[Any]],
         *,
         reads: Sequence[str] = (),
         writes: Sequence[str] = (),
@@ -68,7 +68,8 @@ class DeclaredTool:
         for phase in (exec, prepare, reverse):
             if phase is not None and not inspect.iscoroutinefunction(phase):
                 raise ConfigurationError(
-                    f"a phase of tool {self.name!r} is not an async function", "Write prepare, exec and reverse as `async def`."
+                    f"a phase of tool {self.name!r} is not an async function",
+                    "Write prepare, exec and reverse as `async def`.",
                 )
         self.description = description or described(exec)
         self.arguments = Arguments(exec, self.name, skip=0)
@@ -140,7 +141,9 @@ class DeclaredTool:
         def value(match: re.Match[str]) -> str:
             text = str(arguments[match[1]])
             if not text or "\0" in text:
-                raise FootprintViolation(f"argument {match[1]!r} of tool {self.name!r} cannot stand in a key: {text!r}")
+                raise FootprintViolation(
+                    f"argument {match[1]!r} of tool {self.name!r} cannot stand in a key: {text!r}"
+                )
             return text.replace("%", "%25").replace("/", "%2F")  # one argument, one segment
 
         return _FIELD.sub(value, template)

@@ -45,7 +45,9 @@ class Arguments:
         self._name = name
         self._names = tuple(fields)
         self._model: type[BaseModel] = create_model(
-            f"{name}_arguments", __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields
+            f"{name}_arguments",
+            __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False),
+            **fields,
         )
         self._validate = self._model.__pydantic_validator__.validate_python
         self.schema: dict[str, Any] = _plain_schema(self._model)
@@ -66,7 +68,9 @@ class Arguments:
             f"{'.'.join(str(step) for step in fault['loc']) or 'arguments'}: {fault['msg']}"
             for fault in error.errors(include_url=False, include_context=False, include_input=False)
         )
-        return InvalidArguments(f"wrong arguments for tool {self._name!r}: {faults}", f"It takes {self.signature}.")
+        return InvalidArguments(
+            f"wrong arguments for tool {self._name!r}: {faults}", f"It takes {self.signature}."
+        )
 
     @property
     def signature(self) -> str:
@@ -74,7 +78,11 @@ class Arguments:
         required = set(self.schema.get("required", ()))
         parts = []
         for name, field in self.schema.get("properties", {}).items():
-            kind = field.get("type") or "/".join(one.get("type", "any") for one in field.get("anyOf", ())) or "any"
+            kind = (
+                field.get("type")
+                or "/".join(one.get("type", "any") for one in field.get("anyOf", ()))
+                or "any"
+            )
             parts.append(f"{name}: {kind}" + ("" if name in required else f" = {field.get('default')!r}"))
         return ", ".join(parts) or "no arguments"
 
@@ -87,7 +95,7 @@ class NativeTool:
         name: What agents call it; the function's name by default.
         description: What models are told; the docstring's summary by default.
         effect: "inferred", or "irreversible" for what cannot be taken back (a mail, a payment).
-        gate: When an irreversible tool runs: "stage" at commit, "wait" held until all lower ranks have committed.
+        gate: When an irreversible tool runs: "stage" at commit, "wait" once all lower ranks have committed.
     """
 
     def __init__(
@@ -105,10 +113,13 @@ class NativeTool:
                 f"tool {self.name!r} is not an async function", "Write it as `async def` with a State first."
             )
         if not inspect.signature(function).parameters:
-            raise ConfigurationError(f"tool {self.name!r} takes no State", "Make `state: State` its first parameter.")
+            raise ConfigurationError(
+                f"tool {self.name!r} takes no State", "Make `state: State` its first parameter."
+            )
         if gate is not None and effect != "irreversible":
             raise ConfigurationError(
-                f"tool {self.name!r} has a gate but is not irreversible", 'Add effect="irreversible" or drop the gate.'
+                f"tool {self.name!r} has a gate but is not irreversible",
+                'Add effect="irreversible" or drop the gate.',
             )
         if effect not in ("inferred", "irreversible") or gate not in (None, "stage", "wait"):
             raise ConfigurationError(
@@ -142,7 +153,11 @@ class NativeTool:
 def tool(function: ToolFunction, /) -> NativeTool: ...
 @overload
 def tool(
-    *, name: str | None = None, description: str | None = None, effect: Effect = "inferred", gate: Gate | None = None
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    effect: Effect = "inferred",
+    gate: Gate | None = None,
 ) -> Callable[[ToolFunction], NativeTool]: ...
 
 

@@ -7,10 +7,13 @@ buffered for the length of the call and applied together when it ends (design, s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.values import UNLOADED, Field, Lines, Matches, Selector, Value, copied, selected
+
+Found: TypeAlias = dict[Key, list[tuple[int, str]]]
+"""Key to (line number, line) pairs."""
 
 
 class Reader(Protocol):
@@ -124,7 +127,7 @@ class State:
 
     async def search(
         self, prefix: str, pattern: str, *, glob: str | None = None, ignore_case: bool = False
-    ) -> dict[Key, list[tuple[int, str]]]:
+    ) -> Found:
         """Return the lines that a regular expression matches in all texts under a prefix.
 
         Only a change of the matching lines will be news, wherever it happens in the range.

@@ -1,4 +1,4 @@
-"""The baseline without control: calls count in the order in which they arrive, and nobody is told anything."""
+"""The baseline without control: calls count in order of arrival, and nobody is told anything."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Naive(Mtpo):
                 agent.phase = Phase.COMMITTED
         if any(agent.phase is not Phase.COMMITTED for agent in agents):
             return
-        for trajectory in list(self._trajectories.values()):
+        for trajectory in list(self._objects.trajectories.values()):
             trajectory.fold(0)
         for agent in agents:
             for call in agent.calls.values():
                 for scan in call.scans:
-                    self._scans.fold(scan, 0)
+                    self._objects.scans.fold(scan, 0)
         for agent in agents:
-            self._end(agent, Phase.COMMITTED, list(self._trajectories.values()))
+            self._end(agent, Phase.COMMITTED, list(self._objects.trajectories.values()))
