@@ -1,0 +1,203 @@
+"""Agents that are language models, through Pydantic AI: a model, a goal, and a session in a domain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+import anyio
+from pydantic_ai import Agent, ModelMessage, ModelMessagesTypeAdapter, RunUsage, UsageLimits, capture_run_messages
+from pydantic_ai.exceptions import ModelAPIError, RunTimedOut, UnexpectedModelBehavior, UsageLimitExceeded
+from pydantic_ai.models import Model
+from pydantic_ai.settings import ModelSettings
+
+from coagent.agents.budget import Budget
+from coagent.agents.llm_model import REQUEST_RETRIES, resolve_model, retry_settings
+from coagent.agents.llm_text import INSTRUCTIONS, notified_prompt
+from coagent.agents.llm_tools import BudgetExceeded, Counters, SessionToolset
+from coagent.errors import AgentNotActive, CoAgentError, ConfigurationError
+from coagent.runtime.domain import Domain
+from coagent.runtime.session import AgentSession, Settlement
+
+__all__ = ["Budget", "LlmAgent"]
+
+_OUTPUT_RETRIES = 3
+_ABORT_TIME_MAX_S = 30.0
+
+
+class LlmAgent:
+    """One agent: a model that works towards a goal with the domain's tools until its work is committed.
+
+    Args:
+        name: Its name in the domain.
+        goal: What it is to reach; the first prompt.
+        model: A Pydantic AI model id (`provider:name`), or a model.
+        base_url: An OpenAI-compatible endpoint to use instead of the provider's own.
+        api_key: Its key; by default from the environment.
+        instructions: Further instructions, put after those on working with others.
+        budget: What it may spend; going over it withdraws its work.
+        tools: The names of the tools that it may use; all of the domain's by default.
+        settings: Model settings, such as the temperature.
+        request_retries: How often the model's client repeats a request that failed.
+        transcripts: A directory for its messages, `NAME.json`.
+
+    Raises:
+        ConfigurationError: The model cannot be used: unknown, no key, no client.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        goal: str,
+        model: Model | str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        instructions: str | None = None,
+        budget: Budget | None = None,
+        tools: Collection[str] | None = None,
+        settings: ModelSettings | None = None,
+        request_retries: int = REQUEST_RETRIES,
+        transcripts: str | Path | None = None,
+    ) -> None:
+        self.name = name
+        self.goal = goal
+        self.model = resolve_model(model, base_url=base_url, api_key=api_key)
+        self.budget = budget or Budget()
+        self.counters = Counters()
+        self.usage = RunUsage()
+        self.state: Literal["waiting", "working", "committed", "aborted"] = "waiting"
+        self.reason = ""
+        """Why it was aborted."""
+        self.answer = ""
+        """What the model said last."""
+        self._instructions = "\n\n".join(filter(None, [INSTRUCTIONS.format(name=name), instructions]))
+        self._tools = tools
+        self._settings = retry_settings(self.model, request_retries, settings)
+        self._transcripts = None if transcripts is None else Path(transcripts)
+        self._messages: list[ModelMessage] = []
+        self._worked_s = 0.0
+
+    async def run(self, domain: Domain, session: AgentSession) -> None:
+        """Work until the session is committed or aborted; `state` and `reason` say which and why.
+
+        Failures of the model, of its endpoint and of its budget abort the session: its writes are withdrawn.
+
+        Raises:
+            CoAgentError: The domain itself failed (its log, a target that cannot take a value back).
+        """
+        agent = Agent(
+            self.model,
+            name=self.name,
+            deps_type=type(None),
+            instructions=self._instructions,
+            toolsets=[SessionToolset(session, self._allowed(domain), self.budget, self.counters)],
+            model_settings=self._settings,
+            retries={"tools": _OUTPUT_RETRIES, "output": _OUTPUT_RETRIES},
+        )
+        try:
+            async with agent:
+                prompt = self.goal
+                while True:
+                    await self._work(agent, prompt)
+                    settlement = await self._finish(session)
+                    if settlement.state == "committed":
+                        self.state = "committed"
+                        return
+                    self.counters.notices.extend(settlement.notifications)
+                    prompt = notified_prompt(settlement.notifications)
+        except _STOPS as stop:
+            await self._abort(session, self._reason(stop))
+        except AgentNotActive as ended:
+            self.state, self.reason = "aborted", str(ended)
+        except anyio.get_cancelled_exc_class():
+            await self._abort(session, "cancelled")
+            raise
+        except BaseException as failure:
+            await self._abort(session, f"{type(failure).__name__}: {failure}")
+            raise
+        finally:
+            self._keep_transcript()
+
+    async def _work(self, agent: Agent[None, str], prompt: str) -> None:
+        """Let the model work until it ends its turn."""
+        self.state = "working"
+        limits = UsageLimits(request_limit=self.budget.requests, total_tokens_limit=self.budget.tokens)
+        started = monotonic()
+        with capture_run_messages() as messages:
+            try:
+                result = await agent.run(
+                    prompt,
+                    message_history=self._messages,
+                    usage=self.usage,
+                    usage_limits=limits,
+                    timeout=self._seconds_left(),
+                )
+                self.answer = result.output
+            finally:
+                self._messages = list(messages)
+                self._worked_s += monotonic() - started
+
+    async def _finish(self, session: AgentSession) -> Settlement:
+        self.state = "waiting"
+        return await session.finish(wait=True)
+
+    def _seconds_left(self) -> float | None:
+        if self.budget.seconds is None:
+            return None
+        left = self.budget.seconds - self._worked_s
+        if left <= 0:
+            raise BudgetExceeded(f"it has worked for {self.budget.seconds:g} s, which is its budget")
+        return left
+
+    def _reason(self, stop: Exception) -> str:
+        if isinstance(stop, RunTimedOut):
+            return f"budget: it has worked for {self.budget.seconds:g} s"
+        if isinstance(stop, UsageLimitExceeded):
+            if self.budget.tokens is not None and self.usage.total_tokens > self.budget.tokens:
+                return f"budget: it has used {self.usage.total_tokens} tokens of {self.budget.tokens}"
+            return f"budget: it has made {self.usage.requests} model requests of {self.budget.requests}"
+        if isinstance(stop, BudgetExceeded):
+            return f"budget: {stop}"
+        if isinstance(stop, UnexpectedModelBehavior):
+            return f"the model does not answer as it should: {stop}"
+        return f"the model cannot be reached: {_with_cause(stop)}"
+
+    async def _abort(self, session: AgentSession, reason: str) -> None:
+        """Withdraw the agent's work, also while the task is being cancelled."""
+        self.reason = reason
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_ABORT_TIME_MAX_S):
+            if session.state in ("active", "finished"):
+                await session.abort(reason)
+        self.state = "committed" if session.state == "committed" else "aborted"
+
+    def _allowed(self, domain: Domain) -> dict[str, object]:
+        if self._tools is None:
+            return dict(domain.tools)
+        unknown = set(self._tools) - set(domain.tools)
+        if unknown:
+            raise ConfigurationError(
+                f"agent {self.name!r} is to use {min(unknown)!r}, which is no tool of the domain",
+                f"The domain has: {', '.join(sorted(domain.tools)) or 'none'}.",
+            )
+        return {name: domain.tools[name] for name in self._tools}
+
+    def _keep_transcript(self) -> None:
+        if self._transcripts is not None:
+            self._transcripts.mkdir(parents=True, exist_ok=True)
+            path = self._transcripts / f"{''.join(one if one.isalnum() or one in '-_.' else '_' for one in self.name)}.json"
+            path.write_bytes(ModelMessagesTypeAdapter.dump_json(self._messages, indent=2))
+
+
+_STOPS = (ModelAPIError, UnexpectedModelBehavior, UsageLimitExceeded, RunTimedOut, BudgetExceeded)
+"""What ends an agent, not the run."""
+
+
+def _with_cause(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    cause = error.__cause__
+    while cause is not None and str(cause) in text and cause.__cause__ is not None:
+        cause = cause.__cause__
+    return text if cause is None or str(cause) in text else f"{text} ({cause})"

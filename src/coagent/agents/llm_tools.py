@@ -1,0 +1,167 @@
+"""The domain's tools as a Pydantic AI toolset: every call goes through the agent's session."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_ai import ModelRetry, RunContext, ToolDefinition
+from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
+from pydantic_core import SchemaValidator, core_schema
+
+from coagent.agents.budget import Budget
+from coagent.agents.llm_text import error_text, outcome_text, undone_text
+from coagent.errors import (
+    AgentNotActive,
+    CoAgentError,
+    ConfigurationError,
+    InvalidArguments,
+    LogError,
+    NotReversible,
+    ToolFailed,
+    UnknownCall,
+    UnknownTool,
+)
+from coagent.runtime.notices import Notification
+from coagent.runtime.session import AgentSession, Outcome
+
+_WRONG_ARGUMENTS_MAX = 5
+# The session checks arguments itself and says what is wrong in words made for models.
+_ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
+_ADVICE = (UnknownCall, NotReversible, UnknownTool, ToolFailed)
+"""Errors of a call that left no record and that the model can do something about."""
+
+_UNDO = ToolDefinition(
+    name="undo",
+    description="Withdraw one of your own calls, with all that follows from it. Calls that rested on it run again.",
+    parameters_json_schema={
+        "type": "object",
+        "properties": {"call_id": {"type": "string", "description": "As shown in [call ID]."}},
+        "required": ["call_id"],
+        "additionalProperties": False,
+    },
+    sequential=True,
+)
+_AMEND = ToolDefinition(
+    name="amend",
+    description="Replace one of your own calls in its place. Later calls of yours that rested on it run again.",
+    parameters_json_schema={
+        "type": "object",
+        "properties": {
+            "call_id": {"type": "string", "description": "As shown in [call ID]."},
+            "arguments": {"type": "object", "description": "The arguments to change; the others stay as they were."},
+        },
+        "required": ["call_id", "arguments"],
+        "additionalProperties": False,
+    },
+    sequential=True,
+)
+
+
+class BudgetExceeded(Exception):
+    """The agent has used up its budget; the message says which part."""
+
+
+@dataclass
+class Counters:
+    """What an agent has done so far."""
+
+    calls: int = 0
+    undos: int = 0
+    amendments: int = 0
+    notices: list[Notification] = field(default_factory=list)
+
+    def total(self) -> int:
+        """Return the number of calls that count against the budget."""
+        return self.calls + self.undos + self.amendments
+
+
+class SessionToolset(AbstractToolset[None]):
+    """The tools of one agent's session, and `undo` and `amend`.
+
+    Calls that a model makes in parallel run one after another, in its order: an agent is a sequence.
+
+    Args:
+        session: The agent's session.
+        tools: The domain's tools that the agent may use, by name.
+        budget: For its limit on calls.
+        counters: Kept up to date.
+    """
+
+    def __init__(self, session: AgentSession, tools: Mapping[str, Any], budget: Budget, counters: Counters) -> None:
+        taken = {"undo", "amend"} & set(tools)
+        if taken:
+            raise ConfigurationError(
+                f"the name of tool {min(taken)!r} is one that every agent has already",
+                "Rename yours with @tool(name=...).",
+            )
+        self._session = session
+        self._budget = budget
+        self._counters = counters
+        self._definitions = [
+            *(
+                ToolDefinition(
+                    name=name, description=tool.description, parameters_json_schema=tool.schema, sequential=True
+                )
+                for name, tool in tools.items()
+            ),
+            _UNDO,
+            _AMEND,
+        ]
+
+    @property
+    def id(self) -> str:
+        return f"coagent-{self._session.name}"
+
+    async def get_tools(self, ctx: RunContext[None]) -> dict[str, ToolsetTool[None]]:
+        return {
+            definition.name: ToolsetTool(
+                toolset=self, tool_def=definition, max_retries=_WRONG_ARGUMENTS_MAX, args_validator=_ANY_OBJECT
+            )
+            for definition in self._definitions
+        }
+
+    async def call_tool(
+        self, name: str, tool_args: dict[str, Any], ctx: RunContext[None], tool: ToolsetTool[None]
+    ) -> str:
+        limit = self._budget.calls
+        if limit is not None and self._counters.total() >= limit:
+            raise BudgetExceeded(f"it has made {limit} calls, which is its budget")
+        if name == "undo":
+            self._counters.undos += 1
+            return await self._shown(lambda: self._session.undo(_call_id(tool_args)), undone_text)
+        if name == "amend":
+            self._counters.amendments += 1
+            arguments = tool_args.get("arguments")
+            if not isinstance(arguments, dict):
+                raise ModelRetry("`arguments` must be an object with the arguments to change.")
+            return await self._shown(lambda: self._session.amend(_call_id(tool_args), **arguments), outcome_text)
+        self._counters.calls += 1
+        return await self._shown(lambda: self._session.call(name, **tool_args), outcome_text)
+
+    async def _shown(self, act: Callable[[], Awaitable[Outcome]], text_of: Callable[[Outcome], str]) -> str:
+        """Return what the model sees of an act; what no model can do anything about is raised."""
+        try:
+            outcome = await act()
+        except InvalidArguments as error:
+            raise ModelRetry(str(error)) from error
+        except (AgentNotActive, LogError):
+            raise
+        except CoAgentError as error:
+            if error.call_id is None and not isinstance(error, _ADVICE):
+                raise
+            self._told(error.notifications)
+            return error_text(error)
+        self._told(outcome.notifications)
+        return text_of(outcome)
+
+    def _told(self, notices: Sequence[Notification]) -> None:
+        self._counters.notices.extend(notices)
+
+
+def _call_id(arguments: Mapping[str, Any]) -> str:
+    call_id = arguments.get("call_id")
+    if not isinstance(call_id, str):
+        raise ModelRetry("`call_id` must be the id of one of your calls, as shown in [call ID].")
+    return call_id.strip().strip("[]").removeprefix("call ").strip()
