@@ -250,16 +250,19 @@ class AgentSession:
         return self._deliver()[0]
 
     def result(self, call_id: str) -> Value:
-        """Return what one of the agent's calls returns now.
+        """Return what one of the agent's calls returns, as far as the agent has been told.
+
+        It may return something else by now; then a notice is on its way, and reasoning from anything but what
+        was told would leave the agent with a premise that nobody knows of.
 
         Raises:
-            ToolFailed: It fails now, or it would succeed but is without effect until it is amended.
+            ToolFailed: It failed.
             UnknownCall: The agent has made no such call, or has undone it.
         """
-        call = self._own(call_id)
-        if call.error is not None:
-            raise ToolFailed(call.error, call_id=call_id)
-        return copied(call.value)
+        call = self._own(call_id, reversible=False)
+        if call.told_error is not None:
+            raise ToolFailed(call.told_error, call_id=call_id)
+        return copied(call.told_value)
 
     def effective(self, call_id: str) -> bool:
         """Tell whether a call stands and, if it writes, whether its writes count."""
@@ -357,14 +360,14 @@ class AgentSession:
         )
         return known and call_id not in self._participant.calls
 
-    def _own(self, call_id: str) -> Call:
+    def _own(self, call_id: str, *, reversible: bool = True) -> Call:
         call = self._participant.calls.get(call_id)
         if call is None:
             standing = ", ".join(list(self._participant.calls)[-10:]) or "none"
             raise UnknownCall(
                 f"agent {self.name!r} has no standing call {call_id!r}", f"Its latest calls are: {standing}."
             )
-        if not call.reversible:
+        if reversible and not call.reversible:
             raise NotReversible(
                 f"call {call_id!r} ({call.tool}) is irreversible and has run",
                 "Make up for it by another call.",
