@@ -336,6 +336,15 @@ class Driver:
         if same(before, self.kernel.live_value(effect.key)):
             raise failure  # nobody's write is at fault: the target will not even take the old value back
 
+    async def run_staged(self, call: Call) -> None:
+        """Run a staged call ahead of its agent's commit; only where nothing below can change any more."""
+        async with self.exclusive():
+            await self.work_off()
+            self.flush()
+            if call.staged and not call.started:
+                await self._run_staged(call)
+            await self.work_off()
+
     async def _run_staged(self, call: Call) -> None:
         def start() -> Event | None:
             return StagedStarted(call.id) if call.staged and not call.started else None

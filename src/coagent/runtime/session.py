@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from coagent.errors import AgentNotActive, CoAgentError, NotReversible, ToolFailed, UnknownCall, UnknownTool
+from coagent.errors import (
+    AgentNotActive,
+    CoAgentError,
+    NotReversible,
+    TargetError,
+    ToolFailed,
+    UnknownCall,
+    UnknownTool,
+)
 from coagent.protocol.calls import Call, Observation, Rank
 from coagent.protocol.events import (
     Aborted,
@@ -297,7 +305,12 @@ class AgentSession:
             if participant.pending:
                 return Outcome(None, "", self._deliver()[0], "held_back")
             if driver.kernel.may_run_irreversible(participant):
-                return None
+                staged = next((call for call in participant.calls.values() if call.staged), None)
+                if staged is None:
+                    return None
+                # What was staged before this call comes before it in the order, so it runs first.
+                await driver.run_staged(staged)
+                continue
             await driver.until(
                 lambda: (
                     participant.ended
@@ -341,7 +354,7 @@ class AgentSession:
         elif failure is not None:
             error = ToolFailed(f"tool {call.tool!r} failed: {call.error}")
         else:
-            error = ToolFailed(f"tool {call.tool!r} was refused by its target: {call.error}")
+            error = TargetError(f"the target refused what tool {call.tool!r} wrote: {call.error}")
         error.call_id = call.id
         error.notifications = list(notifications)
         raise error from (None if error is failure else failure)
