@@ -8,7 +8,14 @@ from time import monotonic
 from typing import Literal
 
 import anyio
-from pydantic_ai import Agent, ModelMessage, ModelMessagesTypeAdapter, RunUsage, UsageLimits, capture_run_messages
+from pydantic_ai import (
+    Agent,
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    RunUsage,
+    UsageLimits,
+    capture_run_messages,
+)
 from pydantic_ai.exceptions import ModelAPIError, RunTimedOut, UnexpectedModelBehavior, UsageLimitExceeded
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
@@ -16,8 +23,8 @@ from pydantic_ai.settings import ModelSettings
 from coagent.agents.budget import Budget
 from coagent.agents.llm_model import REQUEST_RETRIES, resolve_model, retry_settings
 from coagent.agents.llm_text import INSTRUCTIONS, notified_prompt
-from coagent.agents.llm_tools import BudgetExceeded, Counters, SessionToolset
-from coagent.errors import AgentNotActive, CoAgentError, ConfigurationError
+from coagent.agents.llm_tools import BudgetExceeded, Counters, SessionToolset, usable
+from coagent.errors import AgentNotActive
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession, Settlement
 
@@ -86,6 +93,7 @@ class LlmAgent:
         Failures of the model, of its endpoint and of its budget abort the session: its writes are withdrawn.
 
         Raises:
+            ConfigurationError: It is to use a tool that the domain does not have.
             CoAgentError: The domain itself failed (its log, a target that cannot take a value back).
         """
         agent = Agent(
@@ -93,7 +101,7 @@ class LlmAgent:
             name=self.name,
             deps_type=type(None),
             instructions=self._instructions,
-            toolsets=[SessionToolset(session, self._allowed(domain), self.budget, self.counters)],
+            toolsets=[SessionToolset(session, usable(domain.tools, self._tools), self.budget, self.counters)],
             model_settings=self._settings,
             retries={"tools": _OUTPUT_RETRIES, "output": _OUTPUT_RETRIES},
         )
@@ -172,17 +180,6 @@ class LlmAgent:
             if session.state in ("active", "finished"):
                 await session.abort(reason)
         self.state = "committed" if session.state == "committed" else "aborted"
-
-    def _allowed(self, domain: Domain) -> dict[str, object]:
-        if self._tools is None:
-            return dict(domain.tools)
-        unknown = set(self._tools) - set(domain.tools)
-        if unknown:
-            raise ConfigurationError(
-                f"agent {self.name!r} is to use {min(unknown)!r}, which is no tool of the domain",
-                f"The domain has: {', '.join(sorted(domain.tools)) or 'none'}.",
-            )
-        return {name: domain.tools[name] for name in self._tools}
 
     def _keep_transcript(self) -> None:
         if self._transcripts is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import difflib
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +78,31 @@ class Counters:
         return self.calls + self.undos + self.amendments
 
 
+def usable(tools: Mapping[str, Any], names: Collection[str] | None) -> dict[str, Any]:
+    """Return those of the domain's tools that an agent may use.
+
+    Args:
+        tools: The domain's tools by name.
+        names: The names of the agent's; None: all.
+
+    Raises:
+        ConfigurationError: There is no tool of that name, or one is named like those that every agent has.
+    """
+    found = dict(tools) if names is None else {name: tools[name] for name in names if name in tools}
+    for name in names or ():
+        if name not in tools:
+            nearest = difflib.get_close_matches(name, tools, 1)
+            known = ", ".join(sorted(tools)) or "none"
+            cure = f"Did you mean {nearest[0]!r}?" if nearest else f"The domain has: {known}."
+            raise ConfigurationError(f"there is no tool {name!r}", cure)
+    for name in ("undo", "amend"):
+        if name in found:
+            raise ConfigurationError(
+                f"the tool name {name!r} is one that every model has already", "Rename yours with @tool(name=...)."
+            )
+    return found
+
+
 class SessionToolset(AbstractToolset[None]):
     """The tools of one agent's session, and `undo` and `amend`.
 
@@ -90,12 +116,6 @@ class SessionToolset(AbstractToolset[None]):
     """
 
     def __init__(self, session: AgentSession, tools: Mapping[str, Any], budget: Budget, counters: Counters) -> None:
-        taken = {"undo", "amend"} & set(tools)
-        if taken:
-            raise ConfigurationError(
-                f"the name of tool {min(taken)!r} is one that every agent has already",
-                "Rename yours with @tool(name=...).",
-            )
         self._session = session
         self._budget = budget
         self._counters = counters

@@ -1,0 +1,50 @@
+"""`coagent run FILE`: carry out a run file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+from rich.console import Console
+
+from coagent.errors import ConfigurationError
+from coagent.runs.execute import Progress, execute
+from coagent.runs.plan import check_endpoints, make_plan
+from coagent.runs.report import RunReport
+from coagent.runs.show import Show, plan_lines
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="The run file (TOML).")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    protocol: Annotated[str | None, typer.Option(help="mtpo, serial or naive, instead of the file's.")] = None,
+    log: Annotated[str | None, typer.Option(help="memory: or sqlite:PATH, instead of the file's.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write the report as JSON to this file.")] = None,
+    transcripts: Annotated[Path | None, typer.Option(help="Keep the models' messages in this folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and start nothing.")] = False,
+) -> None:
+    """Run several agents on one live state, side by side, and judge whether it ends as if one after another.
+
+    Python files that FILE names as tools or scripts are imported: their code runs on this machine.
+    The exit code is 0 when every agent has committed and the state is the serial one, else 1.
+    """
+    plan = make_plan(file, protocol=protocol, log=log, transcripts=transcripts)
+    if report is not None and not report.absolute().parent.is_dir():
+        raise ConfigurationError(f"there is no folder for the report {str(report)!r}", "Make it first.")
+    if dry_run:
+        anyio.run(check_endpoints, plan)
+        lines = list(plan_lines(Progress(plan)))
+        typer.echo(json.dumps({"ok": True, "plan": lines}) if json_output else "\n".join(lines))
+        return
+    show = Show(Console(stderr=True))
+    with show.running():
+        made: RunReport = anyio.run(execute, plan, show)
+    data = json.dumps(made.as_data(), indent=2, ensure_ascii=False, default=repr)
+    if report is not None:
+        report.write_text(data + "\n", encoding="utf-8")
+    typer.echo(data if json_output else "\n".join(made.lines()))
+    if not made.succeeded:
+        raise typer.Exit(1)

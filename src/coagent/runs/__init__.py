@@ -1,0 +1,1 @@
+"""Runs: several agents described in one TOML file, carried out, reported and judged."""

@@ -1,0 +1,165 @@
+"""Carries out a plan: joins the agents, runs them side by side, and judges what they leave."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from coagent.errors import AgentNotActive, CoAgentError, ConfigurationError
+from coagent.runs.history import History
+from coagent.runs.plan import Plan, PlannedAgent, check_endpoints
+from coagent.runs.report import AgentReport, RunReport, changes_of, repairs_of
+from coagent.runs.verdict import Verdict, judge
+from coagent.runtime.domain import Domain
+from coagent.runtime.session import AgentSession
+
+_ABORT_TIME_MAX_S = 30.0
+
+
+@dataclass
+class Progress:
+    """A run as it goes, for whoever shows it; `changed` is called after every event."""
+
+    plan: Plan
+    history: History | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    stopped: str = ""
+    changed: Callable[[Progress], None] = lambda progress: None
+
+
+async def execute(plan: Plan, changed: Callable[[Progress], None] | None = None) -> RunReport:
+    """Run the agents of a plan to their end. SIGINT and SIGTERM abort them all, which withdraws their work.
+
+    Args:
+        plan: From `make_plan`.
+        changed: Called after every event of the run.
+
+    Returns:
+        The report; agents that failed are part of it.
+
+    Raises:
+        ConfigurationError: Nothing was started: a model server is down, or the log has unfinished agents.
+        LogError, TargetError: The log or a target cannot be opened.
+    """
+    await check_endpoints(plan)
+    progress = Progress(plan, changed=changed or (lambda one: None))
+    async with plan.domain as domain:
+        _require_rest(domain)
+        history = progress.history = History(domain, lambda: progress.changed(progress))
+        domain.driver.observers.append(history)
+        started = domain.clock.now_s()
+        first = domain.driver.kernel.next_rank()
+        sessions = {one.name: await domain.join(one.name, rank=first + one.order) for one in plan.agents}
+        await _run_all(progress, domain, sessions)
+        seconds = domain.clock.now_s() - started
+        verdict, changes = Verdict("unknown", "the run did not come to its end"), []
+        try:
+            await domain.driver.pump()
+            changes = await changes_of(domain, history)
+            verdict = await judge(domain, history)
+        except CoAgentError as error:
+            verdict = Verdict("unknown", str(error))
+        agents = [_report(one, progress, sessions[one.name]) for one in plan.agents]
+        return RunReport(domain.protocol, agents, changes, verdict, seconds, progress.stopped)
+
+
+def _require_rest(domain: Domain) -> None:
+    active = [agent.name for agent in domain.agents if not agent.ended]
+    if active:
+        raise ConfigurationError(
+            f"the log {domain.url!r} has agents that have not ended: {', '.join(active)}",
+            "Abort them with `coagent undo AGENT`, or name another log.",
+        )
+
+
+async def _run_all(progress: Progress, domain: Domain, sessions: dict[str, AgentSession]) -> None:
+    """Run every agent, until all have ended, time is up, or somebody interrupts."""
+    async with anyio.create_task_group() as outer:
+        outer.start_soon(_watch_signals, progress, outer)
+        with anyio.move_on_after(progress.plan.file.timeout_s) as scope:
+            async with anyio.create_task_group() as inner:
+                for one in progress.plan.agents:
+                    inner.start_soon(_run_one, one, progress, domain, sessions[one.name])
+        if scope.cancelled_caught:
+            progress.stopped = f"the agents were not done after {progress.plan.file.timeout_s:g} s"
+        outer.cancel_scope.cancel()
+    with anyio.CancelScope(shield=True), anyio.move_on_after(_ABORT_TIME_MAX_S):
+        for one in reversed(progress.plan.agents):
+            await _abort(sessions[one.name], progress, progress.stopped or "it did not come to its end")
+
+
+async def _watch_signals(progress: Progress, group: TaskGroup) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return  # signals reach only the main thread
+    try:
+        receiver = anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
+        with receiver as signals:
+            async for number in signals:
+                progress.stopped = f"interrupted ({number.name})"
+                group.cancel_scope.cancel()
+                return  # a second signal ends the process at once
+    except NotImplementedError:
+        return
+
+
+async def _run_one(one: PlannedAgent, progress: Progress, domain: Domain, session: AgentSession) -> None:
+    started = domain.clock.now_s()
+    try:
+        await _start(one, domain, session)
+    except Exception as failure:
+        reason = str(failure) if isinstance(failure, CoAgentError) else f"{type(failure).__name__}: {failure}"
+        await _abort(session, progress, reason)
+    finally:
+        progress.seconds[one.name] = domain.clock.now_s() - started
+        progress.changed(progress)
+
+
+def _start(one: PlannedAgent, domain: Domain, session: AgentSession) -> Awaitable[Any]:
+    made: Awaitable[Any] = one.agent.run(domain, session)
+    return made
+
+
+async def _abort(session: AgentSession, progress: Progress, reason: str) -> None:
+    """Withdraw an agent's work if it has not ended, and remember why."""
+    if session.state in ("committed", "aborted"):
+        return
+    progress.reasons.setdefault(session.name, reason)
+    try:
+        await session.abort(reason)
+    except AgentNotActive:
+        return
+    except CoAgentError as error:
+        progress.reasons[session.name] = f"{reason}; and its work could not be withdrawn: {error}"
+
+
+def _report(one: PlannedAgent, progress: Progress, session: AgentSession) -> AgentReport:
+    assert progress.history is not None, "the run has begun"
+    recorded = progress.history.agents[session.rank]
+    usage = getattr(one.agent, "usage", None)
+    reason = str(progress.reasons.get(one.name) or getattr(one.agent, "reason", ""))
+    if reason == "cancelled" and progress.stopped:
+        reason = progress.stopped
+    return AgentReport(
+        name=one.name,
+        order=one.order,
+        kind=one.kind,
+        what=one.what,
+        state=session.state,
+        reason="" if session.state == "committed" else reason,
+        calls=len(recorded.calls),
+        notices=sum(act.kind == "told" for act in recorded.acts),
+        repairs=repairs_of(recorded),
+        requests=getattr(usage, "requests", 0),
+        input_tokens=getattr(usage, "input_tokens", 0),
+        output_tokens=getattr(usage, "output_tokens", 0),
+        seconds=progress.seconds.get(one.name, 0.0),
+        answer=getattr(one.agent, "answer", ""),
+        acts=recorded.acts,
+    )

@@ -1,0 +1,247 @@
+"""From a run file to targets, tools and agents that are ready to start; nothing has been done yet."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import anyio
+
+from coagent.errors import ConfigurationError, FootprintViolation
+from coagent.runs.file import (
+    AgentTable,
+    FilesTarget,
+    KubernetesTarget,
+    ModelTable,
+    RunFile,
+    at,
+    nearest,
+    read_run_file,
+)
+from coagent.runs.load import load_script, load_tools
+from coagent.runtime.clock import Clock, RealClock, VirtualClock
+from coagent.runtime.domain import Domain, open_domain
+from coagent.targets.base import Target
+from coagent.targets.memory import Memory
+
+_BUILTIN = {
+    "files": ("coagent.builtin.files", "FILE_TOOLS"),
+    "kubernetes": ("coagent.builtin.kubernetes", "KUBERNETES_TOOLS"),
+}
+_CONNECT_TIME_MAX_S = 3.0
+
+
+@dataclass
+class PlannedAgent:
+    """An agent that has yet to join. `order` is its place among the agents of the run, from 0."""
+
+    name: str
+    order: int
+    kind: Literal["model", "script"]
+    what: str
+    agent: Any
+
+
+@dataclass
+class Plan:
+    """A run that can start."""
+
+    path: Path
+    file: RunFile
+    domain: Domain
+    agents: list[PlannedAgent]
+    endpoints: dict[str, str]
+    """Model servers of one's own, by the agent that needs them."""
+
+
+def make_plan(
+    path: Path, *, protocol: str | None = None, log: str | None = None, transcripts: Path | None = None
+) -> Plan:
+    """Read a run file and prepare all that it names. Tool modules and scripts are imported: their code runs.
+
+    Args:
+        path: The run file; relative paths in it start from its folder.
+        protocol: Instead of the file's.
+        log: Instead of the file's; relative to the working directory.
+        transcripts: A directory for what the models were sent and said.
+
+    Raises:
+        ConfigurationError: Something in it cannot be used, with the place and the cure.
+    """
+    file = read_run_file(path)
+    text = path.read_text(encoding="utf-8")
+    folder = path.parent
+    places = [at(path, text, ("targets", index)) for index in range(len(file.targets))]
+    targets = [_target(table, folder, place) for table, place in zip(file.targets, places, strict=True)]
+    tools = _tools(file, folder, at(path, text, ("tools", "builtin")))
+    clock: Clock = VirtualClock() if file.clock == "virtual" else RealClock()
+    try:
+        domain = open_domain(
+            log or _log(file.log, folder),
+            targets=targets,
+            tools=tools,
+            protocol=protocol or file.protocol,
+            clock=clock,
+        )
+    except FootprintViolation as error:
+        raise ConfigurationError(f"{path}: {error.cause}", "Keep one target of each kind.") from error
+    if not domain.tools:
+        raise ConfigurationError(f"{path}: the agents have no tools", "Set `modules` in [tools] to a file with some.")
+    endpoints: dict[str, str] = {}
+    agents: list[PlannedAgent] = []
+    for order, index in enumerate(_order(file)):
+        table = file.agents[index]
+        place = at(path, text, ("agents", index))
+        if table.script is not None:
+            agents.append(_scripted(table, order, folder, place))
+        else:
+            model = _model_of(table, file, place)
+            if model.base_url is not None:
+                endpoints[table.name] = model.base_url
+            agents.append(_modelled(table, model, order, domain, transcripts, place))
+    return Plan(path, file, domain, agents, endpoints)
+
+
+async def check_endpoints(plan: Plan) -> None:
+    """Look whether the model servers that the file names are there at all.
+
+    Raises:
+        ConfigurationError: One is not.
+    """
+    for base_url in dict.fromkeys(plan.endpoints.values()):
+        try:
+            parts = urlsplit(base_url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            with anyio.fail_after(_CONNECT_TIME_MAX_S):
+                stream = await anyio.connect_tcp(parts.hostname or "", port)
+            await stream.aclose()
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ConfigurationError(
+                f"no model server answers at {base_url}: {str(error) or 'no answer'}", "Start it, or mend `base_url`."
+            ) from error
+
+
+def _order(file: RunFile) -> list[int]:
+    """Return the agents' indices in the order in which they count: by rank, then those without one."""
+    ranked = [(agent.rank, index) for index, agent in enumerate(file.agents) if agent.rank is not None]
+    return [index for _, index in sorted(ranked)] + [
+        index for index, agent in enumerate(file.agents) if agent.rank is None
+    ]
+
+
+def _log(url: str, folder: Path) -> str:
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite" and rest and not rest.startswith(("/", "~")):
+        return f"sqlite:{folder / rest}"
+    return url
+
+
+def _target(table: Any, folder: Path, place: str) -> Target:
+    if isinstance(table, FilesTarget):
+        root = folder / Path(table.root).expanduser()
+        if not root.is_dir():
+            raise ConfigurationError(f"{place}: there is no folder {str(root)!r}", "`root` is relative to the run file.")
+        return _made("coagent.targets.files", "Files", place, root)
+    if isinstance(table, KubernetesTarget):
+        options = {name: value for name, value in table.model_dump().items() if name != "kind" and value is not None}
+        if "kubeconfig" in options:
+            config = folder / Path(options["kubeconfig"]).expanduser()
+            if not config.is_file():
+                raise ConfigurationError(f"{place}: there is no kubeconfig {str(config)!r}", "Mend `kubeconfig`.")
+            options["kubeconfig"] = str(config)
+        return _made("coagent.targets.kubernetes", "Kubernetes", place, **options)
+    try:
+        return Memory(table.initial)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{place}: {error}", 'Keys of `initial` look like "kv:x".') from error
+
+
+def _made(module: str, name: str, place: str, *args: Any, **options: Any) -> Target:
+    try:
+        made: Target = getattr(importlib.import_module(module), name)(*args, **options)
+    except ImportError as error:
+        raise ConfigurationError(f"{place}: {name} needs what is not installed: {error}", "Install it.") from error
+    return made
+
+
+def _tools(file: RunFile, folder: Path, place: str) -> list[Any]:
+    kinds = [table.kind for table in file.targets if table.kind in _BUILTIN]
+    tools: list[Any] = []
+    for name in kinds if file.tools.builtin is None else file.tools.builtin:
+        if name not in _BUILTIN:
+            raise ConfigurationError(f"{place}: there are no built-in tools {name!r}", nearest(name, sorted(_BUILTIN)))
+        module, constant = _BUILTIN[name]
+        try:
+            tools.append(getattr(importlib.import_module(module), constant))
+        except ImportError as error:
+            raise ConfigurationError(f"{place}: the tools {name!r} cannot be loaded: {error}", "Install it.") from error
+    for module in file.tools.modules:
+        tools.extend(load_tools(folder / module))
+    return tools
+
+
+def _model_of(table: AgentTable, file: RunFile, place: str) -> ModelTable:
+    assert table.model is not None, "a run file was checked to have it"
+    if table.model in file.models:
+        return file.models[table.model]
+    if ":" not in table.model:
+        raise ConfigurationError(
+            f"{place}: there is no [models.{table.model}]",
+            nearest(table.model, sorted(file.models)) + " Or write `provider:name`.",
+        )
+    return ModelTable(model=table.model)
+
+
+def _modelled(
+    table: AgentTable, model: ModelTable, order: int, domain: Domain, transcripts: Path | None, place: str
+) -> PlannedAgent:
+    from coagent.agents.llm import Budget, LlmAgent
+    from coagent.agents.llm_tools import usable
+
+    assert table.goal is not None, "a run file was checked to have it"
+    api_key = None
+    if model.api_key_env is not None:
+        api_key = os.environ.get(model.api_key_env)
+        if not api_key:
+            raise ConfigurationError(
+                f"{place}: the environment variable {model.api_key_env!r} is not set", "Set it to the API key."
+            )
+    settings: dict[str, Any] = {"temperature": model.temperature, "max_tokens": model.max_tokens}
+    try:
+        usable(domain.tools, table.tools)
+        agent = LlmAgent(
+            table.name,
+            table.goal,
+            model.model,
+            base_url=model.base_url,
+            api_key=api_key,
+            instructions=table.instructions,
+            budget=Budget(**table.budget.model_dump(exclude_unset=True)),
+            tools=table.tools,
+            settings={name: value for name, value in settings.items() if value is not None},  # type: ignore[arg-type]
+            transcripts=transcripts,
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error.cause}", error.cure) from error
+    return PlannedAgent(table.name, order, "model", model.model, agent)
+
+
+def _scripted(table: AgentTable, order: int, folder: Path, place: str) -> PlannedAgent:
+    from coagent.agents.scripted import ScriptedAgent
+
+    assert table.script is not None, "the caller has looked"
+    file, colon, name = table.script.rpartition(":")
+    if not colon or not file:
+        raise ConfigurationError(f"{place}: {table.script!r} is no script", 'Write it as "FILE.py:FUNCTION".')
+    try:
+        function = load_script(folder / file, name, table.params)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error.cause}", error.cure) from error
+    program = functools.partial(function, **table.params)
+    agent = ScriptedAgent(table.name, program, think_s=table.think_s)
+    return PlannedAgent(table.name, order, "script", table.script, agent)

@@ -1,0 +1,226 @@
+"""Is the live state the serial one? Judged by running the committed calls again, one agent after another.
+
+The calls run over a dict of the values from before the run; the live targets are only read, for objects that
+nobody wrote. Every call must return what it returned in the run, and the dict must end as the targets did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from coagent.errors import CoAgentError
+from coagent.protocol.differences import brief
+from coagent.protocol.keys import Key
+from coagent.protocol.values import UNLOADED, Value, copied, same, selected
+from coagent.runs.history import History, RecordedAgent, RecordedCall
+from coagent.runtime.domain import Domain
+from coagent.runtime.reader import Targets
+from coagent.tools.native import NativeTool
+from coagent.tools.state import State
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement on a run.
+
+    Args:
+        kind: "serial": the calls and the state are those of the agents one after another in rank order.
+            "not serial": `reason` names the first difference. "unknown": `reason` says why it cannot be told.
+        calls: How many calls were compared.
+    """
+
+    kind: Literal["serial", "not serial", "unknown"]
+    reason: str = ""
+    calls: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.reason}" if self.reason else self.kind
+
+
+class _Ended(Exception):
+    def __init__(self, kind: Literal["not serial", "unknown"], reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+async def judge(domain: Domain, history: History) -> Verdict:
+    """Judge a run that has come to its end.
+
+    Args:
+        domain: The domain, still open: its tools run again, and its targets are read.
+        history: Of all that happened in it since the first agent joined.
+    """
+    replay = _Replay(domain, history)
+    try:
+        await replay.run()
+        await replay.compare_live()
+    except _Ended as ended:
+        return Verdict(ended.kind, ended.reason, replay.compared)
+    except CoAgentError as error:
+        return Verdict("unknown", f"a target could not be read: {error}", replay.compared)
+    return Verdict("serial", "", replay.compared)
+
+
+class _SerialReader:
+    """The state of the serial run: a dict of what was written, above the targets for all the rest."""
+
+    def __init__(self, targets: Targets, values: dict[Key, Value]) -> None:
+        self._targets = targets
+        self.volatile = targets.volatile
+        self.values = values
+        self.read_volatile = False
+
+    def canonical(self, key: Key) -> Key:
+        if key[: key.find(":")] in self.volatile:
+            self.read_volatile = True
+        return self._targets.of(key).canonical(key)
+
+    async def read(self, key: Key) -> Value:
+        if key in self.values:
+            return self.values[key]
+        return await self._targets.of(key).get(key)
+
+    async def keys(self, prefix: str) -> Mapping[Key, Value]:
+        listing = dict(await self._targets.of(prefix).list(prefix))
+        for key, value in self.values.items():
+            if key.startswith(prefix):
+                listing[key] = value
+                if value is None:
+                    del listing[key]
+        return listing
+
+    async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
+        missing = [key for key in keys if key not in self.values]
+        found = dict(await self._targets.of(missing[0]).get_many(missing)) if missing else {}
+        return {key: found[key] if key in found else self.values[key] for key in keys}
+
+
+class _Replay:
+    def __init__(self, domain: Domain, history: History) -> None:
+        self._domain = domain
+        self._history = history
+        self._targets = domain.driver.targets
+        self.compared = 0
+        self._volatile = False
+        initial = {key: history.initial.get(key) for key in history.written}
+        self._reader = _SerialReader(self._targets, initial)
+
+    async def run(self) -> None:
+        unknown = self._history.written - self._history.initial.keys()
+        if unknown:
+            raise _Ended("unknown", f"nobody saw what {min(unknown)} was before the run")
+        outside = list(self._history.outside)
+        for rank, agent in sorted(self._history.agents.items()):
+            while outside and outside[0][0] < rank:
+                _, key, value = outside.pop(0)
+                self._reader.values[key] = value
+            for call in agent.standing():
+                await self._call(agent, call)
+        for _, key, value in outside:
+            self._reader.values[key] = value
+
+    async def compare_live(self) -> None:
+        """Compare what the serial run leaves with what the targets hold."""
+        for key, expected in sorted(self._reader.values.items()):
+            live = await self._targets.of(key).get(key)
+            if not same(live, expected):
+                what = f"{key} is {_brief(live)}, and in rank order it would be {_brief(expected)}"
+                if self._volatile:
+                    raise _Ended("unknown", f"{what}; but a call read what the environment owns")
+                raise _Ended("not serial", what)
+
+    async def _call(self, agent: RecordedAgent, call: RecordedCall) -> None:
+        assert call.observation is not None, "only calls that ran stand"
+        tool: Any = self._domain.tools.get(call.tool)
+        self._reader.read_volatile = False
+        if call.observation.declared:
+            raise _Ended("unknown", f"call {call.call_id} used {call.tool!r}, which cannot run apart from its system")
+        if call.irreversible or call.refused:
+            await self._compare_premises(call)
+            writes = {} if call.dormant else call.observation.writes
+        elif isinstance(tool, NativeTool):
+            writes = await self._run_again(agent, call, tool)
+        else:
+            raise _Ended("unknown", f"call {call.call_id} used {call.tool!r}, which is not here to run again")
+        self._reader.values.update(writes)
+        self.compared += 1
+
+    async def _run_again(self, agent: RecordedAgent, call: RecordedCall, tool: NativeTool) -> Mapping[Key, Value]:
+        seen = call.observation
+        assert seen is not None
+        state = State(self._reader)
+        try:
+            value, error = _plain(await tool.run(state, tool.arguments.checked(call.arguments))), None
+            for key, written in state.writes.items():
+                target = self._targets.of(key)
+                if target.admits:
+                    state.writes[key] = await target.admit(key, written)
+        except _Ended:
+            raise
+        except Exception as failure:
+            value, error = None, _told(failure)
+        if self._reader.read_volatile:
+            self._volatile = True
+        elif error != seen.error or not same(value, seen.value):
+            arguments = ", ".join(f"{name}={_brief(one)}" for name, one in call.arguments.items())
+            raise _Ended(
+                "not serial",
+                f"call {call.call_id}, {call.tool}({arguments}), "
+                f"{_ended(seen.value, seen.error)}, and in rank order it would have "
+                f"{_ended(value, error)}",
+            )
+        return {} if call.dormant or error is not None else state.writes
+
+    async def _compare_premises(self, call: RecordedCall) -> None:
+        """Check a call that cannot run again: with equal premises it would have done what it did."""
+        assert call.observation is not None
+        state = State(self._reader)
+        for (key, selector), seen in call.observation.reads.items():
+            now = selected(await self._reader.read(key), selector)
+            if not same(now, seen):
+                raise _Ended(
+                    "not serial",
+                    f"call {call.call_id}, {call.tool}, saw {key} as {_brief(seen)}, and in rank order it would have "
+                    f"seen {_brief(now)}",
+                )
+        for scan, seen in call.observation.scans.items():
+            if scan.selector is None:
+                await state.list(scan.prefix, glob=scan.glob)
+            else:
+                pattern, ignore_case = scan.selector  # type: ignore[misc]
+                await state.search(scan.prefix, pattern, glob=scan.glob, ignore_case=ignore_case)  # type: ignore[arg-type]
+            if not same(state.scans[scan], seen):
+                raise _Ended("not serial", f"call {call.call_id}, {call.tool}, saw other objects under {scan.prefix}")
+
+
+def _plain(result: Any) -> Value:
+    try:
+        return copied(result)
+    except TypeError:
+        pass
+    try:
+        return copied(to_jsonable_python(result))
+    except (PydanticSerializationError, TypeError) as error:
+        raise _Ended("unknown", f"a tool returned what is not plain data: {error}") from error
+
+
+def _told(failure: Exception) -> str:
+    """Return a failure in the words in which agents are told of it."""
+    if isinstance(failure, CoAgentError):
+        return str(failure)
+    return f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
+
+
+def _ended(value: Value, error: str | None) -> str:
+    return f"returned {_brief(value)}" if error is None else f"failed ({_brief(error)})"
+
+
+def _brief(value: Value) -> str:
+    if value is None or value is UNLOADED:
+        return "absent"
+    return brief(repr(value) if type(value) is str else value)
