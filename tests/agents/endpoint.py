@@ -104,6 +104,7 @@ def serving(**models: Model) -> Iterator[str]:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
+            self.send_header("retry-after-ms", "1")  # so that clients that repeat a request do so at once
             self.end_headers()
             self.wfile.write(data)
 
