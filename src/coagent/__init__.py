@@ -5,6 +5,7 @@ from __future__ import annotations
 from coagent import targets
 from coagent.errors import (
     AgentNotActive,
+    AgentRestarted,
     CoAgentError,
     ConfigurationError,
     FootprintViolation,
@@ -27,6 +28,7 @@ from coagent.tools.state import State
 
 __all__ = [
     "AgentNotActive",
+    "AgentRestarted",
     "AgentSession",
     "CoAgentError",
     "ConfigurationError",

@@ -67,6 +67,15 @@ class AgentNotActive(CoAgentError):
     code = "agent_not_active"
 
 
+class AgentRestarted(CoAgentError):
+    """The protocol has withdrawn all of the agent's calls (a deadlock, a failed validation): begin again.
+
+    Only the baselines "2pl" and "occ" raise it.
+    """
+
+    code = "agent_restarted"
+
+
 class JoinRefused(CoAgentError):
     """The name is in use, or the pinned rank is taken or lies below work already done."""
 

@@ -39,6 +39,8 @@ _KINDS: dict[str, type[Any]] = {
         events.NoticesDelivered,
         events.Finished,
         events.Aborted,
+        events.Blocked,
+        events.Restarted,
         events.EffectApplied,
         events.EffectRefused,
         events.OutsideWrite,
@@ -118,6 +120,7 @@ def _unpacked(fields: list[Any]) -> Observation:
 _FIELDS: dict[str, Callable[[Any], Any]] = {
     "observation": _unpacked,
     "call_ids": tuple,
+    "by": tuple,
     "cause": lambda fields: Cause(*fields),
 }
 

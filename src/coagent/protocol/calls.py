@@ -66,7 +66,7 @@ class Call:
 
     __slots__ = (
         "agent", "applied", "arguments", "cause", "declared", "dormant", "error",
-        "id", "irreversible", "position", "prepared", "rank",
+        "id", "irreversible", "position", "prepared", "rank", "refused",
         "reads", "scans", "staged", "started", "told_error", "told_reads", "told_scans", "told_value",
         "tool", "value", "writes",
     )  # fmt: skip
@@ -99,6 +99,8 @@ class Call:
         # Once its agent knows that it failed, a later success is news, not an effect: the agent may have
         # done something else instead, so only `amend` brings the call back to life.
         self.dormant = False
+        # Whether it failed because its target would not have what it wrote.
+        self.refused = False
         self.irreversible = False
         self.staged = False
         self.started = False

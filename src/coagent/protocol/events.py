@@ -107,6 +107,19 @@ class Aborted(NamedTuple):
     reason: str
 
 
+class Blocked(NamedTuple):
+    """A call has to wait for locks that these agents hold (two-phase locking only)."""
+
+    rank: Rank
+    by: tuple[Rank, ...]
+
+
+class Restarted(NamedTuple):
+    """All calls of the agent were withdrawn and it begins again (two-phase locking, optimistic control)."""
+
+    rank: Rank
+
+
 class EffectApplied(NamedTuple):
     """The target holds this version of the object's live value."""
 
@@ -143,6 +156,8 @@ Event: TypeAlias = (
     | NoticesDelivered
     | Finished
     | Aborted
+    | Blocked
+    | Restarted
     | EffectApplied
     | EffectRefused
     | OutsideWrite

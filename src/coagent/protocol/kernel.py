@@ -21,6 +21,10 @@ class Kernel(ABC):
     """A protocol. The runtime drives it; see `Ready` for the duties on either side."""
 
     name: str
+    locks: bool = False
+    """Whether calls may have to wait for locks: then `blockers` and `waiting` have something to say."""
+    stages_all: bool = False
+    """Whether any agent may have to begin again, so that irreversible calls can only run at its commit."""
     agents: dict[Rank, Participant]
     """Every agent that has not ended, and those that ended last, by rank."""
 
@@ -64,6 +68,14 @@ class Kernel(ABC):
     @abstractmethod
     def may_run_irreversible(self, agent: Participant) -> bool:
         """Tell whether nothing that is still open can change the agent's premises (rule 6)."""
+
+    def blockers(self, agent: Participant, observation: Observation) -> frozenset[Rank]:
+        """Return the agents that hold locks which a run needs before it may be recorded."""
+        return frozenset()
+
+    def waiting(self, agent: Participant) -> bool:
+        """Tell whether the agent still waits for locks."""
+        return False
 
     @abstractmethod
     def lookup(self, key: Key, position: Position) -> Value:

@@ -200,7 +200,7 @@ class Mtpo(Kernel):
         if call.reads or call.scans:
             self._forget_reads(call)
         call.reads, call.scans = observation.reads, observation.scans
-        call.value, call.error = observation.value, observation.error
+        call.value, call.error, call.refused = observation.value, observation.error, False
         for (key, selector), seen in observation.reads.items():
             trajectory = self._objects.track(key)
             if selector is None and not trajectory.base_known:
@@ -420,13 +420,17 @@ class Mtpo(Kernel):
 
     def _aborted(self, event: Aborted) -> None:
         agent = self.agents[event.rank]
+        self._withdraw_all(agent)
+        self._end(agent, Phase.ABORTED, ())
+        self._advance()
+
+    def _withdraw_all(self, agent: Participant) -> None:
+        """Take out all that the agent has done, newest first."""
         cause = Cause(agent.name, None, None, agent.rank)
         for call in reversed(list(agent.calls.values())):
             if call.irreversible and not call.staged:
                 self._keep(call)  # it has happened, whatever becomes of its agent
             self._remove(call, cause)
-        self._end(agent, Phase.ABORTED, ())
-        self._advance()
 
     def _keep(self, call: Call) -> None:
         """Make the writes of an irreversible call part of the base: it ran when all below it was settled."""
@@ -449,6 +453,7 @@ class Mtpo(Kernel):
         self._dirty.pop(call.id, None)
         observation = Observation(call.reads, call.scans, {}, {}, None, event.error)
         self._observe(call, observation, call.as_cause)
+        call.refused = True
         self._review(call)
 
     def _outside_write(self, event: OutsideWrite) -> None:

@@ -24,7 +24,9 @@ class Participant:
         rank: Unique for ever.
     """
 
-    __slots__ = ("called", "calls", "name", "next_sequence", "pending", "phase", "rank")
+    __slots__ = (
+        "called", "calls", "must_restart", "name", "next_sequence", "pending", "phase", "rank", "restarts",
+    )  # fmt: skip
 
     def __init__(self, name: str, rank: Rank) -> None:
         self.name = name
@@ -33,6 +35,9 @@ class Participant:
         self.next_sequence = 1
         # Whether it has ever called: from then on nobody may be ranked below it.
         self.called = False
+        # Under locking and optimistic control: whether it has to begin again, and how often it has.
+        self.must_restart = False
+        self.restarts = 0
         self.calls: dict[str, Call] = {}
         """Its calls that stand, by id, in order of arrival."""
         self.pending: dict[str, Call] = {}

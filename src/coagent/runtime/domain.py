@@ -10,7 +10,9 @@ from typing import Any
 from coagent.errors import ConfigurationError, JoinRefused, UnknownAgent
 from coagent.log.base import Log
 from coagent.log.open import open_log
+from coagent.protocol.baselines.locking import Locking
 from coagent.protocol.baselines.naive import Naive
+from coagent.protocol.baselines.optimistic import Optimistic
 from coagent.protocol.baselines.serial import Serial
 from coagent.protocol.calls import Rank
 from coagent.protocol.events import Event, Joined
@@ -28,7 +30,13 @@ from coagent.targets.base import Target
 from coagent.tools.declared import DeclaredTool
 from coagent.tools.native import NativeTool
 
-PROTOCOLS: dict[str, type[Kernel]] = {"mtpo": Mtpo, "serial": Serial, "naive": Naive}
+PROTOCOLS: dict[str, type[Kernel]] = {
+    "mtpo": Mtpo,
+    "serial": Serial,
+    "naive": Naive,
+    "2pl": Locking,
+    "occ": Optimistic,
+}
 """The protocols by name."""
 
 
@@ -188,7 +196,7 @@ def open_domain(
         url: Its log: `memory:`, or `sqlite:PATH`, which other processes of this host may open too.
         targets: The live systems; each owns the keys of its schemes.
         tools: What agents may call: functions made with `@tool`, or collections of them.
-        protocol: "mtpo", or a baseline: "serial", "naive".
+        protocol: "mtpo", or a baseline: "serial", "naive", "2pl", "occ".
         clock: For agents that think; the real clock by default.
 
     Returns:

@@ -13,17 +13,19 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from coagent.errors import TargetError, ToolFailed
+from coagent.errors import AgentRestarted, TargetError, ToolFailed
 from coagent.log.base import HeadMoved, Log
 from coagent.protocol.calls import Call, Observation, Position
 from coagent.protocol.decisions import Effect
 from coagent.protocol.events import (
+    Blocked,
     CallObserved,
     CallReexecuted,
     EffectApplied,
     EffectRefused,
     Event,
     OutsideWrite,
+    Restarted,
     StagedRan,
     StagedStarted,
 )
@@ -165,6 +167,8 @@ class Driver:
             run = await self.observe(tool, checked, position)
             if not once and not self._still(run.observation, agent, position, forgotten):
                 continue
+            if kernel.locks and await self._blocked(agent, run.observation):
+                continue
             event = CallObserved(agent.rank, tool.name, arguments, run.observation, once)
             try:
                 self.record(event)
@@ -175,6 +179,31 @@ class Driver:
                 self.record_when(lambda event=event: event)  # type: ignore[misc]
             call = next(reversed(agent.calls.values()))
             return call, run.failure
+
+    async def _blocked(self, agent: Participant, observation: Observation) -> bool:
+        """Wait until the locks that a run needs may be free; False where they are free now."""
+        kernel = self.kernel
+        blockers = kernel.blockers(agent, observation)
+        if not blockers:
+            return False
+        self.record_when(lambda: Blocked(agent.rank, tuple(sorted(blockers))))
+        await self.until(lambda: agent.must_restart or agent.ended or not kernel.waiting(agent))
+        if agent.must_restart:
+            await self.restart(agent)
+        return True
+
+    async def restart(self, agent: Participant) -> None:
+        """Withdraw all that the agent has done.
+
+        Raises:
+            AgentRestarted: Always, for the agent to begin again.
+        """
+        self.record_when(lambda: Restarted(agent.rank) if agent.must_restart else None)
+        await self.pump()
+        raise AgentRestarted(
+            f"agent {agent.name!r} was undone to resolve a conflict ({self.kernel.name})",
+            "Begin again from the start.",
+        )
 
     def _still(
         self, observation: Observation, agent: Participant, position: Position, forgotten: int

@@ -113,6 +113,7 @@ class AgentSession:
             ToolFailed: The tool raised; its own CoAgentError is raised as it is. Nothing has changed, and
                 the error carries `call_id` and `notifications`.
             AgentNotActive: The agent has ended.
+            AgentRestarted: Under "2pl" and "occ": all its calls were withdrawn, begin again.
         """
         driver, participant = self._driver, self._participant
         made = driver.tools.get(tool)
@@ -120,6 +121,8 @@ class AgentSession:
             raise self._unknown_tool(tool)
         checked = made.arguments.checked(arguments)
         self._require_active()
+        if participant.must_restart:
+            await driver.restart(participant)
         if not driver.kernel.may_call(participant):
             await driver.until(lambda: participant.ended or driver.kernel.may_call(participant))
             self._require_active()
@@ -130,12 +133,14 @@ class AgentSession:
                 return held
         call, failure = await driver.perform(participant, made, stored, checked)
         await driver.pump()
-        if failure is not None or call.error is not None:
+        if failure is not None or call.refused:
             self._raise(call, failure)
+        # Others may have set off a re-execution meanwhile: then the first result comes with the notice of it.
+        value = copied(call.told_value)
         if participant.pending:
             notifications, changed = self._deliver()
-            return Outcome(copied(call.value), call.id, notifications, changed=changed)
-        return Outcome(copied(call.value), call.id)
+            return Outcome(value, call.id, notifications, changed=changed)
+        return Outcome(value, call.id)
 
     async def undo(self, call_id: str) -> Outcome:
         """Withdraw one of the agent's own calls, with everything mechanical that follows from it.
@@ -196,10 +201,11 @@ class AgentSession:
         else:
             run = await self._amend_native(call, stored)
         await driver.pump()
-        if run.failure is not None or call.error is not None:
+        if run.failure is not None or call.refused:
             self._raise(call, run.failure)
+        value = copied(call.told_value)
         notifications, changed = self._deliver()
-        return Outcome(copied(call.value), call_id, notifications, changed=changed)
+        return Outcome(value, call_id, notifications, changed=changed)
 
     async def finish(self, *, wait: bool = False) -> Settlement:
         """Say that the agent has nothing more to do, and commit when its turn has come.
@@ -222,6 +228,8 @@ class AgentSession:
             if participant.phase is Phase.COMMITTED:
                 return Settlement("committed")
             self._require_active()
+            if participant.must_restart:
+                await driver.restart(participant)
             if participant.pending:
                 notifications, _ = self._deliver()
                 if notifications:
@@ -233,7 +241,9 @@ class AgentSession:
                 continue
             if not wait:
                 return Settlement("waiting")
-            await driver.until(lambda: participant.ended or bool(participant.pending))
+            await driver.until(
+                lambda: participant.ended or bool(participant.pending) or participant.must_restart
+            )
 
     async def abort(self, reason: str = "") -> None:
         """End the agent and withdraw all its calls; agents above that had read them are notified.
@@ -297,7 +307,7 @@ class AgentSession:
     async def _gate(self, made: Tool, stored: Mapping[str, Value]) -> Outcome | None:
         """Stage or hold an irreversible call; None when it may run now."""
         driver, participant = self._driver, self._participant
-        if made.gate == "stage":
+        if made.gate == "stage" or driver.kernel.stages_all:
             driver.record_when(lambda: CallStaged(participant.rank, made.name, stored))
             call = next(reversed(participant.calls.values()))
             return Outcome("staged", call.id, self._deliver()[0], "staged")
