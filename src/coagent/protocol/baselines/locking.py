@@ -1,8 +1,8 @@
 """The baseline of strict two-phase locking (Eswaran et al. 1976; Bernstein et al. 1987, chapter 3).
 
 A call takes all its locks at once or waits for all of them: tool calls are short, and what one touches is
-only known when it has run. Locks are held to the end of the agent, so the lock table needs no structure of its
-own: who holds a shared lock on an object has read it, who holds an exclusive one has written it.
+only known when it has run. Locks are held to the end of the agent, so the lock table needs no structure of
+its own: who holds a shared lock on an object has read it, who holds an exclusive one has written it.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Optimistic(ArrivalOrder):
 
     def __init__(self) -> None:
         super().__init__()
-        # What was committed or undone while others were under way: a scan of theirs may have seen it otherwise.
+        # What was committed or undone while others were under way: their scans may have seen it otherwise.
         self._recent: dict[Key, Value] = {}
         self._transitions[Restarted] = self._restarted
 
