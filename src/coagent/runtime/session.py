@@ -263,6 +263,29 @@ class AgentSession:
             self._driver.record_when(lambda: None if participant.ended else Aborted(participant.rank, reason))
         await self._driver.pump()
 
+    async def wait_for_turn(self) -> list[Notification]:
+        """Wait until what the agent was told is final, because every agent before it has ended; or for notices.
+
+        An agent that means to abort for what it has read waits here first: what it read may yet be withdrawn.
+
+        Returns:
+            The notices; none where its turn has come.
+
+        Raises:
+            AgentNotActive: The agent has ended.
+        """
+        driver, participant = self._driver, self._participant
+        await driver.pump()
+        await driver.until(
+            lambda: (
+                participant.ended
+                or bool(participant.pending)
+                or driver.kernel.may_run_irreversible(participant)
+            )
+        )
+        self._require_active()
+        return self._deliver()[0]
+
     def notifications(self) -> list[Notification]:
         """Take the notices that have come, without calling anything; they count as told."""
         return self._deliver()[0]
