@@ -18,7 +18,15 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from coagent.errors import AgentNotActive, CoAgentError, LogError, NotReversible, ToolFailed, UnknownCall
+from coagent.errors import (
+    AgentNotActive,
+    AgentRestarted,
+    CoAgentError,
+    LogError,
+    NotReversible,
+    ToolFailed,
+    UnknownCall,
+)
 from coagent.protocol.values import same
 from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession
@@ -54,8 +62,8 @@ class TimelineEvent(NamedTuple):
 
     Args:
         time_s: When, on the domain's clock.
-        kind: "join", "think", "call", "failed", "staged", "held_back", "notice", "repair", "amend", "undo",
-            "finish", "commit" or "abort".
+        kind: "join", "think", "call", "failed", "staged", "held_back", "notice", "repair", "restart",
+            "amend", "undo", "finish", "commit" or "abort".
         text: What, in a few words.
     """
 
@@ -74,8 +82,11 @@ class Tally:
         amended: Calls replaced in place.
         undone: Calls withdrawn.
         repairs: How often a notice sent the program back to its start.
+        restarts: How often the protocol undid everything (only "2pl" and "occ" do).
         notifications: Notices received.
         tokens: Cost of the thinking: one inference a fresh call, and one a repair that changed something.
+        notices: What it was told.
+        timeline: What happened when, to be drawn.
     """
 
     calls: int = 0
@@ -83,8 +94,10 @@ class Tally:
     amended: int = 0
     undone: int = 0
     repairs: int = 0
+    restarts: int = 0
     notifications: int = 0
     tokens: int = 0
+    notices: list[Notification] = field(default_factory=list)
     timeline: list[TimelineEvent] = field(default_factory=list)
 
 
@@ -178,6 +191,7 @@ class Walker:
         moved = set(changed)
         for notice in notices:
             self.tally.notifications += 1
+            self.tally.notices.append(notice)
             self._log("notice", f"{notice.key} changed by {notice.cause.agent}")
             moved.update(notice.premises)
         if moved - ahead:
@@ -186,6 +200,15 @@ class Walker:
     def distrust(self) -> None:
         """Send the program back to its start, whatever it was told."""
         self._stale = True
+
+    def begin_again(self, why: str) -> None:
+        """Take it that the protocol has undone all the calls."""
+        self.tally.restarts += 1
+        self._log("restart", why)
+        self.made.clear()
+        self._running.close()
+        self._stale = False
+        self._start()
 
     # ---- the program ---------------------------------------------------------------------------------------
 
@@ -276,6 +299,9 @@ class Walker:
             outcome = await self.session.call(asked.tool, **asked.arguments)
         except (AgentNotActive, LogError):
             raise
+        except AgentRestarted as error:
+            self.begin_again(str(error))
+            return
         except CoAgentError as error:
             self._log("failed", f"{_brief(asked)}: {error}")
             made.call_id, made.error, notices = error.call_id, error, error.notifications

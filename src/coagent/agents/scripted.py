@@ -26,7 +26,7 @@ from typing import Literal
 import anyio
 
 from coagent.agents.repair import Asked, GiveUp, Program, Step, Tally, TimelineEvent, Walker
-from coagent.errors import AgentNotActive
+from coagent.errors import AgentNotActive, AgentRestarted
 from coagent.runtime.clock import Clock
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
@@ -153,7 +153,11 @@ class ScriptedRun:
                 await self.give_up()
             return not notices
         self.log("finish", "")
-        settlement = await session.finish(wait=True)
+        try:
+            settlement = await session.finish(wait=True)
+        except AgentRestarted as restarted:
+            walker.begin_again(str(restarted))
+            return False
         walker.heed(settlement.notifications)
         if settlement.state == "committed":
             self.ended("committed")
