@@ -1,0 +1,12 @@
+"""A small Kubernetes API server for tests, demos and benchmarks, good enough for real clients.
+
+It keeps objects in memory and runs nothing. Only ``Emulator`` and what it hands out are public.
+"""
+
+from __future__ import annotations
+
+from coagent.emulator.faults import Faults
+from coagent.emulator.server import Emulator, Seen
+from coagent.emulator.statuses import ApiError
+
+__all__ = ["ApiError", "Emulator", "Faults", "Seen"]
