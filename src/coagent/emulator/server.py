@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import random
 import socket
+import ssl
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import trustme
 import uvicorn
 import yaml
 
@@ -62,6 +65,8 @@ class Emulator:
         seed: what uids and the token are drawn from: equal seeds and requests give equal objects.
         history: how many changes a watch may look back before it gets 410.
         token: the bearer token clients must send; drawn from the seed by default, none asked for if empty.
+        tls: whether to speak HTTPS with a certificate made for this run. ``kubectl`` sends its token over
+            HTTPS only, so without it the token must be empty for ``kubectl`` to be let in.
 
     Raises:
         ApiError: if one of the initial manifests is refused.
@@ -78,6 +83,7 @@ class Emulator:
         seed: int = 0,
         history: int = 10_000,
         token: str | None = None,
+        tls: bool = True,
     ) -> None:
         self._world = World(Registry(images), clock, seed, history)
         self._api = Api(self._world)
@@ -85,6 +91,7 @@ class Emulator:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._socket: socket.socket | None = None
+        self._authority = trustme.CA() if tls else None
         self.token = f"emulator-{random.Random(seed).getrandbits(64):016x}" if token is None else token
         self.faults = Faults()
         self.requests: list[Seen] = []
@@ -114,7 +121,13 @@ class Emulator:
         """
         if self._socket is None:
             raise RuntimeError("the emulator was not started")
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        scheme = "http" if self._authority is None else "https"
+        return f"{scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    @property
+    def certificate(self) -> str:
+        """The certificate authority that clients must trust, in PEM; empty without TLS."""
+        return self._authority.cert_pem.bytes().decode() if self._authority else ""
 
     def start(self) -> None:
         """Listens and serves, on a thread that ends with the process.
@@ -132,6 +145,7 @@ class Emulator:
             http="h11",
             loop="asyncio",
             timeout_graceful_shutdown=1,
+            ssl_context_factory=self._tls_context if self._authority else None,
         )
         self._server = uvicorn.Server(config)
         # The socket listens already, so a client that comes before the thread runs waits in its queue.
@@ -161,11 +175,14 @@ class Emulator:
             The path.
         """
         name = "emulator"
+        cluster = {"server": self.url}
+        if self.certificate:
+            cluster["certificate-authority-data"] = base64.b64encode(self.certificate.encode()).decode()
         config: Json = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": name,
-            "clusters": [{"name": name, "cluster": {"server": self.url}}],
+            "clusters": [{"name": name, "cluster": cluster}],
             "users": [{"name": name, "user": {"token": self.token}}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": namespace}}],
         }
@@ -248,6 +265,12 @@ class Emulator:
             if derived or not (owned or by_system or kind in _DERIVED_KINDS):
                 found[key] = stable
         return found
+
+    def _tls_context(self, config: uvicorn.Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        assert self._authority is not None
+        self._authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        return context
 
     def _furnish(self, nodes: Sequence[str]) -> None:
         for name in _NAMESPACES:
