@@ -167,7 +167,9 @@ async def test_failures_are_results_that_name_their_call() -> None:
 
 
 async def test_wrong_arguments_are_told_and_leave_no_call() -> None:
-    model = Model(reply(use("put", nam="x")), reply(use("putt", name="x")), reply(use("put", name="x", value=2)))
+    model = Model(
+        reply(use("put", nam="x")), reply(use("putt", name="x")), reply(use("put", name="x", value=2))
+    )
     memory = coagent.targets.Memory({"kv:x": 1})
     agent = LlmAgent("A", "…", model)
     await run(agent, memory)
@@ -197,7 +199,9 @@ async def test_parallel_calls_run_in_the_order_of_the_model() -> None:
 
 async def test_undo_withdraws_and_says_what_else_changed() -> None:
     model = Model(
-        reply(use("put", name="x", value=2)), reply(use("get", name="x")), reply(use("undo", call_id="[call A.1]"))
+        reply(use("put", name="x", value=2)),
+        reply(use("get", name="x")),
+        reply(use("undo", call_id="[call A.1]")),
     )
     memory = coagent.targets.Memory({"kv:x": 1})
     agent = LlmAgent("A", "…", model)
@@ -245,7 +249,11 @@ async def test_a_model_that_thinks_too_long_is_stopped() -> None:
 
 async def test_cancellation_withdraws_the_work() -> None:
     written = anyio.Event()
-    model = Model(reply(use("put", name="x", value=2)), noting(written, use("get", name="x")), when(anyio.Event(), "never"))
+    model = Model(
+        reply(use("put", name="x", value=2)),
+        noting(written, use("get", name="x")),
+        when(anyio.Event(), "never"),
+    )
     memory = coagent.targets.Memory({"kv:x": 1})
     agent = LlmAgent("A", "…", model)
     async with coagent.open_domain(targets=[memory], tools=TOOLS) as domain:
@@ -267,7 +275,7 @@ async def test_an_agent_that_somebody_else_aborted_ends() -> None:
         session = await domain.join("A")
         async with anyio.create_task_group() as group:
             group.start_soon(agent.run, domain, session)
-            while not memory.snapshot() == {"kv:x": 2}:
+            while memory.snapshot() != {"kv:x": 2}:
                 await anyio.lowlevel.checkpoint()
             await domain.attach("A").abort("somebody said so")
             aborted.set()
@@ -289,7 +297,7 @@ async def test_only_the_tools_named_are_offered() -> None:
 
 def test_results_are_cut_to_size_with_a_note() -> None:
     text = text_of("x" * (RESULT_LENGTH_MAX + 5))
-    assert text.endswith("(5 more characters, not shown: ask for a part of it)")
+    assert text.endswith("(5 more characters, not shown: ask for a part)")
     assert text_of({"ä": [1, None]}) == '{"ä":[1,null]}'
     assert text_of(b"\x00\x01") == "2 bytes: 00 01"
 

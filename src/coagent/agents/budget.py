@@ -31,5 +31,6 @@ class Budget:
             limit = getattr(self, one.name)
             if limit is not None and limit <= 0:
                 raise ConfigurationError(
-                    f"the budget allows {limit!r} {one.name}", "A limit is a positive number, or None for no limit."
+                    f"the budget allows {limit!r} {one.name}",
+                    "A limit is a positive number, or None for no limit.",
                 )

@@ -24,7 +24,7 @@ from coagent.agents.budget import Budget
 from coagent.agents.llm_model import REQUEST_RETRIES, resolve_model, retry_settings
 from coagent.agents.llm_text import INSTRUCTIONS, notified_prompt
 from coagent.agents.llm_tools import BudgetExceeded, Counters, SessionToolset, usable
-from coagent.errors import AgentNotActive
+from coagent.errors import AgentNotActive, AgentRestarted
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession, Settlement
 
@@ -109,8 +109,13 @@ class LlmAgent:
             async with agent:
                 prompt = self.goal
                 while True:
-                    await self._work(agent, prompt)
-                    settlement = await self._finish(session)
+                    try:
+                        await self._work(agent, prompt)
+                        settlement = await self._finish(session)
+                    except AgentRestarted:
+                        self.counters.restarts += 1
+                        self._messages, prompt = [], self.goal
+                        continue
                     if settlement.state == "committed":
                         self.state = "committed"
                         return
@@ -184,7 +189,10 @@ class LlmAgent:
     def _keep_transcript(self) -> None:
         if self._transcripts is not None:
             self._transcripts.mkdir(parents=True, exist_ok=True)
-            path = self._transcripts / f"{''.join(one if one.isalnum() or one in '-_.' else '_' for one in self.name)}.json"
+            path = (
+                self._transcripts
+                / f"{''.join(one if one.isalnum() or one in '-_.' else '_' for one in self.name)}.json"
+            )
             path.write_bytes(ModelMessagesTypeAdapter.dump_json(self._messages, indent=2))
 
 

@@ -45,7 +45,9 @@ def resolve_model(model: Model | str, *, base_url: str | None = None, api_key: s
 
 def retry_settings(model: Model, retries: int, settings: ModelSettings | None) -> ModelSettings:
     """Return the settings with the number of repeated requests, where the model's client can repeat them."""
-    made = ModelSettings() if "max_retries" in model.unsupported_settings else ModelSettings(max_retries=retries)
+    made = (
+        ModelSettings() if "max_retries" in model.unsupported_settings else ModelSettings(max_retries=retries)
+    )
     made.update(settings or {})
     return made
 
@@ -55,9 +57,13 @@ def _compatible(model: str, base_url: str, api_key: str | None) -> Model:
         from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
     except ImportError as error:
-        raise ConfigurationError(f"base_url needs the OpenAI client: {error}", "Install coagent[llm].") from error
+        raise ConfigurationError(
+            f"base_url needs the OpenAI client: {error}", "Install it: pip install 'coagent-mtpo[llm]'."
+        ) from error
     if not base_url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"base_url {base_url!r} is no URL", "Write it like 'http://127.0.0.1:8411/v1'.")
+        raise ConfigurationError(
+            f"base_url {base_url!r} is no URL", "Write it like 'http://127.0.0.1:8411/v1'."
+        )
     # Never the key of another provider that happens to lie in the environment: this may be any server.
     provider = OpenAICompatibleProvider("openai-compatible", base_url=base_url, api_key=api_key or "none")
     return OpenAIChatModel(model.removeprefix("openai:"), provider=provider)

@@ -15,6 +15,7 @@ from coagent.agents.budget import Budget
 from coagent.agents.llm_text import error_text, outcome_text, undone_text
 from coagent.errors import (
     AgentNotActive,
+    AgentRestarted,
     CoAgentError,
     ConfigurationError,
     InvalidArguments,
@@ -35,7 +36,7 @@ _ADVICE = (UnknownCall, NotReversible, UnknownTool, ToolFailed)
 
 _UNDO = ToolDefinition(
     name="undo",
-    description="Withdraw one of your own calls, with all that follows from it. Calls that rested on it run again.",
+    description="Withdraw one of your own calls and all that follows from it; what rested on it runs again.",
     parameters_json_schema={
         "type": "object",
         "properties": {"call_id": {"type": "string", "description": "As shown in [call ID]."}},
@@ -46,12 +47,15 @@ _UNDO = ToolDefinition(
 )
 _AMEND = ToolDefinition(
     name="amend",
-    description="Replace one of your own calls in its place. Later calls of yours that rested on it run again.",
+    description="Replace one of your own calls in its place; later calls that rested on it run again.",
     parameters_json_schema={
         "type": "object",
         "properties": {
             "call_id": {"type": "string", "description": "As shown in [call ID]."},
-            "arguments": {"type": "object", "description": "The arguments to change; the others stay as they were."},
+            "arguments": {
+                "type": "object",
+                "description": "Those to change; the others stay as they were.",
+            },
         },
         "required": ["call_id", "arguments"],
         "additionalProperties": False,
@@ -71,6 +75,7 @@ class Counters:
     calls: int = 0
     undos: int = 0
     amendments: int = 0
+    restarts: int = 0
     notices: list[Notification] = field(default_factory=list)
 
     def total(self) -> int:
@@ -98,7 +103,8 @@ def usable(tools: Mapping[str, Any], names: Collection[str] | None) -> dict[str,
     for name in ("undo", "amend"):
         if name in found:
             raise ConfigurationError(
-                f"the tool name {name!r} is one that every model has already", "Rename yours with @tool(name=...)."
+                f"the tool name {name!r} is one that every model has already",
+                "Rename yours with @tool(name=...).",
             )
     return found
 
@@ -115,14 +121,19 @@ class SessionToolset(AbstractToolset[None]):
         counters: Kept up to date.
     """
 
-    def __init__(self, session: AgentSession, tools: Mapping[str, Any], budget: Budget, counters: Counters) -> None:
+    def __init__(
+        self, session: AgentSession, tools: Mapping[str, Any], budget: Budget, counters: Counters
+    ) -> None:
         self._session = session
         self._budget = budget
         self._counters = counters
         self._definitions = [
             *(
                 ToolDefinition(
-                    name=name, description=tool.description, parameters_json_schema=tool.schema, sequential=True
+                    name=name,
+                    description=tool.description,
+                    parameters_json_schema=tool.schema,
+                    sequential=True,
                 )
                 for name, tool in tools.items()
             ),
@@ -137,7 +148,10 @@ class SessionToolset(AbstractToolset[None]):
     async def get_tools(self, ctx: RunContext[None]) -> dict[str, ToolsetTool[None]]:
         return {
             definition.name: ToolsetTool(
-                toolset=self, tool_def=definition, max_retries=_WRONG_ARGUMENTS_MAX, args_validator=_ANY_OBJECT
+                toolset=self,
+                tool_def=definition,
+                max_retries=_WRONG_ARGUMENTS_MAX,
+                args_validator=_ANY_OBJECT,
             )
             for definition in self._definitions
         }
@@ -156,7 +170,9 @@ class SessionToolset(AbstractToolset[None]):
             arguments = tool_args.get("arguments")
             if not isinstance(arguments, dict):
                 raise ModelRetry("`arguments` must be an object with the arguments to change.")
-            return await self._shown(lambda: self._session.amend(_call_id(tool_args), **arguments), outcome_text)
+            return await self._shown(
+                lambda: self._session.amend(_call_id(tool_args), **arguments), outcome_text
+            )
         self._counters.calls += 1
         return await self._shown(lambda: self._session.call(name, **tool_args), outcome_text)
 
@@ -166,7 +182,7 @@ class SessionToolset(AbstractToolset[None]):
             outcome = await act()
         except InvalidArguments as error:
             raise ModelRetry(str(error)) from error
-        except (AgentNotActive, LogError):
+        except (AgentNotActive, AgentRestarted, LogError):
             raise
         except CoAgentError as error:
             if error.call_id is None and not isinstance(error, _ADVICE):

@@ -20,10 +20,14 @@ from coagent.runs.show import Show, plan_lines
 def run(
     file: Annotated[Path, typer.Argument(help="The run file (TOML).")],
     json_output: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    protocol: Annotated[str | None, typer.Option(help="mtpo, serial or naive, instead of the file's.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="mtpo, serial or naive, instead of the file's.")
+    ] = None,
     log: Annotated[str | None, typer.Option(help="memory: or sqlite:PATH, instead of the file's.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the report as JSON to this file.")] = None,
-    transcripts: Annotated[Path | None, typer.Option(help="Keep the models' messages in this folder.")] = None,
+    transcripts: Annotated[
+        Path | None, typer.Option(help="Keep the models' messages in this folder.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and start nothing.")] = False,
 ) -> None:
     """Run several agents on one live state, side by side, and judge whether it ends as if one after another.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
+from coagent.agents.scripted import ScriptedRun
 from coagent.errors import AgentNotActive, CoAgentError, ConfigurationError
 from coagent.runs.history import History
 from coagent.runs.plan import Plan, PlannedAgent, check_endpoints
-from coagent.runs.report import AgentReport, RunReport, changes_of, repairs_of
+from coagent.runs.report import AgentReport, RunReport, changes_of, kept_of, repairs_of
 from coagent.runs.verdict import Verdict, judge
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
@@ -86,7 +87,11 @@ async def _run_all(progress: Progress, domain: Domain, sessions: dict[str, Agent
         with anyio.move_on_after(progress.plan.file.timeout_s) as scope:
             async with anyio.create_task_group() as inner:
                 for one in progress.plan.agents:
-                    inner.start_soon(_run_one, one, progress, domain, sessions[one.name])
+                    known = domain.clock.participant()
+                    await (
+                        known.__aenter__()
+                    )  # a virtual clock has to know all of them before the first one thinks
+                    inner.start_soon(_run_one, one, progress, sessions[one.name], known)
         if scope.cancelled_caught:
             progress.stopped = f"the agents were not done after {progress.plan.file.timeout_s:g} s"
         outer.cancel_scope.cancel()
@@ -109,21 +114,23 @@ async def _watch_signals(progress: Progress, group: TaskGroup) -> None:
         return
 
 
-async def _run_one(one: PlannedAgent, progress: Progress, domain: Domain, session: AgentSession) -> None:
+async def _run_one(
+    one: PlannedAgent, progress: Progress, session: AgentSession, known: AbstractAsyncContextManager[None]
+) -> None:
+    domain = progress.plan.domain
     started = domain.clock.now_s()
     try:
-        await _start(one, domain, session)
+        if one.kind == "script":
+            progress.reasons[one.name] = (await ScriptedRun(one.agent, session, domain.clock).run()).failure
+        else:
+            await one.agent.run(domain, session)
     except Exception as failure:
         reason = str(failure) if isinstance(failure, CoAgentError) else f"{type(failure).__name__}: {failure}"
         await _abort(session, progress, reason)
     finally:
+        await known.__aexit__(None, None, None)
         progress.seconds[one.name] = domain.clock.now_s() - started
         progress.changed(progress)
-
-
-def _start(one: PlannedAgent, domain: Domain, session: AgentSession) -> Awaitable[Any]:
-    made: Awaitable[Any] = one.agent.run(domain, session)
-    return made
 
 
 async def _abort(session: AgentSession, progress: Progress, reason: str) -> None:
@@ -161,5 +168,6 @@ def _report(one: PlannedAgent, progress: Progress, session: AgentSession) -> Age
         output_tokens=getattr(usage, "output_tokens", 0),
         seconds=progress.seconds.get(one.name, 0.0),
         answer=getattr(one.agent, "answer", ""),
+        kept=kept_of(recorded, getattr(getattr(one.agent, "counters", None), "notices", ())),
         acts=recorded.acts,
     )

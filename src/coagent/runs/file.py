@@ -76,7 +76,7 @@ class BudgetTable(_Table):
 class AgentTable(_Table):
     """One agent: `goal` and `model`, or `script`."""
 
-    name: str
+    name: str = Field(min_length=1, max_length=100)
     rank: int | None = Field(default=None, ge=0)
     goal: str | None = None
     model: str | None = None
@@ -90,6 +90,8 @@ class AgentTable(_Table):
     @model_validator(mode="after")
     def _one_kind(self) -> AgentTable:
         given = self.model_fields_set
+        if not self.name.strip() or not self.name.isprintable():
+            raise ValueError(f"{self.name!r} is no name for an agent: use printable characters")
         if self.script is not None:
             for name in ("goal", "model", "instructions", "budget", "tools"):
                 if name in given:
@@ -119,7 +121,9 @@ class RunFile(_Table):
     @model_validator(mode="after")
     def _consistent(self) -> RunFile:
         if self.protocol not in PROTOCOLS:
-            raise ValueError(f"there is no protocol {self.protocol!r}: choose one of {', '.join(sorted(PROTOCOLS))}")
+            raise ValueError(
+                f"there is no protocol {self.protocol!r}: choose one of {', '.join(sorted(PROTOCOLS))}"
+            )
         _unique("name", [agent.name for agent in self.agents])
         _unique("rank", [agent.rank for agent in self.agents if agent.rank is not None])
         if self.clock == "virtual" and any(agent.script is None for agent in self.agents):
@@ -138,11 +142,15 @@ def read_run_file(path: Path) -> RunFile:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigurationError(f"the run file {str(path)!r} cannot be read: {reason}", "Name a TOML file.") from error
+        raise ConfigurationError(
+            f"the run file {str(path)!r} cannot be read: {reason}", "Name a TOML file."
+        ) from error
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}", "See docs/run.md for the format.") from error
+        raise ConfigurationError(
+            f"{path} is not valid TOML: {error}", "See docs/run.md for the format."
+        ) from error
     try:
         return RunFile.model_validate(data)
     except ValidationError as error:
@@ -217,16 +225,22 @@ def _unique(what: str, values: list[Any]) -> None:
 
 def _explained(path: Path, text: str, error: ValidationError) -> ConfigurationError:
     faults = error.errors(include_url=False, include_context=True, include_input=True)
+    faults.sort(key=lambda fault: line_of(text, _location(dict(fault))) or 0)
     told = [_fault(path, text, dict(fault)) for fault in faults[:_ERRORS_SHOWN_MAX]]
     if len(faults) > len(told):
         told.append(f"(and {len(faults) - len(told)} more)")
     return ConfigurationError("\n".join(told), "See docs/run.md for the format." if len(told) > 1 else "")
 
 
-def _fault(path: Path, text: str, fault: dict[str, Any]) -> str:
+def _location(fault: dict[str, Any]) -> Location:
     location = tuple(fault["loc"])
     if location[:1] == ("targets",):  # pydantic's location has the union's tag, which is no key of the file
         location = location[:2] + location[3:]
+    return location
+
+
+def _fault(path: Path, text: str, fault: dict[str, Any]) -> str:
+    location = _location(fault)
     place, name = at(path, text, location), str(location[-1]) if location else ""
     where = ".".join(str(step) for step in location[:-1] if isinstance(step, str))
     inside = f" in [{where}]" if where else ""

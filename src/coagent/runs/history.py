@@ -24,6 +24,7 @@ from coagent.protocol.events import (
     Joined,
     NoticesDelivered,
     OutsideWrite,
+    Restarted,
     StagedAmended,
     StagedRan,
 )
@@ -32,7 +33,7 @@ from coagent.protocol.participants import Phase
 from coagent.protocol.values import Value
 from coagent.runtime.domain import Domain
 
-ActKind: TypeAlias = Literal["call", "stage", "amend", "undo", "told", "finish", "abort"]
+ActKind: TypeAlias = Literal["call", "stage", "amend", "undo", "told", "restart", "finish", "abort"]
 
 
 class Act(NamedTuple):
@@ -79,7 +80,7 @@ class RecordedAgent:
     phase: str = "working"
 
     def standing(self) -> list[RecordedCall]:
-        """Return the calls that count in the end, in order: of an aborted agent only what could not be undone."""
+        """Return the calls that count in the end, in order; of an aborted agent what could not be undone."""
         calls = [call for call in self.calls if not call.undone and call.observation is not None]
         return [call for call in calls if call.irreversible] if self.aborted else calls
 
@@ -99,11 +100,13 @@ class History:
         self._calls: dict[str, RecordedCall] = {}
         self.agents: dict[Rank, RecordedAgent] = {}
         self.initial: dict[Key, Value] = {}
-        """The values before the run of objects that were written or read as a whole, as far as they were seen."""
+        """The values before the run of objects that were written or read as a whole, as far as seen."""
         self.written: set[Key] = set()
         """The objects that anybody wrote, also those whose writes were undone."""
-        self.outside: list[tuple[Rank, Key, Value]] = []
-        """What others wrote from outside the domain: each counts after all agents up to that rank."""
+        self.outside: list[tuple[frozenset[Rank], Key, Value]] = []
+        """What others wrote from outside the domain: each counts after those agents, which had committed."""
+        self.committed: list[Rank] = []
+        """The agents that have committed, in that order."""
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -131,6 +134,10 @@ class History:
                 self._told(event)
             case Finished():
                 self._act(event.rank, "finish")
+            case Restarted():
+                for call in self.agents[event.rank].calls:
+                    call.undone = True
+                self._act(event.rank, "restart")
             case Aborted():
                 self.agents[event.rank].aborted = True
                 self._act(event.rank, "abort", detail=event.reason)
@@ -140,11 +147,24 @@ class History:
                 self._outside(event)
             case _:
                 pass
+        for agent in self._domain.agents:
+            if (
+                agent.phase is Phase.COMMITTED
+                and agent.rank in self.agents
+                and agent.rank not in self.committed
+            ):
+                self.committed.append(agent.rank)
+                self.agents[agent.rank].phase = "committed"
         if self._changed is not None:
             self._changed()
 
     def _new_call(
-        self, rank: Rank, tool: str, arguments: Mapping[str, Value], observation: Observation | None, once: bool
+        self,
+        rank: Rank,
+        tool: str,
+        arguments: Mapping[str, Value],
+        observation: Observation | None,
+        once: bool,
     ) -> None:
         agent = self.agents[rank]
         call = RecordedCall(f"{agent.name}.{len(agent.calls) + 1}", tool, arguments, None, once)
@@ -190,8 +210,7 @@ class History:
                 call.refused = True
 
     def _outside(self, event: OutsideWrite) -> None:
-        settled = [agent.rank for agent in self._domain.agents if agent.phase is Phase.COMMITTED]
-        self.outside.append((max(settled, default=-1), event.key, event.value))
+        self.outside.append((frozenset(self.committed), event.key, event.value))
         self.written.add(event.key)
 
     def _acted_on(self, call_id: str, kind: ActKind) -> None:
@@ -208,6 +227,7 @@ class History:
 def call_text(call: RecordedCall) -> str:
     """Return a call in one bounded line."""
     arguments = ", ".join(
-        f"{name}={brief(repr(value) if type(value) is str else value, 60)}" for name, value in call.arguments.items()
+        f"{name}={brief(repr(value) if type(value) is str else value, 60)}"
+        for name, value in call.arguments.items()
     )
     return f"{call.tool}({arguments})"

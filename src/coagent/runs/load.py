@@ -25,7 +25,9 @@ def load_module(path: Path) -> ModuleType:
         ConfigurationError: There is no such file, or its code fails; the message names the line.
     """
     if not path.is_file():
-        raise ConfigurationError(f"there is no Python file {str(path)!r}", "Paths are relative to the run file.")
+        raise ConfigurationError(
+            f"there is no Python file {str(path)!r}", "Paths are relative to the run file."
+        )
     name = f"coagent_run_{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]

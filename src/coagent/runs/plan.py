@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from coagent.agents.scripted import ScriptedAgent
 from coagent.errors import ConfigurationError, FootprintViolation
 from coagent.runs.file import (
     AgentTable,
@@ -79,10 +80,16 @@ def make_plan(
     places = [at(path, text, ("targets", index)) for index in range(len(file.targets))]
     targets = [_target(table, folder, place) for table, place in zip(file.targets, places, strict=True)]
     tools = _tools(file, folder, at(path, text, ("tools", "builtin")))
+    url = log or _log(file.log, folder)
+    if file.clock == "virtual" and url != "memory:":
+        raise ConfigurationError(
+            f'{at(path, text, ("clock",))}: clock = "virtual" goes with log = "memory:" only',
+            "Other processes of a shared log live in real time.",
+        )
     clock: Clock = VirtualClock() if file.clock == "virtual" else RealClock()
     try:
         domain = open_domain(
-            log or _log(file.log, folder),
+            url,
             targets=targets,
             tools=tools,
             protocol=protocol or file.protocol,
@@ -91,7 +98,9 @@ def make_plan(
     except FootprintViolation as error:
         raise ConfigurationError(f"{path}: {error.cause}", "Keep one target of each kind.") from error
     if not domain.tools:
-        raise ConfigurationError(f"{path}: the agents have no tools", "Set `modules` in [tools] to a file with some.")
+        raise ConfigurationError(
+            f"{path}: the agents have no tools", "Set `modules` in [tools] to a file with some."
+        )
     endpoints: dict[str, str] = {}
     agents: list[PlannedAgent] = []
     for order, index in enumerate(_order(file)):
@@ -122,7 +131,8 @@ async def check_endpoints(plan: Plan) -> None:
             await stream.aclose()
         except (OSError, TimeoutError, ValueError) as error:
             raise ConfigurationError(
-                f"no model server answers at {base_url}: {str(error) or 'no answer'}", "Start it, or mend `base_url`."
+                f"no model server answers at {base_url}: {str(error) or 'no answer'}",
+                "Start it, or mend `base_url`.",
             ) from error
 
 
@@ -145,14 +155,20 @@ def _target(table: Any, folder: Path, place: str) -> Target:
     if isinstance(table, FilesTarget):
         root = folder / Path(table.root).expanduser()
         if not root.is_dir():
-            raise ConfigurationError(f"{place}: there is no folder {str(root)!r}", "`root` is relative to the run file.")
+            raise ConfigurationError(
+                f"{place}: there is no folder {str(root)!r}", "`root` is relative to the run file."
+            )
         return _made("coagent.targets.files", "Files", place, root)
     if isinstance(table, KubernetesTarget):
-        options = {name: value for name, value in table.model_dump().items() if name != "kind" and value is not None}
+        options = {
+            name: value for name, value in table.model_dump().items() if name != "kind" and value is not None
+        }
         if "kubeconfig" in options:
             config = folder / Path(options["kubeconfig"]).expanduser()
             if not config.is_file():
-                raise ConfigurationError(f"{place}: there is no kubeconfig {str(config)!r}", "Mend `kubeconfig`.")
+                raise ConfigurationError(
+                    f"{place}: there is no kubeconfig {str(config)!r}", "Mend `kubeconfig`."
+                )
             options["kubeconfig"] = str(config)
         return _made("coagent.targets.kubernetes", "Kubernetes", place, **options)
     try:
@@ -165,7 +181,9 @@ def _made(module: str, name: str, place: str, *args: Any, **options: Any) -> Tar
     try:
         made: Target = getattr(importlib.import_module(module), name)(*args, **options)
     except ImportError as error:
-        raise ConfigurationError(f"{place}: {name} needs what is not installed: {error}", "Install it.") from error
+        raise ConfigurationError(
+            f"{place}: {name} needs what is not installed: {error}", "Install it."
+        ) from error
     return made
 
 
@@ -174,12 +192,16 @@ def _tools(file: RunFile, folder: Path, place: str) -> list[Any]:
     tools: list[Any] = []
     for name in kinds if file.tools.builtin is None else file.tools.builtin:
         if name not in _BUILTIN:
-            raise ConfigurationError(f"{place}: there are no built-in tools {name!r}", nearest(name, sorted(_BUILTIN)))
+            raise ConfigurationError(
+                f"{place}: there are no built-in tools {name!r}", nearest(name, sorted(_BUILTIN))
+            )
         module, constant = _BUILTIN[name]
         try:
             tools.append(getattr(importlib.import_module(module), constant))
         except ImportError as error:
-            raise ConfigurationError(f"{place}: the tools {name!r} cannot be loaded: {error}", "Install it.") from error
+            raise ConfigurationError(
+                f"{place}: the tools {name!r} cannot be loaded: {error}", "Install it."
+            ) from error
     for module in file.tools.modules:
         tools.extend(load_tools(folder / module))
     return tools
@@ -200,16 +222,21 @@ def _model_of(table: AgentTable, file: RunFile, place: str) -> ModelTable:
 def _modelled(
     table: AgentTable, model: ModelTable, order: int, domain: Domain, transcripts: Path | None, place: str
 ) -> PlannedAgent:
-    from coagent.agents.llm import Budget, LlmAgent
-    from coagent.agents.llm_tools import usable
-
+    try:
+        from coagent.agents.llm import Budget, LlmAgent
+        from coagent.agents.llm_tools import usable
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{place}: models need Pydantic AI: {error}", "Install it: pip install 'coagent-mtpo[llm]'."
+        ) from error
     assert table.goal is not None, "a run file was checked to have it"
     api_key = None
     if model.api_key_env is not None:
         api_key = os.environ.get(model.api_key_env)
         if not api_key:
             raise ConfigurationError(
-                f"{place}: the environment variable {model.api_key_env!r} is not set", "Set it to the API key."
+                f"{place}: the environment variable {model.api_key_env!r} is not set",
+                "Set it to the API key.",
             )
     settings: dict[str, Any] = {"temperature": model.temperature, "max_tokens": model.max_tokens}
     try:
@@ -232,8 +259,6 @@ def _modelled(
 
 
 def _scripted(table: AgentTable, order: int, folder: Path, place: str) -> PlannedAgent:
-    from coagent.agents.scripted import ScriptedAgent
-
     assert table.script is not None, "the caller has looked"
     file, colon, name = table.script.rpartition(":")
     if not colon or not file:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from coagent.protocol.keys import Key
-from coagent.protocol.values import same
+from coagent.protocol.values import Value, same
 from coagent.runs.history import Act, History, RecordedAgent
 from coagent.runs.verdict import Verdict
 from coagent.runtime.domain import Domain
+from coagent.runtime.notices import Notification
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class AgentReport:
         repairs: How many of its calls it amended or undid.
         acts: All that it did and was told, in order.
         answer: What the model said last.
+        kept: Calls that still carry a value of which the agent was told that it is no longer so.
     """
 
     name: str
@@ -43,13 +45,19 @@ class AgentReport:
     output_tokens: int
     seconds: float
     answer: str = ""
+    kept: list[str] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list, repr=False)
 
     def as_data(self) -> dict[str, Any]:
         """Return it as JSON data."""
         data = asdict(self)
         data["acts"] = [
-            {"seconds": round(act.seconds, 3), "act": act.kind, "calls": list(act.call_ids), "detail": act.detail}
+            {
+                "seconds": round(act.seconds, 3),
+                "act": act.kind,
+                "calls": list(act.call_ids),
+                "detail": act.detail,
+            }
             for act in self.acts
         ]
         data["seconds"] = round(self.seconds, 3)
@@ -104,9 +112,12 @@ class RunReport:
         if self.stopped:
             yield f"stopped: {self.stopped}"
         absent = sum(agent.state != "committed" for agent in self.agents)
+        if any(agent.kept for agent in self.agents):
+            yield "look at what was kept: whether it is still right is a judgement that nobody has checked"
         if absent:
-            yield f"{absent} of {len(self.agents)} agents did not commit; the work of those was withdrawn"
-        yield f"verdict: {self.verdict}{_basis(self)}"
+            yield f"{absent} of {len(self.agents)} agents did not commit; "
+                f"{'its' if absent == 1 else 'their'} work was withdrawn"
+        yield f"verdict: {self.verdict}{_basis(self.verdict)}"
 
 
 def count(number: int, noun: str) -> str:
@@ -120,8 +131,25 @@ async def changes_of(domain: Domain, history: History) -> list[Change]:
     for key in sorted(history.written & history.initial.keys()):
         before, after = history.initial[key], await domain.driver.targets.of(key).get(key)
         if not same(before, after):
-            found.append(Change("added" if before is None else "deleted" if after is None else "modified", key))
+            found.append(
+                Change("added" if before is None else "deleted" if after is None else "modified", key)
+            )
     return found
+
+
+def kept_of(agent: RecordedAgent, notices: Iterable[Notification]) -> list[str]:
+    """Return which of its calls an agent kept although an old value that it was told of stands in them."""
+    standing = {call.call_id: call for call in agent.standing()}
+    kept: dict[str, None] = {}
+    for notice in notices:
+        for stale in notice.stale_literals:
+            call = standing.get(stale.call_id)
+            if call is not None and _carries(call.arguments.get(stale.argument), stale.old):
+                now = "" if stale.new is None else f" ({notice.key} is now {stale.new!r})"
+                kept[f"{stale.call_id} still carries {stale.old!r} in argument {stale.argument!r}{now}"] = (
+                    None
+                )
+    return list(kept)
 
 
 def repairs_of(agent: RecordedAgent) -> int:
@@ -135,7 +163,9 @@ _MARKS = {"call": "", "stage": "staged: ", "amend": "amended ", "undo": "undid "
 def _agent_lines(agent: AgentReport) -> Iterator[str]:
     spent = [count(agent.calls, "call"), count(agent.notices, "notice"), count(agent.repairs, "repair")]
     if agent.kind == "model":
-        spent.append(f"{count(agent.requests, 'request')}, {agent.input_tokens:,}+{agent.output_tokens:,} tokens")
+        spent.append(
+            f"{count(agent.requests, 'request')}, {agent.input_tokens:,}+{agent.output_tokens:,} tokens"
+        )
     yield ""
     yield f"{agent.name} ({agent.what}): {agent.state}, {', '.join(spent)}, {agent.seconds:.1f} s"
     if agent.reason:
@@ -143,16 +173,25 @@ def _agent_lines(agent: AgentReport) -> Iterator[str]:
     for act in agent.acts:
         if act.kind in ("call", "stage"):
             yield f"  {act.call_ids[0]} {_MARKS[act.kind]}{act.detail}"
+        elif act.kind == "restart":
+            yield "  was undone by the protocol and began again"
         elif act.kind in _MARKS:
             yield f"  {_MARKS[act.kind]}{act.detail}"
+    for kept in agent.kept:
+        yield f"  kept: {kept}"
     if agent.answer:
         yield f"  said: {' '.join(agent.answer.split())[:300]}"
 
 
-def _basis(report: RunReport) -> str:
-    if report.verdict.kind != "serial":
+def _basis(verdict: Verdict) -> str:
+    if verdict.kind == "unknown" or not verdict.order:
         return ""
-    names = [agent.name for agent in report.agents if agent.state == "committed"]
-    if not names:
-        return " (no agent has left anything)"
-    return f" (as {', then '.join(names)}; {count(report.verdict.calls, 'call')} run again to compare)"
+    return f" (as {', then '.join(verdict.order)}; {count(verdict.calls, 'call')} run again to compare)"
+
+
+def _carries(value: Value, literal: str) -> bool:
+    if isinstance(value, dict):
+        return any(_carries(item, literal) for item in value.values())
+    if isinstance(value, list):
+        return any(_carries(item, literal) for item in value)
+    return literal in value if isinstance(value, str) and len(literal) >= 3 else str(value) == literal

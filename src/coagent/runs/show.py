@@ -33,7 +33,10 @@ class Show:
             yield self
             return
         with Live(
-            get_renderable=self._table, console=self._console, refresh_per_second=_REFRESH_PER_S, transient=True
+            get_renderable=self._table,
+            console=self._console,
+            refresh_per_second=_REFRESH_PER_S,
+            transient=True,
         ) as live:
             self._live = live
             yield self
@@ -78,7 +81,8 @@ def plan_lines(progress: Progress) -> Iterator[str]:
     plan = progress.plan
     yield f"{plan.path}: protocol {plan.domain.protocol}, log {plan.domain.url}"
     for target in plan.file.targets:
-        yield f"  target: {', '.join(f'{name} {value!r}' for name, value in target.model_dump().items() if value)}"
+        options = [f"{name} {value!r}" for name, value in target.model_dump().items() if value]
+        yield f"  target: {', '.join(options)}"
     yield f"  {count(len(plan.domain.tools), 'tool')}: {', '.join(sorted(plan.domain.tools))}"
     for one in plan.agents:
         yield f"  {one.order + 1}. {one.name}: {one.kind} {one.what}"

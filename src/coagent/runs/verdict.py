@@ -6,21 +6,27 @@ nobody wrote. Every call must return what it returned in the run, and the dict m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any, Literal
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from coagent.errors import CoAgentError
+from coagent.protocol.calls import Rank
 from coagent.protocol.differences import brief
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, copied, same, selected
-from coagent.runs.history import History, RecordedAgent, RecordedCall
+from coagent.runs.history import History, RecordedCall
 from coagent.runtime.domain import Domain
 from coagent.runtime.reader import Targets
 from coagent.tools.native import NativeTool
 from coagent.tools.state import State
+
+_ORDERED = ("mtpo", "serial")
+"""The protocols that fix the order when the agents join."""
+_PERMUTED_MAX = 5
 
 
 @dataclass(frozen=True)
@@ -28,14 +34,16 @@ class Verdict:
     """The judgement on a run.
 
     Args:
-        kind: "serial": the calls and the state are those of the agents one after another in rank order.
-            "not serial": `reason` names the first difference. "unknown": `reason` says why it cannot be told.
+        kind: "serial": the calls and the state are those of the agents one after another, in `order`. "not
+            serial": `reason` names the first difference. "unknown": `reason` says why it cannot be told.
         calls: How many calls were compared.
+        order: The names of the agents, in the order that was looked at.
     """
 
     kind: Literal["serial", "not serial", "unknown"]
     reason: str = ""
     calls: int = 0
+    order: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.reason}" if self.reason else self.kind
@@ -51,19 +59,47 @@ class _Ended(Exception):
 async def judge(domain: Domain, history: History) -> Verdict:
     """Judge a run that has come to its end.
 
+    MTPO promises the order of the ranks, so only that one will do. The other protocols promise no order in
+    advance: first that of the commits is tried, then (for up to five agents) every other one.
+
     Args:
         domain: The domain, still open: its tools run again, and its targets are read.
         history: Of all that happened in it since the first agent joined.
     """
+    tried: list[Verdict] = []
+    for order in _orders(domain.protocol, history):
+        verdict = await _judge_in(order, domain, history)
+        if verdict.kind == "serial":
+            return verdict
+        tried.append(verdict)
+    first = tried[0]
+    if len(tried) == 1 or first.kind == "unknown":
+        return first
+    return replace(first, reason=f"in none of {len(tried)} orders of the agents; {first.reason}")
+
+
+async def _judge_in(order: Sequence[Rank], domain: Domain, history: History) -> Verdict:
     replay = _Replay(domain, history)
+    names = tuple(history.agents[rank].name for rank in order if not history.agents[rank].aborted)
     try:
-        await replay.run()
+        await replay.run(order)
         await replay.compare_live()
     except _Ended as ended:
-        return Verdict(ended.kind, ended.reason, replay.compared)
+        return Verdict(ended.kind, ended.reason, replay.compared, names)
     except CoAgentError as error:
-        return Verdict("unknown", f"a target could not be read: {error}", replay.compared)
-    return Verdict("serial", "", replay.compared)
+        return Verdict("unknown", f"a target could not be read: {error}", replay.compared, names)
+    return Verdict("serial", "", replay.compared, names)
+
+
+def _orders(protocol: str, history: History) -> Iterator[Sequence[Rank]]:
+    ranks = sorted(history.agents)
+    if protocol in _ORDERED:
+        yield ranks
+        return
+    ended = [*history.committed, *(rank for rank in ranks if rank not in history.committed)]
+    yield ended
+    if len(ended) <= _PERMUTED_MAX:
+        yield from (order for order in permutations(ended) if list(order) != ended)
 
 
 class _SerialReader:
@@ -110,17 +146,20 @@ class _Replay:
         initial = {key: history.initial.get(key) for key in history.written}
         self._reader = _SerialReader(self._targets, initial)
 
-    async def run(self) -> None:
+    async def run(self, order: Sequence[Rank]) -> None:
+        """Run the agents' calls again, one agent after another."""
         unknown = self._history.written - self._history.initial.keys()
         if unknown:
             raise _Ended("unknown", f"nobody saw what {min(unknown)} was before the run")
         outside = list(self._history.outside)
-        for rank, agent in sorted(self._history.agents.items()):
-            while outside and outside[0][0] < rank:
+        done: set[Rank] = set()
+        for rank in order:
+            while outside and outside[0][0] <= done:
                 _, key, value = outside.pop(0)
                 self._reader.values[key] = value
-            for call in agent.standing():
-                await self._call(agent, call)
+            for call in self._history.agents[rank].standing():
+                await self._call(call)
+            done.add(rank)
         for _, key, value in outside:
             self._reader.values[key] = value
 
@@ -129,28 +168,30 @@ class _Replay:
         for key, expected in sorted(self._reader.values.items()):
             live = await self._targets.of(key).get(key)
             if not same(live, expected):
-                what = f"{key} is {_brief(live)}, and in rank order it would be {_brief(expected)}"
+                what = f"{key} is {_brief(live)}, and one after another it would be {_brief(expected)}"
                 if self._volatile:
                     raise _Ended("unknown", f"{what}; but a call read what the environment owns")
                 raise _Ended("not serial", what)
 
-    async def _call(self, agent: RecordedAgent, call: RecordedCall) -> None:
+    async def _call(self, call: RecordedCall) -> None:
         assert call.observation is not None, "only calls that ran stand"
         tool: Any = self._domain.tools.get(call.tool)
         self._reader.read_volatile = False
         if call.observation.declared:
-            raise _Ended("unknown", f"call {call.call_id} used {call.tool!r}, which cannot run apart from its system")
+            raise _Ended(
+                "unknown", f"call {call.call_id} used {call.tool!r}, which cannot run apart from its system"
+            )
         if call.irreversible or call.refused:
             await self._compare_premises(call)
             writes = {} if call.dormant else call.observation.writes
         elif isinstance(tool, NativeTool):
-            writes = await self._run_again(agent, call, tool)
+            writes = await self._run_again(call, tool)
         else:
             raise _Ended("unknown", f"call {call.call_id} used {call.tool!r}, which is not here to run again")
         self._reader.values.update(writes)
         self.compared += 1
 
-    async def _run_again(self, agent: RecordedAgent, call: RecordedCall, tool: NativeTool) -> Mapping[Key, Value]:
+    async def _run_again(self, call: RecordedCall, tool: NativeTool) -> Mapping[Key, Value]:
         seen = call.observation
         assert seen is not None
         state = State(self._reader)
@@ -171,7 +212,7 @@ class _Replay:
             raise _Ended(
                 "not serial",
                 f"call {call.call_id}, {call.tool}({arguments}), "
-                f"{_ended(seen.value, seen.error)}, and in rank order it would have "
+                f"{_ended(seen.value, seen.error)}, and one after another it would have "
                 f"{_ended(value, error)}",
             )
         return {} if call.dormant or error is not None else state.writes
@@ -185,8 +226,8 @@ class _Replay:
             if not same(now, seen):
                 raise _Ended(
                     "not serial",
-                    f"call {call.call_id}, {call.tool}, saw {key} as {_brief(seen)}, and in rank order it would have "
-                    f"seen {_brief(now)}",
+                    f"call {call.call_id}, {call.tool}, saw {key} as {_brief(seen)}, "
+                    f"and one after another it would have seen {_brief(now)}",
                 )
         for scan, seen in call.observation.scans.items():
             if scan.selector is None:
@@ -195,7 +236,9 @@ class _Replay:
                 pattern, ignore_case = scan.selector  # type: ignore[misc]
                 await state.search(scan.prefix, pattern, glob=scan.glob, ignore_case=ignore_case)  # type: ignore[arg-type]
             if not same(state.scans[scan], seen):
-                raise _Ended("not serial", f"call {call.call_id}, {call.tool}, saw other objects under {scan.prefix}")
+                raise _Ended(
+                    "not serial", f"call {call.call_id}, {call.tool}, saw other objects under {scan.prefix}"
+                )
 
 
 def _plain(result: Any) -> Value:
