@@ -115,8 +115,8 @@ class RunReport:
         if any(agent.kept for agent in self.agents):
             yield "look at what was kept: whether it is still right is a judgement that nobody has checked"
         if absent:
-            yield f"{absent} of {len(self.agents)} agents did not commit; "
-                f"{'its' if absent == 1 else 'their'} work was withdrawn"
+            whose = "its" if absent == 1 else "their"
+            yield f"{absent} of {len(self.agents)} agents did not commit; {whose} work was withdrawn"
         yield f"verdict: {self.verdict}{_basis(self.verdict)}"
 
 
