@@ -1,0 +1,195 @@
+"""Simulated agents: reference policies whose thinking costs what an LLM's would.
+
+An inference stands behind every fresh call, and one ends every agent's work. A notice is read with the next
+inference if one is due anyway; an agent that has finished is asked about it in one of its own. Notices that
+come together are read together, and the amendments that follow from them are issued by one inference.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator
+from typing import Any
+
+from coagent.agents.repair import Step
+from coagent.agents.scripted import ScriptedAgent, ScriptedRun
+from coagent.bench.contended.costs import Costs, Ledger
+from coagent.bench.contended.judging import Judging, JudgingWalker
+from coagent.errors import AgentRestarted, CoAgentError
+from coagent.runtime.clock import Clock
+from coagent.runtime.notices import Notification
+from coagent.runtime.session import AgentSession
+
+CALLS_MAX = 1000
+
+
+class SimulatedRun(ScriptedRun):
+    """One run of a simulated agent.
+
+    Args:
+        goal: What the agent is to do; part of its context.
+        program: Its reference policy.
+        session: Its place in the domain.
+        clock: The domain's.
+        costs: What thinking costs.
+        judging: How notices are judged.
+        randomness: Of this agent alone.
+    """
+
+    def __init__(
+        self,
+        goal: str,
+        program: Callable[[], Generator[Any, Any, Any]],
+        session: AgentSession,
+        clock: Clock,
+        costs: Costs,
+        judging: Judging,
+        randomness: random.Random,
+    ) -> None:
+        agent = ScriptedAgent(session.name, _priced(program, costs))
+        super().__init__(agent, session, clock)
+        self.ledger = Ledger()
+        walker = JudgingWalker(agent.program, session, self._think, self.log, self.report.tally)
+        walker.prepare(judging, randomness)
+        self.walker = self._walker = walker
+        self._costs, self._judging, self._randomness = costs, judging, randomness
+        self._goal_tokens = costs.tokens_of(goal)
+        self._finished = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start a conversation."""
+        self._context = self._costs.prompt_tokens + self._goal_tokens
+        self._sent = 0  # how much of the context has been sent before
+        self._absorbed = 0  # how many calls' results are in it
+        self._open = True  # whether the agent has yet to say that it is done
+
+    async def _settle(self) -> bool:
+        walker = self._walker
+        while await walker.act():
+            pass
+        if walker.failure is not None:
+            return await super()._settle()
+        if self._open:
+            await self._infer(self._costs.closing_tokens, "closing")
+            self._open = False
+        if walker.unread or walker.spurious:
+            await self._judge()  # asked, and it found that all is still right, or did something needless
+        if self._judging.second_look and (again := walker.second_look()):
+            walker.look_again(again)
+            await self._judge()
+            return False
+        self.log("finish", "")
+        try:
+            settlement = await self.session.finish(wait=True)
+        except AgentRestarted as restarted:
+            self._restart(str(restarted))
+            return False
+        self._finished = True
+        walker.heed(settlement.notifications)
+        if settlement.state == "committed":
+            self.ended("committed")
+        return settlement.state == "committed"
+
+    def _restart(self, why: str) -> None:
+        self._walker.begin_again(why)
+        self._begin()
+
+    # ---- inferences ----------------------------------------------------------------------------------------
+
+    async def _think(self, think_s: float | None, tokens: int | None, text: str) -> None:
+        if tokens is None:
+            await self._judge()
+            return
+        if self.report.tally.restarts and not self._walker.made and self._absorbed:
+            self._begin()  # the protocol has undone everything: a new conversation
+        self._open = True
+        await self._infer(self._costs.reasoning_tokens, text, tokens)
+        await self._pause(self._costs.tool_s)
+
+    async def _infer(self, median: float, text: str, call_tokens: int = 0) -> None:
+        """One inference over the whole context; it reads what has come, notices among it."""
+        self._absorb()
+        output = self._costs.output(median, self._randomness) + call_tokens
+        seconds = self.ledger.charge(self._costs, self._context, self._sent, output)
+        self._sent = self._context
+        self._context += output
+        self.log("think", text)
+        await self._pause(seconds)
+
+    async def _judge(self) -> None:
+        """One inference about notices, with the amendments that follow from it."""
+        costs, walker = self._costs, self._walker
+        notices, walker.unread = walker.unread, []
+        self.ledger.judgings += 1
+        standing = {made.call_id: made for made in walker.made if made.call_id is not None}
+        named = sorted({one for notice in notices for one in notice.dependents} & standing.keys())
+        arguments = {one: costs.tokens_of(dict(standing[one].arguments)) for one in named}
+        output = costs.output(costs.repair_tokens, self._randomness)
+        output += sum(arguments[one] for one in named if not self._proposed(notices, one))
+        shown = sum(costs.tokens_of(notice.text) for notice in notices)
+        for _ in range(1 if self._judging.coalesce else max(1, len(notices))):
+            if self._finished and self._judging.short_prompt:
+                context = costs.judging_prompt_tokens + self._goal_tokens + shown + sum(arguments.values())
+                seconds = self.ledger.charge(costs, context, 0, output)
+            else:
+                self._absorb()
+                self._context += shown
+                seconds = self.ledger.charge(costs, self._context, self._sent, output)
+                self._sent = self._context
+                self._context += output
+            self.log("judge", f"{len(notices)} notices")
+            await self._pause(seconds)
+        walker.spurious = 0
+
+    def _proposed(self, notices: list[Notification], call_id: str) -> bool:
+        if not self._judging.proposals:
+            return False
+        return any(stale.call_id == call_id and stale.new for one in notices for stale in one.stale_literals)
+
+    def _absorb(self) -> None:
+        """Put what has come since the last inference into the context."""
+        made = self._walker.made
+        self._absorbed = min(self._absorbed, len(made))
+        for one in made[self._absorbed :]:
+            self._context += self._costs.tokens_of(self._shown(one.call_id, one.error))
+        self._absorbed = len(made)
+        for notice in self._walker.unread:
+            self._context += self._costs.tokens_of(notice.text)
+        self._walker.unread = []
+
+    def _shown(self, call_id: str | None, error: CoAgentError | None) -> Any:
+        if call_id is None:
+            return str(error)
+        try:
+            return self.session.result(call_id)
+        except CoAgentError as failure:
+            return str(failure)
+
+    async def _pause(self, seconds: float) -> None:
+        assert self._clock is not None
+        await self._clock.sleep(seconds)
+
+
+def _priced(
+    program: Callable[[], Generator[Any, Any, Any]], costs: Costs
+) -> Callable[[], Generator[Any, Any, Any]]:
+    """Return the program with the tokens of each call worked out, and its length bounded."""
+
+    def priced() -> Generator[Any, Any, Any]:
+        running = program()
+        result: Any = None
+        failure: CoAgentError | None = None
+        for _ in range(CALLS_MAX):
+            try:
+                tool, arguments = running.send(result) if failure is None else running.throw(failure)
+            except StopIteration:
+                return
+            result, failure = None, None
+            try:
+                result = yield Step(tool, arguments, None, costs.tokens_of({"tool": tool, **arguments}))
+            except CoAgentError as error:
+                failure = error
+        raise CoAgentError(f"the policy has made {CALLS_MAX} calls and does not end", "Mend the policy.")
+
+    return priced

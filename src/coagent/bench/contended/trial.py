@@ -1,0 +1,139 @@
+"""One trial: a workload under a protocol, with one seed, on a virtual clock."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from coagent.agents.scripted import AgentReport
+from coagent.bench.contended.agent import SimulatedRun
+from coagent.bench.contended.costs import Costs
+from coagent.bench.contended.families import Family
+from coagent.bench.contended.judging import Judging
+from coagent.bench.contended.workload import AgentSpec, Workload
+from coagent.errors import CoAgentError
+from coagent.protocol.values import Value, same
+from coagent.runtime.clock import VirtualClock
+from coagent.runtime.domain import open_domain
+from coagent.targets.base import Target
+from coagent.targets.memory import Memory
+
+
+@dataclass
+class Trial:
+    """What one trial gave.
+
+    Args:
+        serial_in_order: Whether it ended as the serial run in the order of ranks.
+        serial_any_order: Whether it ended as some serial run.
+        makespan_s: Virtual seconds from the start to the last commit.
+        tokens: All tokens, without prompt caching.
+        cached_tokens: The same with prompt caching.
+        failure: Why it broke off; empty where it did not.
+    """
+
+    workload: str
+    protocol: str
+    seed: int
+    serial_in_order: bool = False
+    serial_any_order: bool = False
+    makespan_s: float = 0.0
+    tokens: int = 0
+    cached_tokens: float = 0.0
+    inferences: int = 0
+    judgings: int = 0
+    notifications: int = 0
+    amended: int = 0
+    aborts: int = 0
+    deadlocks: int = 0
+    failure: str = ""
+    final: Value = None
+    agents: list[AgentReport] = field(default_factory=list)
+
+
+async def run_trial(
+    workload: Workload, family: Family, protocol: str, seed: int, costs: Costs, judging: Judging
+) -> Trial:
+    """Run a workload's agents concurrently under a protocol and judge where they end."""
+    trial = Trial(workload.id, protocol, seed)
+    target: Target = Memory(family.objects, schemes=("k8s", "file", "sql", "sql-schema", "sql-seq", "doc"))
+    clock = VirtualClock()
+    try:
+        async with open_domain(
+            "memory:", targets=[target], tools=[family.tools], protocol=protocol, clock=clock
+        ) as domain:
+            runs = []
+            for number, agent in enumerate(workload.agents):
+                session = await domain.join(agent.name)
+                runs.append(_run_of(workload, agent, session, clock, costs, judging, f"{seed}/{number}"))
+            await _together(runs, clock)
+            trial.deadlocks = getattr(domain.driver.kernel, "deadlocks", 0)
+    except Exception as failure:  # a policy may raise anything; it costs this trial only
+        trial.failure = "; ".join(_told(error) for error in _leaves(failure))
+        return trial
+    _judge(trial, workload, family.final(target.snapshot()))
+    _count(trial, runs)
+    return trial
+
+
+def _run_of(
+    workload: Workload,
+    agent: AgentSpec,
+    session: Any,
+    clock: VirtualClock,
+    costs: Costs,
+    judging: Judging,
+    seed: str,
+) -> SimulatedRun:
+    # One stream of random numbers an agent: the same seed gives it the same thinking under every protocol.
+    randomness = random.Random(f"{workload.id}/{seed}")
+    return SimulatedRun(agent.goal, workload.program(agent), session, clock, costs, judging, randomness)
+
+
+async def _together(runs: list[SimulatedRun], clock: VirtualClock) -> None:
+    async def follow(run: SimulatedRun, known: Any) -> None:
+        try:
+            await run.run()
+        finally:
+            await known.__aexit__(None, None, None)
+
+    async with anyio.create_task_group() as tasks:
+        for run in runs:  # the clock has to know all of them before the first one thinks
+            known = clock.participant()
+            await known.__aenter__()
+            tasks.start_soon(follow, run, known)
+
+
+def _judge(trial: Trial, workload: Workload, final: Value) -> None:
+    trial.final = final
+    in_order = workload.final([agent.name for agent in workload.agents])
+    trial.serial_in_order = in_order is not None and same(final, in_order)
+    trial.serial_any_order = trial.serial_in_order or any(same(final, run.final) for run in workload.serial)
+
+
+def _count(trial: Trial, runs: list[SimulatedRun]) -> None:
+    trial.agents = [run.report for run in runs]
+    trial.makespan_s = max(run.report.finished_s for run in runs)
+    for run in runs:
+        trial.tokens += run.ledger.tokens
+        trial.cached_tokens += run.ledger.cached_tokens
+        trial.inferences += run.ledger.inferences
+        trial.judgings += run.ledger.judgings
+        trial.notifications += run.report.tally.notifications
+        trial.amended += run.report.tally.amended
+        trial.aborts += run.report.tally.restarts + (run.report.state == "aborted")
+        if run.report.state == "aborted":
+            trial.failure = trial.failure or f"agent {run.report.name} aborted: {run.report.failure}"
+
+
+def _leaves(group: BaseException) -> list[BaseException]:
+    if isinstance(group, BaseExceptionGroup):
+        return [leaf for one in group.exceptions for leaf in _leaves(one)]
+    return [group]
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, CoAgentError) else f"{type(error).__name__}: {error}"
