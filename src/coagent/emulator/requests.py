@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from starlette.requests import Request
 
-from coagent.emulator import statuses
+from coagent.emulator import protobuf, statuses
 from coagent.emulator.api import Options
 from coagent.emulator.resources import Catalogue, Resource
 
@@ -73,13 +73,15 @@ def read_body(raw: bytes, media: str) -> Any:
     if not raw:
         return {}
     kind = media.split(";")[0].strip()
+    if kind == protobuf.MEDIA:
+        return protobuf.decode(raw)
     if kind in ("application/yaml", "application/apply-patch+yaml"):
         try:
             return json.loads(raw) if raw[:1] == b"{" else yaml.load(raw, Loader=_PlainLoader)
         except (yaml.YAMLError, ValueError) as error:
             raise statuses.bad_request(f"error decoding YAML: {error}") from None
     if kind not in ("application/json", "", *PATCHES):
-        raise statuses.unsupported_media("application/json, application/yaml")
+        raise statuses.unsupported_media(f"application/json, application/yaml, {protobuf.MEDIA}")
     try:
         return json.loads(raw)
     except ValueError as error:
