@@ -1,0 +1,80 @@
+# `make` lists the targets. Each one that needs an environment makes it: .venv, from requirements.lock.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format soak bench lock clean
+
+PYTHON ?=
+PYTEST_ARGS ?= -n 2
+RUNS ?= 2000
+BENCH_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.stamp ## Two agents, one cluster, one canary; then several agents in one git repository
+	@$(BIN)/coagent demo canary
+	@$(BIN)/coagent demo repo
+
+test: .venv/.stamp ## Run the tests (PYTEST_ARGS="-n 2" by default)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: .venv/.stamp ## Check format, lint, types and layers
+	@failed=; \
+	$(BIN)/python -m ruff format --quiet --check src tests || failed="$$failed format"; \
+	$(BIN)/python -m ruff check --quiet src tests || failed="$$failed lint"; \
+	$(BIN)/python -m mypy --no-error-summary --strict src || failed="$$failed types"; \
+	layers=$$($(BIN)/lint-imports --no-logo 2>&1) || { printf '%s\n' "$$layers"; failed="$$failed layers"; }; \
+	if [ -n "$$failed" ]; then echo "check: failed:$$failed"; exit 1; fi; \
+	echo "check: format, lint, types and layers are right"
+
+format: .venv/.stamp ## Format the code and sort its imports
+	@$(BIN)/python -m ruff format --quiet src tests
+	@$(BIN)/python -m ruff check --quiet --fix src tests
+
+soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default)
+	@$(BIN)/python -m coagent.sim --runs $(RUNS)
+
+bench: .venv/.stamp ## Compare the protocols (BENCH_ARGS="…" is handed on)
+	@$(BIN)/coagent bench $(BENCH_ARGS)
+
+lock: .venv/.stamp ## Pin the newest allowed versions of all dependencies in requirements.lock
+	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
+	    --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
+	    --extra emulator --extra kubernetes --extra llm --extra dev -o requirements.lock pyproject.toml
+
+clean: ## Remove the environment, caches and built files
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.stamp: requirements.lock pyproject.toml
+	@found=; \
+	for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        found=$$python; break; \
+	    fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "CoAgent needs Python 3.11 or newer, and none was found." >&2; \
+	    echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	    if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	        echo "$$found cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; \
+	        exit 1; \
+	    fi; \
+	    rm -rf .venv; \
+	    "$$found" -m venv .venv || exit 1; \
+	fi; \
+	echo "setting up .venv (once, about a minute) …" >&2; \
+	if ! $(PIP) install -r requirements.lock; then \
+	    echo "The packages of requirements.lock could not be installed. Is the package index reachable?" >&2; \
+	    exit 1; \
+	fi; \
+	$(PIP) install --no-deps --no-build-isolation --editable . || exit 1; \
+	touch .venv/.stamp
