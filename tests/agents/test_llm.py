@@ -284,6 +284,36 @@ async def test_an_agent_that_somebody_else_aborted_ends() -> None:
     assert memory.snapshot() == {"kv:x": 1}
 
 
+@pytest.mark.parametrize("protocol", ["2pl", "occ"])
+async def test_an_agent_that_a_baseline_undid_begins_again(protocol: str) -> None:
+    """Both read x and then write it: one is undone, starts anew, and sees the other's value."""
+    both_have_read = [anyio.Event(), anyio.Event()]
+
+    def adds(own: anyio.Event, other: anyio.Event) -> FunctionModel:
+        async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            content = str(getattr(messages[-1].parts[-1], "content", ""))
+            if content == "add 1":
+                return reply(use("get", name="x"))
+            if content.startswith("ok"):
+                return reply("done")
+            own.set()
+            await other.wait()
+            return reply(use("put", name="x", value=int(content.split("\n", maxsplit=1)[0]) + 1))
+
+        return FunctionModel(answer)
+
+    a = LlmAgent("A", "add 1", adds(*both_have_read))
+    b = LlmAgent("B", "add 1", adds(*reversed(both_have_read)))
+    memory = coagent.targets.Memory({"kv:x": 1})
+    async with coagent.open_domain(targets=[memory], tools=TOOLS, protocol=protocol) as domain:
+        sessions = [await domain.join(agent.name) for agent in (a, b)]
+        async with anyio.create_task_group() as group:
+            for agent, session in zip((a, b), sessions, strict=True):
+                group.start_soon(agent.run, domain, session)
+    assert memory.snapshot() == {"kv:x": 3}
+    assert a.counters.restarts + b.counters.restarts == 1
+
+
 async def test_only_the_tools_named_are_offered() -> None:
     offered: list[str] = []
 

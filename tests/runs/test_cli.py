@@ -96,7 +96,12 @@ def test_a_dry_run_starts_nothing(file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nowhere.toml"], ["FILE", "--protocol", "mptp"], ["FILE", "--report", "/no/such/folder/report.json"]],
+    [
+        ["nowhere.toml"],
+        ["FILE", "--protocol", "mptp"],
+        ["FILE", "--report", "/no/such/folder/report.json"],
+        ["FILE", "--transcripts", "/dev/null/transcripts"],
+    ],
 )
 def test_bad_usage_is_a_configuration_error(file: Path, arguments: list[str]) -> None:
     arguments = [str(file) if one == "FILE" else one for one in arguments]

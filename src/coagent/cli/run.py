@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -36,13 +37,22 @@ def run(
     The exit code is 0 when every agent has committed and the state is the serial one, else 1.
     """
     plan = make_plan(file, protocol=protocol, log=log, transcripts=transcripts)
-    if report is not None and not report.absolute().parent.is_dir():
-        raise ConfigurationError(f"there is no folder for the report {str(report)!r}", "Make it first.")
+    if report is not None and not os.access(report.absolute().parent, os.W_OK):
+        raise ConfigurationError(
+            f"the report {str(report)!r} cannot be written", "Name a file in your own folder."
+        )
     if dry_run:
         anyio.run(check_endpoints, plan)
         lines = list(plan_lines(Progress(plan)))
         typer.echo(json.dumps({"ok": True, "plan": lines}) if json_output else "\n".join(lines))
         return
+    if transcripts is not None:
+        try:
+            transcripts.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the folder {str(transcripts)!r} cannot be made: {error.strerror}", "Name another one."
+            ) from error
     show = Show(Console(stderr=True))
     with show.running():
         made: RunReport = anyio.run(execute, plan, show)
