@@ -14,7 +14,7 @@ MACHINE_BOUND = {
     "a package registry": re.compile(
         r"(?:pypi|pythonhosted|npmjs|debian)\.(?:org|com)|(?<!emit-)index-url[ =]", re.I
     ),
-    "a path of one machine": re.compile(r"(?<![\w.})-])/(?:work|root|opt)/\w|file:///"),
+    "a path of one machine": re.compile(r"(?<![\w.})-])/(?:work|root|opt)/\w|file:/{3}"),
     "a folder beside the project": re.compile(r"\.\./shared\b"),
 }
 

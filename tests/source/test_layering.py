@@ -16,15 +16,40 @@ from importlinter.application import use_cases
 from sources import PACKAGE, ROOT, Module, imports, listed, modules, parsed
 
 PURE_MODULES = frozenset(
-    """
-    __future__ abc bisect collections collections.abc copy dataclasses difflib enum fnmatch functools hashlib
-    heapq itertools json math operator re string types typing typing_extensions unicodedata
-    """.split()
+    {
+        "__future__",
+        "abc",
+        "bisect",
+        "collections",
+        "collections.abc",
+        "copy",
+        "dataclasses",
+        "difflib",
+        "enum",
+        "fnmatch",
+        "functools",
+        "hashlib",
+        "heapq",
+        "itertools",
+        "json",
+        "math",
+        "operator",
+        "re",
+        "string",
+        "types",
+        "typing",
+        "typing_extensions",
+        "unicodedata",
+    }
 )
 """What the kernel may import besides itself: nothing with I/O, clock, chance, logging or async in it."""
 
-IMPURE_CALLS = frozenset("__import__ breakpoint compile eval exec hash id input open print".split())
+IMPURE_CALLS = frozenset(
+    {"__import__", "breakpoint", "compile", "eval", "exec", "hash", "id", "input", "open", "print"}
+)
 """Built-in functions that do something, or that return something else in the next process."""
+
+LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 ASYNC_SYNTAX = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
 
@@ -74,8 +99,7 @@ def test_the_import_contracts_can_break(tmp_path: Path) -> None:
     (package / "targets/other.py").touch()
     (package / "emulator/__init__.py").touch()
     report = subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
-        + ["--config", str(ROOT / "pyproject.toml"), "--no-cache", "--no-logo"],
+        [sys.executable, "-c", LINT, "--config", str(ROOT / "pyproject.toml"), "--no-cache", "--no-logo"],
         env=os.environ | {"PYTHONPATH": str(tmp_path), "COLUMNS": "200"},
         cwd=tmp_path,
         capture_output=True,

@@ -10,8 +10,9 @@ import inspect
 import typing
 from collections.abc import Iterable
 
-import coagent
 from sources import Function, Module, listed, modules, parsed
+
+import coagent
 
 
 def base_names(node: ast.ClassDef) -> list[str]:
@@ -46,8 +47,8 @@ def inherited(name: str, classes: dict[str, list[ast.ClassDef]]) -> set[str]:
 def undescribed(all_modules: Iterable[Module]) -> list[str]:
     """Return the public modules, classes, functions and methods without a docstring.
 
-    A method may leave it to where it comes from: a base class in these modules, a class of a framework, or, as
-    `Protocol` classes need no naming, an interface in these modules that describes a method of this name.
+    A method may leave it to where it comes from: a base class in these modules, a class of a framework, or,
+    as `Protocol` classes need no naming, an interface in these modules that describes a method of this name.
     """
     all_modules = list(all_modules)
     classes: dict[str, list[ast.ClassDef]] = {}
