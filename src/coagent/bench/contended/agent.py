@@ -63,6 +63,7 @@ class SimulatedRun(ScriptedRun):
         self._sent = 0  # how much of the context has been sent before
         self._absorbed = 0  # how many calls' results are in it
         self._open = True  # whether the agent has yet to say that it is done
+        self._riding = False  # whether the next call may be issued together with the amendments before it
 
     async def _settle(self) -> bool:
         walker = self._walker
@@ -70,14 +71,16 @@ class SimulatedRun(ScriptedRun):
             pass
         if walker.failure is not None:
             return await super()._settle()
-        if self._open:
-            await self._infer(self._costs.closing_tokens, "closing")
-            self._open = False
         if walker.unread or walker.spurious:
             await self._judge()  # asked, and it found that all is still right, or did something needless
-        if self._judging.second_look and (again := walker.second_look()):
+        again = walker.second_look() if self._judging.second_look else []
+        if self._open:
+            await self._close(again)
+        elif again:
+            await self._pause(self._look(again))
+        if again:
             walker.look_again(again)
-            await self._judge()
+            walker.unread = []
             return False
         self.log("finish", "")
         try:
@@ -104,11 +107,18 @@ class SimulatedRun(ScriptedRun):
         if self.report.tally.restarts and not self._walker.made and self._absorbed:
             self._begin()  # the protocol has undone everything: a new conversation
         self._open = True
-        await self._infer(self._costs.reasoning_tokens, text, tokens)
+        if self._riding and not self._walker.surprised:
+            self._riding = False  # issued together with the amendments of the inference before
+            seconds = self.ledger.extend(self._costs, tokens)
+            self._context += tokens
+            await self._pause(seconds)
+        else:
+            await self._infer(self._costs.reasoning_tokens, text, tokens)
         await self._pause(self._costs.tool_s)
 
     async def _infer(self, median: float, text: str, call_tokens: int = 0) -> None:
         """One inference over the whole context; it reads what has come, notices among it."""
+        self._riding = False
         self._absorb()
         output = self._costs.output(median, self._randomness) + call_tokens
         seconds = self.ledger.charge(self._costs, self._context, self._sent, output)
@@ -116,6 +126,30 @@ class SimulatedRun(ScriptedRun):
         self._context += output
         self.log("think", text)
         await self._pause(seconds)
+
+    async def _close(self, again: list[Notification]) -> None:
+        """The inference that ends the work, and beside it the second look, which does not depend on it."""
+        self._absorb()
+        output = self._costs.output(self._costs.closing_tokens, self._randomness)
+        seconds = self.ledger.charge(self._costs, self._context, self._sent, output)
+        self._sent = self._context
+        self._context += output
+        self._open = False
+        self.log("think", "closing")
+        await self._pause(max(seconds, self._look(again)) if again else seconds)
+
+    def _look(self, again: list[Notification]) -> float:
+        """One inference about writes that still stand although a premise of theirs has moved."""
+        costs = self._costs
+        self.ledger.judgings += 1
+        self.log("judge", f"{len(again)} notices, a second time")
+        shown = sum(costs.tokens_of(notice.text) for notice in again)
+        named = {one for notice in again for one in notice.dependents}
+        shown += sum(
+            costs.tokens_of(dict(made.arguments)) for made in self._walker.made if made.call_id in named
+        )
+        context = costs.judging_prompt_tokens + self._goal_tokens + shown
+        return self.ledger.charge(costs, context, 0, costs.output(costs.look_tokens, self._randomness))
 
     async def _judge(self) -> None:
         """One inference about notices, with the amendments that follow from it."""
@@ -140,7 +174,8 @@ class SimulatedRun(ScriptedRun):
                 self._context += output
             self.log("judge", f"{len(notices)} notices")
             await self._pause(seconds)
-        walker.spurious = 0
+        walker.spurious, walker.surprised = 0, False
+        self._riding = self._judging.ride_along and not self._finished
 
     def _proposed(self, notices: list[Notification], call_id: str) -> bool:
         if not self._judging.proposals:

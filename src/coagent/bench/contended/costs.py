@@ -1,4 +1,4 @@
-"""What a simulated agent's thinking costs, in seconds and tokens: every assumption of the benchmark in one place."""
+"""What a simulated agent's thinking costs, in seconds and tokens: the assumptions of the benchmark."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Costs:
         reasoning_sigma: Its spread (standard deviation of the logarithm).
         closing_tokens: Output of the inference with which an agent ends its work.
         repair_tokens: Median output of an inference that judges notices, beside the calls it issues.
+        look_tokens: Median output of an inference that looks at standing writes once more, beside its calls.
         prompt_tokens: Instructions and tool schemas, in front of every context.
         judging_prompt_tokens: The prompt that asks an agent which has already finished about its notices.
         characters_per_token: For goals, arguments, results and notices.
@@ -32,6 +33,7 @@ class Costs:
     reasoning_sigma: float = 0.35
     closing_tokens: float = 80.0
     repair_tokens: float = 120.0
+    look_tokens: float = 40.0
     prompt_tokens: int = 1800
     judging_prompt_tokens: int = 250
     characters_per_token: float = 4.0
@@ -73,6 +75,14 @@ class Ledger:
     inferences: int = 0
     judgings: int = 0
     seconds: float = 0.0
+
+    def extend(self, costs: Costs, output: int) -> float:
+        """Charge more output of the inference before, and return how much longer that takes."""
+        self.tokens += output
+        self.cached_tokens += output
+        seconds = output / costs.tokens_per_s
+        self.seconds += seconds
+        return seconds
 
     def charge(self, costs: Costs, context: int, prefix: int, output: int) -> float:
         """Charge one inference and return how long it takes.

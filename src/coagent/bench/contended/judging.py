@@ -1,4 +1,4 @@
-"""How simulated agents judge notices: perfectly, or with a rate of error, and with a second look at the end."""
+"""How simulated agents judge notices: perfectly or with a rate of error, and with a second look."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from coagent.agents.repair import Made, Walker
+from coagent.agents.repair import Made, Step, Walker
 from coagent.errors import CoAgentError
 from coagent.protocol.values import same
 from coagent.runtime.notices import Notification
@@ -25,6 +25,7 @@ class Judging:
             name alone, instead of with its whole context.
         coalesce: Whether notices that come together are judged by one inference.
         proposals: Whether an amended call that a notice proposes is issued by a plain yes.
+        ride_along: Whether amendments whose results are no news are issued together with the next call.
     """
 
     misjudge: float = 0.0
@@ -32,6 +33,7 @@ class Judging:
     short_prompt: bool = True
     coalesce: bool = True
     proposals: bool = True
+    ride_along: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """Return the parameters by name."""
@@ -49,6 +51,8 @@ class JudgingWalker(Walker):
         """What has come since the last inference."""
         self.spurious = 0
         """Repairs for nothing that have not been charged yet."""
+        self.surprised = False
+        """Whether an amendment has returned something else than the call that it replaced."""
         self._doubtful: list[tuple[Notification, dict[str, Any]]] = []
 
     def heed(self, notices: Iterable[Notification], changed: Iterable[str] = ()) -> None:
@@ -64,6 +68,17 @@ class JudgingWalker(Walker):
                 self._stale = False  # it matters, and the agent does not see it
             else:
                 self.spurious += 1
+
+    async def _amend(self, made: Made, asked: Step) -> None:
+        before = self._returned(made)
+        await super()._amend(made, asked)
+        self.surprised |= not same(before, self._returned(made))
+
+    def _returned(self, made: Made) -> Any:
+        try:
+            return self._result(made)
+        except CoAgentError as failure:
+            return str(failure)
 
     def second_look(self) -> list[Notification]:
         """Return, once each, the notices of which a dependent write still stands as it was."""
