@@ -35,7 +35,11 @@ def field_type(model: str, name: str, python_type: str) -> str:
     """The type of a field as the emulator writes it, quantities told apart from plain strings."""
     if python_type == "Dict[str, str]" and name in QUANTITY_MAPS and model != "V1ConfigMap":
         return "Dict[str, quantity]"
-    if python_type == "str" and name in QUANTITIES and model.startswith(("V2Metric", "V1ResourceField", "V1Empty")):
+    if (
+        python_type == "str"
+        and name in QUANTITIES
+        and model.startswith(("V2Metric", "V1ResourceField", "V1Empty"))
+    ):
         return "quantity"
     return python_type
 
@@ -47,7 +51,9 @@ def describe(model: Any, attribute: str) -> str:
 
 def required_fields(model: Any) -> list[str]:
     """The fields a caller must give, in their JSON spelling."""
-    return sorted(model.attribute_map[name] for name, field in model.model_fields.items() if field.is_required())
+    return sorted(
+        model.attribute_map[name] for name, field in model.model_fields.items() if field.is_required()
+    )
 
 
 def main() -> None:
@@ -65,7 +71,9 @@ def main() -> None:
             model.attribute_map[attribute]: field_type(name, model.attribute_map[attribute], kind)
             for attribute, kind in model.openapi_types.items()
         }
-        docs = {model.attribute_map[a]: describe(model, a) for a in model.openapi_types if a in model.model_fields}
+        docs = {
+            model.attribute_map[a]: describe(model, a) for a in model.openapi_types if a in model.model_fields
+        }
         tables[name] = {"fields": fields, "required": required_fields(model)}
         documentation[name] = {field: text for field, text in docs.items() if text}
         waiting += [t for kind in fields.values() for t in re.findall(r"\b[A-Z]\w+", kind)]

@@ -1,8 +1,8 @@
 """Writes ``src/coagent/emulator/data/wire.json``: the protobuf field numbers of the kinds that clients send.
 
-``kubectl create deployment`` and its like send protobuf, whatever a server would prefer. The numbers are read
-from the descriptors that every kubectl binary carries (``generated.proto`` of Kubernetes, Apache License 2.0),
-so nothing has to be downloaded.
+``kubectl create deployment`` and its like send protobuf, whatever a server would prefer. The numbers are
+read from the descriptors that every kubectl binary carries (``generated.proto`` of Kubernetes, Apache
+License 2.0), so nothing has to be downloaded.
 
 Run it by hand after an upgrade of kubectl: ``python tests/emulator/make_wire.py /usr/bin/kubectl``.
 """
@@ -127,7 +127,11 @@ def main() -> None:
                 print("inline:", short, field)
             if kind in described:
                 waiting.append((kind, below))
-            made[short][str(number)] = [field, kind.removeprefix("k8s.io.api.").replace(META, "meta.v1"), mode]
+            made[short][str(number)] = [
+                field,
+                kind.removeprefix("k8s.io.api.").replace(META, "meta.v1"),
+                mode,
+            ]
     lines = [f"{json.dumps(name)}: {json.dumps(made[name])}" for name in sorted(made)]
     (DATA / "wire.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 

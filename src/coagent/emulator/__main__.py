@@ -28,9 +28,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m coagent.emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="the port to listen on; 0 for a free one")
     parser.add_argument("--kubeconfig", type=Path, required=True, help="where to write the kubeconfig")
-    parser.add_argument("-f", "--filename", type=Path, action="append", default=[], help="manifests to start with")
-    parser.add_argument("--image", action="append", help="an image that exists; all but *-broken if never given")
-    parser.add_argument("--node", action="append", help="the name of a node; node-1 and node-2 if never given")
+    parser.add_argument(
+        "-f", "--filename", type=Path, action="append", default=[], help="manifests to start with"
+    )
+    parser.add_argument(
+        "--image", action="append", help="an image that exists; all but *-broken if never given"
+    )
+    parser.add_argument(
+        "--node", action="append", help="the name of a node; node-1 and node-2 if never given"
+    )
     parser.add_argument("--seed", type=int, default=0, help="what uids and the token are drawn from")
     chosen = parser.parse_args(arguments)
     try:

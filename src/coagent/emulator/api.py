@@ -71,9 +71,9 @@ class Api:
             return obj
         return dict(obj, apiVersion=resource.api_version)
 
-    def list(self, resource: Resource, namespace: str, labels: str = "", fields: str = "") -> list[Json]:
+    def select(self, resource: Resource, namespace: str, labels: str = "", fields: str = "") -> list[Json]:
         """The objects that selectors choose, by namespace and name."""
-        found = self.store.list(resource.key, namespace)
+        found = self.store.of_kind(resource.key, namespace)
         if labels:
             wanted = label_test(labels)
             found = [obj for obj in found if wanted(obj["metadata"].get("labels") or {})]
@@ -98,7 +98,9 @@ class Api:
             if self.store.get(resource.key, held, name) is not None:
                 raise statuses.already_exists(resource.plural, resource.group, name)
             if obj["metadata"].get("resourceVersion"):
-                raise statuses.ApiError(500, "", "resourceVersion should not be set on objects to be created", {})
+                raise statuses.ApiError(
+                    500, "", "resourceVersion should not be set on objects to be created", {}
+                )
             return self._write(resource, None, obj, options)
 
     def update(self, resource: Resource, namespace: str, name: str, body: Any, options: Options) -> Json:
@@ -151,8 +153,9 @@ class Api:
             for field_name, title in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
                 if field_name in wanted and wanted[field_name] != metadata[field_name]:
                     why = (
-                        f"the {title} in the precondition ({wanted[field_name]}) does not match the {title} in "
-                        f"record ({metadata[field_name]}). The object might have been deleted and then recreated"
+                        f"the {title} in the precondition ({wanted[field_name]}) does not match the {title} "
+                        f"in record ({metadata[field_name]}). The object might have been deleted and then "
+                        "recreated"
                     )
                     raise statuses.conflict(resource.plural, resource.group, name, why)
             if dry_run:
@@ -175,12 +178,18 @@ class Api:
         if media == "application/json-patch+json":
             return patches.json_patch(old, body)
         if not isinstance(body, dict):
-            raise statuses.bad_request("error decoding patch: json: cannot unmarshal into Go value of type map")
+            raise statuses.bad_request(
+                "error decoding patch: json: cannot unmarshal into Go value of type map"
+            )
         if media == "application/merge-patch+json":
             return patches.merge_patch(old, body)
         if media == "application/strategic-merge-patch+json" and not resource.custom:
             return patches.strategic_patch(old, body, resource.schema)
-        forms = ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"]
+        forms = [
+            "application/json-patch+json",
+            "application/merge-patch+json",
+            "application/apply-patch+yaml",
+        ]
         raise statuses.unsupported_media(", ".join(forms))
 
     def _apply(
@@ -210,7 +219,11 @@ class Api:
             seed = hashlib.sha256(self.world.new_uid().encode()).hexdigest()
             metadata["name"] = metadata["generateName"] + short_hash(seed, 5)
         if not metadata.get("name"):
-            causes = [statuses.Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")]
+            causes = [
+                statuses.Cause(
+                    "FieldValueRequired", "Required value: name or generateName is required", "metadata.name"
+                )
+            ]
             raise statuses.invalid(resource.kind, resource.group, "", causes)
 
     def _check_namespace(self, resource: Resource, obj: Json) -> None:
@@ -230,13 +243,17 @@ class Api:
             raise statuses.conflict(resource.plural, resource.group, old["metadata"]["name"])
         uid = new["metadata"].get("uid")
         if uid and uid != old["metadata"]["uid"]:
-            why = (
-                f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
-            )
+            held = old["metadata"]["uid"]
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {held}"
             raise statuses.conflict(resource.plural, resource.group, old["metadata"]["name"], why)
 
     def _write(
-        self, resource: Resource, old: Json | None, obj: Json, options: Options, fields: list[Json] | None = None
+        self,
+        resource: Resource,
+        old: Json | None,
+        obj: Json,
+        options: Options,
+        fields: list[Json] | None = None,
     ) -> Json:
         new = self._prepared(resource, old, obj, options)
         if old is not None and _same(old, new) and fields is None:
@@ -306,9 +323,8 @@ class Api:
         account = pod["spec"].get("serviceAccountName", "default")
         namespace = pod["metadata"]["namespace"]
         if self.store.get(("", "serviceaccounts"), namespace, account) is None:
-            why = (
-                f"error looking up service account {namespace}/{account}: serviceaccount \"{account}\" not found"
-            )
+            missing = f'serviceaccount "{account}" not found'
+            why = f"error looking up service account {namespace}/{account}: {missing}"
             raise statuses.forbidden("pods", "", pod["metadata"]["name"], why)
         pod["status"] = {"phase": "Pending"}
 
@@ -366,5 +382,3 @@ def _same(old: Json, new: Json) -> bool:
         return {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key not in own}}
 
     return bare(old) == bare(new)
-
-

@@ -95,7 +95,9 @@ class App:
                 media = f"application/json;g={discovery.AGGREGATED};v=v2;as=APIGroupDiscoveryList"
                 return _json(discovery.aggregated(catalogue, path == "/api"), media=media)
             address = request.headers.get("host", "")
-            return _json(discovery.core_versions(address) if path == "/api" else discovery.group_list(catalogue))
+            return _json(
+                discovery.core_versions(address) if path == "/api" else discovery.group_list(catalogue)
+            )
         if path.startswith("/openapi/"):
             return _json(self._openapi(request, path))
         parts = path.split("/")[1:]
@@ -103,7 +105,9 @@ class App:
             versions = dict(discovery.groups(catalogue)).get(parts[1])
             if versions is None:
                 raise statuses.no_such_path()
-            return _json({"kind": "APIGroup", "apiVersion": "v1", **discovery.group_entry(parts[1], versions)})
+            return _json(
+                {"kind": "APIGroup", "apiVersion": "v1", **discovery.group_entry(parts[1], versions)}
+            )
         split = split_group(path)
         if split is None:
             raise statuses.no_such_path()
@@ -176,8 +180,11 @@ class App:
             watch = Watch(self._api, target, dict(query), form, lambda: self.closing)
             return StreamingResponse(watch.lines(), media_type="application/json")
         with self._api.store.lock:
-            found = self._api.list(
-                target.resource, target.namespace, query.get("labelSelector", ""), query.get("fieldSelector", "")
+            found = self._api.select(
+                target.resource,
+                target.namespace,
+                query.get("labelSelector", ""),
+                query.get("fieldSelector", ""),
             )
             version = str(self._api.store.version)
         found, more = _page(found, query.get("limit", ""), query.get("continue", ""))
@@ -227,7 +234,9 @@ class App:
             response.headers.append("Warning", f'299 - "{text.replace(chr(34), chr(92) + chr(34))}"')
         return response
 
-    def _write(self, request: Request, target: Target, verb: str, body: Any, options: Options) -> tuple[Json, int]:
+    def _write(
+        self, request: Request, target: Target, verb: str, body: Any, options: Options
+    ) -> tuple[Json, int]:
         api, resource = self._api, target.resource
         if verb == "create":
             return api.create(resource, target.namespace, body, options), 201
@@ -249,7 +258,7 @@ class App:
         if verb == "delete":
             return _json(api.delete(resource, target.namespace, target.name, wanted, dry))
         with api.store.lock:
-            found = api.list(
+            found = api.select(
                 resource, target.namespace, query.get("labelSelector", ""), query.get("fieldSelector", "")
             )
             for obj in found:
@@ -310,7 +319,10 @@ def _page(found: list[Json], limit: str, token: str) -> tuple[list[Json], Json]:
     if not size or start + size >= len(found):
         return found[start:], {}
     following = base64.urlsafe_b64encode(str(start + size).encode()).decode()
-    return found[start : start + size], {"continue": following, "remainingItemCount": len(found) - start - size}
+    return found[start : start + size], {
+        "continue": following,
+        "remainingItemCount": len(found) - start - size,
+    }
 
 
 def _json(body: Json, code: int = 200, media: str = "application/json") -> Response:

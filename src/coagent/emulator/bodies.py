@@ -35,8 +35,8 @@ def read(resource: Resource, body: Any, options: Options, partial: bool = False)
     body.setdefault("kind", resource.kind)
     if (body["apiVersion"], body["kind"]) != (resource.api_version, resource.kind):
         raise statuses.bad_request(
-            f"the API version in the data ({body['apiVersion']}) or its kind ({body['kind']}) does not match the "
-            f"expected API version ({resource.api_version}) and kind ({resource.kind})"
+            f"the API version in the data ({body['apiVersion']}) or its kind ({body['kind']}) does not match "
+            f"the expected API version ({resource.api_version}) and kind ({resource.kind})"
         )
     reading = Reading(resource.kind)
     if resource.custom:
@@ -81,7 +81,7 @@ def check_address(resource: Resource, obj: Json, namespace: str, name: str) -> N
     held = metadata.get("namespace") or namespace
     if held != namespace:
         raise statuses.bad_request(
-            f"the namespace of the provided object does not match the namespace sent on the request"
+            "the namespace of the provided object does not match the namespace sent on the request"
         )
     metadata["namespace"] = held
 
@@ -149,16 +149,21 @@ def _check_value(value: Any, schema: Json, path: str) -> list[Cause]:
         fits = isinstance(value, _TYPES[wanted]) and (wanted == "boolean" or not isinstance(value, bool))
         if not fits:
             found = {dict: "object", list: "array", str: "string", bool: "boolean"}.get(type(value), "number")
-            text = f"{path} in body must be of type {wanted}: \"{found}\""
+            text = f'{path} in body must be of type {wanted}: "{found}"'
             return [Cause("FieldValueTypeInvalid", f'Invalid value: "{found}": {text}', path or "<nil>")]
     causes = []
     if schema.get("enum") and value not in schema["enum"]:
         listed = ", ".join(f'"{one}"' for one in schema["enum"])
-        causes.append(Cause("FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {listed}', path))
-    for bound, fails in (("minimum", lambda a, b: a < b), ("maximum", lambda a, b: a > b)):
-        if bound in schema and isinstance(value, int | float) and fails(value, schema[bound]):
-            side = "greater" if bound == "minimum" else "less"
-            causes.append(bad(path, value, f"{path} in body should be {side} than or equal to {schema[bound]}"))
+        causes.append(
+            Cause("FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {listed}', path)
+        )
+    for bound, side in (("minimum", "greater"), ("maximum", "less")):
+        if bound not in schema or not isinstance(value, int | float):
+            continue
+        if value < schema[bound] if bound == "minimum" else value > schema[bound]:
+            causes.append(
+                bad(path, value, f"{path} in body should be {side} than or equal to {schema[bound]}")
+            )
     if isinstance(value, dict):
         for key in schema.get("required") or []:
             if key not in value:

@@ -31,7 +31,13 @@ _STATEFUL_FREE = {
     "persistentVolumeClaimRetentionPolicy",
     "minReadySeconds",
 }
-_POD_FREE = {"activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "nodeName", "schedulingGates"}
+_POD_FREE = {
+    "activeDeadlineSeconds",
+    "terminationGracePeriodSeconds",
+    "tolerations",
+    "nodeName",
+    "schedulingGates",
+}
 _IMMUTABLE = "field is immutable"
 
 

@@ -153,14 +153,21 @@ def _node_state(node: Json, _now: datetime) -> str:
 
 def _roles(node: Json, _now: datetime) -> str:
     prefix = "node-role.kubernetes.io/"
-    return ",".join(sorted(k[len(prefix) :] for k in node["metadata"].get("labels") or {} if k.startswith(prefix))) or "<none>"
+    return (
+        ",".join(
+            sorted(k[len(prefix) :] for k in node["metadata"].get("labels") or {} if k.startswith(prefix))
+        )
+        or "<none>"
+    )
 
 
 def _addresses(obj: Json, _now: datetime) -> str:
     texts = []
     for subset in obj.get("subsets") or []:
         for address in subset.get("addresses") or []:
-            texts += [f"{address['ip']}:{port['port']}" for port in subset.get("ports") or []] or [address["ip"]]
+            texts += [f"{address['ip']}:{port['port']}" for port in subset.get("ports") or []] or [
+                address["ip"]
+            ]
     more = f" + {len(texts) - 3} more..." if len(texts) > 3 else ""
     return ",".join(texts[:3]) + more or "<none>"
 
@@ -170,7 +177,9 @@ def _hosts(obj: Json, _now: datetime) -> str:
 
 
 def _job_state(obj: Json, _now: datetime) -> str:
-    held = [one["type"] for one in (obj.get("status") or {}).get("conditions") or [] if one["status"] == "True"]
+    held = [
+        one["type"] for one in (obj.get("status") or {}).get("conditions") or [] if one["status"] == "True"
+    ]
     if obj["spec"].get("suspend"):
         return "Suspended"
     return "Complete" if "Complete" in held else "Failed" if "Failed" in held else "Running"
@@ -224,7 +233,12 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         AGE,
         *_WIDE,
     ),
-    "statefulsets": (NAME, Column("Ready", _ready_of("status.readyReplicas", "spec.replicas")), AGE, *_WIDE[:2]),
+    "statefulsets": (
+        NAME,
+        Column("Ready", _ready_of("status.readyReplicas", "spec.replicas")),
+        AGE,
+        *_WIDE[:2],
+    ),
     "daemonsets": (
         NAME,
         _number("Desired", "status.desiredNumberScheduled"),

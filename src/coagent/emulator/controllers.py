@@ -70,12 +70,12 @@ def _follow(world: World, change: Change) -> None:
         if not deleted:
             _refresh_pod(world, obj)
     elif kind in _NEEDED_BY_PODS:
-        for pod in world.store.list(_PODS, namespace):
+        for pod in world.store.of_kind(_PODS, namespace):
             _refresh_pod(world, pod)
     if kind == ("", "nodes"):
         _nodes_changed(world, deleted, obj["metadata"]["name"])
     if kind == ("", "serviceaccounts") and not deleted:
-        for one in world.store.list(("apps", "replicasets"), namespace):
+        for one in world.store.of_kind(("apps", "replicasets"), namespace):
             _reconcile(world, ("apps", "replicasets"), namespace, one["metadata"]["name"])
 
 
@@ -93,10 +93,10 @@ def _wake_owner(world: World, obj: Json) -> None:
 
 
 def _wake_services(world: World, namespace: str, change: Change) -> None:
-    for service in world.store.list(("", "services"), namespace):
+    for service in world.store.of_kind(("", "services"), namespace):
         if endpoints.concerns(service, change):
             endpoints.reconcile(world, service)
-    for budget in world.store.list(("policy", "poddisruptionbudgets"), namespace):
+    for budget in world.store.of_kind(("policy", "poddisruptionbudgets"), namespace):
         plain.disruption_budget(world, budget)
 
 
@@ -116,10 +116,10 @@ def _refresh_pod(world: World, pod: Json) -> None:
 
 def _nodes_changed(world: World, deleted: bool, name: str) -> None:
     if deleted:
-        for pod in world.store.list(_PODS):
+        for pod in world.store.of_kind(_PODS):
             if pod["spec"].get("nodeName") == name:
                 world.remove(_PODS, pod)
-    for one in world.store.list(("apps", "daemonsets")):
+    for one in world.store.of_kind(("apps", "daemonsets")):
         workloads.daemon_set(world, one)
 
 

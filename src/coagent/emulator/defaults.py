@@ -159,7 +159,11 @@ def _job(obj: Json) -> None:
     if not spec["manualSelector"] and uid and "selector" not in spec:
         own = {"batch.kubernetes.io/controller-uid": uid}
         spec["selector"] = {"matchLabels": own}
-        more = {"batch.kubernetes.io/job-name": metadata["name"], "controller-uid": uid, "job-name": metadata["name"]}
+        more = {
+            "batch.kubernetes.io/job-name": metadata["name"],
+            "controller-uid": uid,
+            "job-name": metadata["name"],
+        }
         labels = spec["template"]["metadata"].setdefault("labels", {})
         labels.update(own | more)
 

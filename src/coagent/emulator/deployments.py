@@ -22,13 +22,17 @@ def reconcile(world: World, owner: Json) -> None:
     """Takes one step towards the Deployment's spec, and writes its status."""
     held = sets_of(world, owner)
     digest = template_hash(owner["spec"]["template"])
-    current = next((one for one in held if one["metadata"]["labels"].get("pod-template-hash") == digest), None)
+    current = next(
+        (one for one in held if one["metadata"]["labels"].get("pod-template-hash") == digest), None
+    )
     if current is None and not owner["spec"].get("paused"):
         current = _make_set(world, owner, digest, held)
     elif current is not None:
         current = _renew_revision(world, current, held)
     if current is not None:
-        others = [one for one in sets_of(world, owner) if one["metadata"]["uid"] != current["metadata"]["uid"]]
+        others = [
+            one for one in sets_of(world, owner) if one["metadata"]["uid"] != current["metadata"]["uid"]
+        ]
         _scale(world, owner, current, others)
         _forget_old(world, owner, others)
     elif held:
@@ -39,7 +43,7 @@ def reconcile(world: World, owner: Json) -> None:
 def sets_of(world: World, owner: Json) -> list[Json]:
     """The ReplicaSets that a Deployment controls, by name."""
     uid = owner["metadata"]["uid"]
-    return [one for one in world.store.list(SETS, owner["metadata"]["namespace"]) if controlled(one, uid)]
+    return [one for one in world.store.of_kind(SETS, owner["metadata"]["namespace"]) if controlled(one, uid)]
 
 
 def _revision(one: Json) -> int:
@@ -69,7 +73,9 @@ def _make_set(world: World, owner: Json, digest: str, held: list[Json]) -> Json:
 
 def _annotations(owner: Json, revision: int) -> Json:
     own = owner["metadata"].get("annotations") or {}
-    kept = {key: value for key, value in own.items() if key != "kubectl.kubernetes.io/last-applied-configuration"}
+    kept = {
+        key: value for key, value in own.items() if key != "kubectl.kubernetes.io/last-applied-configuration"
+    }
     counts = {
         "deployment.kubernetes.io/desired-replicas": str(owner["spec"]["replicas"]),
         "deployment.kubernetes.io/max-replicas": str(owner["spec"]["replicas"] + _limits(owner)[0]),
@@ -96,7 +102,7 @@ def _limits(owner: Json) -> tuple[int, int]:
     def number(value: Any, up: bool) -> int:
         if isinstance(value, str) and value.endswith("%"):
             share = int(value[:-1]) * count / 100
-            return math.ceil(share) if up else math.floor(share)
+            return int(math.ceil(share) if up else math.floor(share))
         return int(value)
 
     surge, missing = number(rolling["maxSurge"], True), number(rolling["maxUnavailable"], False)
@@ -154,12 +160,19 @@ def _forget_old(world: World, owner: Json, others: list[Json]) -> None:
 def _write_status(world: World, owner: Json, current: Json | None) -> None:
     held = sets_of(world, owner)
     now, wanted = world.now(), owner["spec"]["replicas"]
-    fresh = next((one for one in held if current and one["metadata"]["uid"] == current["metadata"]["uid"]), None)
+    fresh = next(
+        (one for one in held if current and one["metadata"]["uid"] == current["metadata"]["uid"]), None
+    )
     total, ready = sum(map(_pods, held)), sum(map(_ready, held))
     updated = _pods(fresh) if fresh else 0
     status: Json = {"observedGeneration": owner["metadata"].get("generation", 1)}
     lacking = max(0, max(total, wanted) - ready)
-    counts = {"replicas": total, "updatedReplicas": updated, "readyReplicas": ready, "availableReplicas": ready}
+    counts = {
+        "replicas": total,
+        "updatedReplicas": updated,
+        "readyReplicas": ready,
+        "availableReplicas": ready,
+    }
     status |= {key: count for key, count in (counts | {"unavailableReplicas": lacking}).items() if count}
     name = fresh["metadata"]["name"] if fresh else ""
     if ready >= wanted - _limits(owner)[1]:

@@ -66,7 +66,12 @@ def subresources(resource: Resource) -> list[tuple[str, Json]]:
     if resource.status:
         found.append(("status", {"kind": resource.kind, "verbs": ["get", "patch", "update"]}))
     if resource.scale:
-        scale = {"group": "autoscaling", "version": "v1", "kind": "Scale", "verbs": ["get", "patch", "update"]}
+        scale = {
+            "group": "autoscaling",
+            "version": "v1",
+            "kind": "Scale",
+            "verbs": ["get", "patch", "update"],
+        }
         found.append(("scale", scale))
     if resource.key == ("", "pods"):
         found.append(("log", {"kind": "Pod", "verbs": ["get"]}))
@@ -76,7 +81,12 @@ def subresources(resource: Resource) -> list[tuple[str, Json]]:
     if resource.key == ("", "namespaces"):
         found.append(("finalize", {"kind": "Namespace", "verbs": ["update"]}))
     if resource.key == ("", "serviceaccounts"):
-        token = {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest", "verbs": ["create"]}
+        token = {
+            "group": "authentication.k8s.io",
+            "version": "v1",
+            "kind": "TokenRequest",
+            "verbs": ["create"],
+        }
         found.append(("token", token))
     return found
 
@@ -113,16 +123,17 @@ def resource_list(catalogue: Catalogue, group: str, version: str) -> Json | None
 
 
 def aggregated(catalogue: Catalogue, core: bool) -> Json:
-    """The answer to ``/api`` (core) or ``/apis`` in the aggregated form, which saves a client many requests."""
+    """The answer to ``/api`` (core) or ``/apis`` in the aggregated form: one instead of many."""
     listed = [("", ["v1"])] if core else groups(catalogue)
-    items = []
+    items: list[Json] = []
     for group, versions in listed:
         entries = [
             {"version": version, "resources": _aggregated(catalogue, group, version), "freshness": "Current"}
             for version in versions
         ]
-        metadata = {"name": group} if group else {}
-        items.append({"metadata": {**metadata, "creationTimestamp": None}, "versions": entries})
+        metadata: Json = {"name": group} if group else {}
+        metadata["creationTimestamp"] = None
+        items.append({"metadata": metadata, "versions": entries})
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"{AGGREGATED}/v2",

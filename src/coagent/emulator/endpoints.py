@@ -38,7 +38,7 @@ def reconcile(world: World, service: Json) -> None:
     namespace = service["metadata"]["namespace"]
     pods = [
         pod
-        for pod in world.store.list(("", "pods"), namespace)
+        for pod in world.store.of_kind(("", "pods"), namespace)
         if _matches(selector, pod) and (pod.get("status") or {}).get("podIP")
     ]
     pods = [pod for pod in pods if pod["status"]["phase"] == "Running" or not is_ready(pod)]
@@ -73,7 +73,12 @@ def _named_port(pod: Json, name: str) -> int | None:
 
 def _target(pod: Json) -> Json:
     metadata = pod["metadata"]
-    return {"kind": "Pod", "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]}
+    return {
+        "kind": "Pod",
+        "name": metadata["name"],
+        "namespace": metadata["namespace"],
+        "uid": metadata["uid"],
+    }
 
 
 def _endpoints(service: Json, pods: list[Json], ports: list[Json]) -> Json:

@@ -24,8 +24,13 @@ class Faults:
         self.latency = 0.0
 
     def forbid(self, verb: str = "*", plural: str = "*", namespace: str = "") -> None:
-        """Answers 403 to a verb (``get``, ``list``, ``watch``, ``create``, ``update``, ``patch``, ``delete``,
-        ``deletecollection``) on a kind, until :meth:`clear`.
+        """Answers 403 to a verb on a kind, until :meth:`clear`.
+
+        Args:
+            verb: ``get``, ``list``, ``watch``, ``create``, ``update``, ``patch``, ``delete`` or
+                ``deletecollection``; ``*`` for all.
+            plural: the kind, e.g. ``pods``; ``*`` for all.
+            namespace: only there; everywhere if empty.
         """
         with self._lock:
             self._forbidden.append(Rule(verb, plural, namespace))
@@ -52,7 +57,9 @@ class Faults:
         """Whether a refusal applies."""
         with self._lock:
             return any(
-                rule.verb in ("*", verb) and rule.plural in ("*", plural) and rule.namespace in ("", namespace)
+                rule.verb in ("*", verb)
+                and rule.plural in ("*", plural)
+                and rule.namespace in ("", namespace)
                 for rule in self._forbidden
             )
 

@@ -15,7 +15,9 @@ from coagent.emulator.statuses import Cause, apply_conflict
 Json = dict[str, Any]
 
 
-def track(old: Json | None, new: Json, kind: str, manager: str, now: str, subresource: str = "") -> list[Json]:
+def track(
+    old: Json | None, new: Json, kind: str, manager: str, now: str, subresource: str = ""
+) -> list[Json]:
     """The ``managedFields`` after a plain write: what it changed is now its manager's alone.
 
     Args:
@@ -99,7 +101,7 @@ def apply(old: Json | None, applied: Json, kind: str, manager: str, now: str, fo
     contested = _contested(entries, wanted, live, manager)
     if contested and not force:
         raise apply_conflict(_causes(contested), " and ".join(sorted({f'"{who}"' for who, _ in contested})))
-    result = copy.deepcopy(old) if old else {}
+    result: Json = copy.deepcopy(old) if old else {}
     for path in _released(entries, manager, set(wanted)):
         remove_path(result, path, kind)
     result = merge_applied(result, applied, kind)
@@ -134,7 +136,8 @@ def _contested(
 
 def _causes(contested: list[tuple[str, Path]]) -> list[Cause]:
     return [
-        Cause("FieldManagerConflict", f'conflict with "{manager}"', _shown(path)) for manager, path in contested
+        Cause("FieldManagerConflict", f'conflict with "{manager}"', _shown(path))
+        for manager, path in contested
     ]
 
 
@@ -183,4 +186,6 @@ def _merge_elements(old: list[Json], applied: list[Json], keys: tuple[str, ...],
     steps = [element_step(keys, item) for item in applied]
     held = {element_step(keys, item): item for item in old}
     others = [item for step, item in held.items() if step not in steps]
-    return [merge_applied(held.get(step), item, kind) for step, item in zip(steps, applied, strict=True)] + others
+    return [
+        merge_applied(held.get(step), item, kind) for step, item in zip(steps, applied, strict=True)
+    ] + others

@@ -19,8 +19,8 @@ _KEY = re.compile(r"^[-._a-zA-Z0-9]+$")
 _PATH_KINDS = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 _LABEL_TEXT = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
-    "end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+    "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 _SERVICE_TEXT = (

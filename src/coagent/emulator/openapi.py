@@ -26,7 +26,9 @@ _SCALARS: dict[str, Json] = {
 def index(catalogue: Catalogue) -> Json:
     """The answer to ``/openapi/v3``: where the document of each group and version is."""
     paths = ["api/v1"]
-    paths += [f"apis/{group}/{version}" for group, versions in discovery.groups(catalogue) for version in versions]
+    paths += [
+        f"apis/{group}/{version}" for group, versions in discovery.groups(catalogue) for version in versions
+    ]
     return {"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash=emulator"} for path in paths}}
 
 
@@ -88,7 +90,9 @@ def _paths(resource: Resource) -> Json:
 
     def operation(action: str, media: tuple[str, ...] = ("*/*",)) -> Json:
         made: Json = {"x-kubernetes-group-version-kind": _gvk(resource), "x-kubernetes-action": action}
-        made["responses"] = {"200": {"description": "OK", "content": {"application/json": {"schema": reference}}}}
+        made["responses"] = {
+            "200": {"description": "OK", "content": {"application/json": {"schema": reference}}}
+        }
         if action in ("post", "put", "patch"):
             made["parameters"] = query
             body = {"type": "object"} if action == "patch" else reference

@@ -42,7 +42,9 @@ def values(obj: Any, kind: str) -> dict[Path, Any]:
     """Every owned path of an object with the value it has; list elements and empty maps own themselves."""
     found: dict[Path, Any] = {}
     _collect(obj, kind, (), found)
-    return {path: value for path, value in found.items() if path not in _UNOWNED and path[:2] not in _UNOWNED_TWO}
+    return {
+        path: value for path, value in found.items() if path not in _UNOWNED and path[:2] not in _UNOWNED_TWO
+    }
 
 
 _UNOWNED_TWO = {path for path in _UNOWNED if len(path) == 2}

@@ -30,7 +30,9 @@ def json_patch(obj: Json, operations: Any) -> Any:
     except (jsonpatch.InvalidJsonPatch, TypeError, AttributeError) as error:
         raise bad_request(f"error decoding patch: {error}") from None
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
-        raise ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {error}", {}) from None
+        raise ApiError(
+            422, "Invalid", f"the server rejected our request due to an error in our request: {error}", {}
+        ) from None
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -125,7 +127,9 @@ def _in_order(items: list[Any], order: list[Any], rule: ListRule) -> list[Any]:
         return item.get(rule.key) if rule.key and isinstance(item, dict) else item
 
     wanted = [name(entry) for entry in order]
-    named = sorted((item for item in items if name(item) in wanted), key=lambda item: wanted.index(name(item)))
+    named = sorted(
+        (item for item in items if name(item) in wanted), key=lambda item: wanted.index(name(item))
+    )
     result: list[Any] = []
     remaining = iter(named)
     for item in items:

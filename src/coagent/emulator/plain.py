@@ -47,7 +47,11 @@ def node(world: World, obj: Json) -> None:
     ready["lastHeartbeatTime"] = now
     ready.pop("lastUpdateTime", None)
     info = {"kubeletVersion": "v1.32.4", "osImage": "Emulated Linux", "kernelVersion": "6.1.0"}
-    info |= {"containerRuntimeVersion": "containerd://1.7.0", "operatingSystem": "linux", "architecture": "amd64"}
+    info |= {
+        "containerRuntimeVersion": "containerd://1.7.0",
+        "operatingSystem": "linux",
+        "architecture": "amd64",
+    }
     info |= {"machineID": name, "systemUUID": name, "bootID": name, "kubeProxyVersion": "v1.32.4"}
     status = {"capacity": size, "allocatable": size, "conditions": [ready], "nodeInfo": info}
     world.put_status(("", "nodes"), obj, {**status, **old})
@@ -60,7 +64,8 @@ def claim(world: World, obj: Json) -> None:
     status = {"phase": "Bound", "accessModes": spec.get("accessModes") or [], "capacity": {"storage": size}}
     if not spec.get("volumeName"):
         obj = world.store.put(
-            ("", "persistentvolumeclaims"), dict(obj, spec=dict(spec, volumeName=f"pvc-{obj['metadata']['uid']}"))
+            ("", "persistentvolumeclaims"),
+            dict(obj, spec=dict(spec, volumeName=f"pvc-{obj['metadata']['uid']}")),
         )
     world.put_status(("", "persistentvolumeclaims"), obj, status)
 
@@ -71,7 +76,9 @@ def definition(world: World, obj: Json) -> None:
     now = world.now()
     conditions = [
         condition(obj, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now),
-        condition(obj, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now),
+        condition(
+            obj, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now
+        ),
     ]
     for one in conditions:
         one.pop("lastUpdateTime", None)
@@ -84,7 +91,7 @@ def disruption_budget(world: World, obj: Json) -> None:
     """Counts the pods a budget protects."""
     spec = obj.get("spec") or {}
     matches = selector_test(spec.get("selector"))
-    pods = world.store.list(("", "pods"), obj["metadata"]["namespace"])
+    pods = world.store.of_kind(("", "pods"), obj["metadata"]["namespace"])
     pods = [pod for pod in pods if matches(pod["metadata"].get("labels") or {})]
     healthy = sum(map(is_ready, pods))
 
@@ -123,11 +130,13 @@ def removed(world: World, kind: Key, obj: Json) -> None:
             if held["metadata"].get("namespace") == obj["metadata"]["name"]:
                 world.remove(other, held)
     elif kind == ("", "services"):
-        held_endpoints = world.store.get(("", "endpoints"), obj["metadata"]["namespace"], obj["metadata"]["name"])
+        held_endpoints = world.store.get(
+            ("", "endpoints"), obj["metadata"]["namespace"], obj["metadata"]["name"]
+        )
         if held_endpoints is not None:
             world.remove(("", "endpoints"), held_endpoints)
     elif kind == ("apiextensions.k8s.io", "customresourcedefinitions"):
         key = (obj["spec"]["group"], obj["spec"]["names"]["plural"])
-        for held in world.store.list(key):
+        for held in world.store.of_kind(key):
             world.remove(key, held)
         world.catalogue.undefine(obj)

@@ -3,7 +3,7 @@
 Nothing is run. A pod's status follows from its spec, the nodes, the ConfigMaps and Secrets it names, and
 the registry of images that exist.
 
-Source: Kubernetes documentation, "Pod Lifecycle"; reasons and texts as the kubelet and the scheduler give them.
+Source: Kubernetes documentation, "Pod Lifecycle"; reasons and texts as kubelet and scheduler give them.
 """
 
 from __future__ import annotations
@@ -36,14 +36,18 @@ class Registry:
     def has(self, image: str) -> bool:
         """Whether the image exists; a missing tag counts as ``latest``."""
         if self.images is None:
-            return not image.split("@")[0].endswith(_BROKEN)
-        return image in self.images or f"{image}:latest" in self.images or image.removesuffix(":latest") in self.images
+            return not image.split("@", maxsplit=1)[0].endswith(_BROKEN)
+        return (
+            image in self.images
+            or f"{image}:latest" in self.images
+            or image.removesuffix(":latest") in self.images
+        )
 
 
 def place(pod: Json, store: Store) -> tuple[str, str]:
     """The node for a pod that has none: ``(node, "")``, or ``("", why not)``."""
     spec = pod["spec"]
-    nodes = store.list(NODES)
+    nodes = store.of_kind(NODES)
     reasons: dict[str, int] = {}
     fitting = []
     for node in nodes:
@@ -58,7 +62,10 @@ def place(pod: Json, store: Store) -> tuple[str, str]:
     if fitting:
         return fitting[stable_number(pod["metadata"]["name"], len(fitting))], ""
     text = ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()))
-    return "", f"0/{len(nodes)} nodes are available: {text}." if text else "no nodes available to schedule pods"
+    return (
+        "",
+        f"0/{len(nodes)} nodes are available: {text}." if text else "no nodes available to schedule pods",
+    )
 
 
 def unfit(spec: Json, node: Json) -> str:
@@ -181,9 +188,16 @@ def _obstacle(one: Json, pod: Json, store: Store, registry: Registry) -> tuple[s
         return "InvalidImageName", f'Failed to apply default image tag "{image}": couldn\'t parse image name'
     namespace = pod["metadata"].get("namespace", "")
     for volume in pod["spec"].get("volumes") or []:
-        for source, plural, field in (("secret", "secrets", "secretName"), ("configMap", "configmaps", "name")):
+        for source, plural, field in (
+            ("secret", "secrets", "secretName"),
+            ("configMap", "configmaps", "name"),
+        ):
             named = volume.get(source) or {}
-            if named and not named.get("optional") and store.get(("", plural), namespace, named.get(field, "")) is None:
+            if (
+                named
+                and not named.get("optional")
+                and store.get(("", plural), namespace, named.get(field, "")) is None
+            ):
                 return "ContainerCreating", ""
     if not registry.has(image):
         return "ImagePullBackOff", f'Back-off pulling image "{image}"'

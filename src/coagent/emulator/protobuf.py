@@ -41,7 +41,9 @@ def decode(raw: bytes) -> Json:
         ApiError: 400 if it is not such a body or of a kind the emulator cannot read.
     """
     if not raw.startswith(_MAGIC):
-        raise bad_request("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+        raise bad_request(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+        )
     try:
         envelope = dict(_fields(raw[4:]))
         named = dict(_fields(envelope.get(1, b"")))

@@ -72,7 +72,7 @@ def read_body(raw: bytes, media: str) -> Any:
     """
     if not raw:
         return {}
-    kind = media.split(";")[0].strip()
+    kind = media.split(";", maxsplit=1)[0].strip()
     if kind == protobuf.MEDIA:
         return protobuf.decode(raw)
     if kind in ("application/yaml", "application/apply-patch+yaml"):
@@ -85,7 +85,9 @@ def read_body(raw: bytes, media: str) -> Any:
     try:
         return json.loads(raw)
     except ValueError as error:
-        raise statuses.bad_request(f"the object provided is unrecognized: couldn't parse JSON: {error}") from None
+        raise statuses.bad_request(
+            f"the object provided is unrecognized: couldn't parse JSON: {error}"
+        ) from None
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -107,12 +109,20 @@ def read_options(request: Request, target: Target) -> Options:
     query = request.query_params
     dry = query.getlist("dryRun")
     if any(one != "All" for one in dry):
-        causes = [statuses.Cause("FieldValueNotSupported", f'Unsupported value: "{dry[0]}": supported values: "All"', "dryRun")]
+        causes = [
+            statuses.Cause(
+                "FieldValueNotSupported", f'Unsupported value: "{dry[0]}": supported values: "All"', "dryRun"
+            )
+        ]
         raise statuses.invalid("CreateOptions", "meta.k8s.io", "", causes)
     media = request.headers.get("content-type", "").split(";")[0].strip()
     manager = query.get("fieldManager", "")
     if media == "application/apply-patch+yaml" and not manager:
-        causes = [statuses.Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")]
+        causes = [
+            statuses.Cause(
+                "FieldValueRequired", "Required value: is required for apply patch", "fieldManager"
+            )
+        ]
         raise statuses.invalid("PatchOptions", "meta.k8s.io", "", causes)
     return Options(
         manager=manager or request.headers.get("user-agent", "unknown").split("/")[0],

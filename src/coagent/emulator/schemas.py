@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from coagent.emulator.statuses import Cause, bad_request
+from coagent.emulator.statuses import QUANTITY_RULE, Cause, bad_request
 
 Json = dict[str, Any]
 _GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
@@ -124,8 +124,8 @@ class Reading:
         found = _GO_KINDS.get(type(value), "null")
         wanted = _GO_TYPES.get(kind, _go_name(kind))
         raise bad_request(
-            f"{self.go_type} in version cannot be handled as a {self.go_type}: json: cannot unmarshal {found} "
-            f"into Go struct field {self.go_type}.{path} of type {wanted}"
+            f"{self.go_type} cannot be handled as a {self.go_type}: json: cannot unmarshal {found} into "
+            f"Go struct field {self.go_type}.{path} of type {wanted}"
         )
 
 
@@ -139,7 +139,7 @@ def _go_name(kind: str) -> str:
 
 def _plain_number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise bad_request("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
+        raise bad_request(QUANTITY_RULE)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -118,7 +118,7 @@ def _field_requirement(part: str, plural: str) -> Test:
     general = {"metadata.name", "metadata.namespace"}
     path = label if label in general else FIELDS.get(plural, {}).get(label)
     if path is None:
-        raise bad_request(f'field label not supported: {label}')
+        raise bad_request(f"field label not supported: {label}")
     keys = path.split(".")
     return lambda obj: (_text_at(obj, keys) == value) == (operator != "!=")
 
@@ -128,4 +128,6 @@ def _text_at(obj: Any, keys: list[str]) -> str:
         obj = obj.get(key) if isinstance(obj, dict) else None
     if isinstance(obj, bool):
         return str(obj).lower()
-    return "" if obj is None else str(obj)
+    if obj is None:
+        return "false" if keys[-1] == "unschedulable" else ""
+    return str(obj)

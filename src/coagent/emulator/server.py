@@ -241,7 +241,8 @@ class Emulator:
             ValueError: if the kind is not served.
         """
         resource = self._resource(kind)
-        return copy.deepcopy(self._world.store.list(resource.key, namespace if resource.namespaced else ""))
+        held = self._world.store.of_kind(resource.key, namespace if resource.namespaced else "")
+        return copy.deepcopy(held)
 
     def snapshot(self, derived: bool = False) -> dict[str, Json]:
         """What clients asked to be: equal for two emulators that were brought to the same desired state.

@@ -1,6 +1,7 @@
 """The errors of a Kubernetes API server, as exceptions that know their ``Status`` object.
 
-Source: Kubernetes API conventions, section "Error codes"; wording after ``k8s.io/apimachinery/pkg/api/errors``.
+Source: Kubernetes API conventions, section "Error codes"; wording after
+``k8s.io/apimachinery/pkg/api/errors``.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 Json = dict[str, Any]
+QUANTITY_RULE = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
 class Cause(NamedTuple):
@@ -137,8 +139,11 @@ def gone(asked: int, oldest: int) -> ApiError:
 def fault(code: int) -> ApiError:
     """The error of an injected fault, worded as a server (or the proxy before it) would word it."""
     known = {
-        403: ("Forbidden", "forbidden: User \"emulator-user\" cannot perform this action"),
-        429: ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
+        403: ("Forbidden", 'forbidden: User "emulator-user" cannot perform this action'),
+        429: (
+            "TooManyRequests",
+            "the server has received too many requests and has asked us to try again later",
+        ),
         500: ("InternalError", "Internal error occurred: injected fault"),
         503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
         504: ("Timeout", "request timed out"),

@@ -50,7 +50,7 @@ class Store:
         """The object, or None."""
         return self._objects.get(kind, {}).get((namespace, name))
 
-    def list(self, kind: Key, namespace: str = "") -> list[Json]:
+    def of_kind(self, kind: Key, namespace: str = "") -> list[Json]:
         """The objects of a kind in a namespace (in all of them if empty), by namespace and name."""
         held = self._objects.get(kind, {})
         if namespace:

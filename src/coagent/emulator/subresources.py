@@ -30,7 +30,13 @@ def scale_of(obj: Json) -> Json:
     if labels:
         status["selector"] = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
     wanted = {"replicas": spec["replicas"]} if spec.get("replicas") else {}
-    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": wanted, "status": status}
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": wanted,
+        "status": status,
+    }
 
 
 def write_scale(api: Api, target: Target, media: str, body: Any, options: Options) -> Json:
@@ -89,7 +95,7 @@ def evict(api: Api, target: Target, options: Options) -> Json:
     with api.store.lock:
         pod = api.get(target.resource, target.namespace, target.name)
         labels = pod["metadata"].get("labels") or {}
-        for budget in api.store.list(("policy", "poddisruptionbudgets"), target.namespace):
+        for budget in api.store.of_kind(("policy", "poddisruptionbudgets"), target.namespace):
             wanted = ((budget.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
             matches = wanted and all(labels.get(key) == value for key, value in wanted.items())
             if matches and (budget.get("status") or {}).get("disruptionsAllowed", 0) <= 0:
@@ -104,13 +110,17 @@ def review(plural: str, body: Any, faults: Faults) -> Json:
     made = dict(body) if isinstance(body, dict) else {}
     made["metadata"] = {"creationTimestamp": None}
     if plural == "selfsubjectreviews":
-        made["status"] = {"userInfo": {"username": USER, "groups": ["system:masters", "system:authenticated"]}}
+        made["status"] = {
+            "userInfo": {"username": USER, "groups": ["system:masters", "system:authenticated"]}
+        }
     elif plural == "selfsubjectrulesreviews":
         rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
         urls = [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
         made["status"] = {"incomplete": False, "resourceRules": rules, "nonResourceRules": urls}
     else:
         asked = (made.get("spec") or {}).get("resourceAttributes") or {}
-        allowed = not faults.forbids(asked.get("verb", ""), asked.get("resource", ""), asked.get("namespace", ""))
+        allowed = not faults.forbids(
+            asked.get("verb", ""), asked.get("resource", ""), asked.get("namespace", "")
+        )
         made["status"] = {"allowed": allowed} | ({} if allowed else {"reason": "injected fault"})
     return made

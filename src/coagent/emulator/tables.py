@@ -14,7 +14,9 @@ from coagent.emulator.resources import Resource
 Json = dict[str, Any]
 
 
-def table(resource: Resource, objects: list[Json], version: str, now: datetime, include: str, more: Json) -> Json:
+def table(
+    resource: Resource, objects: list[Json], version: str, now: datetime, include: str, more: Json
+) -> Json:
     """A ``Table`` of objects.
 
     Args:

@@ -21,7 +21,7 @@ from coagent.emulator.names import (
     unsupported,
 )
 from coagent.emulator.selectors import selector_test
-from coagent.emulator.statuses import Cause
+from coagent.emulator.statuses import QUANTITY_RULE, Cause
 
 Json = dict[str, Any]
 _QUANTITY = re.compile(r"^[+-]?(\d+|\d+\.\d*|\.\d+)(m|u|n|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d+)?$")
@@ -57,7 +57,9 @@ def pod_spec(spec: Json, path: str, restart: list[str] | None = None) -> list[Ca
         causes.append(unsupported(f"{path}.restartPolicy", spec.get("restartPolicy"), allowed))
     if spec.get("terminationGracePeriodSeconds", 0) < 0:
         text = "must be greater than or equal to 0"
-        causes.append(bad(f"{path}.terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"], text))
+        causes.append(
+            bad(f"{path}.terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"], text)
+        )
     return causes
 
 
@@ -101,8 +103,7 @@ def _resources(resources: Json, path: str) -> list[Cause]:
     for part in ("limits", "requests"):
         for name, quantity in (resources.get(part) or {}).items():
             if not _QUANTITY.match(str(quantity)):
-                text = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-                causes.append(bad(f"{path}.{part}[{name}]", quantity, text))
+                causes.append(bad(f"{path}.{part}[{name}]", quantity, QUANTITY_RULE))
             elif str(quantity).startswith("-"):
                 causes.append(bad(f"{path}.{part}[{name}]", quantity, "must be greater than or equal to 0"))
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
@@ -208,7 +209,9 @@ def _service(obj: Json) -> list[Cause]:
     pairs: list[tuple[Any, Any]] = []
     for index, port in enumerate(ports):
         path = f"spec.ports[{index}]"
-        causes += _port(port.get("port"), f"{path}.port") + _protocol(port.get("protocol"), f"{path}.protocol")
+        causes += _port(port.get("port"), f"{path}.port") + _protocol(
+            port.get("protocol"), f"{path}.protocol"
+        )
         name = port.get("name", "")
         if not name and len(ports) > 1:
             causes.append(required(f"{path}.name"))
@@ -249,7 +252,9 @@ def _cron_job(obj: Json) -> list[Cause]:
     if not spec.get("schedule"):
         return [required("spec.schedule")]
     if len(str(spec["schedule"]).split()) != 5 and not str(spec["schedule"]).startswith("@"):
-        return [bad("spec.schedule", spec["schedule"], "expected exactly 5 fields, found another number of them")]
+        return [
+            bad("spec.schedule", spec["schedule"], "expected exactly 5 fields, found another number of them")
+        ]
     return []
 
 
@@ -258,7 +263,9 @@ def _definition(obj: Json) -> list[Cause]:
     wanted = f"{spec.get('names', {}).get('plural')}.{spec.get('group')}"
     causes = []
     if obj["metadata"]["name"] != wanted:
-        causes.append(bad("metadata.name", obj["metadata"]["name"], f'must be spec.names.plural+"."+spec.group'))
+        causes.append(
+            bad("metadata.name", obj["metadata"]["name"], 'must be spec.names.plural+"."+spec.group')
+        )
     if sum(bool(version.get("storage")) for version in spec.get("versions") or []) != 1:
         text = "must have exactly one version marked as storage version"
         causes.append(bad("spec.versions", "[]", text))

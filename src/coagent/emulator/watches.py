@@ -6,6 +6,7 @@ Source: Kubernetes API concepts, section "Efficient detection of changes".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -61,10 +62,9 @@ class Watch:
         wake = asyncio.Event()
 
         def notify() -> None:
-            try:
+            # When the loop has ended, nobody reads this watch any more.
+            with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(wake.set)
-            except RuntimeError:
-                pass  # The loop has ended: nobody reads this watch any more.
 
         self._api.store.listen(notify)
         try:
@@ -105,7 +105,7 @@ class Watch:
             version = self._api.store.version
             if self._start not in ("", "0") and not self._initial:
                 return int(self._start), []
-            held = self._api.list(self._target.resource, self._target.namespace)
+            held = self._api.select(self._target.resource, self._target.namespace)
             lines = [_line("ADDED", self._form(obj)) for obj in held if self._chosen(obj)]
             if self._initial:
                 lines.append(self._bookmark(version, {"k8s.io/initial-events-end": "true"}))

@@ -38,7 +38,7 @@ def template_hash(template: Json) -> str:
 def pods_of(world: World, owner: Json) -> list[Json]:
     """The pods that an object controls, by name."""
     uid = owner["metadata"]["uid"]
-    return [pod for pod in world.store.list(PODS, owner["metadata"]["namespace"]) if controlled(pod, uid)]
+    return [pod for pod in world.store.of_kind(PODS, owner["metadata"]["namespace"]) if controlled(pod, uid)]
 
 
 def is_ready(pod: Json) -> bool:
@@ -138,7 +138,10 @@ def _ordinal(world: World, owner: Json, name: str, revision: str) -> None:
         claim = f"{template['metadata']['name']}-{name}"
         if world.store.get(claims, namespace, claim) is None:
             made: Json = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
-            made |= {"metadata": {"name": claim, "namespace": namespace}, "spec": copy.deepcopy(template["spec"])}
+            made |= {
+                "metadata": {"name": claim, "namespace": namespace},
+                "spec": copy.deepcopy(template["spec"]),
+            }
             defaults.fill("PersistentVolumeClaim", made)
             world.stamp(made)
             world.store.put(claims, made)
@@ -177,7 +180,8 @@ def daemon_set(world: World, owner: Json) -> None:
     tolerations = [*(template["spec"].get("tolerations") or []), {"key": "node.kubernetes.io/unschedulable"}]
     tolerations[-1] |= {"operator": "Exists", "effect": "NoSchedule"}
     spec = dict(template["spec"], tolerations=tolerations)
-    nodes = [node["metadata"]["name"] for node in world.store.list(NODES) if not podstates.unfit(spec, node)]
+    fitting = [node for node in world.store.of_kind(NODES) if not podstates.unfit(spec, node)]
+    nodes = [node["metadata"]["name"] for node in fitting]
     held = {pod["spec"].get("nodeName"): pod for pod in pods_of(world, owner)}
     for node, pod in list(held.items()):
         stale = pod["metadata"]["labels"].get("controller-revision-hash") != revision
@@ -226,6 +230,7 @@ def job(world: World, owner: Json) -> None:
         status["completionTime"] = now
         text = "Reached expected number of succeeded pods"
         status["conditions"] = [
-            condition(owner, kind, "True", "CompletionsReached", text, now) for kind in ("SuccessCriteriaMet", "Complete")
+            condition(owner, kind, "True", "CompletionsReached", text, now)
+            for kind in ("SuccessCriteriaMet", "Complete")
         ]
     world.put_status(("batch", "jobs"), owner, status)

@@ -31,7 +31,9 @@ class World:
         history: how many changes watches may look back.
     """
 
-    def __init__(self, registry: Registry, clock: Clock = utc_now, seed: int = 0, history: int = 10_000) -> None:
+    def __init__(
+        self, registry: Registry, clock: Clock = utc_now, seed: int = 0, history: int = 10_000
+    ) -> None:
         self.store = Store(history)
         self.catalogue = Catalogue()
         self.registry = registry
