@@ -26,8 +26,8 @@ test: .venv/.stamp ## Run the tests (PYTEST_ARGS="-n 2" by default)
 
 check: .venv/.stamp ## Check format, lint, types and layers
 	@failed=; \
-	$(BIN)/python -m ruff format --quiet --check src tests || failed="$$failed format"; \
-	$(BIN)/python -m ruff check --quiet src tests || failed="$$failed lint"; \
+	$(BIN)/python -m ruff format --quiet --check --output-format concise src tests || failed="$$failed format"; \
+	$(BIN)/python -m ruff check --quiet --output-format concise src tests || failed="$$failed lint"; \
 	$(BIN)/python -m mypy --no-error-summary --strict src || failed="$$failed types"; \
 	layers=$$($(BIN)/lint-imports --no-logo 2>&1) || { printf '%s\n' "$$layers"; failed="$$failed layers"; }; \
 	if [ -n "$$failed" ]; then echo "check: failed:$$failed"; exit 1; fi; \
