@@ -52,10 +52,10 @@ class Store:
 
     def of_kind(self, kind: Key, namespace: str = "") -> list[Json]:
         """The objects of a kind in a namespace (in all of them if empty), by namespace and name."""
-        held = self._objects.get(kind, {})
-        if namespace:
-            return [held[key] for key in sorted(held) if key[0] == namespace]
-        return [held[key] for key in sorted(held)]
+        with self.lock:
+            held = self._objects.get(kind, {})
+            keys = sorted(key for key in held if key[0] == namespace) if namespace else sorted(held)
+            return [held[key] for key in keys]
 
     def all(self) -> Iterator[tuple[Key, Json]]:
         """Every object with its kind."""
