@@ -250,6 +250,24 @@ def test_the_images_that_exist_can_be_told() -> None:
     assert emulator.objects("deployments")[0]["status"]["unavailableReplicas"] == 1
 
 
+def test_a_rollout_keeps_to_its_limits_at_every_step() -> None:
+    emulator = made(initial=[deployment(replicas=4)])
+    pods = "/api/v1/namespaces/default/pods"
+    listed = one(emulator, "GET", pods).json()
+    held = {pod["metadata"]["name"] for pod in listed["items"]}
+    strategic = {"Content-Type": "application/strategic-merge-patch+json"}
+    change = {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "nginx:2"}]}}}}
+    one(emulator, "PATCH", f"{DEPLOYMENTS}/web", json=change, headers=strategic)
+    query = {"watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"], "timeoutSeconds": "0.01"}
+    for line in one(emulator, "GET", pods, params=query).text.splitlines():
+        event = json.loads(line)
+        name = event["object"]["metadata"]["name"]
+        held = held - {name} if event["type"] == "DELETED" else held | {name}
+        assert 3 <= len(held) <= 5, "25% of 4 may be missing, 25% too many"
+    images = {pod["spec"]["containers"][0]["image"] for pod in emulator.objects("pods")}
+    assert (len(held), images) == (4, {"nginx:2"})
+
+
 def test_a_pod_waits_for_what_it_refers_to() -> None:
     manifest = deployment(replicas=1)
     container = manifest["spec"]["template"]["spec"]["containers"][0]

@@ -117,11 +117,18 @@ def _ready(one: Json) -> int:
     return int((one.get("status") or {}).get("readyReplicas", 0))
 
 
+def _observed(one: Json) -> bool:
+    seen = (one.get("status") or {}).get("observedGeneration")
+    return bool(seen == one["metadata"].get("generation"))
+
+
 def _scale(world: World, owner: Json, current: Json, others: list[Json]) -> None:
     wanted = owner["spec"]["replicas"]
     surge, missing = _limits(owner)
     recreate = (owner["spec"].get("strategy") or {}).get("type") == "Recreate"
     old = sum(one["spec"]["replicas"] for one in others)
+    if not all(map(_observed, [current, *others])):
+        return  # The pods still follow the step before; they wake this controller when they have.
     if not old:
         _resize(world, current, wanted)
         return

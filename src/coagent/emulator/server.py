@@ -137,7 +137,7 @@ class Emulator:
         """
         self.app.closing = False
         self._socket = socket.create_server(("127.0.0.1", self._port), backlog=256)
-        # Accepted connections inherit it; without it each answer waits 40 ms for the client's acknowledgement.
+        # Accepted connections inherit it; without it each answer waits 40 ms for an acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             self.app,
