@@ -1,4 +1,4 @@
-"""Live systems that hold shared objects. `Memory`, `Files` and `Kubernetes` are loaded when first named."""
+"""Live systems that hold shared objects. All but `Memory` are loaded when first named."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from coagent.targets.base import GuardFailed, Target
 from coagent.targets.memory import Memory
 
 if TYPE_CHECKING:
+    from coagent.targets.documents import Documents
     from coagent.targets.files import Files
     from coagent.targets.kubernetes import Kubernetes
+    from coagent.targets.sql import Sql
 
-__all__ = ["Files", "GuardFailed", "Kubernetes", "Memory", "Target"]
+__all__ = ["Documents", "Files", "GuardFailed", "Kubernetes", "Memory", "Sql", "Target"]
 
-_LAZY = {"Files": "coagent.targets.files", "Kubernetes": "coagent.targets.kubernetes"}
+_LAZY = {
+    "Documents": "coagent.targets.documents",
+    "Files": "coagent.targets.files",
+    "Kubernetes": "coagent.targets.kubernetes",
+    "Sql": "coagent.targets.sql",
+}
 
 
 def __getattr__(name: str) -> Any:
