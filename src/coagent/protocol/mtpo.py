@@ -204,7 +204,7 @@ class Mtpo(Kernel):
         for (key, selector), seen in observation.reads.items():
             trajectory = self._objects.track(key)
             if selector is None and not trajectory.base_known:
-                trajectory.learn_base(seen)
+                self._learn_base(trajectory, seen)
             trajectory.add_reader(call)
         for scan in observation.scans:
             self._objects.scans.add(scan, call)
@@ -220,6 +220,13 @@ class Mtpo(Kernel):
         if writes or call.writes:
             self._rewrite(call, writes, observation.bases, root)
 
+    def _learn_base(self, trajectory: Trajectory, value: Value) -> None:
+        """Take what the target holds for the base; whoever read a part of something else saw it change."""
+        trajectory.learn_base(value)
+        for reader in trajectory.readers:
+            if read_changed(reader, trajectory.key, value):
+                self._mark(reader, OUTSIDE)
+
     def _rewrite(self, call: Call, writes: Any, bases: Any, root: Cause | None) -> None:
         """Replace the call's writes and ask whom that concerns."""
         before, call.writes = call.writes, writes
@@ -232,7 +239,7 @@ class Mtpo(Kernel):
         for key, value in writes.items():
             trajectory = self._objects.track(key)
             if not trajectory.base_known:
-                trajectory.learn_base(bases[key])
+                self._learn_base(trajectory, bases[key])
             if key in before:
                 changed.append((trajectory, before[key], value))
             else:

@@ -21,7 +21,7 @@ from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value
-from coagent.runtime.clock import Clock, RealClock
+from coagent.runtime.clock import Clock, RealClock, VirtualClock
 from coagent.runtime.driver import Driver, Tool
 from coagent.runtime.opaque import Opaque
 from coagent.runtime.reader import Targets
@@ -68,6 +68,12 @@ class Domain:
 
     async def __aenter__(self) -> Domain:
         log = open_log(self.url, self.protocol)
+        if log.shared and isinstance(self.clock, VirtualClock):
+            log.close()
+            raise ConfigurationError(
+                f"log {self.url!r} is shared with other processes, which know nothing of a virtual clock",
+                "Use 'memory:' with a virtual clock, or the real clock.",
+            )
         if log.protocol != self.protocol:
             log.close()
             raise ConfigurationError(

@@ -78,8 +78,9 @@ def _text(moved: Moved, diff: str) -> str:
     by = moved.cause.agent
     if moved.cause.call_id is not None:
         by = f"{by}, call {moved.cause.call_id} ({moved.cause.tool})"
+    who = "somebody outside" if moved.cause.rank < 0 else "an agent that comes before you in the order"
     lines = [
-        "[coagent notice] What you have read was changed by an agent that comes before you in the order.",
+        f"[coagent notice] What you have read was changed by {who}.",
         f"object: {what}",
         f"changed by: {by}",
         "your calls that saw it:",

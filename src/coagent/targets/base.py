@@ -1,4 +1,4 @@
-"""What CoAgent needs of a live system: read an object, list a prefix, put a whole value guarded by what was there."""
+"""What CoAgent needs of a live system: read an object, list a prefix, put a guarded whole value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
-from coagent.protocol.values import UNLOADED as UNLOADED
 from coagent.protocol.values import Value
 
 
@@ -59,12 +58,12 @@ class Target(ABC):
         """
 
     async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
-        """Return the live values of several objects; a target that can do better than one by one overrides it."""
+        """Return the live values of several objects; overridden where there is a faster way."""
         return {key: await self.get(key) for key in keys}
 
     @abstractmethod
     async def list(self, prefix: str) -> Mapping[Key, Value]:
-        """Return the live objects under a prefix: key to value, or to `UNLOADED` where reading it costs extra.
+        """Return the live objects under a prefix: to values, or `UNLOADED` where that costs extra.
 
         Raises:
             TargetError: The system cannot be reached or refuses.
@@ -101,6 +100,5 @@ class Target(ABC):
         Not a coroutine, so that a test can call it anywhere; it may block on I/O.
         """
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - most targets have nothing to release
         """Release connections. The default has none."""
-        return None

@@ -50,6 +50,15 @@ class State:
         self.scans: dict[Scan, Value] = {}
         self.writes: dict[Key, Value] = {}
 
+    def canonical(self, key: Key) -> Key:
+        """Return the one name of the object that `key` names; reading or writing does this by itself.
+
+        Raises:
+            FootprintViolation: No target of the domain owns the key.
+            TargetError: The key is malformed or leaves its target.
+        """
+        return self._reader.canonical(key)
+
     async def get(
         self,
         key: Key,

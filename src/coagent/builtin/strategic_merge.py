@@ -1,0 +1,76 @@
+"""Merging manifests: RFC 7386 for plain mappings, and lists of named things item by item.
+
+The merge keys are those of the Kubernetes API's strategic merge patch for the parts of a pod template
+(Kubernetes documentation, "Update API objects in place using kubectl patch").
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_MERGE_KEYS = {
+    "containers": "name",
+    "initContainers": "name",
+    "ephemeralContainers": "name",
+    "volumes": "name",
+    "env": "name",
+    "volumeMounts": "mountPath",
+    "volumeDevices": "devicePath",
+    "imagePullSecrets": "name",
+    "hostAliases": "ip",
+    "topologySpreadConstraints": "topologyKey",
+}
+
+
+def merged(current: Any, patch: Any) -> Any:
+    """Return `current` with a merge patch (RFC 7386): mappings merge, null deletes, all else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(current) if isinstance(current, dict) else {}
+    for name, part in patch.items():
+        if part is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), part)
+    return result
+
+
+def strategically_merged(current: Any, patch: Any, field: str = "") -> Any:
+    """Return `current` with a strategic merge patch: as `merged`, but lists of named items merge by name."""
+    if isinstance(patch, dict):
+        if patch.get("$patch") == "replace":
+            return {name: part for name, part in patch.items() if name != "$patch"}
+        result = dict(current) if isinstance(current, dict) else {}
+        for name, part in patch.items():
+            if part is None:
+                result.pop(name, None)
+            elif not name.startswith("$"):
+                result[name] = strategically_merged(result.get(name), part, name)
+        return result
+    key = _merge_key(field, patch)
+    if key is None or not isinstance(current, list):
+        return patch
+    result_list = list(current)
+    for item in patch:
+        at = next((index for index, one in enumerate(result_list) if one.get(key) == item.get(key)), None)
+        if item.get("$patch") == "delete":
+            if at is not None:
+                del result_list[at]
+        elif at is None:
+            result_list.append(item)
+        else:
+            result_list[at] = strategically_merged(result_list[at], item)
+    return result_list
+
+
+def _merge_key(field: str, items: Any) -> str | None:
+    """Return by what the items of a list are told apart; None where the list is replaced whole."""
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        return None
+    if field == "ports":  # a container's ports go by containerPort, a Service's by port
+        keys: tuple[str, ...] = ("containerPort", "port")
+    elif field in _MERGE_KEYS:
+        keys = (_MERGE_KEYS[field],)
+    else:
+        return None
+    return next((key for key in keys if all(key in item for item in items)), None)

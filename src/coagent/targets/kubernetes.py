@@ -1,0 +1,320 @@
+"""Objects of a Kubernetes cluster, through the official client and a kubeconfig.
+
+A key is `k8s:NAMESPACE/PLURAL/NAME`; cluster-scoped objects stand under the namespace `_cluster`. The value
+is the object without what the cluster owns: status and the metadata that the server writes. Status is read,
+never tracked, under `k8s-status:` with the same path.
+
+Every put is a compare-and-set by `resourceVersion` (Kubernetes API concepts, "resource versions").
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import anyio.to_thread
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from coagent.errors import TargetError
+from coagent.protocol.keys import Key
+from coagent.protocol.values import Value, same
+from coagent.targets.base import GuardFailed, Target
+from coagent.targets.kubernetes_kinds import CLUSTER, Kind, Kinds
+from coagent.targets.kubernetes_objects import carried_over, holds, tracked
+
+T = TypeVar("T")
+Objects: TypeAlias = list[dict[str, Any]]
+_ATTEMPTS = 8
+# Objects that controllers make and remake; they are status in all but name.
+_ENVIRONMENT = ("events", "endpoints", "endpointslices", "leases", "controllerrevisions")
+
+
+class Kubernetes(Target):
+    """A cluster.
+
+    Args:
+        kubeconfig: The path of a kubeconfig; by default $KUBECONFIG or ~/.kube/config, as kubectl has it.
+        context: A context of it; the current one by default.
+        namespace: What `snapshot` shows by default; all namespaces if None.
+        timeout_s: How long the server may take for one request.
+
+    Raises:
+        TargetError: The kubeconfig cannot be read, or has no such context.
+    """
+
+    schemes = ("k8s", "k8s-status")
+    volatile = ("k8s-status",)
+    admits = True
+
+    def __init__(
+        self,
+        kubeconfig: str | os.PathLike[str] | None = None,
+        *,
+        context: str | None = None,
+        namespace: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        settings = Configuration()
+        path = None if kubeconfig is None else os.path.expanduser(os.fspath(kubeconfig))
+        try:
+            config.load_kube_config(  # type: ignore[no-untyped-call]
+                path, context=context, client_configuration=settings
+            )
+        except Exception as error:  # the client raises anything from TypeError to yaml errors here
+            where = path or os.environ.get("KUBECONFIG") or "~/.kube/config"
+            said = str(error).splitlines()[0] if str(error) else repr(error)
+            raise TargetError(
+                f"kubeconfig {where!r} cannot be used: {said}",
+                "Name an existing kubeconfig and one of its contexts (kubectl config get-contexts).",
+            ) from None
+        settings.retries = False
+        self._client = ApiClient(settings)
+        self._server = str(settings.host)
+        self._namespace = namespace
+        self._timeout_s = timeout_s
+        self._kinds = Kinds(lambda path: self._request("GET", path))
+
+    # ---- names ---------------------------------------------------------------------------------------------
+
+    def canonical(self, key: Key) -> Key:
+        scheme, _, path = key.partition(":")
+        namespace, slash, rest = path.partition("/")
+        kind_name, _, name = rest.partition("/")
+        if not path or (not rest and slash):
+            return key
+        if not namespace or not kind_name or "/" in name:
+            raise TargetError(
+                f"{key!r} names no object",
+                f"Write {scheme}:NAMESPACE/KIND/NAME, as k8s:default/deployments/geo.",
+            )
+        kind = self._kinds.named(kind_name)
+        if kind.namespaced == (namespace == CLUSTER):
+            are = "are" if kind.namespaced else "are not"
+            raise TargetError(
+                f"{kind.plural} {are} namespaced, which {key!r} has otherwise",
+                f"Name a namespace in place of {namespace!r}."
+                if kind.namespaced
+                else f"Write {CLUSTER} for it.",
+            )
+        return f"{scheme}:{namespace}/{kind.key}/{name}"
+
+    def _place(self, key: Key) -> tuple[Kind, str, str]:
+        _, _, path = key.partition(":")
+        namespace, kind_name, name = path.split("/")
+        return self._kinds.named(kind_name), namespace, name
+
+    # ---- reading -------------------------------------------------------------------------------------------
+
+    async def get(self, key: Key) -> Value:
+        found = await anyio.to_thread.run_sync(self._get, key)
+        if found is None:
+            return None
+        return found.get("status") if key.startswith("k8s-status:") else tracked(found)
+
+    async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
+        found = await anyio.to_thread.run_sync(lambda: {key: self._get(key) for key in keys})
+        return {key: None if one is None else tracked(one) for key, one in found.items()}
+
+    async def list(self, prefix: str) -> dict[Key, Value]:
+        return await anyio.to_thread.run_sync(self._list, prefix)
+
+    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+        chosen = prefix or (f"k8s:{self._namespace}/" if self._namespace else "k8s:")
+        return dict(sorted(self._list(chosen).items()))
+
+    def _get(self, key: Key) -> dict[str, Any] | None:
+        kind, namespace, name = self._place(key)
+        return self._maybe(lambda: self._request("GET", kind.path(namespace, name)))
+
+    def _list(self, prefix: str) -> dict[Key, Value]:
+        scheme, _, path = prefix.partition(":")
+        namespace, _, rest = path.partition("/")
+        kind_name, slash, _ = rest.partition("/")
+        if slash or (kind_name and self._kinds.known(kind_name)):
+            kinds = [self._kinds.named(kind_name)]
+        else:
+            kinds = [kind for kind in self._kinds.all() if kind.listable and kind.plural not in _ENVIRONMENT]
+        found: dict[Key, Value] = {}
+        for kind in kinds:
+            if path and "/" in path and kind.namespaced == (namespace == CLUSTER):
+                continue
+            for one in self._listed(kind, namespace if "/" in path and kind.namespaced else None):
+                metadata = one["metadata"]
+                if any(owner.get("controller") for owner in metadata.get("ownerReferences", ())):
+                    continue  # its controller remakes it from the owner's spec
+                place = metadata.get("namespace", CLUSTER) if kind.namespaced else CLUSTER
+                key = f"{scheme}:{place}/{kind.key}/{metadata['name']}"
+                if key.startswith(prefix):
+                    body = {"apiVersion": kind.api_version, "kind": kind.name, **one}
+                    found[key] = body.get("status") if scheme == "k8s-status" else tracked(body)
+        return found
+
+    def _listed(self, kind: Kind, namespace: str | None) -> Objects:
+        items: Objects = []
+        more = ""
+        while True:
+            query = [("limit", "500"), *([("continue", more)] if more else [])]
+            page = self._request("GET", kind.collection(namespace), query=query)
+            items += page.get("items") or []
+            more = page.get("metadata", {}).get("continue") or ""
+            if not more:
+                return items
+
+    # ---- writing -------------------------------------------------------------------------------------------
+
+    async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
+        await anyio.to_thread.run_sync(self._put, key, value, expected)
+
+    async def admit(self, key: Key, value: Value) -> Value:
+        if value is None:
+            self._check_writable(key)
+            return None
+        return await anyio.to_thread.run_sync(self._admit, key, value)
+
+    def _put(self, key: Key, value: Value, expected: Sequence[Value]) -> None:
+        self._check_writable(key)
+        kind, namespace, name = self._place(key)
+        for _ in range(_ATTEMPTS):
+            live = self._get(key)
+            now = None if live is None else tracked(live)
+            if same(now, value):
+                return
+            if not any(holds(one, now) for one in expected):
+                if value is not None and holds(value, now):
+                    return
+                raise GuardFailed(key, now)
+            if self._attempt(kind, namespace, name, live, value):
+                return
+        raise TargetError(
+            f"{key!r} is changed faster than it can be written",
+            "Find out which controller keeps changing it.",
+        )
+
+    def _attempt(
+        self, kind: Kind, namespace: str, name: str, live: dict[str, Any] | None, value: Value
+    ) -> bool:
+        """Write once; False where somebody else came in between, so that it has to be judged anew."""
+        try:
+            if value is None and live is not None:
+                guard = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
+                options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": guard}
+                self._request("DELETE", kind.path(namespace, name), body=options)
+            elif live is None:
+                self._request(
+                    "POST", kind.collection(namespace), body=self._complete(kind, namespace, name, value)
+                )
+            else:
+                body = carried_over(self._complete(kind, namespace, name, value), live)
+                self._request("PUT", kind.path(namespace, name), body=body)
+        except _Raced:
+            return False
+        return True
+
+    def _admit(self, key: Key, value: Value) -> Value:
+        self._check_writable(key)
+        if not isinstance(value, dict):
+            raise TargetError(f"{key!r} cannot hold {type(value).__name__}", "An object is a JSON mapping.")
+        kind, namespace, name = self._place(key)
+        dry_run = [("dryRun", "All")]
+        for _ in range(_ATTEMPTS):
+            live = self._get(key)
+            body = self._complete(kind, namespace, name, value)
+            try:
+                if live is None:
+                    made = self._request("POST", kind.collection(namespace), body=body, query=dry_run)
+                else:
+                    path = kind.path(namespace, name)
+                    made = self._request("PUT", path, body=carried_over(body, live), query=dry_run)
+            except _Raced:
+                continue
+            return tracked(made)
+        return tracked(body)
+
+    def _check_writable(self, key: Key) -> None:
+        if key.startswith("k8s-status:"):
+            raise TargetError(f"{key!r} is the cluster's own", "Change the object's spec instead.")
+
+    def _complete(self, kind: Kind, namespace: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
+        """Return the value as a manifest, with the parts of it that the key says."""
+        metadata = {**(value.get("metadata") or {}), "name": name}
+        if kind.namespaced:
+            metadata["namespace"] = namespace
+        return {**value, "apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
+
+    # ---- requests ------------------------------------------------------------------------------------------
+
+    def _maybe(self, request: Callable[[], T]) -> T | None:
+        try:
+            return request()
+        except _Missing:
+            return None
+
+    def _request(
+        self, method: str, path: str, *, body: Any = None, query: Sequence[tuple[str, str]] = ()
+    ) -> dict[str, Any]:
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        client = self._client
+        prepared = client.param_serialize(
+            method,
+            path,
+            query_params=list(query),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            answer = client.call_api(*prepared, _request_timeout=self._timeout_s)
+            answer.read()  # type: ignore[no-untyped-call]
+        except ApiException as error:
+            raise _translated(method, path, error.status, error.body) from None
+        except (HTTPError, OSError) as error:
+            reason = str(getattr(error, "reason", error)).rpartition(": ")[2]
+            raise TargetError(
+                f"the API server at {self._server} cannot be reached ({reason})",
+                "Check that it runs, and that the kubeconfig names the right cluster.",
+            ) from None
+        if not 200 <= answer.status < 300:
+            raise _translated(method, path, answer.status, answer.data)
+        found = json.loads(answer.data or b"null")
+        return found if isinstance(found, dict) else {}
+
+    async def close(self) -> None:
+        self._client.close()  # type: ignore[no-untyped-call]
+
+
+class _Missing(TargetError):
+    """404."""
+
+
+class _Raced(TargetError):
+    """409: somebody else wrote, created or deleted in between."""
+
+
+def _translated(method: str, path: str, status: int, body: Any) -> TargetError:
+    said = _message(body)
+    if status == 404:
+        return _Missing(f"the API server knows no {path}: {said}", "Check namespace, kind and name.")
+    if status == 409:
+        return _Raced(f"{method} {path} conflicts: {said}")
+    cures = {
+        401: "The kubeconfig's credentials are not valid (any more): log in again.",
+        403: "Ask for a role that allows it (kubectl auth can-i shows what you may do).",
+        422: "Correct the object and call again.",
+        400: "Correct the object and call again.",
+    }
+    cure = cures.get(status, "Try again; if it persists, look at the API server.")
+    return TargetError(f"the API server refused {method} {path} ({status}): {said}", cure)
+
+
+def _message(body: Any) -> str:
+    """Return what a Status object says; the server's other answers are cut short."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text[:200] or "no reason given"

@@ -1,0 +1,127 @@
+"""The kinds that a cluster serves, by any of the names that kubectl accepts (discovery API)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from coagent.errors import TargetError
+
+CLUSTER = "_cluster"
+"""Stands in a key for the namespace of what has none."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of objects.
+
+    Args:
+        group: Its API group; empty for the core group.
+        version: The version that is spoken.
+        plural: Its name in paths.
+        name: Its name in manifests.
+        namespaced: Whether its objects live in namespaces.
+        listable: Whether its objects can be listed.
+        aliases: Singular and short names.
+        key: Its name in keys: the plural, with the group where the plural alone is ambiguous.
+    """
+
+    group: str
+    version: str
+    plural: str
+    name: str
+    namespaced: bool
+    listable: bool
+    aliases: tuple[str, ...]
+    key: str
+
+    @property
+    def api_version(self) -> str:
+        """What stands in `apiVersion`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def collection(self, namespace: str | None) -> str:
+        """Return the path of all objects, or of those in a namespace."""
+        root = f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+        within = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return f"{root}{within}/{self.plural}"
+
+    def path(self, namespace: str, name: str) -> str:
+        """Return the path of one object."""
+        return f"{self.collection(namespace)}/{name}"
+
+
+class Kinds:
+    """The kinds of a cluster, asked for when first needed and again when an unknown one is named.
+
+    Args:
+        get: Returns the JSON at a path of the API server.
+    """
+
+    def __init__(self, get: Callable[[str], dict[str, Any]]) -> None:
+        self._get = get
+        self._kinds: list[Kind] = []
+        self._by_name: dict[str, Kind] = {}
+
+    def all(self) -> list[Kind]:
+        """Return every kind."""
+        if not self._kinds:
+            self._discover()
+        return self._kinds
+
+    def known(self, name: str) -> bool:
+        """Tell whether the name is that of a kind, without asking again."""
+        self.all()
+        return name.lower() in self._by_name
+
+    def named(self, name: str) -> Kind:
+        """Return a kind by plural, singular, kind or short name, in any case, or as `plural.group`.
+
+        Raises:
+            TargetError: The cluster has no such kind; the cure names the nearest.
+        """
+        found = self._by_name.get(name) or self._by_name.get(name.lower())
+        if found is None:
+            self._discover()  # a custom resource may have come since
+            found = self._by_name.get(name.lower())
+        if found is None:
+            nearest = difflib.get_close_matches(name.lower(), self._by_name, 1)
+            cure = f"Did you mean {nearest[0]!r}?" if nearest else "kubectl api-resources lists the kinds."
+            raise TargetError(f"the cluster has no kind {name!r}", cure)
+        return found
+
+    def _discover(self) -> None:
+        found = list(self._resources("", "v1", "/api/v1"))
+        for group in self._get("/apis").get("groups", ()):
+            preferred = group["preferredVersion"]
+            path = f"/apis/{preferred['groupVersion']}"
+            found += self._resources(group["name"], preferred["version"], path)
+        plurals = [one["name"] for _, _, one in found]
+        kinds = [_kind(group, version, one, plurals) for group, version, one in found]
+        self._by_name = {}
+        for kind in kinds:
+            for name in (kind.key, kind.plural, f"{kind.plural}.{kind.group}", kind.name, *kind.aliases):
+                self._by_name.setdefault(name.lower().rstrip("."), kind)
+        self._kinds = kinds
+
+    def _resources(self, group: str, version: str, path: str) -> Iterable[tuple[str, str, dict[str, Any]]]:
+        for one in self._get(path).get("resources", ()):
+            if "/" not in one["name"] and "get" in one.get("verbs", ()):
+                yield group, version, one
+
+
+def _kind(group: str, version: str, one: dict[str, Any], plurals: list[str]) -> Kind:
+    plural = one["name"]
+    ambiguous = plurals.count(plural) > 1 and group != "" and plurals.index(plural) >= 0
+    return Kind(
+        group=group,
+        version=version,
+        plural=plural,
+        name=one["kind"],
+        namespaced=one["namespaced"],
+        listable="list" in one.get("verbs", ()),
+        aliases=tuple(name for name in (one.get("singularName"), *(one.get("shortNames") or ())) if name),
+        key=f"{plural}.{group}" if ambiguous else plural,
+    )

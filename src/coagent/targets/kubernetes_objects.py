@@ -1,0 +1,63 @@
+"""What of a Kubernetes object is tracked, and what the cluster owns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent.protocol.values import Value, same
+
+_SERVER_METADATA = (
+    "resourceVersion",
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "managedFields",
+    "selfLink",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
+_SERVER_ANNOTATIONS = (
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "deployment.kubernetes.io/revision",
+    "deprecated.daemonset.template.generation",
+)
+
+
+def tracked(live: dict[str, Any]) -> dict[str, Any]:
+    """Return an object as agents see it: without status and the metadata that the server writes."""
+    value = {name: part for name, part in live.items() if name != "status"}
+    metadata = {
+        name: part for name, part in (live.get("metadata") or {}).items() if name not in _SERVER_METADATA
+    }
+    annotations = {
+        name: text
+        for name, text in (metadata.pop("annotations", None) or {}).items()
+        if name not in _SERVER_ANNOTATIONS
+    }
+    if annotations:
+        metadata["annotations"] = annotations
+    value["metadata"] = metadata
+    return value
+
+
+def carried_over(body: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest with what the server owns of the live object put back, so that a replace keeps it."""
+    old = live.get("metadata") or {}
+    metadata = {**body["metadata"], **{name: old[name] for name in ("resourceVersion", "uid") if name in old}}
+    kept = {
+        name: text for name, text in (old.get("annotations") or {}).items() if name in _SERVER_ANNOTATIONS
+    }
+    if kept:
+        metadata["annotations"] = {**kept, **(metadata.get("annotations") or {})}
+    return {**body, "metadata": metadata}
+
+
+def holds(expected: Value, found: Value) -> bool:
+    """Tell whether `found` is `expected`, but for fields that the server may have filled in since."""
+    if expected is None or found is None:
+        return expected is found
+    if type(expected) is dict and type(found) is dict:
+        return all(name in found and holds(part, found[name]) for name, part in expected.items())
+    if type(expected) is list and type(found) is list:
+        return len(expected) == len(found) and all(map(holds, expected, found))
+    return same(expected, found)

@@ -1,0 +1,131 @@
+"""Paths of a workspace: one name for each file, nothing outside, `.git` left to git."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from coagent.errors import TargetError
+from coagent.protocol.keys import glob_matches
+
+TEMPORARY = ".coagent-tmp-"
+"""How the names of half-written files begin; no listing shows them."""
+
+
+class Workspace:
+    """A directory tree, seen as a set of regular files named by their relative POSIX paths.
+
+    Args:
+        root: The directory.
+        exclude: Globs of paths that are no objects, beside `.git` and files of CoAgent's own.
+
+    Raises:
+        TargetError: `root` is no readable directory.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], exclude: Sequence[str] = ()) -> None:
+        given = Path(root).expanduser()
+        if not given.is_dir():
+            what = "is not a directory" if given.exists() else "does not exist"
+            raise TargetError(f"workspace {str(given)!r} {what}", "Name an existing directory.")
+        self.root = os.path.realpath(given)
+        self._exclude = tuple(exclude)
+        try:
+            os.scandir(self.root).close()
+        except OSError as error:
+            raise TargetError(
+                f"workspace {str(given)!r} cannot be read: {error.strerror}", "Check its permissions."
+            ) from None
+
+    def canonical(self, path: str) -> str:
+        """Return the one relative path of a file or, where it ends in a slash or is empty, of a folder.
+
+        Raises:
+            TargetError: It leaves the workspace, also through a symbolic link, or belongs to git.
+        """
+        if "\0" in path:
+            raise TargetError(f"path {path!r} has a NUL in it", "Name a file of the workspace.")
+        folder = path == "" or path.endswith("/")
+        absolute = path if path.startswith("/") else f"{self.root}/{path}"
+        lexical = os.path.normpath(absolute)
+        if lexical != self.root and not lexical.startswith(self.root + "/"):
+            resolved = os.path.realpath(absolute)  # the root itself may have been named through a link
+            if resolved != self.root and not resolved.startswith(self.root + "/"):
+                raise _outside(path)
+            lexical = resolved
+        real = self._resolved(lexical)
+        if real != self.root and not real.startswith(self.root + "/"):
+            raise TargetError(
+                f"path {path!r} leaves the workspace through a symbolic link", "Name a file of the workspace."
+            )
+        relative = real[len(self.root) + 1 :]
+        parts = relative.split("/")
+        if ".git" in parts:
+            raise TargetError(
+                f"path {path!r} belongs to git", "Leave .git to git, and run git commands instead."
+            )
+        if not folder and not relative:
+            raise TargetError(f"path {path!r} is the workspace itself", "Name a file in it.")
+        return f"{relative}/" if folder and relative else relative
+
+    def _resolved(self, lexical: str) -> str:
+        """Resolve symbolic links below the root; most paths have none, which one `lstat` a folder tells."""
+        current = self.root
+        for part in lexical[len(self.root) + 1 :].split("/"):
+            if not part:
+                continue
+            current = f"{current}/{part}"
+            try:
+                if stat.S_ISLNK(os.lstat(current).st_mode):
+                    return os.path.realpath(lexical)
+            except OSError:  # what does not exist links nowhere
+                return lexical
+        return lexical
+
+    def absolute(self, relative: str) -> str:
+        """Return the absolute path of a canonical one."""
+        return f"{self.root}/{relative}"
+
+    def excluded(self, relative: str) -> bool:
+        """Tell whether a path is no object of the workspace."""
+        if relative.rpartition("/")[2].startswith(TEMPORARY):
+            return True
+        return any(glob_matches(glob, relative) for glob in self._exclude)
+
+    def walk(self, prefix: str) -> Iterator[tuple[str, bool]]:
+        """Yield (relative path, whether it is executable) of the regular files under `prefix`.
+
+        Links are not followed and not listed: what they lead to within the workspace is listed under its own
+        name. Names that are not valid UTF-8 are left out, since a key could not hold them.
+        """
+        folder = prefix.rpartition("/")[0]
+        pending = [folder]
+        while pending:
+            at = pending.pop()
+            try:
+                entries = sorted(os.scandir(self.absolute(at) if at else self.root), key=lambda one: one.name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            for entry in entries:
+                relative = f"{at}/{entry.name}" if at else entry.name
+                if entry.name == ".git" or self.excluded(relative) or not _printable(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if f"{relative}/".startswith(prefix) or prefix.startswith(f"{relative}/"):
+                        pending.append(relative)
+                elif entry.is_file(follow_symlinks=False) and relative.startswith(prefix):
+                    yield relative, bool(entry.stat(follow_symlinks=False).st_mode & 0o100)
+
+
+def _outside(path: str) -> TargetError:
+    return TargetError(f"path {path!r} lies outside the workspace", "Name a file of the workspace.")
+
+
+def _printable(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
