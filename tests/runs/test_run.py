@@ -23,8 +23,8 @@ SCRIPTS = '''
 def rename(old, new):
     """Rename a function wherever it stands."""
     text = yield "read_file", {"path": "lib.py"}
-    yield "edit_file", {"path": "lib.py", "old": old, "new": new}
-    yield "edit_file", {"path": "app.py", "old": old, "new": new}
+    yield "edit_file", {"path": "lib.py", "old_string": old, "new_string": new}
+    yield "edit_file", {"path": "app.py", "old_string": old, "new_string": new}
 
 def add_caller(name):
     """Write a file that calls what lib.py defines."""
@@ -32,7 +32,7 @@ def add_caller(name):
     yield "write_file", {"path": name, "content": "import lib\\n"}
 
 def note():
-    yield "edit_file", {"path": "notes.txt", "old": "first", "new": "FIRST"}
+    yield "edit_file", {"path": "notes.txt", "old_string": "first", "new_string": "FIRST"}
     yield "read_file", {"path": "app.py"}
 
 def breaks():
@@ -174,8 +174,8 @@ async def test_models_on_a_git_repository_repair_what_they_are_told_of(repositor
     """`caller` reads lib.py, `rename` renames, `caller` writes the old name, is told, and amends."""
     one, two = Script(), Script()
     both = calls(
-        ("edit_file", {"path": "lib.py", "old": "fetch", "new": "download"}),
-        ("edit_file", {"path": "app.py", "old": "fetch", "new": "download"}),
+        ("edit_file", {"path": "lib.py", "old_string": "fetch", "new_string": "download"}),
+        ("edit_file", {"path": "app.py", "old_string": "fetch", "new_string": "download"}),
     )
     write = calls(("write_file", {"path": "caller.py", "content": "import lib\nlib.fetch('b')\n"}))
     amend = calls(
@@ -218,7 +218,8 @@ async def test_what_a_model_keeps_although_it_is_stale_is_pointed_out(repository
     )
     one = Script(
         lambda messages: after(
-            two.asked[1], calls(("edit_file", {"path": "lib.py", "old": "fetch", "new": "download"}))
+            two.asked[1],
+            calls(("edit_file", {"path": "lib.py", "old_string": "fetch", "new_string": "download"})),
         )(messages)
     )
     with serving(one=one, two=two) as url:
