@@ -16,6 +16,7 @@ from coagent.protocol import events
 from coagent.protocol.calls import Cause, Observation
 from coagent.protocol.events import Event
 from coagent.protocol.keys import Scan
+from coagent.protocol.predicates import Where
 from coagent.protocol.values import Field, Lines, Matches, Selector
 
 FORMAT = 1
@@ -46,7 +47,7 @@ _KINDS: dict[str, type[Any]] = {
         events.OutsideWrite,
     )
 }
-_SELECTORS: dict[str, type[Any]] = {"field": Field, "lines": Lines, "matches": Matches}
+_SELECTORS: dict[str, type[Any]] = {"field": Field, "lines": Lines, "matches": Matches, "where": Where}
 _SELECTOR_NAMES = {kind: name for name, kind in _SELECTORS.items()}
 
 

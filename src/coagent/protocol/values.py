@@ -7,8 +7,9 @@ from or leaves to a tool is copied (`copied`). `None` is the value of an object 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 # JSON scalars, text and bytes, and lists and string-keyed dicts of them. mypy has no use for the
 # recursive form in a code base that passes values through unchanged, so the alias documents it.
@@ -126,8 +127,19 @@ class Matches(NamedTuple):
         return f"lines matching {self.pattern!r}"
 
 
-Selector: TypeAlias = Field | Lines | Matches
-"""A part of a value: what a read looked at when it did not look at the whole."""
+class Selector(Protocol):
+    """A part of a value: what a read looked at when it did not look at the whole.
+
+    Selectors are named tuples of scalars (`Field`, `Lines`, `Matches`, `predicates.Where`), so that they can
+    be compared, hashed and logged.
+    """
+
+    def of(self, value: Value, /) -> Value:
+        """Return the part; something empty where the value has none of it."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __hash__(self) -> int: ...
 
 
 def selected(value: Value, selector: Selector | None) -> Value:

@@ -150,20 +150,38 @@ class State:
         Returns:
             Key to `(line number, line)` pairs, for the objects with a match, sorted by key.
         """
-        selector = Matches(pattern, ignore_case)
+        found = await self.select(prefix, Matches(pattern, ignore_case), glob=glob)
+        return {key: [(number, line) for number, line in lines] for key, lines in found.items()}
+
+    async def select(self, prefix: str, selector: Selector, *, glob: str | None = None) -> dict[Key, Any]:
+        """Return one part of every object under a prefix, for the objects where it is not empty.
+
+        Only a change of these parts will be news, wherever it happens in the range.
+
+        Args:
+            prefix: The range of keys.
+            selector: The part, such as `Where(predicate)` for the rows that match.
+            glob: Only keys whose path matches.
+
+        Returns:
+            Key to part (a copy), sorted by key.
+        """
         scan = Scan(self._reader.canonical(prefix), glob, selector)
         if scan not in self.scans:
             listing = await self._reader.keys(scan.prefix)
             keys = sorted(key for key in listing if glob is None or scan.covers(key))
-            values = await self._reader.load(keys)
-            self.scans[scan] = {key: found for key in keys if (found := selector.of(values[key]))}
+            values = dict(listing)
+            values.update(await self._reader.load([key for key in keys if listing[key] is UNLOADED]))
+            for key in keys:
+                self._values.setdefault(key, values[key])
+            self.scans[scan] = {key: part for key in keys if (part := selector.of(self._values[key]))}
         result = dict(self.scans[scan])
         for key, value in self.writes.items():
             if scan.covers(key):
                 result.pop(key, None)
-                if found := selector.of(value):
-                    result[key] = found
-        return {key: [(number, line) for number, line in result[key]] for key in sorted(result)}
+                if part := selector.of(value):
+                    result[key] = part
+        return {key: copied(result[key]) for key in sorted(result)}
 
     async def _read(self, key: Key, selector: Selector | None) -> Value:
         seen = self.reads.get((key, selector), self)
