@@ -1,0 +1,111 @@
+"""`coagent demo`: agents in each other's way, under several protocols side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coagent.cli.output import console, print_json
+from coagent.demos import DEMOS
+from coagent.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from coagent.demos.report import DemoReport
+
+_PROTOCOLS = ("serial", "naive", "mtpo")
+_OTHERS = ("2pl", "occ")
+
+
+def demo(
+    name: Annotated[str | None, typer.Argument(help="Which demo; without it they are listed.")] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol",
+            "-p",
+            help="Only this protocol, several times for several: serial, naive, mtpo, 2pl, occ. "
+            "By default serial, naive and mtpo.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="What the think times are drawn from.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the runs as JSON.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep what the runs leave behind.")] = False,
+) -> None:
+    """Watch agents get in each other's way, and CoAgent put it right.
+
+    Scripted agents with think times work on one live state under several protocols. Each run is compared with
+    real serial runs in every order of the agents. No model and no network is needed.
+    The exit code is 1 when a protocol other than naive fails to end as a serial run, or naive does.
+    """
+    if name is None:
+        _list(json_output)
+        return
+    protocols = _checked(name, protocol or list(_PROTOCOLS))
+    with _folder(name, keep) as folder:
+        report = _run(name, protocols, seed, folder, json_output)
+        if json_output:
+            print_json(report.as_data())
+        else:
+            from coagent.cli.demo_report import show
+
+            show(report, console(), kept=keep)
+    if not report.as_expected:
+        raise typer.Exit(1)
+
+
+def _list(json_output: bool) -> None:
+    if json_output:
+        print_json({"demos": [{"name": name, "about": one.about} for name, one in DEMOS.items()]})
+        return
+    width = max(map(len, DEMOS))
+    for name, one in DEMOS.items():
+        typer.echo(f"{name:<{width}}  {one.about}")
+    typer.echo(f"\nRun one with `coagent demo NAME`, for instance `coagent demo {next(iter(DEMOS))}`.")
+
+
+def _checked(name: str, protocols: list[str]) -> list[str]:
+    if name not in DEMOS:
+        raise ConfigurationError(f"there is no demo {name!r}", _nearest(name, DEMOS))
+    known = (*_PROTOCOLS, *_OTHERS)
+    for one in protocols:
+        if one not in known:
+            raise ConfigurationError(f"there is no protocol {one!r}", _nearest(one, known))
+    return list(dict.fromkeys(protocols))
+
+
+def _nearest(name: str, known: object) -> str:
+    names = list(known)  # type: ignore[call-overload]
+    found = difflib.get_close_matches(name, names, 1)
+    return f"Did you mean {found[0]!r}?" if found else f"There are: {', '.join(names)}."
+
+
+@contextlib.contextmanager
+def _folder(name: str, keep: bool) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=f"coagent-{name}-"))
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(name: str, protocols: list[str], seed: int, folder: Path, json_output: bool) -> DemoReport:
+    import anyio
+
+    module, _, function = DEMOS[name].target.partition(":")
+    carry_out = getattr(import_module(module), function)
+    progress = console(stderr=True)
+    if json_output or not progress.is_terminal:
+        report: DemoReport = anyio.run(carry_out, protocols, seed, folder, lambda text: None)
+        return report
+    with progress.status("getting ready") as status:
+        report = anyio.run(carry_out, protocols, seed, folder, status.update)
+        return report

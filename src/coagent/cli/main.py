@@ -1,0 +1,134 @@
+"""The `coagent` command: what it can do stands in `COMMANDS`; each command has a file of its own.
+
+Exit codes: 0 done, 1 the work failed, 2 bad usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any, ClassVar
+
+import typer
+from typer.main import get_command
+
+from coagent.cli.group import Lazy, LazyGroup, epilog, plain_typer
+from coagent.cli.output import print_error
+from coagent.errors import CoAgentError, ConfigurationError
+
+FAILED, BAD_USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+_DEBUG = "--debug"
+
+COMMANDS: dict[str, Lazy] = {
+    "demo": Lazy(
+        "coagent.cli.demo:demo",
+        "See what goes wrong without CoAgent, and right with it.",
+        ("coagent demo", "coagent demo canary", "coagent demo repo --keep", "coagent demo canary --json"),
+    ),
+    "run": Lazy(
+        "coagent.cli.run:run",
+        "Run several agents on one live state, and judge its end.",
+        ("coagent run agents.toml", "coagent run agents.toml --dry-run", "coagent run agents.toml --json"),
+    ),
+    "bench": Lazy("coagent.cli.bench:app", "Measure what CoAgent costs."),
+}
+
+
+class Commands(LazyGroup):
+    """The commands, and what becomes of the errors that they end with."""
+
+    table: ClassVar = COMMANDS
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is asked for."""
+        with _errors_told(debug=bool(ctx.params.get("debug"))):
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+
+
+app = plain_typer(
+    cls=Commands,
+    no_args_is_help=True,
+    epilog=epilog(
+        "coagent demo canary", "coagent run agents.toml", "coagent bench overhead --quick", "coagent demo --help"
+    ),
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            found = version("coagent-mtpo")
+        except PackageNotFoundError:
+            found = "(run from its source)"
+        typer.echo(f"coagent {found}")
+        raise typer.Exit
+
+
+@app.callback()
+def coagent(
+    debug: Annotated[bool, typer.Option(_DEBUG, help="Show where an error comes from.")] = False,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Let several LLM agents work on one live state, ending where they would have ended one after another."""
+
+
+@contextlib.contextmanager
+def _errors_told(*, debug: bool) -> Iterator[None]:
+    """Tell errors on standard error and end with the exit code that belongs to them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_error("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is still in the buffer must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(BROKEN_PIPE) from None
+    except Exception as error:
+        if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "format_message"):
+            raise  # typer's own, which it tells itself
+        if debug:
+            traceback.print_exc()
+        raise typer.Exit(_tell(_only_cause(error), debug)) from None
+
+
+def _tell(error: BaseException, debug: bool) -> int:
+    if isinstance(error, CoAgentError):
+        print_error(error.cause, error.cure)
+        return BAD_USAGE if isinstance(error, ConfigurationError) else FAILED
+    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    print_error(told, "" if debug else f"It was not foreseen: {_DEBUG} shows where it comes from.")
+    return FAILED
+
+
+def _only_cause(error: BaseException) -> BaseException:
+    """Return what a group of errors was made for: its first error of ours, or its first one."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [_only_cause(one) for one in error.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, CoAgentError)), leaves[0])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Args:
+        arguments: Without the program's name; those of the process by default.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if _DEBUG in given:  # people add it last, when something has gone wrong
+        given = [_DEBUG, *(one for one in given if one != _DEBUG)]
+    try:
+        get_command(app).main(given, prog_name="coagent")
+    except KeyboardInterrupt:  # before a command had begun
+        print_error("interrupted")
+        sys.exit(INTERRUPTED)
