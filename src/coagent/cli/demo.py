@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,8 +81,8 @@ def _checked(name: str, protocols: list[str]) -> list[str]:
     return list(dict.fromkeys(protocols))
 
 
-def _nearest(name: str, known: object) -> str:
-    names = list(known)  # type: ignore[call-overload]
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
     found = difflib.get_close_matches(name, names, 1)
     return f"Did you mean {found[0]!r}?" if found else f"There are: {', '.join(names)}."
 
@@ -103,9 +103,10 @@ def _run(name: str, protocols: list[str], seed: int, folder: Path, json_output: 
     module, _, function = DEMOS[name].target.partition(":")
     carry_out = getattr(import_module(module), function)
     progress = console(stderr=True)
+    report: DemoReport
     if json_output or not progress.is_terminal:
-        report: DemoReport = anyio.run(carry_out, protocols, seed, folder, lambda text: None)
-        return report
-    with progress.status("getting ready") as status:
-        report = anyio.run(carry_out, protocols, seed, folder, status.update)
-        return report
+        report = anyio.run(carry_out, protocols, seed, folder, lambda text: None)
+    else:
+        with progress.status("getting ready") as status:
+            report = anyio.run(carry_out, protocols, seed, folder, status.update)
+    return report

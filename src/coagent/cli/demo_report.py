@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
@@ -44,6 +46,8 @@ def show(report: DemoReport, console: Console, *, kept: bool) -> None:
     console.print(_table(report), width=width)
     for run in report.runs:
         _details(run, line)
+    if any(run.details for run in report.runs):
+        line()
     console.print(Padding(_explanation(report), (0, 1)), width=width)
     if kept:
         console.print(f"\nKept: {report.folder}", soft_wrap=True, markup=False)
@@ -60,7 +64,7 @@ def _title(run: DemoRun, width: int) -> Text:
 
 
 def _table(report: DemoReport) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("protocol")
     table.add_column("serial?")
     for title in ("makespan", "speed-up", "tokens", "notices"):
@@ -90,9 +94,8 @@ def _explanation(report: DemoReport) -> Text:
     return Text(report.explanation)
 
 
-def _details(run: DemoRun, line: object) -> None:
-    assert callable(line)
+def _details(run: DemoRun, line: Callable[[Text], None]) -> None:
     for title, rows in run.details.items():
-        line(Text(f"{run.protocol}: {title}", style="bold"))
+        line(Text(f" {run.protocol}: {title}", style="bold"))
         for row in rows:
-            line(Text(f"  {row}", style="dim"))
+            line(Text(f"   {row}", style="dim"))

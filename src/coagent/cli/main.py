@@ -55,7 +55,10 @@ app = plain_typer(
     cls=Commands,
     no_args_is_help=True,
     epilog=epilog(
-        "coagent demo canary", "coagent run agents.toml", "coagent bench overhead --quick", "coagent demo --help"
+        "coagent demo canary",
+        "coagent run agents.toml",
+        "coagent bench overhead --quick",
+        "coagent demo --help",
     ),
 )
 

@@ -11,20 +11,20 @@ from coagent.demos.report import DemoRun, Lane, Mark, MarkKind, Told
 SIGNS: dict[MarkKind, str] = {
     "read": "○",
     "write": "●",
-    "failed": "×",
+    "failed": "!",
     "repair": "◆",
     "restart": "↺",
     "commit": "✓",
     "abort": "✗",
 }
-LEGEND = "○ reads  ● writes  ▼ is told  ◆ repairs  ↺ starts over  ✓ commits  ─ thinks  ┄ waits"
+LEGEND = "○ reads  ● writes  ▼ is told  ◆ repairs  ✓ commits  ─ thinks  ┄ waits"
 AGENT_STYLES = ("cyan", "magenta", "blue", "yellow")
 _REPAIR, _TOLD, _DIM = "bold green", "yellow", "dim"
 _TICKS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 _TICK_WIDTH = 9
 _PRIORITY: tuple[MarkKind, ...] = ("repair", "restart", "write", "failed", "abort", "read", "commit")
 
-ASCII = str.maketrans("○●▼◆↺✓✗×─┄╰│·…", "o*v#@+xx-.`|..")
+ASCII = str.maketrans("○●▼◆↺✓✗─┄╰…", "o*v#@+x-.`.")
 """For terminals without Unicode."""
 
 
@@ -47,9 +47,8 @@ class Canvas:
 
     def free(self, start: int, end: int) -> bool:
         """Tell whether a range lies on the canvas and nothing stands there."""
-        return 0 <= start and end <= len(self._cells) and all(
-            character == " " for character, _ in self._cells[start:end]
-        )
+        cells = self._cells[max(start, 0) : end]
+        return len(cells) == end - start and all(character == " " for character, _ in cells)
 
     def text(self) -> Text:
         """Return the row."""

@@ -25,18 +25,18 @@ REGISTRY = frozenset(RELEASED.values())
 _THINK_A_S = {"kube_get": 4.0, "kube_list": 6.0, "kube_set_image": 8.0, "repair": 6.0}
 _THINK_B_S = {"kube_get": 3.0, "kube_create": 21.0, "repair": 6.0}
 _LABELLED = (
-    Labelled(r"^kube_get\(.*release-images", "read", "reads releases"),
+    Labelled(r"^kube_get\(.*release-images", "read", "releases"),
     Labelled(r"^kube_list", "read", "lists"),
     Labelled(r"set_image\(name='geo'", "write", "repairs geo"),
     Labelled(r"set_image\(name='profile'", "write", "repairs profile"),
     Labelled(r"^kube_get\(.*'geo'", "read", "reads geo"),
     Labelled(r"kube_set_image", "write"),
-    Labelled(r"kube_create", "write", "creates canary"),
+    Labelled(r"kube_create", "write", "creates canary", "amends canary"),
 )
 _EXPLANATION = (
-    f"Under naive, B had read geo before A repaired it, so the canary has the bad image, which A never saw: "
-    f"no serial run ends so. Under mtpo, A's write made what B had read untrue, so B was told, amended its "
-    f"one call, and all pods run, without waiting for A."
+    "Under naive, B had read geo before A repaired it, and A had listed the Deployments before B made one: "
+    "the canary has the bad image. Under mtpo, B was told that geo had changed and amended its one call; "
+    "nobody waited, and all pods run."
 )
 
 
@@ -174,7 +174,6 @@ async def _run(
         outcome=", ".join(parts),
         sound=not bad and CANARY in pods,
         lanes=lanes_of(report, roles, _LABELLED, "B is told: geo's image has changed"),
-
         failure="; ".join(one.failure for one in report.agents if one.failure),
     )
 

@@ -24,11 +24,12 @@ _JITTER = 0.08
 
 
 class Labelled(NamedTuple):
-    """How calls of a kind are drawn: `pattern` is searched for in `tool(argument=…)`."""
+    """How calls of a kind are drawn, and their repairs; `pattern` is searched for in `tool(argument=…)`."""
 
     pattern: str
     kind: MarkKind
     label: str = ""
+    amended: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _mark(kind: str, text: str, time_s: float, labelled: Sequence[Labelled]) -> 
     if kind in ("call", "staged"):
         return Mark(time_s, known.kind, known.label)
     if kind == "amend":
-        return Mark(time_s, "repair", f"amends {known.label}" if known.label else "")
+        return Mark(time_s, "repair", known.amended)
     if kind == "undo":
         return Mark(time_s, "repair", "undoes")
     plain: dict[str, MarkKind] = {
