@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from coagent.protocol.calls import NOTHING, Call, Cause, Observation, Position, Rank
+from coagent.protocol.calls import NOTHING, Call, Cause, Observation, Position, Rank, Reads, Scans
 from coagent.protocol.conflicts import conflicting
 from coagent.protocol.decisions import Ready
 from coagent.protocol.events import (
@@ -197,8 +197,7 @@ class Mtpo(Kernel):
 
     def _observe(self, call: Call, observation: Observation, root: Cause | None) -> None:
         """Put what a run saw and wrote in the place of what the call saw and wrote before."""
-        if call.reads or call.scans:
-            self._forget_reads(call)
+        old_reads, old_scans = call.reads, call.scans
         call.reads, call.scans = observation.reads, observation.scans
         call.value, call.error, call.refused = observation.value, observation.error, False
         for (key, selector), seen in observation.reads.items():
@@ -219,6 +218,8 @@ class Mtpo(Kernel):
                 self._declared.pop(call.id, None)
         if writes or call.writes:
             self._rewrite(call, writes, observation.bases, root)
+        if old_reads or old_scans:  # only now: so far they may be all that keeps a written object's base known
+            self._forget_reads(call, old_reads, old_scans)
 
     def _learn_base(self, trajectory: Trajectory, value: Value) -> None:
         """Take what the target holds for the base; whoever read a part of something else saw it change."""
@@ -475,15 +476,18 @@ class Mtpo(Kernel):
 
     # ---- bookkeeping ---------------------------------------------------------------------------------------
 
-    def _forget_reads(self, call: Call) -> None:
-        for key, _ in call.reads:
+    def _forget_reads(self, call: Call, reads: Reads, scans: Scans) -> None:
+        """Forget what the call read before, as far as it has not read it again."""
+        for key in {key for key, _ in reads} - {key for key, _ in call.reads}:
             trajectory = self._objects.trajectories.get(key)
             if trajectory is not None:
                 trajectory.remove_reader(call)
                 if not trajectory.readers:
                     self._objects.maybe_forget(trajectory)
-        for scan in call.scans:
-            self._objects.scans.remove(scan, call)
+        prefixes = {scan.prefix for scan in call.scans}
+        for scan in scans:
+            if scan.prefix not in prefixes:
+                self._objects.scans.remove(scan, call)
 
     def _is_dirty(self, agent: Participant) -> bool:
         return bool(self._dirty) and any(call.rank == agent.rank for call in self._dirty.values())

@@ -54,6 +54,7 @@ class ArrivalOrder(Mtpo):
             if trajectory.base_known:
                 self._objects.refresh_live(trajectory)
         for call in agent.calls.values():
-            call.writes = {}
-            self._forget_reads(call)
+            reads, scans = call.reads, call.scans
+            call.reads, call.scans, call.writes = {}, {}, {}
+            self._forget_reads(call, reads, scans)
         self._end(agent, Phase.COMMITTED, touched)
