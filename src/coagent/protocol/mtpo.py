@@ -218,7 +218,7 @@ class Mtpo(Kernel):
                 self._declared.pop(call.id, None)
         if writes or call.writes:
             self._rewrite(call, writes, observation.bases, root)
-        if old_reads or old_scans:  # only now: so far they may be all that keeps a written object's base known
+        if old_reads or old_scans:  # only now: so far they may be all that keeps a base known
             self._forget_reads(call, old_reads, old_scans)
 
     def _learn_base(self, trajectory: Trajectory, value: Value) -> None:

@@ -21,7 +21,7 @@ class Judging:
         misjudge: Probability that an agent ignores a notice that matters, or repairs for one that does not.
         second_look: Whether a later write is shown once more at the end if its premise moved and nothing was
             done about it.
-        short_prompt: Whether an agent that has finished is asked with its goal, the notices and the calls they
+        short_prompt: Whether an agent that has finished is asked with goal, notices and the calls they
             name alone, instead of with its whole context.
         coalesce: Whether notices that come together are judged by one inference.
         proposals: Whether an amended call that a notice proposes is issued by a plain yes.

@@ -20,21 +20,21 @@ from coagent.tools.state import State
 SEARCH_MAX = 5
 EVENTS = Table("calendar_events", "event_id")
 EMAILS = Table("emails", "email_id")
-_ADDRESSES = "sql:email_addresses/all"
-_ANALYTICS = "sql:analytics_data/all"
-_CLOCK = "sql:clock/now"
+ADDRESSES = "sql:email_addresses/all"
+ANALYTICS = "sql:analytics_data/all"
+CLOCK = "sql:clock/now"
 TABLES = [EVENTS, EMAILS, TASKS, CUSTOMERS]
 
 
 def initial(folder: Path, now: str = "2023-11-30 00:00:00") -> dict[Key, Value]:
     """Return the objects of an office: the CSV files of a data folder, and the clock of the scenario."""
-    objects: dict[Key, Value] = {_CLOCK: {"now": now}}
+    objects: dict[Key, Value] = {CLOCK: {"now": now}}
     for table in TABLES:
         objects.update(read_csv(folder / f"{table.name}.csv", table.name, table.id_column))
     addresses = (folder / "email_addresses.csv").read_text().split()
-    objects[_ADDRESSES] = {"addresses": addresses}
+    objects[ADDRESSES] = {"addresses": addresses}
     with (folder / "analytics_data.csv").open(newline="", encoding="utf-8") as lines:
-        objects[_ANALYTICS] = {"visits": [dict(row) for row in csv.DictReader(lines)]}
+        objects[ANALYTICS] = {"visits": [dict(row) for row in csv.DictReader(lines)]}
     return objects
 
 
@@ -146,7 +146,7 @@ async def _send(state: State, recipient: str, subject: str, body: str) -> None:
         "inbox/outbox": "outbox",
         "sender/recipient": recipient.lower(),
         "subject": subject,
-        "sent_datetime": (await state.get(_CLOCK))["now"],
+        "sent_datetime": (await state.get(CLOCK))["now"],
         "body": body,
     }
     await EMAILS.insert(state, cells)
@@ -205,13 +205,13 @@ async def find_email_address(state: State, name: str = "") -> list[str] | str:
     """Addresses that contain a name."""
     if name == "":
         return "Name not provided."
-    addresses = (await state.get(_ADDRESSES))["addresses"]
+    addresses = (await state.get(ADDRESSES))["addresses"]
     return [address for address in addresses if name.lower() in address.lower()]
 
 
 async def _by_day(state: State, time_min: str | None, time_max: str | None) -> dict[str, list[Row]]:
     days: dict[str, list[Row]] = {}
-    for visit in (await state.get(_ANALYTICS))["visits"]:
+    for visit in (await state.get(ANALYTICS))["visits"]:
         day = visit["date_of_visit"]
         if (time_min is None or day >= time_min[:10]) and (time_max is None or day <= time_max[:10]):
             days.setdefault(day, []).append(visit)
@@ -264,7 +264,7 @@ async def visitor_information(state: State, visitor_id: str | None = None) -> li
     """All visits of a visitor."""
     if not visitor_id:
         return "Visitor ID not provided."
-    visits = (await state.get(_ANALYTICS))["visits"]
+    visits = (await state.get(ANALYTICS))["visits"]
     return [visit for visit in visits if visit["visitor_id"] == visitor_id] or "Visitor not found."
 
 

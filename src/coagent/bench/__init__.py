@@ -1,0 +1,1 @@
+"""Measurements: what CoAgent costs, and how the protocols compare under contention."""

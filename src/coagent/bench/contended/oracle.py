@@ -1,0 +1,76 @@
+"""The serial oracle: tools over a plain dict, one agent after another. It shares no code with the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from coagent.bench.contended.workload import Program
+from coagent.errors import CoAgentError
+from coagent.protocol.keys import Key
+from coagent.protocol.values import Value
+from coagent.tools.native import NativeTool
+from coagent.tools.state import State
+
+_CALLS_MAX = 1000
+
+
+class _Dict:
+    """Reads for a `State`, from a dict."""
+
+    volatile: frozenset[str] = frozenset()
+
+    def __init__(self, objects: Mapping[Key, Value]) -> None:
+        self._objects = objects
+
+    def canonical(self, key: Key) -> Key:
+        return key
+
+    async def read(self, key: Key) -> Value:
+        return self._objects.get(key)
+
+    async def keys(self, prefix: str) -> Mapping[Key, Value]:
+        return {key: value for key, value in self._objects.items() if key.startswith(prefix)}
+
+    async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
+        return {key: self._objects.get(key) for key in keys}
+
+
+async def run_serially(
+    objects: Mapping[Key, Value], tools: Iterable[NativeTool], programs: Iterable[Program]
+) -> dict[Key, Value]:
+    """Return the state that the programs leave, one after another.
+
+    Raises:
+        CoAgentError: A program raises, or does not end.
+    """
+    state = dict(objects)
+    by_name = {tool.name: tool for tool in tools}
+    for program in programs:
+        await _follow(state, by_name, program)
+    return state
+
+
+async def _follow(state: dict[Key, Value], tools: Mapping[str, NativeTool], program: Program) -> None:
+    running = program()
+    result: Any = None
+    failure: CoAgentError | None = None
+    for _ in range(_CALLS_MAX):
+        try:
+            name, arguments = running.send(result) if failure is None else running.throw(failure)
+        except StopIteration:
+            return
+        tool = tools[name]
+        handle = State(_Dict(state))
+        result, failure = None, None
+        try:
+            result = await tool.run(handle, tool.arguments.checked(arguments))
+        except CoAgentError as error:
+            failure = error
+            continue
+        for key, value in handle.writes.items():
+            if value is None:
+                state.pop(key, None)
+            else:
+                state[key] = value
+    raise CoAgentError(f"a policy has made {_CALLS_MAX} calls and does not end", "Mend the policy.")
