@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from coagent.bench.growth import Growth, Plan, measure_growth
-from coagent.bench.samples import Act, collections, machine, median_of_rounds, timed
+from coagent.bench.samples import collections, machine, median_of_rounds, timed
 from coagent.runtime.domain import Domain, open_domain
 from coagent.targets.memory import Memory
 from coagent.tools.native import tool
@@ -28,6 +28,7 @@ WARM_UP = 100
 AIMS_US = {("memory", "read"): 10.0, ("memory", "write"): 20.0, ("sqlite", "write"): 150.0}
 """What was set out to be reached, in microseconds."""
 
+_LATE = 1_000_000
 OPERATIONS = ("read", "write", "contended write", "contended rmw")
 SUBJECTS = ("memory", "sqlite")
 
@@ -167,11 +168,11 @@ async def _bare(operation: str, count: int) -> list[float]:
         objects[key] = value
 
     names = list(objects)
-    act: Act = (
-        (lambda number: read(names[number % KEYS]))
-        if operation == "read"
-        else (lambda number: write(names[number % KEYS], number))
-    )
+
+    def act(number: int) -> Awaitable[Any]:
+        name = names[number % KEYS]
+        return read(name) if operation == "read" else write(name, number)
+
     await timed(WARM_UP, act)
     return await timed(count, act)
 
@@ -180,15 +181,17 @@ async def _governed(subject: str, operation: str, count: int, folder: Path) -> l
     async with _open(subject, folder) as domain:
         lower, higher = await domain.join("lower"), await domain.join("higher")
         names = list(_initial())
-        if operation == "read":
-            read: Act = lambda number: lower.call("get", key=names[number % KEYS])  # noqa: E731
-            await timed(WARM_UP, read)
-            return await timed(count, read)
-        if operation == "write":
-            # From 1 on no value repeats, so every call has an effect to apply.
-            write: Act = lambda number: lower.call("put", key=names[number % KEYS], value=number)  # noqa: E731
-            await timed(WARM_UP, lambda number: write(-1 - number))
-            return await timed(count, lambda number: write(number + KEYS))
+
+        async def read(number: int) -> None:
+            await lower.call("get", key=names[number % KEYS])
+
+        async def write(number: int) -> None:  # no value comes twice, so every call has an effect to apply
+            await lower.call("put", key=names[number % KEYS], value=_LATE + number)
+
+        if operation in ("read", "write"):
+            act = read if operation == "read" else write
+            await timed(WARM_UP, lambda number: act(-1 - number))
+            return await timed(count, act)
         return await _contended(operation, count, lower, higher)
 
 
@@ -201,7 +204,7 @@ async def _contended(operation: str, count: int, lower: Any, higher: Any) -> lis
         await higher.call("add" if rmw else "put", key=f"kv:c{number}", **arguments)
 
     async def late(number: int) -> None:
-        await lower.call("put", key=f"kv:c{number}", value=number + 1)
+        await lower.call("put", key=f"kv:c{number}", value=_LATE + number)
 
     async def told(number: int) -> None:
         if rmw:

@@ -1,10 +1,34 @@
-"""`coagent bench`: measurements."""
+"""`coagent bench`: measurements, each a command of its own that is imported when it is called."""
 
-import typer
+from __future__ import annotations
 
-app = typer.Typer()
+from typing import ClassVar
+
+from coagent.cli.group import Lazy, LazyGroup, epilog, plain_typer
+
+BENCHMARKS: dict[str, Lazy] = {
+    "overhead": Lazy(
+        "coagent.cli.bench_overhead:overhead",
+        "What a call costs, and how that grows.",
+        ("coagent bench overhead --quick", "coagent bench overhead --json"),
+    ),
+}
+
+
+class Benchmarks(LazyGroup):
+    """The benchmarks."""
+
+    table: ClassVar = BENCHMARKS
+
+
+app = plain_typer(
+    cls=Benchmarks,
+    no_args_is_help=True,
+    add_completion=False,
+    epilog=epilog("coagent bench overhead --quick"),
+)
 
 
 @app.callback()
 def bench() -> None:
-    """Measure."""
+    """Measure what CoAgent costs."""
