@@ -76,6 +76,10 @@ class LazyGroup(TyperGroup):
         self.commands = LazyCommands(self.table, self.commands)
         self._listing = False
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names; going through the items would import the commands."""
+        return list(self.commands)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command; while help is written, one with nothing but its name and its sentence."""
         if self._listing and cmd_name in self.table:

@@ -20,7 +20,7 @@ from coagent.cli.group import Lazy, LazyGroup, epilog, plain_typer
 from coagent.cli.output import print_error
 from coagent.errors import CoAgentError, ConfigurationError
 
-FAILED, BAD_USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 _DEBUG = "--debug"
 
 COMMANDS: dict[str, Lazy] = {
@@ -95,7 +95,7 @@ def _errors_told(*, debug: bool) -> Iterator[None]:
     except BrokenPipeError:
         # Whoever read our output has gone; what is still in the buffer must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(BROKEN_PIPE) from None
+        raise typer.Exit(FAILED) from None  # as rich has it, which is often first to notice
     except Exception as error:
         if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "format_message"):
             raise  # typer's own, which it tells itself
