@@ -12,6 +12,15 @@ BENCHMARKS: dict[str, Lazy] = {
         "What a call costs, and how that grows.",
         ("coagent bench overhead --quick", "coagent bench overhead --json"),
     ),
+    "contended": Lazy(
+        "coagent.cli.bench_contended:contended",
+        "The protocols compared on contended workloads.",
+        (
+            "coagent bench contended",
+            "coagent bench contended --html report.html",
+            "coagent bench contended --workloads DIR --misjudge 0.05 --json",
+        ),
+    ),
 }
 
 

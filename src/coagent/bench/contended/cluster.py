@@ -68,13 +68,14 @@ def _endpoints(cluster: dict[str, Any], name: str) -> int | str:
     service = cluster["services"].get(name)
     if service is None:
         return "NotFound"
-    return sum(
+    ready: int = sum(
         one["replicas"]
         for deployment, one in cluster["deployments"].items()
         if _selected(one, service["selector"])
         and one["port"] == service["targetPort"]
         and _status(cluster, deployment) == "Running"
     )
+    return ready
 
 
 def _selected(one: dict[str, Any], selector: dict[str, str] | None) -> bool:

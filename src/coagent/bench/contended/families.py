@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from coagent.bench.contended.workload import Workload
 from coagent.errors import ConfigurationError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
+from coagent.targets.base import Target
+from coagent.targets.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -19,14 +22,22 @@ class Family:
     """One family, for one workload.
 
     Args:
-        objects: The initial state.
+        objects: The initial state, for targets in memory.
         tools: What agents call.
         final: Turns a snapshot of the live state into the workload's form of a final state.
+        canonical: Brings a final state of the file into the form in which two are compared.
+        target: Opens the target of one trial, in memory by default.
     """
 
     objects: dict[Key, Value]
     tools: tuple[Any, ...]
     final: Callable[[dict[Key, Value]], Value]
+    canonical: Callable[[Value], Value] = lambda final: final
+    target: Callable[[], AbstractContextManager[Target]] | None = None
+
+    def open_target(self) -> AbstractContextManager[Target]:
+        """Return the live state of one trial."""
+        return self.target() if self.target is not None else nullcontext(Memory(self.objects))
 
 
 def family_of(workload: Workload, workbench: Path | None) -> Family:
@@ -46,13 +57,18 @@ def family_of(workload: Workload, workbench: Path | None) -> Family:
             return Family(cluster.initial(workload.initial_state), cluster.TOOLS, cluster.final)
         if workload.family == "workbench":
             return _office(workload, workbench)
-        from coagent.bench.contended import database
-
-        return Family(*database.parts(workload))
+        return _database(workload)
     except KeyError as error:
         raise ConfigurationError(
             f"workload {workload.id!r}: initial_state lacks {error}", "Add it to the file."
         ) from None
+
+
+def _database(workload: Workload) -> Family:
+    from coagent.bench.contended import database
+
+    script = workload.initial_state["sql"]
+    return Family({}, database.TOOLS, database.final, database.canonical, lambda: database.database(script))
 
 
 def _office(workload: Workload, workbench: Path | None) -> Family:

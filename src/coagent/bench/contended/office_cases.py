@@ -82,29 +82,34 @@ def _most_urgent_to(person: str, target: str) -> Calls:
     yield _UPDATE_TASK, {"task_id": urgent["task_id"], "field": "assigned_to_email", "new_value": new[0]}
 
 
-def _chase_overdue(person: str) -> Calls:
-    """Book a meeting with whoever has overdue tasks."""
-    tasks = yield _SEARCH_TASKS, {"assigned_to_email": person}
-    overdue = [task for task in tasks if task["due_date"] < str(TODAY) and task["list_name"] != "Completed"]
-    if overdue:
-        yield from _book("Overdue tasks", person)
+def _overdue(tasks: list[dict[str, Any]], days: int = 0) -> list[dict[str, Any]]:
+    limit = str(TODAY - timedelta(days=days))
+    return [task for task in tasks if task["due_date"] < limit and task["list_name"] != "Completed"]
 
 
-def _close_overdue(person: str) -> Calls:
-    """Take overdue tasks off somebody, and tell them."""
-    found = yield _FIND, {"name": person}
+def _put_off(person: str) -> Calls:
+    """Put off what is overdue for more than three days."""
     tasks = yield _SEARCH_TASKS, {"assigned_to_email": person}
-    moved = [task for task in tasks if task["due_date"] < str(TODAY) and task["list_name"] != "Completed"]
-    for task in moved:
+    for task in _overdue(tasks, 3):
         change = {
             "task_id": task["task_id"],
             "field": "due_date",
             "new_value": str(TODAY + timedelta(days=7)),
         }
         yield _UPDATE_TASK, change
-    names = ", ".join(task["task_name"] for task in moved)
-    body = f"These have a week more: {names}." if moved else "Nothing is overdue."
-    yield "email.send_email", {"recipient": found[0], "subject": "Your tasks", "body": body}
+    yield from _book("New dates", person)
+
+
+def _chase(person: str) -> Calls:
+    """Tell somebody what is overdue, and book a meeting about it."""
+    found = yield _FIND, {"name": person}
+    tasks = yield _SEARCH_TASKS, {"assigned_to_email": person}
+    names = ", ".join(task["task_name"] for task in _overdue(tasks)) or "none"
+    yield (
+        "email.send_email",
+        {"recipient": found[0], "subject": "Overdue tasks", "body": f"Overdue: {names}."},
+    )
+    yield from _book("Overdue tasks", person)
 
 
 def office_cases() -> list[Scenario]:
@@ -156,18 +161,16 @@ def office_cases() -> list[Scenario]:
         ),
         Scenario(
             "office-overdue",
-            "Overdue tasks are put off while their owner is called to a meeting about them",
+            "Overdue tasks are put off while their owner is told about them and called to a meeting",
             objects,
             (
                 Role(
                     "A",
-                    "Put Amara's overdue tasks off by a week and tell her.",
-                    partial(_close_overdue, "amara"),
+                    "Put off what of Amara's tasks is overdue and book a meeting.",
+                    partial(_put_off, "amara"),
                 ),
                 Role(
-                    "B",
-                    "If Amara has overdue tasks, book the first free half hour of tomorrow.",
-                    partial(_chase_overdue, "amara"),
+                    "B", "Tell Amara what is overdue and book a meeting about it.", partial(_chase, "amara")
                 ),
             ),
         ),

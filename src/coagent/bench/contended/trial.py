@@ -18,8 +18,6 @@ from coagent.errors import CoAgentError
 from coagent.protocol.values import Value, same
 from coagent.runtime.clock import VirtualClock
 from coagent.runtime.domain import open_domain
-from coagent.targets.base import Target
-from coagent.targets.memory import Memory
 
 
 @dataclass
@@ -59,22 +57,23 @@ async def run_trial(
 ) -> Trial:
     """Run a workload's agents concurrently under a protocol and judge where they end."""
     trial = Trial(workload.id, protocol, seed)
-    target: Target = Memory(family.objects, schemes=("k8s", "file", "sql", "sql-schema", "sql-seq", "doc"))
     clock = VirtualClock()
     try:
-        async with open_domain(
-            "memory:", targets=[target], tools=[family.tools], protocol=protocol, clock=clock
-        ) as domain:
-            runs = []
-            for number, agent in enumerate(workload.agents):
-                session = await domain.join(agent.name)
-                runs.append(_run_of(workload, agent, session, clock, costs, judging, f"{seed}/{number}"))
-            await _together(runs, clock)
-            trial.deadlocks = getattr(domain.driver.kernel, "deadlocks", 0)
+        with family.open_target() as target:
+            async with open_domain(
+                "memory:", targets=[target], tools=[family.tools], protocol=protocol, clock=clock
+            ) as domain:
+                runs = []
+                for number, agent in enumerate(workload.agents):
+                    session = await domain.join(agent.name)
+                    runs.append(_run_of(workload, agent, session, clock, costs, judging, f"{seed}/{number}"))
+                await _together(runs, clock)
+                trial.deadlocks = getattr(domain.driver.kernel, "deadlocks", 0)
+                snapshot = target.snapshot()
     except Exception as failure:  # a policy may raise anything; it costs this trial only
         trial.failure = "; ".join(_told(error) for error in _leaves(failure))
         return trial
-    _judge(trial, workload, family.final(target.snapshot()))
+    _judge(trial, workload, family, family.final(snapshot))
     _count(trial, runs)
     return trial
 
@@ -107,11 +106,12 @@ async def _together(runs: list[SimulatedRun], clock: VirtualClock) -> None:
             tasks.start_soon(follow, run, known)
 
 
-def _judge(trial: Trial, workload: Workload, final: Value) -> None:
+def _judge(trial: Trial, workload: Workload, family: Family, final: Value) -> None:
     trial.final = final
     in_order = workload.final([agent.name for agent in workload.agents])
-    trial.serial_in_order = in_order is not None and same(final, in_order)
-    trial.serial_any_order = trial.serial_in_order or any(same(final, run.final) for run in workload.serial)
+    finals = [family.canonical(run.final) for run in workload.serial]
+    trial.serial_in_order = in_order is not None and same(final, family.canonical(in_order))
+    trial.serial_any_order = any(same(final, one) for one in finals)
 
 
 def _count(trial: Trial, runs: list[SimulatedRun]) -> None:

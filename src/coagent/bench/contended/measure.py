@@ -1,0 +1,188 @@
+"""Runs workloads under protocols, trial by trial, and sums up what they gave."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import anyio
+
+from coagent.bench.contended.costs import Costs
+from coagent.bench.contended.families import Family
+from coagent.bench.contended.judging import Judging
+from coagent.bench.contended.trial import Trial, run_trial
+from coagent.bench.contended.workload import Workload
+
+PROTOCOLS = ("serial", "naive", "2pl", "occ", "mtpo")
+TRIAL_SECONDS_MAX = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run.
+
+    Args:
+        workloads: Each with its family.
+        protocols: Their names; "serial" is run in any case, to compare with.
+        trials: How many seeds a workload and protocol.
+        costs: What thinking costs.
+        judging: How notices are judged.
+        seed: The first seed.
+    """
+
+    workloads: Sequence[tuple[Workload, Family]]
+    protocols: Sequence[str] = PROTOCOLS
+    trials: int = 20
+    costs: Costs = field(default_factory=Costs)
+    judging: Judging = field(default_factory=Judging)
+    seed: int = 0
+
+
+class Lane(NamedTuple):
+    """What one agent did: (seconds, kind of event), in order."""
+
+    agent: str
+    events: list[tuple[float, str]]
+
+
+@dataclass
+class Measured:
+    """What was measured.
+
+    Args:
+        plan: What was run.
+        trials: Workload and protocol to trials.
+        failures: Workload to why it could not be run at all.
+    """
+
+    plan: Plan
+    trials: dict[tuple[str, str], list[Trial]]
+    failures: dict[str, str]
+
+    def protocols_of(self, workload: str) -> dict[str, dict[str, Any]]:
+        """Return the figures of a workload, by protocol."""
+        return {
+            protocol: _figures(trials, self.trials[workload, "serial"])
+            for (one, protocol), trials in self.trials.items()
+            if one == workload
+        }
+
+    def timelines(self, workload: str) -> dict[str, list[Lane]]:
+        """Return what each agent did and when, by protocol, in the first trial of a workload."""
+        return {
+            protocol: [
+                Lane(agent.name, [(event.time_s, event.kind) for event in agent.tally.timeline])
+                for agent in trials[0].agents
+            ]
+            for (one, protocol), trials in self.trials.items()
+            if one == workload
+        }
+
+    def as_data(self) -> dict[str, Any]:
+        """Return everything as JSON data."""
+        ids = list(dict.fromkeys(workload for workload, _ in self.trials))
+        workloads: list[dict[str, Any]] = [{"id": one, "protocols": self.protocols_of(one)} for one in ids]
+        return {
+            "parameters": {
+                "trials": self.plan.trials,
+                "first_seed": self.plan.seed,
+                "protocols": list(self.plan.protocols),
+                "costs": self.plan.costs.as_dict(),
+                "judging": self.plan.judging.as_dict(),
+                "agents": "simulated: reference policies on a virtual clock",
+            },
+            "workloads": workloads,
+            "failed_workloads": self.failures,
+            "summary": {
+                protocol: _mean(
+                    [one["protocols"][protocol] for one in workloads if protocol in one["protocols"]]
+                )
+                for protocol in self.plan.protocols
+            },
+        }
+
+
+async def measure(plan: Plan, progress: Callable[[str, str, int], None]) -> Measured:
+    """Run a plan.
+
+    Args:
+        plan: What to run.
+        progress: Called before each trial with workload, protocol and the number of trials done.
+    """
+    measured = Measured(plan, {}, {})
+    protocols = list(dict.fromkeys(["serial", *plan.protocols]))
+    done = 0
+    for workload, family in plan.workloads:
+        for protocol in protocols:
+            trials = []
+            for seed in range(plan.seed, plan.seed + plan.trials):
+                progress(workload.id, protocol, done)
+                trials.append(await _bounded(workload, family, protocol, seed, plan))
+                done += 1
+            measured.trials[workload.id, protocol] = trials
+            if protocol == "serial" and (fault := _unsound(workload, trials)):
+                measured.failures[workload.id] = fault
+                del measured.trials[workload.id, "serial"]
+                done += plan.trials * (len(protocols) - 1)
+                break
+    return measured
+
+
+async def _bounded(workload: Workload, family: Family, protocol: str, seed: int, plan: Plan) -> Trial:
+    with anyio.move_on_after(TRIAL_SECONDS_MAX):
+        return await run_trial(workload, family, protocol, seed, plan.costs, plan.judging)
+    return Trial(
+        workload.id,
+        protocol,
+        seed,
+        failure=f"it did not end within {TRIAL_SECONDS_MAX:.0f} seconds of real time",
+    )
+
+
+def _unsound(workload: Workload, trials: Iterable[Trial]) -> str:
+    """Say why a workload cannot be judged: its agents alone fail, or do not lead where it says."""
+    for trial in trials:
+        if trial.failure:
+            return f"its agents fail even one after another: {trial.failure}"
+        if not trial.serial_in_order:
+            names = ", ".join(agent.name for agent in workload.agents)
+            return f"its agents one after another ({names}) do not lead to the final state that it gives"
+    return ""
+
+
+def _figures(trials: Sequence[Trial], serial: Sequence[Trial]) -> dict[str, Any]:
+    ended = [one for one in trials if not one.failure] or list(trials)
+
+    def mean(name: str, of: Sequence[Trial]) -> float:
+        return statistics.fmean(float(getattr(one, name)) for one in of)
+
+    makespan = mean("makespan_s", ended)
+    return {
+        "trials": len(trials),
+        "serial_in_order": mean("serial_in_order", trials),
+        "serial_any_order": mean("serial_any_order", trials),
+        "makespan_s": round(makespan, 3),
+        "speedup": round(mean("makespan_s", serial) / makespan, 4) if makespan else 0.0,
+        "tokens_ratio": round(mean("tokens", ended) / mean("tokens", serial), 4),
+        "tokens_ratio_cached": round(mean("cached_tokens", ended) / mean("cached_tokens", serial), 4),
+        "notifications": mean("notifications", ended),
+        "judgings": mean("judgings", ended),
+        "amended": mean("amended", ended),
+        "aborts": mean("aborts", ended),
+        "deadlocks": mean("deadlocks", ended),
+        "failed": sum(bool(one.failure) for one in trials),
+        "failures": sorted({one.failure for one in trials if one.failure}),
+    }
+
+
+def _mean(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the mean over workloads of every figure, each workload counting the same."""
+    if not figures:
+        return {}
+    names = [name for name, value in figures[0].items() if isinstance(value, int | float)]
+    return {name: round(statistics.fmean(float(one[name]) for one in figures), 4) for name in names} | {
+        "trials": sum(one["trials"] for one in figures),
+        "failed": sum(one["failed"] for one in figures),
+    }
