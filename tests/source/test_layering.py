@@ -24,6 +24,7 @@ PURE_MODULES = frozenset(
         "collections.abc",
         "copy",
         "dataclasses",
+        "decimal",
         "difflib",
         "enum",
         "fnmatch",

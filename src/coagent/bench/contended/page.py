@@ -98,13 +98,12 @@ def _pareto(summary: Mapping[str, Mapping[str, Any]]) -> str:
             )
     for protocol, one in found.items():
         x, y = x_of(one["speedup"]), y_of(one["tokens_ratio"])
+        parts.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='8' fill='{_COLOURS.get(protocol, '#000')}'/>")
         label = f"{protocol}: {one['serial_any_order']:.0%} serial"
         if protocol == "mtpo":
             label = f"{protocol}: {one['serial_in_order']:.0%} serial, in order"
-        parts.append(
-            f"<circle cx='{x:.1f}' cy='{y:.1f}' r='8' fill='{_COLOURS.get(protocol, '#000')}'/>"
-            f"<text x='{x + 12:.1f}' y='{y + 18:.1f}'>{escape(label)}</text>"
-        )
+            y -= 36  # naive lies just below
+        parts.append(f"<text x='{x + 12:.1f}' y='{y + 18:.1f}'>{escape(label)}</text>")
     return _svg(width, height, parts, "speed-up against tokens")
 
 
