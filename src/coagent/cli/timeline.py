@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from rich.text import Text
 
@@ -53,8 +55,8 @@ class Canvas:
     def text(self) -> Text:
         """Return the row."""
         row = Text(no_wrap=True, overflow="crop")
-        for character, style in self._cells:
-            row.append(character, style or None)
+        for style, cells in groupby(self._cells, key=itemgetter(1)):
+            row.append("".join(character for character, _ in cells), style or None)
         row.rstrip()
         return row
 
