@@ -69,7 +69,7 @@ def _table(*columns: tuple[str, bool]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for title, number in columns:
-        table.add_column(title, justify="right" if number else "left", no_wrap=True)
+        table.add_column(title, justify="right" if number else "left", no_wrap=bool(title))
     return table
 
 
@@ -93,10 +93,10 @@ def _overhead_table(rows: list[Row]) -> Table:
 def _growth_table(growth: list[Growth]) -> Table:
     table = _table(
         ("subject", False),
-        ("growing", False),
+        ("calls", False),
         ("operation", False),
-        ("smallest: us", True),
-        ("largest: us", True),
+        ("from", True),
+        ("to us", True),
         ("ratio", True),
         ("aim", True),
         ("", False),
@@ -105,7 +105,7 @@ def _growth_table(growth: list[Growth]) -> Table:
         ends = [f"{_size(one.sizes[at])}: {one.median_us[at]:.1f}" for at in (0, -1)]
         table.add_row(
             one.subject,
-            one.axis,
+            one.axis.removesuffix(" calls"),
             one.operation,
             *ends,
             f"{one.ratio:.2f}x",
