@@ -1,4 +1,4 @@
-"""What a SQL statement is about: its kind, its tables, and what of its WHERE can be told without a database."""
+"""What a SQL statement is about: its kind, its tables, and what its WHERE says without a database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coagent.protocol.values import Value
 Dialect: TypeAlias = Literal["sqlite", "postgres"]
 Schema: TypeAlias = Mapping[str, Any]
 
-_OPERATORS: dict[type[exp.Expression], tuple[str, str]] = {
+_OPERATORS: dict[type[exp.Expr], tuple[str, str]] = {
     exp.EQ: ("=", "="),
     exp.NEQ: ("<>", "<>"),
     exp.LT: ("<", ">"),
@@ -41,12 +41,12 @@ _SPACES = ("", "main", "public")
 class Statement(NamedTuple):
     """A parsed statement.
 
-    `kind` is "query", "change" (INSERT, UPDATE, DELETE) or "definition" (CREATE, ALTER, DROP); `target` the table
-    that a change is made to; `tables` all that it names, in order of appearance; `text` what the database runs.
+    `kind` is "query", "change" (INSERT, UPDATE, DELETE) or "definition" (CREATE, ALTER, DROP); `target` the
+    table that a change is made to; `tables` all that it names, in order; `text` what the database runs.
     """
 
     kind: Literal["query", "change", "definition"]
-    tree: exp.Expression
+    tree: exp.Expr
     text: str
     tables: tuple[str, ...]
     target: str | None
@@ -57,9 +57,12 @@ def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dial
     """Parse one statement and fill in its parameters (`?` or `:name`).
 
     Raises:
-        ToolFailed: It is no statement, more than one, or of a kind that is refused; says why and what instead.
+        ToolFailed: It is no statement, more than one, or of a kind that is refused; says why.
     """
     tree = _tree(text, dialect)
+    if dialect == "postgres" and any(table.db for table in tree.find_all(exp.Table)):
+        tree = _unqualified(tree.copy())
+        text = tree.sql(dialect=dialect)
     if params or tree.find(exp.Placeholder) is not None:
         tree = _filled(tree.copy(), params or [], dialect)
         text = tree.sql(dialect=dialect)
@@ -80,18 +83,19 @@ def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dial
         return Statement("change", tree, text, tables, folded(table.this, dialect), dialect)
     if isinstance(tree, exp.Create | exp.Alter | exp.Drop):
         kind = str(tree.args.get("kind")).upper()
-        if kind not in ("TABLE", "INDEX") or tree.args.get("properties") and tree.find(exp.TemporaryProperty):
+        temporary = tree.find(exp.TemporaryProperty) is not None
+        if kind not in ("TABLE", "INDEX") or temporary:
             raise ToolFailed(f"{tree.key.upper()} {kind} is refused", "Tables and indexes can be defined.")
         return Statement("definition", tree, text, tables, None, dialect)
-    name = type(tree).__name__
+    why = _REFUSED.get(type(tree).__name__, "it is no statement about tables")
     raise ToolFailed(
-        f"{text.split(None, 1)[0].upper()} is refused: {_REFUSED.get(name, 'it is no statement about tables')}",
+        f"{text.split(None, 1)[0].upper()} is refused: {why}",
         "Write SELECT for sql_query; INSERT, UPDATE, DELETE, CREATE, ALTER or DROP TABLE for sql_execute.",
     )
 
 
 @lru_cache(maxsize=512)
-def _tree(text: str, dialect: Dialect) -> exp.Expression:
+def _tree(text: str, dialect: Dialect) -> exp.Expr:
     try:
         trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
     except SqlglotError as error:
@@ -107,7 +111,7 @@ def _tree(text: str, dialect: Dialect) -> exp.Expression:
     return trees[0]
 
 
-def _filled(tree: exp.Expression, params: Any, dialect: Dialect) -> exp.Expression:
+def _filled(tree: exp.Expr, params: Any, dialect: Dialect) -> exp.Expr:
     # `find_all` goes breadth first; positional parameters count in the order of the text.
     places = [node for node in tree.dfs() if isinstance(node, exp.Placeholder)]
     by_name = isinstance(params, Mapping)
@@ -123,7 +127,15 @@ def _filled(tree: exp.Expression, params: Any, dialect: Dialect) -> exp.Expressi
     return tree
 
 
-def _literal(value: Value, dialect: Dialect) -> exp.Expression:
+def _unqualified(tree: exp.Expr) -> exp.Expr:
+    """Drop the schema before tables' names: a scratch table lies in a schema of its own."""
+    for table in tree.find_all(exp.Table):
+        if table.db.lower() in _SPACES and not table.catalog:
+            table.set("db", None)
+    return tree
+
+
+def _literal(value: Value, dialect: Dialect) -> exp.Expr:
     if type(value) in (dict, list):
         raise ToolFailed("a parameter is a number, text, bytes, true, false or null", "Pass JSON as text.")
     if type(value) is bytes and dialect == "postgres":
@@ -131,7 +143,7 @@ def _literal(value: Value, dialect: Dialect) -> exp.Expression:
     return exp.convert(value)
 
 
-def folded(name: exp.Expression | str, dialect: Dialect) -> str:
+def folded(name: exp.Expr | str, dialect: Dialect) -> str:
     """Return a table's or column's name as the database has it."""
     if isinstance(name, str):
         return name.lower()
@@ -139,7 +151,7 @@ def folded(name: exp.Expression | str, dialect: Dialect) -> str:
     return name.name if quoted and dialect == "postgres" else name.name.lower()
 
 
-def _tables(tree: exp.Expression, dialect: Dialect) -> tuple[str, ...]:
+def _tables(tree: exp.Expr, dialect: Dialect) -> tuple[str, ...]:
     local = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     found: dict[str, None] = {}
     for table in tree.dfs():
@@ -162,13 +174,13 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(known)) or 'none'}."
 
 
-# ---- what a statement looks at ---------------------------------------------------------------------------------
+# ---- what a statement looks at -----------------------------------------------------------------------------
 
 
-def single_where(statement: Statement) -> exp.Expression | None:
-    """Return the WHERE of a statement over one table that names it once, without any query inside; else None."""
+def single_where(statement: Statement) -> exp.Expr | None:
+    """Return the WHERE of a statement that names one table once and has no query inside; else None."""
     tree = statement.tree
-    named = [one for one in tree.find_all(exp.Table)]
+    named = list(tree.find_all(exp.Table))
     nested = [one for one in tree.find_all(exp.Query) if one is not tree]
     plain = isinstance(tree, exp.Select | exp.Update | exp.Delete)
     if not plain or len(named) != 1 or nested or tree.find(exp.CTE) is not None:
@@ -192,7 +204,7 @@ def used_columns(statement: Statement, schema: Schema) -> list[str] | None:
     return [name for name in schema["columns"] if name.lower() in names or name in schema["key"]]
 
 
-def condition(node: exp.Expression, schema: Schema) -> list[Any]:
+def condition(node: exp.Expr, schema: Schema) -> list[Any]:
     """Return a condition over one table as a predicate (`coagent.protocol.predicates`)."""
     node = node.unnest()
     if isinstance(node, exp.And | exp.Or):
@@ -231,7 +243,7 @@ def _column(node: Any, schema: Schema) -> str | None:
     return next((name for name in schema["columns"] if name.lower() == wanted), None)
 
 
-def _compared(column: str, operator: str, literal: exp.Expression, schema: Schema) -> list[Any]:
+def _compared(column: str, operator: str, literal: exp.Expr, schema: Schema) -> list[Any]:
     kind = schema["columns"][column]["kind"]
     known, value = _value(literal)
     if not known or kind not in ("number", "text", "boolean", "decimal"):
@@ -244,7 +256,7 @@ def _compared(column: str, operator: str, literal: exp.Expression, schema: Schem
     return ["compare", kind, column, operator, value]
 
 
-def _liked(column: str, node: exp.Expression, schema: Schema) -> list[Any]:
+def _liked(column: str, node: exp.Expr, schema: Schema) -> list[Any]:
     known, pattern = _value(node.expression)
     sqlite = schema["dialect"] == "sqlite"
     plain = known and type(pattern) is str and (sqlite or "\\" not in pattern)
@@ -253,7 +265,7 @@ def _liked(column: str, node: exp.Expression, schema: Schema) -> list[Any]:
     return ["like", column, pattern, sqlite or isinstance(node, exp.ILike)]
 
 
-def _value(node: exp.Expression) -> tuple[bool, Value]:
+def _value(node: exp.Expr) -> tuple[bool, Value]:
     """Return (True, value) for a literal, (False, None) for anything else."""
     node = node.unnest()
     if isinstance(node, exp.Null):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
@@ -57,6 +58,7 @@ class Sql(Target):
             )
         self._idle: list[SqlSession] = []
         self._lock = threading.Lock()
+        weakref.finalize(self, _close_all, self._idle)
 
     def canonical(self, key: Key) -> Key:
         scheme, _, path = key.partition(":")
@@ -95,8 +97,7 @@ class Sql(Target):
 
     async def close(self) -> None:
         with self._lock:
-            while self._idle:
-                self._idle.pop().connection.close()  # type: ignore[attr-defined]
+            _close_all(self._idle)
 
     # ---- reading -------------------------------------------------------------------------------------------
 
@@ -212,7 +213,7 @@ class Sql(Target):
         try:
             yield session
         except BaseException:
-            if getattr(session.connection, "broken", False):  # type: ignore[attr-defined]
+            if session.broken:
                 session = None
             raise
         finally:
@@ -231,6 +232,11 @@ class Sql(Target):
         return PostgresSession(connect_postgres(self.url, self._space), self._space)
 
 
+def _close_all(sessions: list[SqlSession]) -> None:
+    while sessions:
+        sessions.pop().close()
+
+
 @contextmanager
 def _transaction(session: SqlSession, begin: str) -> Iterator[None]:
     session.execute(begin)
@@ -238,7 +244,7 @@ def _transaction(session: SqlSession, begin: str) -> Iterator[None]:
         yield
         session.execute("COMMIT")
     except BaseException:
-        if not getattr(session.connection, "broken", False):  # type: ignore[attr-defined]
+        if not session.broken:
             session.execute("ROLLBACK")
         raise
 

@@ -87,6 +87,8 @@ class PostgresSession(SqlSession):
 
     placeholder = "%s"
 
+    connection: psycopg.Connection[Any]
+
     def __init__(self, connection: psycopg.Connection[Any], space: str = "public") -> None:
         self.connection = connection
         self.space = space
@@ -97,9 +99,14 @@ class PostgresSession(SqlSession):
             else "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
         )
 
+    @property
+    def broken(self) -> bool:
+        return bool(self.connection.broken or self.connection.closed)
+
     def execute(self, statement: str, parameters: Any = ()) -> psycopg.Cursor[Any]:
         try:
-            return self.connection.execute(statement.encode(), parameters or None)
+            cursor: psycopg.Cursor[Any] = self.connection.execute(statement.encode(), parameters or None)
+            return cursor
         except psycopg.IntegrityError as error:
             raise ConstraintFailed(_message(error)) from None
         except psycopg.Error as error:
@@ -126,8 +133,9 @@ class PostgresSession(SqlSession):
     def row_schema(self, table: str) -> Schema | None:
         """Return the schema as far as reading and writing rows needs it, from memory where it stands."""
         found = self.execute(
-            f"SELECT oid, xmin::text FROM pg_class WHERE relkind = 'r' AND relnamespace = {self._namespace} "
-            "AND relname = %s",
+            "SELECT c.oid, c.xmin::text, (SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod), ',') "
+            "FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) FROM pg_class c "
+            f"WHERE relkind = 'r' AND relnamespace = {self._namespace} AND relname = %s",
             (table,),
         ).fetchone()
         if found is None:

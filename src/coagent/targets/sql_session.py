@@ -48,6 +48,17 @@ class SqlSession(ABC):
     """Reads and writes over one open connection; transactions are the caller's."""
 
     placeholder: ClassVar[str]
+    connection: Any
+    """The driver's own connection."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether the connection is of no use any more."""
+        return False
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
 
     @abstractmethod
     def execute(self, statement: str, parameters: Any = ()) -> Any:

@@ -34,6 +34,7 @@ class SqliteSession(SqlSession):
     """
 
     placeholder = "?"
+    connection: sqlite3.Connection
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection

@@ -1,0 +1,85 @@
+"""SQL as tools: one statement a call, run as if the agents came one after another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent.builtin.sql_run import Run, dialect_of
+from coagent.builtin.sql_scratch import Scratch
+from coagent.builtin.sql_statements import Dialect, parsed
+from coagent.errors import ConfigurationError, ToolFailed
+from coagent.protocol.values import Value
+from coagent.tools.native import NativeTool, tool
+from coagent.tools.state import State
+
+ROWS_MAX = 500
+"""How many rows a result shows."""
+_IDS_MAX = 100
+
+
+def sql_tools(url: str | None = None, *, scheme: str = "sql", prefix: str = "sql") -> list[NativeTool]:
+    """Make the tools for the database of one `Sql` target.
+
+    Args:
+        url: The target's. Statements for PostgreSQL run in temporary tables of that server, in transactions
+            that are rolled back; those for SQLite (the default) in memory.
+        scheme: The target's scheme.
+        prefix: The tools are called `<prefix>_query` and `<prefix>_execute`.
+
+    Raises:
+        ConfigurationError: The URL names no engine that is known.
+    """
+    if url is not None and not url.startswith(("sqlite:", "postgresql://", "postgres://")):
+        raise ConfigurationError(
+            f"{url.partition(':')[0]!r} is no known database", "Pass the URL of the target."
+        )
+    scratch = Scratch(url if url is not None and not url.startswith("sqlite:") else None)
+    dialect: Dialect = dialect_of(scratch)
+
+    async def sql_query(
+        state: State, query: str, params: list[Any] | dict[str, Any] | None = None
+    ) -> dict[str, Value]:
+        """Run one SELECT and return its rows.
+
+        Args:
+            query: The statement, with `?` or `:name` for parameters.
+            params: A list for `?`, an object for `:name`.
+        """
+        statement = parsed(query, params, dialect)
+        if statement.kind != "query":
+            raise ToolFailed(
+                "sql_query takes a SELECT only", "Use sql_execute for statements that change anything."
+            )
+        ran = await Run(state, scheme, scratch, statement, ROWS_MAX).query()
+        note = {"note": f"only the first {ROWS_MAX} rows are shown; add LIMIT"} if ran.truncated else {}
+        return {"rows": ran.result, **note}
+
+    async def sql_execute(
+        state: State, statement: str, params: list[Any] | dict[str, Any] | None = None
+    ) -> dict[str, Value]:
+        """Run one INSERT, UPDATE, DELETE, CREATE TABLE, ALTER TABLE or DROP TABLE.
+
+        Args:
+            statement: The statement, with `?` or `:name` for parameters.
+            params: A list for `?`, an object for `:name`.
+        """
+        made = parsed(statement, params, dialect)
+        run = Run(state, scheme, scratch, made, ROWS_MAX)
+        if made.kind == "query":
+            raise ToolFailed("sql_execute takes no SELECT", "Use sql_query.")
+        if made.kind == "definition":
+            await run.define()
+            return {"done": made.tree.key}
+        ran, ids = await run.change()
+        result: dict[str, Value] = {"rows_changed": ran.changed}
+        if ids:
+            result["ids"] = ids[:_IDS_MAX]
+        if ran.result:
+            result["returned"] = ran.result
+        return result
+
+    return [tool(name=f"{prefix}_query")(sql_query), tool(name=f"{prefix}_execute")(sql_execute)]
+
+
+SQL_TOOLS = sql_tools()
+"""The tools for a SQLite database under the scheme `sql`."""

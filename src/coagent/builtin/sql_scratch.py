@@ -1,0 +1,238 @@
+"""Throw-away databases in which a statement runs over the rows of its position in the order.
+
+SQLite statements run in memory, PostgreSQL's in the temporary schema of a connection whose transaction is
+rolled back, so that types, functions and constraints are the real ones. Neither touches the live tables.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import re
+import sqlite3
+import threading
+import uuid
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from coagent.errors import TargetError, ToolFailed
+from coagent.protocol.values import Value
+from coagent.targets.sql_session import ConstraintFailed, Row, Schema, SqlSession, quoted
+from coagent.targets.sql_sqlite import SqliteSession
+
+if TYPE_CHECKING:
+    from coagent.targets.sql_postgres import PostgresSession
+
+Rows: TypeAlias = dict[str, dict[str, Row]]
+"""Table to key to row."""
+
+_MISSING = re.compile(r"no such (?:table|column): (\S+)|(?:relation|column) \"?([^\"\s]+)\"? does not exist")
+
+
+class Ran(NamedTuple):
+    """What a statement did: result rows, how many rows it changed, and all tables as it left them."""
+
+    result: list[dict[str, Value]]
+    truncated: bool
+    changed: int
+    rows: Rows
+    sequences: dict[str, Value]
+    schemas: dict[str, Schema]
+
+
+class Scratch:
+    """Runs statements in throw-away databases.
+
+    Args:
+        url: None for SQLite; for PostgreSQL a server on which temporary tables may be made.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url
+        self._idle: list[PostgresSession] = []
+        self._lock = threading.Lock()
+        weakref.finalize(self, _close_all, self._idle)
+
+    def query(
+        self,
+        text: str,
+        schemas: Mapping[str, Schema],
+        rows: Rows,
+        partial: Mapping[str, list[str]],
+        limit: int,
+    ) -> Ran:
+        """Run a query over tables, of which some have only the columns in `partial`.
+
+        Raises:
+            ToolFailed: The database refuses it.
+        """
+        with self._session() as session:
+            for table, schema in schemas.items():
+                if table in partial:
+                    _create_bare(session, table, schema, partial[table])
+                    _load(session, table, schema, rows[table].values(), partial[table])
+                else:
+                    session.create(table, schema, deferred=True)
+                    _load_whole(session, table, schema, rows[table])
+            result, truncated, count = _run(session, text, limit)
+        return Ran(result, truncated, count, {}, {}, {})
+
+    def change(
+        self, text: str, schemas: Mapping[str, Schema], rows: Rows, sequences: Mapping[str, Value], limit: int
+    ) -> Ran:
+        """Run a statement that changes rows or schemas.
+
+        Raises:
+            ToolFailed: The database refuses it, for a constraint perhaps.
+        """
+        with self._session() as session:
+            for table, schema in schemas.items():
+                session.create(table, schema, deferred=True)
+                _load_whole(session, table, schema, rows.get(table, {}))
+            for table, last in sequences.items():
+                session.set_sequence(table, schemas[table], last)
+            with _constraints(session, schemas):
+                result, truncated, count = _run(session, text, limit)
+            left: dict[str, Schema] = {}
+            for table in session.tables():
+                found = session.schema(table)
+                if found is not None:
+                    left[table] = found
+            return Ran(
+                result,
+                truncated,
+                count,
+                {table: session.rows(table, schema) for table, schema in left.items()},
+                {table: session.sequence(table, schema) for table, schema in left.items()},
+                left,
+            )
+
+    @contextmanager
+    def _session(self) -> Iterator[SqlSession]:
+        if self.url is None:
+            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            try:
+                yield SqliteSession(connection)
+            finally:
+                connection.close()
+            return
+        from coagent.targets.sql_postgres import PostgresSession, connect_postgres
+
+        with self._lock:
+            session = self._idle.pop() if self._idle else None
+        if session is None:
+            session = PostgresSession(connect_postgres(self.url, "pg_temp"), "pg_temp")
+        session.execute("BEGIN")
+        try:
+            yield session
+        finally:
+            if not session.broken:
+                session.execute("ROLLBACK")
+                with self._lock:
+                    self._idle.append(session)
+
+
+def _close_all(sessions: list[PostgresSession]) -> None:
+    while sessions:
+        sessions.pop().close()
+
+
+@contextmanager
+def _constraints(session: SqlSession, schemas: Mapping[str, Schema]) -> Iterator[None]:
+    """Check foreign keys when the statement has run, for the rows that it has changed."""
+    try:
+        if isinstance(session, SqliteSession):
+            session.execute("PRAGMA foreign_keys = ON")
+            session.execute("BEGIN")
+            session.execute("PRAGMA defer_foreign_keys = ON")
+            yield
+            session.execute("COMMIT")
+            return
+        session_: Any = session
+        for table, schema in schemas.items():
+            session_.refer(table, schema, late=True)
+        yield
+        session.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except ConstraintFailed as error:
+        raise ToolFailed(f"a constraint is violated: {error}", "Nothing was changed.") from None
+
+
+def _create_bare(session: SqlSession, table: str, schema: Schema, columns: list[str]) -> None:
+    """Make a table of some columns without constraints, for rows of which only these are known."""
+    alias = schema["dialect"] == "sqlite" and schema["sequences"]
+    parts = [
+        f"{quoted(name)} {schema['columns'][name]['type']}" + (" PRIMARY KEY" if [name] == alias else "")
+        for name in columns
+        if name in schema["columns"]
+    ]
+    session.execute(f"CREATE TABLE {session.name(table)} ({', '.join(parts) or 'nothing int'})")
+
+
+def _load(
+    session: SqlSession, table: str, schema: Schema, rows: Iterable[Mapping[str, Value]], columns: list[str]
+) -> None:
+    rows = list(rows)
+    names = ", ".join(quoted(name) if name != "_rowid_" else name for name in columns)
+    marks = ", ".join(
+        session.assigned(name, schema) if name != "_rowid_" else session.placeholder for name in columns
+    )
+    always = " OVERRIDING SYSTEM VALUE" if schema["dialect"] == "postgres" else ""
+    connection = session.connection
+    many = connection.executemany if schema["dialect"] == "sqlite" else connection.cursor().executemany
+    if columns and rows:
+        many(
+            f"INSERT INTO {session.name(table)} ({names}){always} VALUES ({marks})",
+            [[row[name] for name in columns] for row in rows],
+        )
+
+
+def _load_whole(session: SqlSession, table: str, schema: Schema, rows: Mapping[str, Row]) -> None:
+    columns = [name for name, column in schema["columns"].items() if not column["generated"]]
+    if schema["key"] == ["_rowid_"]:
+        numbered = [{**row, "_rowid_": int(key)} for key, row in rows.items()]
+        _load(session, table, schema, numbered, ["_rowid_", *columns])
+    else:
+        _load(session, table, schema, rows.values(), columns)
+
+
+def _run(session: SqlSession, text: str, limit: int) -> tuple[list[dict[str, Value]], bool, int]:
+    try:
+        cursor = session.execute(text)
+    except ConstraintFailed:
+        raise
+    except TargetError as error:
+        found = _MISSING.search(str(error))
+        cure = ""
+        if found:
+            name = (found[1] or found[2]).rpartition(".")[2]
+            known = {one for table in session.tables() for one in (session.schema(table) or {})["columns"]}
+            from coagent.builtin.sql_statements import nearest
+
+            cure = nearest(name, sorted(known | set(session.tables())))
+        raise ToolFailed(f"the statement failed: {error}", cure) from None
+    if cursor.description is None:
+        return [], False, max(cursor.rowcount, 0)
+    names = [column[0] for column in cursor.description]
+    found_rows = cursor.fetchmany(limit + 1)
+    cursor.fetchall()
+    result = [
+        {name: _plain(value) for name, value in zip(names, row, strict=True)} for row in found_rows[:limit]
+    ]
+    return result, len(found_rows) > limit, cursor.rowcount if cursor.rowcount >= 0 else len(result)
+
+
+def _plain(value: Any) -> Value:
+    """Return a result's value as plain data; numbers of arbitrary precision, dates and ids as text."""
+    if isinstance(value, decimal.Decimal | uuid.UUID):
+        return str(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, memoryview):
+        return bytes(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return value if isinstance(value, str | int | float | bool | bytes | None) else str(value)
