@@ -9,7 +9,6 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=
 PYTEST_ARGS ?= -n 2
 RUNS ?= 2000
-BENCH_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
@@ -40,13 +39,14 @@ format: .venv/.stamp ## Format the code and sort its imports
 soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default)
 	@$(BIN)/python -m coagent.sim --runs $(RUNS)
 
-bench: .venv/.stamp ## Compare the protocols (BENCH_ARGS="…" is handed on)
-	@$(BIN)/coagent bench $(BENCH_ARGS)
+bench: .venv/.stamp ## Measure the overhead of a call, and compare the protocols (a few minutes)
+	@$(BIN)/coagent bench overhead
+	@$(BIN)/coagent bench contended
 
 lock: .venv/.stamp ## Pin the newest allowed versions of all dependencies in requirements.lock
 	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
 	    --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
-	    --extra emulator --extra kubernetes --extra llm --extra dev -o requirements.lock pyproject.toml
+	    --extra bench --extra emulator --extra kubernetes --extra llm --extra sql --extra dev -o requirements.lock pyproject.toml
 
 clean: ## Remove the environment, caches and built files
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist

@@ -1,4 +1,4 @@
-"""CoAgent: several LLM agents at work on one live state, ending where they would have ended one after another."""
+"""CoAgent: several LLM agents on one live state, ending as if they had come one after another."""
 
 from __future__ import annotations
 

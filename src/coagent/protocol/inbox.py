@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from coagent.protocol.calls import Call, Cause
+from coagent.protocol.calls import Call, Cause, Position
 from coagent.protocol.differences import replaced_literals
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
@@ -14,6 +16,9 @@ from coagent.protocol.values import Value, same
 
 News: TypeAlias = Literal["result_changed", "withdrawn", "failure_changed", "would_succeed"]
 
+# A notice is for reading: beyond these, more of the same only costs.
+_LOOKED_THROUGH_MAX = 200
+_STALE_MAX = 50
 _UNKNOWN = Cause("outside", None, None, -1)
 
 
@@ -56,33 +61,29 @@ class Moved:
 
 def moved_premises(agent: Participant) -> list[Moved]:
     """Return what the agent has to be told, in the order in which its calls first saw it."""
-    found: list[Moved] = []
-    for call in sorted(agent.pending.values(), key=lambda one: one.position):
+    found: dict[tuple[Key, str | None], list[Moved]] = {}
+    for call in sorted(agent.pending.values(), key=_by_position):
         news = _news(call)
         for key, part, before, after in _changes(call):
-            for moved in found:
-                if (
-                    moved.key == key
-                    and moved.part == part
-                    and same(moved.before, before)
-                    and same(moved.after, after)
-                ):
-                    moved.cause = call.cause or moved.cause
-                    break
-            else:
+            alike = found.setdefault((key, part), [])
+            moved = next((one for one in alike if same(one.before, before) and same(one.after, after)), None)
+            if moved is None:
                 moved = Moved(key, part, before, after, call.cause or _UNKNOWN)
-                found.append(moved)
+                alike.append(moved)
+            moved.cause = call.cause or moved.cause
             moved.calls.append(news)
-    for moved in found:
+    writes = sorted((call for call in agent.calls.values() if call.writes or call.staged), key=_by_position)
+    premises = [moved for alike in found.values() for moved in alike]
+    for moved in premises:
         first = agent.calls[moved.calls[0].call_id]
-        later = [
-            call
-            for call in agent.calls.values()
-            if call.position > first.position and (call.writes or call.staged)
-        ]
+        later = writes[bisect_right(writes, first.position, key=_by_position) :]
         moved.dependents = [call.id for call in later]
-        moved.stale_literals = list(_stale_literals(moved, later))
-    return found
+        moved.stale_literals = list(islice(_stale_literals(moved, later[:_LOOKED_THROUGH_MAX]), _STALE_MAX))
+    return premises
+
+
+def _by_position(call: Call) -> Position:
+    return call.position
 
 
 def _news(call: Call) -> CallNews:

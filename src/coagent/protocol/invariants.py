@@ -5,7 +5,7 @@ They are numbered at the types they speak of: `Call` (calls.py) and `Trajectory`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from coagent.protocol.calls import Call, Rank
 from coagent.protocol.keys import Key
@@ -18,7 +18,7 @@ from coagent.protocol.values import same, selected
 def check(
     calls: Mapping[str, Call],
     trajectories: Mapping[Key, Trajectory],
-    dirty: Mapping[str, Call],
+    dirty: Container[str],
     agents: Mapping[Rank, Participant],
 ) -> None:
     """Assert every invariant; an AssertionError names the call or object that breaks one."""

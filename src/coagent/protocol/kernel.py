@@ -38,6 +38,10 @@ class Kernel(ABC):
         """Whether `ready` would return any work."""
 
     @abstractmethod
+    def lowest_dirty(self) -> Call | None:
+        """Return what `ready` would have re-executed, without working out the rest."""
+
+    @abstractmethod
     def ready(self) -> Ready:
         """Return the outstanding work."""
 

@@ -19,10 +19,12 @@ and by induction everybody commits.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from coagent.protocol.calls import NOTHING, Call, Cause, Observation, Position, Rank, Reads, Scans
+from coagent.protocol.cascade import Cascade
 from coagent.protocol.conflicts import conflicting
 from coagent.protocol.decisions import Ready
 from coagent.protocol.events import (
@@ -65,11 +67,13 @@ class Mtpo(Kernel):
     def __init__(self) -> None:
         self.agents: dict[Rank, Participant] = {}
         self._order: list[Rank] = []  # of the agents that have not ended, ascending
+        self._active_names: set[str] = set()
+        self._ended: deque[Rank] = deque()
         self._top: Rank = -1  # the highest rank ever given
         self._floor: Rank = -1  # nobody may be ranked at or below it
         self._calls: dict[str, Call] = {}
         self._objects = Objects()
-        self._dirty: dict[str, Call] = {}
+        self._dirty = Cascade()
         self._declared: dict[str, Call] = {}  # the declared calls whose effect is in their target
         self._transitions: dict[type[Any], Callable[[Any], None]] = {
             CallObserved: self._call_observed,
@@ -105,15 +109,17 @@ class Mtpo(Kernel):
             bool(self._order) and self._staged_call_due() is not None
         )
 
+    def lowest_dirty(self) -> Call | None:
+        return self._dirty.lowest()
+
     def ready(self) -> Ready:
-        lowest = min(self._dirty.values(), key=_by_position) if self._dirty else None
-        # While a call awaits re-execution, what it wrote is not the final word on those objects.
-        blocked = {key for call in self._dirty.values() for key in call.writes} if self._dirty else ()
+        lowest = self._dirty.lowest()
+        blocked = self._dirty.written() if lowest is not None else ()
         run = self._staged_call_due() if self._order else None
         return Ready(lowest, self._objects.effects(blocked), run)
 
     def refusal(self, agent: str, rank: Rank | None) -> str | None:
-        if any(one.name == agent for one in self.agents.values() if not one.ended):
+        if agent in self._active_names:
             return f"an agent named {agent!r} is already active"
         if rank is None:
             return None
@@ -133,7 +139,7 @@ class Mtpo(Kernel):
         return True
 
     def may_run_irreversible(self, agent: Participant) -> bool:
-        return self._order[0] == agent.rank and not agent.pending and not self._is_dirty(agent)
+        return self._order[0] == agent.rank and not agent.pending and not self._dirty.concerns(agent.rank)
 
     def lookup(self, key: Key, position: Position) -> Value:
         return self._objects.lookup(key, position)
@@ -167,6 +173,7 @@ class Mtpo(Kernel):
 
     def _joined(self, event: Joined) -> None:
         self.agents[event.rank] = Participant(event.agent, event.rank)
+        self._active_names.add(event.agent)
         self._order.append(event.rank)
         self._order.sort()
         self._top = max(self._top, event.rank)
@@ -265,13 +272,9 @@ class Mtpo(Kernel):
         until = trajectory.next_write(position)
         key = trajectory.key
         if readers_above:
-            for index in range(len(positions) - 1, -1, -1):
-                if positions[index] <= position:
-                    break
-                if until is None or positions[index] <= until:
-                    reader = trajectory.readers[index]
-                    if read_changed(reader, key, value):
-                        self._mark(reader, cause)
+            for reader in trajectory.readers_between(position, until):
+                if read_changed(reader, key, value):
+                    self._mark(reader, cause)
         for reader in self._objects.scans.readers(key, position, until):
             if scan_changed(reader, key, value):
                 self._mark(reader, cause)
@@ -280,12 +283,12 @@ class Mtpo(Kernel):
         call.cause = cause
         if call.irreversible:
             return  # it has not run yet, or ran when its premises were final; it never runs twice
-        self._dirty[call.id] = call
+        self._dirty.add(call)
 
     # ---- cascade (rules 2 and 3) ---------------------------------------------------------------------------
 
     def _call_reexecuted(self, event: CallReexecuted) -> None:
-        call = self._dirty.pop(event.call_id, None)
+        call = self._dirty.pop(event.call_id)
         if call is None:
             return  # withdrawn meanwhile, or already done by another process
         self._observe(call, event.observation, call.cause)
@@ -297,7 +300,7 @@ class Mtpo(Kernel):
         call.applied = False
         self._declared.pop(call.id, None)
         call.cause = event.cause
-        self._dirty[call.id] = call
+        self._dirty.add(call)
 
     def _review(self, call: Call) -> None:
         """Put the call into its agent's inbox, or take it out, by what the agent was told (rule 4)."""
@@ -328,7 +331,7 @@ class Mtpo(Kernel):
         del self._calls[call.id]
         del agent.calls[call.id]
         agent.pending.pop(call.id, None)
-        self._dirty.pop(call.id, None)
+        self._dirty.pop(call.id)
         self._observe(call, NOTHING, cause)
 
     def _call_amended(self, event: CallAmended) -> None:
@@ -337,7 +340,7 @@ class Mtpo(Kernel):
         agent.phase = Phase.ACTIVE
         call.arguments = event.arguments
         call.dormant = False
-        self._dirty.pop(call.id, None)
+        self._dirty.pop(call.id)
         self._observe(call, event.observation, call.as_cause)
         agent.pending.pop(call.id, None)
         call.told()
@@ -351,7 +354,7 @@ class Mtpo(Kernel):
 
     def _staged_call_due(self) -> Call | None:
         agent = self.agents[self._order[0]]
-        if agent.phase is not Phase.FINISHED or agent.pending or self._is_dirty(agent):
+        if agent.phase is not Phase.FINISHED or agent.pending or self._dirty.concerns(agent.rank):
             return None
         return next((call for call in agent.calls.values() if call.staged and not call.started), None)
 
@@ -381,7 +384,7 @@ class Mtpo(Kernel):
             if (
                 agent.phase is not Phase.FINISHED
                 or agent.pending
-                or self._is_dirty(agent)
+                or self._dirty.concerns(agent.rank)
                 or self._owes(agent)
             ):
                 return
@@ -422,9 +425,10 @@ class Mtpo(Kernel):
             self._floor = max(self._floor, agent.rank)
         for trajectory in touched:
             self._objects.maybe_forget(trajectory)
-        ended = [rank for rank, one in self.agents.items() if one.ended]
-        for rank in ended[:-_ENDED_KEPT]:
-            del self.agents[rank]
+        self._active_names.discard(agent.name)
+        self._ended.append(agent.rank)
+        if len(self._ended) > _ENDED_KEPT:
+            del self.agents[self._ended.popleft()]
 
     def _aborted(self, event: Aborted) -> None:
         agent = self.agents[event.rank]
@@ -458,7 +462,7 @@ class Mtpo(Kernel):
         if trajectory is None:
             return
         call = trajectory.writers[-1]
-        self._dirty.pop(call.id, None)
+        self._dirty.pop(call.id)
         observation = Observation(call.reads, call.scans, {}, {}, None, event.error)
         self._observe(call, observation, call.as_cause)
         call.refused = True
@@ -489,12 +493,5 @@ class Mtpo(Kernel):
             if scan.prefix not in prefixes:
                 self._objects.scans.remove(scan, call)
 
-    def _is_dirty(self, agent: Participant) -> bool:
-        return bool(self._dirty) and any(call.rank == agent.rank for call in self._dirty.values())
-
     def check_invariants(self) -> None:
         check(self._calls, self._objects.trajectories, self._dirty, self.agents)
-
-
-def _by_position(call: Call) -> Position:
-    return call.position

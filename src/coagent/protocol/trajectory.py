@@ -93,6 +93,12 @@ class Trajectory:
         """Forget that the call read the object."""
         remove_at(self.reader_positions, self.readers, call)
 
+    def readers_between(self, after: Position, until: Position | None) -> list[Call]:
+        """Return the readers above one position, up to and including another; None: all above."""
+        low = bisect_right(self.reader_positions, after)
+        high = len(self.readers) if until is None else bisect_right(self.reader_positions, until)
+        return self.readers[low:high]
+
     def fold(self, rank: Rank) -> None:
         """Make the writes up to and including `rank` part of the base and forget its readers."""
         bound = (rank + 1, -1)

@@ -293,15 +293,16 @@ class Driver:
             self._pumped = None
 
     async def _work(self) -> bool:
-        ready = self.kernel.ready()
-        if ready.reexecute is not None and await self._reexecute(ready.reexecute):
+        dirty = self.kernel.lowest_dirty()
+        if dirty is not None and await self._reexecute(dirty):
             return True
+        ready = self.kernel.ready()
         effects: Sequence[Effect] = ready.apply
         if self._applied:
             effects = [effect for effect in effects if self._applied.get(effect.key) != effect.version]
         for effect in effects:
             await self._apply(effect)
-            if ready.reexecute is None and self.kernel.ready().reexecute is not None:
+            if dirty is None and self.kernel.lowest_dirty() is not None:
                 break
         if effects:
             return True

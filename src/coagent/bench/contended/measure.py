@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import anyio
 
+from coagent.bench.contended.checks import Check
 from coagent.bench.contended.costs import Costs
 from coagent.bench.contended.families import Family
 from coagent.bench.contended.judging import Judging
@@ -115,11 +116,14 @@ async def measure(plan: Plan, progress: Callable[[str, str, int], None]) -> Meas
     protocols = list(dict.fromkeys(["serial", *plan.protocols]))
     done = 0
     for workload, family in plan.workloads:
+        check = Check(workload)
         for protocol in protocols:
             trials = []
             for seed in range(plan.seed, plan.seed + plan.trials):
                 progress(workload.id, protocol, done)
-                trials.append(await _bounded(workload, family, protocol, seed, plan))
+                trial = await _bounded(workload, family, protocol, seed, plan)
+                trial.accepted = None if trial.failure else check.accepts(trial.final)
+                trials.append(trial)
                 done += 1
             measured.trials[workload.id, protocol] = trials
             if protocol == "serial" and (fault := _unsound(workload, trials)):
@@ -163,6 +167,7 @@ def _figures(trials: Sequence[Trial], serial: Sequence[Trial]) -> dict[str, Any]
         "trials": len(trials),
         "serial_in_order": mean("serial_in_order", trials),
         "serial_any_order": mean("serial_any_order", trials),
+        "accepted": _share([one.accepted for one in trials]),
         "makespan_s": round(makespan, 3),
         "speedup": round(mean("makespan_s", serial) / makespan, 4) if makespan else 0.0,
         "tokens_ratio": round(mean("tokens", ended) / mean("tokens", serial), 4),
@@ -177,12 +182,23 @@ def _figures(trials: Sequence[Trial], serial: Sequence[Trial]) -> dict[str, Any]
     }
 
 
+def _share(judged: Sequence[bool | None]) -> float | None:
+    """Return the share of what was judged that was accepted; None where nothing was judged."""
+    known = [one for one in judged if one is not None]
+    return sum(known) / len(known) if known else None
+
+
 def _mean(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the mean over workloads of every figure, each workload counting the same."""
     if not figures:
         return {}
-    names = [name for name, value in figures[0].items() if isinstance(value, int | float)]
-    return {name: round(statistics.fmean(float(one[name]) for one in figures), 4) for name in names} | {
+    names = [name for name in figures[0] if name not in ("failures", "accepted")]
+    means: dict[str, Any] = {
+        name: round(statistics.fmean(float(one[name]) for one in figures), 4) for name in names
+    }
+    accepted = [one["accepted"] for one in figures if one["accepted"] is not None]
+    return means | {
+        "accepted": round(statistics.fmean(accepted), 4) if accepted else None,
         "trials": sum(one["trials"] for one in figures),
         "failed": sum(one["failed"] for one in figures),
     }

@@ -27,6 +27,7 @@ class Trial:
     Args:
         serial_in_order: Whether it ended as the serial run in the order of ranks.
         serial_any_order: Whether it ended as some serial run.
+        accepted: Whether the workload file's own check accepts the end; None where it has none.
         makespan_s: Virtual seconds from the start to the last commit.
         tokens: All tokens, without prompt caching.
         cached_tokens: The same with prompt caching.
@@ -38,6 +39,7 @@ class Trial:
     seed: int
     serial_in_order: bool = False
     serial_any_order: bool = False
+    accepted: bool | None = None
     makespan_s: float = 0.0
     tokens: int = 0
     cached_tokens: float = 0.0

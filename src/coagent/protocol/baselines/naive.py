@@ -18,6 +18,7 @@ class Naive(ArrivalOrder):
         for agent in agents:
             if agent.phase is Phase.FINISHED and not self._owes(agent):
                 agent.phase = Phase.COMMITTED
+                self._active_names.discard(agent.name)
         if any(agent.phase is not Phase.COMMITTED for agent in agents):
             return
         for trajectory in list(self._objects.trajectories.values()):
