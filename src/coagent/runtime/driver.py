@@ -300,8 +300,8 @@ class Driver:
         effects: Sequence[Effect] = ready.apply
         if self._applied:
             effects = [effect for effect in effects if self._applied.get(effect.key) != effect.version]
-        for effect in effects:
-            await self._apply(effect)
+        for batch in self._batches(effects):
+            await self._apply(batch)
             if dirty is None and self.kernel.lowest_dirty() is not None:
                 break
         if effects:
@@ -333,22 +333,43 @@ class Driver:
         self.record_when(decide)
         return True
 
-    async def _apply(self, effect: Effect) -> None:
-        key, version = effect.key, effect.version
-        target = self.targets.of(key)
+    def _batches(self, effects: Sequence[Effect]) -> list[list[Effect]]:
+        """Put those effects together that a target can take in one transaction."""
+        if len(effects) < 2:
+            return [[effect] for effect in effects]
+        batches: list[list[Effect]] = []
+        together: dict[int, list[Effect]] = {}
+        for effect in effects:
+            target = self.targets.of(effect.key)
+            if not target.takes_many:
+                batches.append([effect])
+            elif id(target) in together:
+                together[id(target)].append(effect)
+            else:
+                batches.append(together.setdefault(id(target), [effect]))
+        return batches
+
+    async def _apply(self, effects: list[Effect]) -> None:
+        first = effects[0]
+        target = self.targets.of(first.key)
         try:
-            await target.put(key, effect.value, expected=effect.expected)
+            if len(effects) == 1:
+                await target.put(first.key, first.value, expected=first.expected)
+            else:
+                await target.put_many([(one.key, one.value, one.expected) for one in effects])
         except GuardFailed as failure:
-            self._outside(effect, failure.found)
+            self._outside(next(one for one in effects if one.key == failure.key), failure.found)
             return
         except TargetError as failure:
-            self._refused(effect, failure)
+            key = getattr(failure, "key", None)
+            self._refused(next((one for one in effects if one.key == key), effects[-1]), failure)
             return
-        if self.log.shared:  # it rides along with the next event: one commit less
-            self._applied[key] = version
-            self._acknowledgements.append(EffectApplied(key, version))
-        else:
-            self.record(EffectApplied(key, version))
+        for one in effects:
+            if self.log.shared:  # it rides along with the next event: one commit less
+                self._applied[one.key] = one.version
+                self._acknowledgements.append(EffectApplied(one.key, one.version))
+            else:
+                self.record(EffectApplied(one.key, one.version))
 
     def _outside(self, effect: Effect, found: Value) -> None:
         def decide() -> Event | None:

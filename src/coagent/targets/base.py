@@ -36,6 +36,9 @@ class Target(ABC):
     admits: ClassVar[bool] = False
     """Whether `admit` does anything, so that the runtime can skip it where it does not."""
 
+    takes_many: ClassVar[bool] = False
+    """Whether `put_many` is one transaction, so that changes which belong together need it."""
+
     volatile: tuple[str, ...] = ()
     """Those of its schemes that the environment owns (status, logs): always read live, never tracked."""
 
@@ -84,6 +87,15 @@ class Target(ABC):
             GuardFailed: The live value is neither `value` nor an expected one; nothing was changed.
             TargetError: The system cannot be reached or refuses the value; nothing was changed.
         """
+
+    async def put_many(self, changes: Sequence[tuple[Key, Value, Sequence[Value]]]) -> None:
+        """Make several changes (key, value, expected), all or none where `takes_many` says so.
+
+        Raises:
+            GuardFailed, TargetError: As for `put`; a TargetError may name the change in an attribute `key`.
+        """
+        for key, value, expected in changes:
+            await self.put(key, value, expected=expected)
 
     async def admit(self, key: Key, value: Value) -> Value:
         """Return `value` as the system would store it, before anything is written (None: a deletion).

@@ -45,6 +45,8 @@ class Sql(Target):
         TargetError: The URL names no engine that is known.
     """
 
+    takes_many = True
+
     def __init__(self, url: str, *, scheme: str = "sql", schema: str = "public") -> None:
         self.url = url
         self.scheme = scheme
