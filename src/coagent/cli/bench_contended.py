@@ -32,6 +32,9 @@ def contended(
     without: Annotated[
         str, typer.Option(help="Ideas to switch off: second_look,short_prompt,coalesce,proposals,ride_along.")
     ] = "",
+    sql: Annotated[
+        str | None, typer.Option(help="sqlite or postgresql://…: run SQL and office workloads on that.")
+    ] = None,
     scaling: Annotated[
         bool, typer.Option("--scaling", help="Also 2 to 64 agents at three contentions.")
     ] = False,
@@ -48,7 +51,7 @@ def contended(
     """
     import anyio
 
-    plan = anyio.run(_plan, workloads, workbench, protocols, trials, seed, misjudge, without)
+    plan = anyio.run(_plan, workloads, workbench, protocols, trials, seed, misjudge, without, sql)
     measured = anyio.run(_measure, plan[0], plan[1])
     data = measured.as_data()
     if scaling or html is not None:
@@ -73,13 +76,16 @@ async def _plan(
     seed: int,
     misjudge: float,
     without: str,
+    sql: str | None,
 ) -> tuple[Plan, dict[str, str]]:
     from coagent.bench.contended.judging import Judging
     from coagent.bench.contended.measure import Plan
     from coagent.bench.contended.ten import the_ten
 
     failures: dict[str, str] = {}
-    found = await the_ten() if workloads is None else _from_files(workloads, workbench, failures)
+    found = (
+        await the_ten(_known(sql)) if workloads is None else _from_files(workloads, workbench, sql, failures)
+    )
     return (
         Plan(
             workloads=found,
@@ -92,7 +98,7 @@ async def _plan(
     )
 
 
-def _from_files(folder: Path, workbench: Path | None, failures: dict[str, str]) -> list[Any]:
+def _from_files(folder: Path, workbench: Path | None, sql: str | None, failures: dict[str, str]) -> list[Any]:
     from coagent.bench.contended.families import family_of
     from coagent.bench.contended.workload import files, load
 
@@ -100,10 +106,18 @@ def _from_files(folder: Path, workbench: Path | None, failures: dict[str, str]) 
     for path in files(folder):
         try:
             workload = load(path)
-            found.append((workload, family_of(workload, workbench)))
+            found.append((workload, family_of(workload, workbench, _known(sql))))
         except ConfigurationError as error:
             failures[path.name] = str(error)
     return found
+
+
+def _known(sql: str | None) -> str | None:
+    if sql is None or sql == "sqlite" or sql.startswith(("postgresql://", "postgres://")):
+        return sql
+    raise ConfigurationError(
+        f"there is no database {sql!r}", "Write sqlite or postgresql://user@host/database."
+    )
 
 
 def _protocols(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.targets.base import Target
 from coagent.targets.memory import Memory
+
+SQLITE = "sqlite"
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,14 @@ class Family:
         return self.target() if self.target is not None else nullcontext(Memory(self.objects))
 
 
-def family_of(workload: Workload, workbench: Path | None) -> Family:
+def family_of(workload: Workload, workbench: Path | None, sql: str | None = None) -> Family:
     """Return the family of a workload.
 
     Args:
         workload: The workload.
         workbench: A folder with the office data; by default `data/workbench` beside the file.
+        sql: "sqlite" or a `postgresql://` URL: the database on which SQL and office workloads run. By default
+            SQL workloads run on SQLite, and offices in memory.
 
     Raises:
         ConfigurationError: The office data are not there, or the initial state lacks a part.
@@ -56,19 +60,36 @@ def family_of(workload: Workload, workbench: Path | None) -> Family:
         if workload.family == "k8s":
             return Family(cluster.initial(workload.initial_state), cluster.TOOLS, cluster.final)
         if workload.family == "workbench":
-            return _office(workload, workbench)
-        return _database(workload)
+            return on_database(_office(workload, workbench), sql)
+        return _database(workload, None if sql == SQLITE else sql)
     except KeyError as error:
         raise ConfigurationError(
             f"workload {workload.id!r}: initial_state lacks {error}", "Add it to the file."
         ) from None
 
 
-def _database(workload: Workload) -> Family:
+def on_database(family: Family, sql: str | None) -> Family:
+    """Return a family whose objects are rows, on a real database; unchanged where none is named."""
+    if sql is None:
+        return family
+    from coagent.bench.contended import database
+
+    script = database.script_of(family.objects)
+    url = None if sql == SQLITE else sql
+    return replace(family, target=lambda: database.database(script, url))
+
+
+def _database(workload: Workload, url: str | None) -> Family:
     from coagent.bench.contended import database
 
     script = workload.initial_state["sql"]
-    return Family({}, database.TOOLS, database.final, database.canonical, lambda: database.database(script))
+    return Family(
+        {},
+        database.tools(url),
+        database.final,
+        database.canonical,
+        lambda: database.database(script, url),
+    )
 
 
 def _office(workload: Workload, workbench: Path | None) -> Family:

@@ -7,6 +7,7 @@ with two defects repaired: a mail is always appended under a new id, and its dat
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,13 @@ TABLES = [EVENTS, EMAILS, TASKS, CUSTOMERS]
 
 def initial(folder: Path, now: str = "2023-11-30 00:00:00") -> dict[Key, Value]:
     """Return the objects of an office: the CSV files of a data folder, and the clock of the scenario."""
-    objects: dict[Key, Value] = {CLOCK: {"now": now}}
+    objects: dict[Key, Value] = {CLOCK: {"id": "now", "now": now}}
     for table in TABLES:
         objects.update(read_csv(folder / f"{table.name}.csv", table.name, table.id_column))
     addresses = (folder / "email_addresses.csv").read_text().split()
-    objects[ADDRESSES] = {"addresses": addresses}
+    objects[ADDRESSES] = {"id": "all", "addresses": json.dumps(addresses)}
     with (folder / "analytics_data.csv").open(newline="", encoding="utf-8") as lines:
-        objects[ANALYTICS] = {"visits": [dict(row) for row in csv.DictReader(lines)]}
+        objects[ANALYTICS] = {"id": "all", "visits": json.dumps([dict(row) for row in csv.DictReader(lines)])}
     return objects
 
 
@@ -205,13 +206,13 @@ async def find_email_address(state: State, name: str = "") -> list[str] | str:
     """Addresses that contain a name."""
     if name == "":
         return "Name not provided."
-    addresses = (await state.get(ADDRESSES))["addresses"]
+    addresses = json.loads((await state.get(ADDRESSES))["addresses"])
     return [address for address in addresses if name.lower() in address.lower()]
 
 
 async def _by_day(state: State, time_min: str | None, time_max: str | None) -> dict[str, list[Row]]:
     days: dict[str, list[Row]] = {}
-    for visit in (await state.get(ANALYTICS))["visits"]:
+    for visit in json.loads((await state.get(ANALYTICS))["visits"]):
         day = visit["date_of_visit"]
         if (time_min is None or day >= time_min[:10]) and (time_max is None or day <= time_max[:10]):
             days.setdefault(day, []).append(visit)
@@ -264,7 +265,7 @@ async def visitor_information(state: State, visitor_id: str | None = None) -> li
     """All visits of a visitor."""
     if not visitor_id:
         return "Visitor ID not provided."
-    visits = (await state.get(ANALYTICS))["visits"]
+    visits = json.loads((await state.get(ANALYTICS))["visits"])
     return [visit for visit in visits if visit["visitor_id"] == visitor_id] or "Visitor not found."
 
 

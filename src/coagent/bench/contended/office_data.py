@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import date, timedelta
 
@@ -36,9 +37,9 @@ def office(seed: int = 1) -> dict[Key, Value]:
     """Return the objects of an office."""
     randomness = random.Random(f"office/{seed}")
     objects: dict[Key, Value] = {
-        CLOCK: {"now": f"{TODAY} 00:00:00"},
-        ADDRESSES: {"addresses": [address(person) for person in PEOPLE]},
-        ANALYTICS: {"visits": _visits(randomness)},
+        CLOCK: {"id": "now", "now": f"{TODAY} 00:00:00"},
+        ADDRESSES: {"id": "all", "addresses": json.dumps([address(person) for person in PEOPLE])},
+        ANALYTICS: {"id": "all", "visits": json.dumps(_visits(randomness))},
     }
     objects |= _rows(EVENTS, _events(randomness))
     objects |= _rows(EMAILS, _emails(randomness))
