@@ -1,4 +1,4 @@
-"""What the README shows is so."""
+"""What the README and the guide show is so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ import coagent
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+BLOCKS = [
+    block for text in (README, GUIDE) for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+]
 
 
 def test_there_is_code_to_run() -> None:

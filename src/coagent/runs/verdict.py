@@ -233,8 +233,7 @@ class _Replay:
             if scan.selector is None:
                 await state.list(scan.prefix, glob=scan.glob)
             else:
-                pattern, ignore_case = scan.selector  # type: ignore[misc]
-                await state.search(scan.prefix, pattern, glob=scan.glob, ignore_case=ignore_case)  # type: ignore[arg-type]
+                await state.select(scan.prefix, scan.selector, glob=scan.glob)
             if not same(state.scans[scan], seen):
                 raise _Ended(
                     "not serial", f"call {call.call_id}, {call.tool}, saw other objects under {scan.prefix}"

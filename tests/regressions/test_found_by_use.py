@@ -1,0 +1,165 @@
+"""Faults that runs have found, each as the smallest case that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import anyio
+import pytest
+
+import coagent
+from coagent import State, TargetError, tool
+from coagent.protocol.values import Value
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@tool
+async def read(state: State, key: str) -> Value:
+    """Read an object."""
+    return await state.get(key)
+
+
+@tool
+async def put(state: State, key: str, value: int) -> str:
+    """Write an object."""
+    await state.put(key, value)
+    return "ok"
+
+
+@tool
+async def append(state: State) -> str:
+    """Insert under the next number, as a table does."""
+    numbers = [int(key.removeprefix("kv:")) for key in await state.list("kv:")]
+    for number in numbers:
+        await state.get(f"kv:{number}")
+    key = f"kv:{max(numbers, default=-1) + 1}"
+    await state.put(key, 0)
+    return key
+
+
+@tool
+async def delete(state: State, key: str) -> str:
+    """Delete an object that exists."""
+    if await state.get(key) is None:
+        raise coagent.ToolFailed(f"there is no {key}")
+    await state.delete(key)
+    return "deleted"
+
+
+TOOLS = [read, put, append, delete]
+
+
+@pytest.mark.anyio
+async def test_a_reexecuted_call_may_write_what_it_had_only_read() -> None:
+    """B appended number 2; A, before it, deletes number 1, so that B's row becomes number 1."""
+    target = coagent.targets.Memory({"kv:0": 7, "kv:1": 8})
+    async with coagent.open_domain("memory:", targets=[target], tools=TOOLS) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        assert (await b.call("append")).value == "kv:2"
+        await a.call("delete", key="kv:1")
+        assert target.snapshot() == {"kv:0": 7, "kv:1": 0}
+        await a.abort()
+        assert target.snapshot() == {"kv:0": 7, "kv:1": 8, "kv:2": 0}
+
+
+@pytest.mark.anyio
+async def test_result_says_what_the_agent_was_told() -> None:
+    """Reasoning from a value that nobody told it of would leave an agent with an unknown premise."""
+    target = coagent.targets.Memory({"kv:x": 1})
+    async with coagent.open_domain("memory:", targets=[target], tools=TOOLS) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        seen = await b.call("read", key="kv:x")
+        await a.call("put", key="kv:x", value=2)
+        assert b.result(seen.call_id) == 1
+        assert [notice.after for notice in b.notifications()] == [2]
+        assert b.result(seen.call_id) == 2
+
+
+class Hesitant(coagent.targets.Memory):
+    """A target that waits before each put until it is told to go on."""
+
+    def __init__(self, initial: Mapping[str, Value]) -> None:
+        super().__init__(initial)
+        self.reached = anyio.Event()
+        self.go_on = anyio.Event()
+
+    async def put(self, key: str, value: Value, *, expected: Sequence[Value]) -> None:
+        self.reached.set()
+        await self.go_on.wait()
+        await super().put(key, value, expected=expected)
+
+
+@pytest.mark.anyio
+async def test_a_call_that_fails_again_while_its_caller_waits_is_not_taken_for_refused() -> None:
+    target = Hesitant({"kv:x": 1})
+    async with coagent.open_domain("memory:", targets=[target], tools=TOOLS) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        outcomes = []
+
+        async def delete_late() -> None:
+            outcomes.append(await b.call("delete", key="kv:x"))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(delete_late)
+            await target.reached.wait()
+            tasks.start_soon(lambda: a.call("delete", key="kv:x"))
+            await anyio.wait_all_tasks_blocked()
+            target.go_on.set()
+        assert outcomes[0].value == "deleted"
+        assert [news.kind for notice in outcomes[0].notifications for news in notice.calls] == ["withdrawn"]
+
+
+class Picky(coagent.targets.Memory):
+    """A target that refuses large values of one object."""
+
+    async def put(self, key: str, value: Value, *, expected: Sequence[Value]) -> None:
+        if key == "kv:b" and value is not None and value > 100:
+            raise TargetError("b is too large", "Use less.")
+        await super().put(key, value, expected=expected)
+
+
+@tool
+async def put_both(state: State, value: int) -> str:
+    """Write two objects."""
+    await state.put("kv:a", value)
+    await state.put("kv:b", value)
+    return "ok"
+
+
+@pytest.mark.anyio
+async def test_a_call_of_which_one_write_is_refused_leaves_nothing() -> None:
+    target = Picky({"kv:a": 1, "kv:b": 2})
+    async with coagent.open_domain("memory:", targets=[target], tools=[put_both]) as domain:
+        agent = await domain.join("A")
+        with pytest.raises(TargetError, match="too large") as failure:
+            await agent.call("put_both", value=200)
+        assert failure.value.call_id == "A.1"
+        assert target.snapshot() == {"kv:a": 1, "kv:b": 2}
+        assert (await agent.finish()).state == "committed"
+
+
+@pytest.mark.anyio
+async def test_staged_calls_come_before_a_later_one_that_waits() -> None:
+    sent: list[str] = []
+
+    @tool(effect="irreversible")
+    async def mail(state: State, to: str) -> str:
+        """Send a mail."""
+        sent.append(to)
+        return "sent"
+
+    @tool(effect="irreversible", gate="wait")
+    async def pay(state: State, amount: int) -> str:
+        """Pay."""
+        sent.append(f"paid {amount}")
+        return "paid"
+
+    async with coagent.open_domain("memory:", tools=[mail, pay]) as domain:
+        agent = await domain.join("A")
+        assert (await agent.call("mail", to="x")).status == "staged"
+        assert (await agent.call("pay", amount=3)).value == "paid"
+        assert sent == ["x", "paid 3"]
