@@ -37,6 +37,20 @@ class KubernetesTarget(_Table):
     namespace: str | None = None
 
 
+class SqlTarget(_Table):
+    """A database; a SQLite path is relative to the run file."""
+
+    kind: Literal["sql"]
+    url: str
+
+
+class DocumentsTarget(_Table):
+    """A folder of Markdown files, by their sections."""
+
+    kind: Literal["documents"]
+    root: str = "."
+
+
 class MemoryTarget(_Table):
     """Objects that live as long as the run."""
 
@@ -44,7 +58,9 @@ class MemoryTarget(_Table):
     initial: dict[str, Any] = {}
 
 
-TargetTable = Annotated[FilesTarget | KubernetesTarget | MemoryTarget, Field(discriminator="kind")]
+TargetTable = Annotated[
+    FilesTarget | KubernetesTarget | SqlTarget | DocumentsTarget | MemoryTarget, Field(discriminator="kind")
+]
 
 
 class ToolsTable(_Table):

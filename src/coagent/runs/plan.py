@@ -16,10 +16,12 @@ from coagent.agents.scripted import ScriptedAgent
 from coagent.errors import ConfigurationError, FootprintViolation
 from coagent.runs.file import (
     AgentTable,
+    DocumentsTarget,
     FilesTarget,
     KubernetesTarget,
     ModelTable,
     RunFile,
+    SqlTarget,
     at,
     nearest,
     read_run_file,
@@ -33,6 +35,8 @@ from coagent.targets.memory import Memory
 _BUILTIN = {
     "files": ("coagent.builtin.files", "FILE_TOOLS"),
     "kubernetes": ("coagent.builtin.kubernetes", "KUBERNETES_TOOLS"),
+    "sql": ("coagent.builtin.sql", "sql_tools"),
+    "documents": ("coagent.builtin.documents", "DOCUMENT_TOOLS"),
 }
 _CONNECT_TIME_MAX_S = 3.0
 
@@ -152,13 +156,16 @@ def _log(url: str, folder: Path) -> str:
 
 
 def _target(table: Any, folder: Path, place: str) -> Target:
-    if isinstance(table, FilesTarget):
+    if isinstance(table, FilesTarget | DocumentsTarget):
         root = folder / Path(table.root).expanduser()
         if not root.is_dir():
             raise ConfigurationError(
                 f"{place}: there is no folder {str(root)!r}", "`root` is relative to the run file."
             )
-        return _made("coagent.targets.files", "Files", place, root)
+        name = "Files" if isinstance(table, FilesTarget) else "Documents"
+        return _made(f"coagent.targets.{name.lower()}", name, place, root)
+    if isinstance(table, SqlTarget):
+        return _made("coagent.targets.sql", "Sql", place, _database(table, folder, place))
     if isinstance(table, KubernetesTarget):
         options = {
             name: value for name, value in table.model_dump().items() if name != "kind" and value is not None
@@ -175,6 +182,17 @@ def _target(table: Any, folder: Path, place: str) -> Target:
         return Memory(table.initial)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{place}: {error}", 'Keys of `initial` look like "kv:x".') from error
+
+
+def _database(table: SqlTarget, folder: Path, place: str) -> str:
+    """Return the URL of a database, with the path of a SQLite file made absolute."""
+    path = table.url.removeprefix("sqlite:///")
+    if path == table.url:
+        return table.url
+    file = folder / Path(path).expanduser()
+    if not file.is_file():
+        raise ConfigurationError(f"{place}: there is no database {str(file)!r}", "Mend `url`.")
+    return f"sqlite:///{file.resolve()}"
 
 
 def _made(module: str, name: str, place: str, *args: Any, **options: Any) -> Target:
@@ -197,11 +215,16 @@ def _tools(file: RunFile, folder: Path, place: str) -> list[Any]:
             )
         module, constant = _BUILTIN[name]
         try:
-            tools.append(getattr(importlib.import_module(module), constant))
+            found = getattr(importlib.import_module(module), constant)
         except ImportError as error:
             raise ConfigurationError(
                 f"{place}: the tools {name!r} cannot be loaded: {error}", "Install it."
             ) from error
+        if name == "sql":
+            databases = [table for table in file.targets if isinstance(table, SqlTarget)]
+            tools.extend(found(_database(table, folder, place)) for table in databases)
+        else:
+            tools.append(found)
     for module in file.tools.modules:
         tools.extend(load_tools(folder / module))
     return tools
