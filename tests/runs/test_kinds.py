@@ -46,7 +46,8 @@ def scene(folder: Path) -> Path:
     """Make a shop, a plan, scripts and a run file."""
     with closing(sqlite3.connect(folder / "shop.db")) as shop:
         shop.executescript(
-            "create table stock (id integer primary key, free integer); insert into stock values (1, 5), (2, 6)"
+            "create table stock (id integer primary key, free integer);"
+            "insert into stock values (1, 5), (2, 6);"
         )
     (folder / "docs").mkdir()
     (folder / "docs" / "plan.md").write_text("# Plan\n")
