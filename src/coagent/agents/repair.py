@@ -156,6 +156,11 @@ class Walker:
         """The fresh call that `act` would make next; None where it would do something else."""
         return self._asked if not self._stale and self._at == len(self.made) else None
 
+    @property
+    def idle(self) -> bool:
+        """Whether the program has ended and what it asked for stands, so that `act` would do nothing."""
+        return not self._stale and self._asked is None and self._at == len(self.made)
+
     async def act(self) -> bool:
         """Do the next thing that the program, or its repair, calls for.
 
@@ -165,25 +170,33 @@ class Walker:
         Raises:
             AgentNotActive: The agent was aborted by somebody else.
         """
-        if self._stale:
-            self._restart()
-        while self._at < len(self.made):
-            asked, made = self._asked, self.made[self._at]
+        self.look()
+        asked = self._asked
+        if self._at < len(self.made):
+            made = self.made[self._at]
             if asked is None or not self._replaceable(made, asked):
                 await self._undo_last()
-                return True
+            else:
+                await self._amend(made, asked)
+            return True
+        if asked is None:
+            return False
+        await self._call(asked)
+        return True
+
+    def look(self) -> None:
+        """Take the program past the calls that stand, as far as they are right; nothing is done."""
+        if self._stale:
+            self._restart()
+        while self._asked is not None and self._at < len(self.made):
+            made = self.made[self._at]
             if not self._stands(made):
                 del self.made[self._at]
-            elif self._right(made, asked):
+            elif self._replaceable(made, self._asked) and self._right(made, self._asked):
                 self.tally.kept += 1
                 self._feed(made)
             else:
-                await self._amend(made, asked)
-                return True
-        if self._asked is None:
-            return False
-        await self._call(self._asked)
-        return True
+                return
 
     def heed(self, notices: Iterable[Notification], changed: Iterable[str] = ()) -> None:
         """Take notices; the program goes back to its start if it was fed what has changed."""
@@ -199,6 +212,11 @@ class Walker:
 
     def distrust(self) -> None:
         """Send the program back to its start, whatever it was told."""
+        self._stale = True
+
+    def forget(self, made: Made) -> None:
+        """Take it that a call no longer stands, and send the program back to its start."""
+        self.made.remove(made)
         self._stale = True
 
     def begin_again(self, why: str) -> None:

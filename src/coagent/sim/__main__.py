@@ -1,0 +1,76 @@
+"""`python -m coagent.sim`: simulate many random runs and report every seed that fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from typing import get_args
+
+from coagent.sim.run import Verdict, run_seed
+from coagent.sim.targets import Systems
+from coagent.sim.world import Dialect
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0 all runs are serial, 1 some are not."""
+    parser = argparse.ArgumentParser(prog="python -m coagent.sim", description=__doc__)
+    parser.add_argument("--runs", type=int, default=2000, help="how many seeds (default: 2000)")
+    parser.add_argument("--seed", type=int, default=1, help="the first seed (default: 1)")
+    parser.add_argument("--target", choices=get_args(Dialect), default="memory", help="where the state lives")
+    parser.add_argument("--log", choices=("memory", "sqlite"), default="memory", help="where events go")
+    parser.add_argument("--protocol", choices=("mtpo", "naive", "serial"), default="mtpo")
+    parser.add_argument("--verbose", action="store_true", help="show the world and the timelines of failures")
+    options = parser.parse_args(arguments)
+    started = last_said = time.monotonic()
+    failed: list[Verdict] = []
+    notices = events = 0
+    with ExitStack() as stack:
+        log = "memory"
+        if options.log == "sqlite":
+            log = stack.enter_context(tempfile.TemporaryDirectory(prefix="coagent-sim-"))
+        systems = stack.enter_context(Systems(options.target))
+        for number in range(options.runs):
+            verdict = run_seed(options.seed + number, options.target, log, options.protocol, systems)
+            notices += verdict.notifications
+            events += verdict.events
+            if verdict.violation is not None:
+                failed.append(verdict)
+                _show(verdict, options)
+            now = time.monotonic()
+            if now - last_said > 5:
+                last_said = now
+                print(f"{number + 1} of {options.runs} runs, {len(failed)} failed", file=sys.stderr)
+    passed = options.runs - len(failed)
+    print(
+        f"{passed} of {options.runs} runs ended in the serial state ({time.monotonic() - started:.0f} s; "
+        f"{notices / max(options.runs, 1):.1f} notices and {events / max(options.runs, 1):.0f} events a run)"
+    )
+    return 1 if failed else 0
+
+
+def _show(verdict: Verdict, options: argparse.Namespace) -> None:
+    extra = "".join(
+        f" --{name} {value}"
+        for name, value in (
+            ("target", options.target),
+            ("log", options.log),
+            ("protocol", options.protocol),
+        )
+        if value not in ("memory", "mtpo")
+    )
+    print(f"seed {verdict.seed}: {verdict.violation}")
+    print(f"  again: python -m coagent.sim --runs 1 --seed {verdict.seed}{extra} --verbose")
+    if options.verbose:
+        print(verdict.options)
+        print(verdict.world.describe())
+        for report in verdict.reports:
+            print(f"{report.name} (rank {report.rank}): {report.state} {report.failure}")
+            for event in report.tally.timeline:
+                print(f"  {event.kind} {event.text}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

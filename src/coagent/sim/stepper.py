@@ -1,0 +1,188 @@
+"""Scripted agents driven one action at a time, so that a schedule decides who moves next."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from coagent.agents.repair import Made
+from coagent.agents.scripted import ScriptedAgent, ScriptedRun
+from coagent.errors import NotReversible, ToolFailed
+from coagent.protocol.values import Value, copied
+from coagent.runtime.domain import Domain
+
+Did: TypeAlias = Literal["acted", "finished", "committed", "aborted", "blocked"]
+
+
+class Stepper:
+    """One scripted agent that moves when it is told to.
+
+    A step is one call, amendment or undo, or an attempt to finish; it never waits for another agent.
+
+    Args:
+        domain: The open domain; it may be exchanged for another one on the same log (`move_to`).
+        agent: What to follow.
+    """
+
+    def __init__(self, domain: Domain, agent: ScriptedAgent) -> None:
+        self.domain = domain
+        self.agent = agent
+        self._run: ScriptedRun | None = None
+        self._stray: str | None = None
+
+    @property
+    def run(self) -> ScriptedRun:
+        """The run; only once it has joined."""
+        assert self._run is not None, f"agent {self.agent.name!r} has not joined"
+        return self._run
+
+    @property
+    def joined(self) -> bool:
+        """Whether it has joined."""
+        return self._run is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has committed or aborted."""
+        return self._run is not None and self._run.session.state in ("committed", "aborted")
+
+    async def join(self, rank: int | None = None) -> None:
+        """Join the domain."""
+        session = await self.domain.join(self.agent.name, rank=rank)
+        self._run = ScriptedRun(self.agent, session)
+
+    def move_to(self, domain: Domain) -> None:
+        """Go on in another process, as it were: on another domain object over the same log."""
+        self.domain = domain
+        if self.joined and not self.ended:
+            session = domain.attach(self.agent.name)
+            self.run.session = self.run.walker.session = session
+
+    def may_step(self) -> bool:
+        """Tell whether a step would do something."""
+        if not self.joined:
+            return True
+        session, walker = self.run.session, self.run.walker
+        if self.ended:
+            return False
+        if session.notified or self._stray is not None:
+            return True
+        walker.look()
+        kernel = self.domain.driver.kernel
+        participant = kernel.agents[session.rank]
+        if not kernel.may_call(participant):
+            return False
+        turn = kernel.may_run_irreversible(participant)
+        if walker.asked is not None:
+            tool = self.domain.tools.get(walker.asked.tool)
+            return turn or tool is None or tool.gate != "wait"
+        if walker.idle:
+            return turn if walker.failure is not None else session.state == "active"
+        return True
+
+    async def step(self) -> Did:
+        """Do one thing."""
+        if not self.joined:
+            await self.join()
+            return "acted"
+        if not self.may_step():
+            return "blocked"
+        run = self.run
+        if self._stray is not None:
+            await self._undo_stray()
+            return "acted"
+        if await run.walker.act():
+            return "acted"
+        if run.walker.failure is not None:
+            if run.session.notified:
+                run.walker.heed(run.session.notifications())
+                return "acted"
+            await run.give_up()
+            return "aborted"
+        settlement = await run.session.finish()
+        run.walker.heed(settlement.notifications)
+        if settlement.state == "committed":
+            run.ended("committed")
+            return "committed"
+        return "acted" if settlement.state == "notified" else "finished"
+
+    # ---- what an agent may do of its own accord ------------------------------------------------------------
+
+    async def fumble(self, rng: random.Random, value: Callable[[], tuple[str, Value]]) -> None:
+        """Do something needless or wrong with one's own calls, and see to it afterwards.
+
+        It calls something that it takes back at its next step, undoes a call that was right, or amends one to
+        other arguments. The agent then goes through its program again and puts things right.
+        """
+        run = self.run
+        walker = run.walker
+        standing = self._reversible()
+        choice = rng.choice(("stray", "undo", "amend", "amend", "look"))
+        try:
+            if choice == "stray" and self._stray is None:
+                key, new = value()
+                outcome = await run.session.call("put", key=key, value=new)
+                walker.heed(outcome.notifications, outcome.changed)
+                self._stray = outcome.call_id
+            elif choice == "undo" and standing:
+                made = rng.choice(standing)
+                assert made.call_id is not None
+                outcome = await run.session.undo(made.call_id)
+                walker.forget(made)
+                walker.heed(outcome.notifications, outcome.changed)
+            elif choice == "amend" and standing:
+                await self._amend_wrongly(rng, rng.choice(standing))
+            elif choice == "look":
+                walker.heed(run.session.notifications())
+        except NotReversible:
+            pass
+        except ToolFailed as failure:
+            walker.heed(failure.notifications)
+
+    def _reversible(self) -> list[Made]:
+        """Return the calls after the last irreversible one that has run: none below may be touched."""
+        found: list[Made] = []
+        for made in reversed(self.run.walker.made):
+            if made.call_id is not None:
+                call = self.domain.driver.kernel.call(made.call_id)
+                if call is None or not call.reversible:
+                    break
+                found.append(made)
+        return found
+
+    async def _amend_wrongly(self, rng: random.Random, made: Made) -> None:
+        assert made.call_id is not None
+        right = copied(dict(made.arguments))
+        wrong = {name: _twisted(rng, name, argument) for name, argument in right.items()}
+        self.run.walker.distrust()
+        made.arguments = wrong
+        try:
+            outcome = await self.run.session.amend(made.call_id, **wrong)
+        except NotReversible:
+            made.arguments = right
+        else:
+            self.run.walker.heed(outcome.notifications, outcome.changed)
+
+    async def abort(self) -> None:
+        """Be ended from outside, as when a lease runs out."""
+        await self.run.session.abort("its lease ran out")
+        self.run.ended("aborted", "its lease ran out")
+
+    async def _undo_stray(self) -> None:
+        assert self._stray is not None
+        stray, self._stray = self._stray, None
+        outcome = await self.run.session.undo(stray)
+        self.run.walker.heed(outcome.notifications, outcome.changed)
+
+
+def _twisted(rng: random.Random, name: str, argument: Value) -> Value:
+    if rng.random() < 0.5:
+        return argument
+    if isinstance(argument, int):
+        return argument + 1
+    if isinstance(argument, dict):
+        return {field: number + 1 for field, number in argument.items()}
+    if name in ("text", "line", "old", "new"):
+        return f"{argument}!"
+    return argument

@@ -1,0 +1,121 @@
+"""The live systems of the simulation."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import anyio.lowlevel
+
+from coagent.protocol.keys import Key
+from coagent.protocol.values import Value
+from coagent.runtime.domain import Domain
+from coagent.sim.world import Dialect
+from coagent.targets.base import Target
+from coagent.targets.memory import Memory
+
+_SCHEMES = ("kv", "txt")
+
+
+class Slow(Memory):
+    """Memory that lets other tasks run before and after it answers, as a system behind a network does."""
+
+    def __init__(self, initial: Mapping[Key, Value], rng: random.Random) -> None:
+        super().__init__(initial, schemes=_SCHEMES)
+        self._rng = rng
+
+    async def _pause(self) -> None:
+        for _ in range(self._rng.choice((0, 1, 2, 5))):
+            await anyio.lowlevel.checkpoint()
+
+    async def get(self, key: Key) -> Value:
+        await self._pause()
+        value = await super().get(key)
+        await self._pause()
+        return value
+
+    async def list(self, prefix: str) -> dict[Key, Value]:
+        await self._pause()
+        found = await super().list(prefix)
+        await self._pause()
+        return found
+
+    async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
+        await self._pause()
+        await super().put(key, value, expected=expected)
+        await self._pause()
+
+
+class Systems:
+    """Makes targets of one dialect, over a system that many runs use one after another.
+
+    Args:
+        dialect: "memory"; "files": a directory; "kubernetes": the emulator.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._stack = ExitStack()
+        self._directory: Path | None = None
+        self._emulator: Any = None
+        self._before: set[Key] = set()
+
+    def __enter__(self) -> Systems:
+        if self.dialect != "memory":
+            self._directory = directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        if self.dialect == "kubernetes":
+            from coagent.emulator import Emulator
+
+            self._emulator = self._stack.enter_context(Emulator())
+            self._kubeconfig = self._emulator.write_kubeconfig(directory / "kubeconfig")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    async def reset(self, initial: Mapping[Key, Value]) -> dict[Key, Value]:
+        """Make the system hold the initial state; returns what it holds then."""
+        if self.dialect == "memory":
+            return dict(initial)
+        if self.dialect == "files":
+            assert self._directory is not None
+            for path in self._directory.iterdir():
+                shutil.rmtree(path)
+            for key, text in initial.items():
+                path = self._directory / key.partition(":")[2]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+            return dict(initial)
+        target = self.target({})
+        held = target.snapshot("k8s:default/configmaps/")
+        for key in {*held, *initial}:
+            if key in initial or key.rpartition("/")[2] in "abcdef":
+                await target.put(key, initial.get(key), expected=[held.get(key)])
+        await target.close()
+        return target.snapshot("k8s:default/configmaps/")
+
+    def target(self, initial: Mapping[Key, Value]) -> Target:
+        """Return a target over the system; each process has its own."""
+        if self.dialect == "memory":
+            return Memory(initial, schemes=_SCHEMES)
+        if self.dialect == "files":
+            from coagent.targets.files import Files
+
+            assert self._directory is not None
+            return Files(self._directory)
+        from coagent.targets.kubernetes import Kubernetes
+
+        return Kubernetes(self._kubeconfig)
+
+    async def snapshot(self, domain: Domain) -> dict[Key, Value]:
+        """Return the live state."""
+        prefix = {"memory": "", "files": "file:", "kubernetes": "k8s:default/configmaps/"}[self.dialect]
+        return domain.snapshot(prefix)
