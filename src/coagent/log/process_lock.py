@@ -11,14 +11,14 @@ class ProcessLock:
     """A lock on a file beside the log; one process may take it several times over."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._descriptor: int | None = None
         self._depth = 0
 
     def try_acquire(self) -> bool:
         """Take the lock unless another process holds it."""
         if self._depth == 0:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

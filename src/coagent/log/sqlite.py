@@ -6,8 +6,10 @@ the last commits, never the file (https://www.sqlite.org/pragma.html#pragma_sync
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from coagent.errors import LogError
@@ -50,10 +52,13 @@ class SqliteLog(Log):
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
-            self._connection.execute("pragma journal_mode = wal")
-            self._connection.execute("pragma synchronous = normal")
-            meta = self._begin(protocol)
-        except sqlite3.Error as error:
+            # Two processes that make the file at once find each other in the way, and switching to WAL does
+            # not wait for a lock as everything else does; so they take turns.
+            with self._turn():
+                self._connection.execute("pragma journal_mode = wal")
+                self._connection.execute("pragma synchronous = normal")
+                meta = self._begin(protocol)
+        except (sqlite3.Error, OSError) as error:
             raise self._failed("opened", error) from error
         if int(meta["format"]) > FORMAT:
             self._connection.close()
@@ -62,6 +67,12 @@ class SqliteLog(Log):
                 "Upgrade CoAgent: pip install --upgrade coagent-mtpo",
             )
         self._protocol = meta["protocol"]
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with open(self._lock.path, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _begin(self, protocol: str) -> dict[str, str]:
         self._connection.executescript(f"begin immediate; {_SCHEMA} commit;")
@@ -129,7 +140,7 @@ class SqliteLog(Log):
     def close(self) -> None:
         self._connection.close()
 
-    def _failed(self, act: str, error: sqlite3.Error) -> LogError:
+    def _failed(self, act: str, error: sqlite3.Error | OSError) -> LogError:
         text = str(error)
         cure = _ASIDE
         if "locked" in text or "busy" in text:
