@@ -406,6 +406,9 @@ class Driver:
         if isinstance(tool, DeclaredTool):
             await self.declared.run_staged(call, tool)
             return
-        run = await self.observe_again(call, call.arguments)
-        assert run is not None, "a session's process has the tools of its agent"
+        # Once and no more, whatever else happens meanwhile: what it sees is final, and so is what it does.
+        try:
+            run = await self.observe(tool, tool.arguments.checked(call.arguments), call.position)
+        except ToolFailed as failure:
+            run = Run(Observation({}, {}, {}, {}, None, told(failure)), failure)
         self.record_when(lambda: StagedRan(call.id, run.observation))

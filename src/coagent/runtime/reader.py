@@ -63,7 +63,11 @@ class Targets:
 
 
 class PositionReader:
-    """Reads for one run of a tool. Whether what it read still holds is checked when the run is recorded."""
+    """Reads for one run of a tool. Whether what it read still holds is checked when the run is recorded.
+
+    Each read for itself is right: what a target held while an object came to be or ceased to be tracked may be
+    neither the old value nor the new one, so it is asked again. Irreversible tools rest on that, they run once.
+    """
 
     __slots__ = ("_kernel", "_position", "_targets", "volatile")
 
@@ -78,15 +82,20 @@ class PositionReader:
 
     async def read(self, key: Key) -> Value:
         value = self._kernel.lookup(key, self._position)
-        if value is UNLOADED:
-            value = await self._targets.of(key).get(key)
-            tracked = self._kernel.lookup(key, self._position)
-            if tracked is not UNLOADED:
-                return tracked
+        while value is UNLOADED:
+            forgotten = self._kernel.forgotten
+            found = await self._targets.of(key).get(key)
+            value = self._kernel.lookup(key, self._position)
+            if value is UNLOADED and self._kernel.forgotten == forgotten:
+                return found
         return value
 
     async def keys(self, prefix: str) -> Mapping[Key, Value]:
-        listing = dict(await self._targets.of(prefix).list(prefix))
+        while True:
+            forgotten = self._kernel.forgotten
+            listing = dict(await self._targets.of(prefix).list(prefix))
+            if self._kernel.forgotten == forgotten:
+                break
         for key, value in self._kernel.written_under(prefix, self._position):
             if value is None:
                 listing.pop(key, None)
@@ -95,12 +104,16 @@ class PositionReader:
         return listing
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
-        found = {key: self._kernel.lookup(key, self._position) for key in keys}
-        missing = [key for key, value in found.items() if value is UNLOADED]
-        if missing:
+        while True:
+            forgotten = self._kernel.forgotten
+            found = {key: self._kernel.lookup(key, self._position) for key in keys}
+            missing = [key for key, value in found.items() if value is UNLOADED]
+            if not missing:
+                return found
             found.update(await self._targets.of(missing[0]).get_many(missing))
             for key in missing:
                 tracked = self._kernel.lookup(key, self._position)
                 if tracked is not UNLOADED:
                     found[key] = tracked
-        return found
+            if self._kernel.forgotten == forgotten:
+                return found
