@@ -10,9 +10,12 @@ import re
 from typing import Any
 
 from coagent.errors import ToolFailed
+from coagent.protocol.keys import glob_matches
+from coagent.protocol.values import Matches
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
 
+LINE_LENGTH_MAX = 500
 MATCHES_MAX = 500
 NAMES_MAX = 2000
 
@@ -131,8 +134,8 @@ async def list_files(state: State, path: str = "", glob: str = "**/*") -> list[s
         path: The folder, relative to the workspace; the whole workspace by default.
         glob: Only files whose path below the folder matches; `**` crosses folders.
     """
-    folder = _folder(path)
-    names = [key[5:] for key in await state.list(f"file:{folder}", glob=_below(folder, glob))]
+    prefix, chosen = await _range(state, path, glob)
+    names = [key[5:] for key in await state.list(prefix, glob=chosen)]
     if len(names) > NAMES_MAX:
         return [*names[:NAMES_MAX], f"… and {len(names) - NAMES_MAX} more: narrow the glob"]
     return names
@@ -144,9 +147,11 @@ async def search_files(
 ) -> list[str]:
     """Search the files under a folder for lines that match a regular expression.
 
+    Binary files and very large ones are left out.
+
     Args:
         pattern: A regular expression, in Python's syntax, searched for in each line.
-        path: The folder, relative to the workspace; the whole workspace by default.
+        path: The folder, or one file, relative to the workspace; the whole workspace by default.
         glob: Only files whose path below the folder matches; `**` crosses folders.
         ignore_case: Match letters of either case.
 
@@ -159,9 +164,9 @@ async def search_files(
         raise ToolFailed(
             f"{pattern!r} is no regular expression: {error}", "Escape it, or correct it."
         ) from None
-    folder = _folder(path)
-    found = await state.search(f"file:{folder}", pattern, glob=_below(folder, glob), ignore_case=ignore_case)
-    lines = [f"{key[5:]}:{number}: {text}" for key, matches in found.items() for number, text in matches]
+    prefix, chosen = await _range(state, path, glob)
+    found = await state.select(prefix, Matches(pattern, ignore_case), glob=chosen)
+    lines = [f"{key[5:]}:{number}: {_cut(text)}" for key, part in found.items() for number, text in part]
     if len(lines) > MATCHES_MAX:
         return [*lines[:MATCHES_MAX], f"… and {len(lines) - MATCHES_MAX} more: narrow the search"]
     return lines
@@ -179,26 +184,47 @@ FILE_TOOLS: tuple[NativeTool, ...] = (
 """All tools for files."""
 
 
-def _folder(path: str) -> str:
-    trimmed = path.removeprefix("./").rstrip("/")
-    return f"{trimmed}/" if trimmed not in ("", ".") else ""
-
-
-def _below(folder: str, glob: str) -> str | None:
-    """Return the glob of paths relative to the workspace; None where it leaves nothing out."""
+async def _range(state: State, path: str, glob: str) -> tuple[str, str | None]:
+    """Return the prefix and the glob of the files under a folder, or of the one file that `path` names."""
+    below = path.rstrip("/") if path.strip("/") else path
+    folder = state.canonical(f"file:{below}/" if below not in ("", ".") else "file:")
+    if folder != "file:" and await state.list(folder[:-1], glob=_literally(folder[5:-1])):
+        return folder[:-1], _literally(folder[5:-1])
     if glob in ("**/*", "**", ""):
-        return None
-    return f"{folder}{glob}"
+        return folder, None
+    chosen = _literally(folder[5:]) + glob
+    try:
+        glob_matches(chosen, "")
+    except re.error as error:
+        raise ToolFailed(f"{glob!r} is no glob: {error}", "Correct what stands in brackets.") from None
+    return folder, chosen
+
+
+def _literally(path: str) -> str:
+    """Return a glob that matches the path alone."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LINE_LENGTH_MAX else f"{line[:LINE_LENGTH_MAX]}…"
 
 
 async def _existing(state: State, path: str) -> Any:
     content = await state.get(f"file:{path}")
     if content is None:
-        names = [key[5:] for key in await state.list("file:")]
-        nearest = difflib.get_close_matches(path, names, 1)
-        hint = f"Did you mean {nearest[0]!r}?" if nearest else "List the files to see what there is."
-        raise ToolFailed(f"there is no file {path!r}", hint)
+        raise ToolFailed(f"there is no file {path!r}", await _hint(state, path))
     return content
+
+
+async def _hint(state: State, path: str) -> str:
+    """Return what may have been meant. It looks at few names, since what it sees becomes a premise."""
+    folder, slash, name = state.canonical(f"file:{path}")[5:].rstrip("/").rpartition("/")
+    for glob in (f"**/{_literally(name)}", f"{_literally(folder + slash)}*"):
+        names = [key[5:] for key in await state.list("file:", glob=glob)]
+        nearest = difflib.get_close_matches(folder + slash + name, names, 1)
+        if nearest:
+            return f"Did you mean {nearest[0]!r}?"
+    return "List the files to see what there is."
 
 
 def _text(path: str, content: Any) -> str:

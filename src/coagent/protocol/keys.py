@@ -74,8 +74,9 @@ def _glob_expression(glob: str) -> re.Pattern[str]:
             parts.append("[^/]")
             at += 1
         elif glob[at] == "[" and (end := glob.find("]", at + 2)) > 0:
-            members = glob[at + 1 : end].replace("\\", "\\\\")
-            parts.append(f"[^{members[1:]}]" if members[0] == "!" else f"[{members}]")
+            negated = glob[at + 1] == "!"
+            members = re.sub(r"([\\\[\]^&~|])", r"\\\1", glob[at + 1 + negated : end])
+            parts.append(f"[^{members}]" if negated else f"[{members}]")
             at = end + 1
         else:
             parts.append(re.escape(glob[at]))

@@ -315,6 +315,9 @@ class Driver:
                 return True
         return False
 
+    def _turn_of(self, effect: Effect) -> bool:
+        return effect.value is not None and self.targets.of(effect.key).deletes_first
+
     async def _reexecute(self, call: Call) -> bool:
         tool = self.tools.get(call.tool)
         if isinstance(tool, DeclaredTool):

@@ -39,6 +39,9 @@ class Target(ABC):
     takes_many: ClassVar[bool] = False
     """Whether `put_many` is one transaction, so that changes which belong together need it."""
 
+    deletes_first: ClassVar[bool] = False
+    """Whether what is deleted may be in the way of what is written at the same time (a file, of a folder)."""
+
     volatile: tuple[str, ...] = ()
     """Those of its schemes that the environment owns (status, logs): always read live, never tracked."""
 
@@ -61,7 +64,10 @@ class Target(ABC):
         """
 
     async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
-        """Return the live values of several objects; overridden where there is a faster way."""
+        """Return the live values of several objects; overridden where there is a faster way.
+
+        An object that only a read of its own can explain (too large to be searched) may be left out.
+        """
         return {key: await self.get(key) for key in keys}
 
     @abstractmethod

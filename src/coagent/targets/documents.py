@@ -208,7 +208,7 @@ class Documents(Target):
         name, hash_sign, _ = prefix.removeprefix("doc:").partition("#")
         if hash_sign:
             return [name]
-        found = sorted(path for path, _ in self._workspace.walk(name))
+        found = sorted(self._workspace.walk(name))
         return [path for path in found if path.endswith(_SUFFIXES) and "#" not in path]
 
     def _path(self, name: str) -> Path:

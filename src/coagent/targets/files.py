@@ -1,7 +1,7 @@
 """Files of a workspace: `file:` objects hold text or bytes, `mode:` objects the executable bit.
 
 A write goes to a temporary file that takes the place of the old one, so nobody ever sees half of it. What is
-there is compared with what is expected under a lock that all processes of the host share.
+there is compared with what is expected under a lock on the root that all processes of the host share.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
+import secrets
 import stat
-import tempfile
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -36,6 +36,8 @@ _CURES = {
     errno.ENOTDIR: "A file is in the way where a folder is needed; delete or move it first.",
     errno.EISDIR: "A folder is in the way where a file is needed; choose another name.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ELOOP: "It is a symbolic link by now; remove the link, or name its target.",
+    errno.EFBIG: "The system bounds the size of files; the old content is still there.",
 }
 # Handing a read to a thread costs more than reading a file of this size.
 _INLINE_BYTES = 256 * 1024
@@ -50,13 +52,15 @@ class Files(Target):
     Args:
         root: The directory.
         exclude: Globs of paths (relative, `**` crosses slashes) that are neither listed nor touched.
-        max_bytes: Files larger than this are not read.
+        max_bytes: Files larger than this are neither read nor written, and searches leave them out.
 
     Raises:
         TargetError: `root` is no readable directory.
     """
 
     schemes = ("file", "mode")
+    admits = True
+    deletes_first = True
 
     def __init__(
         self,
@@ -67,8 +71,6 @@ class Files(Target):
     ) -> None:
         self.workspace = Workspace(root, exclude)
         self._max_bytes = max_bytes
-        digest = hashlib.sha256(os.fsencode(self.workspace.root)).hexdigest()[:24]
-        self._lock_path = os.path.join(tempfile.gettempdir(), f"coagent-{os.getuid()}-{digest}.lock")
 
     def canonical(self, key: Key) -> Key:
         scheme, _, path = key.partition(":")
@@ -82,23 +84,26 @@ class Files(Target):
 
     async def get(self, key: Key) -> Value:
         scheme, _, relative = key.partition(":")
-        path = self.workspace.absolute(relative)
-        try:
-            status = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise _failed("read", relative, error) from error
-        if stat.S_ISDIR(status.st_mode):
+        status = self._status(relative)
+        if status is None:
             return None
         if scheme == "mode":
             return EXECUTABLE if status.st_mode & 0o100 else None
         if status.st_size <= _INLINE_BYTES:
-            return self._read(relative)
-        return await anyio.to_thread.run_sync(self._read, relative)
+            return self._read(relative, status, self._max_bytes)
+        return await anyio.to_thread.run_sync(self._read, relative, status, self._max_bytes)
 
     async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
-        return await anyio.to_thread.run_sync(lambda: {key: self._current(key, whole=True) for key in keys})
+        """Return the live values, but for those of files that are too large or cannot be read any more."""
+
+        def read() -> dict[Key, Value]:
+            found = {}
+            for key in keys:
+                with contextlib.suppress(TargetError):
+                    found[key] = self._current(key)
+            return found
+
+        return await anyio.to_thread.run_sync(read)
 
     async def list(self, prefix: str) -> dict[Key, Value]:
         return await anyio.to_thread.run_sync(self._list, prefix)
@@ -109,10 +114,22 @@ class Files(Target):
         else:
             self._put(key, value, expected)
 
+    async def admit(self, key: Key, value: Value) -> Value:
+        scheme, _, relative = key.partition(":")
+        if not relative or relative.endswith("/"):
+            raise TargetError(f"{relative or '.'!r} is a folder", "Name a file in it.")
+        if scheme == "mode":
+            if value not in (None, EXECUTABLE):
+                raise TargetError(
+                    f"{key!r} cannot be {value!r}", f"It is {EXECUTABLE!r}, or None where it is not."
+                )
+            return value
+        return None if value is None else _decoded(self._encoded(relative, value))
+
     def snapshot(self, prefix: str = "") -> dict[Key, Value]:
         found: dict[Key, Value] = {}
         for one in [prefix] if prefix else ["file:", "mode:"]:
-            found.update({key: self._current(key, whole=True) for key in self._list(one)})
+            found.update({key: self._current(key, sys.maxsize) for key in self._list(one)})
         return dict(sorted(found.items()))
 
     # ---- reading -------------------------------------------------------------------------------------------
@@ -120,88 +137,115 @@ class Files(Target):
     def _list(self, prefix: str) -> dict[Key, Value]:
         scheme, _, path = prefix.partition(":")
         if scheme == "mode":
-            return {
-                f"mode:{name}": EXECUTABLE for name, executable in self.workspace.walk(path) if executable
-            }
-        return {f"file:{name}": UNLOADED for name, _ in self.workspace.walk(path)}
+            return {f"mode:{name}": EXECUTABLE for name in self.workspace.walk(path, executable=True)}
+        return {f"file:{name}": UNLOADED for name in self.workspace.walk(path)}
 
-    def _read(self, relative: str, *, whole: bool = False) -> Value:
-        path = self.workspace.absolute(relative)
+    def _status(self, relative: str) -> os.stat_result | None:
+        """Return what the file system says of a regular file; None where there is none, or a folder.
+
+        Raises:
+            TargetError: It is something else, such as a pipe, or cannot be looked at.
+        """
         try:
-            status = os.stat(path)
-            if not stat.S_ISREG(status.st_mode):
-                raise TargetError(
-                    f"{relative!r} is not a regular file", "Name a file that can be read whole."
-                )
-            if not whole and status.st_size > self._max_bytes:
-                raise TargetError(
-                    f"{relative!r} has {status.st_size} bytes, more than the {self._max_bytes} that are read",
-                    "Look at it with another program, or open the workspace with a larger max_bytes.",
-                )
-            with open(path, "rb") as file:
+            status = os.lstat(self.workspace.absolute(relative))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _failed("read", relative, error) from error
+        if stat.S_ISREG(status.st_mode):
+            return status
+        if stat.S_ISDIR(status.st_mode):
+            return None
+        if stat.S_ISLNK(status.st_mode):
+            raise TargetError(
+                f"{relative!r} has become a symbolic link", "Remove the link, or name its target."
+            )
+        raise TargetError(f"{relative!r} is not a regular file", "Name a file that can be read whole.")
+
+    def _read(self, relative: str, status: os.stat_result, max_bytes: int) -> Value:
+        if status.st_size > max_bytes:
+            raise TargetError(
+                f"{relative!r} has {status.st_size} bytes, more than the {max_bytes} that are read",
+                "Look at it with another program, or open the workspace with a larger max_bytes.",
+            )
+        try:
+            with open(self.workspace.absolute(relative), "rb", opener=_open_without_following) as file:
                 content = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise _failed("read", relative, error) from error
-        try:
-            return content.decode("utf-8")
-        except UnicodeDecodeError:
-            return content
+        return _decoded(content)
 
-    def _current(self, key: Key, *, whole: bool = False) -> Value:
+    def _current(self, key: Key, max_bytes: int | None = None) -> Value:
         scheme, _, relative = key.partition(":")
-        if scheme == "file":
-            return self._read(relative, whole=whole)
-        try:
-            return EXECUTABLE if os.stat(self.workspace.absolute(relative)).st_mode & 0o100 else None
-        except (FileNotFoundError, NotADirectoryError):
+        status = self._status(relative)
+        if status is None:
             return None
+        if scheme == "mode":
+            return EXECUTABLE if status.st_mode & 0o100 else None
+        return self._read(relative, status, self._max_bytes if max_bytes is None else max_bytes)
 
     # ---- writing -------------------------------------------------------------------------------------------
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value]) -> None:
         scheme, _, relative = key.partition(":")
+        content = b"" if scheme == "mode" or value is None else self._encoded(relative, value)
         if self.workspace.canonical(relative) != relative:
             raise TargetError(
                 f"{relative!r} has become a symbolic link", "Remove the link, or name its target."
             )
-        with self._lock():
-            found = self._current(key)
-            if same(found, value):
-                return
-            if not any(same(found, one) for one in expected):
-                raise GuardFailed(key, found)
-            try:
+        try:
+            with self._lock():
+                found = self._current(key)
+                if _alike(found, value):
+                    return
+                if not any(_alike(found, one) for one in expected):
+                    raise GuardFailed(key, found)
                 if scheme == "mode":
                     self._set_mode(relative, value)
                 elif value is None:
                     self._delete(relative)
                 else:
-                    self._write(relative, value)
-            except OSError as error:
-                raise _failed("written", relative, error) from error
+                    self._write(relative, content)
+        except OSError as error:
+            raise _failed("written", relative, error) from error
 
-    def _write(self, relative: str, value: Value) -> None:
+    def _encoded(self, relative: str, value: Value) -> bytes:
+        """Return a content as bytes.
+
+        Raises:
+            TargetError: No file can hold it, or none that would be read again.
+        """
         if type(value) not in (str, bytes):
             raise TargetError(
                 f"{relative!r} cannot hold {type(value).__name__}", "A file's content is text or bytes."
             )
-        content = value.encode("utf-8") if type(value) is str else value
+        try:
+            content: bytes = value.encode("utf-8") if type(value) is str else value
+        except UnicodeEncodeError as error:
+            raise TargetError(
+                f"{relative!r} cannot hold the character {value[error.start]!r}", "Write valid Unicode."
+            ) from None
+        if len(content) > self._max_bytes:
+            raise TargetError(
+                f"{relative!r} would have {len(content)} bytes, and no more than {self._max_bytes} are read",
+                "Write less, or open the workspace with a larger max_bytes.",
+            )
+        return content
+
+    def _write(self, relative: str, content: bytes) -> None:
         path = self.workspace.absolute(relative)
         folder = os.path.dirname(path)
-        made = _make_folders(folder)
-        temporary = ""
+        made: list[str] = []
+        temporary = f"{folder}/{TEMPORARY}{secrets.token_hex(8)}"
         try:
-            descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=folder)
-            with open(descriptor, "wb") as file:
-                file.write(content)
-                os.fchmod(file.fileno(), _mode_for(path))
+            _make_folders(folder, made)
+            _create(temporary, content, self._status(relative))
             os.replace(temporary, path)
         except BaseException:
-            if temporary:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.unlink(temporary)
             for one in reversed(made):
                 with contextlib.suppress(OSError):
                     os.rmdir(one)
@@ -219,19 +263,23 @@ class Files(Target):
             folder = os.path.dirname(folder)
 
     def _set_mode(self, relative: str, value: Value) -> None:
+        if value not in (None, EXECUTABLE):
+            raise TargetError(
+                f"'mode:{relative}' cannot be {value!r}", f"It is {EXECUTABLE!r}, or None where it is not."
+            )
         path = self.workspace.absolute(relative)
         try:
-            mode = stat.S_IMODE(os.stat(path).st_mode)
+            mode = stat.S_IMODE(os.stat(path, follow_symlinks=False).st_mode)
         except FileNotFoundError:
-            if value is None:
-                return
-            raise
-        # Whoever may read it may run it, as chmod +x has it.
-        os.chmod(path, mode & ~0o111 if value is None else mode | ((mode & 0o444) >> 2))
+            raise TargetError(
+                f"{relative!r} does not exist, so it has no mode", "Write the file first."
+            ) from None
+        # Whoever may read it may run it, as chmod +x has it, and the owner always.
+        os.chmod(path, mode & ~0o111 if value is None else mode | ((mode & 0o444) >> 2) | 0o100)
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(self.workspace.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -239,28 +287,50 @@ class Files(Target):
             os.close(descriptor)
 
 
-def _make_folders(folder: str) -> list[str]:
-    """Make a folder and those above it; return those that were made, outermost first."""
+def _open_without_following(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening what has meanwhile become a pipe would wait for its writer.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _decoded(content: bytes) -> Value:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content
+
+
+def _alike(left: Value, right: Value) -> bool:
+    """Tell whether two contents are the same on disk: bytes may come back as the text that they are."""
+    if type(left) is bytes or type(right) is bytes:
+        return same(*(one.encode("utf-8") if type(one) is str else one for one in (left, right)))
+    return same(left, right)
+
+
+def _make_folders(folder: str, made: list[str]) -> None:
+    """Make a folder and those above it; `made` gets those that were made, outermost first."""
     missing = []
     while not os.path.isdir(folder):
         if os.path.lexists(folder):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
         missing.append(folder)
         folder = os.path.dirname(folder)
-    missing.reverse()
-    for one in missing:
+    for one in reversed(missing):
         os.mkdir(one)
-    return missing
+        made.append(one)
 
 
-def _mode_for(path: str) -> int:
-    """Return the permissions of the file that is replaced, or those that a new file gets."""
-    try:
-        return stat.S_IMODE(os.stat(path).st_mode)
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+def _create(path: str, content: bytes, old: os.stat_result | None) -> None:
+    """Make a file with the permissions and the owner of the one that it will replace."""
+    mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o700
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        if old is None:
+            return
+        if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+            with contextlib.suppress(PermissionError):
+                os.fchown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
 
 
 def _failed(act: str, relative: str, error: OSError) -> TargetError:

@@ -31,6 +31,8 @@ class Workspace:
             what = "is not a directory" if given.exists() else "does not exist"
             raise TargetError(f"workspace {str(given)!r} {what}", "Name an existing directory.")
         self.root = os.path.realpath(given)
+        if self.root == "/":
+            raise TargetError("the whole file system is no workspace", "Name a directory in it.")
         self._exclude = tuple(exclude)
         try:
             os.scandir(self.root).close()
@@ -45,11 +47,14 @@ class Workspace:
         Raises:
             TargetError: It leaves the workspace, also through a symbolic link, or belongs to git.
         """
-        if "\0" in path:
-            raise TargetError(f"path {path!r} has a NUL in it", "Name a file of the workspace.")
+        if "\0" in path or not _encodable(path):
+            what = "has a NUL in it" if "\0" in path else "is not valid Unicode"
+            raise TargetError(f"path {path!r} {what}", "Name a file of the workspace.")
         folder = path == "" or path.endswith("/")
         absolute = path if path.startswith("/") else f"{self.root}/{path}"
         lexical = os.path.normpath(absolute)
+        if lexical.startswith("//"):  # POSIX lets two slashes stand for something else; Linux does not
+            lexical = lexical[1:]
         if lexical != self.root and not lexical.startswith(self.root + "/"):
             resolved = os.path.realpath(absolute)  # the root itself may have been named through a link
             if resolved != self.root and not resolved.startswith(self.root + "/"):
@@ -61,6 +66,8 @@ class Workspace:
                 f"path {path!r} leaves the workspace through a symbolic link", "Name a file of the workspace."
             )
         relative = real[len(self.root) + 1 :]
+        if not _encodable(relative):
+            raise TargetError(f"path {path!r} leads to a name that is not valid UTF-8", "Rename the file.")
         parts = relative.split("/")
         if ".git" in parts:
             raise TargetError(
@@ -94,38 +101,60 @@ class Workspace:
             return True
         return any(glob_matches(glob, relative) for glob in self._exclude)
 
-    def walk(self, prefix: str) -> Iterator[tuple[str, bool]]:
-        """Yield (relative path, whether it is executable) of the regular files under `prefix`.
+    def walk(self, prefix: str, *, executable: bool = False) -> Iterator[str]:
+        """Yield the relative paths of the regular files under `prefix`, or of the executable ones.
 
         Links are not followed and not listed: what they lead to within the workspace is listed under its own
         name. Names that are not valid UTF-8 are left out, since a key could not hold them.
+
+        Raises:
+            TargetError: A folder cannot be read.
         """
-        folder = prefix.rpartition("/")[0]
-        pending = [folder]
+        pending = [prefix.rpartition("/")[0]]
         while pending:
             at = pending.pop()
-            try:
-                entries = sorted(os.scandir(self.absolute(at) if at else self.root), key=lambda one: one.name)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            for entry in entries:
-                relative = f"{at}/{entry.name}" if at else entry.name
-                if entry.name == ".git" or self.excluded(relative) or not _printable(entry.name):
+            for entry in self._entries(at):
+                name = entry.name
+                relative = f"{at}/{name}" if at else name
+                if name == ".git" or self.excluded(relative) or not _encodable(name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if f"{relative}/".startswith(prefix) or prefix.startswith(f"{relative}/"):
                         pending.append(relative)
-                elif entry.is_file(follow_symlinks=False) and relative.startswith(prefix):
-                    yield relative, bool(entry.stat(follow_symlinks=False).st_mode & 0o100)
+                elif (
+                    relative.startswith(prefix)
+                    and entry.is_file(follow_symlinks=False)
+                    and (not executable or _is_executable(entry))
+                ):
+                    yield relative
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.absolute(folder) if folder else self.root) as found:
+                return list(found)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise TargetError(
+                f"folder {folder or '.'!r} cannot be listed: {error.strerror or error}",
+                "Check its permissions, or exclude it from the workspace.",
+            ) from error
 
 
 def _outside(path: str) -> TargetError:
     return TargetError(f"path {path!r} lies outside the workspace", "Name a file of the workspace.")
 
 
-def _printable(name: str) -> bool:
+def _encodable(name: str) -> bool:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_executable(entry: os.DirEntry[str]) -> bool:
+    try:
+        return bool(entry.stat(follow_symlinks=False).st_mode & 0o100)
+    except FileNotFoundError:
+        return False

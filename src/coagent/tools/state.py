@@ -173,8 +173,9 @@ class State:
             values = dict(listing)
             values.update(await self._reader.load([key for key in keys if listing[key] is UNLOADED]))
             for key in keys:
-                self._values.setdefault(key, values[key])
-            self.scans[scan] = {key: part for key in keys if (part := selector.of(self._values[key]))}
+                if values[key] is not UNLOADED:  # a target may leave out what is too large to be searched
+                    self._values.setdefault(key, values[key])
+            self.scans[scan] = {key: part for key in keys if (part := selector.of(self._values.get(key)))}
         result = dict(self.scans[scan])
         for key, value in self.writes.items():
             if scan.covers(key):
