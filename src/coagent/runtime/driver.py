@@ -82,7 +82,8 @@ class Driver:
             LogError: The log cannot be written; nothing has happened.
         """
         if self._acknowledgements:
-            events = [*self._acknowledgements, event]
+            # Last, because the event was decided while those objects were still tracked.
+            events = [event, *self._acknowledgements]
             self.log.append(events)
             self._acknowledgements.clear()
             for one in events:
@@ -148,6 +149,7 @@ class Driver:
                 await self._changed.wait()
             self.catch_up()
             await self.pump()
+            self.flush()  # others may be waiting for just these acknowledgements
 
     # ---- running tools -------------------------------------------------------------------------------------
 
@@ -215,7 +217,9 @@ class Driver:
 
     async def observe(self, tool: NativeTool, checked: Mapping[str, Any], position: Position) -> Run:
         """Run a tool over the state at a position, and load what its undo needs."""
-        state = State(PositionReader(self.kernel, self.targets, position))
+        reader = PositionReader(self.kernel, self.targets, position)
+        state = State(reader)
+        once = tool.effect == "irreversible"  # recorded in any case, even if its objects are forgotten first
         try:
             value = plain(tool.name, await tool.run(state, checked))
             writes = state.writes
@@ -224,9 +228,9 @@ class Driver:
                 target = self.targets.of(key)
                 if target.admits:
                     writes[key] = await target.admit(key, writes[key])
-                if not self.kernel.base_known(key):
+                if once or not self.kernel.base_known(key):
                     whole = (key, None)
-                    bases[key] = state.reads[whole] if whole in state.reads else await target.get(key)
+                    bases[key] = state.reads[whole] if whole in state.reads else await reader.read(key)
         except Exception as failure:
             return Run(Observation(state.reads, state.scans, {}, {}, None, told(failure)), failure)
         return Run(Observation(state.reads, state.scans, writes, bases, value, None), None)

@@ -206,20 +206,24 @@ class _Simulation:
         await self._join(steppers)
         last: Stepper | None = None
         while any(not stepper.ended for stepper in steppers):
-            last = self._next(steppers, last)
             if shared:
                 if self.rng.random() < options.crashing:
                     await self._crash(domains, steppers, url)
-                if self.rng.random() < options.moving:
-                    last.move_to(self.rng.choice(domains))
                 for domain in domains:
                     domain.driver.catch_up()
-                if last.ended:
-                    continue
-            await self._move(last, steppers)
-        for domain in domains:
-            domain.driver.catch_up()
-            await domain.driver.pump()
+                if not any(stepper.may_step() for stepper in steppers):
+                    await self._wait(domains)
+                    if all(stepper.ended for stepper in steppers):
+                        break
+            last = self._next(steppers, last)
+            if shared and self.rng.random() < options.moving:
+                last.move_to(self.rng.choice(domains))
+            if last.may_step():
+                await self._move(last, steppers)
+        await self._wait(domains)
+        for stepper in steppers:
+            if stepper.run.report.state == "active":
+                stepper.run.ended("committed")  # while it was waiting
         by_rank = sorted((one.run.report for one in steppers), key=lambda report: report.rank)
         self.verdict_.reports = by_rank
         live = await self.systems.snapshot(domains[0])
@@ -234,6 +238,14 @@ class _Simulation:
         if self.options.log == "memory":
             self._watch(domain)
         return domain
+
+    async def _wait(self, domains: list[Domain]) -> None:
+        """Do what processes do whose agents all wait: look at the log, and at what is left to be done."""
+        for _ in range(2):
+            for domain in domains:
+                domain.driver.catch_up()
+                await domain.driver.pump()
+                domain.driver.flush()
 
     async def _join(self, steppers: list[Stepper]) -> None:
         if self.options.joining == "first":
@@ -270,11 +282,6 @@ class _Simulation:
             await stepper.fumble(self.rng, lambda: fresh_value(self.world, self.rng))
         else:
             await stepper.step()
-            if stepper.ended and stepper.run.report.state == "active":
-                stepper.run.ended("committed")
-        for one in steppers:
-            if one.ended and one.run.report.state == "active":
-                one.run.ended("committed")
 
     async def _crash(self, domains: list[Domain], steppers: list[Stepper], url: str) -> None:
         """Replace a process: what it had not logged is lost, and its agents go on elsewhere."""

@@ -11,6 +11,7 @@ from coagent.agents.scripted import ScriptedAgent, ScriptedRun
 from coagent.errors import NotReversible, ToolFailed
 from coagent.protocol.values import Value, copied
 from coagent.runtime.domain import Domain
+from coagent.runtime.session import AgentSession
 
 Did: TypeAlias = Literal["acted", "finished", "committed", "aborted", "blocked"]
 
@@ -56,7 +57,11 @@ class Stepper:
         """Go on in another process, as it were: on another domain object over the same log."""
         self.domain = domain
         if self.joined and not self.ended:
-            session = domain.attach(self.agent.name)
+            driver, rank = domain.driver, self.run.session.rank
+            if driver.kernel.agents[rank].ended:  # which the other process has not heard of
+                session = AgentSession(driver, driver.kernel.agents[rank])
+            else:
+                session = domain.attach(self.agent.name)
             self.run.session = self.run.walker.session = session
 
     def may_step(self) -> bool:

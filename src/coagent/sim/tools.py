@@ -39,7 +39,8 @@ def document_of(key: str, value: Any) -> Any:
     """Return what `object_of` was made from."""
     if not key.startswith("k8s:") or value is None:
         return value
-    return {field: int(text) for field, text in sorted(value.get("data", {}).items())}
+    data = sorted(value.get("data", {}).items())
+    return {field: int(text) if text.isdigit() else text for field, text in data}
 
 
 async def _load(state: State, key: str) -> Any:
