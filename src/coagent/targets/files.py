@@ -244,7 +244,7 @@ class Files(Target):
             _create(temporary, content, self._status(relative))
             os.replace(temporary, path)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            with contextlib.suppress(OSError):
                 os.unlink(temporary)
             for one in reversed(made):
                 with contextlib.suppress(OSError):
@@ -267,13 +267,10 @@ class Files(Target):
             raise TargetError(
                 f"'mode:{relative}' cannot be {value!r}", f"It is {EXECUTABLE!r}, or None where it is not."
             )
-        path = self.workspace.absolute(relative)
-        try:
-            mode = stat.S_IMODE(os.stat(path, follow_symlinks=False).st_mode)
-        except FileNotFoundError:
-            raise TargetError(
-                f"{relative!r} does not exist, so it has no mode", "Write the file first."
-            ) from None
+        status = self._status(relative)
+        if status is None:
+            raise TargetError(f"{relative!r} is no file, so it has no mode", "Write the file first.")
+        path, mode = self.workspace.absolute(relative), stat.S_IMODE(status.st_mode)
         # Whoever may read it may run it, as chmod +x has it, and the owner always.
         os.chmod(path, mode & ~0o111 if value is None else mode | ((mode & 0o444) >> 2) | 0o100)
 
