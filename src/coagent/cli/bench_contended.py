@@ -20,6 +20,9 @@ def contended(
     workloads: Annotated[
         Path | None, typer.Option(help="Run every workload file of this directory; their code is executed.")
     ] = None,
+    all_workloads: Annotated[
+        bool, typer.Option("--all", help="Beyond the ten, also code, a database and a document.")
+    ] = False,
     workbench: Annotated[
         Path | None, typer.Option(help="The folder with the data of office workload files.")
     ] = None,
@@ -51,7 +54,9 @@ def contended(
     """
     import anyio
 
-    plan = anyio.run(_plan, workloads, workbench, protocols, trials, seed, misjudge, without, sql)
+    plan = anyio.run(
+        _plan, workloads, workbench, protocols, trials, seed, misjudge, without, sql, all_workloads
+    )
     measured = anyio.run(_measure, plan[0], plan[1])
     data = measured.as_data()
     if scaling or html is not None:
@@ -77,15 +82,21 @@ async def _plan(
     misjudge: float,
     without: str,
     sql: str | None,
+    all_workloads: bool,
 ) -> tuple[Plan, dict[str, str]]:
     from coagent.bench.contended.judging import Judging
     from coagent.bench.contended.measure import Plan
     from coagent.bench.contended.ten import the_ten
 
     failures: dict[str, str] = {}
-    found = (
-        await the_ten(_known(sql)) if workloads is None else _from_files(workloads, workbench, sql, failures)
-    )
+    if workloads is not None:
+        found = _from_files(workloads, workbench, sql, failures)
+    else:
+        found = await the_ten(_known(sql))
+        if all_workloads:
+            from coagent.bench.contended.beyond import beyond
+
+            found += await beyond(sql)
     return (
         Plan(
             workloads=found,
