@@ -88,7 +88,7 @@ def make_world(seed: int, dialect: Dialect = "memory") -> World:
     if dialect == "kubernetes":
         names = ["a", "b", "c", "d", "e", "f"]
     keys = {
-        family: [f"{_PREFIXES[dialect][family]}{name}" for name in rng.sample(names, rng.randint(1, 6))]
+        family: [f"{_PREFIXES[dialect][family]}{name}" for name in rng.sample(names, rng.choice((1, 2, 2, 3, 3, 4, 6)))]
         for family in families
     }
     initial = {
@@ -99,11 +99,11 @@ def make_world(seed: int, dialect: Dialect = "memory") -> World:
     }
     kinds = {family: _swarm(rng, _TEXT_KINDS if family else _DOCUMENT_KINDS, dialect) for family in families}
     world = World(seed, dialect, initial)
-    length_max = rng.randint(1, 7)
+    length_max = rng.randint(2, 9)
     style = _Style(rng.random(), rng.random() ** 2, rng.random(), rng.random(), rng.random() < 0.3)
     for number in range(rng.randint(2, 6) if dialect == "memory" else rng.randint(2, 4)):
         program = []
-        for _ in range(rng.randint(1, length_max)):
+        for _ in range(rng.randint((length_max + 1) // 2, length_max)):
             family = rng.choice(families)
             program.append(_line(rng, rng.choice(kinds[family]), family, keys[family], style, dialect))
         world.programs[f"A{number}"] = program
