@@ -26,6 +26,8 @@ class Unloaded:
 UNLOADED: Final = Unloaded()
 """Stands in a listing for the value of an object that exists but was not read along with it."""
 
+# What tells the ends of a line, in a regular expression: `^`, `$`, `\A`, `\Z` and groups that look around.
+_ENDS = re.compile(r"[$^]|\\[AZ]|\(\?")
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
@@ -101,8 +103,7 @@ class Lines(NamedTuple):
         """Return the text of the range with its line ends, or None for a value that is no text."""
         if type(value) is not str:
             return None
-        lines = value.splitlines(keepends=True)
-        return "".join(lines[self.first - 1 : self.last])
+        return "".join(_lines(value)[self.first - 1 : self.last])
 
     def __str__(self) -> str:
         return f"lines {self.first}-{self.last if self.last is not None else 'end'}"
@@ -119,9 +120,10 @@ class Matches(NamedTuple):
         if type(value) is not str:
             return []
         search = _compiled(self.pattern, self.ignore_case).search
-        if not search(value) and "^" not in self.pattern and "$" not in self.pattern:
+        if not _ENDS.search(self.pattern) and not search(value):
             return []  # most files of a tree match nowhere: one look at the whole text settles those
-        return [[number, line] for number, line in enumerate(value.splitlines(), 1) if search(line)]
+        lines = (line.rstrip("\r\n") for line in _lines(value))
+        return [[number, line] for number, line in enumerate(lines, 1) if search(line)]
 
     def __str__(self) -> str:
         return f"lines matching {self.pattern!r}"
@@ -145,6 +147,13 @@ class Selector(Protocol):
 def selected(value: Value, selector: Selector | None) -> Value:
     """Return the part of `value` that `selector` names; the whole where it is None."""
     return value if selector is None else selector.of(value)
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines with their ends; only line feeds end lines, as for grep, git and compilers."""
+    lines = [f"{line}\n" for line in text.split("\n")]
+    last = lines.pop()[:-1]
+    return [*lines, last] if last else lines
 
 
 @lru_cache(maxsize=1024)

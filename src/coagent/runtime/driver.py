@@ -346,7 +346,7 @@ class Driver:
             return [[effect] for effect in effects]
         batches: list[list[Effect]] = []
         together: dict[int, list[Effect]] = {}
-        for effect in effects:
+        for effect in sorted(effects, key=self._turn_of):
             target = self.targets.of(effect.key)
             if not target.takes_many:
                 batches.append([effect])
