@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from typing import Any, Literal
 
 import jsonpatch
@@ -12,8 +13,6 @@ from coagent.builtin.strategic_merge import merged, strategically_merged
 from coagent.errors import ToolFailed
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
-
-_CLUSTER = "_cluster"
 
 
 @tool
@@ -30,16 +29,18 @@ async def kube_get(
     Args:
         kind: Its kind, for instance deployment, svc or configmaps.
         name: Its name.
-        namespace: Its namespace; `_cluster` for kinds that have none, such as nodes.
+        namespace: Its namespace; of no account for kinds that have none, such as nodes.
         path: Only this field, as a JSON Pointer such as /spec/replicas. Prefer it: you are told of changes
             only to what you have read.
         include_status: Add the live status. You are not told when that changes.
     """
     key = f"k8s:{namespace}/{kind}/{name}"
-    if path is not None:
+    if path:
+        if not path.startswith("/"):
+            raise ToolFailed(f"{path!r} is no JSON Pointer", "Write it like /spec/replicas.")
         part = await state.get(key, path=path)
         if part is None:
-            await _existing(state, key)
+            await _require(state, key)
         return part
     found = await _existing(state, key)
     if include_status:
@@ -49,21 +50,39 @@ async def kube_get(
 
 @tool
 async def kube_list(
-    state: State, kind: str, namespace: str = "default", label_selector: str | None = None
+    state: State,
+    kind: str,
+    namespace: str = "default",
+    label_selector: str | None = None,
+    include_status: bool = False,
 ) -> list[dict[str, Any]]:
     """List the objects of a kind in a namespace.
 
+    Without include_status, objects that controllers make and remake, such as the pods of a Deployment, are
+    left out.
+
     Args:
         kind: The kind, for instance deployments or po.
-        namespace: The namespace; `_cluster` for kinds that have none.
+        namespace: The namespace; of no account for kinds that have none, such as nodes.
         label_selector: Only objects with these labels, as in `app=geo,track!=canary,tier in (web,api)`.
+        include_status: Add the live status, and the objects that controllers make. You are not told when
+            these change.
     """
     wanted = _requirements(label_selector or "")
+    place = f"{namespace}/{kind}/"
+    paths = [key.partition(":")[2] for key in await state.list(f"k8s:{place}")]
+    if include_status:
+        made = {key.partition(":")[2] for key in await state.list(f"k8s-status:{place}")}
+        paths = sorted({*paths, *made})
     found = []
-    for key in await state.list(f"k8s:{namespace}/{kind}/"):
-        one = await state.get(key)
+    for path in paths:
+        one = await state.get(f"k8s:{path}")
+        if one is None:
+            continue  # gone since it was listed
         labels = (one.get("metadata") or {}).get("labels") or {}
         if all(_meets(labels, *requirement) for requirement in wanted):
+            if include_status:
+                one["status"] = await state.get(f"k8s-status:{path}")
             found.append(one)
     return found
 
@@ -127,9 +146,16 @@ async def kube_patch(
     current = await _existing(state, key)
     change: Any = _parsed(patch) if isinstance(patch, str) else patch
     if type == "json":
+        if not isinstance(change, list):
+            raise ToolFailed("a json patch is a list of operations", "Pass a list, or another type.")
         try:
             result = jsonpatch.apply_patch(current, change)
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError) as error:
+        except (
+            jsonpatch.JsonPatchException,
+            jsonpatch.JsonPointerException,
+            AttributeError,
+            TypeError,
+        ) as error:
             raise ToolFailed(
                 f"the JSON patch does not apply: {error}", "Read the object and correct it."
             ) from None
@@ -137,6 +163,8 @@ async def kube_patch(
         raise ToolFailed(f"a {type} patch is a mapping, not {change.__class__.__name__}", "Pass an object.")
     else:
         result = merged(current, change) if type == "merge" else strategically_merged(current, change)
+    if not isinstance(result, dict) or (result.get("metadata") or {}).get("name") != name:
+        raise ToolFailed("the patch would rename the object", "Create another one, and delete this one.")
     await state.put(key, result)
     return f"{_named(state.canonical(key))} patched"
 
@@ -150,7 +178,7 @@ async def kube_set_image(
     container: str | None = None,
     namespace: str = "default",
 ) -> str:
-    """Set the image of an object with a pod template.
+    """Set the image of a container, of a pod or of an object with a pod template.
 
     Args:
         name: Its name.
@@ -161,12 +189,12 @@ async def kube_set_image(
     """
     key = f"k8s:{namespace}/{kind}/{name}"
     current = await _existing(state, key)
-    template = (current.get("spec") or {}).get("template") or {}
-    containers = (template.get("spec") or {}).get("containers") or []
+    containers = _pod_spec(current).get("containers") or []
     chosen = [one for one in containers if container is None or one["name"] == container]
     names = ", ".join(one["name"] for one in containers) or "none"
     if not chosen:
-        raise ToolFailed(f"{kind} {name!r} has no container {container!r}", f"Its containers are: {names}.")
+        lacks = "containers" if container is None else f"container {container!r}"
+        raise ToolFailed(f"{kind} {name!r} has no {lacks}", f"Its containers are: {names}.")
     if len(chosen) > 1:
         raise ToolFailed(f"{kind} {name!r} has several containers", f"Name one of: {names}.")
     chosen[0]["image"] = image
@@ -205,8 +233,8 @@ async def kube_delete(state: State, kind: str, name: str, namespace: str = "defa
         namespace: Its namespace.
     """
     key = f"k8s:{namespace}/{kind}/{name}"
-    if await state.get(key, path="/metadata/name") is None:
-        await _existing(state, key)
+    await _require(state, key)
+    await _refuse_to_empty(state, state.canonical(key))
     await state.delete(key)
     return f"{_named(state.canonical(key))} deleted"
 
@@ -238,34 +266,91 @@ async def _existing(state: State, key: str) -> dict[str, Any]:
     return found
 
 
+async def _require(state: State, key: str) -> None:
+    """Raise unless the object exists, without making all of it a premise."""
+    if await state.get(key, path="/metadata/name") is None:
+        await _existing(state, key)
+
+
+async def _refuse_to_empty(state: State, key: str) -> None:
+    """Raise where deleting an object would delete others, which no undo could bring back."""
+    folder, _, name = key.rpartition("/")
+    if folder == "k8s:_cluster/namespaces":
+        inside = await state.list(f"k8s:{name}/")
+        own = (f"k8s:{name}/serviceaccounts/default", f"k8s:{name}/configmaps/kube-root-ca.crt")
+        inside = [one for one in inside if one not in own]
+    elif folder.startswith("k8s:_cluster/customresourcedefinitions"):
+        inside = await state.list("k8s:", glob=f"*/{name}/*")
+    else:
+        return
+    if inside:
+        raise ToolFailed(
+            f"deleting {_named(key)} would delete {len(inside)} objects with it, such as {_named(inside[0])}",
+            "Delete these first, so that each can be restored.",
+        )
+
+
 def _named(key: str) -> str:
     """Return an object's name as kubectl prints it: `deployments "geo"`."""
     _, kind, name = key.partition(":")[2].split("/")
     return f'{kind} "{name}"'
 
 
+def _pod_spec(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the part that says what a pod runs: of a pod, a pod template, or a CronJob's."""
+    spec = manifest.get("spec") or {}
+    if manifest.get("kind") == "CronJob":
+        spec = (spec.get("jobTemplate") or {}).get("spec") or {}
+    found: dict[str, Any] = (
+        spec if manifest.get("kind") == "Pod" else (spec.get("template") or {}).get("spec") or {}
+    )
+    return found
+
+
 def _manifests(manifest: dict[str, Any] | str) -> list[dict[str, Any]]:
-    documents = list(_documents(manifest)) if isinstance(manifest, str) else [manifest]
     found: list[dict[str, Any]] = []
-    for document in documents:
+    for document in _documents(manifest) if isinstance(manifest, str) else [manifest]:
         if document is None:
             continue
-        items = (
-            document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else None
-        )
-        found += items if isinstance(items, list) else [document]
+        items = document.get("items") if isinstance(document, dict) else None
+        if isinstance(items, list) and str(document.get("kind", "")).endswith("List"):
+            found += items
+        else:
+            found.append(document)
+    if not found:
+        raise ToolFailed("the manifest is empty", "Give at least one object.")
     for one in found:
-        name = (one.get("metadata") or {}).get("name") if isinstance(one, dict) else None
-        if not name or not one.get("kind"):
+        metadata = one.get("metadata") if isinstance(one, dict) else None
+        if not isinstance(metadata, dict) or not metadata.get("name") or not one.get("kind"):
             raise ToolFailed("a manifest lacks kind or metadata.name", "Give each object both.")
     return found
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads dates as the text that they are: JSON has no other."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def _documents(text: str) -> list[Any]:
     try:
-        return list(yaml.safe_load_all(text))
+        return [_as_json(document) for document in yaml.load_all(text, _Loader)]
     except yaml.YAMLError as error:
         raise ToolFailed(f"the manifest is neither YAML nor JSON: {error}", "Correct it.") from None
+
+
+def _as_json(value: Any) -> Any:
+    """Return YAML data as JSON has it: keys are text."""
+    if isinstance(value, dict):
+        return {
+            name if isinstance(name, str) else json.dumps(name): _as_json(part)
+            for name, part in value.items()
+        }
+    return [_as_json(part) for part in value] if isinstance(value, list) else value
 
 
 def _parsed(text: str) -> Any:
@@ -276,10 +361,9 @@ def _parsed(text: str) -> Any:
 
 
 def _key_of(manifest: dict[str, Any], namespace: str | None) -> str:
-    kind = str(manifest["kind"])
+    group = str(manifest.get("apiVersion") or "").rpartition("/")[0]
+    kind = f"{manifest['kind']}.{group}" if manifest.get("apiVersion") else manifest["kind"]
     place = manifest["metadata"].get("namespace") or namespace or "default"
-    if kind in ("Namespace", "Node", "PersistentVolume", "CustomResourceDefinition", "ClusterRole"):
-        place = _CLUSTER
     return f"k8s:{place}/{kind}/{manifest['metadata']['name']}"
 
 

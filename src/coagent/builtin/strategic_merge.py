@@ -19,6 +19,8 @@ _MERGE_KEYS = {
     "imagePullSecrets": "name",
     "hostAliases": "ip",
     "topologySpreadConstraints": "topologyKey",
+    "ownerReferences": "uid",
+    "secrets": "name",
 }
 
 
@@ -36,41 +38,62 @@ def merged(current: Any, patch: Any) -> Any:
 
 
 def strategically_merged(current: Any, patch: Any, field: str = "") -> Any:
-    """Return `current` with a strategic merge patch: as `merged`, but lists of named items merge by name."""
+    """Return `current` with a strategic merge patch: as `merged`, but lists of named items merge by name.
+
+    Of the directives it knows `$patch` (replace, delete) and `$retainKeys`.
+    """
     if isinstance(patch, dict):
-        if patch.get("$patch") == "replace":
-            return {name: part for name, part in patch.items() if name != "$patch"}
-        result = dict(current) if isinstance(current, dict) else {}
-        for name, part in patch.items():
-            if part is None:
-                result.pop(name, None)
-            elif not name.startswith("$"):
-                result[name] = strategically_merged(result.get(name), part, name)
-        return result
+        return _merged_mapping(current if isinstance(current, dict) else {}, patch)
     key = _merge_key(field, patch)
-    if key is None or not isinstance(current, list):
+    if key is None:
         return patch
-    result_list = list(current)
+    if {"$patch": "replace"} in patch:
+        return [item for item in patch if item != {"$patch": "replace"}]
+    result = list(current) if isinstance(current, list) else []
     for item in patch:
-        at = next((index for index, one in enumerate(result_list) if one.get(key) == item.get(key)), None)
+        at = next(
+            (
+                index
+                for index, one in enumerate(result)
+                if isinstance(one, dict) and one.get(key) == item[key]
+            ),
+            None,
+        )
         if item.get("$patch") == "delete":
             if at is not None:
-                del result_list[at]
+                del result[at]
         elif at is None:
-            result_list.append(item)
+            result.append(_merged_mapping({}, item))
         else:
-            result_list[at] = strategically_merged(result_list[at], item)
-    return result_list
+            result[at] = _merged_mapping(result[at], item)
+    return result
+
+
+def _merged_mapping(current: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    directive = patch.get("$patch")
+    if directive == "delete":
+        return {}
+    retained = patch.get("$retainKeys")
+    result = {} if directive == "replace" else dict(current)
+    if isinstance(retained, list):
+        result = {name: part for name, part in result.items() if name in retained}
+    for name, part in patch.items():
+        if part is None:
+            result.pop(name, None)
+        elif not name.startswith("$"):
+            result[name] = strategically_merged(result.get(name), part, name)
+    return result
 
 
 def _merge_key(field: str, items: Any) -> str | None:
     """Return by what the items of a list are told apart; None where the list is replaced whole."""
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         return None
+    named = [item for item in items if item != {"$patch": "replace"}]
     if field == "ports":  # a container's ports go by containerPort, a Service's by port
         keys: tuple[str, ...] = ("containerPort", "port")
     elif field in _MERGE_KEYS:
         keys = (_MERGE_KEYS[field],)
     else:
         return None
-    return next((key for key in keys if all(key in item for item in items)), None)
+    return next((key for key in keys if all(key in item for item in named)), None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -18,14 +19,14 @@ import anyio.to_thread
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.targets.base import GuardFailed, Target
 from coagent.targets.kubernetes_kinds import CLUSTER, Kind, Kinds
-from coagent.targets.kubernetes_objects import carried_over, holds, tracked
+from coagent.targets.kubernetes_objects import carried_over, holds, terminating, tracked
 
 T = TypeVar("T")
 Objects: TypeAlias = list[dict[str, Any]]
@@ -87,19 +88,18 @@ class Kubernetes(Target):
         kind_name, _, name = rest.partition("/")
         if not path or (not rest and slash):
             return key
-        if not namespace or not kind_name or "/" in name:
+        if not namespace or not kind_name or "/" in name or not {namespace, name}.isdisjoint((".", "..")):
             raise TargetError(
                 f"{key!r} names no object",
                 f"Write {scheme}:NAMESPACE/KIND/NAME, as k8s:default/deployments/geo.",
             )
         kind = self._kinds.named(kind_name)
-        if kind.namespaced == (namespace == CLUSTER):
-            are = "are" if kind.namespaced else "are not"
+        if not kind.namespaced:
+            namespace = CLUSTER
+        elif namespace == CLUSTER:
             raise TargetError(
-                f"{kind.plural} {are} namespaced, which {key!r} has otherwise",
-                f"Name a namespace in place of {namespace!r}."
-                if kind.namespaced
-                else f"Write {CLUSTER} for it.",
+                f"{kind.plural} are namespaced, which {key!r} has otherwise",
+                f"Name a namespace in place of {CLUSTER!r}.",
             )
         return f"{scheme}:{namespace}/{kind.key}/{name}"
 
@@ -111,14 +111,10 @@ class Kubernetes(Target):
     # ---- reading -------------------------------------------------------------------------------------------
 
     async def get(self, key: Key) -> Value:
-        found = await anyio.to_thread.run_sync(self._get, key)
-        if found is None:
-            return None
-        return found.get("status") if key.startswith("k8s-status:") else tracked(found)
+        return await anyio.to_thread.run_sync(self._seen, key)
 
     async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
-        found = await anyio.to_thread.run_sync(lambda: {key: self._get(key) for key in keys})
-        return {key: None if one is None else tracked(one) for key, one in found.items()}
+        return await anyio.to_thread.run_sync(lambda: {key: self._seen(key) for key in keys})
 
     async def list(self, prefix: str) -> dict[Key, Value]:
         return await anyio.to_thread.run_sync(self._list, prefix)
@@ -126,6 +122,9 @@ class Kubernetes(Target):
     def snapshot(self, prefix: str = "") -> dict[Key, Value]:
         chosen = prefix or (f"k8s:{self._namespace}/" if self._namespace else "k8s:")
         return dict(sorted(self._list(chosen).items()))
+
+    def _seen(self, key: Key) -> Value:
+        return _part(key, self._get(key))
 
     def _get(self, key: Key) -> dict[str, Any] | None:
         kind, namespace, name = self._place(key)
@@ -145,13 +144,14 @@ class Kubernetes(Target):
                 continue
             for one in self._listed(kind, namespace if "/" in path and kind.namespaced else None):
                 metadata = one["metadata"]
-                if any(owner.get("controller") for owner in metadata.get("ownerReferences", ())):
+                owners = metadata.get("ownerReferences", ())
+                if scheme == "k8s" and any(owner.get("controller") for owner in owners):
                     continue  # its controller remakes it from the owner's spec
                 place = metadata.get("namespace", CLUSTER) if kind.namespaced else CLUSTER
                 key = f"{scheme}:{place}/{kind.key}/{metadata['name']}"
-                if key.startswith(prefix):
-                    body = {"apiVersion": kind.api_version, "kind": kind.name, **one}
-                    found[key] = body.get("status") if scheme == "k8s-status" else tracked(body)
+                value = _part(key, {"apiVersion": kind.api_version, "kind": kind.name, **one})
+                if value is not None and key.startswith(prefix):
+                    found[key] = value
         return found
 
     def _listed(self, kind: Kind, namespace: str | None) -> Objects:
@@ -172,75 +172,105 @@ class Kubernetes(Target):
 
     async def admit(self, key: Key, value: Value) -> Value:
         if value is None:
-            self._check_writable(key)
+            self._check_writable(key, value)
             return None
         return await anyio.to_thread.run_sync(self._admit, key, value)
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value]) -> None:
-        self._check_writable(key)
-        kind, namespace, name = self._place(key)
-        for _ in range(_ATTEMPTS):
-            live = self._get(key)
-            now = None if live is None else tracked(live)
-            if same(now, value):
-                return
-            if not any(holds(one, now) for one in expected):
-                if value is not None and holds(value, now):
+        self._check_writable(key, value)
+        failure: TargetError | None = None
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(min(0.01 * 2**attempt, 1.0))
+            try:
+                if self._settled(key, value, expected):
                     return
-                raise GuardFailed(key, now)
-            if self._attempt(kind, namespace, name, live, value):
-                return
-        raise TargetError(
+                failure = None
+            except _Unsure as error:  # it may have been done all the same: look again
+                failure = error
+        raise failure or TargetError(
             f"{key!r} is changed faster than it can be written",
             "Find out which controller keeps changing it.",
         )
 
-    def _attempt(
-        self, kind: Kind, namespace: str, name: str, live: dict[str, Any] | None, value: Value
-    ) -> bool:
-        """Write once; False where somebody else came in between, so that it has to be judged anew."""
+    def _settled(self, key: Key, value: Value, expected: Sequence[Value]) -> bool:
+        """Write once, unless it is there already; False where it has to be judged anew."""
+        live = self._get(key)
+        now = _part(key, live)
+        if same(now, value):
+            return True
+        if not any(holds(one, now) for one in expected):
+            if value is not None and holds(value, now):
+                return True
+            raise GuardFailed(key, now)
+        if terminating(live):
+            raise _still_there(key)
+        return self._attempt(key, live, value)
+
+    def _attempt(self, key: Key, live: dict[str, Any] | None, value: Value) -> bool:
+        """Write once; False where somebody else came in between."""
+        kind, namespace, name = self._place(key)
         try:
-            if value is None and live is not None:
+            if live is None:
+                body = self._complete(kind, namespace, name, value)
+                self._request("POST", kind.collection(namespace), body=body)
+                return True
+            if value is None:
                 guard = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
                 options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": guard}
                 self._request("DELETE", kind.path(namespace, name), body=options)
-            elif live is None:
-                self._request(
-                    "POST", kind.collection(namespace), body=self._complete(kind, namespace, name, value)
-                )
             else:
                 body = carried_over(self._complete(kind, namespace, name, value), live)
                 self._request("PUT", kind.path(namespace, name), body=body)
         except _Raced:
             return False
+        except _Missing:
+            if live is None:
+                raise  # its namespace is missing
+            return False
         return True
 
     def _admit(self, key: Key, value: Value) -> Value:
-        self._check_writable(key)
-        if not isinstance(value, dict):
-            raise TargetError(f"{key!r} cannot hold {type(value).__name__}", "An object is a JSON mapping.")
+        self._check_writable(key, value)
         kind, namespace, name = self._place(key)
-        dry_run = [("dryRun", "All")]
+        body = self._complete(kind, namespace, name, value)
+        dry_run = [("dryRun", "All"), ("fieldValidation", "Strict")]
         for _ in range(_ATTEMPTS):
             live = self._get(key)
-            body = self._complete(kind, namespace, name, value)
+            if terminating(live):
+                raise _still_there(key)
             try:
                 if live is None:
                     made = self._request("POST", kind.collection(namespace), body=body, query=dry_run)
                 else:
                     path = kind.path(namespace, name)
                     made = self._request("PUT", path, body=carried_over(body, live), query=dry_run)
+            except _Missing:
+                if live is None:  # the namespace may be about to be made, by the same call
+                    break
             except _Raced:
-                continue
-            return tracked(made)
+                pass
+            else:
+                return tracked(made)
         return tracked(body)
 
-    def _check_writable(self, key: Key) -> None:
+    def _check_writable(self, key: Key, value: Value) -> None:
         if key.startswith("k8s-status:"):
             raise TargetError(f"{key!r} is the cluster's own", "Change the object's spec instead.")
+        if key.count("/") != 2 or key.endswith("/"):
+            raise TargetError(f"{key!r} names no object", "Give it a name.")
+        if value is not None and not (
+            isinstance(value, dict) and isinstance(value.get("metadata") or {}, dict)
+        ):
+            raise TargetError(f"{key!r} cannot hold {type(value).__name__}", "An object is a JSON mapping.")
 
     def _complete(self, kind: Kind, namespace: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
         """Return the value as a manifest, with the parts of it that the key says."""
+        if value.get("apiVersion", kind.api_version) != kind.api_version:
+            raise TargetError(
+                f"the cluster prefers {kind.name} in {kind.api_version}, not in {value['apiVersion']}",
+                "Write the object in that version.",
+            )
         metadata = {**(value.get("metadata") or {}), "name": name}
         if kind.namespaced:
             metadata["namespace"] = namespace
@@ -274,7 +304,8 @@ class Kubernetes(Target):
             raise _translated(method, path, error.status, error.body) from None
         except (HTTPError, OSError) as error:
             reason = str(getattr(error, "reason", error)).rpartition(": ")[2]
-            raise TargetError(
+            never_sent = isinstance(error, (NewConnectionError, ConnectTimeoutError, SSLError))
+            raise (TargetError if never_sent else _Unsure)(
                 f"the API server at {self._server} cannot be reached ({reason})",
                 "Check that it runs, and that the kubeconfig names the right cluster.",
             ) from None
@@ -295,6 +326,24 @@ class _Raced(TargetError):
     """409: somebody else wrote, created or deleted in between."""
 
 
+class _Unsure(TargetError):
+    """No answer, or one that does not tell whether the request was carried out."""
+
+
+def _part(key: Key, live: dict[str, Any] | None) -> Value:
+    """Return of an object what the key names; None where it is as good as deleted."""
+    if live is None or terminating(live):
+        return None
+    return live.get("status") if key.startswith("k8s-status:") else tracked(live)
+
+
+def _still_there(key: Key) -> TargetError:
+    return TargetError(
+        f"the former object {key!r} is still being deleted",
+        "Wait; if it stays, look at its metadata.finalizers.",
+    )
+
+
 def _translated(method: str, path: str, status: int, body: Any) -> TargetError:
     said = _message(body)
     if status == 404:
@@ -308,7 +357,9 @@ def _translated(method: str, path: str, status: int, body: Any) -> TargetError:
         400: "Correct the object and call again.",
     }
     cure = cures.get(status, "Try again; if it persists, look at the API server.")
-    return TargetError(f"the API server refused {method} {path} ({status}): {said}", cure)
+    return (_Unsure if status >= 500 or status == 429 else TargetError)(
+        f"the API server refused {method} {path} ({status}): {said}", cure
+    )
 
 
 def _message(body: Any) -> str:

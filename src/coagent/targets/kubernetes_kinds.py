@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import urllib.parse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,8 @@ class Kind:
         namespaced: Whether its objects live in namespaces.
         listable: Whether its objects can be listed.
         aliases: Singular and short names.
-        key: Its name in keys: the plural, with the group where the plural alone is ambiguous.
+        key: Its name in keys: the plural, followed by the group unless that is one of Kubernetes itself. What
+            is installed later can then never make it ambiguous.
     """
 
     group: str
@@ -45,12 +47,12 @@ class Kind:
     def collection(self, namespace: str | None) -> str:
         """Return the path of all objects, or of those in a namespace."""
         root = f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
-        within = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        within = f"/namespaces/{_segment(namespace)}" if self.namespaced and namespace else ""
         return f"{root}{within}/{self.plural}"
 
     def path(self, namespace: str, name: str) -> str:
         """Return the path of one object."""
-        return f"{self.collection(namespace)}/{name}"
+        return f"{self.collection(namespace)}/{_segment(name)}"
 
 
 class Kinds:
@@ -77,7 +79,10 @@ class Kinds:
         return name.lower() in self._by_name
 
     def named(self, name: str) -> Kind:
-        """Return a kind by plural, singular, kind or short name, in any case, or as `plural.group`.
+        """Return a kind by plural, singular, kind or short name, in any case.
+
+        The plural and the kind may be followed by the group, as in `Ingress.networking.k8s.io`, or by a dot
+        alone for the core group.
 
         Raises:
             TargetError: The cluster has no such kind; the cure names the nearest.
@@ -97,14 +102,21 @@ class Kinds:
         for group in self._get("/apis").get("groups", ()):
             preferred = group["preferredVersion"]
             path = f"/apis/{preferred['groupVersion']}"
-            found += self._resources(group["name"], preferred["version"], path)
-        plurals = [one["name"] for _, _, one in found]
-        kinds = [_kind(group, version, one, plurals) for group, version, one in found]
-        self._by_name = {}
+            try:
+                found += self._resources(group["name"], preferred["version"], path)
+            except TargetError:
+                continue  # one extension server that is down must not hide the other kinds
+        kinds: list[Kind] = []
+        taken: set[str] = set()
+        for group, version, one in found:
+            kinds.append(_kind(group, version, one, taken))
+            taken.add(kinds[-1].key)
+        by_name = {kind.key: kind for kind in kinds}
         for kind in kinds:
-            for name in (kind.key, kind.plural, f"{kind.plural}.{kind.group}", kind.name, *kind.aliases):
-                self._by_name.setdefault(name.lower().rstrip("."), kind)
-        self._kinds = kinds
+            exact = (f"{kind.plural}.{kind.group}", f"{kind.name}.{kind.group}")
+            for name in (*exact, kind.plural, kind.name, *kind.aliases):
+                by_name.setdefault(name.lower(), kind)
+        self._kinds, self._by_name = kinds, by_name
 
     def _resources(self, group: str, version: str, path: str) -> Iterable[tuple[str, str, dict[str, Any]]]:
         for one in self._get(path).get("resources", ()):
@@ -112,9 +124,9 @@ class Kinds:
                 yield group, version, one
 
 
-def _kind(group: str, version: str, one: dict[str, Any], plurals: list[str]) -> Kind:
+def _kind(group: str, version: str, one: dict[str, Any], taken: set[str]) -> Kind:
     plural = one["name"]
-    ambiguous = plurals.count(plural) > 1 and group != "" and plurals.index(plural) >= 0
+    own = "." not in group or group.endswith(".k8s.io")
     return Kind(
         group=group,
         version=version,
@@ -123,5 +135,9 @@ def _kind(group: str, version: str, one: dict[str, Any], plurals: list[str]) -> 
         namespaced=one["namespaced"],
         listable="list" in one.get("verbs", ()),
         aliases=tuple(name for name in (one.get("singularName"), *(one.get("shortNames") or ())) if name),
-        key=f"{plural}.{group}" if ambiguous else plural,
+        key=plural if own and plural not in taken else f"{plural}.{group}",
     )
+
+
+def _segment(name: str) -> str:
+    return urllib.parse.quote(name, safe=":")

@@ -49,7 +49,14 @@ def carried_over(body: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
     }
     if kept:
         metadata["annotations"] = {**kept, **(metadata.get("annotations") or {})}
-    return {**body, "metadata": metadata}
+    # Where status is no subresource, as in some custom resources, a replace without it would erase it.
+    status = {"status": live["status"]} if "status" in live else {}
+    return {**body, "metadata": metadata, **status}
+
+
+def terminating(live: dict[str, Any] | None) -> bool:
+    """Tell whether an object is deleted already but for what its finalizers or its grace period wait for."""
+    return live is not None and bool((live.get("metadata") or {}).get("deletionTimestamp"))
 
 
 def holds(expected: Value, found: Value) -> bool:
