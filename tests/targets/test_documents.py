@@ -50,7 +50,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_file_is_an_outline_a_preamble_and_its_bodies(root: Path) -> None:
     found = Documents(root).snapshot()
-    assert [key for key in found] == [
+    assert list(found) == [
         "doc:plan.md#",
         "doc:plan.md#/",
         "doc:plan.md#Plan/Goals",
@@ -65,7 +65,7 @@ def test_a_file_is_an_outline_a_preamble_and_its_bodies(root: Path) -> None:
 
 
 PIECES = st.sampled_from(
-    ["# A\n", "## B\n", "## A/B ~2\n", "text\n", "\n", "  \n", "```\n", "B\n---\n", "- x\n", "> # q\n", "#\n"]
+    ["# A\n", "## B\n", "## A/B ~2\n", "text\n", "\n", "  \n", "```\n", "B\n---\n", "- x\n", "> # q\n", "#\n"]  # noqa: RUF005
     + [
         "\r\n",
         "## C\r\n",

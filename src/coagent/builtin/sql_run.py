@@ -101,16 +101,26 @@ class Run:
                     self.rows[table] = await self._matching(table, ["true"], None)
         if statement.tree.key == "insert":
             await self._number(target)
-        while True:
-            ran = await self._ran()
-            if not await self._ask(ran):
-                break
+        ran = await self._settled()
         await self._write(ran)
         before = self.rows.get(target, {})
         given = [key for key in ran.rows[target] if key not in before]
         single = len(self.schemas[target]["sequences"]) == 1 == len(self.schemas[target]["key"])
         kinds = key_kinds(self.schemas[target])
         return ran, [(decode_key(key, kinds) or [None])[0] for key in given] if single else []
+
+    async def _settled(self) -> Ran:
+        """Run the statement until it asks for no row that has not been loaded."""
+        while True:
+            try:
+                ran = await self._ran()
+            except ToolFailed:
+                # A row that it refers to may only be missing here: see what it would have changed.
+                if await self._ask(await self._ran(checked=False)) or await self._ask_parents():
+                    continue
+                raise
+            if not await self._ask(ran):
+                return ran
 
     async def define(self) -> Ran:
         """Run CREATE, ALTER or DROP."""
@@ -153,8 +163,8 @@ class Run:
     async def _known(self) -> list[str]:
         return [key.partition(":")[2] for key in await self.state.list(f"{self.scheme}-schema:")]
 
-    async def _ran(self) -> Ran:
-        arguments = (self.statement.text, self.schemas, self.rows, self.sequences, self.limit)
+    async def _ran(self, *, checked: bool = True) -> Ran:
+        arguments = (self.statement.text, self.schemas, self.rows, self.sequences, self.limit, checked)
         if self.scratch.url is None:
             return self.scratch.change(*arguments)
         return await anyio.to_thread.run_sync(self.scratch.change, *arguments)
@@ -235,6 +245,14 @@ class Run:
                     values = [old[name] for name in to]
                     if new is None or not same(values, [new[name] for name in to]):
                         news |= await self._ask_equal(other, columns, values)
+        return news
+
+    async def _ask_parents(self) -> bool:
+        """Load what the loaded rows refer to: PostgreSQL checks new rows again even if they are unchanged."""
+        news = False
+        for table, columns, parent, to in self._references():
+            for row in list(self.rows.get(table, {}).values()):
+                news |= await self._ask_equal(parent, to, [row[name] for name in columns])
         return news
 
     def _references(self) -> Iterator[tuple[str, list[str], str, list[str]]]:

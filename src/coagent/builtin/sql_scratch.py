@@ -76,13 +76,19 @@ class Scratch:
                 else:
                     session.create(table, schema, deferred=True)
                     _load_whole(session, table, schema, rows[table])
-            result, truncated, count = _run(session, text, limit)
+            result, truncated, count = _run(session, text, limit, schemas)
         return Ran(result, truncated, count, {}, {}, {})
 
     def change(
-        self, text: str, schemas: Mapping[str, Schema], rows: Rows, sequences: Mapping[str, Value], limit: int
+        self,
+        text: str,
+        schemas: Mapping[str, Schema],
+        rows: Rows,
+        sequences: Mapping[str, Value],
+        limit: int,
+        checked: bool = True,
     ) -> Ran:
-        """Run a statement that changes rows or schemas.
+        """Run a statement that changes rows or schemas, with its foreign keys checked or not.
 
         Raises:
             ToolFailed: The database refuses it, for a constraint perhaps.
@@ -93,8 +99,8 @@ class Scratch:
                 _load_whole(session, table, schema, rows.get(table, {}))
             for table, last in sequences.items():
                 session.set_sequence(table, schemas[table], last)
-            with _constraints(session, schemas):
-                result, truncated, count = _run(session, text, limit)
+            with _constraints(session, schemas if checked else {}):
+                result, truncated, count = _run(session, text, limit, schemas)
             left: dict[str, Schema] = {}
             for table in session.tables():
                 found = session.schema(table)
@@ -141,8 +147,11 @@ def _close_all(sessions: list[PostgresSession]) -> None:
 
 @contextmanager
 def _constraints(session: SqlSession, schemas: Mapping[str, Schema]) -> Iterator[None]:
-    """Check foreign keys when the statement has run, for the rows that it has changed."""
+    """Check the foreign keys of these tables when the statement has run, for the rows that it has changed."""
     try:
+        if not schemas:
+            yield
+            return
         if isinstance(session, SqliteSession):
             session.execute("PRAGMA foreign_keys = ON")
             session.execute("BEGIN")
@@ -197,7 +206,9 @@ def _load_whole(session: SqlSession, table: str, schema: Schema, rows: Mapping[s
         _load(session, table, schema, rows.values(), columns)
 
 
-def _run(session: SqlSession, text: str, limit: int) -> tuple[list[dict[str, Value]], bool, int]:
+def _run(
+    session: SqlSession, text: str, limit: int, schemas: Mapping[str, Schema]
+) -> tuple[list[dict[str, Value]], bool, int]:
     try:
         cursor = session.execute(text)
     except ConstraintFailed:
@@ -207,10 +218,10 @@ def _run(session: SqlSession, text: str, limit: int) -> tuple[list[dict[str, Val
         cure = ""
         if found:
             name = (found[1] or found[2]).rpartition(".")[2]
-            known = {one for table in session.tables() for one in (session.schema(table) or {})["columns"]}
+            known = {column for schema in schemas.values() for column in schema["columns"]}
             from coagent.builtin.sql_statements import nearest
 
-            cure = nearest(name, sorted(known | set(session.tables())))
+            cure = nearest(name, sorted(known | set(schemas)))
         raise ToolFailed(f"the statement failed: {error}", cure) from None
     if cursor.description is None:
         return [], False, max(cursor.rowcount, 0)

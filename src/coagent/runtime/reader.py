@@ -65,8 +65,9 @@ class Targets:
 class PositionReader:
     """Reads for one run of a tool. Whether what it read still holds is checked when the run is recorded.
 
-    Each read for itself is right: what a target held while an object came to be or ceased to be tracked may be
-    neither the old value nor the new one, so it is asked again. Irreversible tools rest on that, they run once.
+    Each read for itself is right: what a target held while an object came to be or ceased to be
+    tracked may be neither the old value nor the new one, so it is asked again. Irreversible tools rest on
+    that, as they run once.
     """
 
     __slots__ = ("_kernel", "_position", "_targets", "volatile")

@@ -264,7 +264,7 @@ class AgentSession:
         await self._driver.pump()
 
     async def wait_for_turn(self) -> list[Notification]:
-        """Wait until what the agent was told is final, because every agent before it has ended; or for notices.
+        """Wait until what the agent was told is final: every agent before it has ended; or for notices.
 
         An agent that means to abort for what it has read waits here first: what it read may yet be withdrawn.
 

@@ -23,8 +23,8 @@ from coagent.sim.check import Violation, check_notices, check_outcome, check_rep
 from coagent.sim.dump import dump
 from coagent.sim.oracle import SerialRun, run_serially
 from coagent.sim.stepper import Stepper
-from coagent.sim.targets import Slow, Systems
-from coagent.sim.tools import TOOLS, outbox
+from coagent.sim.targets import Crowded, Slow, Systems
+from coagent.sim.tools import TOOLS, outbox, pauses
 from coagent.sim.world import Dialect, World, fresh_value, make_world
 
 STEPS_MAX = 4000
@@ -40,8 +40,8 @@ class Options:
         dialect: Which kind of target holds the state.
         log: "memory", or the directory for SQLite logs.
         protocol: The protocol.
-        mode: "stepped": a schedule says who moves next; "concurrent": tasks on a virtual clock, over a target
-            that takes its time.
+        mode: "stepped": a schedule says who moves next; "concurrent": tasks of their own, over a target that
+            takes its time.
         joining: "first": all join in rank order before anybody moves; "pinned": in another order, with pinned
             ranks; "late": each with its first move.
         patience: How long one agent tends to stay on the move (1: no longer than by chance).
@@ -178,15 +178,18 @@ class _Simulation:
 
     async def _run_concurrently(self) -> None:
         slow = Slow(self.world.initial, self.rng)
+        turns = self.rng.choice((1, 3, 10))
+        pauses.set(lambda: self.rng.randint(0, turns))
         agents = [
-            replace(agent, think_s=self.rng.choice((0.0, 1.0, 2.5)), start_s=self.rng.choice((0.0, 3.0)))
+            replace(agent, think_s=self.rng.choice((0, 3, 20)), start_s=self.rng.choice((0, 0, 30)))
             for agent in self.agents()
         ]
-        clock = VirtualClock()
+        clock = VirtualClock() if self.rng.random() < 0.2 else Crowded(self.rng)
         async with open_domain("memory:", targets=[slow], tools=TOOLS, clock=clock) as domain:
             self._watch(domain)
             report = await run_agents(domain, agents)
             self.verdict_.reports = report.agents
+            pauses.set(lambda: 0)
             self._judge(domain, slow.snapshot(), self._serial([agent.name for agent in agents]))
 
     # ---- a schedule ----------------------------------------------------------------------------------------
@@ -313,7 +316,10 @@ class _Simulation:
 
     def _judge(self, domain: Domain, live: dict[str, Value], serial: SerialRun) -> None:
         reports = self.verdict_.reports
-        domain.driver.kernel.check_invariants()
+        kernel = domain.driver.kernel
+        kernel.check_invariants()
+        if isinstance(kernel, Mtpo) and kernel._objects.trajectories:
+            raise Violation(f"still tracked at the end: {sorted(kernel._objects.trajectories)}")
         if not domain.quiescent:
             raise Violation("all agents have ended, but the domain is not quiescent")
         check_outcome(live, self.effects, reports, serial, self.absent)

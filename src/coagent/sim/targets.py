@@ -15,12 +15,24 @@ import anyio.lowlevel
 
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
+from coagent.runtime.clock import RealClock
 from coagent.runtime.domain import Domain
 from coagent.sim.world import Dialect
 from coagent.targets.base import Target
 from coagent.targets.memory import Memory
 
 _SCHEMES = ("kv", "txt")
+
+
+class Crowded(RealClock):
+    """A clock that lets everybody think at the same time: a second is one turn of the event loop."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    async def sleep(self, seconds: float) -> None:
+        for _ in range(self._rng.randint(0, int(seconds))):
+            await anyio.lowlevel.checkpoint()
 
 
 class Slow(Memory):

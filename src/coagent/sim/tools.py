@@ -6,8 +6,11 @@ are documents (`{"n": 3, "m": 8}`) or texts (lines); `kind` tells which by the k
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
+
+import anyio.lowlevel
 
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
@@ -16,6 +19,10 @@ MODULUS = 97
 
 outbox: ContextVar[list[tuple[str, str, Any]]] = ContextVar("outbox")
 """Where irreversible tools leave their effects: (agent, text, what was seen)."""
+
+
+pauses: ContextVar[Callable[[], int]] = ContextVar("pauses", default=lambda: 0)
+"""For how many turns of the event loop a tool lets others go first, after each thing that it does."""
 
 
 class Refused(Exception):
@@ -44,11 +51,19 @@ def document_of(key: str, value: Any) -> Any:
 
 
 async def _load(state: State, key: str) -> Any:
-    return document_of(key, await state.get(key))
+    value = document_of(key, await state.get(key))
+    await _pause()
+    return value
 
 
 async def _store(state: State, key: str, value: Any) -> None:
     await state.put(key, object_of(key, value))
+    await _pause()
+
+
+async def _pause() -> None:
+    for _ in range(pauses.get()()):
+        await anyio.lowlevel.checkpoint()
 
 
 @tool

@@ -28,6 +28,7 @@ _TEXT_KINDS = (
     "read", "read_lines", "put", "append", "edit", "create", "erase", "remove", "move", "copy",
     "put_then_check", "names", "find", "count", "tend", "mail", "pay",
 )  # fmt: skip
+_COUNTS = (1, 2, 2, 3, 3, 4, 6)
 _PREFIXES = {"memory": ("kv:", "txt:"), "files": ("", "file:"), "kubernetes": ("k8s:default/configmaps/", "")}
 _WORDS = ("ash", "elm", "fir", "oak", "yew")
 
@@ -88,7 +89,7 @@ def make_world(seed: int, dialect: Dialect = "memory") -> World:
     if dialect == "kubernetes":
         names = ["a", "b", "c", "d", "e", "f"]
     keys = {
-        family: [f"{_PREFIXES[dialect][family]}{name}" for name in rng.sample(names, rng.choice((1, 2, 2, 3, 3, 4, 6)))]
+        family: [f"{_PREFIXES[dialect][family]}{name}" for name in rng.sample(names, rng.choice(_COUNTS))]
         for family in families
     }
     initial = {

@@ -133,8 +133,9 @@ class PostgresSession(SqlSession):
     def row_schema(self, table: str) -> Schema | None:
         """Return the schema as far as reading and writing rows needs it, from memory where it stands."""
         found = self.execute(
-            "SELECT c.oid, c.xmin::text, (SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod), ',') "
-            "FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) FROM pg_class c "
+            "SELECT c.oid, c.xmin::text, "
+            "(SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod), ',')"
+            " FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) FROM pg_class c "
             f"WHERE relkind = 'r' AND relnamespace = {self._namespace} AND relname = %s",
             (table,),
         ).fetchone()
