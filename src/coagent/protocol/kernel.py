@@ -48,7 +48,7 @@ class Kernel(ABC):
     @property
     @abstractmethod
     def forgotten(self) -> int:
-        """How many written objects are no longer tracked.
+        """How often a written object has ceased to be one, or to be tracked.
 
         While it stands still, a value read from a target stays true as long as its object is not tracked.
         """

@@ -36,10 +36,10 @@ class KeyIndex:
             self._buckets[at : at + 1] = [bucket[:_LOAD], bucket[_LOAD:]]
             self._firsts[at : at + 1] = [bucket[0], bucket[_LOAD]]
 
-    def discard(self, key: Key) -> None:
-        """Remove a key, if it is there."""
+    def discard(self, key: Key) -> bool:
+        """Remove a key; False where it was not there."""
         if not self._buckets:
-            return
+            return False
         at = max(bisect_left(self._firsts, key + "\0") - 1, 0)
         bucket = self._buckets[at]
         index = bisect_left(bucket, key)
@@ -50,6 +50,8 @@ class KeyIndex:
             else:
                 del self._buckets[at]
                 del self._firsts[at]
+            return True
+        return False
 
     def under(self, prefix: str) -> Iterator[Key]:
         """Yield the keys that start with `prefix`, in order."""

@@ -31,7 +31,7 @@ class Objects:
         self.versions = 0
         self.live_changes: list[tuple[Key, Value]] = []
         self.forgotten = 0
-        """How many written objects are no longer tracked."""
+        """How often a written object has ceased to be one, or to be tracked."""
 
     def track(self, key: Key) -> Trajectory:
         """Return the trajectory of an object, tracking it from now on."""
@@ -44,8 +44,8 @@ class Objects:
         """Stop tracking an object that no active agent has touched and whose target is up to date."""
         if trajectory.writers or trajectory.key in self.unapplied:
             return
-        if trajectory.ever_written:
-            self.written.discard(trajectory.key)
+        if trajectory.ever_written and self.written.discard(trajectory.key):
+            self.forgotten += 1  # a scan under way may have found it in its target while it was written
         if trajectory.readers:
             return
         if self.trajectories.pop(trajectory.key, None) is not None and trajectory.ever_written:
