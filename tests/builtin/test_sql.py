@@ -158,7 +158,7 @@ def test_one_agent_gets_what_the_database_would_have_told(database: Database) ->
     from test_sql_engines import TABLES
 
     # A sequence of PostgreSQL also counts the insert that failed before; here ids follow the order alone.
-    statements = [one for one in STATEMENTS if database.sqlite or "'fay'" not in one]
+    statements = [one for one in STATEMENTS if database.sqlite or not ("'fay'" in one or "'last'" in one)]
     state, results = serially(database, TABLES, statements)
     (told,) = anyio.run(run, database, statements)
     for statement, mine, real in zip(statements, map(comparable, told), results, strict=True):

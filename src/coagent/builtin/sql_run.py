@@ -153,9 +153,9 @@ class Run:
         found = []
         for table in known:
             schema = await self.state.get(f"{self.scheme}-schema:{table}")
-            names = schema.get("indexes") or [
-                text.partition(" ON ")[0].split()[-1].strip('"') for text in schema["create"][1:]
-            ]
+            names = schema.get("indexes")
+            if names is None:
+                names = [text.partition(" ON ")[0].split()[-1].strip('"') for text in schema["create"][1:]]
             if any(name.lower() in indexes for name in names):
                 found.append(table)
         return tuple(found)
