@@ -327,13 +327,15 @@ class Driver:
         if isinstance(tool, DeclaredTool):
             await self.declared.reexecute(call, tool)
             return True
-        run = await self.observe_again(call, call.arguments)
+        arguments, position = call.arguments, call.position
+        run = await self.observe_again(call, arguments)
         if run is None:
             return False
-        position = call.position
 
         def decide() -> Event | None:
-            if self.kernel.call(call.id) is not call or not self.kernel.holds(run.observation, position):
+            if self.kernel.call(call.id) is not call or call.arguments is not arguments:
+                return None  # undone or amended while it ran
+            if not self.kernel.holds(run.observation, position):
                 return None
             return CallReexecuted(call.id, run.observation)
 
