@@ -1,0 +1,46 @@
+"""Random programs and schedules end as one after another: about five thousand runs, each from one seed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def simulate(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run the simulation as `make soak` does."""
+    return subprocess.run(
+        [sys.executable, "-m", "coagent.sim", *options],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("runs", "options"),
+    [
+        (4000, ("--seed", "1")),
+        (500, ("--seed", "100001", "--log", "sqlite")),
+        (400, ("--seed", "200001", "--target", "files")),
+        (60, ("--seed", "300001", "--target", "kubernetes")),
+        (300, ("--seed", "400001", "--protocol", "serial")),
+    ],
+)
+def test_every_run_ends_in_the_serial_state(runs: int, options: tuple[str, ...]) -> None:
+    done = simulate("--runs", str(runs), *options)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert f"{runs} of {runs} runs ended in the serial state" in done.stdout + done.stderr
+
+
+def test_the_same_check_catches_a_protocol_that_controls_nothing() -> None:
+    done = simulate("--runs", "200", "--protocol", "naive")
+    assert done.returncode == 1, done.stdout[-2000:]
