@@ -97,7 +97,7 @@ async def kube_apply(state: State, manifest: dict[str, Any] | str, namespace: st
     """
     outcomes = []
     for one in _manifests(manifest):
-        key = _key_of(one, namespace)
+        key = state.canonical(_key_of(one, namespace))
         current = await state.get(key)
         await state.put(key, one if current is None else strategically_merged(current, one))
         outcomes.append(f"{_named(key)} {'created' if current is None else 'configured'}")
@@ -116,7 +116,7 @@ async def kube_create(
     """
     outcomes = []
     for one in _manifests(manifest):
-        key = _key_of(one, namespace)
+        key = state.canonical(_key_of(one, namespace))
         if await state.get(key, path="/metadata/name") is not None:
             raise ToolFailed(f"{_named(key)} already exists", "Use kube_apply or kube_patch to change it.")
         await state.put(key, one)

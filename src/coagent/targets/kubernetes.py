@@ -78,6 +78,8 @@ class Kubernetes(Target):
         self._server = str(settings.host)
         self._namespace = namespace
         self._timeout_s = timeout_s
+        self._stored: dict[Key, tuple[Value, Value]] = {}
+        """What was written last without its defaults, and what the server made of it."""
         self._kinds = Kinds(lambda path: self._request("GET", path))
 
     # ---- names ---------------------------------------------------------------------------------------------
@@ -199,13 +201,17 @@ class Kubernetes(Target):
         now = _part(key, live)
         if same(now, value):
             return True
-        if not any(holds(one, now) for one in expected):
-            if value is not None and holds(value, now):
+        if not any(self._holds(key, one, now) for one in expected):
+            if self._holds(key, value, now):
                 return True
             raise GuardFailed(key, now)
         if terminating(live):
             raise _still_there(key)
         return self._attempt(key, live, value)
+
+    def _holds(self, key: Key, value: Value, now: Value) -> bool:
+        written, stored = self._stored.get(key, (None, None))
+        return holds(value, now) or (written is not None and same(written, value) and holds(stored, now))
 
     def _attempt(self, key: Key, live: dict[str, Any] | None, value: Value) -> bool:
         """Write once; False where somebody else came in between."""
@@ -213,15 +219,14 @@ class Kubernetes(Target):
         try:
             if live is None:
                 body = self._complete(kind, namespace, name, value)
-                self._request("POST", kind.collection(namespace), body=body)
-                return True
-            if value is None:
+                self._note(key, value, self._request("POST", kind.collection(namespace), body=body))
+            elif value is None:
                 guard = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
                 options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": guard}
                 self._request("DELETE", kind.path(namespace, name), body=options)
             else:
                 body = carried_over(self._complete(kind, namespace, name, value), live)
-                self._request("PUT", kind.path(namespace, name), body=body)
+                self._note(key, value, self._request("PUT", kind.path(namespace, name), body=body))
         except _Raced:
             return False
         except _Missing:
@@ -229,6 +234,13 @@ class Kubernetes(Target):
                 raise  # its namespace is missing
             return False
         return True
+
+    def _note(self, key: Key, value: Value, made: dict[str, Any]) -> None:
+        stored = tracked(made)
+        if holds(value, stored):
+            self._stored.pop(key, None)
+        else:
+            self._stored[key] = (value, stored)
 
     def _admit(self, key: Key, value: Value) -> Value:
         self._check_writable(key, value)
@@ -301,20 +313,26 @@ class Kubernetes(Target):
             answer = client.call_api(*prepared, _request_timeout=self._timeout_s)
             answer.read()  # type: ignore[no-untyped-call]
         except ApiException as error:
+            if not error.status:  # the client's way to say that the certificates do not fit
+                raise self._unreachable(str(error.reason), never_sent=True) from None
             raise _translated(method, path, error.status, error.body) from None
         except (HTTPError, OSError) as error:
-            reason = str(getattr(error, "reason", error)).rpartition(": ")[2]
             never_sent = isinstance(error, (NewConnectionError, ConnectTimeoutError, SSLError))
-            raise (TargetError if never_sent else _Unsure)(
-                f"the API server at {self._server} cannot be reached ({reason})",
-                "Check that it runs, and that the kubeconfig names the right cluster.",
-            ) from None
+            raise self._unreachable(str(getattr(error, "reason", error)), never_sent=never_sent) from None
         if not 200 <= answer.status < 300:
             raise _translated(method, path, answer.status, answer.data)
         found = json.loads(answer.data or b"null")
         return found if isinstance(found, dict) else {}
 
+    def _unreachable(self, reason: str, *, never_sent: bool) -> TargetError:
+        said = reason.strip().splitlines()[-1].rpartition(": ")[2] if reason.strip() else "no reason given"
+        return (TargetError if never_sent else _Unsure)(
+            f"the API server at {self._server} cannot be reached ({said})",
+            "Check that it runs, and that the kubeconfig names the right cluster.",
+        )
+
     async def close(self) -> None:
+        self._client.rest_client.pool_manager.clear()
         self._client.close()  # type: ignore[no-untyped-call]
 
 

@@ -21,6 +21,8 @@ _SERVER_ANNOTATIONS = (
     "deployment.kubernetes.io/revision",
     "deprecated.daemonset.template.generation",
 )
+# What the cluster assigns to an object once it exists, which no dry run can foretell.
+_ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "nodeName", "nodePort", "volumeName")
 
 
 def tracked(live: dict[str, Any]) -> dict[str, Any]:
@@ -49,6 +51,10 @@ def carried_over(body: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
     }
     if kept:
         metadata["annotations"] = {**kept, **(metadata.get("annotations") or {})}
+    spec, live_spec = body.get("spec"), live.get("spec")
+    if isinstance(spec, dict) and isinstance(live_spec, dict):
+        assigned = {name: live_spec[name] for name in _ASSIGNED if name in live_spec}
+        body = {**body, "spec": {**assigned, **spec}}
     # Where status is no subresource, as in some custom resources, a replace without it would erase it.
     status = {"status": live["status"]} if "status" in live else {}
     return {**body, "metadata": metadata, **status}
@@ -60,11 +66,11 @@ def terminating(live: dict[str, Any] | None) -> bool:
 
 
 def holds(expected: Value, found: Value) -> bool:
-    """Tell whether `found` is `expected`, but for fields that the server may have filled in since."""
-    if expected is None or found is None:
-        return expected is found
+    """Tell whether `found` is `expected`, but for what the cluster may have assigned since."""
     if type(expected) is dict and type(found) is dict:
-        return all(name in found and holds(part, found[name]) for name, part in expected.items())
+        return all(name in expected or name in _ASSIGNED for name in found) and all(
+            name in found and holds(part, found[name]) for name, part in expected.items()
+        )
     if type(expected) is list and type(found) is list:
         return len(expected) == len(found) and all(map(holds, expected, found))
     return same(expected, found)
