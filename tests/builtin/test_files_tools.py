@@ -216,13 +216,14 @@ def test_git_and_links_are_left_alone(root: Path, tmp_path: Path) -> None:
     [
         ("read_file", {"path": "src/ap.py"}, "there is no file 'src/ap.py'. Did you mean 'src/app.py'?"),
         ("read_file", {"path": "app.py"}, "Did you mean 'src/app.py'?"),
-        ("read_file", {"path": "src"}, "there is no file 'src'"),
+        ("read_file", {"path": "src"}, "there is no file 'src'. It is a folder: list the files in it."),
         ("read_file", {"path": ""}, "there is no file ''"),
         ("read_file", {"path": "nowhere/at/all"}, "List the files"),
         ("read_file", {"path": "logo.png"}, "a binary file of 6 bytes"),
         ("read_file", {"path": "logo.png", "offset": 1}, "a binary file of 6 bytes"),
         ("read_file", {"path": "notes.txt", "offset": 0}, "from 1"),
         ("read_file", {"path": "notes.txt", "limit": 0}, "from 1"),
+        ("read_file", {"path": "notes.txt", "offset": 9999}, "'notes.txt' has no line 9999"),
         ("edit_file", {"path": "notes.txt", "old_string": "line 2", "new_string": "x"}, "occurs 2 times"),
         (
             "edit_file",
@@ -246,6 +247,8 @@ def test_git_and_links_are_left_alone(root: Path, tmp_path: Path) -> None:
         ("write_file", {"path": "node_modules/a", "content": "x"}, "excluded"),
         ("search_files", {"pattern": "("}, "is no regular expression"),
         ("search_files", {"pattern": "x", "glob": "[z-a]"}, "is no glob"),
+        ("list_files", {"glob": "**/*.{py,txt}"}, "Make one call for each alternative"),
+        ("search_files", {"pattern": "x", "glob": "{src,lib}/*"}, "Make one call for each alternative"),
         ("list_files", {"path": ".."}, "outside the workspace"),
         ("list_files", {"path": ".git"}, "belongs to git"),
     ],
@@ -262,6 +265,27 @@ def test_failures_name_cause_and_cure_and_change_nothing(
 
     tell(root, story)
     assert tree(root) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "old_string", "says"),
+    [
+        ("a\r\nb\r\n", "a\nb", r"with these line ends: in the file they are \r\n. Read it again."),
+        ("if x:\n    y\n", "if x:\n  y", "(its first line is line 1, but what follows differs)"),
+        ("a\n\tif x:\n", "    if x:", r"(line 2 is alike but for white space: '\tif x:')"),
+        ("x" * 5000, f" {'x' * 5000}", f"white space: {'x' * 200!r})"),
+        ("nothing alike\n", "0123456789", "does not occur in 'near'. Read it again."),
+    ],
+)
+def test_an_edit_that_misses_says_by_how_much(root: Path, text: str, old_string: str, says: str) -> None:
+    (root / "near").write_bytes(text.encode())
+
+    async def story(a: Session, b: Session) -> None:
+        told = await fails(a, "edit_file", path="near", old_string=old_string, new_string="z")
+        assert says in told
+        assert len(told) < 400
+
+    tell(root, story)
 
 
 @pytest.fixture

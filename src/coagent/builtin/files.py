@@ -18,6 +18,7 @@ from coagent.tools.state import State
 LINE_LENGTH_MAX = 500
 MATCHES_MAX = 500
 NAMES_MAX = 2000
+_COMPARED_LINES_MAX = 500
 
 
 @tool
@@ -38,6 +39,8 @@ async def read_file(state: State, path: str, offset: int | None = None, limit: i
     part = await state.get(f"file:{path}", lines=(first, last))
     if part is None:
         _text(path, await _existing(state, path))
+    if part == "" and first > 1:
+        raise ToolFailed(f"{path!r} has no line {first}", "Read it without an offset to see all of it.")
     return str(part)
 
 
@@ -192,6 +195,8 @@ async def _range(state: State, path: str, glob: str) -> tuple[str, str | None]:
         return folder[:-1], _literally(folder[5:-1])
     if glob in ("**/*", "**", ""):
         return folder, None
+    if re.search(r"\{[^{}]*,[^{}]*\}", glob):
+        raise ToolFailed(f"braces in {glob!r} are not understood", "Make one call for each alternative.")
     chosen = _literally(folder[5:]) + glob
     try:
         glob_matches(chosen, "")
@@ -219,6 +224,8 @@ async def _existing(state: State, path: str) -> Any:
 async def _hint(state: State, path: str) -> str:
     """Return what may have been meant. It looks at few names, since what it sees becomes a premise."""
     folder, slash, name = state.canonical(f"file:{path}")[5:].rstrip("/").rpartition("/")
+    if name and await state.list(f"file:{folder}{slash}{name}/"):
+        return "It is a folder: list the files in it."
     for glob in (f"**/{_literally(name)}", f"{_literally(folder + slash)}*"):
         names = [key[5:] for key in await state.list("file:", glob=glob)]
         nearest = difflib.get_close_matches(folder + slash + name, names, 1)
@@ -237,6 +244,16 @@ def _text(path: str, content: Any) -> str:
 
 
 def _nearest_line(wanted: str, text: str) -> str:
-    first = next((line for line in wanted.splitlines() if line.strip()), "")
-    nearest = difflib.get_close_matches(first, text.splitlines()[:5000], 1, 0.8)
+    """Say where the text may have been meant, in one clause; empty where nothing is like it."""
+    if "\r\n" in text and wanted in text.replace("\r\n", "\n"):
+        return " with these line ends: in the file they are \\r\\n"
+    lines = text.split("\n")
+    first = next((line for line in wanted.split("\n") if line.strip()), "")
+    bare = first.strip()
+    for number, line in enumerate(lines, 1):
+        if bare and line.strip() == bare:
+            if line.rstrip("\r") == first:
+                return f" (its first line is line {number}, but what follows differs)"
+            return f" (line {number} is alike but for white space: {line[:200]!r})"
+    nearest = difflib.get_close_matches(first, lines[:_COMPARED_LINES_MAX], 1, 0.8)
     return f" (the nearest line is {nearest[0][:200]!r})" if nearest else ""

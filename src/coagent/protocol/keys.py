@@ -53,11 +53,20 @@ class Scan(NamedTuple):
 
 def glob_matches(glob: str, path: str) -> bool:
     """Tell whether a path matches a glob: `*` and `?` stay within one segment, `**` crosses segments."""
-    return _glob_expression(glob).match(path) is not None
+    return _any_of((glob,)).match(path) is not None
+
+
+def any_glob_matches(globs: tuple[str, ...], path: str) -> bool:
+    """Tell whether a path matches one of several globs, with one look at it."""
+    return bool(globs) and _any_of(globs).match(path) is not None
 
 
 @lru_cache(maxsize=1024)
-def _glob_expression(glob: str) -> re.Pattern[str]:
+def _any_of(globs: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?:{'|'.join(map(_expression, globs))})\Z", re.DOTALL)
+
+
+def _expression(glob: str) -> str:
     parts: list[str] = []
     at = 0
     while at < len(glob):
@@ -81,4 +90,4 @@ def _glob_expression(glob: str) -> re.Pattern[str]:
         else:
             parts.append(re.escape(glob[at]))
             at += 1
-    return re.compile("".join(parts) + r"\Z", re.DOTALL)
+    return "".join(parts)

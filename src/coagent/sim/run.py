@@ -120,6 +120,8 @@ def run_seed(
     log: str = "memory",
     protocol: str = "mtpo",
     systems: Systems | None = None,
+    *,
+    watched: bool | None = None,
 ) -> Verdict:
     """Run one seed and judge it.
 
@@ -129,11 +131,14 @@ def run_seed(
         log: "memory", or a directory for SQLite logs.
         protocol: The protocol.
         systems: Where targets other than memory come from; made and closed here where it is None.
+        watched: Whether to check invariants and replay after every event; by default the seed decides.
 
     Returns:
         The verdict; it never raises for what the run did.
     """
     options = options_of(seed, dialect, log, protocol)
+    if watched is not None:
+        options = replace(options, watched=watched)
     world = make_world(seed, dialect)
     with _given(systems, dialect) as given:
         return anyio.run(_Simulation(seed, options, world, given).verdict)

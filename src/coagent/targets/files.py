@@ -13,6 +13,7 @@ import os
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -41,6 +42,11 @@ _CURES = {
 }
 # Handing a read to a thread costs more than reading a file of this size.
 _INLINE_BYTES = 256 * 1024
+_LOCK_POLL_S = 0.001
+
+
+class _Locked(TargetError):
+    """Another process is writing, or holds the lock for whatever reason."""
 
 
 class Files(Target):
@@ -53,6 +59,7 @@ class Files(Target):
         root: The directory.
         exclude: Globs of paths (relative, `**` crosses slashes) that are neither listed nor touched.
         max_bytes: Files larger than this are neither read nor written, and searches leave them out.
+        lock_wait_s_max: How long a write waits, in seconds, while another program has locked the directory.
 
     Raises:
         TargetError: `root` is no readable directory.
@@ -68,9 +75,11 @@ class Files(Target):
         *,
         exclude: Sequence[str] = (".coagent/**", "**/__pycache__/**", "**/node_modules/**", ".venv/**"),
         max_bytes: int = 16 * 1024 * 1024,
+        lock_wait_s_max: float = 30.0,
     ) -> None:
         self.workspace = Workspace(root, exclude)
         self._max_bytes = max_bytes
+        self._lock_wait_s_max = lock_wait_s_max
 
     def canonical(self, key: Key) -> Key:
         scheme, _, path = key.partition(":")
@@ -109,10 +118,11 @@ class Files(Target):
         return await anyio.to_thread.run_sync(self._list, prefix)
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
-        if type(value) in (str, bytes) and len(value) > _INLINE_BYTES:
-            await anyio.to_thread.run_sync(self._put, key, value, expected)
-        else:
-            self._put(key, value, expected)
+        if type(value) not in (str, bytes) or len(value) <= _INLINE_BYTES:
+            with contextlib.suppress(_Locked):  # nobody else runs meanwhile, so there is no waiting here
+                self._put(key, value, expected, 0)
+                return
+        await anyio.to_thread.run_sync(self._put, key, value, expected, self._lock_wait_s_max)
 
     async def admit(self, key: Key, value: Value) -> Value:
         scheme, _, relative = key.partition(":")
@@ -136,6 +146,14 @@ class Files(Target):
 
     def _list(self, prefix: str) -> dict[Key, Value]:
         scheme, _, path = prefix.partition(":")
+        try:
+            self._check_folders(path)
+        except (FileNotFoundError, NotADirectoryError):
+            self._check_root()
+            return {}
+        except OSError as error:
+            raise _failed("listed", path, error) from error
+        self._check_root()
         if scheme == "mode":
             return {f"mode:{name}": EXECUTABLE for name in self.workspace.walk(path, executable=True)}
         return {f"file:{name}": UNLOADED for name in self.workspace.walk(path)}
@@ -147,8 +165,10 @@ class Files(Target):
             TargetError: It is something else, such as a pipe, or cannot be looked at.
         """
         try:
+            self._check_folders(relative)
             status = os.lstat(self.workspace.absolute(relative))
         except (FileNotFoundError, NotADirectoryError):
+            self._check_root()
             return None
         except OSError as error:
             raise _failed("read", relative, error) from error
@@ -157,10 +177,23 @@ class Files(Target):
         if stat.S_ISDIR(status.st_mode):
             return None
         if stat.S_ISLNK(status.st_mode):
-            raise TargetError(
-                f"{relative!r} has become a symbolic link", "Remove the link, or name its target."
-            )
+            raise _linked(relative)
         raise TargetError(f"{relative!r} is not a regular file", "Name a file that can be read whole.")
+
+    def _check_folders(self, relative: str) -> None:
+        """Refuse a path on which a folder has become a symbolic link since the key was made canonical."""
+        at = relative.find("/")
+        while at > 0:
+            if stat.S_ISLNK(os.lstat(self.workspace.absolute(relative[:at])).st_mode):
+                raise _linked(relative)
+            at = relative.find("/", at + 1)
+
+    def _check_root(self) -> None:
+        """Tell a workspace that is gone (unmounted, moved) from one in which everything was deleted."""
+        if not os.path.isdir(self.workspace.root):
+            raise TargetError(
+                f"workspace {self.workspace.root!r} is gone", "Mount it again, or put it back in its place."
+            )
 
     def _read(self, relative: str, status: os.stat_result, max_bytes: int) -> Value:
         if status.st_size > max_bytes:
@@ -169,8 +202,7 @@ class Files(Target):
                 "Look at it with another program, or open the workspace with a larger max_bytes.",
             )
         try:
-            with open(self.workspace.absolute(relative), "rb", opener=_open_without_following) as file:
-                content = file.read()
+            content = _content(self.workspace.absolute(relative), status.st_size)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -188,15 +220,13 @@ class Files(Target):
 
     # ---- writing -------------------------------------------------------------------------------------------
 
-    def _put(self, key: Key, value: Value, expected: Sequence[Value]) -> None:
+    def _put(self, key: Key, value: Value, expected: Sequence[Value], wait_s_max: float) -> None:
         scheme, _, relative = key.partition(":")
         content = b"" if scheme == "mode" or value is None else self._encoded(relative, value)
         if self.workspace.canonical(relative) != relative:
-            raise TargetError(
-                f"{relative!r} has become a symbolic link", "Remove the link, or name its target."
-            )
+            raise _linked(relative)
         try:
-            with self._lock():
+            with self._lock(wait_s_max):
                 found = self._current(key)
                 if _alike(found, value):
                     return
@@ -275,18 +305,38 @@ class Files(Target):
         os.chmod(path, mode & ~0o111 if value is None else mode | ((mode & 0o444) >> 2) | 0o100)
 
     @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self, wait_s_max: float) -> Iterator[None]:
+        self._check_root()
         descriptor = os.open(self.workspace.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            deadline = time.monotonic() + wait_s_max
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise _Locked(
+                            f"workspace {self.workspace.root!r} was locked for {wait_s_max:g} s",
+                            "Look for a program that has stopped while it holds a lock on it (lsof, fuser).",
+                        ) from None
+                time.sleep(_LOCK_POLL_S)
             yield
         finally:
             os.close(descriptor)
 
 
-def _open_without_following(path: str, flags: int) -> int:
+def _content(path: str, size: int) -> bytes:
+    """Return a file's bytes; `size` of them are expected. Half the time that `open` would take."""
     # Without O_NONBLOCK, opening what has meanwhile become a pipe would wait for its writer.
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        content = os.read(descriptor, size + 1)
+        while more := os.read(descriptor, 65536):
+            content += more
+    finally:
+        os.close(descriptor)
+    return content
 
 
 def _decoded(content: bytes) -> Value:
@@ -328,6 +378,10 @@ def _create(path: str, content: bytes, old: os.stat_result | None) -> None:
             with contextlib.suppress(PermissionError):
                 os.fchown(descriptor, old.st_uid, old.st_gid)
         os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+
+
+def _linked(relative: str) -> TargetError:
+    return TargetError(f"{relative!r} has become a symbolic link", "Remove the link, or name its target.")
 
 
 def _failed(act: str, relative: str, error: OSError) -> TargetError:

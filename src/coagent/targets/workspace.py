@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from coagent.errors import TargetError
-from coagent.protocol.keys import glob_matches
+from coagent.protocol.keys import any_glob_matches
 
 TEMPORARY = ".coagent-tmp-"
 """How the names of half-written files begin; no listing shows them."""
@@ -99,7 +99,7 @@ class Workspace:
         """Tell whether a path is no object of the workspace."""
         if relative.rpartition("/")[2].startswith(TEMPORARY):
             return True
-        return any(glob_matches(glob, relative) for glob in self._exclude)
+        return any_glob_matches(self._exclude, relative)
 
     def walk(self, prefix: str, *, executable: bool = False) -> Iterator[str]:
         """Yield the relative paths of the regular files under `prefix`, or of the executable ones.
@@ -146,6 +146,8 @@ def _outside(path: str) -> TargetError:
 
 
 def _encodable(name: str) -> bool:
+    if name.isascii():
+        return True
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
