@@ -21,7 +21,9 @@ async def work(log: str, seed: int, agents: list[str]) -> None:
     memory = targets.Memory(world.initial, schemes=("kv", "txt"))
     async with open_domain(f"sqlite:{log}", targets=[memory], tools=TOOLS) as domain:
         runs = [
-            ScriptedRun(ScriptedAgent(name, world.program(name), think_s=0.0), domain.attach(name), domain.clock)
+            ScriptedRun(
+                ScriptedAgent(name, world.program(name), think_s=0.0), domain.attach(name), domain.clock
+            )
             for name in agents
         ]
         async with anyio.create_task_group() as tasks:
