@@ -17,6 +17,7 @@ import coagent
 from coagent import State, tool
 from coagent.agents.llm import Budget, LlmAgent
 from coagent.agents.llm_text import RESULT_LENGTH_MAX, text_of
+from coagent.agents.llm_tools import function_names
 
 pytestmark = pytest.mark.anyio
 
@@ -127,11 +128,57 @@ async def test_a_notice_after_the_last_turn_leads_to_an_amended_call(tmp_path: P
     assert "B.1 get: returns something else now" in b.seen[3]
     assert "amend B.2 with the new value" in b.seen[3]
     assert "You had finished" in b.seen[3]
+    assert "Your goal was:\nmake a canary" in b.seen[3]
+    assert '[call B.2] put {"name":"canary","value":"bad"}' in b.seen[3]
     counters = agents[1].counters
     assert (counters.calls, counters.amendments, len(counters.notices)) == (2, 1, 1)
     assert agents[1].answer == "amended it"
     transcript = json.loads((tmp_path / "B.json").read_text())
     assert [message["kind"] for message in transcript] == ["request", "response"] * 5
+
+
+@pytest.mark.parametrize("second_look", [True, False])
+async def test_a_write_left_standing_on_a_moved_premise_is_shown_once_more(second_look: bool) -> None:
+    b_has_written, a_is_done = anyio.Event(), anyio.Event()
+    a = Model(when(b_has_written, use("put", name="geo", value="good")), noting(a_is_done, "done"))
+    b = Model(
+        reply(use("get", name="geo")),
+        reply(use("put", name="canary", value="bad")),
+        noting(b_has_written, use("get", name="other")),
+        when(a_is_done, use("get", name="other")),
+        reply("all is right"),  # it has overlooked the notice
+        reply(use("amend", call_id="B.2", arguments={"value": "good"})),
+    )
+    memory = coagent.targets.Memory({"kv:geo": "bad", "kv:other": 1})
+    agents = [LlmAgent("A", "…", a), LlmAgent("B", "…", b, second_look=second_look)]
+    async with coagent.open_domain(targets=[memory], tools=TOOLS) as domain:
+        sessions = [await domain.join(agent.name) for agent in agents]
+        async with anyio.create_task_group() as group:
+            for agent, session in zip(agents, sessions, strict=True):
+                group.start_soon(agent.run, domain, session)
+    assert memory.snapshot()["kv:canary"] == ("good" if second_look else "bad")
+    assert any("look once more" in seen for seen in b.seen) == second_look
+
+
+async def test_a_model_asked_with_its_whole_context_still_has_it() -> None:
+    b_is_done = anyio.Event()
+    a = Model(when(b_is_done, use("put", name="x", value=2)))
+    b = Model(reply(use("get", name="x")), noting(b_is_done, "read it"), reply("fine"))
+    memory = coagent.targets.Memory({"kv:x": 1})
+    agents = [LlmAgent("A", "…", a), LlmAgent("B", "read x", b, short_prompt=False)]
+    async with coagent.open_domain(targets=[memory], tools=TOOLS) as domain:
+        sessions = [await domain.join(agent.name) for agent in agents]
+        async with anyio.create_task_group() as group:
+            for agent, session in zip(agents, sessions, strict=True):
+                group.start_soon(agent.run, domain, session)
+    assert "You had finished" in b.seen[2]
+    assert "Your goal was" not in b.seen[2]
+
+
+def test_tools_are_offered_under_names_that_providers_take() -> None:
+    names = function_names(["k8s.list", "k8s_list", "a/b", "x" * 80])
+    assert list(names.values()) == ["k8s.list", "k8s_list", "a/b", "x" * 80]
+    assert list(names) == ["k8s_list", "k8s_list_2", "a_b", "x" * 64]
 
 
 async def test_a_notice_comes_in_front_of_the_next_result() -> None:
@@ -342,7 +389,9 @@ async def test_an_openai_compatible_endpoint() -> None:
         agent = LlmAgent("A", "count", "openai:qwen", base_url=url)
         await run(agent, memory)
     assert memory.snapshot() == {"kv:x": 2}
-    assert [message["content"] for message in model.requests[1][-2:]] == ["1\n[call A.1]", "ok\n[call A.2]"]
+    # No null: llama.cpp's server refuses it.
+    told = [message["content"] for message in model.requests[1][-3:]]
+    assert told == ["", "1\n[call A.1]", "ok\n[call A.2]"]
     assert (agent.usage.requests, agent.usage.input_tokens, agent.usage.output_tokens) == (2, 200, 20)
 
 

@@ -14,6 +14,7 @@ from coagent.bench.contended.families import family_of
 from coagent.bench.contended.judging import Judging
 from coagent.bench.contended.measure import Measured, Plan, measure
 from coagent.bench.contended.page import page
+from coagent.bench.contended.runner import Simulated
 from coagent.bench.contended.ten import the_ten
 from coagent.bench.contended.trial import run_trial
 from coagent.bench.contended.workload import files, load
@@ -73,7 +74,9 @@ def quiet(_workload: str, _protocol: str, _done: int) -> None:
 
 async def measured(trials: int = 4, **judging: Any) -> Measured:
     """Measure the ten."""
-    return await measure(Plan(await the_ten(), trials=trials, judging=Judging(**judging)), quiet)
+    return await measure(
+        Plan(await the_ten(), trials=trials, runner=Simulated(judging=Judging(**judging))), quiet
+    )
 
 
 @pytest.mark.anyio

@@ -148,7 +148,9 @@ def test_an_interrupt_ends_with_130_and_one_line(tmp_path: Path) -> None:
         '[[targets]]\nkind = "memory"\n[tools]\nmodules = ["slow.py"]\n'
         '[[agents]]\nname = "A"\nscript = "slow.py:x"\n'
     )
-    command = [sys.executable, "-m", "coagent", "run", "run.toml"]
+    # A shell that starts the tests in the background has them, and so their children, ignore interrupts.
+    heeding = ["env", "--default-signal=INT"]
+    command = [*heeding, sys.executable, "-m", "coagent", "run", "run.toml"]
     with subprocess.Popen(
         command,
         cwd=tmp_path,

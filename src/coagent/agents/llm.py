@@ -22,11 +22,17 @@ from pydantic_ai.settings import ModelSettings
 
 from coagent.agents.budget import Budget
 from coagent.agents.llm_model import REQUEST_RETRIES, resolve_model, retry_settings
-from coagent.agents.llm_text import INSTRUCTIONS, notified_prompt
+from coagent.agents.llm_text import (
+    INSTRUCTIONS,
+    judging_prompt,
+    notified_prompt,
+    second_look_prompt,
+)
 from coagent.agents.llm_tools import BudgetExceeded, Counters, SessionToolset, usable
+from coagent.agents.second_look import standing
 from coagent.errors import AgentNotActive, AgentRestarted
 from coagent.runtime.domain import Domain
-from coagent.runtime.session import AgentSession, Settlement
+from coagent.runtime.session import AgentSession
 
 __all__ = ["Budget", "LlmAgent"]
 
@@ -47,6 +53,10 @@ class LlmAgent:
         budget: What it may spend; going over it withdraws its work.
         tools: The names of the tools that it may use; all of the domain's by default.
         settings: Model settings, such as the temperature.
+        short_prompt: Whether a model that had finished is asked about notices in a conversation of its own,
+            with goal, calls and notices alone, instead of with everything that it has said and seen before.
+        second_look: Whether, before it commits, it is shown once more those of its writes that it has left
+            as they were although what they may rest on has moved.
         request_retries: How often the model's client repeats a request that failed.
         transcripts: A directory for its messages, `NAME.json`.
 
@@ -66,6 +76,8 @@ class LlmAgent:
         budget: Budget | None = None,
         tools: Collection[str] | None = None,
         settings: ModelSettings | None = None,
+        short_prompt: bool = True,
+        second_look: bool = True,
         request_retries: int = REQUEST_RETRIES,
         transcripts: str | Path | None = None,
     ) -> None:
@@ -84,7 +96,10 @@ class LlmAgent:
         self._tools = tools
         self._settings = retry_settings(self.model, request_retries, settings)
         self._transcripts = None if transcripts is None else Path(transcripts)
+        self._short_prompt, self._second_look = short_prompt, second_look
         self._messages: list[ModelMessage] = []
+        self._earlier: list[ModelMessage] = []  # conversations that are over, for the transcript
+        self._looked = 0  # how many notices have been looked at a second time
         self._worked_s = 0.0
 
     async def run(self, domain: Domain, session: AgentSession) -> None:
@@ -108,19 +123,16 @@ class LlmAgent:
         try:
             async with agent:
                 prompt = self.goal
-                while True:
+                while prompt:
                     try:
                         await self._work(agent, prompt)
-                        settlement = await self._finish(session)
+                        prompt = self._again(session) or await self._finish(session)
                     except AgentRestarted:
                         self.counters.restarts += 1
-                        self._messages, prompt = [], self.goal
-                        continue
-                    if settlement.state == "committed":
-                        self.state = "committed"
-                        return
-                    self.counters.notices.extend(settlement.notifications)
-                    prompt = notified_prompt(settlement.notifications)
+                        self._looked = len(self.counters.notices)
+                        self._begin_anew()
+                        prompt = self.goal
+                self.state = "committed"
         except _STOPS as stop:
             await self._abort(session, self._reason(stop))
         except AgentNotActive as ended:
@@ -153,9 +165,30 @@ class LlmAgent:
                 self._messages = list(messages)
                 self._worked_s += monotonic() - started
 
-    async def _finish(self, session: AgentSession) -> Settlement:
+    def _again(self, session: AgentSession) -> str:
+        """Return the prompt for a second look, or nothing."""
+        if not self._second_look:
+            return ""
+        counters, first = self.counters, self._looked
+        self._looked = len(counters.notices)
+        doubtful = standing(counters.notices, counters.repaired, session.effective, first=first)
+        return second_look_prompt(session, doubtful) if doubtful else ""
+
+    async def _finish(self, session: AgentSession) -> str:
+        """Return the prompt for what came while the agent waited; nothing once it has committed."""
         self.state = "waiting"
-        return await session.finish(wait=True)
+        settlement = await session.finish(wait=True)
+        if settlement.state == "committed":
+            return ""
+        self.counters.notices.extend(settlement.notifications)
+        if not self._short_prompt:
+            return notified_prompt(settlement.notifications)
+        self._begin_anew()
+        return judging_prompt(self.goal, session, settlement.notifications)
+
+    def _begin_anew(self) -> None:
+        self._earlier += self._messages
+        self._messages = []
 
     def _seconds_left(self) -> float | None:
         if self.budget.seconds is None:
@@ -193,7 +226,7 @@ class LlmAgent:
                 self._transcripts
                 / f"{''.join(one if one.isalnum() or one in '-_.' else '_' for one in self.name)}.json"
             )
-            path.write_bytes(ModelMessagesTypeAdapter.dump_json(self._messages, indent=2))
+            path.write_bytes(ModelMessagesTypeAdapter.dump_json([*self._earlier, *self._messages], indent=2))
 
 
 _STOPS = (ModelAPIError, UnexpectedModelBehavior, UsageLimitExceeded, RunTimedOut, BudgetExceeded)

@@ -54,8 +54,7 @@ def retry_settings(model: Model, retries: int, settings: ModelSettings | None) -
 
 def _compatible(model: str, base_url: str, api_key: str | None) -> Model:
     try:
-        from pydantic_ai.models.openai import OpenAIChatModel
-        from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+        from coagent.agents.llm_compatible import compatible_model
     except ImportError as error:
         raise ConfigurationError(
             f"base_url needs the OpenAI client: {error}", "Install it: pip install 'coagent-mtpo[llm]'."
@@ -65,8 +64,7 @@ def _compatible(model: str, base_url: str, api_key: str | None) -> Model:
             f"base_url {base_url!r} is no URL", "Write it like 'http://127.0.0.1:8411/v1'."
         )
     # Never the key of another provider that happens to lie in the environment: this may be any server.
-    provider = OpenAICompatibleProvider("openai-compatible", base_url=base_url, api_key=api_key or "none")
-    return OpenAIChatModel(model.removeprefix("openai:"), provider=provider)
+    return compatible_model(model.removeprefix("openai:"), base_url, api_key or "none")
 
 
 def _with_key(model: str, api_key: str) -> Model:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from coagent.errors import CoAgentError
 from coagent.protocol.values import Value
 from coagent.runtime.notices import Notification
-from coagent.runtime.session import Outcome
+from coagent.runtime.session import AgentSession, Outcome
 
 RESULT_LENGTH_MAX = 20_000
 _CHANGED_LENGTH_MAX = 2_000
@@ -98,3 +98,43 @@ def notified_prompt(notices: Iterable[Notification]) -> str:
         "keep what is still right, amend or undo the calls that are not, and call what is missing now. Then "
         "end your turn again.",
     )
+
+
+def judging_prompt(goal: str, session: AgentSession, notices: Sequence[Notification]) -> str:
+    """Return what a model that had finished is asked in a conversation of its own.
+
+    It carries what the answer needs and nothing else: the goal, the agent's calls, and the notices.
+    """
+    named = {one for notice in notices for one in (*notice.premises, *notice.dependents)}
+    lines = [f"Your goal was:\n{goal}", "To reach it you have made these calls:"]
+    for call in session.calls:
+        text = f"[call {call.call_id}] {call.tool} {text_of(dict(call.arguments), _CHANGED_LENGTH_MAX)}"
+        if call.call_id in named:
+            text += f"\n  returned: {_returned(session, call.call_id)}"
+        lines.append(text)
+    return "\n".join(lines) + "\n\n" + notified_prompt(notices)
+
+
+def second_look_prompt(session: AgentSession, notices: Sequence[Notification]) -> str:
+    """Return what a model is asked before it commits, about writes that it has left as they were."""
+    calls = {call.call_id: call for call in session.calls}
+    standing = sorted({one for notice in notices for one in notice.dependents} & calls.keys())
+    lines = [
+        f"[call {one}] {calls[one].tool} {text_of(dict(calls[one].arguments), _CHANGED_LENGTH_MAX)}"
+        for one in standing
+    ]
+    return with_notices(
+        notices,
+        "Before your work is committed, look once more. These calls of yours came before the above and stand "
+        "as they were:\n"
+        + "\n".join(lines)
+        + "\nAmend or undo those that are wrong now, and keep those that "
+        "are still right. Then end your turn again.",
+    )
+
+
+def _returned(session: AgentSession, call_id: str) -> str:
+    try:
+        return text_of(session.result(call_id), _CHANGED_LENGTH_MAX)
+    except CoAgentError as failure:
+        return f"error: {failure}"

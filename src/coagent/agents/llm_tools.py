@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession, Outcome
 
 _WRONG_ARGUMENTS_MAX = 5
+_NAME_LENGTH_MAX = 64
 # The session checks arguments itself and says what is wrong in words made for models.
 _ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
 _ADVICE = (UnknownCall, NotReversible, UnknownTool, ToolFailed)
@@ -77,6 +79,8 @@ class Counters:
     amendments: int = 0
     restarts: int = 0
     notices: list[Notification] = field(default_factory=list)
+    repaired: list[tuple[int, str]] = field(default_factory=list)
+    """Calls undone or amended, each with the number of notices that had come by then."""
 
     def total(self) -> int:
         """Return the number of calls that count against the budget."""
@@ -109,6 +113,22 @@ def usable(tools: Mapping[str, Any], names: Collection[str] | None) -> dict[str,
     return found
 
 
+def function_names(tools: Iterable[str]) -> dict[str, str]:
+    """Return the names under which models call tools, to the tools' own.
+
+    Providers take letters, digits, `_` and `-` only, and 64 of them (OpenAI API reference, `tools`).
+    """
+    names: dict[str, str] = {}
+    for own in tools:
+        plain = name = re.sub(r"[^A-Za-z0-9_-]", "_", own)[:_NAME_LENGTH_MAX]
+        number = 2
+        while name in names:
+            name = f"{plain[: _NAME_LENGTH_MAX - 4]}_{number}"
+            number += 1
+        names[name] = own
+    return names
+
+
 class SessionToolset(AbstractToolset[None]):
     """The tools of one agent's session, and `undo` and `amend`.
 
@@ -127,15 +147,16 @@ class SessionToolset(AbstractToolset[None]):
         self._session = session
         self._budget = budget
         self._counters = counters
+        self._names = function_names(tools)
         self._definitions = [
             *(
                 ToolDefinition(
                     name=name,
-                    description=tool.description,
-                    parameters_json_schema=tool.schema,
+                    description=tools[own].description,
+                    parameters_json_schema=tools[own].schema,
                     sequential=True,
                 )
-                for name, tool in tools.items()
+                for name, own in self._names.items()
             ),
             _UNDO,
             _AMEND,
@@ -164,17 +185,20 @@ class SessionToolset(AbstractToolset[None]):
             raise BudgetExceeded(f"it has made {limit} calls, which is its budget")
         if name == "undo":
             self._counters.undos += 1
+            self._repaired(_call_id(tool_args))
             return await self._shown(lambda: self._session.undo(_call_id(tool_args)), undone_text)
         if name == "amend":
             self._counters.amendments += 1
             arguments = tool_args.get("arguments")
             if not isinstance(arguments, dict):
                 raise ModelRetry("`arguments` must be an object with the arguments to change.")
+            self._repaired(_call_id(tool_args))
             return await self._shown(
                 lambda: self._session.amend(_call_id(tool_args), **arguments), outcome_text
             )
         self._counters.calls += 1
-        return await self._shown(lambda: self._session.call(name, **tool_args), outcome_text)
+        own = self._names[name]
+        return await self._shown(lambda: self._session.call(own, **tool_args), outcome_text)
 
     async def _shown(self, act: Callable[[], Awaitable[Outcome]], text_of: Callable[[Outcome], str]) -> str:
         """Return what the model sees of an act; what no model can do anything about is raised."""
@@ -191,6 +215,9 @@ class SessionToolset(AbstractToolset[None]):
             return error_text(error)
         self._told(outcome.notifications)
         return text_of(outcome)
+
+    def _repaired(self, call_id: str) -> None:
+        self._counters.repaired.append((len(self._counters.notices), call_id))
 
     def _told(self, notices: Sequence[Notification]) -> None:
         self._counters.notices.extend(notices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +11,14 @@ import typer
 from coagent.cli.output import console, print_json
 from coagent.errors import ConfigurationError
 
+_REASON_LENGTH_MAX = 300
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from coagent.agents.budget import Budget
     from coagent.bench.contended.measure import Measured, Plan
+    from coagent.bench.contended.runner import Runner
 
 
 def contended(
@@ -23,11 +28,17 @@ def contended(
     all_workloads: Annotated[
         bool, typer.Option("--all", help="Beyond the ten, also code, a database and a document.")
     ] = False,
+    only: Annotated[str, typer.Option(help="Comma-separated ids of the workloads to run.")] = "",
     workbench: Annotated[
         Path | None, typer.Option(help="The folder with the data of office workload files.")
     ] = None,
     protocols: Annotated[str, typer.Option(help="Comma-separated.")] = "serial,naive,2pl,occ,mtpo",
-    trials: Annotated[int, typer.Option(min=1, help="Seeds a workload and protocol.")] = 20,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Seeds a workload and protocol: 20, and 1 with --model.", show_default=False
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
     misjudge: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="How often a notice is judged wrongly.")
@@ -38,8 +49,19 @@ def contended(
     sql: Annotated[
         str | None, typer.Option(help="sqlite or postgresql://…: run SQL and office workloads on that.")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="PROVIDER:NAME: run language models instead of simulated agents.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint for --model.")] = None,
+    budget: Annotated[
+        str, typer.Option(help="What an agent may spend: requests,tokens,calls,seconds.")
+    ] = "requests=30,tokens=200000,calls=60,seconds=900",
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="With --model: keep transcripts and results here, and go on from them."),
+    ] = None,
     scaling: Annotated[
-        bool, typer.Option("--scaling", help="Also 2 to 64 agents at three contentions.")
+        bool, typer.Option("--scaling", help="Also 2 to 64 simulated agents at three contentions.")
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with figures to this file.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -50,17 +72,22 @@ def contended(
     parameters are printed with the result. Without --workloads it runs the ten: five cluster incidents and
     five office workloads. The exit code is 1 if a workload could not be run.
 
+    With --model, language models run the same table from the goals and tools alone, and are judged by the
+    same serial outcomes (office texts without case).
+
     Workload files hold agents as Python source, which is executed: name a directory that you trust.
     """
     import anyio
 
-    plan = anyio.run(
-        _plan, workloads, workbench, protocols, trials, seed, misjudge, without, sql, all_workloads
-    )
-    measured = anyio.run(_measure, plan[0], plan[1])
+    chosen = Chosen(workloads, all_workloads, _names(only), workbench, _known(sql))
+    runner = _runner(model, base_url, budget, keep, misjudge, without)
+    seeds = trials if trials is not None else (20 if model is None else 1)
+    failures: dict[str, str] = {}
+    plan = anyio.run(_plan, chosen, runner, _protocols(protocols), seeds, seed, failures)
+    measured = anyio.run(_measure, plan, failures)
     data = measured.as_data()
-    if scaling or html is not None:
-        data["scaling"] = anyio.run(_scaling, plan[0])
+    if scaling or (html is not None and model is None):
+        data["scaling"] = anyio.run(_scaling, plan)
     if html is not None:
         from coagent.bench.contended.page import page
 
@@ -73,51 +100,109 @@ def contended(
         raise typer.Exit(1)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Which workloads to run."""
+
+    folder: Path | None
+    beyond_the_ten: bool
+    only: list[str]
+    workbench: Path | None
+    sql: str | None
+
+
 async def _plan(
-    workloads: Path | None,
-    workbench: Path | None,
-    protocols: str,
-    trials: int,
-    seed: int,
-    misjudge: float,
-    without: str,
-    sql: str | None,
-    all_workloads: bool,
-) -> tuple[Plan, dict[str, str]]:
-    from coagent.bench.contended.judging import Judging
+    chosen: Chosen, runner: Runner, protocols: list[str], trials: int, seed: int, failures: dict[str, str]
+) -> Plan:
     from coagent.bench.contended.measure import Plan
     from coagent.bench.contended.ten import the_ten
 
-    failures: dict[str, str] = {}
-    if workloads is not None:
-        found = _from_files(workloads, workbench, sql, failures)
+    if chosen.folder is not None:
+        found = _from_files(chosen, failures)
     else:
-        found = await the_ten(_known(sql))
-        if all_workloads:
+        found = await the_ten(chosen.sql)
+        if chosen.beyond_the_ten or chosen.only:
             from coagent.bench.contended.beyond import beyond
 
-            found += await beyond(sql)
-    return (
-        Plan(
-            workloads=found,
-            protocols=_protocols(protocols),
-            trials=trials,
-            seed=seed,
-            judging=Judging(misjudge=misjudge, **_switched_off(without)),
-        ),
-        failures,
-    )
+            found += await beyond(chosen.sql)
+    return Plan(_only(found, chosen.only), protocols=protocols, trials=trials, seed=seed, runner=runner)
 
 
-def _from_files(folder: Path, workbench: Path | None, sql: str | None, failures: dict[str, str]) -> list[Any]:
+def _only(found: list[Any], only: list[str]) -> list[Any]:
+    import difflib
+
+    ids = [workload.id for workload, _ in found]
+    for one in only:
+        if one not in ids:
+            nearest = difflib.get_close_matches(one, ids, 1)
+            cure = f"Did you mean {nearest[0]!r}?" if nearest else f"There are: {', '.join(ids)}."
+            raise ConfigurationError(f"there is no workload {one!r}", cure)
+    return [one for one in found if not only or one[0].id in only]
+
+
+def _runner(
+    model: str | None, base_url: str | None, budget: str, keep: Path | None, misjudge: float, without: str
+) -> Runner:
+    from coagent.bench.contended.judging import Judging
+    from coagent.bench.contended.runner import Simulated
+
+    ideas = _switched_off(without)
+    if model is None:
+        if base_url is not None or keep is not None:
+            raise ConfigurationError(
+                f"{'--base-url' if base_url is not None else '--keep'} is for language models",
+                "Name one with --model PROVIDER:NAME.",
+            )
+        return Simulated(judging=Judging(misjudge=misjudge, **ideas))
+    if misjudge or not ideas.keys() <= {"second_look", "short_prompt"}:
+        raise ConfigurationError(
+            "--misjudge, and --without other than second_look,short_prompt, are for simulated agents",
+            "Leave them out with --model.",
+        )
+    try:
+        from coagent.bench.contended.modelled import Modelled
+    except ImportError as error:
+        raise ConfigurationError(
+            f"--model needs Pydantic AI: {error}", "Install it: pip install 'coagent-mtpo[llm]'."
+        ) from None
+    from coagent.agents.llm_model import resolve_model
+
+    resolve_model(model, base_url=base_url)  # a mistake in it is told before anything runs
+    return Modelled(model, base_url=base_url, budget=_budget(budget), keep=keep, **ideas)
+
+
+def _budget(text: str) -> Budget:
+    from dataclasses import fields
+
+    from coagent.agents.budget import Budget
+
+    kinds = {one.name: float if one.name == "seconds" else int for one in fields(Budget)}
+    limits: dict[str, Any] = {}
+    for part in _names(text):
+        name, _, value = part.partition("=")
+        try:
+            limits[name] = kinds[name](value)
+        except (KeyError, ValueError):
+            raise ConfigurationError(
+                f"--budget has {part!r}", f"Write NAME=NUMBER with names out of {', '.join(kinds)}."
+            ) from None
+    return Budget(**limits)
+
+
+def _names(text: str) -> list[str]:
+    return [one.strip() for one in text.split(",") if one.strip()]
+
+
+def _from_files(chosen: Chosen, failures: dict[str, str]) -> list[Any]:
     from coagent.bench.contended.families import family_of
     from coagent.bench.contended.workload import files, load
 
     found = []
-    for path in files(folder):
+    assert chosen.folder is not None
+    for path in files(chosen.folder):
         try:
             workload = load(path)
-            found.append((workload, family_of(workload, workbench, _known(sql))))
+            found.append((workload, family_of(workload, chosen.workbench, chosen.sql)))
         except ConfigurationError as error:
             failures[path.name] = str(error)
     return found
@@ -136,7 +221,7 @@ def _protocols(text: str) -> list[str]:
 
     from coagent.runtime.domain import PROTOCOLS
 
-    found = [one.strip() for one in text.split(",") if one.strip()]
+    found = _names(text)
     for one in found:
         if one not in PROTOCOLS:
             nearest = difflib.get_close_matches(one, PROTOCOLS, 1)
@@ -149,7 +234,7 @@ def _protocols(text: str) -> list[str]:
 
 def _switched_off(text: str) -> dict[str, bool]:
     ideas = ("second_look", "short_prompt", "coalesce", "proposals", "ride_along")
-    found = [one.strip() for one in text.split(",") if one.strip()]
+    found = _names(text)
     for one in found:
         if one not in ideas:
             raise ConfigurationError(
@@ -195,29 +280,42 @@ def _show(out: Console, data: dict[str, Any], html: Path | None) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("workload", no_wrap=True, max_width=22)
+    table.add_column("workload", no_wrap=True, max_width=24)
     table.add_column("", no_wrap=True, min_width=6)
-    for name in ("in order", "serial", "time s", "speed", "tokens", "notices", "undone"):
+    judged = ["check"] if "model" in data["parameters"] else []
+    for name in ("in order", "serial", *judged, "time s", "speed", "tokens", "notices", "undone"):
         table.add_column(name, justify="right", no_wrap=True, min_width=5)
     for one in data["workloads"]:
         for number, (protocol, figures) in enumerate(one["protocols"].items()):
-            table.add_row(one["id"] if number == 0 else "", protocol, *_cells(figures))
+            table.add_row(one["id"] if number == 0 else "", protocol, *_cells(figures, bool(judged)))
         table.add_section()
     for number, (protocol, figures) in enumerate(data["summary"].items()):
         if figures:
-            table.add_row("mean of all" if number == 0 else "", protocol, *_cells(figures), style="bold")
+            table.add_row(
+                "mean of all" if number == 0 else "", protocol, *_cells(figures, bool(judged)), style="bold"
+            )
     out.print(table)
     out.print(_parameters(data["parameters"]), style="dim")
+    for one in data["workloads"]:
+        for protocol, figures in one["protocols"].items():
+            for reason in figures["failures"]:
+                out.print(f"{one['id']} under {protocol}: {_brief(reason)}", style="yellow", markup=False)
     for workload, reason in data["failed_workloads"].items():
         out.print(f"{workload}: {reason}", style="red", markup=False)
     if html is not None:
         out.print(f"The page is in {html}.", markup=False)
 
 
-def _cells(figures: dict[str, Any]) -> list[str]:
+def _brief(reason: str) -> str:
+    return reason if len(reason) <= _REASON_LENGTH_MAX else f"{reason[:_REASON_LENGTH_MAX]}…"
+
+
+def _cells(figures: dict[str, Any], judged: bool) -> list[str]:
+    accepted = figures["accepted"]
     return [
         f"{figures['serial_in_order']:.0%}",
         f"{figures['serial_any_order']:.0%}",
+        *(["-" if accepted is None else f"{accepted:.0%}"] if judged else []),
         f"{figures['makespan_s']:.1f}",
         f"{figures['speedup']:.2f}x",
         f"{figures['tokens_ratio']:.2f}x",
@@ -227,9 +325,13 @@ def _cells(figures: dict[str, Any]) -> list[str]:
 
 
 def _parameters(parameters: dict[str, Any]) -> str:
-    costs = ", ".join(f"{name} {value:g}" for name, value in parameters["costs"].items())
-    judging = ", ".join(f"{name} {value}" for name, value in parameters["judging"].items())
-    return (
-        f"Simulated agents on a virtual clock, {parameters['trials']} seeds from {parameters['first_seed']}. "
-        f"Costs: {costs}. Judging: {judging}."
-    )
+    lines = [
+        f"{parameters['agents'].capitalize()}; {parameters['trials']} seeds from {parameters['first_seed']}."
+    ]
+    for name in ("model", "base_url"):
+        if parameters.get(name):
+            lines.append(f"{name}: {parameters[name]}.")
+    for name in ("costs", "judging", "budget"):
+        if name in parameters:
+            lines.append(f"{name}: {', '.join(f'{one} {value}' for one, value in parameters[name].items())}.")
+    return " ".join(lines)

@@ -70,6 +70,23 @@ class Settlement:
     notifications: list[Notification] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """One of an agent's own calls as it stands now.
+
+    Args:
+        call_id: For `undo` and `amend`.
+        tool: What was called.
+        arguments: As called or last amended.
+        effective: Whether it went through and, if it writes, its writes count.
+    """
+
+    call_id: str
+    tool: str
+    arguments: Mapping[str, Value]
+    effective: bool
+
+
 class AgentSession:
     """One agent. Made by `Domain.join`; its methods may be called concurrently."""
 
@@ -304,6 +321,14 @@ class AgentSession:
         if call.told_error is not None:
             raise ToolFailed(call.told_error, call_id=call_id)
         return copied(call.told_value)
+
+    @property
+    def calls(self) -> list[Issued]:
+        """The agent's calls that it has not undone, in its order."""
+        return [
+            Issued(call.id, call.tool, call.arguments, call.error is None and not call.dormant)
+            for call in self._participant.calls.values()
+        ]
 
     def effective(self, call_id: str) -> bool:
         """Tell whether a call stands and, if it writes, whether its writes count."""

@@ -19,6 +19,8 @@ _HOSTNAME = "kubernetes.io/hostname"
 
 
 def _key(kind: str, name: str) -> Key:
+    if kind not in _KINDS:
+        raise ValueError(f"there is no kind {kind!r}; there are {', '.join(_KINDS)}")
     return f"k8s:{kind}/{name}"
 
 
@@ -83,7 +85,7 @@ def _selected(one: dict[str, Any], selector: dict[str, str] | None) -> bool:
 
 
 async def _all(state: State, kind: str) -> dict[str, Any]:
-    prefix = f"k8s:{kind}/"
+    prefix = _key(kind, "")
     return {key.removeprefix(prefix): await state.get(key) for key in await state.list(prefix)}
 
 
@@ -106,13 +108,16 @@ async def _surroundings(state: State, deployments: dict[str, Any]) -> dict[str, 
 
 @tool(name="k8s.get")
 async def get(state: State, kind: str, name: str) -> Any:
-    """An object, or 'NotFound'."""
+    """An object, or 'NotFound'. Kinds: nodes, deployments, services, configmaps, secrets."""
     return await state.get(_key(kind, name)) or "NotFound"
 
 
 @tool(name="k8s.list")
 async def list_objects(state: State, kind: str, selector: dict[str, str] | None = None) -> dict[str, Any]:
-    """The objects of a kind, by name; with a selector only those with all these labels."""
+    """The objects of a kind, by name; with a selector only those with all these labels.
+
+    Kinds: nodes, deployments, services, configmaps, secrets.
+    """
     return {name: one for name, one in (await _all(state, kind)).items() if _selected(one, selector)}
 
 
@@ -149,7 +154,7 @@ async def endpoints(state: State, service: str) -> int | str:
 
 @tool(name="k8s.create")
 async def create(state: State, kind: str, name: str, manifest: dict[str, Any]) -> str:
-    """Create an object."""
+    """Create an object. Kinds: nodes, deployments, services, configmaps, secrets."""
     if await state.get(_key(kind, name)) is not None:
         return "AlreadyExists"
     await state.put(_key(kind, name), manifest)
@@ -195,7 +200,7 @@ async def scale(state: State, name: str, replicas: int) -> str:
 
 @tool(name="k8s.delete")
 async def delete(state: State, kind: str, name: str) -> str:
-    """Delete an object."""
+    """Delete an object. Kinds: nodes, deployments, services, configmaps, secrets."""
     if await state.get(_key(kind, name)) is None:
         return "NotFound"
     await state.delete(_key(kind, name))

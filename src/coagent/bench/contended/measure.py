@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,14 +11,12 @@ from typing import Any, NamedTuple
 import anyio
 
 from coagent.bench.contended.checks import Check
-from coagent.bench.contended.costs import Costs
 from coagent.bench.contended.families import Family
-from coagent.bench.contended.judging import Judging
-from coagent.bench.contended.trial import Trial, run_trial
+from coagent.bench.contended.runner import Runner, Simulated
+from coagent.bench.contended.trial import Trial
 from coagent.bench.contended.workload import Workload
 
 PROTOCOLS = ("serial", "naive", "2pl", "occ", "mtpo")
-TRIAL_SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True)
@@ -28,16 +27,14 @@ class Plan:
         workloads: Each with its family.
         protocols: Their names; "serial" is run in any case, to compare with.
         trials: How many seeds a workload and protocol.
-        costs: What thinking costs.
-        judging: How notices are judged.
+        runner: What stands behind the agents.
         seed: The first seed.
     """
 
     workloads: Sequence[tuple[Workload, Family]]
     protocols: Sequence[str] = PROTOCOLS
     trials: int = 20
-    costs: Costs = field(default_factory=Costs)
-    judging: Judging = field(default_factory=Judging)
+    runner: Runner = field(default_factory=Simulated)
     seed: int = 0
 
 
@@ -90,9 +87,7 @@ class Measured:
                 "trials": self.plan.trials,
                 "first_seed": self.plan.seed,
                 "protocols": list(self.plan.protocols),
-                "costs": self.plan.costs.as_dict(),
-                "judging": self.plan.judging.as_dict(),
-                "agents": "simulated: reference policies on a virtual clock",
+                **self.plan.runner.parameters(),
             },
             "workloads": workloads,
             "failed_workloads": self.failures,
@@ -126,7 +121,7 @@ async def measure(plan: Plan, progress: Callable[[str, str, int], None]) -> Meas
                 trials.append(trial)
                 done += 1
             measured.trials[workload.id, protocol] = trials
-            if protocol == "serial" and (fault := _unsound(workload, trials)):
+            if protocol == "serial" and plan.runner.exact and (fault := _unsound(workload, trials)):
                 measured.failures[workload.id] = fault
                 del measured.trials[workload.id, "serial"]
                 done += plan.trials * (len(protocols) - 1)
@@ -135,13 +130,14 @@ async def measure(plan: Plan, progress: Callable[[str, str, int], None]) -> Meas
 
 
 async def _bounded(workload: Workload, family: Family, protocol: str, seed: int, plan: Plan) -> Trial:
-    with anyio.move_on_after(TRIAL_SECONDS_MAX):
-        return await run_trial(workload, family, protocol, seed, plan.costs, plan.judging)
+    runner = plan.runner
+    with anyio.move_on_after(math.inf if runner.seconds_max is None else runner.seconds_max):
+        return await runner.run(workload, family, protocol, seed)
     return Trial(
         workload.id,
         protocol,
         seed,
-        failure=f"it did not end within {TRIAL_SECONDS_MAX:.0f} seconds of real time",
+        failure=f"it did not end within {runner.seconds_max:.0f} seconds of real time",
     )
 
 
@@ -158,6 +154,7 @@ def _unsound(workload: Workload, trials: Iterable[Trial]) -> str:
 
 def _figures(trials: Sequence[Trial], serial: Sequence[Trial]) -> dict[str, Any]:
     ended = [one for one in trials if not one.failure] or list(trials)
+    serial = [one for one in serial if not one.failure] or list(serial)
 
     def mean(name: str, of: Sequence[Trial]) -> float:
         return statistics.fmean(float(getattr(one, name)) for one in of)
@@ -169,9 +166,9 @@ def _figures(trials: Sequence[Trial], serial: Sequence[Trial]) -> dict[str, Any]
         "serial_any_order": mean("serial_any_order", trials),
         "accepted": _share([one.accepted for one in trials]),
         "makespan_s": round(makespan, 3),
-        "speedup": round(mean("makespan_s", serial) / makespan, 4) if makespan else 0.0,
-        "tokens_ratio": round(mean("tokens", ended) / mean("tokens", serial), 4),
-        "tokens_ratio_cached": round(mean("cached_tokens", ended) / mean("cached_tokens", serial), 4),
+        "speedup": _ratio(mean("makespan_s", serial), makespan),
+        "tokens_ratio": _ratio(mean("tokens", ended), mean("tokens", serial)),
+        "tokens_ratio_cached": _ratio(mean("cached_tokens", ended), mean("cached_tokens", serial)),
         "notifications": mean("notifications", ended),
         "judgings": mean("judgings", ended),
         "amended": mean("amended", ended),
@@ -180,6 +177,10 @@ def _figures(trials: Sequence[Trial], serial: Sequence[Trial]) -> dict[str, Any]
         "failed": sum(bool(one.failure) for one in trials),
         "failures": sorted({one.failure for one in trials if one.failure}),
     }
+
+
+def _ratio(one: float, other: float) -> float:
+    return round(one / other, 4) if other else 0.0
 
 
 def _share(judged: Sequence[bool | None]) -> float | None:

@@ -36,8 +36,8 @@ def page(data: Mapping[str, Any], timelines: Mapping[str, Sequence[Lane]]) -> st
     """
     parts = [
         "<h1>Contended workloads</h1>",
-        "<p>Several agents at once on one live state. An agent here is simulated: a reference policy whose "
-        "thinking takes time and tokens on a virtual clock; the parameters are below. "
+        "<p>Several agents at once on one live state. The agents are "
+        f"{escape(data['parameters']['agents'])}; the parameters are below. "
         "<em>Serial in order</em> is the share of trials that end as the agents one after another, in the "
         "order of their ranks.</p>",
         "<h2>Speed and tokens</h2>",

@@ -14,7 +14,6 @@ from coagent.bench.contended.families import Family
 from coagent.bench.contended.measure import Plan
 from coagent.bench.contended.oracle import run_serially
 from coagent.bench.contended.scenario import Role
-from coagent.bench.contended.trial import run_trial
 from coagent.bench.contended.workload import AgentSpec, SerialRun, Workload
 
 Calls: TypeAlias = Generator[tuple[str, dict[str, Any]], Any, None]
@@ -91,6 +90,4 @@ async def _trial(agents: int, contention: str, protocol: str, seed: int, plan: P
             "programs": {role.name: role.program for role in roles},
         }
     )
-    return await run_trial(
-        workload, Family(dict(objects), coding.TOOLS, coding.final), protocol, seed, plan.costs, plan.judging
-    )
+    return await plan.runner.run(workload, Family(dict(objects), coding.TOOLS, coding.final), protocol, seed)

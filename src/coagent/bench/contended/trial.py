@@ -73,9 +73,9 @@ async def run_trial(
                 trial.deadlocks = getattr(domain.driver.kernel, "deadlocks", 0)
                 snapshot = target.snapshot()
     except Exception as failure:  # a policy may raise anything; it costs this trial only
-        trial.failure = "; ".join(_told(error) for error in _leaves(failure))
+        trial.failure = told(failure)
         return trial
-    _judge(trial, workload, family, family.final(snapshot))
+    judge(trial, workload, family, family.final(snapshot))
     _count(trial, runs)
     return trial
 
@@ -108,12 +108,43 @@ async def _together(runs: list[SimulatedRun], clock: VirtualClock) -> None:
             tasks.start_soon(follow, run, known)
 
 
-def _judge(trial: Trial, workload: Workload, family: Family, final: Value) -> None:
+def judge(
+    trial: Trial, workload: Workload, family: Family, final: Value, *, ignore_case: bool = False
+) -> None:
+    """Compare where a trial ended with the serial outcomes of its workload.
+
+    Args:
+        trial: Gets the verdict.
+        workload: What was run.
+        family: Its family.
+        final: Where the trial ended.
+        ignore_case: Compare texts without case, for texts that a language model wrote.
+    """
+
+    def comparable(one: Value) -> Value:
+        return _without_case(one) if ignore_case else one
+
     trial.final = final
+    found = comparable(final)
     in_order = workload.final([agent.name for agent in workload.agents])
-    finals = [family.canonical(run.final) for run in workload.serial]
-    trial.serial_in_order = in_order is not None and same(final, family.canonical(in_order))
-    trial.serial_any_order = any(same(final, one) for one in finals)
+    finals = [comparable(family.canonical(run.final)) for run in workload.serial]
+    trial.serial_in_order = in_order is not None and same(found, comparable(family.canonical(in_order)))
+    trial.serial_any_order = any(same(found, one) for one in finals)
+
+
+def told(failure: BaseException) -> str:
+    """Return in words why a trial broke off."""
+    return "; ".join(_told(error) for error in _leaves(failure))
+
+
+def _without_case(value: Value) -> Value:
+    if isinstance(value, str):
+        return value.casefold()
+    if isinstance(value, list):
+        return [_without_case(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _without_case(one) for name, one in value.items()}
+    return value
 
 
 def _count(trial: Trial, runs: list[SimulatedRun]) -> None:

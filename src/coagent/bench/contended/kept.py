@@ -1,0 +1,72 @@
+"""Results of trials on disk, so that a long run with models can go on where it was cut off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from coagent.bench.contended.trial import Trial
+from coagent.errors import ConfigurationError
+
+_RESULT = "result.json"
+_PARAMETERS = "parameters.json"
+
+
+class Kept:
+    """The place of one trial's result and transcripts: `DIR/WORKLOAD/PROTOCOL/SEED/`."""
+
+    def __init__(self, keep: Path, workload: str, protocol: str, seed: int) -> None:
+        self._keep = keep
+        self.folder = keep / workload / protocol / str(seed)
+
+    def read(self, parameters: Mapping[str, Any]) -> Trial | None:
+        """Return the result that is there; None if the trial is still to be run, or had failed.
+
+        Raises:
+            ConfigurationError: The directory holds results of other parameters, or a file there is damaged.
+        """
+        path = self._keep / _PARAMETERS
+        known = _json(path)
+        if known is not None and known != json.loads(json.dumps(parameters)):
+            changed = sorted(
+                name for name in {*known, *parameters} if known.get(name) != parameters.get(name)
+            )
+            raise ConfigurationError(
+                f"directory {str(self._keep)!r} holds results with another {', '.join(changed)}",
+                "Keep these results elsewhere, or use the parameters in its parameters.json.",
+            )
+        result = _json(self.folder / _RESULT)
+        if result is None or result.get("failure"):
+            return None
+        return Trial(**{one.name: result[one.name] for one in fields(Trial) if one.name in result})
+
+    def write(self, trial: Trial, parameters: Mapping[str, Any]) -> None:
+        """Keep a result.
+
+        Raises:
+            ConfigurationError: The directory cannot be written.
+        """
+        result = {**asdict(trial), "agents": []}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self._keep / _PARAMETERS).write_text(json.dumps(parameters, indent=2) + "\n")
+            (self.folder / _RESULT).write_text(json.dumps(result, indent=2, default=str) + "\n")
+        except OSError as error:
+            raise ConfigurationError(
+                f"results cannot be kept in {str(self._keep)!r}: {error.strerror}", "Name another directory."
+            ) from None
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{str(path)!r} cannot be read: {error}", "Remove it.") from None
+    if not isinstance(found, dict):
+        raise ConfigurationError(f"{str(path)!r} holds no result", "Remove it.")
+    return found
