@@ -9,8 +9,8 @@ import pytest
 from endpoint import serving
 
 import coagent
+from coagent.config.explain import line_of
 from coagent.runs.execute import execute
-from coagent.runs.file import line_of
 from coagent.runs.plan import make_plan
 
 GOOD = """\

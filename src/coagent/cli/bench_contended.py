@@ -12,6 +12,7 @@ from coagent.cli.output import console, print_json
 from coagent.errors import ConfigurationError
 
 _REASON_LENGTH_MAX = 300
+_PLAIN_WIDTH = 96
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
     from coagent.agents.budget import Budget
     from coagent.bench.contended.measure import Measured, Plan
     from coagent.bench.contended.runner import Runner
+
+
+_Trials = Annotated[
+    int | None,
+    typer.Option(min=1, help="Seeds a workload and protocol: 20, and 1 with --model.", show_default=False),
+]
+_Without = Annotated[
+    str, typer.Option(help="Ideas to switch off: second_look,short_prompt,coalesce,proposals,ride_along.")
+]
+_Budget = Annotated[str, typer.Option(help="What a model may spend: requests,tokens,calls,seconds.")]
+_Keep = Annotated[
+    Path | None, typer.Option(help="With --model: keep transcripts and results here, and go on from them.")
+]
 
 
 def contended(
@@ -43,9 +57,7 @@ def contended(
     misjudge: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="How often a notice is judged wrongly.")
     ] = 0.0,
-    without: Annotated[
-        str, typer.Option(help="Ideas to switch off: second_look,short_prompt,coalesce,proposals,ride_along.")
-    ] = "",
+    without: _Without = "",
     sql: Annotated[
         str | None, typer.Option(help="sqlite or postgresql://…: run SQL and office workloads on that.")
     ] = None,
@@ -85,9 +97,15 @@ def contended(
     failures: dict[str, str] = {}
     plan = anyio.run(_plan, chosen, runner, _protocols(protocols), seeds, seed, failures)
     measured = anyio.run(_measure, plan, failures)
+    _report(measured, html, json_output, scaling=scaling or (html is not None and model is None))
+
+
+def _report(measured: Measured, html: Path | None, json_output: bool, *, scaling: bool) -> None:
+    import anyio
+
     data = measured.as_data()
-    if scaling or (html is not None and model is None):
-        data["scaling"] = anyio.run(_scaling, plan)
+    if scaling:
+        data["scaling"] = anyio.run(_scaling, measured.plan)
     if html is not None:
         from coagent.bench.contended.page import page
 
@@ -294,6 +312,8 @@ def _show(out: Console, data: dict[str, Any], html: Path | None) -> None:
             table.add_row(
                 "mean of all" if number == 0 else "", protocol, *_cells(figures, bool(judged)), style="bold"
             )
+    if not out.is_terminal:
+        out.width = max(out.width, _PLAIN_WIDTH)
     out.print(table)
     out.print(_parameters(data["parameters"]), style="dim")
     for one in data["workloads"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,31 +12,15 @@ from urllib.parse import urlsplit
 import anyio
 
 from coagent.agents.scripted import ScriptedAgent
+from coagent.config.explain import at, nearest
+from coagent.config.targets import make_target
+from coagent.config.tools import make_tools
 from coagent.errors import ConfigurationError, FootprintViolation
-from coagent.runs.file import (
-    AgentTable,
-    DocumentsTarget,
-    FilesTarget,
-    KubernetesTarget,
-    ModelTable,
-    RunFile,
-    SqlTarget,
-    at,
-    nearest,
-    read_run_file,
-)
-from coagent.runs.load import load_script, load_tools
+from coagent.runs.file import AgentTable, ModelTable, RunFile, read_run_file
+from coagent.runs.scripts import load_script
 from coagent.runtime.clock import Clock, RealClock, VirtualClock
 from coagent.runtime.domain import Domain, open_domain
-from coagent.targets.base import Target
-from coagent.targets.memory import Memory
 
-_BUILTIN = {
-    "files": ("coagent.builtin.files", "FILE_TOOLS"),
-    "kubernetes": ("coagent.builtin.kubernetes", "KUBERNETES_TOOLS"),
-    "sql": ("coagent.builtin.sql", "sql_tools"),
-    "documents": ("coagent.builtin.documents", "DOCUMENT_TOOLS"),
-}
 _CONNECT_TIME_MAX_S = 3.0
 
 
@@ -82,8 +65,8 @@ def make_plan(
     text = path.read_text(encoding="utf-8")
     folder = path.parent
     places = [at(path, text, ("targets", index)) for index in range(len(file.targets))]
-    targets = [_target(table, folder, place) for table, place in zip(file.targets, places, strict=True)]
-    tools = _tools(file, folder, at(path, text, ("tools", "builtin")))
+    targets = [make_target(table, folder, place) for table, place in zip(file.targets, places, strict=True)]
+    tools = make_tools(file.tools, file.targets, folder, at(path, text, ("tools", "builtin")))
     url = log or _log(file.log, folder)
     if file.clock == "virtual" and url != "memory:":
         raise ConfigurationError(
@@ -153,81 +136,6 @@ def _log(url: str, folder: Path) -> str:
     if scheme == "sqlite" and rest and not rest.startswith(("/", "~")):
         return f"sqlite:{folder / rest}"
     return url
-
-
-def _target(table: Any, folder: Path, place: str) -> Target:
-    if isinstance(table, FilesTarget | DocumentsTarget):
-        root = folder / Path(table.root).expanduser()
-        if not root.is_dir():
-            raise ConfigurationError(
-                f"{place}: there is no folder {str(root)!r}", "`root` is relative to the run file."
-            )
-        name = "Files" if isinstance(table, FilesTarget) else "Documents"
-        return _made(f"coagent.targets.{name.lower()}", name, place, root)
-    if isinstance(table, SqlTarget):
-        return _made("coagent.targets.sql", "Sql", place, _database(table, folder, place))
-    if isinstance(table, KubernetesTarget):
-        options = {
-            name: value for name, value in table.model_dump().items() if name != "kind" and value is not None
-        }
-        if "kubeconfig" in options:
-            config = folder / Path(options["kubeconfig"]).expanduser()
-            if not config.is_file():
-                raise ConfigurationError(
-                    f"{place}: there is no kubeconfig {str(config)!r}", "Mend `kubeconfig`."
-                )
-            options["kubeconfig"] = str(config)
-        return _made("coagent.targets.kubernetes", "Kubernetes", place, **options)
-    try:
-        return Memory(table.initial)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{place}: {error}", 'Keys of `initial` look like "kv:x".') from error
-
-
-def _database(table: SqlTarget, folder: Path, place: str) -> str:
-    """Return the URL of a database, with the path of a SQLite file made absolute."""
-    path = table.url.removeprefix("sqlite:///")
-    if path == table.url:
-        return table.url
-    file = folder / Path(path).expanduser()
-    if not file.is_file():
-        raise ConfigurationError(f"{place}: there is no database {str(file)!r}", "Mend `url`.")
-    return f"sqlite:///{file.resolve()}"
-
-
-def _made(module: str, name: str, place: str, *args: Any, **options: Any) -> Target:
-    try:
-        made: Target = getattr(importlib.import_module(module), name)(*args, **options)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"{place}: {name} needs what is not installed: {error}", "Install it."
-        ) from error
-    return made
-
-
-def _tools(file: RunFile, folder: Path, place: str) -> list[Any]:
-    kinds = [table.kind for table in file.targets if table.kind in _BUILTIN]
-    tools: list[Any] = []
-    for name in kinds if file.tools.builtin is None else file.tools.builtin:
-        if name not in _BUILTIN:
-            raise ConfigurationError(
-                f"{place}: there are no built-in tools {name!r}", nearest(name, sorted(_BUILTIN))
-            )
-        module, constant = _BUILTIN[name]
-        try:
-            found = getattr(importlib.import_module(module), constant)
-        except ImportError as error:
-            raise ConfigurationError(
-                f"{place}: the tools {name!r} cannot be loaded: {error}", "Install it."
-            ) from error
-        if name == "sql":
-            databases = [table for table in file.targets if isinstance(table, SqlTarget)]
-            tools.extend(found(_database(table, folder, place)) for table in databases)
-        else:
-            tools.append(found)
-    for module in file.tools.modules:
-        tools.extend(load_tools(folder / module))
-    return tools
 
 
 def _model_of(table: AgentTable, file: RunFile, place: str) -> ModelTable:

@@ -14,18 +14,17 @@ from coagent.bench.contended.workload import Workload
 
 
 class Runner(Protocol):
-    """Runs trials.
-
-    Attributes:
-        exact: Whether its agents are right when alone, so that serial runs must lead where the file says.
-        seconds_max: Real time after which a trial is given up; None: its agents have budgets of their own.
-    """
+    """Runs trials."""
 
     @property
-    def exact(self) -> bool: ...
+    def exact(self) -> bool:
+        """Whether its agents are right when alone, so that serial runs must lead where the file says."""
+        ...
 
     @property
-    def seconds_max(self) -> float | None: ...
+    def seconds_max(self) -> float | None:
+        """Real time after which a trial is given up; None: its agents have budgets of their own."""
+        ...
 
     def parameters(self) -> Mapping[str, Any]:
         """Return what the results depend on, as JSON data."""

@@ -1,19 +1,16 @@
-"""Python files that a run file names: tools and scripts. Loading one runs its code."""
+"""Python files that a TOML file names. Loading one runs its code."""
 
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import sys
 import traceback
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from coagent.errors import ConfigurationError
-from coagent.runs.file import nearest
 from coagent.tools.declared import DeclaredTool
 from coagent.tools.native import NativeTool
 
@@ -26,7 +23,7 @@ def load_module(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise ConfigurationError(
-            f"there is no Python file {str(path)!r}", "Paths are relative to the run file."
+            f"there is no Python file {str(path)!r}", "Paths are relative to the file that names it."
         )
     name = f"coagent_run_{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     if name in sys.modules:
@@ -62,32 +59,6 @@ def load_tools(path: Path) -> list[Any]:
     if not tools:
         raise ConfigurationError(f"{path} has no tools", "Decorate async functions in it with @coagent.tool.")
     return tools
-
-
-def load_script(path: Path, name: str, params: dict[str, Any]) -> Callable[..., Any]:
-    """Return the generator function of that name, checked to take `params`.
-
-    Raises:
-        ConfigurationError: It is not there, is no generator function, or takes other parameters.
-    """
-    module = load_module(path)
-    functions = sorted(one for one, value in vars(module).items() if inspect.isgeneratorfunction(value))
-    function = getattr(module, name, None)
-    if function is None:
-        raise ConfigurationError(f"{path} has no {name!r}", nearest(name, functions))
-    if not inspect.isgeneratorfunction(function):
-        raise ConfigurationError(
-            f"{path}:{name} is not a generator function", "A script is a `def` that yields (tool, arguments)."
-        )
-    try:
-        inspect.signature(function).bind(**params)
-    except TypeError as error:
-        raise ConfigurationError(
-            f"{path}:{name}{inspect.signature(function)} does not take params {params!r}: {error}",
-            "Set `params` to its parameters.",
-        ) from error
-    made: Callable[..., Any] = function
-    return made
 
 
 def _line_in(error: Exception, path: Path) -> str:

@@ -1,0 +1,185 @@
+"""What is wrong with a TOML file, by line, and the nearest right name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from coagent.errors import ConfigurationError
+
+Location = tuple[int | str, ...]
+TARGET_KINDS = "files,kubernetes,sql,documents,memory"
+_ERRORS_SHOWN_MAX = 5
+_T = TypeVar("_T", bound=BaseModel)
+
+
+class Table(BaseModel):
+    """A table of a TOML file; a key that it does not have is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_toml(path: Path, table: type[_T], *, what: str, cure: str) -> _T:
+    """Read and check a file.
+
+    Args:
+        path: The file.
+        table: Its schema.
+        what: What it is called in messages, such as "the run file".
+        cure: Where its format is told.
+
+    Raises:
+        ConfigurationError: It cannot be read, is no TOML, or says something that such a file does not say;
+            the message names the line, and for an unknown key the nearest right one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigurationError(
+            f"{what} {str(path)!r} cannot be read: {reason}", "Name a TOML file."
+        ) from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}", cure) from error
+    try:
+        return table.model_validate(data)
+    except ValidationError as error:
+        raise explained(path, text, error, table, cure) from error
+
+
+def at(path: Path, text: str, location: Location) -> str:
+    """Return `file:line` of a key, or of the table that it should be in."""
+    line = line_of(text, location)
+    return str(path) if line is None else f"{path}:{line}"
+
+
+def line_of(text: str, location: Location) -> int | None:
+    """Return the line of a key in TOML text, counted from 1; None where it does not stand in it.
+
+    A plain search by headers and keys: good for the flat files that run files are, and only for messages.
+
+    Args:
+        text: The TOML text.
+        location: For instance ("agents", 1, "goal"): the key `goal` in the second `[[agents]]`.
+    """
+    lines = text.splitlines()
+    names = [step for step in location if isinstance(step, str)]
+    found: int | None = None
+    first, last = 0, len(lines)
+    if not names:
+        return None
+    headers = [index for index, line in enumerate(lines) if re.match(r"\s*\[", line)]
+    section = _header(lines, location)
+    if section is None:
+        last = headers[0] if headers else len(lines)
+    else:
+        found, names = section[0], names[section[1] :]
+        first, last = found + 1, next((index for index in headers if index > section[0]), len(lines))
+    for name in names:
+        pattern = re.compile(rf"""(?:^\s*|[{{,.]\s*)["']?{re.escape(name)}["']?\s*[=.]""")
+        match = next((index for index in range(first, last) if pattern.search(lines[index])), None)
+        if match is None:
+            break
+        found = first = match
+    return None if found is None else found + 1
+
+
+def _header(lines: list[str], location: Location) -> tuple[int, int] | None:
+    """Return the line of the innermost table header on the way to a key, and how many names it covers."""
+    best: tuple[int, int] | None = None
+    names: list[str] = []
+    for step, following in zip(location, (*location[1:], None), strict=True):
+        if isinstance(step, int):
+            continue
+        names.append(step)
+        dotted = r"\s*\.\s*".join(rf"""["']?{re.escape(name)}["']?""" for name in names)
+        pattern = re.compile(rf"\s*\[\[?\s*{dotted}\s*\]\]?")
+        found = [index for index, line in enumerate(lines) if pattern.match(line)]
+        which = following if isinstance(following, int) else 0
+        if which < len(found):
+            best = (found[which], len(names))
+    return best
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return a cure that names the nearest of the right names, or all of them."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(known) or 'none'}."
+
+
+def explained(
+    path: Path, text: str, error: ValidationError, table: type[BaseModel], cure: str
+) -> ConfigurationError:
+    """Return what is wrong with a file, by line.
+
+    Args:
+        path: The file.
+        text: What stands in it.
+        error: What the schema says.
+        table: The schema.
+        cure: Where the format is told.
+    """
+    faults = error.errors(include_url=False, include_context=True, include_input=True)
+    faults.sort(key=lambda fault: line_of(text, _location(dict(fault))) or 0)
+    told = [_fault(path, text, dict(fault), table) for fault in faults[:_ERRORS_SHOWN_MAX]]
+    if len(faults) > len(told):
+        told.append(f"(and {len(faults) - len(told)} more)")
+    return ConfigurationError("\n".join(told), cure if len(told) > 1 else "")
+
+
+def _location(fault: dict[str, Any]) -> Location:
+    location = tuple(fault["loc"])
+    if location[:1] == ("targets",):  # pydantic's location has the union's tag, which is no key of the file
+        location = location[:2] + location[3:]
+    return location
+
+
+def _fault(path: Path, text: str, fault: dict[str, Any], table: type[BaseModel]) -> str:
+    location = _location(fault)
+    place, name = at(path, text, location), str(location[-1]) if location else ""
+    where = ".".join(str(step) for step in location[:-1] if isinstance(step, str))
+    inside = f" in [{where}]" if where else ""
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"{place}: unknown key {name!r}{inside}. {nearest(name, _names_at(location, table))}"
+        case "missing":
+            return f"{place}: {name!r} is missing{inside}."
+        case "union_tag_invalid":
+            kind = fault["ctx"]["tag"]
+            return f"{place}: there is no kind of target {kind!r}. {nearest(str(kind), _kinds(fault))}"
+        case "union_tag_not_found":
+            return f"{place}: a target lacks its 'kind'. Choose one of: {', '.join(_kinds(fault))}."
+        case "value_error":
+            return f"{place}: {fault['ctx']['error']!s}."
+        case _:
+            return f"{place}: {name!r}{inside}: {fault['msg']} (it is {fault['input']!r})."
+
+
+def _kinds(fault: dict[str, Any]) -> list[str]:
+    expected = str(fault.get("ctx", {}).get("expected_tags", TARGET_KINDS))
+    return sorted(one.strip("' ") for one in expected.split(","))
+
+
+def _names_at(location: Location, top: type[BaseModel]) -> list[str]:
+    """Return the keys that may stand where an unknown one was found."""
+    tables: list[type[BaseModel]] = [top]
+    for step in location[:-1]:
+        if isinstance(step, int):
+            continue
+        field = next((table.model_fields[step] for table in tables if step in table.model_fields), None)
+        if field is not None:
+            tables = _tables_in(field.annotation)
+    return sorted({name for table in tables for name in table.model_fields})
+
+
+def _tables_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [table for one in get_args(annotation) for table in _tables_in(one)]
