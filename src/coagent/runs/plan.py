@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from coagent.agents.scripted import ScriptedAgent
+from coagent.config.domain_file import log_url
 from coagent.config.explain import at, nearest
 from coagent.config.targets import make_target
 from coagent.config.tools import make_tools
@@ -67,7 +68,7 @@ def make_plan(
     places = [at(path, text, ("targets", index)) for index in range(len(file.targets))]
     targets = [make_target(table, folder, place) for table, place in zip(file.targets, places, strict=True)]
     tools = make_tools(file.tools, file.targets, folder, at(path, text, ("tools", "builtin")))
-    url = log or _log(file.log, folder)
+    url = log or log_url(file.log, folder)
     if file.clock == "virtual" and url != "memory:":
         raise ConfigurationError(
             f'{at(path, text, ("clock",))}: clock = "virtual" goes with log = "memory:" only',
@@ -129,13 +130,6 @@ def _order(file: RunFile) -> list[int]:
     return [index for _, index in sorted(ranked)] + [
         index for index, agent in enumerate(file.agents) if agent.rank is None
     ]
-
-
-def _log(url: str, folder: Path) -> str:
-    scheme, _, rest = url.partition(":")
-    if scheme == "sqlite" and rest and not rest.startswith(("/", "~")):
-        return f"sqlite:{folder / rest}"
-    return url
 
 
 def _model_of(table: AgentTable, file: RunFile, place: str) -> ModelTable:

@@ -54,15 +54,9 @@ class Domain:
         self.protocol = protocol
         self.clock = clock or RealClock()
         self.tools: dict[str, Tool] = {}
-        for tool in _flattened(tools):
-            self._add_tool(tool)
-        declared = {
-            scheme: None
-            for tool in self.tools.values()
-            if isinstance(tool, DeclaredTool)
-            for scheme in tool.schemes
-        }
-        self._targets = Targets([*targets, Opaque(tuple(declared))])
+        self._opaque = Opaque()
+        self._targets = Targets([*targets, self._opaque])
+        self.add_tools(tools)
         self._log: Log | None = None
         self._driver: Driver | None = None
 
@@ -182,10 +176,23 @@ class Domain:
                 found.update(target.snapshot(prefix))
         return found
 
-    def _add_tool(self, tool: Tool) -> None:
-        if tool.name in self.tools:
-            raise ConfigurationError(f"two tools are named {tool.name!r}", "Rename one with @tool(name=...).")
-        self.tools[tool.name] = tool
+    def add_tools(self, tools: Iterable[Any]) -> None:
+        """Offer further tools to the agents, from their next call on.
+
+        A process that shares the log needs them too, to run their calls again.
+
+        Raises:
+            ConfigurationError: Two tools of one name, or something that is no tool.
+            FootprintViolation: A declared tool writes what a target owns.
+        """
+        for tool in _flattened(tools):
+            if tool.name in self.tools:
+                raise ConfigurationError(
+                    f"two tools are named {tool.name!r}", "Rename one with @tool(name=...)."
+                )
+            if isinstance(tool, DeclaredTool):
+                self._targets.extend(self._opaque, tool.schemes)
+            self.tools[tool.name] = tool
 
 
 def open_domain(

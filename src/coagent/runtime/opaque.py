@@ -12,8 +12,7 @@ from coagent.targets.base import Target
 class Opaque(Target):
     """Owns the schemes of declared tools. The values there are tokens, so putting one does nothing."""
 
-    def __init__(self, schemes: tuple[str, ...]) -> None:
-        self.schemes = schemes
+    schemes: tuple[str, ...] = ()
 
     async def get(self, key: Key) -> Value:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from coagent.errors import FootprintViolation
@@ -32,13 +32,20 @@ class Targets:
         )
         self._by_scheme: dict[str, Target] = {}
         for target in targets:
-            for scheme in target.schemes:
-                if scheme in self._by_scheme:
-                    raise FootprintViolation(
-                        f"two targets own the scheme {scheme!r}",
-                        "Give each its own schemes, or open two domains.",
-                    )
-                self._by_scheme[scheme] = target
+            self.extend(target, target.schemes)
+
+    def extend(self, target: Target, schemes: Iterable[str]) -> None:
+        """Let a target own further schemes.
+
+        Raises:
+            FootprintViolation: Another target owns one of them.
+        """
+        for scheme in schemes:
+            if self._by_scheme.setdefault(scheme, target) is not target:
+                raise FootprintViolation(
+                    f"two targets own the scheme {scheme!r}",
+                    "Give each its own schemes, or open two domains.",
+                )
 
     def of(self, key: Key) -> Target:
         """Return the target that owns a key or prefix.

@@ -8,6 +8,7 @@ Garcia-Molina & Salem 1987, Sagas).
 from __future__ import annotations
 
 import inspect
+import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,8 +17,9 @@ from coagent.errors import ConfigurationError, FootprintViolation
 from coagent.protocol.keys import Key, Scan, scheme_of
 from coagent.protocol.values import Field, Value
 from coagent.tools.native import Arguments, Effect, Gate, described
+from coagent.tools.schema import SchemaArguments
 
-_FIELD = re.compile(r"\{(\w+)\}")
+_FIELD = re.compile(r"\{(\w+)(:path)?\}")
 WHOLE = Field("")
 
 
@@ -32,9 +34,10 @@ class DeclaredFootprint(NamedTuple):
 class DeclaredTool:
     """A tool with a declared footprint and a reverse.
 
-    Templates name keys with the arguments in braces: `crm:customers/{id}`. In `reads`, one that ends in `/`
-    or `:` stands for the whole range below it. In `writes`, the bare `scheme:` stands for everything of the
-    system. A write is taken to depend on what it replaces. The phases are called one at a time.
+    Templates name keys with the arguments in braces: `crm:customers/{id}`. An argument makes one segment of
+    the key; `{name:path}` stands for a path of several, brought to one form. In `reads`, a template that ends
+    in `/` or `:` stands for the whole range below it. In `writes`, the bare `scheme:` stands for everything
+    of the system. A write is taken to depend on what it replaces. The phases are called one at a time.
 
     Args:
         exec: `async def name(**arguments)`: acts, and returns plain data. Its signature is the schema, its
@@ -46,6 +49,7 @@ class DeclaredTool:
             that writes and has none is irreversible.
         name: What agents call it; the name of `exec` by default.
         description: What models are told.
+        schema: The JSON Schema of the arguments, for an `exec` that takes them as `**arguments`.
         gate: For an irreversible tool: "stage" (the default) or "wait".
 
     Raises:
@@ -62,6 +66,7 @@ class DeclaredTool:
         reverse: Callable[..., Awaitable[Any]] | None = None,
         name: str | None = None,
         description: str | None = None,
+        schema: Mapping[str, Any] | None = None,
         gate: Gate | None = None,
     ) -> None:
         self.name = name or exec.__name__
@@ -72,7 +77,9 @@ class DeclaredTool:
                     "Write prepare, exec and reverse as `async def`.",
                 )
         self.description = description or described(exec)
-        self.arguments = Arguments(exec, self.name, skip=0)
+        self.arguments: Arguments | SchemaArguments = (
+            Arguments(exec, self.name, skip=0) if schema is None else SchemaArguments(schema, self.name)
+        )
         self.reads = tuple(reads)
         self.writes = tuple(writes)
         self.schemes = tuple(dict.fromkeys(self._scheme(template) for template in (*reads, *writes)))
@@ -126,7 +133,9 @@ class DeclaredTool:
         await self._reverse(prepared, result, **arguments)
 
     def _scheme(self, template: str) -> str:
-        unknown = [name for name in _FIELD.findall(template) if name not in self.schema.get("properties", {})]
+        unknown = [
+            name for name, _ in _FIELD.findall(template) if name not in self.schema.get("properties", {})
+        ]
         if unknown:
             raise ConfigurationError(
                 f"template {template!r} of tool {self.name!r} names no argument: {', '.join(unknown)}",
@@ -139,12 +148,18 @@ class DeclaredTool:
 
     def _filled(self, template: str, arguments: Mapping[str, Any]) -> Key:
         def value(match: re.Match[str]) -> str:
-            text = str(arguments[match[1]])
+            text = str(arguments.get(match[1], ""))
+            if match[2]:
+                text = posixpath.normpath(f"/{text}").lstrip("/") if text else ""
+                text = text.replace("%", "%25")
+            else:
+                text = text.replace("%", "%25").replace("/", "%2F")  # one argument, one segment
             if not text or "\0" in text:
                 raise FootprintViolation(
-                    f"argument {match[1]!r} of tool {self.name!r} cannot stand in a key: {text!r}"
+                    f"argument {match[1]!r} of tool {self.name!r} cannot stand in a key: "
+                    f"{arguments.get(match[1])!r}"
                 )
-            return text.replace("%", "%25").replace("/", "%2F")  # one argument, one segment
+            return text
 
         return _FIELD.sub(value, template)
 

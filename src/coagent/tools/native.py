@@ -74,17 +74,21 @@ class Arguments:
 
     @property
     def signature(self) -> str:
-        """The parameters in one line, such as `name: string, replicas: integer = 1`."""
-        required = set(self.schema.get("required", ()))
-        parts = []
-        for name, field in self.schema.get("properties", {}).items():
-            kind = (
-                field.get("type")
-                or "/".join(one.get("type", "any") for one in field.get("anyOf", ()))
-                or "any"
-            )
-            parts.append(f"{name}: {kind}" + ("" if name in required else f" = {field.get('default')!r}"))
-        return ", ".join(parts) or "no arguments"
+        """The parameters in one line."""
+        return signature_of(self.schema)
+
+
+def signature_of(schema: Mapping[str, Any]) -> str:
+    """Return the parameters of a schema in one line, such as `name: string, replicas: integer = 1`."""
+    required = set(schema.get("required", ()))
+    parts = []
+    for name, field in schema.get("properties", {}).items():
+        kind = (
+            field.get("type") or "/".join(one.get("type", "any") for one in field.get("anyOf", ())) or "any"
+        )
+        kind = "/".join(kind) if isinstance(kind, list) else kind
+        parts.append(f"{name}: {kind}" + ("" if name in required else f" = {field.get('default')!r}"))
+    return ", ".join(parts) or "no arguments"
 
 
 class NativeTool:

@@ -13,8 +13,8 @@ from coagent.bench.contended import coding
 from coagent.bench.contended.families import Family
 from coagent.bench.contended.measure import Plan
 from coagent.bench.contended.oracle import run_serially
-from coagent.bench.contended.scenario import Role
 from coagent.bench.contended.runner import Simulated
+from coagent.bench.contended.scenario import Role
 from coagent.bench.contended.workload import AgentSpec, SerialRun, Workload
 
 Calls: TypeAlias = Generator[tuple[str, dict[str, Any]], Any, None]

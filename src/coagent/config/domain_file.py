@@ -1,0 +1,143 @@
+"""The domain file: one shared state as a TOML file tells it, for all that serves agents or looks in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from coagent.config.explain import Table, at, read_toml
+from coagent.config.targets import TargetTable, make_target
+from coagent.config.tools import ToolsTable, make_tools
+from coagent.errors import ConfigurationError, FootprintViolation
+from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
+
+FOLDER = ".coagent"
+"""The folder of CoAgent's own files in a workspace."""
+NAME = "config.toml"
+"""The domain file in it."""
+
+
+class ServeTable(Table):
+    """How clients are served.
+
+    Args:
+        host: Where HTTP is offered; anything but loopback needs tokens.
+        port: Its port; 0 takes a free one.
+        lease_s: How long a client may be away before its agent is aborted, in seconds.
+        on_disconnect: What becomes of the agent of a client that has gone: "abort" it, or "keep" it.
+        anonymous: Whether clients without a token may join, over HTTP.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8765, ge=0, le=65535)
+    lease_s: float = Field(default=900.0, gt=0)
+    on_disconnect: Literal["abort", "keep"] = "abort"
+    anonymous: bool = True
+
+
+class ClientTable(Table):
+    """A client that is known by its token.
+
+    Args:
+        name: Its agent's name.
+        rank: Its agent's rank; by default the next one when it comes.
+        token_env: The environment variable that holds its token.
+        tools: The tools that it may use; all by default.
+    """
+
+    name: str = Field(min_length=1, max_length=100)
+    rank: int | None = Field(default=None, ge=0)
+    token_env: str | None = None
+    tools: list[str] | None = None
+
+
+class DomainFile(Table):
+    """One shared state, its tools, and who may work on it."""
+
+    protocol: str = "mtpo"
+    log: str = "sqlite:log.db"
+    targets: list[TargetTable] = Field(default_factory=list)
+    tools: ToolsTable = ToolsTable()
+    serve: ServeTable = ServeTable()
+    clients: list[ClientTable] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DomainFile:
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(
+                f"there is no protocol {self.protocol!r}: choose one of {', '.join(sorted(PROTOCOLS))}"
+            )
+        names = [one.name for one in self.clients]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two clients have the name {name!r}: each needs its own")
+        return self
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A domain that can be entered, and the file that tells of it."""
+
+    path: Path
+    file: DomainFile
+    domain: Domain
+
+
+def find(start: Path) -> Path:
+    """Return the domain file of the nearest folder that has one, from a folder upwards.
+
+    Raises:
+        ConfigurationError: None of them has.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        path = folder / FOLDER / NAME
+        if path.is_file():
+            return path
+    raise ConfigurationError(
+        f"no folder from {str(start)!r} upwards has a {FOLDER}/{NAME}",
+        "Run `coagent init` in the workspace, or name a file.",
+    )
+
+
+def read_domain_file(path: Path) -> DomainFile:
+    """Read and check a domain file.
+
+    Raises:
+        ConfigurationError: It cannot be read, or something in it is wrong; the message names the line.
+    """
+    return read_toml(path, DomainFile, what="the domain file", cure="See docs/serve.md for the format.")
+
+
+def configured(path: Path) -> Configured:
+    """Read a domain file and prepare its domain. Tool modules are imported: their code runs.
+
+    Args:
+        path: The file; relative paths in it start from its folder.
+
+    Raises:
+        ConfigurationError: Something in it cannot be used, with the place and the cure.
+    """
+    file = read_domain_file(path)
+    text = path.read_text(encoding="utf-8")
+    folder = path.resolve().parent
+    targets = [
+        make_target(table, folder, at(path, text, ("targets", index)))
+        for index, table in enumerate(file.targets)
+    ]
+    tools: list[Any] = make_tools(file.tools, file.targets, folder, at(path, text, ("tools", "builtin")))
+    try:
+        domain = open_domain(log_url(file.log, folder), targets=targets, tools=tools, protocol=file.protocol)
+    except FootprintViolation as error:
+        raise ConfigurationError(f"{path}: {error.cause}", "Keep one target of each kind.") from error
+    return Configured(path, file, domain)
+
+
+def log_url(url: str, folder: Path) -> str:
+    """Return a log's URL with a relative path of it made to start from a folder."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite" and rest and not rest.startswith(("/", "~")):
+        return f"sqlite:{folder / rest}"
+    return url
