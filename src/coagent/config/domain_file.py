@@ -54,6 +54,23 @@ class ClientTable(Table):
     tools: list[str] | None = None
 
 
+class ClaudeTable(Table):
+    """How Claude Code sessions are governed.
+
+    Args:
+        wait_s: How long a session that has ended its turn waits for those before it, in seconds.
+        on_end: What becomes of a session that ends before its commit: "commit" what stands when its turn
+            comes, "abort" (its writes are undone), or "park" it, for somebody to take up.
+        on_failure: Where CoAgent itself fails: "warn" and let the session go on ungoverned, or "stop" it.
+        busy_s: How long a command waits for one of another session, while the tree is compared, in seconds.
+    """
+
+    wait_s: float = Field(default=600.0, ge=0)
+    on_end: Literal["commit", "abort", "park"] = "commit"
+    on_failure: Literal["warn", "stop"] = "warn"
+    busy_s: float = Field(default=120.0, ge=0)
+
+
 class DomainFile(Table):
     """One shared state, its tools, and who may work on it."""
 
@@ -63,6 +80,7 @@ class DomainFile(Table):
     tools: ToolsTable = ToolsTable()
     serve: ServeTable = ServeTable()
     clients: list[ClientTable] = Field(default_factory=list)
+    claude: ClaudeTable = ClaudeTable()
 
     @model_validator(mode="after")
     def _consistent(self) -> DomainFile:
