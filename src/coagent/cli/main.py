@@ -34,6 +34,11 @@ COMMANDS: dict[str, Lazy] = {
         "Run several agents on one live state, and judge its end.",
         ("coagent run agents.toml", "coagent run agents.toml --dry-run", "coagent run agents.toml --json"),
     ),
+    "init": Lazy(
+        "coagent.cli.init:init",
+        "Wire up Claude Code and other clients in a workspace, or take it all out.",
+        ("coagent init", "coagent init --opencode", "coagent init --remove"),
+    ),
     "bench": Lazy("coagent.cli.bench:app", "Measure what CoAgent costs."),
 }
 

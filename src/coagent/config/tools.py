@@ -18,6 +18,7 @@ _BUILTIN = {
     "files": ("coagent.builtin.files", "FILE_TOOLS"),
     "kubernetes": ("coagent.builtin.kubernetes", "KUBERNETES_TOOLS"),
     "sql": ("coagent.builtin.sql", "sql_tools"),
+    "changes": ("coagent.builtin.changes", "CHANGE_TOOLS"),
     "documents": ("coagent.builtin.documents", "DOCUMENT_TOOLS"),
 }
 

@@ -156,6 +156,21 @@ class Domain:
         self.driver.local.add(participant.rank)
         return AgentSession(self.driver, participant)
 
+    async def look(self, key: Key) -> bool:
+        """Look whether somebody outside has changed an object that agents have read or written.
+
+        What they wrote counts as a write below every active agent (rule 9), with the usual notifications.
+
+        Returns:
+            Whether somebody had.
+
+        Raises:
+            TargetError: The object cannot be read.
+        """
+        found = await self.driver.look(self._targets.of(key).canonical(key))
+        await self.driver.pump()
+        return found
+
     @property
     def agents(self) -> list[Participant]:
         """The agents that have not ended, and those that ended last, in rank order."""

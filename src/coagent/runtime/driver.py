@@ -390,6 +390,26 @@ class Driver:
 
         self.record_when(decide)
 
+    async def look(self, key: Key) -> bool:
+        """Take note of an outside write to an object, if there was one since it was read or written last.
+
+        Returns:
+            Whether there was one.
+        """
+        kernel = self.kernel
+        if not kernel.base_known(key):
+            return False
+        found = await self.targets.of(key).get(key)
+
+        def decide() -> Event | None:
+            self.catch_up()
+            lagging = any(effect.key == key for effect in kernel.ready().apply)
+            if lagging or not kernel.base_known(key) or same(found, kernel.live_value(key)):
+                return None
+            return OutsideWrite(key, found)
+
+        return self.record_when(decide)
+
     def _refused(self, effect: Effect, failure: TargetError) -> None:
         before = self.kernel.live_value(effect.key)
         self.record_when(lambda: EffectRefused(effect.key, effect.version, str(failure)))

@@ -16,7 +16,7 @@ from coagent.errors import (
     UnknownCall,
     UnknownTool,
 )
-from coagent.protocol.calls import Call, Observation, Rank
+from coagent.protocol.calls import Call, Observation, Position, Rank
 from coagent.protocol.events import (
     Aborted,
     CallAmended,
@@ -28,11 +28,13 @@ from coagent.protocol.events import (
     StagedAmended,
 )
 from coagent.protocol.inbox import moved_premises
+from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant, Phase
 from coagent.protocol.values import Value, copied
 from coagent.runtime.driver import Driver, Tool
 from coagent.runtime.notices import Notification, notification
 from coagent.runtime.outcomes import Run
+from coagent.runtime.reader import PositionReader
 from coagent.tools.declared import DeclaredTool
 
 
@@ -321,6 +323,20 @@ class AgentSession:
         if call.told_error is not None:
             raise ToolFailed(call.told_error, call_id=call_id)
         return copied(call.told_value)
+
+    @property
+    def position(self) -> Position:
+        """Where the agent's next call will stand in the order."""
+        return self._driver.kernel.position(self._participant)
+
+    async def peek(self, key: Key) -> Value:
+        """Return an object as the agent would read it now; it does not become a premise.
+
+        For gateways that have to know what an agent may see, such as whether a file is there for it.
+        """
+        driver = self._driver
+        reader = PositionReader(driver.kernel, driver.targets, self.position)
+        return await reader.read(reader.canonical(key))
 
     @property
     def calls(self) -> list[Issued]:

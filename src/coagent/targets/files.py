@@ -134,7 +134,7 @@ class Files(Target):
                     f"{key!r} cannot be {value!r}", f"It is {EXECUTABLE!r}, or None where it is not."
                 )
             return value
-        return None if value is None else _decoded(self._encoded(relative, value))
+        return None if value is None else decoded(self._encoded(relative, value))
 
     def snapshot(self, prefix: str = "") -> dict[Key, Value]:
         found: dict[Key, Value] = {}
@@ -207,7 +207,7 @@ class Files(Target):
             return None
         except OSError as error:
             raise _failed("read", relative, error) from error
-        return _decoded(content)
+        return decoded(content)
 
     def _current(self, key: Key, max_bytes: int | None = None) -> Value:
         scheme, _, relative = key.partition(":")
@@ -339,7 +339,8 @@ def _content(path: str, size: int) -> bytes:
     return content
 
 
-def _decoded(content: bytes) -> Value:
+def decoded(content: bytes) -> Value:
+    """Return the content of a file as text where it is valid UTF-8, else as it is."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,0 +1,100 @@
+"""`coagent init`: wire up the agents that people run in a workspace already, or take it all out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coagent.cli.output import console, print_json
+from coagent.errors import ConfigurationError
+
+_MEMORY = "setup"
+_HAD_FOLDER = "had-claude-folder"
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The workspace.")] = Path(),
+    remove: Annotated[bool, typer.Option("--remove", help="Take everything out again.")] = False,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Use .claude/settings.json, which a team shares.")
+    ] = False,
+    opencode: Annotated[
+        bool, typer.Option("--opencode", help="Also write opencode.json, with CoAgent as its MCP server.")
+    ] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Wire up a workspace: every Claude Code session in it becomes an agent of one shared order.
+
+    It writes a .coagent folder (which git ignores), and hooks in .claude/settings.local.json beside what is
+    there. With --remove, all settings files are put back to the byte they were, and .coagent goes.
+    """
+    root = folder.resolve()
+    if not root.is_dir():
+        raise ConfigurationError(f"there is no folder {str(folder)!r}", "Name the workspace.")
+    done = _remove(root) if remove else _write(root, shared=shared, opencode=opencode)
+    if json_output:
+        print_json({"workspace": str(root), "removed": remove, "files": done})
+        return
+    out = console()
+    for path in done:
+        out.print(f"{'took out of' if remove else 'wrote'} {path}", markup=False)
+    if not done:
+        out.print("Nothing was to be done." if not remove else "There was nothing of CoAgent's.")
+    elif not remove:
+        out.print(
+            "\nEvery Claude Code session that starts in this folder is governed from now on.\n"
+            "  coagent status           who is at work, and who waits for whom\n"
+            "  coagent log --follow     what they do\n"
+            "  coagent init --remove    takes everything out again",
+            markup=False,
+        )
+
+
+def _write(root: Path, *, shared: bool, opencode: bool) -> list[str]:
+    from coagent.config.domain_file import FOLDER, NAME, read_domain_file
+    from coagent.gateways.setup import claude_code, workspace
+    from coagent.gateways.setup import opencode as opencode_config
+    from coagent.gateways.setup.json_file import JsonFile
+
+    new = not (root / FOLDER / NAME).exists()
+    path = workspace.make(root)
+    wait_s = read_domain_file(path).claude.wait_s
+    done = [str(path.relative_to(root))] if new else []
+    memory = root / FOLDER / _MEMORY
+    if new and (root / ".claude").is_dir():
+        memory.mkdir(exist_ok=True)
+        (memory / _HAD_FOLDER).touch()
+    settings = root / ".claude" / ("settings.json" if shared else "settings.local.json")
+    if JsonFile(settings, memory).change(lambda data: claude_code.with_hooks(data, wait_s)):
+        done.append(str(settings.relative_to(root)))
+    if opencode:
+        config = root / "opencode.json"
+        if JsonFile(config, memory).change(lambda data: opencode_config.with_server(data, path)):
+            done.append(str(config.relative_to(root)))
+    return done
+
+
+def _remove(root: Path) -> list[str]:
+    from coagent.config.domain_file import FOLDER
+    from coagent.gateways.claude.stop import stop_daemon
+    from coagent.gateways.setup import claude_code, workspace
+    from coagent.gateways.setup import opencode as opencode_config
+    from coagent.gateways.setup.json_file import JsonFile
+
+    memory, done = root / FOLDER / _MEMORY, []
+    for name in ("settings.local.json", "settings.json"):
+        settings = root / ".claude" / name
+        if JsonFile(settings, memory).restore(claude_code.without_hooks):
+            done.append(str(settings.relative_to(root)))
+    if JsonFile(root / "opencode.json", memory).restore(opencode_config.without_server):
+        done.append("opencode.json")
+    folder = root / ".claude"
+    if done and folder.is_dir() and not any(folder.iterdir()) and not (memory / _HAD_FOLDER).exists():
+        folder.rmdir()
+    if (root / FOLDER).is_dir():
+        stop_daemon(root)
+        workspace.remove(root)
+        done.append(FOLDER)
+    return done

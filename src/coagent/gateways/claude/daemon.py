@@ -1,0 +1,138 @@
+"""The daemon of one workspace: it holds the domain open and answers the hooks of all sessions there.
+
+`python -m coagent.gateways.claude.daemon ROOT`; the hook starts it. It listens on a socket that only its user
+can open, and goes when no session has been there for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from coagent.config.domain_file import FOLDER
+from coagent.errors import CoAgentError
+from coagent.gateways.claude.hook import socket_path
+from coagent.gateways.claude.hub import Hub
+from coagent.gateways.claude.sessions import Sessions
+from coagent.gateways.claude.workspace import open_workspace
+
+IDLE_S_MAX = 900.0
+_WATCH_S = 1.0
+_MESSAGE_BYTES_MAX = 64 * 1024 * 1024
+
+
+async def serve(root: Path) -> None:
+    """Answer hooks until no session has been there for a while, or until told to end.
+
+    Raises:
+        CoAgentError: The domain cannot be opened.
+    """
+    domain, tree, file = open_workspace(root)
+    async with domain:
+        sessions = Sessions(Hub(domain, tree, file.claude), root / FOLDER / "sessions.json")
+        await sessions.take_up()
+        async with _listening(root) as listener, anyio.create_task_group() as tasks:
+            tasks.start_soon(_until_told, tasks.cancel_scope)
+            tasks.start_soon(_watch, sessions, tasks.cancel_scope)
+
+            async def answered(stream: SocketStream) -> None:
+                await _answer(stream, sessions)
+
+            await listener.serve(answered)
+
+
+async def _answer(stream: SocketStream, sessions: Sessions) -> None:
+    async with stream:
+        try:
+            line = await BufferedByteReceiveStream(stream).receive_until(b"\n", _MESSAGE_BYTES_MAX)
+            answer: dict[str, Any] = {"answer": await sessions.handle(json.loads(line))}
+        except (anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.ClosedResourceError, anyio.EndOfStream):
+            return
+        except CoAgentError as failure:
+            answer = {"error": str(failure)}
+        except Exception as failure:
+            _note(f"{type(failure).__name__}: {failure}", failure)
+            answer = {"error": f"{type(failure).__name__}: {failure} (see {FOLDER}/daemon.log)"}
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await stream.send(json.dumps(answer).encode() + b"\n")
+
+
+async def _watch(sessions: Sessions, scope: anyio.CancelScope) -> None:
+    """End the sessions whose process is gone, and the daemon when there has been none for a while."""
+    idle_since = time.monotonic()
+    while True:
+        await anyio.sleep(_WATCH_S)
+        await sessions.end_the_dead()
+        if sessions.active:
+            idle_since = time.monotonic()
+        elif time.monotonic() - idle_since > IDLE_S_MAX:
+            scope.cancel()
+
+
+async def _until_told(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+@asynccontextmanager
+async def _listening(root: Path) -> AsyncIterator[Any]:
+    path = socket_path(str(root))
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    if os.stat(os.path.dirname(path)).st_uid != os.getuid():
+        raise CoAgentError(f"{os.path.dirname(path)!r} belongs to somebody else", "Set XDG_RUNTIME_DIR.")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # left by a daemon that was killed: the lock tells that none is alive
+    listener = await anyio.create_unix_listener(path, mode=0o600)
+    try:
+        yield listener
+    finally:
+        await listener.aclose()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _note(text: str, failure: BaseException | None = None) -> None:
+    import traceback
+
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=sys.stderr, flush=True)
+    if failure is not None:
+        traceback.print_exception(failure)
+
+
+def main() -> None:
+    """Run the daemon of the folder that the command line names, unless one runs already."""
+    root = Path(sys.argv[1]).resolve()
+    path = root / FOLDER / "daemon.lock"
+    path.touch(mode=0o600)
+    with open(path, "r+b") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        lock.truncate(0)
+        lock.write(str(os.getpid()).encode())  # for whoever has to end it
+        lock.flush()
+        try:
+            anyio.run(serve, root)
+        except CoAgentError as failure:
+            print(f"error: {failure}", file=sys.stderr)
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

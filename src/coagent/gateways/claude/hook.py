@@ -1,0 +1,177 @@
+"""The hook: hands one event of a Claude Code session to the daemon of its workspace, and prints the answer.
+
+It runs before and after every tool call, so it imports little, and nothing of coagent. It is run as a file,
+with `python -IS`. Where no daemon listens, it starts one.
+
+Source: Claude Code documentation, "Hooks reference" (input on stdin, JSON answers on stdout).
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+FOLDER = ".coagent"
+START_S_MAX = 15.0
+_SOCKET_PATH_MAX = 100  # of 108 bytes that Linux has for it (unix(7))
+_POLL_S = 0.02
+
+
+class HookError(Exception):
+    """The daemon cannot be asked; the message says why."""
+
+
+def find_root(start: str) -> str | None:
+    """Return the nearest folder, from one upwards, that is a workspace of CoAgent's."""
+    folder = os.path.realpath(start)
+    while True:
+        if os.path.isfile(os.path.join(folder, FOLDER, "config.toml")):
+            return folder
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return None
+        folder = parent
+
+
+def socket_path(root: str) -> str:
+    """Return where the daemon of a workspace listens; short enough for a socket, however deep the folder."""
+    path = os.path.join(root, FOLDER, "daemon.sock")
+    if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
+        return path
+    base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/coagent-{os.getuid()}"
+    return os.path.join(base, f"coagent-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.sock")
+
+
+def ask(root: str, message: dict[str, object]) -> dict[str, object]:
+    """Send a message to the daemon of a workspace and return its answer, starting one where none listens.
+
+    Raises:
+        HookError: There is none and none can be started, or it does not answer.
+    """
+    connection = _connected(root)
+    with contextlib.closing(connection):
+        try:
+            connection.sendall(json.dumps(message).encode() + b"\n")
+            received = bytearray()
+            while not received.endswith(b"\n"):
+                part = connection.recv(1 << 16)
+                if not part:
+                    raise HookError("the daemon broke off: see .coagent/daemon.log")
+                received += part
+        except OSError as error:
+            raise HookError(f"the daemon cannot be asked: {error}") from None
+    answer = json.loads(received)
+    if "error" in answer:
+        raise HookError(str(answer["error"]))
+    return dict(answer["answer"])
+
+
+def _connected(root: str) -> socket.socket:
+    path = socket_path(root)
+    with contextlib.suppress(OSError):
+        return _connection(path)
+    process = _start(root)
+    deadline = time.monotonic() + START_S_MAX
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            return _connection(path)
+        if process.poll() not in (None, 0):  # 0: another one came first, and listens in a moment
+            raise HookError(f"the daemon does not start: {_last_line(root)}")
+        time.sleep(_POLL_S)
+    raise HookError(f"no daemon listens after {START_S_MAX:g} s: {_last_line(root)}")
+
+
+def _connection(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _start(root: str) -> "subprocess.Popen[bytes]":
+    with open(os.path.join(root, FOLDER, "daemon.log"), "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "coagent.gateways.claude.daemon", root],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=root,
+            start_new_session=True,
+        )
+
+
+def _last_line(root: str) -> str:
+    with (
+        contextlib.suppress(OSError),
+        open(os.path.join(root, FOLDER, "daemon.log"), errors="replace") as log,
+    ):
+        lines = [line for line in log.read()[-4000:].splitlines() if line.strip()]
+        if lines:
+            return lines[-1]
+    return "it left no word"
+
+
+def failed(root: str, event: dict[str, object], why: str) -> dict[str, object]:
+    """Return the answer where CoAgent itself fails: a warning, or the end of the session, as configured."""
+    text = (
+        f"CoAgent does not govern this session: {why}. Its work is not coordinated with that of others. "
+        "Run `coagent status` in the workspace; `coagent init --remove` takes the hooks out."
+    )
+    if _stops(root):
+        return {"continue": False, "stopReason": text, "systemMessage": text}
+    answer: dict[str, object] = {"systemMessage": text}
+    name = event.get("hook_event_name")
+    if name in ("SessionStart", "UserPromptSubmit", "PostToolUse", "PostToolUseFailure"):
+        answer["hookSpecificOutput"] = {
+            "hookEventName": name,
+            "additionalContext": f"[coagent warning] {text}",
+        }
+    return answer
+
+
+def _stops(root: str) -> bool:
+    # A plain look for the one setting: reading TOML properly would cost more than all the rest.
+    with contextlib.suppress(OSError), open(os.path.join(root, FOLDER, "config.toml")) as config:
+        return any(line.replace(" ", "").startswith('on_failure="stop"') for line in config)
+    return False
+
+
+def main() -> None:
+    """Answer the event on standard input."""
+    event: dict[str, object] = {}
+    root = None
+    try:
+        event = json.load(sys.stdin)
+        root = find_root(os.environ.get("CLAUDE_PROJECT_DIR") or str(event.get("cwd") or "."))
+        if root is None:
+            return
+        names = {one: os.environ[one] for one in ("COAGENT_AGENT", "COAGENT_RANK") if one in os.environ}
+        answer = ask(root, {"event": event, "environment": names, "pid": _client()})
+    except (HookError, ValueError, OSError) as error:
+        print(f"coagent: {error}", file=sys.stderr)
+        answer = failed(root or ".", event, str(error))
+    if answer:
+        print(json.dumps(answer))
+
+
+def _client() -> int:
+    """Return the process of the session: our parent, or its parent where a shell stands between."""
+    parent = os.getppid()
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open(f"/proc/{parent}/comm") as comm:
+            shell = comm.read().strip() in ("sh", "bash", "dash", "zsh")
+        if shell:
+            with open(f"/proc/{parent}/stat") as status:
+                return int(status.read().rpartition(")")[2].split()[1])
+    return parent
+
+
+if __name__ == "__main__":
+    main()

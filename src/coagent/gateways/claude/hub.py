@@ -1,0 +1,159 @@
+"""The workspace as its sessions share it: the domain, the tree, and what is under way by their own hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from coagent.config.domain_file import FOLDER, ClaudeTable
+from coagent.errors import TargetError
+from coagent.gateways.claude.native import SharedTree
+from coagent.gateways.claude.shadow import Shadow
+from coagent.protocol.calls import Position
+from coagent.protocol.keys import Key
+from coagent.protocol.values import Value, same
+from coagent.runtime.domain import Domain
+
+_UNDER_WAY_S_MAX = 2.0
+"""How long a hook waits for a native write of another session; longer ones wait for a person's consent."""
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A tool of a session's own that has been let through and has not been heard of since.
+
+    Args:
+        session: Whose it is.
+        before: What the file held.
+        since_s: When it was let through.
+    """
+
+    session: str
+    before: Value
+    since_s: float
+
+
+class Hub:
+    """What the sessions of one workspace share.
+
+    Args:
+        domain: An open domain over `tree`.
+        tree: The workspace.
+        settings: How sessions are governed.
+    """
+
+    def __init__(self, domain: Domain, tree: SharedTree, settings: ClaudeTable) -> None:
+        self.domain = domain
+        self.tree = tree
+        self.settings = settings
+        self.root = tree.workspace.root
+        self.views = Path(self.root) / FOLDER / "views"
+        self._shadow = Shadow(tree, Path(self.root) / FOLDER / "shadow")
+        self._under_way: dict[Key, UnderWay] = {}
+        self._command = anyio.Lock()
+        self._commanding = ""
+        self._landed = anyio.Event()
+
+    def key_of(self, path: str, cwd: str) -> Key | None:
+        """Return the object that a path names; None for what is not governed."""
+        if not path or "\0" in path:
+            return None
+        absolute = path if path.startswith("/") else f"{cwd}/{path}"
+        try:
+            return self.tree.canonical(f"file:{absolute}")
+        except TargetError:
+            return None
+
+    def differing(self, position: Position) -> dict[Key, Value]:
+        """Return the files that are something else at a position than on disk: what they are there."""
+        kernel = self.domain.driver.kernel
+        return {
+            key: value
+            for key, value in kernel.written_under("file:", position)
+            if not same(value, kernel.live_value(key))
+        }
+
+    # ---- writes under way ----------------------------------------------------------------------------------
+
+    async def let_through(self, key: Key, session: str) -> None:
+        """Note that a session's own tool is about to write a file."""
+        await self.settled(key, session)
+        await self.domain.look(key)
+        self._under_way[key] = UnderWay(session, await self.tree.get(key), time.monotonic())
+
+    def landed(self, key: Key, session: str) -> Value | None:
+        """Return what a file held before a session's own tool wrote it, which it has done by now."""
+        found = self._under_way.get(key)
+        if found is None or found.session != session:
+            return None
+        del self._under_way[key]
+        self._landed.set()
+        self._landed = anyio.Event()
+        return found.before
+
+    def under_way(self, session: str) -> list[Key]:
+        """Return the files that a session's own tools are about to write."""
+        return [key for key, one in self._under_way.items() if one.session == session]
+
+    async def settled(self, key: Key, session: str) -> None:
+        """Wait until no other session's own tool is writing a file; not long: it may wait for a person."""
+        while (found := self._under_way.get(key)) is not None and found.session != session:
+            left = found.since_s + _UNDER_WAY_S_MAX - time.monotonic()
+            if left <= 0:
+                return
+            with anyio.move_on_after(left):
+                await self._landed.wait()
+
+    # ---- commands ------------------------------------------------------------------------------------------
+
+    async def begin_command(self, session: str) -> bool:
+        """Wait until no other session runs a command that may write, and remember what the tree looks like.
+
+        Returns:
+            Whether it may run; False where another one takes too long.
+        """
+        if self._commanding == session:
+            return True
+        with anyio.move_on_after(self.settings.busy_s) as waiting:
+            while self._commanding:
+                await self._landed.wait()
+        if waiting.cancelled_caught:
+            return False
+        self._commanding = session
+        await anyio.to_thread.run_sync(self._shadow.synchronize)
+        return True
+
+    @asynccontextmanager
+    async def ended_command(self, session: str) -> AsyncIterator[dict[Key, tuple[Value, Value]]]:
+        """Hold while what a command has changed is taken over: key to what was there and what is there."""
+        if self._commanding != session:
+            yield {}
+            return
+        try:
+            changes = await anyio.to_thread.run_sync(self._shadow.changes)
+            kernel = self.domain.driver.kernel
+            found: dict[Key, tuple[Value, Value]] = {}
+            for key, native in changes.items():
+                before = kernel.live_value(key) if kernel.base_known(key) else native.before
+                if key not in self._under_way and before != native.after:
+                    found[key] = (before, native.after)
+            yield found
+        finally:
+            self._commanding = ""
+            self._landed.set()
+            self._landed = anyio.Event()
+
+    def gone(self, session: str) -> None:
+        """Forget what a session had under way."""
+        for key in self.under_way(session):
+            self.landed(key, session)
+        if self._commanding == session:
+            self._commanding = ""
+            self._landed.set()
+            self._landed = anyio.Event()

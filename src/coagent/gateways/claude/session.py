@@ -1,0 +1,414 @@
+"""One Claude Code session as an agent: what each of its hooks does, and what it answers.
+
+Its own tools work on the one tree. Before they write, what was there is kept; afterwards the change becomes
+a call of a governed tool, which takes it over. What they have read is recorded, and shown as the session's
+place in the order sees it. Source of the events and answers: Claude Code documentation, "Hooks reference".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+
+from coagent.builtin.changes import change
+from coagent.errors import CoAgentError, ToolFailed
+from coagent.gateways.claude import shown
+from coagent.gateways.claude.commands import Told, told
+from coagent.gateways.claude.edits import effective_edit
+from coagent.gateways.claude.hub import Hub
+from coagent.gateways.claude.native import NativeWrite
+from coagent.gateways.claude.texts import finished_text, notices_text, welcome
+from coagent.protocol.keys import Key
+from coagent.protocol.values import Value, same
+from coagent.runtime.notices import Notification
+from coagent.runtime.session import AgentSession, Outcome
+
+Answer = dict[str, Any]
+_WRITERS = ("Edit", "Write", "NotebookEdit")
+_NAMED_MAX = 50
+_SEARCHED_FILES_MAX = 3000
+# What the client says where a file is not what it takes it for, though it may be for the session.
+_STALE = (
+    "has been modified since read",
+    "has not been read yet",
+    "content has changed since it was last read",
+)
+_ABSENT = ("String to replace not found", "matches of the string to replace", "File does not exist")
+
+
+class ClaudeSession:
+    """One session.
+
+    Args:
+        hub: What it shares with the others.
+        id: Its id, as Claude Code has it.
+        agent: Its place in the domain.
+    """
+
+    def __init__(self, hub: Hub, id: str, agent: AgentSession) -> None:
+        self.hub = hub
+        self.id = id
+        self.agent = agent
+        self.lock = anyio.Lock()
+        self.seen_s = time.monotonic()
+        self._described: dict[str, str] = {}
+        self._heard: set[str] = set()
+        self._told: list[str] = []
+        self._disclaimed: set[Key] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether its agent has ended."""
+        return self.agent.state in ("committed", "aborted")
+
+    async def started(self, event: Mapping[str, Any]) -> Answer:
+        """SessionStart: say how it is governed."""
+        return self._context("SessionStart", welcome(self.agent.name, self.agent.rank))
+
+    async def prompted(self, event: Mapping[str, Any]) -> Answer:
+        """UserPromptSubmit: tell what has come meanwhile."""
+        self._tell(self.agent.notifications())
+        return self._context("UserPromptSubmit", self._taken())
+
+    # ---- before a tool -------------------------------------------------------------------------------------
+
+    async def before(self, event: Mapping[str, Any]) -> Answer:
+        """PreToolUse: keep what is there, and refuse what does not exist for this session."""
+        tool, given = event["tool_name"], event["tool_input"]
+        self._heard.add(event.get("tool_use_id", ""))
+        if tool == "Bash":
+            return await self._before_command(given)
+        key = self._key(given, event)
+        if key is None:
+            return {}
+        if tool in _WRITERS:
+            await self.hub.let_through(key, self.id)
+            return {}
+        if tool == "Read":
+            return await self._before_read(key, given)
+        return {}
+
+    async def _before_read(self, key: Key, given: Mapping[str, Any]) -> Answer:
+        hub = self.hub
+        await hub.settled(key, self.id)
+        await hub.domain.look(key)
+        mine, live = await self.agent.peek(key), await hub.tree.get(key)
+        if live is not None and mine is None:
+            await self._quietly("read_file", f"Read {_path(key)}", path=_path(key))
+            return _pre({"permissionDecision": "deny", "permissionDecisionReason": "File does not exist."})
+        if live is None and mine is not None:
+            view = hub.views / self.agent.name / _path(key)
+            view.parent.mkdir(parents=True, exist_ok=True)
+            view.write_bytes(mine if isinstance(mine, bytes) else str(mine).encode())
+            return _pre({"updatedInput": {**given, "file_path": str(view)}})
+        return {}
+
+    async def _before_command(self, given: Mapping[str, Any]) -> Answer:
+        if given.get("run_in_background"):
+            return _pre(
+                {
+                    "additionalContext": "[coagent] What a command in the background writes is taken for the "
+                    "work of somebody outside. Run what changes files in the foreground."
+                }
+            )
+        if told(str(given.get("command", ""))).looks:
+            return {}
+        if await self.hub.begin_command(self.id):
+            return {}
+        return _pre(
+            {
+                "permissionDecision": "deny",
+                "permissionDecisionReason": "[coagent] Another agent's command has been running for "
+                f"{self.hub.settings.busy_s:g} s in this directory, and only one that may write runs at a "
+                "time. Try again later; reading and editing files goes on meanwhile.",
+            }
+        )
+
+    # ---- after a tool --------------------------------------------------------------------------------------
+
+    async def after(self, event: Mapping[str, Any]) -> Answer:
+        """PostToolUse: take over what it wrote, or record and put right what it has read."""
+        tool, given, response = event["tool_name"], event["tool_input"], event.get("tool_response")
+        answer: Any = None
+        if tool == "Bash":
+            await self._after_command(event)
+        elif tool == "Glob":
+            answer = await self._after_glob(event)
+        elif tool == "Grep":
+            answer = await self._after_grep(event)
+        elif (key := self._key(given, event)) is not None:
+            if tool in _WRITERS:
+                await self._after_write(tool, key, given)
+            elif tool == "Read":
+                answer = await self._after_read(key, given, response)
+        return self._context("PostToolUse", self._taken(), answer)
+
+    async def failed(self, event: Mapping[str, Any]) -> Answer:
+        """PostToolUseFailure: a command may have written all the same; a file may have changed in between."""
+        tool, given = event["tool_name"], event["tool_input"]
+        if tool == "Bash":
+            await self._after_command(event)
+        elif (key := self._key(given, event)) is not None:
+            if tool == "Read":
+                await self._quietly("read_file", f"Read {_path(key)}", path=_path(key))
+            elif tool in _WRITERS:
+                await self._after_write(tool, key, given)  # should it have written before it failed
+                await self._instead(tool, key, given, str(event.get("error", "")))
+        return self._context("PostToolUseFailure", self._taken())
+
+    async def batched(self, event: Mapping[str, Any]) -> Answer:
+        """PostToolBatch: the one event of calls that the client refused for the file being another one."""
+        for call in event.get("tool_calls", ()):
+            unheard = call.get("tool_use_id", "") not in self._heard
+            tool, given, response = call["tool_name"], call["tool_input"], str(call.get("tool_response", ""))
+            if unheard and tool in _WRITERS and "<tool_use_error>" in response:
+                key = self._key(given, event)
+                if key is not None:
+                    await self._instead(tool, key, given, response)
+        self._heard.clear()
+        for key in self.hub.under_way(self.id):
+            self.hub.landed(key, self.id)  # let through and then refused by the user
+        self._tell(self.agent.notifications())
+        self._disclaim()
+        return self._context("PostToolBatch", self._taken())
+
+    def _disclaim(self) -> None:
+        """Say once whose work it is that the client will show of itself, as a change of a file."""
+        read = {one.arguments.get("path") for one in self.agent.calls}
+        differing = self.hub.differing(self.agent.position).keys() - self._disclaimed
+        paths = sorted(_path(key) for key in differing if _path(key) in read)
+        self._disclaimed |= differing
+        if paths:
+            self._told.append(
+                f"[coagent] Agents after you have changed {', '.join(paths)}. Leave out of account what "
+                "else you are told of it: Read shows you the file as it is for you."
+            )
+
+    async def _after_read(self, key: Key, given: Mapping[str, Any], response: Any) -> Any:
+        hub, path = self.hub, _path(key)
+        await hub.settled(key, self.id)
+        await hub.domain.look(key)
+        span = {name: given[name] for name in ("offset", "limit") if isinstance(given.get(name), int)}
+        await self._quietly("read_file", f"Read {path}", path=path, **span)
+        mine = await self.agent.peek(key)
+        if not isinstance(mine, str):
+            return None
+        redirected = str(given.get("file_path", "")).startswith(f"{hub.views}/")
+        if not redirected and same(mine, await hub.tree.get(key)):
+            stub = isinstance(response, dict) and response.get("type") == "file_unchanged"
+            if not stub or key not in self.hub.differing(self.agent.position):
+                return None
+        return shown.read_answer(response, f"{hub.root}/{path}", mine, given)
+
+    async def _after_write(self, tool: str, key: Key, given: Mapping[str, Any]) -> None:
+        before = self.hub.landed(key, self.id)
+        after = await self.hub.tree.get(key)
+        if same(before, after):
+            return
+        path = _path(key)
+        async with self.hub.tree.taking_over({key: NativeWrite(before, after)}):
+            await self._record_write(tool, key, path, given, before, after)
+
+    async def _record_write(
+        self, tool: str, key: Key, path: str, given: Mapping[str, Any], before: Value, after: Value
+    ) -> None:
+        what = f"{tool} {path}"
+        if tool == "Write" or (tool == "Edit" and before is None):
+            await self._loudly("write_file", what, path=path, content=after)
+            return
+        if tool == "Edit" and isinstance(before, str) and isinstance(after, str):
+            edit = effective_edit(before, after, given)
+            await self._loudly("edit_file", what, path=path, **edit)
+            return
+        await self._loudly("record_changes", what, what=what, changes=[change(key, before, after)])
+
+    async def _instead(self, tool: str, key: Key, given: Mapping[str, Any], error: str) -> None:
+        """Do what the client refused to do for the file on disk, where it is right at the session's place."""
+        stale = any(one in error for one in _STALE)
+        absent = any(one in error for one in _ABSENT)
+        if tool == "NotebookEdit" or not (stale or absent):
+            return
+        await self.hub.domain.look(key)
+        path = _path(key)
+        read = any(one.arguments.get("path") == path for one in self.agent.calls)
+        if absent and key not in self.hub.differing(self.agent.position):
+            return
+        mine = await self.agent.peek(key)
+        if not read and mine is not None:
+            return  # the client is right: it has not been read
+        what = f"{tool} {path}"
+        try:
+            if tool == "Write":
+                outcome = await self._call("write_file", what, path=path, content=given.get("content", ""))
+            else:
+                edit = {
+                    name: given[name] for name in ("old_string", "new_string", "replace_all") if name in given
+                }
+                outcome = await self._call("edit_file", what, path=path, **edit)
+        except CoAgentError as failure:
+            self._tell(failure.notifications)
+            return
+        self._tell(outcome.notifications)
+        self._told.append(
+            f"[coagent] That {tool} of {path} has been done after all: the file on disk holds the work of "
+            "others too, so CoAgent has made your change at your place in the order. Do not repeat it."
+        )
+
+    # ---- commands and searches -----------------------------------------------------------------------------
+
+    async def _after_command(self, event: Mapping[str, Any]) -> None:
+        command = str(event["tool_input"].get("command", ""))
+        parsed = told(command)
+        read = await self._named(parsed, str(event.get("cwd", "")))
+        differing = self.hub.differing(self.agent.position)
+        async with self.hub.ended_command(self.id) as changed:
+            if not changed and not read:
+                return
+            writes = {key: NativeWrite(before, after) for key, (before, after) in changed.items()}
+            async with self.hub.tree.taking_over(writes):
+                await self._loudly(
+                    "record_changes",
+                    f"Bash {command[:200]!r}",
+                    what=command,
+                    changes=[change(key, before, after) for key, (before, after) in changed.items()],
+                    read=read,
+                )
+        if differing:
+            names = ", ".join(sorted(_path(key) for key in differing)[:10])
+            self._told.append(
+                "[coagent] Commands run on the tree as it is on disk. There these files already hold the "
+                f"work of agents after you, which you leave out of account: {names}."
+            )
+
+    async def _named(self, parsed: Told, cwd: str) -> list[str]:
+        """Return the files that a command names, as far as they are governed."""
+        found: dict[str, None] = {}
+        for word in parsed.words:
+            key = self.hub.key_of(word, cwd)
+            if key is None or len(found) >= _NAMED_MAX:
+                continue
+            if not key.endswith(("/", ":")) and await self.agent.peek(key) is not None:
+                found[_path(key)] = None
+        return list(found)
+
+    async def _after_glob(self, event: Mapping[str, Any]) -> Any:
+        given = event["tool_input"]
+        pattern, folder = str(given.get("pattern", "")), self._folder(given, event)
+        prefix = self.hub.key_of(f"{folder}/", folder)
+        if prefix is None or pattern.startswith("/"):
+            return None
+        await self._quietly("list_files", f"Glob {pattern}", path=_path(prefix), glob=pattern)
+        differing = self.hub.differing(self.agent.position)
+        return shown.glob_answer(event.get("tool_response"), differing, folder, pattern, self.hub.root)
+
+    async def _after_grep(self, event: Mapping[str, Any]) -> Any:
+        given = event["tool_input"]
+        folder = self._folder(given, event)
+        prefix = self.hub.key_of(f"{folder}/", folder)
+        if prefix is None:
+            return None
+        pattern = str(given.get("pattern", ""))
+        glob = f"**/{given['glob']}" if given.get("glob") else "**/*"
+        await self._quietly(
+            "search_files",
+            f"Grep {pattern!r}",
+            pattern=pattern,
+            path=_path(prefix),
+            glob=glob,
+            ignore_case=bool(given.get("-i")),
+        )
+        differing = self.hub.differing(self.agent.position)
+        cwd = str(event.get("cwd", self.hub.root))
+        return shown.grep_answer(event.get("tool_response"), differing, given, folder, self.hub.root, cwd)
+
+    # ---- the end -------------------------------------------------------------------------------------------
+
+    async def stopped(self, event: Mapping[str, Any]) -> Answer:
+        """Stop: go on while there are notices; wait for those before, as long as configured; commit."""
+        settlement = await self.agent.finish()
+        if settlement.state == "waiting" and self.hub.settings.wait_s > 0:
+            with anyio.move_on_after(self.hub.settings.wait_s):
+                settlement = await self.agent.finish(wait=True)
+        if settlement.state == "notified":
+            self._tell(settlement.notifications)
+            return {"decision": "block", "reason": finished_text(self._taken())}
+        return {}
+
+    async def ended(self) -> None:
+        """SessionEnd, or its process is gone: what becomes of its work is a setting."""
+        self.hub.gone(self.id)
+        if self.over:
+            return
+        policy = self.hub.settings.on_end
+        if policy == "abort":
+            await self.agent.abort("its session has ended")
+        elif policy == "commit" and self.agent.state == "active" and not self.agent.notified:
+            await self.agent.finish()
+
+    # ---- parts ---------------------------------------------------------------------------------------------
+
+    def _key(self, given: Mapping[str, Any], event: Mapping[str, Any]) -> Key | None:
+        path = str(given.get("file_path") or given.get("notebook_path") or "")
+        view = f"{self.hub.views}/{self.agent.name}/"
+        if path.startswith(view):
+            path = f"{self.hub.root}/{path.removeprefix(view)}"
+        return self.hub.key_of(path, str(event.get("cwd") or self.hub.root))
+
+    def _folder(self, given: Mapping[str, Any], event: Mapping[str, Any]) -> str:
+        cwd = str(event.get("cwd") or self.hub.root)
+        path = str(given.get("path") or cwd)
+        return path if path.startswith("/") else f"{cwd}/{path}"
+
+    async def _call(self, tool: str, what: str, /, **arguments: Any) -> Outcome:
+        calls = {one.call_id for one in self.agent.calls}
+        try:
+            return await self.agent.call(tool, **arguments)
+        finally:
+            for one in self.agent.calls[len(calls) :]:
+                self._described[one.call_id] = what
+
+    async def _quietly(self, tool: str, what: str, /, **arguments: Any) -> None:
+        """Record a read; where it fails, that is what the session has been told by its own tool."""
+        try:
+            outcome = await self._call(tool, what, **arguments)
+        except ToolFailed as failure:
+            self._tell(failure.notifications)
+        else:
+            self._tell(outcome.notifications)
+
+    async def _loudly(self, tool: str, what: str, /, **arguments: Any) -> None:
+        """Take a write over; where that fails, say that it was put back."""
+        try:
+            outcome = await self._call(tool, what, **arguments)
+        except CoAgentError as failure:
+            self._tell(failure.notifications)
+            self._told.append(f"[coagent] {what} was taken back: {failure}")
+        else:
+            self._tell(outcome.notifications)
+
+    def _tell(self, notices: list[Notification]) -> None:
+        if notices:
+            self._told.append(notices_text(notices, lambda one: self._described.get(one, one)))
+
+    def _taken(self) -> str:
+        told, self._told = self._told, []
+        return "\n\n".join(told)
+
+    def _context(self, name: str, text: str, answer: Any = None) -> Answer:
+        specific: Answer = {"hookEventName": name}
+        if text:
+            specific["additionalContext"] = text
+        if answer is not None:
+            specific["updatedToolOutput"] = answer
+        return {"hookSpecificOutput": specific} if len(specific) > 1 else {}
+
+
+def _pre(specific: Answer) -> Answer:
+    return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **specific}}
+
+
+def _path(key: Key) -> str:
+    return key.partition(":")[2]

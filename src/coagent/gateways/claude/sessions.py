@@ -1,0 +1,141 @@
+"""The sessions of a workspace: which agent each of them is, and which hook goes where."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from coagent.errors import CoAgentError, ConfigurationError, UnknownAgent
+from coagent.gateways.claude.hub import Hub
+from coagent.gateways.claude.session import Answer, ClaudeSession
+
+_EVENTS = {
+    "SessionStart": ClaudeSession.started,
+    "UserPromptSubmit": ClaudeSession.prompted,
+    "PreToolUse": ClaudeSession.before,
+    "PostToolUse": ClaudeSession.after,
+    "PostToolUseFailure": ClaudeSession.failed,
+    "PostToolBatch": ClaudeSession.batched,
+    "Stop": ClaudeSession.stopped,
+}
+_NAME_DIGITS = 8
+
+
+class Sessions:
+    """All sessions of a workspace.
+
+    Args:
+        hub: What they share.
+        kept: A file that outlives the daemon: which session has which agent and process.
+    """
+
+    def __init__(self, hub: Hub, kept: Path) -> None:
+        self._hub = hub
+        self._kept = kept
+        self._sessions: dict[str, ClaudeSession] = {}
+        self._processes: dict[str, int] = {}
+
+    @property
+    def active(self) -> bool:
+        """Whether any session is there whose process lives."""
+        return bool(self._processes)
+
+    async def handle(self, message: Mapping[str, Any]) -> Answer:
+        """Answer one hook.
+
+        Args:
+            message: `event` as Claude Code gave it to the hook, `environment` with what the user has set for
+                the session (COAGENT_AGENT, COAGENT_RANK), and `pid` of its process.
+
+        Raises:
+            CoAgentError: The session cannot be governed; the message says why.
+        """
+        event = message.get("event")
+        if not isinstance(event, Mapping) or not isinstance(event.get("session_id"), str):
+            raise CoAgentError("this is no event of a Claude Code session", "Is the hook of this version?")
+        id, name = event["session_id"], event.get("hook_event_name")
+        if name == "SessionEnd":
+            await self._end(id)
+            return {}
+        react = _EVENTS.get(str(name))
+        if react is None:
+            return {}
+        session = await self._session(id, message)
+        async with session.lock:
+            if session.over:  # it has committed with its last turn: this is a new one
+                session = await self._session(id, message)
+            return await react(session, event)
+
+    async def end_the_dead(self) -> None:
+        """End the sessions whose process is gone without a word."""
+        for id, pid in list(self._processes.items()):
+            if not _alive(pid):
+                await self._end(id)
+
+    async def take_up(self) -> None:
+        """Go on from where the last daemon was: end the sessions that have died since."""
+        with contextlib.suppress(OSError, ValueError):
+            for id, (name, pid) in json.loads(self._kept.read_text()).items():
+                with contextlib.suppress(UnknownAgent):
+                    session = ClaudeSession(self._hub, id, self._hub.domain.attach(name))
+                    self._sessions[id] = session
+                    self._processes[id] = pid
+        await self.end_the_dead()
+
+    async def _session(self, id: str, message: Mapping[str, Any]) -> ClaudeSession:
+        known = self._sessions.get(id)
+        if known is None or known.over:
+            environment = message.get("environment", {})
+            known = self._sessions[id] = await self._join(id, environment)
+        pid = message.get("pid")
+        if isinstance(pid, int) and self._processes.get(id) != pid:
+            self._processes[id] = pid
+            self._keep()
+        return known
+
+    async def _join(self, id: str, environment: Mapping[str, str]) -> ClaudeSession:
+        domain = self._hub.domain
+        name = environment.get("COAGENT_AGENT") or f"claude-{id[:_NAME_DIGITS]}"
+        rank = environment.get("COAGENT_RANK")
+        if rank is not None and not rank.isdigit():
+            raise ConfigurationError(
+                f"COAGENT_RANK={rank!r} is no rank", "Set it to a whole number from 0 on."
+            )
+        if any(one.agent.name == name and not one.over for one in self._sessions.values()):
+            name = f"{name}-{id[:_NAME_DIGITS]}"  # two sessions of one name: each is an agent of its own
+        try:
+            agent = domain.attach(name)
+        except UnknownAgent:
+            agent = await domain.join(name, rank=None if rank is None else int(rank))
+        return ClaudeSession(self._hub, id, agent)
+
+    async def _end(self, id: str) -> None:
+        session = self._sessions.pop(id, None)
+        self._processes.pop(id, None)
+        self._keep()
+        if session is not None:
+            await session.ended()
+
+    def _keep(self) -> None:
+        names = {
+            id: (self._sessions[id].agent.name, pid)
+            for id, pid in self._processes.items()
+            if id in self._sessions
+        }
+        partial = self._kept.with_suffix(".new")
+        partial.write_text(json.dumps(names))
+        partial.replace(self._kept)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

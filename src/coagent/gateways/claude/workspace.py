@@ -1,0 +1,46 @@
+"""A workspace opened for Claude Code sessions, over the tree that they write by themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coagent.builtin.changes import CHANGE_TOOLS
+from coagent.config.domain_file import FOLDER, NAME, DomainFile, log_url, read_domain_file
+from coagent.config.explain import at
+from coagent.config.targets import FilesTarget, make_target
+from coagent.config.tools import make_tools
+from coagent.errors import ConfigurationError
+from coagent.gateways.claude.native import SharedTree
+from coagent.runtime.domain import Domain, open_domain
+from coagent.targets.base import Target
+
+
+def open_workspace(root: Path) -> tuple[Domain, SharedTree, DomainFile]:
+    """Return the domain of a workspace, to be entered, and its tree.
+
+    Args:
+        root: The folder that has `.coagent/config.toml`.
+
+    Raises:
+        ConfigurationError: The domain file cannot be used, or does not govern the workspace's files.
+    """
+    path = root / FOLDER / NAME
+    file = read_domain_file(path)
+    text, folder = path.read_text(encoding="utf-8"), path.parent.resolve()
+    targets: list[Target] = []
+    tree: SharedTree | None = None
+    for index, table in enumerate(file.targets):
+        if isinstance(table, FilesTarget) and tree is None:
+            tree = SharedTree(str(folder / table.root))
+            targets.append(tree)
+        else:
+            targets.append(make_target(table, folder, at(path, text, ("targets", index))))
+    if tree is None:
+        raise ConfigurationError(
+            f"{path}: no target is a folder of files", 'Add [[targets]] with kind = "files" and root = "..".'
+        )
+    tools = make_tools(file.tools, file.targets, folder, at(path, text, ("tools", "builtin")))
+    if CHANGE_TOOLS not in tools:
+        tools.append(CHANGE_TOOLS)
+    domain = open_domain(log_url(file.log, folder), targets=targets, tools=tools, protocol=file.protocol)
+    return domain, tree, file

@@ -1,0 +1,1 @@
+"""What `coagent init` writes into a workspace and takes out again."""
