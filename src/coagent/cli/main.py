@@ -36,7 +36,7 @@ COMMANDS: dict[str, Lazy] = {
     ),
     "init": Lazy(
         "coagent.cli.init:init",
-        "Wire up Claude Code and other clients in a workspace, or take it all out.",
+        "Wire up the agents in a workspace, or take it all out.",
         ("coagent init", "coagent init --opencode", "coagent init --remove"),
     ),
     "bench": Lazy("coagent.cli.bench:app", "Measure what CoAgent costs."),

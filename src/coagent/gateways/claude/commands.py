@@ -17,8 +17,8 @@ _LOOKING = frozenset([
     "xxd",
 ])
 _LOOKING_GIT = frozenset([
-    "blame", "cat-file", "describe", "diff", "grep", "log", "ls-files", "ls-tree", "rev-list", "rev-
-    parse", "shortlog", "show", "status",
+    "blame", "cat-file", "describe", "diff", "grep", "log", "ls-files", "ls-tree", "rev-list",
+    "rev-parse", "shortlog", "show", "status",
 ])
 # fmt: on
 _WRITING_WORDS = frozenset(
