@@ -103,7 +103,8 @@ class ClaudeSession:
             view = hub.views / self.agent.name / _path(key)
             view.parent.mkdir(parents=True, exist_ok=True)
             view.write_bytes(mine if isinstance(mine, bytes) else str(mine).encode())
-            return _pre({"updatedInput": {**given, "file_path": str(view)}})
+            allowed = {"permissionDecision": "allow"}  # it is the very file that was asked for
+            return _pre({**allowed, "updatedInput": {**given, "file_path": str(view)}})
         return {}
 
     async def _before_command(self, given: Mapping[str, Any]) -> Answer:

@@ -8,6 +8,7 @@ In a git repository, what git ignores is left out.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ class Shadow:
         self._max_bytes = max_bytes
         self._known: dict[str, Signature] = {}
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
 
     def synchronize(self) -> None:
         """Copy what has changed since the last time; slow for the first time, so run it in a thread."""
@@ -107,10 +109,8 @@ class Shadow:
         return list(self._tree.workspace.walk(""))
 
     def _copy(self, path: str, signature: Signature) -> None:
-        copy = self._folder / path
-        copy.parent.mkdir(parents=True, exist_ok=True)
         try:
-            shutil.copyfile(self._tree.workspace.absolute(path), copy, follow_symlinks=False)
+            shutil.copyfile(self._tree.workspace.absolute(path), self._place(path), follow_symlinks=False)
         except FileNotFoundError:
             self._forget(path)
         else:
@@ -118,10 +118,14 @@ class Shadow:
 
     def _forget(self, path: str) -> None:
         self._known.pop(path, None)
-        (self._folder / path).unlink(missing_ok=True)
+        self._place(path).unlink(missing_ok=True)
+
+    def _place(self, path: str) -> Path:
+        # Under names of their own, so that no search for files by their names finds copies.
+        return self._folder / hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
 
     def _kept(self, path: str) -> Value:
-        return decoded((self._folder / path).read_bytes())
+        return decoded(self._place(path).read_bytes())
 
     def _live(self, path: str) -> Value:
         try:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from coagent.config.domain_file import FOLDER
 from coagent.protocol.keys import Key, glob_matches
 from coagent.protocol.values import Value
 
@@ -63,7 +64,8 @@ def glob_answer(
     """
     if not isinstance(response, dict) or not isinstance(response.get("filenames"), list):
         return None
-    names = list(response["filenames"])
+    ours = f"{root}/{FOLDER}/"
+    names = [one for one in response["filenames"] if not _absolute(one, folder, root).startswith(ours)]
     absolute = any(str(name).startswith("/") for name in names)
     for key, value in differing.items():
         path = f"{root}/{key.removeprefix('file:')}"
@@ -149,6 +151,12 @@ def _globbed(path: str, folder: str, pattern: str) -> bool:
 
 def _same_path(name: str, path: str, folder: str, root: str) -> bool:
     return name == path or any(f"{base.rstrip('/')}/{name}" == path for base in (folder, root))
+
+
+def _absolute(name: str, folder: str, root: str) -> str:
+    return (
+        name if name.startswith("/") else f"{root if name.startswith(FOLDER) else folder.rstrip('/')}/{name}"
+    )
 
 
 def _whole(value: Any, default: int) -> int:
