@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def effective_edit(before: str, after: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def effective_edit(bases: Sequence[str], after: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `edit_file` that lead from one text to the other.
 
     The client does not always do what it was asked to the letter: it makes quotes match those of the file,
     and drops the line end behind a text that it deletes.
 
     Args:
-        before: What was there.
+        bases: What may have been there; the first is the likeliest.
         after: What is there now.
         given: What the client was asked to do.
     """
     old, new = str(given.get("old_string", "")), str(given.get("new_string", ""))
     everywhere = bool(given.get("replace_all"))
-    for one in (old, f"{old}\n"):
+    for before, one in itertools.product(bases, (old, f"{old}\n")):
         if not one or one == new or not (everywhere or before.count(one) == 1):
             continue
         if before.replace(one, new, -1 if everywhere else 1) == after:
             return {"old_string": one, "new_string": new, "replace_all": everywhere}
-    return _least_edit(before, after)
+    return _least_edit(bases[0], after)
 
 
 def _least_edit(before: str, after: str) -> dict[str, Any]:

@@ -7,13 +7,14 @@ Source: Claude Code documentation, "Hooks reference" (input on stdin, JSON answe
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import socket
-import subprocess
 import sys
-import time
+
+TYPE_CHECKING = False  # as type checkers know it; `typing` takes two milliseconds to import
+if TYPE_CHECKING:
+    import subprocess  # what only a start needs is imported by it: every tool call waits for us
 
 FOLDER = ".coagent"
 START_S_MAX = 15.0
@@ -42,6 +43,8 @@ def socket_path(root: str) -> str:
     path = os.path.join(root, FOLDER, "daemon.sock")
     if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
         return path
+    import hashlib
+
     base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/coagent-{os.getuid()}"
     return os.path.join(base, f"coagent-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.sock")
 
@@ -74,6 +77,8 @@ def _connected(root: str) -> socket.socket:
     path = socket_path(root)
     with contextlib.suppress(OSError):
         return _connection(path)
+    import time
+
     process = _start(root)
     deadline = time.monotonic() + START_S_MAX
     while time.monotonic() < deadline:
@@ -96,6 +101,8 @@ def _connection(path: str) -> socket.socket:
 
 
 def _start(root: str) -> "subprocess.Popen[bytes]":
+    import subprocess
+
     with open(os.path.join(root, FOLDER, "daemon.log"), "ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "coagent.gateways.claude.daemon", root],

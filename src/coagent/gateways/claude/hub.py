@@ -70,6 +70,11 @@ class Hub:
         except TargetError:
             return None
 
+    def live(self, key: Key, otherwise: Value) -> Value:
+        """Return what the domain has put on disk, or something else for what it does not track."""
+        kernel = self.domain.driver.kernel
+        return kernel.live_value(key) if kernel.base_known(key) else otherwise
+
     def differing(self, position: Position) -> dict[Key, Value]:
         """Return the files that are something else at a position than on disk: what they are there."""
         kernel = self.domain.driver.kernel
@@ -84,18 +89,24 @@ class Hub:
     async def let_through(self, key: Key, session: str) -> None:
         """Note that a session's own tool is about to write a file."""
         await self.settled(key, session)
-        await self.domain.look(key)
-        self._under_way[key] = UnderWay(session, await self.tree.get(key), time.monotonic())
+        await self.look(key)
+        self._under_way[key] = UnderWay(session, await self.tree.expect(key), time.monotonic())
 
-    def landed(self, key: Key, session: str) -> Value | None:
-        """Return what a file held before a session's own tool wrote it, which it has done by now."""
+    async def landed(self, key: Key, session: str) -> tuple[Value, Value]:
+        """Return what a file held before a session's own tool wrote it, and what the tool has left."""
         found = self._under_way.get(key)
         if found is None or found.session != session:
-            return None
+            now = await self.tree.on_disk(key)
+            return now, now
         del self._under_way[key]
         self._landed.set()
         self._landed = anyio.Event()
-        return found.before
+        return found.before, await self.tree.written(key)
+
+    async def look(self, key: Key) -> None:
+        """Look whether somebody outside has changed a file; what a session is about to write is its own."""
+        if key not in self._under_way:
+            await self.domain.look(key)
 
     def under_way(self, session: str) -> list[Key]:
         """Return the files that a session's own tools are about to write."""
@@ -137,10 +148,9 @@ class Hub:
             return
         try:
             changes = await anyio.to_thread.run_sync(self._shadow.changes)
-            kernel = self.domain.driver.kernel
             found: dict[Key, tuple[Value, Value]] = {}
             for key, native in changes.items():
-                before = kernel.live_value(key) if kernel.base_known(key) else native.before
+                before = self.live(key, native.before)
                 if key not in self._under_way and before != native.after:
                     found[key] = (before, native.after)
             yield found
@@ -149,10 +159,10 @@ class Hub:
             self._landed.set()
             self._landed = anyio.Event()
 
-    def gone(self, session: str) -> None:
+    async def gone(self, session: str) -> None:
         """Forget what a session had under way."""
         for key in self.under_way(session):
-            self.landed(key, session)
+            await self.landed(key, session)
         if self._commanding == session:
             self._commanding = ""
             self._landed.set()

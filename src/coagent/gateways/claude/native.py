@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value
+from coagent.targets.base import GuardFailed
 from coagent.targets.files import Files
 
 
@@ -30,7 +31,26 @@ class SharedTree(Files):
 
     def __init__(self, root: str, **options: object) -> None:
         super().__init__(root, **options)  # type: ignore[arg-type]
+        self._in_flight: dict[Key, Value] = {}
+        self._overtaken: dict[Key, Value] = {}
         self._native: dict[Key, NativeWrite] = {}
+
+    async def on_disk(self, key: Key) -> Value:
+        """Return what is on disk, whoever wrote it."""
+        return await super().get(key)
+
+    async def expect(self, key: Key) -> Value:
+        """Take notice that a session's own tool is about to write a file, and return what is there."""
+        before = await super().get(key)
+        self._in_flight[key] = before
+        return before
+
+    async def written(self, key: Key) -> Value:
+        """Return what an expected tool has left, though it may have been overtaken since."""
+        self._in_flight.pop(key, None)
+        if key in self._overtaken:
+            return self._overtaken.pop(key)
+        return await super().get(key)
 
     @asynccontextmanager
     async def taking_over(self, writes: Mapping[Key, NativeWrite]) -> AsyncIterator[None]:
@@ -48,27 +68,41 @@ class SharedTree(Files):
                     await super().put(key, left.before, expected=[left.after])
 
     async def get(self, key: Key) -> Value:
-        native = self._native.get(key)
-        return await super().get(key) if native is None else native.before
+        return self._hidden(key) if self._hides(key) else await super().get(key)
 
     async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
         found = dict(await super().get_many(keys))
         for key in keys:
-            if key in self._native:
-                found[key] = self._native[key].before
+            if self._hides(key):
+                found[key] = self._hidden(key)
         return found
 
     async def list(self, prefix: str) -> dict[Key, Value]:
         found = await super().list(prefix)
-        for key, native in self._native.items():
+        for key in (*self._native, *self._in_flight):
             if key.startswith(prefix):
                 found.pop(key, None)
-                if native.before is not None:
-                    found[key] = UNLOADED if key.startswith("file:") else native.before
+                before = self._hidden(key)
+                if before is not None:
+                    found[key] = UNLOADED if key.startswith("file:") else before
         return found
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
         native = self._native.pop(key, None)
         if native is not None:
             expected = [*expected, native.after]
-        await super().put(key, value, expected=expected)
+        try:
+            await super().put(key, value, expected=expected)
+        except GuardFailed as failure:
+            if key not in self._in_flight:
+                raise
+            # The tool has just written; its call, which is to come, is made from what it wrote.
+            self._overtaken[key] = failure.found
+            await super().put(key, value, expected=[failure.found])
+
+    def _hides(self, key: Key) -> bool:
+        return key in self._native or key in self._in_flight
+
+    def _hidden(self, key: Key) -> Value:
+        native = self._native.get(key)
+        return self._in_flight[key] if native is None else native.before

@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from coagent.builtin.changes import change
+from coagent.builtin.changes import change, digest
 from coagent.errors import CoAgentError, ToolFailed
 from coagent.gateways.claude import shown
 from coagent.gateways.claude.commands import Told, told
@@ -58,6 +58,7 @@ class ClaudeSession:
         self._heard: set[str] = set()
         self._told: list[str] = []
         self._disclaimed: set[Key] = set()
+        self._shown: dict[Key, str] = {}
 
     @property
     def over(self) -> bool:
@@ -94,11 +95,14 @@ class ClaudeSession:
     async def _before_read(self, key: Key, given: Mapping[str, Any]) -> Answer:
         hub = self.hub
         await hub.settled(key, self.id)
-        await hub.domain.look(key)
-        mine, live = await self.agent.peek(key), await hub.tree.get(key)
+        await hub.look(key)
+        mine, live = await self.agent.peek(key), await hub.tree.on_disk(key)
         if live is not None and mine is None:
             await self._quietly("read_file", f"Read {_path(key)}", path=_path(key))
-            return _pre({"permissionDecision": "deny", "permissionDecisionReason": "File does not exist."})
+            if await self.agent.peek(key) is None:
+                return _pre(
+                    {"permissionDecision": "deny", "permissionDecisionReason": "File does not exist."}
+                )
         if live is None and mine is not None:
             view = hub.views / self.agent.name / _path(key)
             view.parent.mkdir(parents=True, exist_ok=True)
@@ -155,6 +159,8 @@ class ClaudeSession:
         elif (key := self._key(given, event)) is not None:
             if tool == "Read":
                 await self._quietly("read_file", f"Read {_path(key)}", path=_path(key))
+                if await self.agent.peek(key) is not None:  # it has come into being just now
+                    self._told.append(f"[coagent notice] {_path(key)} is there by now: read it again.")
             elif tool in _WRITERS:
                 await self._after_write(tool, key, given)  # should it have written before it failed
                 await self._instead(tool, key, given, str(event.get("error", "")))
@@ -171,7 +177,7 @@ class ClaudeSession:
                     await self._instead(tool, key, given, response)
         self._heard.clear()
         for key in self.hub.under_way(self.id):
-            self.hub.landed(key, self.id)  # let through and then refused by the user
+            await self.hub.landed(key, self.id)  # let through and then refused by the user
         self._tell(self.agent.notifications())
         self._disclaim()
         return self._context("PostToolBatch", self._taken())
@@ -191,40 +197,41 @@ class ClaudeSession:
     async def _after_read(self, key: Key, given: Mapping[str, Any], response: Any) -> Any:
         hub, path = self.hub, _path(key)
         await hub.settled(key, self.id)
-        await hub.domain.look(key)
+        await hub.look(key)
         span = {name: given[name] for name in ("offset", "limit") if isinstance(given.get(name), int)}
         await self._quietly("read_file", f"Read {path}", path=path, **span)
         mine = await self.agent.peek(key)
+        if mine is None:
+            self._told.append(f"[coagent notice] {path} has gone meanwhile: an agent before you removed it.")
         if not isinstance(mine, str):
             return None
-        redirected = str(given.get("file_path", "")).startswith(f"{hub.views}/")
-        if not redirected and same(mine, await hub.tree.get(key)):
-            stub = isinstance(response, dict) and response.get("type") == "file_unchanged"
-            if not stub or key not in self.hub.differing(self.agent.position):
-                return None
+        known, self._shown[key] = self._shown.get(key), digest(mine)
+        if isinstance(response, dict) and response.get("type") == "file_unchanged" and known == digest(mine):
+            return None
+        # Not what is on disk by now decides, but what the tool has found there.
         return shown.read_answer(response, f"{hub.root}/{path}", mine, given)
 
     async def _after_write(self, tool: str, key: Key, given: Mapping[str, Any]) -> None:
-        before = self.hub.landed(key, self.id)
-        after = await self.hub.tree.get(key)
+        found, after = await self.hub.landed(key, self.id)
+        before = self.hub.live(key, found)  # others may have written since it was let through
         if same(before, after):
             return
         path = _path(key)
         async with self.hub.tree.taking_over({key: NativeWrite(before, after)}):
-            await self._record_write(tool, key, path, given, before, after)
+            await self._record_write(tool, key, path, given, [before, found], after)
 
     async def _record_write(
-        self, tool: str, key: Key, path: str, given: Mapping[str, Any], before: Value, after: Value
+        self, tool: str, key: Key, path: str, given: Mapping[str, Any], bases: list[Value], after: Value
     ) -> None:
-        what = f"{tool} {path}"
+        what, before = f"{tool} {path}", bases[0]
         if tool == "Write" or (tool == "Edit" and before is None):
             await self._loudly("write_file", what, path=path, content=after)
             return
         if tool == "Edit" and isinstance(before, str) and isinstance(after, str):
-            edit = effective_edit(before, after, given)
+            edit = effective_edit([base for base in bases if isinstance(base, str)], after, given)
             await self._loudly("edit_file", what, path=path, **edit)
             return
-        await self._loudly("record_changes", what, what=what, changes=[change(key, before, after)])
+        await self._loudly("record_changes", what, what=what, changes=[change(key, bases[-1], after)])
 
     async def _instead(self, tool: str, key: Key, given: Mapping[str, Any], error: str) -> None:
         """Do what the client refused to do for the file on disk, where it is right at the session's place."""
@@ -232,7 +239,7 @@ class ClaudeSession:
         absent = any(one in error for one in _ABSENT)
         if tool == "NotebookEdit" or not (stale or absent):
             return
-        await self.hub.domain.look(key)
+        await self.hub.look(key)
         path = _path(key)
         read = any(one.arguments.get("path") == path for one in self.agent.calls)
         if absent and key not in self.hub.differing(self.agent.position):
@@ -340,7 +347,7 @@ class ClaudeSession:
 
     async def ended(self) -> None:
         """SessionEnd, or its process is gone: what becomes of its work is a setting."""
-        self.hub.gone(self.id)
+        await self.hub.gone(self.id)
         if self.over:
             return
         policy = self.hub.settings.on_end
