@@ -21,6 +21,11 @@ BENCHMARKS: dict[str, Lazy] = {
             "coagent bench contended --workloads DIR --misjudge 0.05 --json",
         ),
     ),
+    "hooks": Lazy(
+        "coagent.cli.bench_hooks:hooks",
+        "What a hook adds to a tool call of Claude Code.",
+        ("coagent bench hooks", "coagent bench hooks --files 10000"),
+    ),
 }
 
 
