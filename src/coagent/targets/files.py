@@ -347,6 +347,11 @@ def decoded(content: bytes) -> Value:
         return content
 
 
+def encoded(value: Value) -> bytes:
+    """Return the bytes of a file's content."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8")
+
+
 def _alike(left: Value, right: Value) -> bool:
     """Tell whether two contents are the same on disk: bytes may come back as the text that they are."""
     if type(left) is bytes or type(right) is bytes:

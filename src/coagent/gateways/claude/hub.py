@@ -19,6 +19,7 @@ from coagent.protocol.calls import Position
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.domain import Domain
+from coagent.sandbox.overlay import available
 
 _UNDER_WAY_S_MAX = 2.0
 """How long a hook waits for a native write of another session; longer ones wait for a person's consent."""
@@ -54,6 +55,8 @@ class Hub:
         self.settings = settings
         self.root = tree.workspace.root
         self.views = Path(self.root) / FOLDER / "views"
+        self.no_views = available()
+        """Why commands cannot run in views of their own here; empty where they can."""
         self._shadow = Shadow(tree, Path(self.root) / FOLDER / "shadow")
         self._under_way: dict[Key, UnderWay] = {}
         self._command = anyio.Lock()

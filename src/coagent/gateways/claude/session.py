@@ -7,8 +7,11 @@ place in the order sees it. Source of the events and answers: Claude Code docume
 
 from __future__ import annotations
 
+import shlex
+import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,7 +19,7 @@ import anyio
 from coagent.builtin.changes import change, digest
 from coagent.errors import CoAgentError, ToolFailed
 from coagent.gateways.claude import shown
-from coagent.gateways.claude.commands import Told, told
+from coagent.gateways.claude.commands import told
 from coagent.gateways.claude.edits import effective_edit
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.native import NativeWrite
@@ -25,11 +28,13 @@ from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession, Outcome
+from coagent.sandbox.overlay import Content, Overlay
+from coagent.targets.files import EXECUTABLE, decoded, encoded
 
 Answer = dict[str, Any]
 _WRITERS = ("Edit", "Write", "NotebookEdit")
 _NAMED_MAX = 50
-_SEARCHED_FILES_MAX = 3000
+_COMMAND_SHOWN_MAX = 200
 # What the client says where a file is not what it takes it for, though it may be for the session.
 _STALE = (
     "has been modified since read",
@@ -59,6 +64,8 @@ class ClaudeSession:
         self._told: list[str] = []
         self._disclaimed: set[Key] = set()
         self._shown: dict[Key, str] = {}
+        self._view: Overlay | None = None
+        self._cwd = hub.root
 
     @property
     def over(self) -> bool:
@@ -81,6 +88,7 @@ class ClaudeSession:
         tool, given = event["tool_name"], event["tool_input"]
         self._heard.add(event.get("tool_use_id", ""))
         if tool == "Bash":
+            self._cwd = str(event.get("cwd") or self.hub.root)
             return await self._before_command(given)
         key = self._key(given, event)
         if key is None:
@@ -119,6 +127,9 @@ class ClaudeSession:
                     "work of somebody outside. Run what changes files in the foreground."
                 }
             )
+        differing = self.hub.differing(self.agent.position)
+        if differing and not self.hub.no_views:
+            return await self._in_a_view(given, differing)
         if told(str(given.get("command", ""))).looks:
             return {}
         if await self.hub.begin_command(self.id):
@@ -131,6 +142,22 @@ class ClaudeSession:
                 "time. Try again later; reading and editing files goes on meanwhile.",
             }
         )
+
+    async def _in_a_view(self, given: Mapping[str, Any], differing: Mapping[Key, Value]) -> Answer:
+        """Let a command run where the tree is as this session may see it, since on disk it is not."""
+        scratch = Path(tempfile.mkdtemp(prefix="coagent-view-"))
+        self._view = Overlay(self.hub.root, scratch)
+        contents = {
+            _path(key): None if value is None else Content(encoded(value), await self._executable(key))
+            for key, value in differing.items()
+        }
+        self._view.prepare(contents)
+        shell = ["bash", "-c", str(given.get("command", ""))]
+        inside = shlex.join(self._view.command(shell, self._cwd))
+        return _pre({"updatedInput": {**given, "command": inside}})
+
+    async def _executable(self, key: Key) -> bool:
+        return await self.agent.peek(f"mode:{_path(key)}") is not None
 
     # ---- after a tool --------------------------------------------------------------------------------------
 
@@ -268,9 +295,11 @@ class ClaudeSession:
     # ---- commands and searches -----------------------------------------------------------------------------
 
     async def _after_command(self, event: Mapping[str, Any]) -> None:
+        if self._view is not None:
+            await self._after_view(self._view, str(event["tool_input"].get("command", "")))
+            return
         command = str(event["tool_input"].get("command", ""))
-        parsed = told(command)
-        read = await self._named(parsed, str(event.get("cwd", "")))
+        read = await self._named(command, str(event.get("cwd", "")))
         differing = self.hub.differing(self.agent.position)
         async with self.hub.ended_command(self.id) as changed:
             if not changed and not read:
@@ -279,7 +308,7 @@ class ClaudeSession:
             async with self.hub.tree.taking_over(writes):
                 await self._loudly(
                     "record_changes",
-                    f"Bash {command[:200]!r}",
+                    f"Bash {command[:_COMMAND_SHOWN_MAX]!r}",
                     what=command,
                     changes=[change(key, before, after) for key, (before, after) in changed.items()],
                     read=read,
@@ -291,10 +320,32 @@ class ClaudeSession:
                 f"work of agents after you, which you leave out of account: {names}."
             )
 
-    async def _named(self, parsed: Told, cwd: str) -> list[str]:
+    async def _after_view(self, view: Overlay, command: str) -> None:
+        self._view = None
+        try:
+            command = shlex.split(command)[-1]
+            changes = []
+            for path, content in view.changes().items():
+                key = self.hub.key_of(path, self.hub.root)
+                if key is None:
+                    continue
+                after = None if content is None else decoded(content.data)
+                if not same(before := await self.agent.peek(key), after):
+                    changes.append(change(key, before, after))
+                mode = EXECUTABLE if content is not None and content.executable else None
+                if mode != (before := await self.agent.peek(f"mode:{path}")):
+                    changes.append(change(f"mode:{path}", before, mode))
+            read = await self._named(command, self._cwd)
+            if changes or read:
+                what = f"Bash {command[:_COMMAND_SHOWN_MAX]!r}"
+                await self._loudly("record_changes", what, what=command, changes=changes, read=read)
+        finally:
+            view.remove()
+
+    async def _named(self, command: str, cwd: str) -> list[str]:
         """Return the files that a command names, as far as they are governed."""
         found: dict[str, None] = {}
-        for word in parsed.words:
+        for word in told(command).words:
             key = self.hub.key_of(word, cwd)
             if key is None or len(found) >= _NAMED_MAX:
                 continue

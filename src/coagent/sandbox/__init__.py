@@ -1,0 +1,1 @@
+"""Private views of a directory tree, in which a command runs without anybody else seeing what it does."""
