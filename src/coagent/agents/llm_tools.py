@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,6 @@ from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 from pydantic_core import SchemaValidator, core_schema
 
 from coagent.agents.budget import Budget
-from coagent.agents.llm_text import error_text, outcome_text, undone_text
 from coagent.errors import (
     AgentNotActive,
     AgentRestarted,
@@ -28,9 +26,10 @@ from coagent.errors import (
 )
 from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession, Outcome
+from coagent.runtime.shown import error_text, outcome_text, undone_text
+from coagent.tools.names import function_names
 
 _WRONG_ARGUMENTS_MAX = 5
-_NAME_LENGTH_MAX = 64
 # The session checks arguments itself and says what is wrong in words made for models.
 _ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
 _ADVICE = (UnknownCall, NotReversible, UnknownTool, ToolFailed)
@@ -111,22 +110,6 @@ def usable(tools: Mapping[str, Any], names: Collection[str] | None) -> dict[str,
                 "Rename yours with @tool(name=...).",
             )
     return found
-
-
-def function_names(tools: Iterable[str]) -> dict[str, str]:
-    """Return the names under which models call tools, to the tools' own.
-
-    Providers take letters, digits, `_` and `-` only, and 64 of them (OpenAI API reference, `tools`).
-    """
-    names: dict[str, str] = {}
-    for own in tools:
-        plain = name = re.sub(r"[^A-Za-z0-9_-]", "_", own)[:_NAME_LENGTH_MAX]
-        number = 2
-        while name in names:
-            name = f"{plain[: _NAME_LENGTH_MAX - 4]}_{number}"
-            number += 1
-        names[name] = own
-    return names
 
 
 class SessionToolset(AbstractToolset[None]):

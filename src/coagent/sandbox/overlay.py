@@ -2,7 +2,8 @@
 
 The directory itself is the lower layer and stays untouched; what the command writes lands in the upper layer,
 and nowhere else. Files that are to look otherwise in the view are put there beforehand. Works as root, and
-for others where user namespaces are on. Sources: Linux kernel documentation, "Overlay Filesystem"; unshare(1).
+for others where user namespaces are on. Sources: Linux kernel documentation, "Overlay Filesystem";
+unshare(1).
 """
 
 from __future__ import annotations

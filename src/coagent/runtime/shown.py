@@ -1,0 +1,70 @@
+"""What a model is shown of its calls: results, failures and notices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from coagent.errors import CoAgentError
+from coagent.protocol.values import Value
+from coagent.runtime.notices import Notification
+from coagent.runtime.session import Outcome
+
+RESULT_LENGTH_MAX = 20_000
+CHANGED_LENGTH_MAX = 2_000
+
+_STATUS = {
+    "staged": "staged: this cannot be taken back, so it runs when your work is committed; "
+    "until then you can undo it",
+    "held_back": "held back: this cannot be taken back and did not run, because there is a notice to read "
+    "first; call it again if it is still right",
+}
+
+
+def text_of(value: Value, length_max: int = RESULT_LENGTH_MAX) -> str:
+    """Return a value as text, cut to size with a note that says so."""
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, bytes):
+        text = f"{len(value)} bytes: {value[:64].hex(' ')}{' …' if len(value) > 64 else ''}"
+    else:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
+    if len(text) > length_max:
+        text = f"{text[:length_max]}\n… ({len(text) - length_max} more characters, not shown: ask for a part)"
+    return text
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """Return the outcome of a call, undo or amendment as the model sees it: notices, result, call id."""
+    lines = [_STATUS[outcome.status]] if outcome.status in _STATUS else [text_of(outcome.value)]
+    lines += changed_lines(outcome.changed)
+    if outcome.call_id:
+        lines.append(f"[call {outcome.call_id}]")
+    return with_notices(outcome.notifications, "\n".join(lines))
+
+
+def undone_text(outcome: Outcome) -> str:
+    """Return the outcome of an undo."""
+    lines = [f"{outcome.call_id} is undone.", *changed_lines(outcome.changed)]
+    return with_notices(outcome.notifications, "\n".join(lines))
+
+
+def changed_lines(changed: Mapping[str, Value]) -> list[str]:
+    """Say which of the agent's own later calls return something else now."""
+    return [
+        f"your call {call_id} returns now: {text_of(value, CHANGED_LENGTH_MAX)}"
+        for call_id, value in changed.items()
+    ]
+
+
+def error_text(error: CoAgentError) -> str:
+    """Return a failure as the model sees it."""
+    text = f"error: {text_of(str(error))}"
+    if error.call_id:
+        text += f"\n[call {error.call_id}]"
+    return with_notices(error.notifications, text)
+
+
+def with_notices(notices: Iterable[Notification], text: str) -> str:
+    """Put notices in front of a text."""
+    return "\n\n".join([*(notice.text for notice in notices), text])
