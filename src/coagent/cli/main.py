@@ -39,6 +39,11 @@ COMMANDS: dict[str, Lazy] = {
         "Wire up the agents in a workspace, or take it all out.",
         ("coagent init", "coagent init --opencode", "coagent init --remove"),
     ),
+    "serve": Lazy(
+        "coagent.cli.serve:serve",
+        "Offer the tools of a domain to MCP clients.",
+        ("coagent serve", "coagent serve --http --port 8765", "coagent serve domain.toml --name reviewer"),
+    ),
     "bench": Lazy("coagent.cli.bench:app", "Measure what CoAgent costs."),
 }
 

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from coagent.config.explain import Table, at, read_toml
 from coagent.config.targets import TargetTable, make_target
 from coagent.config.tools import ToolsTable, make_tools
+from coagent.config.upstreams import UpstreamTable
 from coagent.errors import ConfigurationError, FootprintViolation
 from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
 
@@ -81,6 +82,7 @@ class DomainFile(Table):
     serve: ServeTable = ServeTable()
     clients: list[ClientTable] = Field(default_factory=list)
     claude: ClaudeTable = ClaudeTable()
+    upstreams: list[UpstreamTable] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _consistent(self) -> DomainFile:
@@ -88,10 +90,13 @@ class DomainFile(Table):
             raise ValueError(
                 f"there is no protocol {self.protocol!r}: choose one of {', '.join(sorted(PROTOCOLS))}"
             )
-        names = [one.name for one in self.clients]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two clients have the name {name!r}: each needs its own")
+        for kind, names in (
+            ("clients", [one.name for one in self.clients]),
+            ("upstreams", [one.name for one in self.upstreams]),
+        ):
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"two {kind} have the name {name!r}: each needs its own")
         return self
 
 

@@ -81,12 +81,14 @@ class Issued:
         tool: What was called.
         arguments: As called or last amended.
         effective: Whether it went through and, if it writes, its writes count.
+        staged: Whether it is irreversible and has yet to run.
     """
 
     call_id: str
     tool: str
     arguments: Mapping[str, Value]
     effective: bool
+    staged: bool
 
 
 class AgentSession:
@@ -342,7 +344,7 @@ class AgentSession:
     def calls(self) -> list[Issued]:
         """The agent's calls that it has not undone, in its order."""
         return [
-            Issued(call.id, call.tool, call.arguments, call.error is None and not call.dormant)
+            Issued(call.id, call.tool, call.arguments, call.error is None and not call.dormant, call.staged)
             for call in self._participant.calls.values()
         ]
 

@@ -1,0 +1,172 @@
+"""Which agent a client is, and what becomes of it when the client has gone."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+
+from coagent.config.domain_file import ClientTable
+from coagent.errors import ConfigurationError, UnknownAgent
+from coagent.runtime.domain import Domain
+from coagent.runtime.session import AgentSession
+
+Gone = Literal["abort", "keep"]
+
+
+@dataclass
+class Client:
+    """One client.
+
+    Args:
+        identity: What tells it from others: its token's name, or its connection.
+        name: What its agent is called; a number is added where that name is taken.
+        rank: Its agent's rank, while that may still be chosen.
+        tools: The tools that it may use; None: all.
+        kept: Whether its agent stays when it goes, whatever is configured.
+    """
+
+    identity: str
+    name: str
+    rank: int | None = None
+    tools: list[str] | None = None
+    kept: bool = False
+    session: AgentSession | None = None
+    seen_s: float = 0.0
+    busy: int = 0
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has no agent, or one that has ended."""
+        return self.session is None or self.session.state in ("committed", "aborted")
+
+
+class Tokens:
+    """Bearer tokens, and whose they are.
+
+    Args:
+        tables: The clients of a domain file; their tokens are in the environment.
+        environment: Where to look.
+
+    Raises:
+        ConfigurationError: A variable is not set, or two clients have one token.
+    """
+
+    def __init__(self, tables: Iterable[ClientTable], environment: Mapping[str, str] | None = None) -> None:
+        environment = os.environ if environment is None else environment
+        self._tables: dict[bytes, ClientTable] = {}
+        for table in tables:
+            if table.token_env is None:
+                continue
+            token = environment.get(table.token_env, "").strip()
+            if not token:
+                raise ConfigurationError(
+                    f"the token of client {table.name!r} is not set: {table.token_env} is empty",
+                    f"Set it, for instance: export {table.token_env}=$(openssl rand -hex 32)",
+                )
+            if token.encode() in self._tables:
+                raise ConfigurationError(
+                    f"clients {self._tables[token.encode()].name!r} and {table.name!r} have one token",
+                    "Give each its own.",
+                )
+            self._tables[token.encode()] = table
+
+    def __bool__(self) -> bool:
+        return bool(self._tables)
+
+    def owner(self, token: str) -> ClientTable | None:
+        """Return whose token it is; takes equally long whichever it is."""
+        given, found = token.encode("utf-8", "replace"), None
+        for one, table in self._tables.items():
+            if hmac.compare_digest(one, given):
+                found = table
+        return found
+
+
+class Clients:
+    """All clients of one server.
+
+    Args:
+        domain: An open domain.
+        lease_s: How long a client may be away, in seconds.
+        on_disconnect: What becomes of the agent of one that has gone: "abort", or "keep".
+        now_s: The time; that of the domain's clock by default.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        lease_s: float,
+        on_disconnect: Gone,
+        now_s: Callable[[], float] | None = None,
+    ) -> None:
+        self.domain = domain
+        self._lease_s = lease_s
+        self._on_disconnect = on_disconnect
+        self._now_s = now_s or domain.clock.now_s
+        self._clients: dict[str, Client] = {}
+
+    def known(self, identity: str) -> Client | None:
+        """Return a client that has been here before."""
+        return self._clients.get(identity)
+
+    def met(self, client: Client) -> Client:
+        """Take a client up, or note that it is still there."""
+        client = self._clients.setdefault(client.identity, client)
+        client.seen_s = self._now_s()
+        return client
+
+    async def session(self, client: Client) -> AgentSession:
+        """Return the session of a client's agent; one that has ended is followed by another.
+
+        Raises:
+            JoinRefused: Its rank is taken, or lies below work already done.
+        """
+        if client.session is not None and not client.over:
+            return client.session
+        rank, client.rank = client.rank, None  # a pinned rank is for its first piece of work
+        if client.session is None:
+            try:
+                client.session = self.domain.attach(client.name)  # it was here before, and was kept
+            except UnknownAgent:
+                client.session = await self.domain.join(client.name, rank=rank)
+        else:
+            client.session = await self.domain.join(client.name)
+        return client.session
+
+    def free_name(self, name: str) -> str:
+        """Return a name that no agent of the domain has; with a number where needed."""
+        taken = {one.name for one in self.domain.agents if not one.ended}
+        taken |= {one.name for one in self._clients.values()}
+        number, free = 2, name
+        while free in taken:
+            free, number = f"{name}-{number}", number + 1
+        return free
+
+    async def gone(self, identity: str) -> None:
+        """Let a client go: its agent is aborted unless it has finished or is to be kept."""
+        client = self._clients.pop(identity, None)
+        if client is None or client.session is None or client.over:
+            return
+        if client.kept or self._on_disconnect == "keep" or client.session.state == "finished":
+            return
+        await client.session.abort("its client has gone")
+
+    async def expire(self) -> list[str]:
+        """Let those clients go whose lease has run out, and return their names."""
+        now_s = self._now_s()
+        late = [one for one in self._clients.values() if not one.busy and now_s - one.seen_s > self._lease_s]
+        for client in late:
+            await self.gone(client.identity)
+        return [one.name for one in late]
+
+    async def all_gone(self) -> None:
+        """Let every client go: the server ends."""
+        for identity in list(self._clients):
+            await self.gone(identity)

@@ -1,0 +1,206 @@
+"""Tools of an upstream server as declared tools of a domain, by the tables of the domain file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from mcp_types import Tool
+
+from coagent.config.explain import nearest
+from coagent.config.upstreams import StepTable, UpstreamTable, UpstreamToolTable
+from coagent.errors import ConfigurationError, TargetError, ToolFailed
+from coagent.gateways.mcp.upstream import Upstream, UpstreamCrashed
+from coagent.protocol.values import Value
+from coagent.tools.declared import DeclaredFootprint, DeclaredTool
+
+_PLACE = re.compile(r"\{([\w.-]+)\}")
+_TOLD_MAX = 500
+_PATH_FIELD = re.compile(r"\{(\w+):path\}")
+
+
+def declared_tools(upstream: Upstream, offered: Sequence[Tool], file: Path) -> list[DeclaredTool]:
+    """Return the tools of a server as those of a domain.
+
+    Args:
+        upstream: The server.
+        offered: The tools that it offers.
+        file: The domain file, for messages.
+
+    Raises:
+        ConfigurationError: A table names a tool or an argument that the server does not have.
+    """
+    table = upstream.table
+    by_name = {one.name: one for one in offered}
+    for name, declaration in table.tools.items():
+        steps = [*declaration.prepare.values(), *(declaration.reverse or ())]
+        for called in (name, *(step.tool for step in steps)):
+            if called not in by_name:
+                raise ConfigurationError(
+                    f"{file}: upstream {table.name!r} has no tool {called!r}",
+                    nearest(called, sorted(by_name)),
+                )
+    return [
+        _declared(upstream, tool, table.tools.get(tool.name))
+        for tool in offered
+        if tool.name in table.tools or table.undeclared == "govern"
+    ]
+
+
+class UpstreamTool(DeclaredTool):
+    """A declared tool whose paths stand in keys relative to a root, however its callers write them."""
+
+    def __init__(self, root: str | None, paths: Sequence[str], **options: Any) -> None:
+        super().__init__(**options)
+        self._root = root
+        self._paths = tuple(paths)
+
+    def footprint(self, arguments: Mapping[str, Any]) -> DeclaredFootprint:
+        if self._root is None:
+            return super().footprint(arguments)
+        shorter = dict(arguments)
+        for name in self._paths:
+            path = str(arguments.get(name, ""))
+            if path:
+                inside = os.path.relpath(os.path.join(self._root, path), self._root)
+                shorter[name] = path if inside.startswith("..") else inside
+        return super().footprint(shorter)
+
+
+def _declared(upstream: Upstream, tool: Tool, declaration: UpstreamToolTable | None) -> DeclaredTool:
+    table = upstream.table
+    everything = f"{table.name}:"
+    if declaration is None:
+        reads_only = tool.annotations is not None and bool(tool.annotations.read_only_hint)
+        declaration = (
+            UpstreamToolTable(effect="read", reads=[everything])
+            if reads_only
+            else UpstreamToolTable(effect="irreversible", writes=[everything], gate="wait")
+        )
+    reads = declaration.reads or ([everything] if declaration.effect == "read" else [])
+    writes = declaration.writes or ([everything] if declaration.effect == "irreversible" else [])
+    phases = Phases(upstream, tool.name, declaration)
+    schema = dict(tool.input_schema)
+    return UpstreamTool(
+        None if table.root is None else str((upstream.folder / table.root).resolve()),
+        [name for template in (*reads, *writes) for name in _PATH_FIELD.findall(template)],
+        exec=phases.exec,
+        reads=reads,
+        writes=writes,
+        prepare=phases.prepare if declaration.prepare else None,
+        reverse=phases.reverse if declaration.reverse is not None else None,
+        name=table.prefix + tool.name,
+        description=_description(tool, declaration),
+        schema=schema,
+        gate=declaration.gate,
+    )
+
+
+def _description(tool: Tool, declaration: UpstreamToolTable) -> str:
+    text = tool.description or tool.title or tool.name
+    if declaration.effect != "irreversible":
+        return text
+    when = (
+        "when your work is committed"
+        if declaration.gate != "wait"
+        else "once the agents before you have committed"
+    )
+    return f"{text}\n\nThis cannot be taken back, so it runs only {when}."
+
+
+class Phases:
+    """The three phases of one tool, as calls of tools of its server."""
+
+    def __init__(self, upstream: Upstream, tool: str, declaration: UpstreamToolTable) -> None:
+        self._upstream = upstream
+        self._tool = tool
+        self._declaration = declaration
+        self._prepared: Value = None
+
+    async def prepare(self, **arguments: Any) -> Value:
+        """Capture what the reverse needs: name to what is there, or None where nothing is."""
+        found: dict[str, Value] = {"unique": token_hex(8)}
+        for name, step in self._declaration.prepare.items():
+            try:
+                found[name] = await self._step(step, arguments)
+            except ToolFailed as failure:
+                if step.absent is None or not re.search(step.absent, str(failure)):
+                    raise
+                found[name] = None
+        self._prepared = found
+        return found
+
+    async def exec(self, **arguments: Any) -> Value:
+        """Call the tool.
+
+        A server that crashes in the middle of it may have acted. What can be taken back is, so that the call
+        has changed nothing; else the message says what is unknown.
+        """
+        try:
+            return await self._upstream.call(self._tool, arguments)
+        except UpstreamCrashed as crash:
+            if self._declaration.effect == "read":
+                raise ToolFailed(f"{crash.cause}; it only reads", "Call it again.") from None
+            await self._after_crash(crash, arguments)
+            raise ToolFailed(
+                f"{crash.cause}; what it may have done was taken back", "Call it again."
+            ) from None
+
+    async def _after_crash(self, crash: UpstreamCrashed, arguments: Mapping[str, Any]) -> None:
+        """Take back what a call may have done whose server has crashed; phases are run one at a time."""
+        told = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        unknown = f"{crash.cause}: whether {self._tool}({told[:_TOLD_MAX]}) took effect is unknown"
+        if self._declaration.reverse is None:
+            raise UpstreamCrashed(unknown, "Look at the system, and mend it by hand if need be.") from None
+        try:
+            await self.reverse(self._prepared, None, **arguments)
+        except Exception as failure:
+            raise UpstreamCrashed(
+                f"{unknown}, and it could not be taken back: {failure}",
+                f"Look at the system; what was there before it: {str(self._prepared)[:_TOLD_MAX]}",
+            ) from None
+
+    async def reverse(self, prepared: Value, result: Value, **arguments: Any) -> None:
+        """Take the call back."""
+        known = prepared if isinstance(prepared, dict) else {}
+        for step in self._declaration.reverse or ():
+            if step.when is not None and known.get(step.when) is None:
+                continue
+            if step.unless is not None and known.get(step.unless) is not None:
+                continue
+            await self._step(step, {**arguments, **known, "result": result})
+
+    async def _step(self, step: StepTable, values: Mapping[str, Any]) -> Value:
+        return await self._upstream.call(step.tool, filled(step.arguments, values, step.tool))
+
+
+def filled(template: Any, values: Mapping[str, Any], tool: str) -> Any:
+    """Return arguments with the names in braces replaced; a text that is one name alone becomes its value.
+
+    Raises:
+        TargetError: A name has no value.
+    """
+    if isinstance(template, dict):
+        return {name: filled(one, values, tool) for name, one in template.items()}
+    if isinstance(template, list):
+        return [filled(one, values, tool) for one in template]
+    if not isinstance(template, str):
+        return template
+    whole = _PLACE.fullmatch(template)
+
+    def value(name: str) -> Any:
+        if name not in values:
+            known = ", ".join(sorted(values)) or "nothing"
+            raise TargetError(f"a step of {tool!r} asks for {{{name}}}", f"There is {known}.")
+        return values[name]
+
+    return value(whole[1]) if whole is not None else _PLACE.sub(lambda one: str(value(one[1])), template)
+
+
+def explained(table: UpstreamTable) -> str:
+    """Return in one line how a server is reached, for people."""
+    return table.url or " ".join(table.command or ())

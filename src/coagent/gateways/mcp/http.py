@@ -1,0 +1,218 @@
+"""Serving many clients over streamable HTTP, each known by its bearer token or by its session.
+
+Source: Model Context Protocol specification, "Transports: Streamable HTTP"; RFC 6750 for bearer tokens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+import uvicorn
+from mcp.server import ServerRequestContext
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp_types import UNSUPPORTED_PROTOCOL_VERSION
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
+
+from coagent.config.domain_file import ClientTable, ServeTable
+from coagent.errors import ConfigurationError
+from coagent.gateways.mcp.clients import Client, Clients, Tokens
+from coagent.gateways.mcp.server import Gateway
+from coagent.runtime.domain import Domain
+
+PATH = "/mcp"
+_EXPIRE_S = 1.0
+_SESSION = "mcp-session-id"
+_OWNER = "coagent.client"
+
+
+class HttpGateway:
+    """The ASGI application of a domain.
+
+    Args:
+        domain: An open domain.
+        settings: How clients are served.
+        tables: The clients that have tokens.
+        tokens: Their tokens.
+
+    Raises:
+        ConfigurationError: It would be open to others than this machine without any token.
+    """
+
+    def __init__(
+        self, domain: Domain, settings: ServeTable, tables: list[ClientTable], tokens: Tokens
+    ) -> None:
+        local = _is_loopback(settings.host)
+        if not local and (not tokens or settings.anonymous):
+            raise ConfigurationError(
+                f"{settings.host!r} can be reached from other machines, and clients need no token",
+                "Give each client a token (`token_env` in [[clients]]), and set `anonymous = false`.",
+            )
+        self._settings, self._tokens = settings, tokens
+        self._ranks = {one.name: one for one in tables}
+        self.clients = Clients(domain, lease_s=settings.lease_s, on_disconnect=settings.on_disconnect)
+        gateway = Gateway(domain, self.clients, self._identify)
+        hosts = [settings.host, "localhost", "127.0.0.1", "[::1]"]
+        self._manager = StreamableHTTPSessionManager(
+            gateway.server,
+            session_idle_timeout=None,  # leases are ours
+            security_settings=TransportSecuritySettings(
+                enable_dns_rebinding_protection=local,
+                allowed_hosts=[one for host in hosts for one in (host, f"{host}:*")],
+                allowed_origins=[f"http://{host}:*" for host in hosts],
+            ),
+        )
+        self.app = Starlette(routes=[Mount("/", app=self._serve)], lifespan=self._lifespan)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        async with self._manager.run(), anyio.create_task_group() as tasks:
+            tasks.start_soon(self._expire)
+            yield
+            tasks.cancel_scope.cancel()
+            await self.clients.all_gone()
+
+    async def _expire(self) -> None:
+        while True:
+            await anyio.sleep(_EXPIRE_S)
+            await self.clients.expire()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        refusal = self._refusal(request)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        version = request.headers.get("mcp-protocol-version")
+        if (
+            request.method == "POST"
+            and scope[_OWNER] is None
+            and version not in (None, *HANDSHAKE_PROTOCOL_VERSIONS)
+        ):
+            # That version has no sessions, and nothing else would tell clients without tokens apart.
+            await (await _older_version(request, str(version)))(scope, receive, send)
+            return
+        await self._manager.handle_request(scope, receive, send)
+        session = request.headers.get(_SESSION)
+        if request.method == "DELETE" and session is not None:
+            await self.clients.gone(session)
+
+    def _refusal(self, request: Request) -> Response | None:
+        """Return why a request is refused; also notes whose it is."""
+        request.scope[_OWNER] = None
+        if request.url.path.rstrip("/") != PATH:
+            return _refused(404, f"there is nothing here: the server is at {PATH}")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if not scheme:
+            if self._settings.anonymous:
+                return None
+            return _refused(401, "a token is needed: send `Authorization: Bearer TOKEN`")
+        if scheme.lower() != "bearer" or not token.strip():
+            return _refused(401, "the Authorization header is not `Bearer TOKEN`")
+        owner = self._tokens.owner(token.strip())
+        if owner is None:
+            return _refused(
+                401, "this token is not known: look for `token_env` of your client in the domain file"
+            )
+        request.scope[_OWNER] = owner
+        return None
+
+    def _identify(self, context: ServerRequestContext[Any, Any]) -> Client:
+        request = context.request
+        assert isinstance(request, Request), "this transport is HTTP"
+        owner: ClientTable | None = request.scope[_OWNER]
+        if owner is not None:
+            return self.clients.met(Client(f"token:{owner.name}", owner.name, owner.rank, owner.tools))
+        session = request.headers.get(_SESSION, "")
+        known = self.clients.known(session)
+        if known is None:
+            found = context.session.client_params
+            name = self.clients.free_name(found.client_info.name if found is not None else "client")
+            known = Client(session, name)
+        return self.clients.met(known)
+
+
+async def serve_http(
+    domain: Domain,
+    settings: ServeTable,
+    tables: list[ClientTable],
+    tokens: Tokens,
+    ready: Callable[[str], None],
+) -> None:
+    """Serve until told to end.
+
+    Args:
+        domain: An open domain.
+        settings: How clients are served.
+        tables: The clients that have tokens.
+        tokens: Their tokens.
+        ready: Called with the URL once clients may come.
+
+    Raises:
+        ConfigurationError: The port is taken, or the settings would let anybody in.
+    """
+    gateway = HttpGateway(domain, settings, tables, tokens)
+    config = uvicorn.Config(
+        gateway.app,
+        settings.host,
+        settings.port,
+        log_level="error",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
+    try:
+        listening = config.bind_socket()
+    except SystemExit:
+        raise ConfigurationError(
+            f"port {settings.port} of {settings.host} cannot be used: another program may have it",
+            "Choose another one with --port, or 0 for any that is free.",
+        ) from None
+    server = uvicorn.Server(config)
+
+    async def announce() -> None:
+        while not server.started:
+            await anyio.sleep(0.01)
+        host, port = listening.getsockname()[:2]
+        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(announce)
+        await server.serve(sockets=[listening])
+        tasks.cancel_scope.cancel()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def _refused(status: int, why: str) -> JSONResponse:
+    headers = {"WWW-Authenticate": 'Bearer realm="coagent"'} if status == 401 else {}
+    return JSONResponse({"error": why}, status, headers=headers)
+
+
+async def _older_version(request: Request, version: str) -> JSONResponse:
+    try:
+        id = json.loads(await request.body()).get("id")
+    except (ValueError, AttributeError):
+        id = None
+    data = {"supported": list(HANDSHAKE_PROTOCOL_VERSIONS), "requested": version}
+    error = {
+        "code": UNSUPPORTED_PROTOCOL_VERSION,
+        "message": "Clients without a token need a session",
+        "data": data,
+    }
+    return JSONResponse({"jsonrpc": "2.0", "id": id, "error": error}, 400)

@@ -1,0 +1,61 @@
+"""Serving one client over standard input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from mcp.server import ServerRequestContext
+from mcp.server.stdio import stdio_server
+
+from coagent.gateways.mcp.clients import Client, Clients, Gone
+from coagent.gateways.mcp.server import Gateway
+from coagent.runtime.domain import Domain
+
+_IDENTITY = "stdio"
+_STAGED_S_MAX = 600.0
+
+
+async def serve_stdio(
+    domain: Domain,
+    *,
+    name: str | None,
+    rank: int | None,
+    tools: list[str] | None,
+    on_disconnect: Gone,
+    note: Callable[[str], None],
+) -> None:
+    """Serve until the client closes its end.
+
+    Args:
+        domain: An open domain.
+        name: The client's agent; by default what the client calls itself.
+        rank: The agent's rank.
+        tools: The tools that it may use; None: all.
+        on_disconnect: What becomes of unfinished work then: "abort", or "keep".
+        note: Tells a person what happens; never on standard output, which is the client's.
+    """
+    clients = Clients(domain, lease_s=float("inf"), on_disconnect=on_disconnect)
+
+    def identify(context: ServerRequestContext[Any, Any]) -> Client:
+        known = clients.known(_IDENTITY)
+        if known is None:
+            found = context.session.client_params
+            called = name or clients.free_name(found.client_info.name if found is not None else "client")
+            known = clients.met(Client(_IDENTITY, called, rank, tools))
+        return known
+
+    gateway = Gateway(domain, clients, identify)
+    async with stdio_server() as (reading, writing):
+        await gateway.server.run(reading, writing, gateway.server.create_initialization_options())
+    client = clients.known(_IDENTITY)
+    if client is not None and client.session is not None and not client.over:
+        session = client.session
+        if session.state == "finished" and any(one.staged for one in session.calls):
+            note(f"agent {session.name!r} has staged calls: waiting until they have run")
+            with anyio.move_on_after(_STAGED_S_MAX):
+                await session.finish(wait=True)
+        await clients.gone(_IDENTITY)
+        if session.state in ("active", "finished"):
+            note(f"agent {session.name!r} stays {session.state}: `coagent status` shows what it waits for")

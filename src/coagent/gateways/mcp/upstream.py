@@ -1,0 +1,192 @@
+"""Existing MCP servers behind a domain: started, watched over, and started again when they have crashed.
+
+Source: Model Context Protocol specification, "Tools" and "Lifecycle"; mcp Python SDK 2, `mcp.Client`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client, StdioServerParameters
+from mcp.shared.exceptions import MCPError
+from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT, CallToolResult, TextContent, Tool
+
+from coagent.config.domain_file import Configured
+from coagent.config.upstreams import UpstreamTable
+from coagent.errors import ConfigurationError, TargetError, ToolFailed
+from coagent.protocol.values import Value
+
+
+class UpstreamCrashed(TargetError):
+    """The server has gone in the middle of a call, or has not answered in time."""
+
+
+class Upstream:
+    """One server. Use it as `async with upstream.running():`.
+
+    Args:
+        table: How it is started and governed.
+        folder: Where relative paths start.
+    """
+
+    def __init__(self, table: UpstreamTable, folder: Path) -> None:
+        self.table = table
+        self.name = table.name
+        self.folder = folder
+        self._client: Client | None = None
+        self._failure = ""
+        self._wanted, self._settled, self._broken = anyio.Event(), anyio.Event(), anyio.Event()
+        self._connecting = anyio.Lock()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Upstream]:
+        """Keep it running, and start it again when it has crashed and is called."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._keep)
+            try:
+                yield self
+            finally:
+                tasks.cancel_scope.cancel()
+
+    async def tools(self) -> list[Tool]:
+        """Return the tools that it offers.
+
+        Raises:
+            ConfigurationError: It cannot be started.
+        """
+        try:
+            client = await self._connected()
+            return list((await client.list_tools()).tools)
+        except (TargetError, MCPError) as error:
+            raise ConfigurationError(
+                f"upstream {self.name!r} cannot be used: {error}", "Try its command by hand."
+            ) from None
+
+    async def call(self, tool: str, arguments: Mapping[str, Any]) -> Value:
+        """Call one of its tools.
+
+        Returns:
+            Its text; where it answers with more than text, a list of its parts.
+
+        Raises:
+            ToolFailed: The tool says that it has failed.
+            UpstreamCrashed: The server has gone meanwhile, or has not answered in time.
+            TargetError: It cannot be started.
+        """
+        client = await self._connected()
+        try:
+            with anyio.fail_after(self.table.call_s):
+                result = await client.call_tool(tool, dict(arguments))
+        except MCPError as error:
+            if error.code not in (CONNECTION_CLOSED, REQUEST_TIMEOUT):
+                raise ToolFailed(f"{tool} of {self.name!r} failed: {error}") from None
+            await self._crashed(client)
+            raise UpstreamCrashed(f"upstream {self.name!r} has gone in the middle of {tool}") from None
+        except TimeoutError:
+            await self._crashed(client)
+            raise UpstreamCrashed(
+                f"upstream {self.name!r} has not answered {tool} within {self.table.call_s:g} s"
+            ) from None
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError) as error:
+            await self._crashed(client)
+            raise UpstreamCrashed(
+                f"upstream {self.name!r} has gone in the middle of {tool} ({type(error).__name__})"
+            ) from None
+        return _value(self.name, tool, result)
+
+    async def _connected(self) -> Client:
+        async with self._connecting:
+            if self._client is None:
+                self._settled, self._failure = anyio.Event(), ""
+                self._wanted.set()
+                with anyio.move_on_after(self.table.start_s) as waiting:
+                    await self._settled.wait()
+                if waiting.cancelled_caught:
+                    raise TargetError(
+                        f"upstream {self.name!r} has not started within {self.table.start_s:g} s",
+                        "Try its command by hand, or set start_s.",
+                    )
+            if self._client is None:
+                raise TargetError(
+                    f"upstream {self.name!r} does not start: {self._failure}", "Try its command by hand."
+                )
+            return self._client
+
+    async def _crashed(self, client: Client) -> None:
+        if self._client is client:
+            self._client = None
+            self._broken.set()
+
+    async def _keep(self) -> None:
+        # Whoever opens the connection has to close it, so one task does both.
+        while True:
+            await self._wanted.wait()
+            self._wanted, self._broken = anyio.Event(), anyio.Event()
+            try:
+                async with Client(self._server()) as client:
+                    self._client = client
+                    self._settled.set()
+                    await self._broken.wait()
+            except Exception as error:  # of a server that is gone anything may come
+                self._failure = _told(error)
+            finally:
+                self._client = None
+                self._settled.set()
+
+    def _server(self) -> Any:
+        table = self.table
+        if table.url is not None:
+            return table.url
+        assert table.command is not None, "the file was checked to have it"
+        cwd = (self.folder / table.cwd).resolve()
+        return StdioServerParameters(
+            command=table.command[0],
+            args=table.command[1:],
+            env={**os.environ, **table.env},
+            cwd=cwd,
+        )
+
+
+@asynccontextmanager
+async def connected(found: Configured) -> AsyncIterator[None]:
+    """Hold while the upstream servers of a domain run, their tools among the domain's.
+
+    Raises:
+        ConfigurationError: One cannot be started, or its declarations do not fit its tools.
+    """
+    from coagent.gateways.mcp.declarations import declared_tools
+
+    async with anyio.create_task_group() as tasks:
+        running = []
+        for table in found.file.upstreams:
+            context = Upstream(table, found.path.resolve().parent).running()
+            upstream = await context.__aenter__()
+            running.append(context)
+            found.domain.add_tools(declared_tools(upstream, await upstream.tools(), found.path))
+        try:
+            yield
+        finally:
+            for context in reversed(running):
+                await context.__aexit__(*sys.exc_info())
+            tasks.cancel_scope.cancel()
+
+
+def _value(upstream: str, tool: str, result: CallToolResult) -> Value:
+    texts = [part.text for part in result.content if isinstance(part, TextContent)]
+    if result.is_error:
+        raise ToolFailed(f"{tool} of {upstream!r} failed: {' '.join(texts) or 'it gives no reason'}")
+    if len(texts) == len(result.content):
+        return "\n".join(texts)
+    return [part.model_dump(mode="json", by_alias=True, exclude_none=True) for part in result.content]
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_told(one) for one in error.exceptions)
+    return str(error) or type(error).__name__

@@ -1,0 +1,114 @@
+"""Real `coagent serve` processes and official MCP clients for tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolResult, Implementation
+
+CONFIG = """\
+log = "sqlite:log.db"
+
+[[targets]]
+kind = "files"
+root = "tree"
+
+[serve]
+port = 0
+lease_s = {lease_s}
+on_disconnect = "{on_disconnect}"
+anonymous = {anonymous}
+"""
+
+
+def domain_file(
+    folder: Path,
+    more: str = "",
+    *,
+    lease_s: float = 900.0,
+    on_disconnect: str = "abort",
+    anonymous: bool = True,
+) -> Path:
+    """Write a domain file over a folder of files, and return it."""
+    (folder / "tree").mkdir(exist_ok=True)
+    path = folder / "domain.toml"
+    text = CONFIG.format(lease_s=lease_s, on_disconnect=on_disconnect, anonymous=str(anonymous).lower())
+    path.write_text(text + more)
+    return path
+
+
+def text_of(result: CallToolResult) -> str:
+    return "\n".join(getattr(part, "text", "") for part in result.content)
+
+
+async def call(client: Client, tool: str, /, **arguments: Any) -> str:
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, text_of(result)
+    return text_of(result)
+
+
+async def failure(client: Client, tool: str, /, **arguments: Any) -> str:
+    result = await client.call_tool(tool, arguments)
+    assert result.is_error, text_of(result)
+    return text_of(result)
+
+
+@asynccontextmanager
+async def stdio(file: Path, name: str, *options: str) -> AsyncIterator[Client]:
+    """A client with a `coagent serve` process of its own."""
+    arguments = ["-m", "coagent", "serve", str(file), "--name", name, *options]
+    server = StdioServerParameters(command=sys.executable, args=arguments, env=dict(os.environ))
+    async with Client(server) as client:
+        yield client
+
+
+@contextmanager
+def http_server(file: Path, **environment: str) -> Iterator[str]:
+    """A `coagent serve --http` process; gives its URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coagent", "serve", str(file), "--http"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        found = re.search(r"at (http\S+)", line)
+        assert found is not None, line + process.stderr.read()
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait(20)
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+@asynccontextmanager
+async def http(
+    url: str, name: str = "client", token: str | None = None, mode: str = "auto"
+) -> AsyncIterator[Client]:
+    """A client of a server over HTTP."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as connection:
+        transport = streamable_http_client(url, http_client=connection)
+        async with Client(transport, mode=mode, client_info=Implementation(name=name, version="1")) as client:
+            yield client
+
+
+async def until(condition: Any) -> None:
+    """Wait for another process, looking again and again, up to a limit."""
+    with anyio.fail_after(30):
+        while not await condition():
+            await anyio.sleep(0.02)
