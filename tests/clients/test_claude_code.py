@@ -215,7 +215,7 @@ def test_three_sessions_append_to_one_list_in_the_order_of_their_ranks(workspace
 
     def appender(name: str) -> Script:
         def script(turn: Turn) -> Play:
-            turn = yield call("Read", file_path=workspace.path("registry.py"))
+            yield call("Read", file_path=workspace.path("registry.py"))
             stage.meet("have read", len(names))
             stage.give("all have read")
             stage.wait(turns[name])
@@ -225,7 +225,7 @@ def test_three_sessions_append_to_one_list_in_the_order_of_their_ranks(workspace
                 old_string="]",
                 new_string=f"    {name!r},\n]",
             )
-            turn = yield edit
+            yield edit
             stage.give(f"{name} has written")
             while True:
                 yield "Done."

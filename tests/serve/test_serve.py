@@ -133,7 +133,7 @@ async def test_a_token_gives_name_rank_and_tools(tmp_path: Path, mode: str) -> N
                 reviewer, "write_file", path="x", content="x"
             )
             await call(writer, "write_file", path="geo.txt", content="image=good\n")
-            assert "changed by: writer, call writer.1" in await call(reviewer, "read_file", path="geo.txt")
+            assert "changed by: writer, call writer.2" in await call(reviewer, "read_file", path="geo.txt")
             assert "You are 'reviewer', rank 5" in await call(reviewer, "coagent_status")
 
 

@@ -44,6 +44,7 @@ COMMANDS: dict[str, Lazy] = {
         "Offer the tools of a domain to MCP clients.",
         ("coagent serve", "coagent serve --http --port 8765", "coagent serve domain.toml --name reviewer"),
     ),
+    "tools": Lazy("coagent.cli.tools:app", "Look after the tools of a domain."),
     "bench": Lazy("coagent.cli.bench:app", "Measure what CoAgent costs."),
 }
 

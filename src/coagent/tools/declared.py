@@ -149,9 +149,10 @@ class DeclaredTool:
     def _filled(self, template: str, arguments: Mapping[str, Any]) -> Key:
         def value(match: re.Match[str]) -> str:
             text = str(arguments.get(match[1], ""))
-            if match[2]:
-                text = posixpath.normpath(f"/{text}").lstrip("/") if text else ""
-                text = text.replace("%", "%25")
+            if match[2] and text:
+                text = posixpath.normpath(f"/{text}").lstrip("/").replace("%", "%25")
+                if not text and template.endswith("}/"):
+                    return ""  # the root, of which everything is below
             else:
                 text = text.replace("%", "%25").replace("/", "%2F")  # one argument, one segment
             if not text or "\0" in text:
@@ -161,7 +162,8 @@ class DeclaredTool:
                 )
             return text
 
-        return _FIELD.sub(value, template)
+        filled = _FIELD.sub(value, template)
+        return filled[:-1] if filled.endswith(":/") else filled
 
     def __repr__(self) -> str:
         return f"<declared tool {self.name}({self.arguments.signature})>"

@@ -6,9 +6,8 @@ Source: Model Context Protocol specification, "Tools" and "Lifecycle"; mcp Pytho
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,14 @@ class UpstreamCrashed(TargetError):
     """The server has gone in the middle of a call, or has not answered in time."""
 
 
+class _Wish:
+    """A call that needs the server to run."""
+
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self.failure = ""
+
+
 class Upstream:
     """One server. Use it as `async with upstream.running():`.
 
@@ -40,9 +47,9 @@ class Upstream:
         self.name = table.name
         self.folder = folder
         self._client: Client | None = None
-        self._failure = ""
-        self._wanted, self._settled, self._broken = anyio.Event(), anyio.Event(), anyio.Event()
+        self._broken = anyio.Event()
         self._connecting = anyio.Lock()
+        self._wanted, self._wishes = anyio.create_memory_object_stream[_Wish](1)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Upstream]:
@@ -53,6 +60,8 @@ class Upstream:
                 yield self
             finally:
                 tasks.cancel_scope.cancel()
+                self._wanted.close()
+                self._wishes.close()
 
     async def tools(self) -> list[Tool]:
         """Return the tools that it offers.
@@ -86,15 +95,15 @@ class Upstream:
         except MCPError as error:
             if error.code not in (CONNECTION_CLOSED, REQUEST_TIMEOUT):
                 raise ToolFailed(f"{tool} of {self.name!r} failed: {error}") from None
-            await self._crashed(client)
+            self._crashed(client)
             raise UpstreamCrashed(f"upstream {self.name!r} has gone in the middle of {tool}") from None
         except TimeoutError:
-            await self._crashed(client)
+            self._crashed(client)
             raise UpstreamCrashed(
                 f"upstream {self.name!r} has not answered {tool} within {self.table.call_s:g} s"
             ) from None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError) as error:
-            await self._crashed(client)
+            self._crashed(client)
             raise UpstreamCrashed(
                 f"upstream {self.name!r} has gone in the middle of {tool} ({type(error).__name__})"
             ) from None
@@ -103,41 +112,40 @@ class Upstream:
     async def _connected(self) -> Client:
         async with self._connecting:
             if self._client is None:
-                self._settled, self._failure = anyio.Event(), ""
-                self._wanted.set()
+                wish = _Wish()
                 with anyio.move_on_after(self.table.start_s) as waiting:
-                    await self._settled.wait()
+                    await self._wanted.send(wish)
+                    await wish.done.wait()
                 if waiting.cancelled_caught:
                     raise TargetError(
                         f"upstream {self.name!r} has not started within {self.table.start_s:g} s",
                         "Try its command by hand, or set start_s.",
                     )
-            if self._client is None:
-                raise TargetError(
-                    f"upstream {self.name!r} does not start: {self._failure}", "Try its command by hand."
-                )
+                if self._client is None:
+                    raise TargetError(
+                        f"upstream {self.name!r} does not start: {wish.failure}", "Try its command by hand."
+                    )
             return self._client
 
-    async def _crashed(self, client: Client) -> None:
+    def _crashed(self, client: Client) -> None:
         if self._client is client:
             self._client = None
             self._broken.set()
 
     async def _keep(self) -> None:
         # Whoever opens the connection has to close it, so one task does both.
-        while True:
-            await self._wanted.wait()
-            self._wanted, self._broken = anyio.Event(), anyio.Event()
+        async for wish in self._wishes:
+            self._broken = anyio.Event()
             try:
                 async with Client(self._server()) as client:
                     self._client = client
-                    self._settled.set()
+                    wish.done.set()
                     await self._broken.wait()
             except Exception as error:  # of a server that is gone anything may come
-                self._failure = _told(error)
+                wish.failure = _told(error)
             finally:
                 self._client = None
-                self._settled.set()
+                wish.done.set()
 
     def _server(self) -> Any:
         table = self.table
@@ -162,19 +170,12 @@ async def connected(found: Configured) -> AsyncIterator[None]:
     """
     from coagent.gateways.mcp.declarations import declared_tools
 
-    async with anyio.create_task_group() as tasks:
-        running = []
+    async with AsyncExitStack() as stack:
         for table in found.file.upstreams:
-            context = Upstream(table, found.path.resolve().parent).running()
-            upstream = await context.__aenter__()
-            running.append(context)
+            running = Upstream(table, found.path.resolve().parent).running()
+            upstream = await stack.enter_async_context(running)
             found.domain.add_tools(declared_tools(upstream, await upstream.tools(), found.path))
-        try:
-            yield
-        finally:
-            for context in reversed(running):
-                await context.__aexit__(*sys.exc_info())
-            tasks.cancel_scope.cancel()
+        yield
 
 
 def _value(upstream: str, tool: str, result: CallToolResult) -> Value:
