@@ -225,6 +225,13 @@ async def test_work_that_is_to_be_kept_is_taken_up_again(file: Path, how: str) -
     assert await phases(file) == {"before": "committed", "A": "committed"}
 
 
+async def test_one_agent_is_served_by_one_process_only(file: Path) -> None:
+    async with stdio(file, "A") as one, stdio(file, "A") as other:
+        await call(one, "list_files")
+        assert "agent 'A' is served by another process" in await failure(other, "list_files")
+        await call(one, "coagent_finish")
+
+
 async def test_a_client_that_is_silent_is_aborted_after_its_lease(tmp_path: Path) -> None:
     path = domain_file(tmp_path, lease_s=0.5)
     with http_server(path) as url:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -11,11 +12,13 @@ from typing import Literal
 import anyio
 
 from coagent.config.domain_file import ClientTable
-from coagent.errors import ConfigurationError, UnknownAgent
+from coagent.errors import ConfigurationError, JoinRefused, UnknownAgent
+from coagent.gateways.mcp.claims import Claims
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
 
 Gone = Literal["abort", "keep"]
+_NAMES_MAX = 1000
 
 
 @dataclass
@@ -24,7 +27,9 @@ class Client:
 
     Args:
         identity: What tells it from others: its token's name, or its connection.
-        name: What its agent is called; a number is added where that name is taken.
+        name: What its agent is called.
+        own_name: Whether that is its own name, under which it may have been here before; else a number is
+            added where the name is taken.
         rank: Its agent's rank, while that may still be chosen.
         tools: The tools that it may use; None: all.
         kept: Whether its agent stays when it goes, whatever is configured.
@@ -32,6 +37,7 @@ class Client:
 
     identity: str
     name: str
+    own_name: bool = True
     rank: int | None = None
     tools: list[str] | None = None
     kept: bool = False
@@ -111,6 +117,7 @@ class Clients:
         self._on_disconnect = on_disconnect
         self._now_s = now_s or domain.clock.now_s
         self._clients: dict[str, Client] = {}
+        self._claims = Claims(domain.url)
 
     def known(self, identity: str) -> Client | None:
         """Return a client that has been here before."""
@@ -131,6 +138,10 @@ class Clients:
         if client.session is not None and not client.over:
             return client.session
         rank, client.rank = client.rank, None  # a pinned rank is for its first piece of work
+        if not client.own_name and client.session is None:
+            client.session = await self._joined_as_another(client, rank)
+            return client.session
+        self._claims.take(client.name)
         if client.session is None:
             try:
                 client.session = self.domain.attach(client.name)  # it was here before, and was kept
@@ -140,20 +151,27 @@ class Clients:
             client.session = await self.domain.join(client.name)
         return client.session
 
-    def free_name(self, name: str) -> str:
-        """Return a name that no agent of the domain has; with a number where needed."""
-        taken = {one.name for one in self.domain.agents if not one.ended}
-        taken |= {one.name for one in self._clients.values()}
-        number, free = 2, name
-        while free in taken:
-            free, number = f"{name}-{number}", number + 1
-        return free
+    async def _joined_as_another(self, client: Client, rank: int | None) -> AgentSession:
+        """Join under the first free name: other processes may take names at the same time."""
+        base = client.name
+        for number in range(1, _NAMES_MAX):
+            client.name = base if number == 1 else f"{base}-{number}"
+            taken = any(one.name == client.name for one in self._clients.values() if one is not client)
+            with contextlib.suppress(JoinRefused):
+                if not taken:
+                    session = await self.domain.join(client.name, rank=rank)
+                    self._claims.take(client.name)
+                    return session
+        raise JoinRefused(
+            f"there are {_NAMES_MAX} agents named {base!r}", "Give the client a name of its own."
+        )
 
     async def gone(self, identity: str) -> None:
         """Let a client go: its agent is aborted unless it has finished or is to be kept."""
         client = self._clients.pop(identity, None)
         if client is None or client.session is None or client.over:
             return
+        self._claims.give_back(client.name)
         if client.kept or self._on_disconnect == "keep" or client.session.state == "finished":
             return
         await client.session.abort("its client has gone")

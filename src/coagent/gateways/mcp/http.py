@@ -132,13 +132,12 @@ class HttpGateway:
         assert isinstance(request, Request), "this transport is HTTP"
         owner: ClientTable | None = request.scope[_OWNER]
         if owner is not None:
-            return self.clients.met(Client(f"token:{owner.name}", owner.name, owner.rank, owner.tools))
+            return self.clients.met(Client(f"token:{owner.name}", owner.name, True, owner.rank, owner.tools))
         session = request.headers.get(_SESSION, "")
         known = self.clients.known(session)
         if known is None:
             found = context.session.client_params
-            name = self.clients.free_name(found.client_info.name if found is not None else "client")
-            known = Client(session, name)
+            known = Client(session, found.client_info.name if found is not None else "client", own_name=False)
         return self.clients.met(known)
 
 

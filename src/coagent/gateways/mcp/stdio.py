@@ -42,8 +42,8 @@ async def serve_stdio(
         known = clients.known(_IDENTITY)
         if known is None:
             found = context.session.client_params
-            called = name or clients.free_name(found.client_info.name if found is not None else "client")
-            known = clients.met(Client(_IDENTITY, called, rank, tools))
+            called = name or (found.client_info.name if found is not None else "client")
+            known = clients.met(Client(_IDENTITY, called, name is not None, rank, tools))
         return known
 
     gateway = Gateway(domain, clients, identify)

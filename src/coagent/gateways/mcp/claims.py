@@ -1,0 +1,48 @@
+"""One process for one agent: who serves it holds a lock, which goes with the process."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+from pathlib import Path
+from typing import IO
+
+from coagent.errors import JoinRefused
+
+
+class Claims:
+    """The agents that this process serves, of the domain behind one log.
+
+    Args:
+        url: The log. Only a log in a file is shared with other processes.
+    """
+
+    def __init__(self, url: str) -> None:
+        scheme, _, path = url.partition(":")
+        self._folder = Path(path).expanduser().resolve().parent / "claims" if scheme == "sqlite" else None
+        self._held: dict[str, IO[bytes]] = {}
+
+    def take(self, name: str) -> None:
+        """Take an agent.
+
+        Raises:
+            JoinRefused: Another process serves it.
+        """
+        if self._folder is None or name in self._held:
+            return
+        self._folder.mkdir(exist_ok=True)
+        lock = open(self._folder / hashlib.sha256(name.encode()).hexdigest()[:16], "ab")  # noqa: SIM115 -- kept
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise JoinRefused(
+                f"agent {name!r} is served by another process", "End that one, or choose another name."
+            ) from None
+        self._held[name] = lock
+
+    def give_back(self, name: str) -> None:
+        """Give an agent back."""
+        lock = self._held.pop(name, None)
+        if lock is not None:
+            lock.close()
