@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from framework_world import Framework, Part, World, governed, play
+from langchain_player import langchain
 from pydantic_ai_player import pydantic_ai
 from scripted_endpoint import Reply, Stage, call
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.anyio
 NOTICE = "[coagent notice]"
 
 
-@pytest.fixture(params=[pydantic_ai])
+@pytest.fixture(params=[pydantic_ai, langchain])
 def framework(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -126,6 +127,21 @@ async def test_late_calls_reverse_the_earlier_ones_which_run_again(
         await play(framework, stage, *parts)
     assert world.values == {"log": "ab"}
     assert world.history == ["append b", "restore ''", "append a", "append b"]
+
+
+async def test_parallel_calls_run_one_after_another(framework: Framework, stage: Stage) -> None:
+    world = World()
+    seen: list[str] = []
+
+    async def appends(turn: Any) -> AsyncIterator[Reply]:
+        turn = yield [call("append", name="log", text=text) for text in "abc"]
+        seen.append(turn.shown)
+        yield "done"
+
+    async with governed(world, A=appends) as parts:
+        await play(framework, stage, *parts)
+    assert world.values == {"log": "abc"}
+    assert call_ids(seen[0]) == ["A.1", "A.2", "A.3"]
 
 
 async def test_an_undeclared_tool_waits_for_the_commit(framework: Framework, stage: Stage) -> None:
