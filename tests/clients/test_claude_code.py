@@ -268,7 +268,7 @@ def test_a_killed_session_holds_nobody_back(workspace: Workspace, on_end: str) -
     def doomed(turn: Turn) -> Play:
         yield call("Write", file_path=workspace.path("half.txt"), content="half\n")
         stage.give("half is written")
-        stage.wait("never")
+        yield call("Bash", command="sleep 1000", description="Take long")
 
     def other(turn: Turn) -> Play:
         stage.wait("half is written")
@@ -312,9 +312,7 @@ def test_a_subagent_works_as_its_session(workspace: Workspace) -> None:
     (workspace.root / "a.txt").write_text("one\n")
 
     def parent(turn: Turn) -> Play:
-        yield call(
-            "Agent", description="Edit", prompt="[script:child] go", subagent_type="general-purpose"
-        )
+        yield call("Agent", description="Edit", prompt="[script:child] go", subagent_type="general-purpose")
         yield "Done."
 
     def child(turn: Turn) -> Play:

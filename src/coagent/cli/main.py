@@ -44,6 +44,21 @@ COMMANDS: dict[str, Lazy] = {
         "Offer the tools of a domain to MCP clients.",
         ("coagent serve", "coagent serve --http --port 8765", "coagent serve domain.toml --name reviewer"),
     ),
+    "status": Lazy(
+        "coagent.cli.status:status",
+        "Show who is at work in a domain, and who waits for whom.",
+        ("coagent status", "coagent status --watch", "coagent status --domain domain.toml --json"),
+    ),
+    "log": Lazy(
+        "coagent.cli.log:log",
+        "Tell what has happened in a domain.",
+        ("coagent log --follow", "coagent log --agent A --tail 20", "coagent log --key 'file:src/*'"),
+    ),
+    "undo": Lazy(
+        "coagent.cli.undo:undo",
+        "Take back what an agent has done.",
+        ("coagent undo A.3", "coagent undo A", "coagent undo A --abort --yes"),
+    ),
     "tools": Lazy("coagent.cli.tools:app", "Look after the tools of a domain."),
     "bench": Lazy("coagent.cli.bench:app", "Measure what CoAgent costs."),
 }

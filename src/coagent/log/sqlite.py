@@ -115,20 +115,10 @@ class SqliteLog(Log):
 
     def read(self) -> Sequence[Event]:
         try:
-            rows = self._connection.execute(
-                "select number, checksum, record from coagent_log where number > ? order by number",
-                (self._head,),
-            ).fetchall()
+            found = read_after(self._connection, self._head, self._path)
         except sqlite3.Error as error:
             raise self._failed("read", error) from error
-        found = []
-        for number, stored, record in rows:
-            if number != self._head + 1:
-                raise LogError(f"log {str(self._path)!r} lacks record {self._head + 1}", _ASIDE)
-            if not isinstance(record, str) or checksum(record) != stored:
-                raise LogError(f"record {number} of log {str(self._path)!r} is damaged", _ASIDE)
-            found.append(decode(record))
-            self._head = number
+        self._head += len(found)
         return found
 
     def try_lock(self) -> bool:
@@ -150,3 +140,22 @@ class SqliteLog(Log):
         elif "readonly" in text or "unable to open" in text:
             cure = "Make the file and its directory writable."
         return LogError(f"log {str(self._path)!r} cannot be {act}: {text}", cure)
+
+
+def read_after(connection: sqlite3.Connection, head: int, path: Path) -> list[Event]:
+    """Return the events after a head.
+
+    Raises:
+        LogError: A record is missing or damaged.
+    """
+    rows = connection.execute(
+        "select number, checksum, record from coagent_log where number > ? order by number", (head,)
+    ).fetchall()
+    found: list[Event] = []
+    for number, stored, record in rows:
+        if number != head + len(found) + 1:
+            raise LogError(f"log {str(path)!r} lacks record {head + len(found) + 1}", _ASIDE)
+        if not isinstance(record, str) or checksum(record) != stored:
+            raise LogError(f"record {number} of log {str(path)!r} is damaged", _ASIDE)
+        found.append(decode(record))
+    return found

@@ -1,0 +1,128 @@
+"""`coagent status`: who is at work in a domain, and who waits for whom."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coagent.cli.output import console, print_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from coagent.runtime.watch import Standing, Watch
+
+_ENDED_SHOWN_MAX = 10
+_LOOK_S = 0.2
+
+
+def status(
+    domain: Annotated[
+        str | None, typer.Option(help="A domain file, a folder or a log; the nearest .coagent by default.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew when it changes.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show who is at work in a domain, and who waits for whom. It only looks."""
+    from coagent.cli.where import domain_log
+    from coagent.runtime.watch import NothingYet, Watch
+
+    url = domain_log(domain)
+    try:
+        found = Watch(url)
+    except NothingYet as nothing:
+        if json_output:
+            print_json({"domain": url, "protocol": None, "agents": [], "outstanding": {}})
+        else:
+            console().print(f"{nothing.cause}.", markup=False)
+        return
+    try:
+        if watch:
+            _keep_showing(found)
+        for _ in found.events():
+            pass
+        if json_output:
+            print_json(_data(url, found))
+        else:
+            console().print(_table(found))
+            _tell_rest(found)
+    finally:
+        found.close()
+
+
+def _data(url: str, found: Watch) -> dict[str, Any]:
+    return {
+        "domain": url,
+        "protocol": found.protocol,
+        "events": found.number,
+        "agents": [asdict(one) for one in found.agents()],
+        "outstanding": found.outstanding(),
+    }
+
+
+def _keep_showing(found: Watch) -> None:
+    import time
+
+    from rich.live import Live
+
+    with Live(console=console(), auto_refresh=False) as live:
+        seen = -1
+        while True:
+            for _ in found.events():
+                pass
+            if found.number != seen:
+                seen = found.number
+                live.update(_table(found), refresh=True)
+            time.sleep(_LOOK_S)
+
+
+def _table(found: Watch) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("rank", justify="right")
+    table.add_column("agent")
+    table.add_column("state")
+    table.add_column("calls", justify="right")
+    table.add_column("")
+    agents = found.agents()
+    ended = [one for one in agents if one.state in ("committed", "aborted")]
+    hidden = {one.rank for one in ended[:-_ENDED_SHOWN_MAX]}
+    for one in agents:
+        if one.rank not in hidden:
+            style = {"committed": "dim", "aborted": "dim red", "active": "bold"}.get(one.state, "")
+            row = (str(one.rank), _plain(one.name), one.state, str(one.calls), _what(one))
+            table.add_row(*row, style=style)
+    return table
+
+
+def _tell_rest(found: Watch) -> None:
+    out = console()
+    agents = found.agents()
+    if not agents:
+        out.print("Nobody has joined this domain yet.")
+    hidden = len([one for one in agents if one.state in ("committed", "aborted")]) - _ENDED_SHOWN_MAX
+    if hidden > 0:
+        out.print(f"and {hidden} that ended before", style="dim")
+    rest = found.outstanding()
+    if rest["runs_again"]:
+        out.print(f"{rest['runs_again']} has yet to run again", style="yellow", markup=False)
+    if rest["lagging"]:
+        out.print(f"yet to be written: {', '.join(rest['lagging'][:10])}", style="yellow", markup=False)
+
+
+def _what(one: Standing) -> str:
+    parts = []
+    if one.notices:
+        parts.append(f"{one.notices} calls to look at again")
+    if one.waits_for:
+        parts.append(f"waits for {', '.join(map(_plain, one.waits_for))}")
+    if one.staged:
+        parts.append(f"{one.staged} staged")
+    return "; ".join(parts)
+
+
+def _plain(text: str) -> str:
+    return "".join(one if one.isprintable() else "?" for one in text).replace("[", r"\[")

@@ -1,0 +1,127 @@
+"""`coagent undo`: take back what an agent has done, from outside, on a live domain."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coagent.cli.output import console, print_json
+from coagent.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from coagent.runtime.domain import Domain
+    from coagent.runtime.session import AgentSession
+
+
+def undo(
+    what: Annotated[str, typer.Argument(metavar="AGENT|CALL", help="An agent, or one of its calls: NAME.3")],
+    domain: Annotated[
+        str | None, typer.Option(help="A domain file or a folder; the nearest .coagent by default.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="End the agent as well.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Take back a call of an agent that has not committed, or all its calls, newest first.
+
+    What rested on them runs again, and whoever has read what they wrote is notified, as if the agent had
+    undone them itself. The agent may be at work meanwhile; it is not told.
+    """
+    import anyio
+
+    from coagent.cli.where import domain_file
+    from coagent.config.domain_file import configured
+
+    found = configured(domain_file(domain))
+    done = anyio.run(_undo, found, what, yes, abort)
+    if json_output:
+        print_json(done)
+        return
+    out = console()
+    for call in done["undone"]:
+        out.print(f"undone  {call['call']} {call['tool']}", markup=False)
+    for call in done["kept"]:
+        out.print(
+            f"kept    {call['call']} {call['tool']}: it cannot be taken back", style="yellow", markup=False
+        )
+    for call, value in done["changed"].items():
+        out.print(f"changed {call} gives {str(value)[:200]!r} now", markup=False)
+    if done["aborted"]:
+        out.print(f"aborted {done['agent']}", markup=False)
+    if not done["undone"] and not done["aborted"]:
+        out.print("Nothing was to be undone.")
+
+
+async def _undo(found: Any, what: str, yes: bool, abort: bool) -> dict[str, Any]:
+    from coagent.errors import NotReversible
+
+    async with found.domain as domain:
+        session, calls = _meant(domain, what)
+        _confirm(session, calls, yes, abort)
+        done: dict[str, Any] = {
+            "agent": session.name,
+            "undone": [],
+            "kept": [],
+            "changed": {},
+            "aborted": False,
+        }
+        for call_id, tool in reversed(calls):
+            try:
+                outcome = await session.undo(call_id)
+            except NotReversible:
+                done["kept"].append({"call": call_id, "tool": tool})
+                continue
+            done["undone"].append({"call": call_id, "tool": tool})
+            done["changed"].update(outcome.changed)
+        done["changed"] = {one: value for one, value in done["changed"].items() if one not in dict(calls)}
+        if abort:
+            await session.abort("aborted by hand")
+            done["aborted"] = True
+        return done
+
+
+def _meant(domain: Domain, what: str) -> tuple[AgentSession, list[tuple[str, str]]]:
+    """Return the agent that is meant, and the calls to take back."""
+    from coagent.errors import UnknownAgent
+
+    name, _, sequence = what.rpartition(".")
+    known = {one.name for one in domain.agents}
+    if sequence.isdigit() and name in known and what not in known:
+        _require_open(domain, name)
+        session = domain.attach(name)
+        calls = [(one.call_id, one.tool) for one in session.calls if one.call_id == what]
+        if not calls:
+            standing = ", ".join(one.call_id for one in session.calls[-10:]) or "none"
+            raise ConfigurationError(
+                f"agent {name!r} has no standing call {what!r}", f"There are: {standing}."
+            )
+        return session, calls
+    _require_open(domain, what)
+    try:
+        session = domain.attach(what)
+    except UnknownAgent as unknown:
+        raise ConfigurationError(unknown.cause, unknown.cure) from None
+    return session, [(one.call_id, one.tool) for one in session.calls]
+
+
+def _require_open(domain: Domain, name: str) -> None:
+    """Say so where the agent's last work of that name has ended."""
+    last = [one for one in domain.agents if one.name == name]
+    if last and last[-1].ended:
+        state = last[-1].phase.value
+        cure = "What is committed stays: make up for it by new work." if state == "committed" else ""
+        raise ConfigurationError(f"agent {name!r} has {state}: nothing of it can be undone", cure)
+
+
+def _confirm(session: AgentSession, calls: list[tuple[str, str]], yes: bool, abort: bool) -> None:
+    if yes or (len(calls) <= 1 and not abort):
+        return
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            f"this takes back {len(calls)} calls of agent {session.name!r}",
+            "Pass --yes to do it without being asked.",
+        )
+    ending = " and end it" if abort else ""
+    typer.confirm(f"Take back {len(calls)} calls of {session.name!r}{ending}?", abort=True)

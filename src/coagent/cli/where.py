@@ -1,0 +1,42 @@
+"""Which domain a command means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coagent.config.domain_file import FOLDER, NAME, find, log_url, read_domain_file
+from coagent.errors import ConfigurationError
+
+
+def domain_file(given: str | None) -> Path:
+    """Return the domain file that is meant.
+
+    Args:
+        given: A domain file or a folder; by default the nearest `.coagent/config.toml` upwards.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if given is None:
+        return find(Path())
+    path = Path(given).expanduser()
+    if path.is_dir():
+        inside = path / FOLDER / NAME
+        if not inside.is_file():
+            raise ConfigurationError(f"{given!r} has no {FOLDER}/{NAME}", "Run `coagent init` there.")
+        return inside
+    if not path.is_file():
+        raise ConfigurationError(f"there is no domain file {given!r}", "Name a TOML file, or a folder.")
+    return path
+
+
+def domain_log(given: str | None) -> str:
+    """Return the log of the domain that is meant; it may be named itself, as `sqlite:PATH`.
+
+    Raises:
+        ConfigurationError: There is no such domain.
+    """
+    if given is not None and given.startswith(("sqlite:", "memory:", "postgresql:")):
+        return given
+    path = domain_file(given)
+    return log_url(read_domain_file(path).log, path.resolve().parent)

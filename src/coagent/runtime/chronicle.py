@@ -1,0 +1,228 @@
+"""The events of a domain in words, one line each, for people and programs."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from coagent.errors import ConfigurationError
+from coagent.protocol.calls import Call, Observation
+from coagent.protocol.events import (
+    Aborted,
+    Blocked,
+    CallAmended,
+    CallObserved,
+    CallReexecuted,
+    CallReversed,
+    CallStaged,
+    CallUndone,
+    EffectApplied,
+    EffectRefused,
+    Event,
+    Finished,
+    Joined,
+    NoticesDelivered,
+    OutsideWrite,
+    Restarted,
+    StagedAmended,
+    StagedRan,
+    StagedStarted,
+)
+from coagent.protocol.keys import Key
+from coagent.protocol.participants import Phase
+from coagent.runtime.watch import Watch
+
+_ARGUMENTS_LENGTH_MAX = 120
+_KEYS_SHOWN_MAX = 6
+
+
+class Chronicle:
+    """Tells the events of a domain.
+
+    Args:
+        watch: The domain.
+        agent: Only what this agent did or was told.
+        key: Only what touches this object; a prefix if it ends in "/" or ":", or a glob.
+    """
+
+    def __init__(self, watch: Watch, *, agent: str | None = None, key: str | None = None) -> None:
+        self._watch = watch
+        self._agent, self._key = agent, key
+        self._names: dict[int, str] = {}
+        self._committed: set[int] = set()
+        self._call: Call | None = None
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Yield what has happened since the last time: number, agent, kind, call, keys and text.
+
+        Commits are no events of their own: they follow from the one that they are told after.
+        """
+        for event in self._watch.events(self._note):
+            entry = self._entry(event)
+            if entry is not None and self._wanted(entry):
+                yield entry
+            for rank, one in self._watch.kernel.agents.items():
+                if one.phase is Phase.COMMITTED and rank not in self._committed:
+                    self._committed.add(rank)
+                    commit = self._made(one.name, "commit", None, (), "committed")
+                    if self._wanted(commit):
+                        yield commit
+
+    def check_agent(self) -> None:
+        """Say so where the agent that is asked for has never joined.
+
+        Raises:
+            ConfigurationError: It has not; names the nearest one.
+        """
+        if self._agent is None or self._agent in self._names.values():
+            return
+        close = difflib.get_close_matches(self._agent, self._names.values(), 1)
+        known = ", ".join(dict.fromkeys(self._names.values())) or "nobody"
+        raise ConfigurationError(
+            f"no agent {self._agent!r} has joined this domain",
+            f"Did you mean {close[0]!r}?" if close else f"There was {known}.",
+        )
+
+    def _note(self, event: Event) -> None:
+        """Look up the call that an event is about, which may be gone once the kernel has taken it."""
+        call_id = getattr(event, "call_id", None)
+        self._call = self._watch.kernel.call(call_id) if call_id is not None else None
+
+    def _entry(self, event: Event) -> dict[str, Any] | None:
+        match event:
+            case Joined():
+                self._names[event.rank] = event.agent
+                return self._made(event.agent, "join", None, (), f"joined with rank {event.rank}")
+            case CallObserved() | CallStaged():
+                return self._called(event)
+            case EffectApplied():
+                return None  # that a target holds what was written is no news
+            case OutsideWrite():
+                return self._made(None, "outside", None, (event.key,), f"somebody outside wrote {event.key}")
+            case EffectRefused():
+                text = f"{event.key} was refused by its target: {event.error}"
+                return self._made(None, "refused", None, (event.key,), text)
+            case NoticesDelivered():
+                text = f"was told that {_few(event.call_ids)} gives something else now"
+                return self._made(self._names[event.rank], "told", None, (), text)
+            case Finished():
+                return self._made(self._names[event.rank], "finish", None, (), "has finished")
+            case Aborted():
+                why = f": {event.reason}" if event.reason else ""
+                return self._made(self._names[event.rank], "abort", None, (), f"aborted{why}")
+            case Blocked():
+                who = _few(self._names[rank] for rank in event.by)
+                return self._made(self._names[event.rank], "block", None, (), f"has to wait for {who}")
+            case Restarted():
+                return self._made(
+                    self._names[event.rank], "restart", None, (), "was undone, and begins again"
+                )
+            case _:
+                return self._about_a_call(event)
+
+    def _called(self, event: CallObserved | CallStaged) -> dict[str, Any]:
+        name = self._names[event.rank]
+        agent = self._watch.kernel.agents.get(event.rank)
+        call = None if agent is None or not agent.calls else next(reversed(agent.calls.values())).id
+        told = f"{event.tool}({_short(event.arguments)})"
+        if isinstance(event, CallStaged):
+            return self._made(name, "stage", call, (), f"{told} is staged until commit")
+        keys = _touched(event.observation)
+        return self._made(name, "call", call, keys, f"{told}{_outcome(event.observation)}")
+
+    def _about_a_call(self, event: Event) -> dict[str, Any]:
+        call_id: str = event.call_id  # type: ignore[union-attr]  # all that are left have one
+        name = call_id.rpartition(".")[0]
+        told = call_id if self._call is None else f"{call_id} {self._call.tool}"
+        match event:
+            case CallReexecuted():
+                because = (
+                    ""
+                    if self._call is None or self._call.cause is None
+                    else f", for {self._call.cause.agent}"
+                )
+                return self._made(
+                    name,
+                    "again",
+                    call_id,
+                    _touched(event.observation),
+                    f"{told} ran again{because}{_outcome(event.observation)}",
+                )
+            case CallAmended():
+                text = f"{told} became ({_short(event.arguments)}){_outcome(event.observation)}"
+                return self._made(name, "amend", call_id, _touched(event.observation), text)
+            case StagedAmended():
+                return self._made(name, "amend", call_id, (), f"{told} became ({_short(event.arguments)})")
+            case CallUndone():
+                keys = tuple(self._call.writes) if self._call is not None else ()
+                return self._made(name, "undo", call_id, keys, f"{told} was undone")
+            case CallReversed():
+                return self._made(
+                    name, "reverse", call_id, (), f"{told} was taken back, for {event.cause.agent}"
+                )
+            case StagedStarted():
+                return self._made(name, "start", call_id, (), f"{told} begins: it cannot be taken back")
+            case StagedRan():
+                keys = _touched(event.observation)
+                return self._made(name, "ran", call_id, keys, f"{told} has run{_outcome(event.observation)}")
+            case _:
+                return self._made(name, type(event).__name__, call_id, (), told)
+
+    def _made(
+        self, agent: str | None, kind: str, call_id: str | None, keys: Iterable[Key], text: str
+    ) -> dict[str, Any]:
+        return {
+            "number": self._watch.number,
+            "agent": None if agent is None else _plain(agent),
+            "kind": kind,
+            "call": call_id,
+            "keys": list(keys),
+            "text": _plain(text),
+        }
+
+    def _wanted(self, entry: dict[str, Any]) -> bool:
+        if self._agent is not None and entry["agent"] != self._agent:
+            return False
+        return self._key is None or any(_matches(self._key, one) for one in entry["keys"])
+
+
+def _touched(observation: Observation) -> tuple[Key, ...]:
+    keys = [key for key, _ in observation.reads]
+    return tuple(dict.fromkeys([*observation.writes, *keys, *(scan.prefix for scan in observation.scans)]))
+
+
+def _outcome(observation: Observation) -> str:
+    if observation.error is not None:
+        return f" failed: {observation.error[:_ARGUMENTS_LENGTH_MAX]}"
+    if observation.writes:
+        return f" wrote {_few(observation.writes)}"
+    return ""
+
+
+def _few(names: Iterable[str]) -> str:
+    names = list(names)
+    rest = f" and {len(names) - _KEYS_SHOWN_MAX} more" if len(names) > _KEYS_SHOWN_MAX else ""
+    return ", ".join(names[:_KEYS_SHOWN_MAX]) + rest
+
+
+def _short(arguments: Any) -> str:
+    parts = []
+    for name, value in dict(arguments).items():
+        text = json.dumps(value, ensure_ascii=False, default=lambda one: f"{len(one)} bytes")
+        parts.append(f"{name}={text if len(text) <= 40 else text[:37] + '…'}")
+    text = ", ".join(parts)
+    return text if len(text) <= _ARGUMENTS_LENGTH_MAX else f"{text[:_ARGUMENTS_LENGTH_MAX]}…"
+
+
+def _plain(text: str) -> str:
+    """Return a text that no terminal takes for anything but text: it may come from anybody."""
+    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+
+
+def _matches(wanted: str, key: Key) -> bool:
+    if wanted.endswith(("/", ":")):
+        return key.startswith(wanted)
+    return key == wanted or fnmatchcase(key, wanted) or (key.endswith(("/", ":")) and wanted.startswith(key))
