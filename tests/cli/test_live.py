@@ -172,7 +172,7 @@ def test_undoing_an_agent_asks_first_and_can_end_it(worker: Worker) -> None:
 
 def test_what_cannot_be_undone_is_said(worker: Worker) -> None:
     at_work(worker)
-    assert "Did you mean 'A'" in worker.refused("undo", "AB")
+    assert "Did you mean 'A'" in worker.refused("undo", "Aa")
     assert "agent 'A' has no standing call 'A.9'" in worker.refused("undo", "A.9")
     worker.do("finish", "A")
     assert "What is committed stays" in worker.refused("undo", "A")

@@ -108,9 +108,7 @@ def _tell_rest(found: Watch) -> None:
         out.print(f"and {hidden} that ended before", style="dim")
     rest = found.outstanding()
     if rest["runs_again"]:
-        out.print(f"{rest['runs_again']} has yet to run again", style="yellow", markup=False)
-    if rest["lagging"]:
-        out.print(f"yet to be written: {', '.join(rest['lagging'][:10])}", style="yellow", markup=False)
+        out.print(f"{_plain(rest['runs_again'])} has yet to run again", style="yellow")
 
 
 def _what(one: Standing) -> str:

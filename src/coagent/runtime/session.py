@@ -309,6 +309,7 @@ class AgentSession:
 
     def notifications(self) -> list[Notification]:
         """Take the notices that have come, without calling anything; they count as told."""
+        self._driver.catch_up()
         return self._deliver()[0]
 
     def result(self, call_id: str) -> Value:

@@ -85,12 +85,12 @@ class Watch:
         return [one for _, one in sorted(found.items())]
 
     def outstanding(self) -> dict[str, Any]:
-        """Return what has yet to be done: calls to run again, and objects whose targets lag behind."""
+        """Return what has yet to be done: a call to run again, and objects written but not confirmed yet."""
         ready = self.kernel.ready()
         again = self.kernel.lowest_dirty()
         return {
             "runs_again": None if again is None else again.id,
-            "lagging": [effect.key for effect in ready.apply],
+            "unconfirmed": [effect.key for effect in ready.apply],
         }
 
     def close(self) -> None:
