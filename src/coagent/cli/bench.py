@@ -21,6 +21,11 @@ BENCHMARKS: dict[str, Lazy] = {
             "coagent bench contended --workloads DIR --misjudge 0.05 --json",
         ),
     ),
+    "mcp": Lazy(
+        "coagent.cli.bench_mcp:mcp",
+        "What MCP adds to a call.",
+        ("coagent bench mcp", "coagent bench mcp --samples 1000 --json"),
+    ),
     "hooks": Lazy(
         "coagent.cli.bench_hooks:hooks",
         "What a hook adds to a tool call of Claude Code.",
