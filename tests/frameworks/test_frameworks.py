@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from framework_world import Framework, Part, World, governed, play
 from langchain_player import langchain
+from openai_agents_player import openai_agents
 from pydantic_ai_player import pydantic_ai
 from scripted_endpoint import Reply, Stage, call
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.anyio
 NOTICE = "[coagent notice]"
 
 
-@pytest.fixture(params=[pydantic_ai, langchain])
+@pytest.fixture(params=[pydantic_ai, langchain, openai_agents])
 def framework(request: pytest.FixtureRequest) -> Any:
     return request.param
 

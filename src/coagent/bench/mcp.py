@@ -1,4 +1,4 @@
-"""What MCP adds to a call: an official client and a real `coagent serve` process, over stdio and over HTTP."""
+"""What MCP adds to a call: an official client and a real `coagent serve`, over stdio and over HTTP."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ and on behalf of another agent: so a framework's module gives a function that ne
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -307,6 +308,18 @@ class Governed:
                     self.failure = error
                     raise
                 return Shown(error_text(error), failed=True)
+
+
+def takes_arguments_alone(function: Callable[..., Any] | None, schema: Mapping[str, Any]) -> bool:
+    """Tell whether a tool's function gets nothing but what the model says, so that agents may share it."""
+    return function is not None and set(inspect.signature(function).parameters) <= set(
+        schema.get("properties", {})
+    )
+
+
+def never_ran(name: str) -> ToolFailed:
+    """Return the failure of a call that needs its agent's run, of which this process knows nothing."""
+    return ToolFailed(f"tool {name!r} depends on its agent's run, and has had none in this process")
 
 
 async def until_committed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
@@ -22,6 +21,8 @@ from coagent.gateways.frameworks.governed import (
     Existing,
     Governed,
     Offered,
+    never_ran,
+    takes_arguments_alone,
     until_committed,
 )
 from coagent.gateways.frameworks.texts import finished_prompt, guidance
@@ -87,7 +88,7 @@ class CoAgentMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         if tool is None or not self._is_governed(name):
             return await handler(request)
         self._governed.check_declarations(one.name for one in request.runtime.tools)
-        if not _plain(tool):
+        if not _is_plain(tool):
             self._runs[name] = _bound(request, handler)
         self._governed.add(self._existing(tool))
         shown = await self._governed.call(name, request.tool_call["args"])
@@ -110,22 +111,19 @@ class CoAgentMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         return name not in self._offered and not self._governed.is_local(name)
 
     def _existing(self, tool: BaseTool) -> Existing:
-        schema = convert_to_openai_tool(tool)["function"].get("parameters", {})
-        if _plain(tool):
+        if _is_plain(tool):
 
             async def run(arguments: dict[str, Any]) -> Any:
                 return await _invoked(tool, arguments)
 
-            return Existing(tool.name, tool.description, schema, run, _function(tool))
+            return Existing(tool.name, tool.description, _schema(tool), run, _function(tool))
 
         async def run_bound(arguments: dict[str, Any]) -> Any:
             if tool.name not in self._runs:
-                raise ToolFailed(
-                    f"tool {tool.name!r} depends on its agent's run, and has had none in this process"
-                )
+                raise never_ran(tool.name)
             return await self._runs[tool.name](arguments)
 
-        return Existing(tool.name, tool.description, schema, run_bound, self)
+        return Existing(tool.name, tool.description, _schema(tool), run_bound, self)
 
 
 async def run_to_commit(
@@ -191,12 +189,13 @@ def _function(tool: BaseTool) -> Callable[..., Any] | None:
     return getattr(tool, "coroutine", None) or getattr(tool, "func", None)
 
 
-def _plain(tool: BaseTool) -> bool:
-    """Tell whether a tool runs a function that gets nothing but what the model says."""
-    function = _function(tool)
-    return function is not None and set(inspect.signature(function).parameters) <= set(
-        convert_to_openai_tool(tool)["function"].get("parameters", {}).get("properties", {})
-    )
+def _schema(tool: BaseTool) -> dict[str, Any]:
+    schema: dict[str, Any] = convert_to_openai_tool(tool)["function"].get("parameters", {})
+    return schema
+
+
+def _is_plain(tool: BaseTool) -> bool:
+    return takes_arguments_alone(_function(tool), _schema(tool))
 
 
 def _offered(one: Offered) -> BaseTool:
