@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from claude_agent_sdk_player import claude_agent_sdk
 from framework_world import Framework, Part, World, governed, play
 from langchain_player import langchain
 from openai_agents_player import openai_agents
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.anyio
 NOTICE = "[coagent notice]"
 
 
-@pytest.fixture(params=[pydantic_ai, langchain, openai_agents])
+@pytest.fixture(params=[pydantic_ai, langchain, openai_agents, claude_agent_sdk])
 def framework(request: pytest.FixtureRequest) -> Any:
     return request.param
 
