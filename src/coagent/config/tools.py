@@ -11,16 +11,26 @@ from pydantic import Field
 
 from coagent.config.explain import Table, nearest
 from coagent.config.modules import load_tools
-from coagent.config.targets import SqlTarget, database_url
+from coagent.config.targets import FilesTarget, SqlTarget, database_url
 from coagent.errors import ConfigurationError
+from coagent.targets.workspace import Workspace
 
 _BUILTIN = {
     "files": ("coagent.builtin.files", "FILE_TOOLS"),
     "kubernetes": ("coagent.builtin.kubernetes", "KUBERNETES_TOOLS"),
     "sql": ("coagent.builtin.sql", "sql_tools"),
+    "bash": ("coagent.builtin.bash", "bash_tools"),
     "changes": ("coagent.builtin.changes", "CHANGE_TOOLS"),
     "documents": ("coagent.builtin.documents", "DOCUMENT_TOOLS"),
 }
+
+
+class BashTable(Table):
+    """How the commands of the tool `bash` run."""
+
+    network: bool = False
+    trace: bool = True
+    writable: list[str] = Field(default_factory=list)
 
 
 class ToolsTable(Table):
@@ -28,6 +38,7 @@ class ToolsTable(Table):
 
     builtin: list[str] | None = None
     modules: list[str] = Field(default_factory=list)
+    bash: BashTable = Field(default_factory=BashTable)
 
 
 def make_tools(table: ToolsTable, targets: Sequence[Any], folder: Path, place: str) -> list[Any]:
@@ -59,8 +70,24 @@ def make_tools(table: ToolsTable, targets: Sequence[Any], folder: Path, place: s
         if name == "sql":
             databases = [one for one in targets if isinstance(one, SqlTarget)]
             tools.extend(found(database_url(one, folder, place)) for one in databases)
+        elif name == "bash":
+            tools.extend(_bash(found, table.bash, targets, folder, place))
         else:
             tools.append(found)
     for module in table.modules:
         tools.extend(load_tools(folder / module))
     return tools
+
+
+def _bash(make: Any, table: BashTable, targets: Sequence[Any], folder: Path, place: str) -> Any:
+    roots = [folder / Path(one.root).expanduser() for one in targets if isinstance(one, FilesTarget)]
+    if len(roots) != 1:
+        raise ConfigurationError(
+            f"{place}: 'bash' needs one target of kind \"files\", and there are {len(roots)}",
+            'Add a [[targets]] with kind = "files", or leave "bash" out of `builtin`.',
+        )
+    writable = [str(Path(one).expanduser()) for one in table.writable]
+    missing = [one for one in writable if not Path(one).is_dir()]
+    if missing:
+        raise ConfigurationError(f"{place}: there is no folder {missing[0]!r}", "Mend `writable`.")
+    return make(Workspace(roots[0]), network=table.network, trace=table.trace, writable=writable)

@@ -17,7 +17,7 @@ from coagent.protocol.calls import Cause, Observation
 from coagent.protocol.events import Event
 from coagent.protocol.keys import Scan
 from coagent.protocol.predicates import Where
-from coagent.protocol.values import Field, Lines, Matches, Selector
+from coagent.protocol.values import Field, Lines, Matches, Selector, Traced
 
 FORMAT = 1
 """The version of the record format. A log of a newer one is refused; each change raises it."""
@@ -47,7 +47,13 @@ _KINDS: dict[str, type[Any]] = {
         events.OutsideWrite,
     )
 }
-_SELECTORS: dict[str, type[Any]] = {"field": Field, "lines": Lines, "matches": Matches, "where": Where}
+_SELECTORS: dict[str, type[Any]] = {
+    "field": Field,
+    "lines": Lines,
+    "matches": Matches,
+    "traced": Traced,
+    "where": Where,
+}
 _SELECTOR_NAMES = {kind: name for name, kind in _SELECTORS.items()}
 
 

@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from coagent.protocol.calls import Call, Cause, Position
 from coagent.protocol.differences import replaced_literals
-from coagent.protocol.keys import Key
+from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
-from coagent.protocol.values import Value, same
+from coagent.protocol.values import Traced, Value, same
 
 News: TypeAlias = Literal["result_changed", "withdrawn", "failure_changed", "would_succeed"]
 
@@ -103,6 +103,8 @@ def _changes(call: Call) -> Iterator[tuple[Key, str | None, Value, Value]]:
     sides: list[tuple[Any, Any]] = [(call.told_reads, call.reads), (call.told_scans, call.scans)]
     for told, now in sides:
         for premise, seen in now.items():
+            if isinstance(premise, Scan) and isinstance(premise.selector, Traced):
+                continue  # what a program looked at says little; what it gave is what its agent knows
             if premise in told and not same(told[premise], seen):
                 any_change = True
                 key, part = _named(premise)

@@ -56,4 +56,5 @@ def _check_premises(call: Call, trajectories: Mapping[Key, Trajectory]) -> None:
         for key, trajectory in trajectories.items():
             if trajectory.writers and scan.covers(key):
                 value = trajectory.filtered(call.position)
-                assert scan_holds(scan, seen, key, value), f"{call} scanned {scan} otherwise than {key!r} is"
+                holds = scan_holds(scan, seen, key, value, trajectory.base)
+                assert holds, f"{call} scanned {scan} otherwise than {key!r} is"

@@ -258,12 +258,14 @@ class Mtpo(Kernel):
         for trajectory, old, new in changed:
             if not same(old, new):
                 cause = root or call.as_cause
-                self._spread(trajectory, call.position, new, cause)
+                self._spread(trajectory, call.position, new, cause, trajectory.base)
                 self._objects.refresh_live(trajectory)
             if not trajectory.writers:
                 self._objects.maybe_forget(trajectory)
 
-    def _spread(self, trajectory: Trajectory, position: Position, value: Value, cause: Cause) -> None:
+    def _spread(
+        self, trajectory: Trajectory, position: Position, value: Value, cause: Cause, base: Value
+    ) -> None:
         """Mark the calls above `position` that saw another value than the one its prefix leaves now."""
         positions = trajectory.reader_positions
         readers_above = bool(positions) and positions[-1] > position
@@ -276,7 +278,7 @@ class Mtpo(Kernel):
                 if read_changed(reader, key, value):
                     self._mark(reader, cause)
         for reader in self._objects.scans.readers(key, position, until):
-            if scan_changed(reader, key, value):
+            if scan_changed(reader, key, value, base):
                 self._mark(reader, cause)
 
     def _mark(self, call: Call, cause: Cause) -> None:
@@ -472,10 +474,10 @@ class Mtpo(Kernel):
         trajectory = self._objects.trajectories.get(event.key)
         if trajectory is None or not trajectory.base_known:
             return
-        changed = not same(trajectory.base, event.value)
+        before = trajectory.base
         self._objects.found_outside(trajectory, event.value)
-        if changed:
-            self._spread(trajectory, (-1, 0), event.value, OUTSIDE)
+        if not same(before, event.value):
+            self._spread(trajectory, (-1, 0), event.value, OUTSIDE, before)
         self._objects.maybe_forget(trajectory)
 
     # ---- bookkeeping ---------------------------------------------------------------------------------------

@@ -78,7 +78,8 @@ class Objects:
                     return False
         for scan, seen in observation.scans.items():
             for key, value in self.written_under(scan.prefix, position):
-                if scan.covers(key) and not scan_holds(scan, seen, key, value):
+                base = self.trajectories[key].base
+                if scan.covers(key) and not scan_holds(scan, seen, key, value, base):
                     return False
         return all(key in observation.bases or self.base_known(key) for key in observation.writes)
 

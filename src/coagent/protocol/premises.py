@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from coagent.protocol.calls import Call, Position, Rank
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.trajectory import add_at, remove_at
-from coagent.protocol.values import Value, same, selected
+from coagent.protocol.values import Traced, Value, same, selected
 
 
 def read_changed(call: Call, key: Key, value: Value) -> bool:
@@ -19,15 +19,21 @@ def read_changed(call: Call, key: Key, value: Value) -> bool:
     )
 
 
-def scan_changed(call: Call, key: Key, value: Value) -> bool:
-    """Tell whether a scan of the call would see the object otherwise, now that it holds `value`."""
+def scan_changed(call: Call, key: Key, value: Value, base: Value) -> bool:
+    """Tell whether a scan of the call would see the object otherwise, now that it holds `value`.
+
+    `base` is what lay below all writes of the object before.
+    """
     return any(
-        scan.covers(key) and not scan_holds(scan, seen, key, value) for scan, seen in call.scans.items()
+        scan.covers(key) and not scan_holds(scan, seen, key, value, base) for scan, seen in call.scans.items()
     )
 
 
-def scan_holds(scan: Scan, seen: Value, key: Key, value: Value) -> bool:
-    """Tell whether `value` of `key` agrees with what `scan` saw of it."""
+def scan_holds(scan: Scan, seen: Value, key: Key, value: Value, base: Value) -> bool:
+    """Tell whether `value` of `key` agrees with what `scan` saw of it; `base` is as in `scan_changed`."""
+    if isinstance(scan.selector, Traced):
+        before = seen[key] if key in seen else scan.selector.of(base)
+        return same(before, scan.selector.of(value))
     if scan.selector is None:
         index = bisect_left(seen, key)
         return (index < len(seen) and seen[index] == key) == (value is not None)

@@ -129,11 +129,33 @@ class Matches(NamedTuple):
         return f"lines matching {self.pattern!r}"
 
 
+class Traced(NamedTuple):
+    """What a traced program saw of an object: its content, or only that it is there.
+
+    A scan with it records what agents had written by then, and nothing of all the other objects: they were as
+    their base is, which the kernel learns before anyone writes them.
+
+    Args:
+        part: "content" or "name".
+    """
+
+    part: str
+
+    def of(self, value: Value) -> Value:
+        """Return the content in a list, or True where only the name counts; None for what is not there."""
+        if value is None:
+            return None
+        return True if self.part == "name" else [value]
+
+    def __str__(self) -> str:
+        return self.part
+
+
 class Selector(Protocol):
     """A part of a value: what a read looked at when it did not look at the whole.
 
-    Selectors are named tuples of scalars (`Field`, `Lines`, `Matches`, `predicates.Where`), so that they can
-    be compared, hashed and logged.
+    Selectors are named tuples of scalars (`Field`, `Lines`, `Matches`, `Traced`, `predicates.Where`), so that
+    they can be compared, hashed and logged.
     """
 
     def of(self, value: Value, /) -> Value:

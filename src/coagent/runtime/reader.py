@@ -111,6 +111,9 @@ class PositionReader:
                 listing[key] = value
         return listing
 
+    def written(self, prefix: str) -> Mapping[Key, Value]:
+        return dict(self._kernel.written_under(prefix, self._position))
+
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         while True:
             forgotten = self._kernel.forgotten

@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -91,12 +91,30 @@ class Overlay:
                 else:
                     place.write_bytes(content.data)
                     place.chmod(0o755 if content.executable else 0o644)
+            self._hide_folders(differing)
         except OSError as error:
             raise TargetError(
                 f"the view in {str(self._scratch)!r} cannot be made: {error.strerror}",
                 "Free some space there.",
             ) from error
         self._prepared = dict(differing)
+
+    def _hide_folders(self, differing: Mapping[str, Content | None]) -> None:
+        """Hide the folders of which every file is hidden: to the command they are not there yet."""
+        shown = {
+            parent for path, content in differing.items() if content is not None for parent in _above(path)
+        }
+        hidden = {path for path, content in differing.items() if content is None}
+        for folder in sorted({parent for path in hidden for parent in _above(path)} - shown):
+            if (self._upper / folder).is_dir() and self._all_hidden(folder, hidden):
+                shutil.rmtree(self._upper / folder)
+                os.mknod(self._upper / folder, stat.S_IFCHR | 0o600, os.makedev(0, 0))
+
+    def _all_hidden(self, folder: str, hidden: Collection[str]) -> bool:
+        for at, _, names in os.walk(Path(self._root) / folder):
+            if any(os.path.relpath(os.path.join(at, name), self._root) not in hidden for name in names):
+                return False
+        return True
 
     def command(self, argv: Sequence[str], cwd: str) -> list[str]:
         """Return the command line that runs a command in the view.
@@ -105,22 +123,20 @@ class Overlay:
             argv: The command.
             cwd: Where it starts, as an absolute path below the root or elsewhere.
         """
-        privileged = os.geteuid() == 0
-        options = ",".join(
-            [
-                *([] if privileged else ["userxattr"]),
-                f"lowerdir={_escaped(self._root)}",
-                f"upperdir={_escaped(str(self._upper))}",
-                f"workdir={_escaped(str(self._scratch / 'work'))}",
-            ]
-        )
+        options = self._options(Path(self._root), self._upper, self._scratch / "work")
         return [
             "env",
             f"COAGENT_KEEP={' '.join(self._keep)}",
-            *_unshare(privileged),
+            *_unshare(os.geteuid() == 0),
             *("sh", "-c", _SCRIPT, "sh", self._root, str(self._scratch), options, cwd),
             *argv,
         ]
+
+    @staticmethod
+    def _options(lower: Path, upper: Path, work: Path) -> str:
+        """Return the mount options of an overlay."""
+        layers = [f"lowerdir={_escaped(lower)}", f"upperdir={_escaped(upper)}", f"workdir={_escaped(work)}"]
+        return ",".join(layers if os.geteuid() == 0 else ["userxattr", *layers])
 
     def changes(self) -> dict[str, Content | None]:
         """Return what the command has changed in the view: relative paths to contents, None where it is gone.
@@ -139,6 +155,9 @@ class Overlay:
 
     def remove(self) -> None:
         """Throw the view away."""
+        for name in ("work", "git-work", "home-work"):  # overlays leave a folder here that nobody may enter
+            with contextlib.suppress(OSError):
+                (self._scratch / name / "work").chmod(0o700)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _written(self, folder: str) -> Iterator[tuple[str, Content | None]]:
@@ -155,7 +174,11 @@ class Overlay:
                         kept = {one for one, _ in self._written(path)}
                         yield from ((one, None) for one in self._below(path) if one not in kept)
                     yield from self._written(path)
-                elif stat.S_ISREG(status.st_mode):
+                else:
+                    yield from ((one, None) for one in self._below(path) if one != path)  # of a folder before
+                    if not stat.S_ISREG(status.st_mode):
+                        yield path, None
+                        continue
                     yield path, Content(Path(entry.path).read_bytes(), bool(status.st_mode & 0o100))
 
     def _below(self, path: str) -> Iterator[str]:
@@ -212,14 +235,20 @@ def available() -> str:
     return ""
 
 
+def _above(path: str) -> list[str]:
+    """Return the folders that a path lies in."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: length + 1]) for length in range(len(parts))]
+
+
 def _unshare(privileged: bool) -> list[str]:
     if privileged:
         return ["unshare", "--mount", "--"]
     return ["unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "--"]
 
 
-def _escaped(path: str) -> str:
-    return path.replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")
+def _escaped(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")
 
 
 def _opaque(folder: str) -> bool:

@@ -272,7 +272,12 @@ class Files(Target):
         try:
             _make_folders(folder, made)
             _create(temporary, content, self._status(relative))
-            os.replace(temporary, path)
+            try:
+                os.replace(temporary, path)
+            except IsADirectoryError:
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)  # an empty folder is no object, so it is in nobody's way
+                os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)

@@ -7,10 +7,10 @@ buffered for the length of the call and applied together when it ends (design, s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from coagent.protocol.keys import Key, Scan
-from coagent.protocol.values import UNLOADED, Field, Lines, Matches, Selector, Value, copied, selected
+from coagent.protocol.values import UNLOADED, Field, Lines, Matches, Selector, Traced, Value, copied, selected
 
 Found: TypeAlias = dict[Key, list[tuple[int, str]]]
 """Key to (line number, line) pairs."""
@@ -33,6 +33,9 @@ class Reader(Protocol):
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         """Return the filtered values of many objects at once."""
+
+    def written(self, prefix: str) -> Mapping[Key, Value]:
+        """Return the filtered values of the objects that agents have written and not committed."""
 
 
 class State:
@@ -183,6 +186,28 @@ class State:
                 if part := selector.of(value):
                     result[key] = part
         return {key: copied(result[key]) for key in sorted(result)}
+
+    def written(self, prefix: str) -> dict[Key, Any]:
+        """Return the objects under a prefix that agents have written and not committed, as they are here.
+
+        None of them becomes a premise. For tools that show the state to a program, beside `trace`.
+        """
+        return dict(self._reader.written(self._reader.canonical(prefix)))
+
+    def trace(self, prefix: str, part: Literal["content", "name"] = "content") -> None:
+        """Take what lies under a prefix for read: a change of it below runs the call again.
+
+        For tools that show the state to a program. Objects that nobody has written cost nothing.
+
+        Args:
+            prefix: The range of keys, in canonical form; a whole key is the range of itself and of what its
+                name begins.
+            part: Whether the contents were read, or only which objects are there.
+        """
+        selector = Traced(part)
+        scan = Scan(prefix, None, selector)
+        found = self._reader.written(scan.prefix)
+        self.scans[scan] = {key: selector.of(value) for key, value in sorted(found.items())}
 
     async def _read(self, key: Key, selector: Selector | None) -> Value:
         seen = self.reads.get((key, selector), self)

@@ -30,7 +30,9 @@ class ArrivalOrder(Mtpo):
     def may_run_irreversible(self, agent: Participant) -> bool:
         return True
 
-    def _spread(self, trajectory: Trajectory, position: Position, value: Value, cause: Cause) -> None:
+    def _spread(
+        self, trajectory: Trajectory, position: Position, value: Value, cause: Cause, base: Value
+    ) -> None:
         """Nobody is asked whether what it saw still holds."""
 
     def _staged_call_due(self) -> Call | None:

@@ -62,7 +62,7 @@ class Optimistic(ArrivalOrder):
             for scan, seen in call.scans.items():
                 for key, base in self._bases_under(scan.prefix):
                     now = own.get(key, base)
-                    if scan.covers(key) and not scan_holds(scan, seen, key, now):
+                    if scan.covers(key) and not scan_holds(scan, seen, key, now, None):
                         return False
             own.update(call.writes)
         return True

@@ -1,0 +1,144 @@
+"""A private view for one command over a snapshot, with processes (and a network) of its own.
+
+Everything outside the tree is read-only to the command, but for a temporary folder and a home that end with
+it. The work is done by `launcher.py`, a program of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from coagent.sandbox import launcher
+from coagent.sandbox.overlay import Overlay
+
+_FILE_BYTES_MAX = 1024**3
+"""The size of one file that a command may write."""
+_LOST_MAX = 20
+
+
+class Seen(NamedTuple):
+    """What a command has looked up in the tree, by relative paths ("" for the tree itself).
+
+    Args:
+        looked_up: Whether it is there, and what kind of thing.
+        opened: Its content, or for a folder its listing.
+    """
+
+    looked_up: frozenset[str]
+    opened: frozenset[str]
+
+
+class Confined(Overlay):
+    """One private view of a tree, whose lower layer is a snapshot of it.
+
+    Args:
+        root: Where the command finds the tree.
+        lower: The snapshot.
+        scratch: A folder of its own, outside the tree.
+        real: Folders of the tree that are no part of the snapshot: the command has the real ones.
+        writable: Folders elsewhere that it may write to.
+        network: Whether it has one.
+        trace: Whether what it looks up is followed.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        lower: Path,
+        scratch: Path,
+        *,
+        real: Sequence[str] = (),
+        writable: Sequence[str] = (),
+        network: bool = False,
+        trace: bool = True,
+    ) -> None:
+        super().__init__(str(lower), scratch, keep=(".git",))
+        self._tree = root
+        self._real = tuple(real)
+        self._writable = tuple(writable)
+        self._network = network
+        self._trace = trace
+
+    @property
+    def git_layer(self) -> Path:
+        """What the command has written in the git folder, which is private too."""
+        return self._scratch / "git-upper"
+
+    def command(self, argv: Sequence[str], cwd: str) -> list[str]:
+        for name in ("real", "view", "tmp"):
+            (self._scratch / name).mkdir(parents=True, exist_ok=True)
+        (self._scratch / "tmp").chmod(0o1777)
+        home = os.path.realpath(os.path.expanduser("~"))
+        spec = {
+            "root": self._tree,
+            "lower": self._root,
+            "scratch": str(self._scratch),
+            "cwd": cwd,
+            "argv": [shutil.which(argv[0]) or argv[0], *argv[1:]],
+            "real": self._real,
+            "writable": self._writable,
+            "home": home if home != "/" and os.path.isdir(home) else None,
+            "network": self._network,
+            "trace": self._trace,
+            "file_bytes_max": _FILE_BYTES_MAX,
+        }
+        place = self._scratch / "spec.json"
+        place.write_text(json.dumps(spec), encoding="utf-8")
+        return [sys.executable, "-IS", launcher.__file__, str(place)]
+
+    def outcome(self) -> tuple[bool, Seen | None]:
+        """Return whether the command was begun, and what it has looked up; None where that is not known."""
+        try:
+            found = json.loads((self._scratch / "trace").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return False, None
+        if not found["complete"]:
+            return bool(found["ready"]), None
+        seen = {path[len(self._tree) + 1 :]: bits for path, bits in found["seen"].items()}
+        return True, Seen(
+            frozenset(path for path, bits in seen.items() if bits & 1),
+            frozenset(path for path, bits in seen.items() if bits & 2),
+        )
+
+    def files_below(self, path: str) -> str | None:
+        """Return one file below a folder as it was when the command began ("" for an empty one).
+
+        None: it was no folder then.
+        """
+        prefix = f"{path}/" if path else ""
+        prepared = {one: content for one, content in self._prepared.items() if one.startswith(prefix)}
+        for one, content in prepared.items():
+            if content is not None:
+                return one
+        lower = Path(self._root) / path
+        if not lower.is_dir() or lower.is_symlink():
+            return None
+        for at, _, names in os.walk(lower):
+            for name in names:
+                one = os.path.relpath(os.path.join(at, name), self._root)
+                if one not in prepared:
+                    return one
+        return ""
+
+    def lost(self) -> list[str]:
+        """Return what it has made that is no file and so is not kept: links, pipes, empty folders."""
+        found: list[str] = []
+        for at, folders, names in os.walk(self._upper):
+            here = os.path.relpath(at, self._upper)
+            if here == ".":
+                folders[:] = [name for name in folders if name != ".git" and name not in self._real]
+            elif not folders and not names and not (Path(self._root) / here).is_dir():
+                found.append(f"{here}/ (an empty folder)")
+            for name in (*names, *(one for one in folders if os.path.islink(os.path.join(at, one)))):
+                path = os.path.normpath(os.path.join(here, name))
+                mode = os.lstat(os.path.join(at, name)).st_mode
+                if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
+                    found.append(f"{path} ({'a symbolic link' if stat.S_ISLNK(mode) else 'no regular file'})")
+        return sorted(found)[:_LOST_MAX]

@@ -1,0 +1,364 @@
+"""Runs one command in a private view of a tree: a program of its own, `python -IS launcher.py SPEC`.
+
+It makes namespaces (mounts, processes, perhaps a network and users), puts an overlay over the tree, makes all
+else read-only, and runs the command there. It can watch which files the command looks up, by a seccomp filter
+that asks it before each such system call; that needs no help from the command, static or not. It uses the
+standard library only and little of that, since it starts for every command.
+
+SPEC is a JSON file (`confined.Spec`). Sources: mount_namespaces(7), user_namespaces(7), pid_namespaces(7),
+mount_setattr(2), seccomp_unotify(2), capabilities(7).
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import platform
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+
+UNREADY = 125
+"""The exit code where no view could be made."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_NEWNS, _NEWUSER, _NEWPID, _NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY = 442, -100, 0x8000, 1
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP = 1, 24
+# NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_TIME, MKNOD: what undoes a view.
+_DROPPED = (12, 16, 17, 19, 21, 22, 25, 27)
+
+_ALLOW, _NOTIFY, _ERRNO_ENOSYS = 0x7FFF0000, 0x7FC00000, 0x00050000 | 38
+_NEW_LISTENER, _WAIT_KILLABLE = 8, 32
+_RECEIVE, _SEND = 0xC0502100, 0xC0182101
+_AT_EMPTY_PATH, _O_PATH, _O_TRUNC, _O_EXCL, _O_WRONLY = 0x1000, 0o10000000, 0o1000, 0o200, 1
+_IO_URING_SETUP, _OPENAT2 = 425, 437
+# Where a system call has its path: (argument of the folder's descriptor or -1, argument of the path) pairs.
+# "open" marks those whose flags follow the path.
+_AT = (((0, 1),), "")
+_PLAIN = (((-1, 0),), "")
+_ARCHITECTURES = {
+    "x86_64": (
+        0xC000003E, 317, (262, 332),
+        {
+            2: (((-1, 0),), "open"), 257: (((0, 1),), "open"), 437: (((0, 1),), "open2"),
+            4: _PLAIN, 6: _PLAIN, 21: _PLAIN, 59: _PLAIN, 76: _PLAIN, 80: _PLAIN, 83: _PLAIN, 84: _PLAIN,
+            85: _PLAIN, 87: _PLAIN, 89: _PLAIN, 90: _PLAIN, 82: (((-1, 0), (-1, 1)), ""),
+            86: (((-1, 0), (-1, 1)), ""), 258: _AT, 262: _AT, 263: _AT, 267: _AT, 268: _AT, 269: _AT,
+            322: _AT, 332: _AT, 439: _AT, 452: _AT, 264: (((0, 1), (2, 3)), ""), 265: (((0, 1), (2, 3)), ""),
+            316: (((0, 1), (2, 3)), ""),
+        },
+    ),
+    "aarch64": (
+        0xC00000B7, 277, (79, 291),
+        {
+            56: (((0, 1),), "open"), 437: (((0, 1),), "open2"), 34: _AT, 35: _AT, 45: _PLAIN, 48: _AT,
+            53: _AT, 78: _AT, 79: _AT, 221: _PLAIN, 281: _AT, 291: _AT, 439: _AT, 452: _AT,
+            37: (((0, 1), (2, 3)), ""), 38: (((0, 1), (2, 3)), ""), 276: (((0, 1), (2, 3)), ""),
+        },
+    ),
+}  # fmt: skip
+# A view's files have other inode numbers and change times than the tree's: without this, git would take
+# every file for changed and read it. Source: git-config(1), core.checkStat.
+_GIT_STATS = {
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "core.checkStat",
+    "GIT_CONFIG_VALUE_0": "minimal",
+    "GIT_CONFIG_KEY_1": "core.trustctime",
+    "GIT_CONFIG_VALUE_1": "false",
+}
+
+
+def main() -> int:
+    """Run the command of the spec; return its exit code, `UNREADY` where it was never begun."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        spec = json.load(file)
+    scratch = os.open(spec["scratch"], os.O_RDONLY | os.O_DIRECTORY)  # its path may be hidden soon,
+    processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)  # and there will be another /proc
+    try:
+        _enter_namespaces(spec)
+        _mount(spec)
+        os.chdir(spec["cwd"])
+    except OSError as error:
+        sys.stderr.write(f"{error.strerror} ({error.filename or 'namespaces'})\n")
+        return UNREADY
+    machine = _ARCHITECTURES.get(platform.machine()) if spec["trace"] else None
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if not pid:
+        ours.close()
+        _be_first(spec, theirs, machine)
+    theirs.close()
+    ready, listeners, _, _ = socket.recv_fds(ours, 1, 1)
+    trace = None
+    if machine and listeners:
+        trace = _Trace(spec["root"], processes, machine[3])
+        trace.follow(listeners[0])
+    _, status = os.waitpid(pid, 0)
+    known = trace is not None and trace.complete
+    answer = {
+        "ready": bool(ready),
+        "complete": known,
+        "seen": trace.seen if trace is not None and known else {},
+    }
+    with open(
+        os.open("trace", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=scratch), "w", encoding="utf-8"
+    ) as file:
+        json.dump(answer, file)
+    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _call(number: int, *arguments: object) -> int:
+    result = _libc.syscall(ctypes.c_long(number), *arguments)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return int(result)
+
+
+def _enter_namespaces(spec: dict) -> None:  # type: ignore[type-arg]
+    user, group = os.geteuid(), os.getegid()
+    flags = _NEWNS | _NEWPID | (0 if spec["network"] else _NEWNET) | (_NEWUSER if user else 0)
+    if _libc.unshare(flags):
+        raise OSError(ctypes.get_errno(), f"no namespaces: {os.strerror(ctypes.get_errno())}")
+    if user:
+        for name, line in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{user} {user} 1"),
+            ("gid_map", f"{group} {group} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(line)
+
+
+def _mount(spec: dict) -> None:  # type: ignore[type-arg]
+    root, scratch = spec["root"], spec["scratch"]
+    _mounted(None, "/", None, _MS_REC | _MS_PRIVATE, None)
+    real = os.path.join(scratch, "real")
+    _mounted(root, real, None, _MS_BIND, None)
+    writable = [root]
+    view = os.path.join(
+        scratch, "view"
+    )  # overlays stack two deep at most, so this one comes before the home's
+    _mounted("overlay", view, "overlay", 0, _layers(spec["lower"], f"{scratch}/upper", f"{scratch}/work"))
+    for name in spec["real"]:
+        os.makedirs(f"{view}/{name}", exist_ok=True)
+        _mounted(f"{real}/{name}", f"{view}/{name}", None, _MS_BIND, None)
+        writable.append(f"{root}/{name}")
+    if os.path.isdir(f"{real}/.git"):
+        os.makedirs(f"{view}/.git", exist_ok=True)
+        layers = _layers(f"{real}/.git", f"{scratch}/git-upper", f"{scratch}/git-work")
+        _mounted("overlay", f"{view}/.git", "overlay", 0, layers)
+        writable.append(f"{root}/.git")
+    home = spec["home"]
+    if home and not home.startswith(root):
+        layers = _layers(home, os.path.join(scratch, "home-upper"), os.path.join(scratch, "home-work"))
+        with contextlib.suppress(OSError):  # else it stays read-only
+            _mounted("overlay", home, "overlay", 0, layers)
+            writable.append(home)
+    _mounted(view, root, None, _MS_BIND | _MS_REC, None)
+    for name in spec["writable"]:
+        _mounted(name, name, None, _MS_BIND | _MS_REC, None)
+        writable.append(name)
+    _mounted("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777")
+    writable.append("/dev/shm")
+    temporary = os.path.join(scratch, "tmp")
+    _attributes("/", 0, _ATTR_RDONLY, recursive=True)
+    for place in writable:
+        _attributes(place, _ATTR_RDONLY, 0, recursive=False)
+    place = temporary if f"{root}/".startswith("/tmp/") else "/tmp"
+    _mounted(temporary, place, None, _MS_BIND, None)
+    _attributes(place, _ATTR_RDONLY, 0, recursive=False)
+    os.environ["TMPDIR"] = place
+
+
+def _layers(lower: str, upper: str, work: str) -> str:
+    for name in (upper, work):
+        os.makedirs(name, exist_ok=True)
+    paths = [
+        one.replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:") for one in (lower, upper, work)
+    ]
+    first = "" if os.geteuid() == 0 else "userxattr,"
+    return f"{first}lowerdir={paths[0]},upperdir={paths[1]},workdir={paths[2]}"
+
+
+def _mounted(source: "str | None", place: str, kind: "str | None", flags: int, options: "str | None") -> None:
+    given = [None if one is None else os.fsencode(one) for one in (source, place, kind, options)]
+    if _libc.mount(given[0], given[1], given[2], ctypes.c_ulong(flags), given[3]):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), place)
+
+
+def _attributes(place: str, cleared: int, set_: int, *, recursive: bool) -> None:
+    wanted = ctypes.create_string_buffer(struct.pack("QQQQ", set_, cleared, 0, 0))
+    flags = ctypes.c_uint(_AT_RECURSIVE if recursive else 0)
+    try:
+        _call(_MOUNT_SETATTR, ctypes.c_int(_AT_FDCWD), os.fsencode(place), flags, wanted, ctypes.c_size_t(32))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, place) from None
+
+
+def _be_first(spec: dict, channel: socket.socket, machine: "tuple | None") -> None:  # type: ignore[type-arg]
+    """Be the first process of the new namespace: when it ends, so does all that the command has left."""
+    code = UNREADY
+    try:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        with contextlib.suppress(OSError):  # a container may not let us: then outer processes are listed
+            _mounted("proc", "/proc", "proc", 0, None)
+        pid = os.fork()
+        if not pid:
+            _run(spec, channel, machine)
+        channel.close()
+        while True:
+            ended, status = os.wait()
+            if ended == pid:
+                code = os.waitstatus_to_exitcode(status)
+                code = code if code >= 0 else 128 - code
+                break
+    finally:
+        os._exit(code)
+
+
+def _run(spec: dict, channel: socket.socket, machine: "tuple | None") -> None:  # type: ignore[type-arg]
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_bytes_max"], spec["file_bytes_max"]))
+        listener = _filter(machine) if machine else -1
+        for capability in _DROPPED:
+            _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+        if listener >= 0:
+            socket.send_fds(channel, [b"1"], [listener])
+            os.close(listener)
+        else:
+            channel.send(b"0")
+        channel.close()
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        os.execve(spec["argv"][0], spec["argv"], {**os.environ, **_GIT_STATS})
+    finally:
+        os._exit(UNREADY)
+
+
+def _filter(machine: tuple) -> int:  # type: ignore[type-arg]
+    """Install the filter; return the descriptor that hears of the calls, -1 where the kernel has none."""
+    architecture, seccomp, with_empty, calls = machine
+    steps = [(0x20, 0, 0, 4), (0x15, 1, 0, architecture), (0x06, 0, 0, _NOTIFY), (0x20, 0, 0, 0)]
+    steps += [(0x35, 0, 1, 0x40000000), (0x06, 0, 0, _NOTIFY)]  # x32
+    steps += [(0x15, 0, 1, _IO_URING_SETUP), (0x06, 0, 0, _ERRNO_ENOSYS)]
+    newfstatat, statx = with_empty
+    for number, argument in ((newfstatat, 3), (statx, 2)):  # fstat in disguise names no file
+        steps += [
+            (0x15, 0, 4, number), (0x20, 0, 0, 16 + 8 * argument), (0x45, 0, 1, _AT_EMPTY_PATH),
+            (0x06, 0, 0, _ALLOW), (0x06, 0, 0, _NOTIFY),
+        ]  # fmt: skip
+    for number in sorted(calls.keys() - set(with_empty)):
+        steps += [(0x15, 0, 1, number), (0x06, 0, 0, _NOTIFY)]
+    steps.append((0x06, 0, 0, _ALLOW))
+    code = b"".join(struct.pack("HBBI", *step) for step in steps)
+    held = ctypes.create_string_buffer(code)
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(held)))
+    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
+        try:
+            return _call(seccomp, ctypes.c_uint(1), ctypes.c_uint(flags), program)
+        except OSError:
+            continue
+    return -1
+
+
+class _Trace:
+    """Which paths of the tree are looked up: 1 what is there, 2 opened as a file or a folder."""
+
+    def __init__(self, root: str, processes: int, calls: dict) -> None:  # type: ignore[type-arg]
+        self.seen: dict[str, int] = {}
+        self.complete = True
+        self._root = root
+        self._inside = root + "/"
+        self._processes = processes
+        self._calls = calls
+        self._real: dict[str, str] = {}
+
+    def follow(self, listener: int) -> None:
+        """Hear of the calls until nobody is left who could make one."""
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        buffer = bytearray(80)
+        while True:
+            for _, event in poll.poll():
+                if not event & select.POLLIN:
+                    os.close(listener)
+                    return
+                buffer[:] = bytes(80)
+                try:
+                    fcntl.ioctl(listener, _RECEIVE, buffer)
+                except OSError:
+                    continue  # it was killed before we heard of it
+                call = struct.unpack("=QIIiIQ6Q", buffer)
+                try:
+                    self._note(call[1], call[3], call[6:])
+                except OSError:
+                    self.complete = False
+                try:
+                    fcntl.ioctl(listener, _SEND, struct.pack("=QqiI", call[0], 0, 0, 1))
+                except OSError:
+                    continue
+
+    def _note(self, pid: int, number: int, arguments: tuple) -> None:  # type: ignore[type-arg]
+        places = self._calls.get(number)
+        if places is None:
+            self.complete = False  # another architecture's
+            return
+        pairs, kind = places
+        seen = 1
+        if kind:
+            flags = arguments[pairs[0][1] + 1]
+            if kind == "open2":
+                flags = struct.unpack("=Q", self._memory(pid, flags, 8))[0]
+            if flags & 3 == _O_WRONLY and flags & _O_TRUNC and not flags & _O_EXCL:
+                seen = 4
+            elif not flags & _O_PATH:
+                seen = 2
+        for folder, at in pairs:
+            path = self._text(pid, arguments[at])
+            if not path:
+                continue
+            if path[0] != "/":
+                descriptor = -100 if folder < 0 else ctypes.c_int(arguments[folder] & 0xFFFFFFFF).value
+                where = "cwd" if descriptor == -100 else f"fd/{descriptor}"
+                path = f"{os.readlink(f'{pid}/{where}', dir_fd=self._processes)}/{path}"
+            real = self._real.get(path)
+            if real is None:
+                head, tail = os.path.split(os.path.normpath(path))
+                link = os.path.join(os.path.realpath(head), tail)
+                real = os.path.realpath(link)
+                if link != real and link.startswith(self._inside):
+                    self.seen[link] = self.seen.get(link, 0) | 1
+                self._real[path] = real
+            if real.startswith(self._inside) or real == self._root:
+                self.seen[real] = self.seen.get(real, 0) | seen
+
+    def _memory(self, pid: int, address: int, length: int) -> bytes:
+        file = os.open(f"{pid}/mem", os.O_RDONLY, dir_fd=self._processes)
+        try:
+            return os.pread(file, length, address)
+        finally:
+            os.close(file)
+
+    def _text(self, pid: int, address: int) -> str:
+        if not address:
+            return ""
+        found = b""
+        while b"\0" not in found and len(found) < 4096:
+            length = 256 - (address + len(found)) % 256  # never over the edge of a page
+            more = self._memory(pid, address + len(found), length)
+            if not more:
+                break
+            found += more
+        return os.fsdecode(found.partition(b"\0")[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""A workspace with a governed shell."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import coagent
+from coagent.builtin.bash import bash_tools
+from coagent.builtin.files import FILE_TOOLS
+from coagent.sandbox.overlay import available
+from coagent.targets.files import Files
+
+Shells = Callable[..., AbstractAsyncContextManager[coagent.Domain]]
+
+needs_views = pytest.mark.skipif(bool(available()), reason=available() or "private views can be had")
+
+
+@asynccontextmanager
+async def shells(root: Path, **options: bool) -> AsyncIterator[coagent.Domain]:
+    """Open a domain over a folder whose agents have files and a shell."""
+    files = Files(root)
+    tools = [FILE_TOOLS, bash_tools(files.workspace, **options)]
+    async with coagent.open_domain("memory:", targets=[files], tools=tools) as domain:
+        yield domain
+
+
+def tree(root: Path) -> dict[str, tuple[bytes, bool]]:
+    """Return the files of a folder with their contents and whether they are executable."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_file() and not path.is_symlink() and name.split("/")[0] not in (".git", ".coagent"):
+            found[name] = (path.read_bytes(), bool(path.stat().st_mode & 0o100))
+    return found
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git in a folder and return what it says."""
+    who = ["-c", "user.name=T", "-c", "user.email=t@example.com"]
+    done = subprocess.run(["git", *who, *arguments], cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A small repository."""
+    root = tmp_path / "work"
+    (root / "src").mkdir(parents=True)
+    (root / "a.txt").write_text("one\n")
+    (root / "b.txt").write_text("two\n")
+    (root / "src/run.sh").write_text("#!/bin/sh\necho ran\n")
+    (root / "src/run.sh").chmod(0o755)
+    (root / "data.bin").write_bytes(bytes(range(256)))
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "begin")
+    return root

@@ -1,0 +1,315 @@
+"""The governed shell: what a command sees, leaves and may not do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest_sandbox import needs_views, shells, tree
+
+import coagent
+
+pytestmark = [pytest.mark.anyio, needs_views]
+_RANDOM = "cat /proc/sys/kernel/random/uuid"  # something else each time it runs: tells whether it ran again
+
+
+_IDENTITY = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b"
+
+
+async def _value(agent: Any, command: str, **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = (await agent.call("bash", command=command, **more)).value
+    return found
+
+
+async def test_a_command_sees_what_earlier_agents_wrote_and_nothing_of_later_ones(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _value(b, "echo late > a.txt; mkdir new; echo x > new/file; rm b.txt; chmod -x src/run.sh")
+        seen = await _value(a, "cat a.txt b.txt; ls; test -x src/run.sh && echo runs; find . -name file")
+        assert seen["output"].split() == ["one", "two", "a.txt", "b.txt", "data.bin", "src", "runs"]
+        await _value(a, "echo early > c.txt")
+        assert (await _value(b, "cat a.txt c.txt new/file"))["output"] == "late\nearly\nx\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sed -i s/one/ONE/ a.txt",
+        "rm -r src a.txt",
+        "mv src lib; git mv b.txt c.txt; git rm -q a.txt",
+        "find . -name '*.txt' -delete",
+        "chmod +x a.txt; chmod -x src/run.sh",
+        "head -c 70000 /dev/urandom > data.bin; printf '\\377\\376' > odd.txt; : > empty",
+        "rm a.txt; mkdir a.txt; echo x > a.txt/inner",
+        "rm -r src; echo file > src",
+        "printf 'no end' >> a.txt; truncate -s 3 b.txt; ln a.txt hard.txt",
+        "tar cf all.tar src *.txt; rm -rf src; tar xf all.tar; gzip all.tar",
+        "rm -rf ./* ",
+    ],
+)
+async def test_undo_restores_every_byte_mode_and_name(workspace: Path, command: str) -> None:
+    plain = workspace.parent / "plain"
+    shutil.copytree(workspace, plain, symlinks=True)
+    before = tree(workspace)
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        done = await a.call("bash", command=command)
+        if "urandom" not in command and "gzip" not in command:
+            subprocess.run(["bash", "-c", command], cwd=plain, check=False, capture_output=True)
+            assert tree(workspace) == tree(plain)
+        assert tree(workspace) != before
+        await a.undo(done.call_id)
+        assert tree(workspace) == before
+
+
+async def test_a_command_runs_again_only_when_something_that_it_looked_up_has_changed(
+    workspace: Path,
+) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        first = await _value(b, f"cat a.txt; test -e later.txt; {_RANDOM}")
+        await a.call("write_file", path="b.txt", content="else\n")
+        await a.call("write_file", path="src/more.txt", content="else\n")
+        assert not (await b.call("bash", command="true")).notifications
+        for path in ("later.txt", "a.txt"):
+            await a.call("write_file", path=path, content="now\n")
+            (notice,) = (await b.call("bash", command="true")).notifications
+            assert list(notice.premises) == ["B.1"], path
+        assert first["exit_code"] == 0
+
+
+async def test_a_listing_runs_again_when_names_come_or_go_but_not_when_contents_change(
+    workspace: Path,
+) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _value(b, f"ls src; {_RANDOM}")
+        await a.call("write_file", path="src/run.sh", content="else\n")
+        assert not (await b.call("bash", command="true")).notifications
+        await a.call("write_file", path="src/new", content="")
+        assert (await b.call("bash", command="true")).notifications
+
+
+async def test_programs_without_a_c_library_are_traced_too(workspace: Path) -> None:
+    probe = workspace / "probe"
+    source = workspace / "probe.s"
+    source.write_text(
+        ".globl _start\n_start: mov $2,%eax\nlea p(%rip),%rdi\nxor %esi,%esi\nsyscall\n"
+        'mov $60,%eax\nxor %edi,%edi\nsyscall\np: .asciz "a.txt"\n'
+    )
+    made = shutil.which("gcc") and subprocess.run(
+        ["gcc", "-nostdlib", "-static", "-o", probe, source], check=False, capture_output=True
+    )
+    if not made or made.returncode:
+        pytest.skip("no assembler for x86-64 here")
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _value(b, f"./probe; {_RANDOM}")
+        await a.call("write_file", path="a.txt", content="else\n")
+        assert (await b.call("bash", command="true")).notifications
+
+
+async def test_without_a_trace_any_change_below_runs_a_command_again(workspace: Path) -> None:
+    async with shells(workspace, trace=False) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _value(b, _RANDOM)
+        await a.call("write_file", path="src/more.txt", content="else\n")
+        assert (await b.call("bash", command="true")).notifications
+
+
+async def test_a_later_agents_edit_is_made_again_on_what_an_earlier_one_writes(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _value(b, "cat a.txt b.txt > both.txt; echo more >> a.txt")
+        await _value(a, "sed -i s/one/ONE/ a.txt")
+        assert (workspace / "both.txt").read_text() == "ONE\ntwo\n"
+        assert (workspace / "a.txt").read_text() == "ONE\nmore\n"
+
+
+async def test_nothing_outside_the_workspace_can_be_written(workspace: Path) -> None:
+    outside = workspace.parent / "outside.txt"
+    home = Path.home() / ".coagent-test-home"
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        found = await _value(
+            a, f"echo x > {outside}; echo $?; cd ..; echo y > other; echo z > ~/.coagent-test-home"
+        )
+        assert "Read-only file system" in found["output"]
+        assert not outside.exists()
+        assert not (workspace.parent / "other").exists()
+        assert not home.exists()
+        await _value(
+            a, "echo t > $TMPDIR/t && cat $TMPDIR/t && umount . ; mount --bind / /mnt; rm -rf / 2>/dev/null"
+        )
+        assert outside.parent.exists()
+        assert Path("/usr").exists()
+
+
+async def test_what_a_command_leaves_in_the_background_ends_with_it(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        await _value(a, "(while :; do date >> ticks; sleep 0.01; done) & setsid sleep 77.125 & echo off")
+        running = subprocess.run(["pgrep", "-f", "sleep 77.125"], capture_output=True, check=False)
+        assert running.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "exit_code", "says"),
+    [
+        ("exit 3", 3, ""),
+        ("no-such-program-here", 127, "not found"),
+        ("if then", 2, "syntax error"),
+        ("kill -9 $$", 137, ""),
+        ('read line; echo "[$line]"; tty', 1, "not a tty"),
+        ("(echo > /dev/tcp/127.0.0.1/80) 2>&1", 1, ""),
+    ],
+)
+async def test_a_command_that_goes_wrong_says_so(
+    workspace: Path, command: str, exit_code: int, says: str
+) -> None:
+    async with shells(workspace) as domain:
+        found = await _value(await domain.join("A"), command)
+        assert found["exit_code"] == exit_code
+        assert says in found["output"]
+
+
+async def test_a_command_that_never_ends_is_ended_and_leaves_nothing(workspace: Path) -> None:
+    before = tree(workspace)
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        with pytest.raises(coagent.ToolFailed, match=r"not ended within 0\.5 s"):
+            await _value(a, "echo x > a.txt; sleep 60", timeout_s=0.5)
+    assert tree(workspace) == before
+
+
+async def test_long_output_is_cut_and_says_so(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        found = await _value(await domain.join("A"), "seq 100000")
+        assert found["output"].startswith("1\n2\n")
+        assert "more bytes, not shown" in found["output"]
+        assert len(found["output"]) < 31_000
+
+
+async def test_links_and_empty_folders_are_named_as_not_kept(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        found = await _value(await domain.join("A"), "ln -s a.txt link; mkdir -p deep/er; mkfifo pipe")
+        assert found["not_kept"] == [
+            "deep/er/ (an empty folder)", "link (a symbolic link)", "pipe (no regular file)",
+        ]  # fmt: skip
+
+
+async def test_staged_changes_are_named_as_not_kept(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        found = await _value(await domain.join("A"), "git mv a.txt z.txt; git status --short")
+        assert found["output"] == "R  a.txt -> z.txt\n"
+        assert found["not_kept"] == ["what it staged in git's index (the files themselves are kept)"]
+    assert (workspace / "z.txt").exists()
+    assert not (workspace / "a.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "git commit -qam x",
+        "git stash",
+        "git checkout -qb other",
+        "git tag t",
+        "git branch -D x; git config a.b c",
+    ],
+)
+async def test_commands_that_change_the_repository_are_refused_and_leave_nothing(
+    workspace: Path, command: str
+) -> None:
+    (workspace / "a.txt").write_text("changed\n")
+    before = tree(workspace)
+    refs = subprocess.run(["git", "for-each-ref"], cwd=workspace, capture_output=True, check=True).stdout
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        with pytest.raises(coagent.ToolFailed, match="which the agents share"):
+            await _value(a, f"{_IDENTITY}; {command}")
+    assert tree(workspace) == before
+    assert (
+        refs == subprocess.run(["git", "for-each-ref"], cwd=workspace, capture_output=True, check=True).stdout
+    )
+
+
+async def test_git_shows_an_agents_own_view(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _value(b, "echo late > a.txt; echo new > late.txt")
+        await _value(a, "echo early > b.txt")
+        assert (await _value(a, "git status --short"))["output"] == " M b.txt\n"
+        assert (await _value(b, "git status --short"))["output"] == " M a.txt\n M b.txt\n?? late.txt\n"
+        assert "-one\n+late\n" in (await _value(b, "git diff a.txt"))["output"]
+
+
+async def test_two_agents_run_the_tests_each_on_its_own_tree(workspace: Path) -> None:
+    (workspace / "calc.py").write_text("def double(x):\n    return x + x\n")
+    (workspace / "test_calc.py").write_text(
+        "import unittest, calc\nclass T(unittest.TestCase):\n"
+        "    def test(self): self.assertEqual(calc.double(2), 4)\n"
+    )
+    run = f"{sys.executable} -B -m unittest -q test_calc 2>&1"
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _value(b, "sed -i 's/x + x/x * 3/' calc.py")
+        assert (await _value(b, run))["exit_code"] == 1
+        assert (await _value(a, run))["exit_code"] == 0
+        await _value(a, "sed -i 's/x + x/2 * x/' calc.py")
+        assert (await _value(a, run))["exit_code"] == 0
+        outcome = await b.call("bash", command=run)
+        assert outcome.value["exit_code"] == 0  # its edit found nothing to change any more
+        assert "2 * x" in (workspace / "calc.py").read_text()
+
+
+def _python_of_all() -> str:
+    """Return a Python of this version that every user may run; skips the test where there is none."""
+    for name in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
+        real = Path(name).resolve()
+        if real.is_file() and all(one.stat().st_mode & 0o001 for one in (real, *real.parents)):
+            return name
+    pytest.skip("there is no Python of this version that others may run")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+async def test_an_ordinary_user_has_it_too(workspace: Path) -> None:
+    python = _python_of_all()
+    program = (
+        "import sys; sys.path[:0] = sys.argv[2:]; import anyio, pathlib\n"
+        "from coagent.sandbox.overlay import available\n"
+        "if available(): print('SKIP', available()); raise SystemExit\n"
+        "from conftest_sandbox import shells\n"
+        "async def main():\n"
+        "    async with shells(pathlib.Path(sys.argv[1])) as domain:\n"
+        "        a, b = await domain.join('A'), await domain.join('B')\n"
+        "        await b.call('bash', command='cat a.txt > copy; rm b.txt')\n"
+        "        await a.call('bash', command='echo early > a.txt; ls > names')\n"
+        "        print(sorted(p.name for p in pathlib.Path(sys.argv[1]).iterdir() if p.name[0] != '.'))\n"
+        "        print((await b.call('bash', command='cat copy names; id -u; umount . 2>&1')).value)\n"
+        "anyio.run(main)\n"
+    )
+    for path in (workspace, *workspace.rglob("*")):
+        os.chown(path, 65534, 65534)
+    for path in workspace.parents:
+        if path.is_relative_to(tempfile.gettempdir()) and path != Path(tempfile.gettempdir()):
+            path.chmod(0o755)
+    installed = [one for one in sys.path if one.endswith("site-packages")]
+    paths = [str(Path(__file__).parent), str(Path(coagent.__file__).parents[1]), *installed]
+    done = subprocess.run(
+        [python, "-c", program, str(workspace), *paths],
+        user=65534, group=65534, extra_groups=[], cwd="/", capture_output=True, text=True, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+    )  # fmt: skip
+    if done.stdout.startswith("SKIP"):
+        pytest.skip(done.stdout)
+    assert done.returncode == 0, done.stderr
+    names, value = done.stdout.splitlines()
+    assert names == "['a.txt', 'copy', 'data.bin', 'names', 'src']"
+    assert "early" in value
+    assert "65534" in value

@@ -1,0 +1,69 @@
+"""Random agents with random commands, interleaved, end where plain bash ends one after another."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest_sandbox import needs_views, shells, tree
+
+pytestmark = [pytest.mark.anyio, needs_views]
+_FILES = ("a.txt", "b.txt", "c.txt", "src/x", "src/y", "new/z")
+_COMMANDS = (
+    "mkdir -p src new; echo {word} >> {one}",
+    "mkdir -p src new; echo {word} > {one}",
+    "mkdir -p src new; cp {one} {other}",
+    "mkdir -p src new; mv {one} {other}",
+    "rm -f {one}",
+    "rm -rf src",
+    "sed -i 's/o/{word}/' {one}",
+    "mkdir -p src new; test -e {one} && echo yes > {other} || echo no > {other}",
+    "cat *.txt > c.txt",
+    "names=$(find . -name '*.txt' -not -path './.*' | sort); echo \"$names\" > a.txt",
+    "names=$(grep -rl {word} --include='*.txt' . | sort); echo \"$names\" >> b.txt",
+    'names=$(find src new -type f | sort); echo "$names" > c.txt',
+    "chmod +x {one}; test -x {other} && echo runs >> a.txt",
+    "wc -c < {one} > b.txt",
+)
+
+
+def _scripts(seed: int) -> list[list[str]]:
+    random_ = random.Random(seed)
+
+    def command() -> str:
+        one, other = random_.sample(_FILES, 2)
+        return random_.choice(_COMMANDS).format(
+            one=one, other=other, word=random_.choice(("foo", "bar", "o"))
+        )
+
+    return [[command() for _ in range(random_.randint(2, 4))] for _ in range(random_.randint(2, 4))]
+
+
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("trace", [True, False], ids=["traced", "coarse"])
+async def test_the_end_is_that_of_plain_bash_in_the_order_of_ranks(
+    tmp_path: Path, seed: int, trace: bool
+) -> None:
+    root, plain = tmp_path / "work", tmp_path / "plain"
+    (root / "src").mkdir(parents=True)
+    for name in ("a.txt", "b.txt", "src/x"):
+        (root / name).write_text(f"one {name}\ntwo foo\n")
+    shutil.copytree(root, plain)
+    scripts = _scripts(seed)
+    for script in scripts:
+        for command in script:
+            subprocess.run(["bash", "-c", command], cwd=plain, capture_output=True, check=False)
+            for folder in ("src", "new"):  # empty folders are not kept
+                if not any((plain / folder).glob("*")):
+                    shutil.rmtree(plain / folder, ignore_errors=True)
+    order = [rank for rank, script in enumerate(scripts) for _ in script]
+    random.Random(seed + 1000).shuffle(order)
+    async with shells(root, trace=trace) as domain:
+        agents = [await domain.join(f"agent{rank}") for rank in range(len(scripts))]
+        ahead = [list(script) for script in scripts]
+        for rank in order:
+            await agents[rank].call("bash", command=ahead[rank].pop(0))
+        assert tree(root) == tree(plain), (scripts, order)
