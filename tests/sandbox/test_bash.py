@@ -313,3 +313,46 @@ async def test_an_ordinary_user_has_it_too(workspace: Path) -> None:
     assert names == "['a.txt', 'copy', 'data.bin', 'names', 'src']"
     assert "early" in value
     assert "65534" in value
+
+
+async def test_two_domains_on_one_workspace_do_not_take_each_others_snapshots_away(workspace: Path) -> None:
+    left = workspace / ".coagent/snapshots/999999999-dead"
+    left.mkdir(parents=True)
+    async with shells(workspace) as one:
+        first = await one.join("A")
+        assert (await _value(first, "cat a.txt"))["output"] == "one\n"
+        async with shells(workspace) as other:
+            assert (await _value(await other.join("B"), "cat b.txt"))["output"] == "two\n"
+            assert (await _value(first, "cat a.txt"))["output"] == "one\n"
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "head -c 2G /dev/zero > big",
+        'rm -rf . .. / 2>/dev/null; cd /; rm -rf "$OLDPWD"',
+        "cd .. && mv work elsewhere",
+        "mount -o remount,rw / 2>/dev/null; touch /coagent-was-here; chmod 777 /etc",
+        "ln -sf /etc/hostname a.txt; echo pwned > a.txt",
+        "echo x > .coagent/x; echo y > .git/config; :(){ :|:& }; true",
+    ],
+)
+async def test_hostile_commands_harm_nothing_beyond_what_undo_brings_back(
+    workspace: Path, command: str
+) -> None:
+    before, config = tree(workspace), (workspace / ".git/config").read_bytes()
+    etc = Path("/etc").stat().st_mode, Path("/etc/hostname").read_bytes()
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        try:
+            done = await a.call("bash", command=command, timeout_s=20)
+        except coagent.CoAgentError:
+            assert tree(workspace) == before
+        else:
+            await a.undo(done.call_id)
+        assert tree(workspace) == before
+        assert (await _value(a, "cat b.txt"))["output"] == "two\n"
+    assert (workspace / ".git/config").read_bytes() == config
+    assert (Path("/etc").stat().st_mode, Path("/etc/hostname").read_bytes()) == etc
+    assert not Path("/coagent-was-here").exists()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import stat
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -29,20 +31,23 @@ class Snapshots:
 
     Args:
         root: The tree.
-        folder: Where they are kept, on the same file system; what is there from before is thrown away.
+        folder: Where they are kept, on the same file system, in a folder of this process; what processes
+            that are gone have left there is thrown away.
         left_out: Tells of a relative path whether it is left out, with all below it.
     """
 
     def __init__(self, root: str, folder: Path, left_out: Callable[[str], bool]) -> None:
         self._root = root
-        self._folder = folder
+        self._shared = folder
+        self._folder = folder / f"{os.getpid()}-{secrets.token_hex(4)}"
         self._left_out = left_out
         self._number = 0
         self._known: dict[str, _Seen] = {}
         self._current: Path | None = None
         self._uses: dict[Path, int] = {}
         self._skipped: list[str] = []
-        shutil.rmtree(folder, ignore_errors=True)
+        self._remove_left_over()
+        weakref.finalize(self, shutil.rmtree, self._folder, True)
 
     def take(self) -> Path:
         """Return a folder that holds the tree as it is now; give it back with `release`.
@@ -81,10 +86,16 @@ class Snapshots:
         self._number += 1
         self._current = self._folder / str(self._number)
         self._current.mkdir(parents=True)
-        ignore = self._folder / ".gitignore"
+        ignore = self._shared / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
         self._known = {}
+
+    def _remove_left_over(self) -> None:
+        for place in self._shared.glob("*-*"):
+            pid = place.name.partition("-")[0]
+            if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+                shutil.rmtree(place, ignore_errors=True)
 
     def _walk(self, at: str) -> Iterator[tuple[str, _Seen]]:
         if not at:
