@@ -31,6 +31,11 @@ BENCHMARKS: dict[str, Lazy] = {
         "What a hook adds to a tool call of Claude Code.",
         ("coagent bench hooks", "coagent bench hooks --files 10000"),
     ),
+    "shell": Lazy(
+        "coagent.cli.bench_shell:shell",
+        "What the governed shell adds to a command.",
+        ("coagent bench shell", 'coagent bench shell --root . --command "make -n"'),
+    ),
 }
 
 

@@ -1,0 +1,36 @@
+"""The benchmark of the shell measures what it says; how fast it is, is no test's business."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import coagent
+
+from coagent.sandbox.overlay import available
+
+pytestmark = pytest.mark.skipif(bool(available()), reason=available() or "private views can be had")
+
+
+def test_each_command_is_timed_in_each_way(tmp_path: Path) -> None:
+    done = coagent("bench", "shell", "--files", "20", "--samples", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["parameters"] == {"files": 20, "samples": 1}
+    assert "git status" in found["commands"]
+    for one in found["commands"].values():
+        for way in ("coarse", "traced"):
+            assert one[f"{way}_ratio"] == pytest.approx(one[f"{way}_s"] / one["plain_s"], rel=0.05)
+
+
+def test_a_command_that_fails_is_not_timed(tmp_path: Path) -> None:
+    done = coagent("bench", "shell", "--root", ".", "--command", "exit 3", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "'exit 3' ends with 3 (plain)" in done.stderr
+
+
+def test_a_workspace_of_ones_own_needs_a_command(tmp_path: Path) -> None:
+    done = coagent("bench", "shell", "--root", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "needs --command" in done.stderr
