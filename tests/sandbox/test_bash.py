@@ -132,6 +132,14 @@ async def test_a_later_agents_edit_is_made_again_on_what_an_earlier_one_writes(w
         assert (workspace / "a.txt").read_text() == "ONE\nmore\n"
 
 
+async def test_a_command_that_writes_what_is_there_writes_it_over_what_comes_before(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _value(b, "echo one > a.txt")
+        await _value(a, "echo more >> a.txt")
+        assert (workspace / "a.txt").read_text() == "one\n"
+
+
 async def test_nothing_outside_the_workspace_can_be_written(workspace: Path) -> None:
     outside = workspace.parent / "outside.txt"
     home = Path.home() / ".coagent-test-home"

@@ -42,7 +42,7 @@ def _scripts(seed: int) -> list[list[str]]:
     return [[command() for _ in range(random_.randint(2, 4))] for _ in range(random_.randint(2, 4))]
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", [*range(25), 1015, 1030])
 @pytest.mark.parametrize("trace", [True, False], ids=["traced", "coarse"])
 async def test_the_end_is_that_of_plain_bash_in_the_order_of_ranks(
     tmp_path: Path, seed: int, trace: bool

@@ -137,6 +137,11 @@ class _Runner:
                     "Nothing that it did was kept. Leave commits, branches and stashes to a person.",
                 )
             changes = view.changes()
+            for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
+                if not self._left_out(
+                    path
+                ):  # it wrote what was there: no write, so it hangs on what is there
+                    state.trace(f"file:{path}")
             lost = view.lost()
             if git.staged:
                 lost.append("what it staged in git's index (the files themselves are kept)")

@@ -29,10 +29,12 @@ class Seen(NamedTuple):
     Args:
         looked_up: Whether it is there, and what kind of thing.
         opened: Its content, or for a folder its listing.
+        emptied: Files that it has written from nothing, whatever was there.
     """
 
     looked_up: frozenset[str]
     opened: frozenset[str]
+    emptied: frozenset[str]
 
 
 class Confined(Overlay):
@@ -105,6 +107,7 @@ class Confined(Overlay):
         return True, Seen(
             frozenset(path for path, bits in seen.items() if bits & 1),
             frozenset(path for path, bits in seen.items() if bits & 2),
+            frozenset(path for path, bits in seen.items() if bits & 4),
         )
 
     def files_below(self, path: str) -> str | None:
