@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ needs_views = pytest.mark.skipif(bool(available()), reason=available() or "priva
 
 
 @asynccontextmanager
-async def shells(root: Path, **options: bool) -> AsyncIterator[coagent.Domain]:
+async def shells(root: Path, **options: Any) -> AsyncIterator[coagent.Domain]:
     """Open a domain over a folder whose agents have files and a shell."""
     files = Files(root)
     tools = [FILE_TOOLS, bash_tools(files.workspace, **options)]

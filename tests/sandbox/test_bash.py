@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from conftest_sandbox import needs_views, shells, tree
 
@@ -364,3 +365,28 @@ async def test_hostile_commands_harm_nothing_beyond_what_undo_brings_back(
     assert (workspace / ".git/config").read_bytes() == config
     assert (Path("/etc").stat().st_mode, Path("/etc/hostname").read_bytes()) == etc
     assert not Path("/coagent-was-here").exists()
+
+
+@pytest.mark.parametrize("path", ["a.txt", "later.txt"])
+async def test_what_an_earlier_agent_writes_while_a_command_runs_makes_it_run_again(
+    workspace: Path, tmp_path: Path, path: str
+) -> None:
+    """The first run has read the old value by then, and must not pass for one that read the new one."""
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    os.mkfifo(gate / "ready")
+    os.mkfifo(gate / "go")
+    command = f"cat {path}; cd {gate}; test -e done || {{ echo > ready; cat go; }}; touch done"
+    async with shells(workspace, writable=[str(gate)]) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        found = []
+
+        async def run() -> None:
+            found.append(await _value(b, command))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await anyio.Path(gate / "ready").read_text()
+            await a.call("write_file", path=path, content="new\n")
+            await anyio.Path(gate / "go").write_text("go\n")
+        assert found[0]["output"] == "new\n"

@@ -1,36 +1,18 @@
 """The shell as a governed tool: a command runs in a private view of the workspace, at its agent's place.
 
-In the view, what agents after it have written is not there, and what agents before it and itself have written
-is. What the command writes becomes writes of the call; nothing else reaches the workspace. What it looks up,
-opens and lists is traced and becomes its reads, what it does not find among them: when an agent before it
-changes any of that, the command runs again, and its agent is told only if it then gives something else.
+When an agent before it changes any of what it looked up, opened or listed, the command runs again, and its
+agent is told only if it then gives something else (`commands.py`).
 """
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import anyio.to_thread
-
-from coagent.errors import ConfigurationError, TargetError, ToolFailed
-from coagent.sandbox.confined import Confined, Seen
-from coagent.sandbox.git_layer import git_change
-from coagent.sandbox.overlay import Content, available
-from coagent.sandbox.snapshot import Snapshots
-from coagent.targets.files import EXECUTABLE, decoded, encoded
+from coagent.builtin.commands import TIMEOUT_S_DEFAULT, Command, CommandRunner
 from coagent.targets.workspace import Workspace
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
-
-OUTPUT_LENGTH_MAX = 30_000
-TIMEOUT_S_DEFAULT = 120.0
-TIMEOUT_S_MAX = 3600.0
-_PREFIXES_MAX = 500
-_PRIVATE = (".git", ".coagent")
 
 
 def bash_tools(
@@ -49,16 +31,11 @@ def bash_tools(
     Raises:
         ConfigurationError: Private views cannot be had here.
     """
-    why_not = available()
-    if why_not:
-        raise ConfigurationError(
-            f"the bash tool cannot be offered: {why_not}", "Leave 'bash' out of `builtin`."
-        )
+    return (bash_tool(CommandRunner(workspace, network=network, trace=trace, writable=writable)),)
 
-    def left_out(path: str) -> bool:
-        return path.partition("/")[0] in _PRIVATE or workspace.excluded(path)
 
-    runner = _Runner(workspace.root, left_out, network, trace, tuple(writable))
+def bash_tool(runner: CommandRunner) -> NativeTool:
+    """Return the tool `bash` whose commands a runner runs."""
 
     @tool(name="bash")
     async def bash(
@@ -76,158 +53,6 @@ def bash_tools(
             cwd: Where it starts, relative to the workspace.
             timeout_s: How long it may take, in seconds.
         """
-        if not 0 < timeout_s <= TIMEOUT_S_MAX:
-            raise ToolFailed(f"timeout_s is {timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
-        return await runner.run(state, command, cwd, timeout_s)
+        return await runner.run(state, Command(command, cwd, timeout_s))
 
-    return (bash,)
-
-
-class _Runner:
-    """Runs commands in views of one workspace."""
-
-    def __init__(
-        self,
-        root: str,
-        left_out: Callable[[str], bool],
-        network: bool,
-        trace: bool,
-        writable: tuple[str, ...],
-    ) -> None:
-        self._left_out = left_out
-        self._network = network
-        self._trace = trace
-        self._writable = writable
-        self._root = root
-        self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", left_out)
-        self._lock = anyio.Lock()
-
-    async def run(self, state: State, command: str, cwd: str, timeout_s: float) -> dict[str, Any]:
-        folder = state.canonical(f"file:{cwd.rstrip('/')}/" if cwd not in ("", ".") else "file:")[5:]
-        async with self._lock:  # snapshots are taken one at a time
-            written, modes = state.written("file:"), state.written("mode:")
-            lower = await anyio.to_thread.run_sync(self._snapshots.take)
-        scratch = Path(tempfile.mkdtemp(prefix="coagent-bash-"))
-        real = [path for path in self._snapshots.left_out() if path.partition("/")[0] not in _PRIVATE]
-        view = Confined(
-            self._root,
-            lower,
-            scratch,
-            real=real,
-            writable=self._writable,
-            network=self._network,
-            trace=self._trace,
-        )
-        try:
-            view.prepare(_contents(written, modes, lower))
-            seen = None
-            argv = view.command(["bash", "-c", command], f"{self._root}/{folder}".rstrip("/"))
-            try:
-                answer = await anyio.to_thread.run_sync(_run, argv, timeout_s)
-                begun, seen = view.outcome()
-            finally:
-                self._record(state, seen, view)
-            if not begun:
-                raise TargetError(f"no view of the workspace could be made: {answer['output'].strip()}")
-            git = git_change(view.git_layer, Path(self._root) / ".git")
-            if git.serious:
-                raise ToolFailed(
-                    f"the command changes the git repository itself ({', '.join(git.serious[:5])}), "
-                    "which the agents share",
-                    "Nothing that it did was kept. Leave commits, branches and stashes to a person.",
-                )
-            changes = view.changes()
-            for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
-                if not self._left_out(
-                    path
-                ):  # it wrote what was there: no write, so it hangs on what is there
-                    state.trace(f"file:{path}")
-            lost = view.lost()
-            if git.staged:
-                lost.append("what it staged in git's index (the files themselves are kept)")
-        finally:
-            self._snapshots.release(lower)
-            view.remove()
-        for path, content in changes.items():
-            await self._write(state, path, content)
-        if lost:
-            answer["not_kept"] = lost
-        return answer
-
-    def _record(self, state: State, seen: Seen | None, view: Confined) -> None:
-        """Make what the command has seen the reads of its call."""
-        state.trace("mode:")
-        if seen is None:
-            state.trace("file:")
-            return
-        contents: set[str] = set()
-        for path in seen.looked_up | seen.opened:
-            if self._left_out(path):
-                continue
-            below = view.files_below(path)
-            if below is None:
-                contents.add(path)
-            elif path in seen.opened:
-                state.trace(f"file:{path}/" if path else "file:", "name")
-            elif below:
-                state.trace(f"file:{below}", "name")  # that there is such a folder hangs on what is in it
-        for prefix in _few(contents):
-            state.trace(f"file:{prefix}")
-
-    async def _write(self, state: State, path: str, content: Content | None) -> None:
-        await state.put(f"file:{path}", None if content is None else decoded(content.data))
-        mode = EXECUTABLE if content is not None and content.executable else None
-        if mode != await state.get(f"mode:{path}"):
-            await state.put(f"mode:{path}", mode)
-
-
-def _contents(written: dict[str, Any], modes: dict[str, Any], lower: Path) -> dict[str, Content | None]:
-    """Return the files that are something else in the view than in the snapshot."""
-    found: dict[str, Content | None] = {}
-    for key in {key.partition(":")[2]: None for key in (*written, *modes)}:
-        place = lower / key
-        there = place.is_file() and not place.is_symlink()
-        value = written.get(f"file:{key}", decoded(place.read_bytes()) if there else None)
-        if value is None:
-            if there:
-                found[key] = None
-            continue
-        executable = there and bool(place.stat().st_mode & 0o100)
-        if f"mode:{key}" in modes:
-            executable = modes[f"mode:{key}"] is not None
-        found[key] = Content(encoded(value), executable)
-    return found
-
-
-def _few(paths: set[str]) -> set[str]:
-    """Return prefixes that cover the paths, a bounded number of them: folders where there are many."""
-    depth = max((path.count("/") for path in paths), default=0)
-    while len(paths) > _PREFIXES_MAX:
-        paths = {
-            f"{'/'.join(path.split('/')[:depth])}/" if path.count("/") >= depth else path for path in paths
-        }
-        if depth == 0:
-            return {""}
-        depth -= 1
-    return paths
-
-
-def _run(argv: list[str], timeout_s: float) -> dict[str, Any]:
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-        try:
-            code = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()  # its namespace of processes goes with it
-            process.wait()
-            raise ToolFailed(
-                f"the command has not ended within {timeout_s:g} s", "Pass a larger timeout_s, or do less."
-            ) from None
-        size = output.tell()
-        output.seek(0)
-        text = output.read(OUTPUT_LENGTH_MAX).decode("utf-8", "replace")
-        if size > OUTPUT_LENGTH_MAX:
-            text += f"\n… ({size - OUTPUT_LENGTH_MAX} more bytes, not shown)"
-    return {"exit_code": code, "output": text}
+    return bash

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from coagent.errors import CoAgentError
-from coagent.protocol.calls import Rank
+from coagent.protocol.calls import Position, Rank
 from coagent.protocol.differences import brief
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, copied, same, selected
@@ -109,6 +109,7 @@ class _SerialReader:
         self._targets = targets
         self.volatile = targets.volatile
         self.values = values
+        self.position: Position = (0, 0)
         self.read_volatile = False
 
     def canonical(self, key: Key) -> Key:
@@ -160,7 +161,8 @@ class _Replay:
             while outside and outside[0][0] <= done:
                 _, key, value = outside.pop(0)
                 self._reader.values[key] = value
-            for call in self._history.agents[rank].standing():
+            for number, call in enumerate(self._history.agents[rank].standing()):
+                self._reader.position = (rank, number)
                 await self._call(call)
             done.add(rank)
         for _, key, value in outside:

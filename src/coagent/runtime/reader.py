@@ -77,23 +77,23 @@ class PositionReader:
     that, as they run once.
     """
 
-    __slots__ = ("_kernel", "_position", "_targets", "volatile")
+    __slots__ = ("_kernel", "_targets", "position", "volatile")
 
     def __init__(self, kernel: Kernel, targets: Targets, position: Position) -> None:
         self._kernel = kernel
         self._targets = targets
-        self._position = position
+        self.position = position
         self.volatile = targets.volatile
 
     def canonical(self, key: Key) -> Key:
         return self._targets.of(key).canonical(key)
 
     async def read(self, key: Key) -> Value:
-        value = self._kernel.lookup(key, self._position)
+        value = self._kernel.lookup(key, self.position)
         while value is UNLOADED:
             forgotten = self._kernel.forgotten
             found = await self._targets.of(key).get(key)
-            value = self._kernel.lookup(key, self._position)
+            value = self._kernel.lookup(key, self.position)
             if value is UNLOADED and self._kernel.forgotten == forgotten:
                 return found
         return value
@@ -104,7 +104,7 @@ class PositionReader:
             listing = dict(await self._targets.of(prefix).list(prefix))
             if self._kernel.forgotten == forgotten:
                 break
-        for key, value in self._kernel.written_under(prefix, self._position):
+        for key, value in self._kernel.written_under(prefix, self.position):
             if value is None:
                 listing.pop(key, None)
             else:
@@ -112,18 +112,18 @@ class PositionReader:
         return listing
 
     def written(self, prefix: str) -> Mapping[Key, Value]:
-        return dict(self._kernel.written_under(prefix, self._position))
+        return dict(self._kernel.written_under(prefix, self.position))
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         while True:
             forgotten = self._kernel.forgotten
-            found = {key: self._kernel.lookup(key, self._position) for key in keys}
+            found = {key: self._kernel.lookup(key, self.position) for key in keys}
             missing = [key for key, value in found.items() if value is UNLOADED]
             if not missing:
                 return found
             found.update(await self._targets.of(missing[0]).get_many(missing))
             for key in missing:
-                tracked = self._kernel.lookup(key, self._position)
+                tracked = self._kernel.lookup(key, self.position)
                 if tracked is not UNLOADED:
                     found[key] = tracked
             if self._kernel.forgotten == forgotten:

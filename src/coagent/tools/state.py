@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypeAlias
 
+from coagent.protocol.calls import Position
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.values import UNLOADED, Field, Lines, Matches, Selector, Traced, Value, copied, selected
 
@@ -21,6 +22,10 @@ class Reader(Protocol):
 
     volatile: frozenset[str]
     """The schemes that are always read live and make no premise."""
+
+    @property
+    def position(self) -> Position:
+        """Where the call stands in the serialization order."""
 
     def canonical(self, key: Key) -> Key:
         """Return the object's one name; raises FootprintViolation or TargetError for a key nobody owns."""
@@ -44,14 +49,20 @@ class State:
     A tool gets one as its first argument and uses nothing else to touch the shared state.
     """
 
-    __slots__ = ("_reader", "_values", "reads", "scans", "writes")
+    __slots__ = ("_reader", "_shown", "_values", "reads", "scans", "writes")
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._shown: dict[str, dict[Key, Value]] = {}
         self._values: dict[Key, Value] = {}
         self.reads: dict[tuple[Key, Selector | None], Value] = {}
         self.scans: dict[Scan, Value] = {}
         self.writes: dict[Key, Value] = {}
+
+    @property
+    def position(self) -> Position:
+        """Where the call stands in the serialization order: (rank, number within the agent)."""
+        return self._reader.position
 
     def canonical(self, key: Key) -> Key:
         """Return the one name of the object that `key` names; reading or writing does this by itself.
@@ -190,9 +201,12 @@ class State:
     def written(self, prefix: str) -> dict[Key, Any]:
         """Return the objects under a prefix that agents have written and not committed, as they are here.
 
-        None of them becomes a premise. For tools that show the state to a program, beside `trace`.
+        None of them becomes a premise. For tools that show the state to a program, beside `trace`, which
+        takes for seen what was returned here: whatever is written while the program runs, it has not seen.
         """
-        return dict(self._reader.written(self._reader.canonical(prefix)))
+        prefix = self._reader.canonical(prefix)
+        shown = self._shown[prefix] = dict(self._reader.written(prefix))
+        return dict(shown)
 
     def trace(self, prefix: str, part: Literal["content", "name"] = "content") -> None:
         """Take what lies under a prefix for read: a change of it below runs the call again.
@@ -206,8 +220,11 @@ class State:
         """
         selector = Traced(part)
         scan = Scan(prefix, None, selector)
-        found = self._reader.written(scan.prefix)
-        self.scans[scan] = {key: selector.of(value) for key, value in sorted(found.items())}
+        found = next(
+            (shown for begun, shown in self._shown.items() if prefix.startswith(begun)),
+            self._reader.written(prefix),
+        )
+        self.scans[scan] = {key: selector.of(found[key]) for key in sorted(found) if scan.covers(key)}
 
     async def _read(self, key: Key, selector: Selector | None) -> Value:
         seen = self.reads.get((key, selector), self)

@@ -7,6 +7,7 @@ from typing import Any
 
 from coagent.bench.contended.workload import Program
 from coagent.errors import CoAgentError
+from coagent.protocol.calls import Position
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.tools.native import NativeTool
@@ -19,6 +20,7 @@ class _Dict:
     """Reads for a `State`, from a dict."""
 
     volatile: frozenset[str] = frozenset()
+    position: Position = (0, 0)
 
     def __init__(self, objects: Mapping[Key, Value]) -> None:
         self._objects = objects

@@ -1,0 +1,246 @@
+"""Commands over the state: each runs in a private view of the workspace, at its call's place in the order.
+
+In the view, what agents after it have written is not there, and what agents before it and itself have written
+is. What the command writes becomes writes of the call; nothing else reaches the workspace. What it looks up,
+opens and lists is traced and becomes its reads, what it does not find among them. The tool `bash` offers this
+to agents as it is; tools grown from commands run the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import anyio
+import anyio.to_thread
+
+from coagent.errors import ConfigurationError, TargetError, ToolFailed
+from coagent.sandbox.confined import Confined, Seen
+from coagent.sandbox.git_layer import git_change
+from coagent.sandbox.overlay import Content, available
+from coagent.sandbox.snapshot import Snapshots
+from coagent.targets.files import EXECUTABLE, decoded, encoded
+from coagent.targets.workspace import Workspace
+from coagent.tools.state import State
+
+OUTPUT_LENGTH_MAX = 30_000
+TIMEOUT_S_DEFAULT = 120.0
+TIMEOUT_S_MAX = 3600.0
+_PREFIXES_MAX = 500
+_PRIVATE = (".git", ".coagent")
+
+Changes: TypeAlias = dict[str, Content | None]
+"""What a command has changed: relative paths to contents, None where the file is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command to run.
+
+    Args:
+        text: For bash.
+        cwd: Where it starts, relative to the workspace.
+        timeout_s: How long it may take, in seconds.
+        environment: Variables set for it, beside those of this process.
+        check: Called with what it has changed before any of that is kept; raises where it may not be.
+    """
+
+    text: str
+    cwd: str = "."
+    timeout_s: float = TIMEOUT_S_DEFAULT
+    environment: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[Changes], None] | None = None
+
+
+class CommandRunner:
+    """Runs commands in views of one workspace.
+
+    Args:
+        workspace: That of a target `Files` of the domain.
+        network: Whether commands may use the network. What they do there cannot be undone.
+        trace: Whether to follow what commands look up. Otherwise they are taken to have read everything.
+        writable: Folders outside the workspace that commands may write to.
+
+    Raises:
+        ConfigurationError: Private views cannot be had here.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        network: bool = False,
+        trace: bool = True,
+        writable: Sequence[str] = (),
+    ) -> None:
+        why_not = available()
+        if why_not:
+            raise ConfigurationError(
+                f"the bash tool cannot be offered: {why_not}", "Leave 'bash' out of `builtin`."
+            )
+        self._workspace = workspace
+        self._network = network
+        self._trace = trace
+        self._writable = tuple(writable)
+        self._root = workspace.root
+        self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", self._left_out)
+        self._lock = anyio.Lock()
+
+    def _left_out(self, path: str) -> bool:
+        return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
+
+    async def run(self, state: State, command: Command) -> dict[str, Any]:
+        """Run a command as the call that `state` belongs to.
+
+        Returns:
+            `exit_code`, `output`, and `not_kept` where it made something that was not kept.
+
+        Raises:
+            ToolFailed: It may not be kept, or has not ended in time; nothing of it is kept.
+            TargetError: No view could be made.
+        """
+        if not 0 < command.timeout_s <= TIMEOUT_S_MAX:
+            raise ToolFailed(f"timeout_s is {command.timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
+        cwd = command.cwd
+        folder = state.canonical(f"file:{cwd.rstrip('/')}/" if cwd not in ("", ".") else "file:")[5:]
+        async with self._lock:  # snapshots are taken one at a time
+            lower = await anyio.to_thread.run_sync(self._snapshots.take)
+            # Asked only now: what has come into the snapshot meanwhile is among it.
+            written, modes = state.written("file:"), state.written("mode:")
+        scratch = Path(tempfile.mkdtemp(prefix="coagent-bash-"))
+        real = [path for path in self._snapshots.left_out() if path.partition("/")[0] not in _PRIVATE]
+        view = Confined(
+            self._root,
+            lower,
+            scratch,
+            real=real,
+            writable=self._writable,
+            network=self._network,
+            trace=self._trace,
+        )
+        try:
+            view.prepare(_contents(written, modes, lower))
+            seen = None
+            argv = view.command(["bash", "-c", command.text], f"{self._root}/{folder}".rstrip("/"))
+            environment = {**os.environ, **command.environment}
+            try:
+                answer = await anyio.to_thread.run_sync(_run, argv, environment, command.timeout_s)
+                begun, seen = view.outcome()
+            finally:
+                self._record(state, seen, view)
+            if not begun:
+                raise TargetError(f"no view of the workspace could be made: {answer['output'].strip()}")
+            git = git_change(view.git_layer, Path(self._root) / ".git")
+            if git.serious:
+                raise ToolFailed(
+                    f"the command changes the git repository itself ({', '.join(git.serious[:5])}), "
+                    "which the agents share",
+                    "Nothing that it did was kept. Leave commits, branches and stashes to a person.",
+                )
+            changes = view.changes()
+            if command.check is not None:
+                command.check(changes)
+            for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
+                if not self._left_out(
+                    path
+                ):  # it wrote what was there: no write, so it hangs on what is there
+                    state.trace(f"file:{path}")
+            lost = view.lost()
+            if git.staged:
+                lost.append("what it staged in git's index (the files themselves are kept)")
+        finally:
+            self._snapshots.release(lower)
+            view.remove()
+        for path, content in changes.items():
+            await self._write(state, path, content)
+        if lost:
+            answer["not_kept"] = lost
+        return answer
+
+    def _record(self, state: State, seen: Seen | None, view: Confined) -> None:
+        """Make what the command has seen the reads of its call."""
+        state.trace("mode:")
+        if seen is None:
+            state.trace("file:")
+            return
+        contents: set[str] = set()
+        for path in seen.looked_up | seen.opened:
+            if self._left_out(path):
+                continue
+            below = view.files_below(path)
+            if below is None:
+                contents.add(path)
+            elif path in seen.opened:
+                state.trace(f"file:{path}/" if path else "file:", "name")
+            elif below:
+                state.trace(f"file:{below}", "name")  # that there is such a folder hangs on what is in it
+        for prefix in _few(contents):
+            state.trace(f"file:{prefix}")
+
+    async def _write(self, state: State, path: str, content: Content | None) -> None:
+        await state.put(f"file:{path}", None if content is None else decoded(content.data))
+        mode = EXECUTABLE if content is not None and content.executable else None
+        if mode != await state.get(f"mode:{path}"):
+            await state.put(f"mode:{path}", mode)
+
+
+def _contents(written: dict[str, Any], modes: dict[str, Any], lower: Path) -> dict[str, Content | None]:
+    """Return the files that are something else in the view than in the snapshot."""
+    found: dict[str, Content | None] = {}
+    for key in {key.partition(":")[2]: None for key in (*written, *modes)}:
+        place = lower / key
+        there = place.is_file() and not place.is_symlink()
+        value = written.get(f"file:{key}", decoded(place.read_bytes()) if there else None)
+        if value is None:
+            if there:
+                found[key] = None
+            continue
+        executable = there and bool(place.stat().st_mode & 0o100)
+        if f"mode:{key}" in modes:
+            executable = modes[f"mode:{key}"] is not None
+        found[key] = Content(encoded(value), executable)
+    return found
+
+
+def _few(paths: set[str]) -> set[str]:
+    """Return prefixes that cover the paths, a bounded number of them: folders where there are many."""
+    depth = max((path.count("/") for path in paths), default=0)
+    while len(paths) > _PREFIXES_MAX:
+        paths = {
+            f"{'/'.join(path.split('/')[:depth])}/" if path.count("/") >= depth else path for path in paths
+        }
+        if depth == 0:
+            return {""}
+        depth -= 1
+    return paths
+
+
+def _run(argv: list[str], environment: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its namespace of processes goes with it
+            process.wait()
+            raise ToolFailed(
+                f"the command has not ended within {timeout_s:g} s", "Pass a larger timeout_s, or do less."
+            ) from None
+        size = output.tell()
+        output.seek(0)
+        text = output.read(OUTPUT_LENGTH_MAX).decode("utf-8", "replace")
+        if size > OUTPUT_LENGTH_MAX:
+            text += f"\n… ({size - OUTPUT_LENGTH_MAX} more bytes, not shown)"
+    return {"exit_code": code, "output": text}
