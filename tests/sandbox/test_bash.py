@@ -390,3 +390,30 @@ async def test_what_an_earlier_agent_writes_while_a_command_runs_makes_it_run_ag
             await a.call("write_file", path=path, content="new\n")
             await anyio.Path(gate / "go").write_text("go\n")
         assert found[0]["output"] == "new\n"
+
+
+async def test_compiled_code_of_one_view_is_not_taken_for_that_of_another(workspace: Path) -> None:
+    """Python compares seconds and sizes only, and these are the same here."""
+    (workspace / "__pycache__").mkdir()
+    run = f"touch -d @1000000000 one.py; {sys.executable} -c 'import one; print(one.X)'"
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        assert (await _value(b, f"unset PYTHONDONTWRITEBYTECODE; echo X=2 > one.py; {run}"))[
+            "output"
+        ] == "2\n"
+        assert (await _value(a, f"unset PYTHONDONTWRITEBYTECODE; echo X=1 > one.py; {run}"))[
+            "output"
+        ] == "1\n"
+    assert not list((workspace / "__pycache__").iterdir())
+
+
+async def test_folders_left_out_of_the_workspace_come_to_be_and_are_named(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        done = await a.call(
+            "bash", command="mkdir -p web/node_modules/x; echo 1 > web/node_modules/x/y; touch web/z"
+        )
+        assert done.value["not_governed"] == ["web/node_modules"]
+        assert (await _value(a, "cat web/node_modules/x/y"))["output"] == "1\n"
+        await a.undo(done.call_id)
+        assert not (workspace / "web/z").exists()

@@ -98,7 +98,8 @@ class CommandRunner:
         """Run a command as the call that `state` belongs to.
 
         Returns:
-            `exit_code`, `output`, and `not_kept` where it made something that was not kept.
+            `exit_code`, `output`, `not_kept` where it made something that was not kept, `not_governed` where
+            it made folders that are left out of the workspace.
 
         Raises:
             ToolFailed: It may not be kept, or has not ended in time; nothing of it is kept.
@@ -113,7 +114,7 @@ class CommandRunner:
             # Asked only now: what has come into the snapshot meanwhile is among it.
             written, modes = state.written("file:"), state.written("mode:")
         scratch = Path(tempfile.mkdtemp(prefix="coagent-bash-"))
-        real = [path for path in self._snapshots.left_out() if path.partition("/")[0] not in _PRIVATE]
+        real = [path for path in self._snapshots.left_out() if not _hidden(path)]
         view = Confined(
             self._root,
             lower,
@@ -122,6 +123,7 @@ class CommandRunner:
             writable=self._writable,
             network=self._network,
             trace=self._trace,
+            left_out=self._left_out,
         )
         try:
             view.prepare(_contents(written, modes, lower))
@@ -151,6 +153,7 @@ class CommandRunner:
                 ):  # it wrote what was there: no write, so it hangs on what is there
                     state.trace(f"file:{path}")
             lost = view.lost()
+            handed_over = view.hand_over(lambda path: not _hidden(path))
             if git.staged:
                 lost.append("what it staged in git's index (the files themselves are kept)")
         finally:
@@ -160,6 +163,8 @@ class CommandRunner:
             await self._write(state, path, content)
         if lost:
             answer["not_kept"] = lost
+        if handed_over:
+            answer["not_governed"] = handed_over
         return answer
 
     def _record(self, state: State, seen: Seen | None, view: Confined) -> None:
@@ -205,6 +210,14 @@ def _contents(written: dict[str, Any], modes: dict[str, Any], lower: Path) -> di
             executable = modes[f"mode:{key}"] is not None
         found[key] = Content(encoded(value), executable)
     return found
+
+
+def _hidden(path: str) -> bool:
+    """Tell whether a folder that is left out of the workspace is not even shown to commands.
+
+    Python takes compiled code for that of a source of the same second and size, so views must not share it.
+    """
+    return path.partition("/")[0] in _PRIVATE or path.rpartition("/")[2] == "__pycache__"
 
 
 def _few(paths: set[str]) -> set[str]:

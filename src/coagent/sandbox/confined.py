@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +48,7 @@ class Confined(Overlay):
         writable: Folders elsewhere that it may write to.
         network: Whether it has one.
         trace: Whether what it looks up is followed.
+        left_out: Tells of a relative path whether it is no part of the tree.
     """
 
     def __init__(
@@ -60,8 +61,9 @@ class Confined(Overlay):
         writable: Sequence[str] = (),
         network: bool = False,
         trace: bool = True,
+        left_out: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        super().__init__(str(lower), scratch, keep=(".git",))
+        super().__init__(str(lower), scratch, keep=(".git",), left_out=left_out)
         self._tree = root
         self._real = tuple(real)
         self._writable = tuple(writable)
@@ -130,11 +132,37 @@ class Confined(Overlay):
                     return one
         return ""
 
+    def hand_over(self, worth_it: Callable[[str], bool]) -> list[str]:
+        """Move new folders that are no part of the tree, such as `node_modules`, into the real one.
+
+        Args:
+            worth_it: Tells of a folder whether it should be.
+
+        Returns:
+            Those moved, as relative paths.
+        """
+        moved: list[str] = []
+        for at, folders, _ in os.walk(self._upper):
+            for name in list(folders):
+                path = os.path.normpath(os.path.join(os.path.relpath(at, self._upper), name))
+                if not self._left_out(f"{path}/x"):
+                    continue
+                folders.remove(name)
+                place = Path(self._tree) / path
+                if worth_it(path) and not os.path.lexists(place):
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.move(os.path.join(at, name), place)
+                    moved.append(path)
+        return moved
+
     def lost(self) -> list[str]:
         """Return what it has made that is no file and so is not kept: links, pipes, empty folders."""
         found: list[str] = []
         for at, folders, names in os.walk(self._upper):
             here = os.path.relpath(at, self._upper)
+            folders[:] = [
+                name for name in folders if not self._left_out(os.path.normpath(f"{here}/{name}/x"))
+            ]
             if here == ".":
                 folders[:] = [name for name in folders if name != ".git" and name not in self._real]
             elif not folders and not names and not (Path(self._root) / here).is_dir():

@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -61,9 +61,18 @@ class Overlay:
         root: The directory; it must not contain `scratch`.
         scratch: A folder of its own for what the view needs; on a disk, where much is written.
         keep: Names of folders at the top that are the real ones in the view: what is written there is real.
+        left_out: Tells of a relative path whether it is no part of the tree: no change then.
     """
 
-    def __init__(self, root: str, scratch: Path, *, keep: Sequence[str] = (".git", ".coagent")) -> None:
+    def __init__(
+        self,
+        root: str,
+        scratch: Path,
+        *,
+        keep: Sequence[str] = (".git", ".coagent"),
+        left_out: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._left_out = left_out
         self._root = root
         self._scratch = scratch
         self._keep = tuple(keep)
@@ -164,6 +173,8 @@ class Overlay:
         with os.scandir(self._upper / folder) as entries:
             for entry in sorted(entries, key=lambda one: one.name):
                 path = f"{folder}/{entry.name}" if folder else entry.name
+                if self._left_out(path) or self._left_out(f"{path}/x"):
+                    continue
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
                     yield from ((one, None) for one in self._below(path))
