@@ -9,7 +9,6 @@ to agents as it is; tools grown from commands run the same way.
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ import anyio.to_thread
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.sandbox.confined import Confined, Seen
 from coagent.sandbox.git_layer import git_change
+from coagent.sandbox.launch_server import LaunchServer
 from coagent.sandbox.overlay import Content, available
 from coagent.sandbox.snapshot import Snapshots
 from coagent.targets.files import EXECUTABLE, decoded, encoded
@@ -90,6 +90,8 @@ class CommandRunner:
         self._root = workspace.root
         self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", self._left_out)
         self._lock = anyio.Lock()
+        self._server = LaunchServer()
+        workspace.at_close(self._server.close)
 
     def _left_out(self, path: str) -> bool:
         return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
@@ -128,10 +130,13 @@ class CommandRunner:
         try:
             view.prepare(_contents(written, modes, lower))
             seen = None
-            argv = view.command(["bash", "-c", command.text], f"{self._root}/{folder}".rstrip("/"))
-            environment = {**os.environ, **command.environment}
+            spec = view.spec(
+                ["bash", "-c", command.text],
+                f"{self._root}/{folder}".rstrip("/"),
+                {**os.environ, **command.environment},
+            )
             try:
-                answer = await anyio.to_thread.run_sync(_run, argv, environment, command.timeout_s)
+                answer = await anyio.to_thread.run_sync(_run, self._server, spec, command.timeout_s)
                 begun, seen = view.outcome()
             finally:
                 self._record(state, seen, view)
@@ -233,21 +238,11 @@ def _few(paths: set[str]) -> set[str]:
     return paths
 
 
-def _run(argv: list[str], environment: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
+def _run(server: LaunchServer, spec: Path, timeout_s: float) -> dict[str, Any]:
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environment,
-            start_new_session=True,
-        )
         try:
-            code = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()  # its namespace of processes goes with it
-            process.wait()
+            code = server.run(spec, output, timeout_s)
+        except TimeoutError:
             raise ToolFailed(
                 f"the command has not ended within {timeout_s:g} s", "Pass a larger timeout_s, or do less."
             ) from None

@@ -11,9 +11,9 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coagent.sandbox import launcher
 from coagent.sandbox.overlay import Overlay
@@ -76,11 +76,21 @@ class Confined(Overlay):
         return self._scratch / "git-upper"
 
     def command(self, argv: Sequence[str], cwd: str) -> list[str]:
+        return [sys.executable, "-IS", launcher.__file__, str(self.spec(argv, cwd))]
+
+    def spec(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str] | None = None) -> Path:
+        """Return the file that tells `launcher.py` how to run a command in the view.
+
+        Args:
+            argv: The command.
+            cwd: Where it starts, as an absolute path below the root or elsewhere.
+            environment: All of its variables; those of the launcher by default.
+        """
         for name in ("real", "view", "tmp"):
             (self._scratch / name).mkdir(parents=True, exist_ok=True)
         (self._scratch / "tmp").chmod(0o1777)
         home = os.path.realpath(os.path.expanduser("~"))
-        spec = {
+        spec: dict[str, Any] = {
             "root": self._tree,
             "lower": self._root,
             "scratch": str(self._scratch),
@@ -93,9 +103,12 @@ class Confined(Overlay):
             "trace": self._trace,
             "file_bytes_max": _FILE_BYTES_MAX,
         }
+        if environment is not None:
+            spec["environment"] = dict(environment)
         place = self._scratch / "spec.json"
         place.write_text(json.dumps(spec), encoding="utf-8")
-        return [sys.executable, "-IS", launcher.__file__, str(place)]
+        place.chmod(0o600)
+        return place
 
     def outcome(self) -> tuple[bool, Seen | None]:
         """Return whether the command was begun, and what it has looked up; None where that is not known."""
@@ -122,8 +135,11 @@ class Confined(Overlay):
         for one, content in prepared.items():
             if content is not None:
                 return one
-        lower = Path(self._root) / path
-        if not lower.is_dir() or lower.is_symlink():
+        lower = os.path.join(self._root, path)
+        try:
+            if not stat.S_ISDIR(os.lstat(lower).st_mode):
+                return None
+        except OSError:  # mostly that it is not there
             return None
         for at, _, names in os.walk(lower):
             for name in names:

@@ -1,9 +1,12 @@
-"""Runs one command in a private view of a tree: a program of its own, `python -IS launcher.py SPEC`.
+"""Runs commands in private views of a tree: a program of its own, `python -IS launcher.py`.
+
+With SPEC it runs one command. With `--serve DESCRIPTOR` it stays and forks for each (`launch_server.py`): a
+Python that is up already begins a command in a tenth of the time. A library after either is its tracer in C.
 
 It makes namespaces (mounts, processes, perhaps a network and users), puts an overlay over the tree, makes all
 else read-only, and runs the command there. It can watch which files the command looks up, by a seccomp filter
 that asks it before each such system call; that needs no help from the command, static or not. It uses the
-standard library only and little of that, since it starts for every command.
+standard library only and little of that, since it starts quickly.
 
 SPEC is a JSON file (`confined.Spec`). Sources: mount_namespaces(7), user_namespaces(7), pid_namespaces(7),
 mount_setattr(2), seccomp_unotify(2), process_vm_readv(2),
@@ -39,28 +42,30 @@ _NEW_LISTENER, _WAIT_KILLABLE = 8, 32
 _RECEIVE, _SEND, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082104
 _AT_EMPTY_PATH, _O_PATH, _O_TRUNC, _O_EXCL, _O_WRONLY = 0x1000, 0o10000000, 0o1000, 0o200, 1
 _IO_URING_SETUP, _OPENAT2 = 425, 437
+_LINKS_MAX = 40  # path_resolution(7)
 # Where a system call has its path: (argument of the folder's descriptor or -1, argument of the path) pairs.
-# "open" marks those whose flags follow the path.
+# "open" marks those whose flags follow the path, "link" those that may put a symbolic link somewhere.
 _AT = (((0, 1),), "")
 _PLAIN = (((-1, 0),), "")
+_TWO, _TWO_AT = (((-1, 0), (-1, 1)), "link"), (((0, 1), (2, 3)), "link")
 _ARCHITECTURES = {
     "x86_64": (
         0xC000003E, 317, (262, 332),
         {
             2: (((-1, 0),), "open"), 257: (((0, 1),), "open"), 437: (((0, 1),), "open2"),
             4: _PLAIN, 6: _PLAIN, 21: _PLAIN, 59: _PLAIN, 76: _PLAIN, 80: _PLAIN, 83: _PLAIN, 84: _PLAIN,
-            85: _PLAIN, 87: _PLAIN, 89: _PLAIN, 90: _PLAIN, 82: (((-1, 0), (-1, 1)), ""),
-            86: (((-1, 0), (-1, 1)), ""), 258: _AT, 262: _AT, 263: _AT, 267: _AT, 268: _AT, 269: _AT,
-            322: _AT, 332: _AT, 439: _AT, 452: _AT, 264: (((0, 1), (2, 3)), ""), 265: (((0, 1), (2, 3)), ""),
-            316: (((0, 1), (2, 3)), ""),
+            85: _PLAIN, 87: _PLAIN, 89: _PLAIN, 90: _PLAIN, 133: _PLAIN, 82: _TWO, 86: _TWO,
+            88: (((-1, 1),), "link"), 258: _AT, 259: _AT, 262: _AT, 263: _AT, 267: _AT, 268: _AT, 269: _AT,
+            322: _AT, 332: _AT, 439: _AT, 452: _AT, 264: _TWO_AT, 265: _TWO_AT, 316: _TWO_AT,
+            266: (((1, 2),), "link"),
         },
     ),
     "aarch64": (
         0xC00000B7, 277, (79, 291),
         {
-            56: (((0, 1),), "open"), 437: (((0, 1),), "open2"), 34: _AT, 35: _AT, 45: _PLAIN, 48: _AT,
-            53: _AT, 78: _AT, 79: _AT, 221: _PLAIN, 281: _AT, 291: _AT, 439: _AT, 452: _AT,
-            37: (((0, 1), (2, 3)), ""), 38: (((0, 1), (2, 3)), ""), 276: (((0, 1), (2, 3)), ""),
+            56: (((0, 1),), "open"), 437: (((0, 1),), "open2"), 33: _AT, 34: _AT, 35: _AT, 45: _PLAIN,
+            48: _AT, 53: _AT, 78: _AT, 79: _AT, 221: _PLAIN, 281: _AT, 291: _AT, 439: _AT, 452: _AT,
+            36: (((1, 2),), "link"), 37: _TWO_AT, 38: _TWO_AT, 276: _TWO_AT,
         },
     ),
 }  # fmt: skip
@@ -75,10 +80,66 @@ _GIT_STATS = {
 }
 
 
+_KINDS = ("", "open", "open2", "link")
+
+
 def main() -> int:
-    """Run the command of the spec; return its exit code, `UNREADY` where it was never begun."""
-    with open(sys.argv[1], encoding="utf-8") as file:
+    """Run one command, or serve until the other end of the descriptor is closed; return an exit code."""
+    served = sys.argv[1] == "--serve"
+    rest = sys.argv[3:] if served else sys.argv[2:]
+    library = ctypes.CDLL(rest[0]) if rest else None
+    if not served:
+        return run(sys.argv[1], library)
+    with socket.socket(fileno=int(sys.argv[2])) as requests:
+        return _serve(requests, library)
+
+
+def _serve(requests: socket.socket, library: "ctypes.CDLL | None") -> int:
+    """Fork for each spec that comes, with the descriptors of its output and of its answer."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: they answer themselves
+    server = os.getpid()
+    requests.send(b"ready")
+    while True:
+        spec, descriptors, _, _ = socket.recv_fds(requests, 65536, 2, socket.MSG_CMSG_CLOEXEC)
+        if not spec:
+            return 0
+        if not os.fork():
+            try:
+                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+                requests.close()
+                if os.getppid() == server:
+                    _answer(os.fsdecode(spec), descriptors[0], descriptors[1], library)
+            finally:
+                os._exit(UNREADY)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _answer(spec: str, output: int, answer: int, library: "ctypes.CDLL | None") -> None:
+    """Run a command, and answer with a descriptor of this process, then with the exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, number in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, number)
+    os.close(nothing)
+    os.close(output)
+    with socket.socket(fileno=answer) as channel:
+        myself = os.pidfd_open(os.getpid())
+        socket.send_fds(channel, [b"begun"], [myself])
+        os.close(myself)
+        code = run(spec, library)
+        sys.stderr.flush()
+        channel.send(struct.pack("=i", code))
+
+
+def run(place: str, library: "ctypes.CDLL | None") -> int:
+    """Run the command of a spec; return its exit code, `UNREADY` where it was never begun."""
+    with open(place, encoding="utf-8") as file:
         spec = json.load(file)
+    if "environment" in spec:
+        os.environ.clear()
+        os.environ.update(spec["environment"])
     scratch = os.open(spec["scratch"], os.O_RDONLY | os.O_DIRECTORY)  # its path may be hidden soon,
     processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)  # and there will be another /proc
     try:
@@ -96,22 +157,51 @@ def main() -> int:
         _be_first(spec, theirs, machine)
     theirs.close()
     ready, listeners, _, _ = socket.recv_fds(ours, 1, 1)
-    trace = None
+    seen = None
     if machine and listeners:
-        trace = _Trace(spec["root"], processes, machine[3])
-        trace.follow(listeners[0])
+        seen = _followed(listeners[0], spec["root"], processes, machine[3], library)
     _, status = os.waitpid(pid, 0)
-    known = trace is not None and trace.complete
     answer = {
         "ready": bool(ready),
-        "complete": known,
-        "seen": trace.seen if trace is not None and known else {},
+        "complete": seen is not None,
+        "seen": seen or {},
+        "tracer": None if seen is None else "python" if library is None else "c",
     }
     with open(
         os.open("trace", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=scratch), "w", encoding="utf-8"
     ) as file:
         json.dump(answer, file)
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _followed(
+    listener: int,
+    root: str,
+    processes: int,
+    calls: dict,  # type: ignore[type-arg]
+    library: "ctypes.CDLL | None",
+) -> "dict[str, int] | None":
+    """Return what a command looks up until it ends, None where that is not known."""
+    with contextlib.suppress(OSError):  # Linux 6.6: wake the other side on this processor, which is faster
+        fcntl.ioctl(listener, _SET_FLAGS, 1)
+    if library is None:
+        trace = _Trace(root, processes, calls)
+        trace.follow(listener)
+        return trace.seen if trace.complete else None
+    count = max(calls) + 1
+    table = (ctypes.c_int * (6 * count))()  # struct call of trace.c
+    for number, (pairs, kind) in calls.items():
+        pairs = (*pairs, (0, 0))[:2] if len(pairs) == 1 else pairs
+        used = len(calls[number][0])
+        table[6 * number : 6 * number + 6] = [
+            1 + _KINDS.index(kind), used, *(folder for folder, _ in pairs), *(path for _, path in pairs)
+        ]  # fmt: skip
+    with open(os.memfd_create("seen"), "w+b") as file:
+        complete = library.follow(listener, processes, os.fsencode(root), table, count, file.fileno())
+        os.close(listener)
+        file.seek(0)
+        found = file.read().split(b"\0")[:-1]
+    return {os.fsdecode(one[1:]): one[0] - ord("0") for one in found} if complete else None
 
 
 def _call(number: int, *arguments: object) -> int:
@@ -289,17 +379,13 @@ class _Trace:
         self._inside = root + "/"
         self._processes = processes
         self._calls = calls
-        self._real: dict[str, str] = {}
-        self._folders: dict[str, str] = {}
+        self._known: dict[str, int] = {}
+        self._remembers = True  # until a link may be made, which leads known paths elsewhere
         self._buffer = ctypes.create_string_buffer(256)
         self._here, self._there = _Range(ctypes.addressof(self._buffer), 256), _Range(0, 0)
 
     def follow(self, listener: int) -> None:
         """Hear of the calls until nobody is left who could make one."""
-        with contextlib.suppress(
-            OSError
-        ):  # Linux 6.6: wake the other side on this processor, which is faster
-            fcntl.ioctl(listener, _SET_FLAGS, 1)
         poll = select.poll()
         poll.register(listener, select.POLLIN)
         buffer = bytearray(80)
@@ -330,7 +416,9 @@ class _Trace:
             return
         pairs, kind = places
         seen = 1
-        if kind:
+        if kind == "link":
+            self._remembers = False
+        elif kind:
             flags = arguments[pairs[0][1] + 1]
             if kind == "open2":
                 flags = struct.unpack("=Q", self._memory(pid, flags, 8))[0]
@@ -346,23 +434,39 @@ class _Trace:
                 descriptor = -100 if folder < 0 else ctypes.c_int(arguments[folder] & 0xFFFFFFFF).value
                 where = "cwd" if descriptor == -100 else f"fd/{descriptor}"
                 path = f"{os.readlink(f'{pid}/{where}', dir_fd=self._processes)}/{path}"
-            real = self._real.get(path)
-            if real is None:
-                real = self._real[path] = self._resolved(path)
+            if self._remembers and self._known.get(path, 0) & seen:
+                continue
+            self._known[path] = self._known.get(path, 0) | seen
+            real = self._resolved(path)
             if real.startswith(self._inside) or real == self._root:
                 self.seen[real] = self.seen.get(real, 0) | seen
 
     def _resolved(self, path: str) -> str:
-        """Return where a path leads, and note the symbolic link that it ends in."""
-        head, tail = os.path.split(os.path.normpath(path))
-        folder = self._folders.get(head)
-        if folder is None:
-            folder = self._folders[head] = os.path.realpath(head)
-        place = f"{folder}/{tail}" if folder != "/" else f"/{tail}"
-        if not place.startswith(self._inside) or not os.path.islink(place):
-            return place
-        self.seen[place] = self.seen.get(place, 0) | 1
-        return os.path.realpath(place)
+        """Follow a path, of which not all need be there, and note the links of the tree on the way."""
+        real, links = "", 0
+        if f"{path}/".startswith(self._inside):  # a real path, and nothing above it can change
+            real, path = self._root, path[len(self._root) :]
+        rest = path.split("/")[::-1]
+        while rest:
+            part = rest.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                real = real.rpartition("/")[0]
+                continue
+            before, real = real, f"{real}/{part}"
+            try:
+                target = os.readlink(real)
+            except OSError:
+                continue
+            links += 1
+            if links > _LINKS_MAX:
+                break
+            if real.startswith(self._inside):
+                self.seen[real] = self.seen.get(real, 0) | 1
+            real = "" if target[0] == "/" else before
+            rest += target.split("/")[::-1]
+        return real or "/"
 
     def _memory(self, pid: int, address: int, length: int) -> bytes:
         self._there.base, self._there.length = address, length

@@ -91,6 +91,9 @@ class Files(Target):
             )
         return f"{scheme}:{relative}"
 
+    async def close(self) -> None:
+        self.workspace.close()
+
     async def get(self, key: Key) -> Value:
         scheme, _, relative = key.partition(":")
         status = self._status(relative)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from coagent.errors import TargetError
@@ -34,12 +34,22 @@ class Workspace:
         if self.root == "/":
             raise TargetError("the whole file system is no workspace", "Name a directory in it.")
         self._exclude = tuple(exclude)
+        self._at_close: list[Callable[[], None]] = []
         try:
             os.scandir(self.root).close()
         except OSError as error:
             raise TargetError(
                 f"workspace {str(given)!r} cannot be read: {error.strerror}", "Check its permissions."
             ) from None
+
+    def at_close(self, action: Callable[[], None]) -> None:
+        """Have something done each time that the workspace's target is closed."""
+        self._at_close.append(action)
+
+    def close(self) -> None:
+        """Release what those who work in the workspace hold."""
+        for action in self._at_close:
+            action()
 
     def canonical(self, path: str) -> str:
         """Return the one relative path of a file or, where it ends in a slash or is empty, of a folder.
