@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ def test_each_command_is_timed_in_each_way(tmp_path: Path) -> None:
     done = coagent("bench", "shell", "--files", "20", "--samples", "1", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
+    tracer = found["parameters"].pop("tracer")
+    assert tracer == ("c" if shutil.which("cc") else "python")
     assert found["parameters"] == {"files": 20, "samples": 1}
     assert "git status" in found["commands"]
     for one in found["commands"].values():

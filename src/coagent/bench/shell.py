@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,13 +15,15 @@ from typing import Any
 import anyio
 
 from coagent.bench.samples import machine, percentile
-from coagent.builtin.bash import bash_tools
+from coagent.builtin.bash import bash_tool
+from coagent.builtin.commands import CommandRunner
 from coagent.errors import CoAgentError
 from coagent.runtime.domain import open_domain
 from coagent.targets.files import Files
 
 _TIMEOUT_S = 600.0
 _IN_FOLDER = 20
+_SOURCES = 40
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,12 @@ class ShellTimes:
 
     Args:
         files: How many files the workspace has; None for a workspace of the user's own.
+        tracer: What followed look-ups: "c" or "python".
         samples: Command to way (plain, coarse, traced) to how long each run took.
     """
 
     files: int | None
+    tracer: str
     samples: dict[str, dict[str, list[float]]]
 
     def as_data(self) -> dict[str, Any]:
@@ -49,7 +54,7 @@ class ShellTimes:
             }
         count = len(next(iter(self.samples.values()))["plain"])
         return {
-            "parameters": {"files": self.files, "samples": count},
+            "parameters": {"files": self.files, "samples": count, "tracer": self.tracer},
             "machine": machine(),
             "commands": commands,
         }
@@ -81,8 +86,8 @@ def measure(
             _make(place, files)
         commands = {command: command} if command else _common()
         found: dict[str, dict[str, list[float]]] = {name: {} for name in commands}
-        anyio.run(_measure, place, commands, samples, progress, found)
-    return ShellTimes(None if root else files, found)
+        tracer = anyio.run(_measure, place, commands, samples, progress, found)
+    return ShellTimes(None if root else files, tracer, found)
 
 
 async def _measure(
@@ -91,12 +96,12 @@ async def _measure(
     samples: int,
     progress: Callable[[int], None],
     found: dict[str, dict[str, list[float]]],
-) -> None:
+) -> str:
     files = Files(root)
-    coarse, traced = (bash_tools(files.workspace, trace=trace) for trace in (False, True))
+    coarse, traced = (CommandRunner(files.workspace, trace=trace) for trace in (False, True))
     async with (
-        open_domain("memory:", targets=[files], tools=coarse) as one,
-        open_domain("memory:", targets=[files], tools=traced) as other,
+        open_domain("memory:", targets=[files], tools=[bash_tool(coarse)]) as one,
+        open_domain("memory:", targets=[files], tools=[bash_tool(traced)]) as other,
     ):
         agents = {"coarse": await one.join("A"), "traced": await other.join("A")}
 
@@ -118,6 +123,7 @@ async def _measure(
                     if number:
                         found[name].setdefault(way, []).append(seconds)
             progress(number)
+    return traced.tracer
 
 
 def _make(root: Path, files: int) -> None:
@@ -133,9 +139,31 @@ def _make(root: Path, files: int) -> None:
                 f"    def test(self):\n        self.assertEqual(VALUE + 0 * sum(range(9**5)), {number - 1})\n"
             )
         (folder / name).write_text(text)
+    _make_sources(root / "native")
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "begin"]):
         who = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"]
         subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True)
+
+
+def _make_sources(folder: Path) -> None:
+    """Make a small C program of many files, built elsewhere so that the workspace stays as it is."""
+    folder.mkdir()
+    (folder / "all.h").write_text("#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n")
+    for number in range(_SOURCES):
+        text = f'#include "all.h"\nint part{number}(char *text) {{ return strlen(text) + {number}; }}\n'
+        (folder / f"part{number}.c").write_text(text)
+    (folder / "Makefile").write_text(
+        "OUT ?= .\nall: $(patsubst %.c,$(OUT)/%.o,$(wildcard *.c))\n"
+        "$(OUT)/%.o: %.c all.h\n\t$(CC) -O1 -c $< -o $@\n"
+    )
+
+
+def _build() -> str:
+    if shutil.which("cc") and shutil.which("make"):
+        return 'out=$(mktemp -d) && make -s -C native OUT="$out" && rm -r "$out"'
+    return (
+        f'out=$(mktemp -d) && PYTHONPYCACHEPREFIX="$out" {sys.executable} -m compileall -q . && rm -r "$out"'
+    )
 
 
 def _common() -> dict[str, str]:
@@ -145,6 +173,7 @@ def _common() -> dict[str, str]:
         "a search": "grep -r VALUE . > /dev/null",
         "a test suite": 'for one in package*; do PYTHONPATH="$one" '
         f'{python} -m unittest discover -q -s "$one" || exit 1; done',
+        "a build": _build(),
         "an archive": "tar c --exclude=.git . | gzip -1 > /dev/null",
         "200 small programs": "for i in $(seq 200); do /bin/true; done",
     }

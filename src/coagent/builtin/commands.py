@@ -93,6 +93,11 @@ class CommandRunner:
         self._server = LaunchServer()
         workspace.at_close(self._server.close)
 
+    @property
+    def tracer(self) -> str:
+        """What follows look-ups: "c", or "python" without a C compiler; empty before the first command."""
+        return self._server.tracer if self._trace else ""
+
     def _left_out(self, path: str) -> bool:
         return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
 

@@ -47,6 +47,9 @@ def shell(
         _show(found)
 
 
+_TRACERS = {"c": "C", "python": "Python (there is no C compiler)"}
+
+
 def _show(found: dict[str, Any]) -> None:
     from rich.table import Table
 
@@ -62,7 +65,8 @@ def _show(found: dict[str, Any]) -> None:
     machine, parameters = found["machine"], found["parameters"]
     where = "a workspace of your own" if parameters["files"] is None else f"{parameters['files']} files"
     out.print(
-        f"medians of {parameters['samples']} samples, {where}; "
+        f"medians of {parameters['samples']} samples, {where}, "
+        f"traced by {_TRACERS.get(parameters['tracer'], 'nothing')}; "
         f"Python {machine['python']}, {machine['processor']}, {machine['cpus']} CPUs.",
         style="dim",
     )

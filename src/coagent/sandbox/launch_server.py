@@ -33,6 +33,8 @@ class LaunchServer:
 
     It ends with `close`, or with this process.
 
+    `tracer` says which one it has: "c" or "python", and nothing before the first command.
+
     Args:
         compiled: Whether the tracer in C is used where it can be compiled.
     """
@@ -42,6 +44,7 @@ class LaunchServer:
         self._lock = threading.Lock()
         self._end: weakref.finalize[..., LaunchServer] | None = None
         self._requests: socket.socket | None = None
+        self.tracer = ""
 
     def run(self, spec: Path, output: IO[bytes], timeout_s: float) -> int:
         """Run a command and return its exit code.
@@ -105,7 +108,7 @@ class LaunchServer:
                 raise TargetError(
                     f"the process that begins commands cannot be started: {error}", "Free some memory."
                 ) from error
-        self._requests = ours
+        self._requests, self.tracer = ours, "c" if library else "python"
         self._end = weakref.finalize(self, _ended, process, ours)
         if not ready:
             self._stop()

@@ -14,16 +14,14 @@ import stat
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 from coagent.errors import TargetError
 
-
-class _Seen(NamedTuple):
-    inode: int
-    mtime_ns: int
-    size: int
-    mode: int
+_Seen: TypeAlias = tuple[int, int, int, int]
+"""Inode, time of change in nanoseconds, size in bytes, mode; a plain tuple, since there are many of them."""
+_MODE = 3
+_ANSWERS_MAX = 200_000
 
 
 class Snapshots:
@@ -46,6 +44,7 @@ class Snapshots:
         self._current: Path | None = None
         self._uses: dict[Path, int] = {}
         self._skipped: list[str] = []
+        self._answers: dict[str, bool] = {}
         self._remove_left_over()
         weakref.finalize(self, shutil.rmtree, self._folder, True)
 
@@ -56,7 +55,7 @@ class Snapshots:
             TargetError: It cannot be made.
         """
         try:
-            found = dict(self._walk(""))
+            found = dict(self._walk())
             if found != self._known or self._current is None:
                 if self._current is None or self._uses.get(self._current):
                     self._begin()
@@ -97,44 +96,61 @@ class Snapshots:
             if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
                 shutil.rmtree(place, ignore_errors=True)
 
-    def _walk(self, at: str) -> Iterator[tuple[str, _Seen]]:
-        if not at:
-            self._skipped = []
-        with os.scandir(f"{self._root}/{at}" if at else self._root) as entries:
-            found = list(entries)
-        for entry in found:
-            path = f"{at}/{entry.name}" if at else entry.name
-            if self._left_out(path) or self._left_out(f"{path}/x"):
-                if entry.is_dir(follow_symlinks=False):
-                    self._skipped.append(path)
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                status = entry.stat(follow_symlinks=False)
+    def _walk(self) -> Iterator[tuple[str, _Seen]]:
+        self._skipped = []
+        waiting = [""]
+        while waiting:
+            at = waiting.pop()
+            try:
+                with os.scandir(f"{self._root}/{at}") as entries:
+                    found = list(entries)
+            except FileNotFoundError:
+                if not at:
+                    raise
+                continue  # it has gone meanwhile
+            for entry in found:
+                path = at + entry.name
+                if self._is_left_out(path):
+                    if entry.is_dir(follow_symlinks=False):
+                        self._skipped.append(path)
+                    continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
                 if stat.S_ISDIR(status.st_mode):
-                    yield path, _Seen(0, 0, 0, status.st_mode)
-                    yield from self._walk(path)
+                    yield path, (0, 0, 0, status.st_mode)
+                    waiting.append(f"{path}/")
                 else:
-                    yield path, _Seen(status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)
+                    yield path, (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)
+
+    def _is_left_out(self, path: str) -> bool:
+        answer = self._answers.get(path)
+        if answer is None:
+            if len(self._answers) > _ANSWERS_MAX:
+                self._answers.clear()
+            answer = self._answers[path] = self._left_out(path) or self._left_out(f"{path}/x")
+        return answer
 
     def _bring_up(self, snapshot: Path, found: dict[str, _Seen]) -> None:
         for path in sorted(self._known.keys() - found.keys(), reverse=True):
             place = snapshot / path
-            place.rmdir() if stat.S_ISDIR(self._known[path].mode) else place.unlink()
+            place.rmdir() if stat.S_ISDIR(self._known[path][_MODE]) else place.unlink()
         for path, seen in found.items():
             known = self._known.get(path)
             if known == seen:
                 continue
             place = snapshot / path
-            if stat.S_ISDIR(seen.mode):
-                if known is not None and not stat.S_ISDIR(known.mode):
+            if stat.S_ISDIR(seen[_MODE]):
+                if known is not None and not stat.S_ISDIR(known[_MODE]):
                     place.unlink()
                 place.mkdir(exist_ok=True)
-                place.chmod(stat.S_IMODE(seen.mode))
+                place.chmod(stat.S_IMODE(seen[_MODE]))
                 continue
             if known is not None:
-                shutil.rmtree(place) if stat.S_ISDIR(known.mode) else place.unlink(missing_ok=True)
+                shutil.rmtree(place) if stat.S_ISDIR(known[_MODE]) else place.unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
-                self._put(f"{self._root}/{path}", place, seen.mode)
+                self._put(f"{self._root}/{path}", place, seen[_MODE])
         self._known = found
 
     def _put(self, source: str, place: Path, mode: int) -> None:
