@@ -121,17 +121,7 @@ class CommandRunner:
             # Asked only now: what has come into the snapshot meanwhile is among it.
             written, modes = state.written("file:"), state.written("mode:")
         scratch = Path(tempfile.mkdtemp(prefix="coagent-bash-"))
-        real = [path for path in self._snapshots.left_out() if not _hidden(path)]
-        view = Confined(
-            self._root,
-            lower,
-            scratch,
-            real=real,
-            writable=self._writable,
-            network=self._network,
-            trace=self._trace,
-            left_out=self._left_out,
-        )
+        view = self._view(lower, scratch)
         try:
             view.prepare(_contents(written, modes, lower))
             seen = None
@@ -176,6 +166,18 @@ class CommandRunner:
         if handed_over:
             answer["not_governed"] = handed_over
         return answer
+
+    def _view(self, lower: Path, scratch: Path) -> Confined:
+        return Confined(
+            self._root,
+            lower,
+            scratch,
+            real=[path for path in self._snapshots.left_out() if not _hidden(path)],
+            writable=self._writable,
+            network=self._network,
+            trace=self._trace,
+            left_out=self._left_out,
+        )
 
     def _record(self, state: State, seen: Seen | None, view: Confined) -> None:
         """Make what the command has seen the reads of its call."""
