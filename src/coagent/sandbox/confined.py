@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coagent.sandbox import launcher
-from coagent.sandbox.overlay import Overlay
+from coagent.sandbox.overlay import Content, Overlay
 
 _FILE_BYTES_MAX = 1024**3
 """The size of one file that a command may write."""
@@ -131,11 +131,13 @@ class Confined(Overlay):
         None: it was no folder then.
         """
         prefix = f"{path}/" if path else ""
-        prepared = {one: content for one, content in self._prepared.items() if one.startswith(prefix)}
+        prepared: dict[str, Content | None] = {}
+        if self._prepared:  # mostly there is nothing, and this is asked for every file that was seen
+            prepared = {one: content for one, content in self._prepared.items() if one.startswith(prefix)}
         for one, content in prepared.items():
             if content is not None:
                 return one
-        lower = os.path.join(self._root, path)
+        lower = f"{self._root}/{path}"
         try:
             if not stat.S_ISDIR(os.lstat(lower).st_mode):
                 return None
