@@ -108,7 +108,7 @@ class LaunchServer:
                 raise TargetError(
                     f"the process that begins commands cannot be started: {error}", "Free some memory."
                 ) from error
-        self._requests, self.tracer = ours, "c" if library else "python"
+        self._requests, self.tracer = ours, ready.decode("ascii")
         self._end = weakref.finalize(self, _ended, process, ours)
         if not ready:
             self._stop()

@@ -87,7 +87,9 @@ def main() -> int:
     """Run one command, or serve until the other end of the descriptor is closed; return an exit code."""
     served = sys.argv[1] == "--serve"
     rest = sys.argv[3:] if served else sys.argv[2:]
-    library = ctypes.CDLL(rest[0]) if rest else None
+    library = None
+    with contextlib.suppress(OSError):  # temporary folders may be mounted noexec
+        library = ctypes.CDLL(rest[0]) if rest else None
     if not served:
         return run(sys.argv[1], library)
     with socket.socket(fileno=int(sys.argv[2])) as requests:
@@ -98,7 +100,7 @@ def _serve(requests: socket.socket, library: "ctypes.CDLL | None") -> int:
     """Fork for each spec that comes, with the descriptors of its output and of its answer."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: they answer themselves
     server = os.getpid()
-    requests.send(b"ready")
+    requests.send(b"python" if library is None else b"c")
     while True:
         spec, descriptors, _, _ = socket.recv_fds(requests, 65536, 2, socket.MSG_CMSG_CLOEXEC)
         if not spec:
