@@ -1,1 +1,1 @@
-"""The ToolSmith: grows tools with declared footprints out of commands, verifies them, keeps them in a library."""
+"""Tools with declared footprints, grown out of commands, verified, and kept in a library."""
