@@ -1,0 +1,209 @@
+"""The maker by example: takes a command apart and finds its parameters, without a model.
+
+Where the shape of a command is known (`shapes.py`), one command is enough for a general tool. Otherwise
+programs and options stay as they are, and every other word becomes a parameter; equal words become one. What
+the command reads and writes is not guessed but observed (`observed.py`), and the inverse is the before-image.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+from coagent.errors import ToolFailed
+from coagent.targets.workspace import Workspace
+from coagent.toolsmith.maker import Proposal
+from coagent.toolsmith.parse import Simple, parse
+from coagent.toolsmith.shapes import SHAPES, Draft
+from coagent.toolsmith.spec import Parameter, ToolSpec
+
+_PARAMETERS_MAX = 8
+_IN_PLACE = 'out=$(mktemp) && {command} > "$out" && cat "$out" > "$file"'
+# Programs whose first operand says what they do.
+_WITH_VERBS = frozenset({"cargo", "docker", "git", "go", "kubectl", "npm", "pip", "systemctl", "tar", "uv"})
+# Options of find and others after which a word is part of the command's shape.
+_FIXED_AFTER = frozenset(
+    {"-type", "-maxdepth", "-mindepth", "-exec", "-print", "-size", "-o", "-k", "-t", "-d", "-F"}
+)
+_NAMES = {
+    "chmod": "change_mode", "cp": "copy_file", "find": "find_files", "ln": "link_file", "ls": "list_folder",
+    "mkdir": "make_folder", "mv": "move_file", "rm": "remove_file", "rmdir": "remove_folder",
+    "touch": "touch_file",
+    "cat": "show_file", "head": "show_begin", "tail": "show_end", "wc": "count_in_file", "sort": "sort_file",
+}  # fmt: skip
+
+
+class ByExample:
+    """Makes tools of the commands of one workspace.
+
+    Args:
+        workspace: Where the commands are for.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def propose(self, request: str, command: str) -> list[Proposal]:
+        """Return tools that do what a command does, the most general first.
+
+        Args:
+            request: What for, in plain language.
+            command: For bash.
+
+        Raises:
+            ToolFailed: It is no valid bash, or only running it would tell what it is.
+        """
+        steps = parse(command)
+        core, in_place = _core(steps)
+        found: list[Proposal] = []
+        if not any(one.globs or one.merged for one in core):
+            for shape in SHAPES:
+                draft = shape(core, in_place)
+                if draft is not None and self._usable(draft):
+                    found.append(_proposal(draft, request))
+                    break
+        found.append(_proposal(_Words(self._workspace, steps).draft(), request))
+        return found
+
+    def _usable(self, draft: Draft) -> bool:
+        file = draft.arguments.get("file")
+        return not isinstance(file, str) or _inside(self._workspace, file)
+
+
+def _core(steps: list[Simple]) -> tuple[list[Simple], str]:
+    """Return the steps without the idiom that puts their output in the place of a file, and that file."""
+    if len(steps) < 2 or len(steps[0].redirects) != 1 or steps[0].redirects[0].operator != ">":
+        return steps, ""
+    temporary, first = steps[0].redirects[0].file, steps[0]
+    place = ""
+    rest = steps[1:]
+    if rest[0].words == ["cat", temporary] and len(rest) == 2 and rest[1].words in (
+        ["rm", temporary], ["rm", "-f", temporary]
+    ):  # fmt: skip
+        redirects = rest[0].redirects
+        place = redirects[0].file if len(redirects) == 1 and redirects[0].operator == ">" else ""
+    elif len(rest) == 1 and rest[0].program == "mv" and rest[0].operands == [temporary, rest[0].words[-1]]:
+        place = rest[0].words[-1]
+    if not place or place not in first.words or any(one.joined != "&&" for one in rest):
+        return steps, ""
+    return [Simple(first.words, first.globs, first.joined, [], first.merged)], place
+
+
+def _proposal(draft: Draft, request: str) -> Proposal:
+    command = _IN_PLACE.format(command="@@").replace("@@", draft.command) if draft.in_place else draft.command
+    reads = [f"file:{{{name}}}" for name, one in draft.parameters.items() if one.type == "path"]
+    spec = ToolSpec(
+        name=draft.name,
+        description=draft.description,
+        effect="write" if draft.writes else "read",
+        reads=reads,
+        writes=draft.writes,
+        reverse="before-image" if draft.writes else "",
+        command=command,
+        parameters=draft.parameters,
+        maker="example",
+        request=request,
+        skeleton=command,
+    )
+    return Proposal(spec, draft.arguments)
+
+
+def _inside(workspace: Workspace, path: str) -> bool:
+    return not os.path.isabs(path) and ".." not in path.split("/") and workspace.root != path
+
+
+class _Words:
+    """A tool whose parameters are the words of a command that are no programs and no options."""
+
+    def __init__(self, workspace: Workspace, steps: list[Simple]) -> None:
+        self._workspace = workspace
+        self._steps = steps
+        self._folder = ""
+        self.parameters: dict[str, Parameter] = {}
+        self.arguments: dict[str, Any] = {}
+
+    def draft(self) -> Draft:
+        """Return the draft; what it writes has yet to be observed."""
+        command = " ".join(part for step in self._steps for part in self._step(step))
+        if len(self.parameters) > _PARAMETERS_MAX:
+            raise ToolFailed(
+                f"the command has {len(self.parameters)} words that differ, too many for a tool",
+                "Run it with bash, or send a part of it.",
+            )
+        shown = " ".join(part for step in self._steps for part in self._shown(step))
+        return Draft(self._name(), f"Run: {shown}"[:300], command, self.arguments, self.parameters)
+
+    def _step(self, step: Simple) -> Iterator[str]:
+        if step.joined:
+            yield step.joined
+        after = ""
+        verb = step.program in _WITH_VERBS
+        yield shlex.quote(step.program)
+        for number, word in enumerate(step.words[1:], 1):
+            if number in step.globs:
+                yield re.sub(r"([^\w./*?\[\]-])", r"\\\1", word)
+            elif word.startswith("-") or after in _FIXED_AFTER or word in ("{}", ";", "+"):
+                yield shlex.quote(word)
+            elif verb and after != "-C":
+                verb = False
+                yield shlex.quote(word)
+            else:
+                yield f'"${self._parameter(step, word)}"'
+            after = word
+        for redirect in step.redirects:
+            fixed = redirect.file.startswith("/dev/")
+            place = redirect.file if fixed else f'"${self._parameter(step, redirect.file, path=True)}"'
+            yield f"{redirect.operator} {place}"
+        if step.merged:
+            yield "2>&1"
+
+    def _shown(self, step: Simple) -> list[str]:
+        by_value = {str(value): name for name, value in self.arguments.items()}
+        words = [by_value.get(word, word).upper() if word in by_value else word for word in step.words]
+        places = [
+            f"{one.operator} {by_value.get(one.file, one.file).upper() if one.file in by_value else one.file}"
+            for one in step.redirects
+        ]
+        return [*([step.joined] if step.joined else []), *words, *places]
+
+    def _parameter(self, step: Simple, word: str, *, path: bool = False) -> str:
+        for name, value in self.arguments.items():
+            if value == word:
+                return name
+        place = os.path.join(self._workspace.root, word)
+        path = path or (word not in ("", "/") and os.path.lexists(place))
+        if (path or "/" in word) and os.path.isabs(word):
+            return self._add("text", word, Parameter(type="string", description=f"Such as {word!r}."))
+        if path or step.program in ("cp", "mv", "mkdir", "touch", "ln", "cd"):
+            kind = "folder" if os.path.isdir(place) or step.program in ("mkdir", "cd") else "file"
+            return self._add(kind, word, Parameter(type="path", description=f"Such as {word}."))
+        if re.fullmatch(r"[1-9]\d*|0", word) and step.program != "chmod":
+            return self._add("number", word, Parameter(type="integer", description=f"Such as {word}."))
+        kind = "mode" if step.program == "chmod" else "text"
+        described = Parameter(type="string", description=f"Such as {word!r}.", multiline="\n" in word)
+        return self._add(kind, word, described)
+
+    def _add(self, kind: str, word: str, parameter: Parameter) -> str:
+        number, name = 1, kind
+        while name in self.parameters:
+            number += 1
+            name = f"{kind}{number}"
+        self.parameters[name] = parameter
+        self.arguments[name] = word
+        return name
+
+    def _name(self) -> str:
+        programs = [one for one in self._steps if one.program not in ("cd", "sort")] or self._steps
+        first = programs[0]
+        parts = [_NAMES.get(first.program, first.program)]
+        if first.program in _WITH_VERBS:
+            skip = {
+                word for option, word in zip(first.words, first.words[1:], strict=False) if option == "-C"
+            }
+            parts += [word for word in first.operands if word not in skip][:1]
+        parts += [one.program for one in programs[1:3] if one.program != first.program]
+        name = re.sub(r"[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
+        return name[:40] if re.match(r"[a-z]", name) and len(name) > 1 else f"run_{name[:36]}"

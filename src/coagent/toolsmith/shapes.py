@@ -1,0 +1,372 @@
+"""Shapes of commands that are known: what in them is a parameter follows from the program's own language.
+
+Each function looks at one kind of command and returns a draft, or None where it is another kind. Values go
+into a program's text by the program's own means (`jq --arg`, `awk` and its environment, `grep -e`), or, for
+sed, between control characters that no value may hold.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from coagent.toolsmith.parse import Simple
+from coagent.toolsmith.spec import Parameter
+
+_FILE = Parameter(type="path", description="The file.")
+_BEGIN, _END = r"^\s*", r"\s*$"
+_JQ_PATH = r"((?:\.[A-Za-z_]\w*|\.?\[\d+\]|\.?\[?\"[^\"\\]*\"\]?)+)"
+_JQ_STEP = re.compile(r"\.?([A-Za-z_]\w*)|\[(\d+)\]|\"([^\"]*)\"")
+# Takes a JSON Pointer apart along the document, which tells numbers of lists from names.
+_JQ_STEPS = (
+    'def steps($p): reduce ($p | split("/")[1:][] | gsub("~1"; "/") | gsub("~0"; "~")) as $s '
+    '({at: ., path: []}; (if (.at | type) == "array" then ($s | tonumber) else $s end) as $k '
+    "| {at: (if .at == null then null else .at[$k] end), path: (.path + [$k])}) | .path; "
+)
+_MARK = "$'\\x01'"
+"""Stands between the parts of a sed command; arguments hold no control characters."""
+
+
+@dataclass
+class Draft:
+    """A tool in the making.
+
+    Args:
+        name: What agents call it.
+        description: What models are told.
+        command: For bash, with parameters as variables.
+        arguments: What the parameters are in the command that was seen.
+        parameters: By name.
+        in_place: Whether its output takes the place of the file.
+        writes: Key templates; the whole file by default where it is written.
+    """
+
+    name: str
+    description: str
+    command: str
+    arguments: dict[str, Any]
+    parameters: dict[str, Parameter]
+    in_place: bool = False
+    writes: list[str] = field(default_factory=list)
+
+
+def _text(description: str, **more: Any) -> Parameter:
+    return Parameter(type="string", description=description, **more)
+
+
+def jq(steps: list[Simple], in_place: str) -> Draft | None:
+    """Read a value of a JSON file by a filter, or set one by its path."""
+    if len(steps) != 1 or steps[0].program != "jq" or len(steps[0].operands) != 2:
+        return None
+    program, file = steps[0].operands
+    if not in_place:
+        if set(steps[0].options) - {"-r", "--raw-output"}:
+            return None
+        return Draft(
+            "json_get",
+            "Read from a JSON file with a jq filter, such as .version or .features|length.",
+            'jq -r "$filter" "$file"',
+            {"file": file, "filter": program},
+            {"file": _FILE, "filter": _text("A jq filter.")},
+        )
+    found = re.fullmatch(rf"{_BEGIN}{_JQ_PATH}\s*=\s*(.+?){_END}", program)
+    if steps[0].options or found is None or file != in_place:
+        return None
+    try:
+        value = json.dumps(json.loads(found[2]), ensure_ascii=False)
+    except ValueError:
+        return None
+    parts = [next(part for part in one.groups() if part is not None) for one in _JQ_STEP.finditer(found[1])]
+    pointer = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
+    return Draft(
+        "json_set",
+        "Set one value of a JSON file, by JSON Pointer (RFC 6901), such as /limits/rate.",
+        'jq --arg pointer "$pointer" --argjson value "$value" '
+        f"'{_JQ_STEPS}setpath(steps($pointer); $value)' \"$file\"",
+        {"file": file, "pointer": pointer, "value": value},
+        {
+            "file": _FILE,
+            "pointer": _text("Where: a JSON Pointer.", pattern=r"(/[^/]*)+"),
+            "value": _text('The new value as JSON: 250, true, "text".', option_safe=True),
+        },
+        in_place=True,
+        writes=["json:{file}#{pointer}"],
+    )
+
+
+def sqlite(steps: list[Simple], in_place: str) -> Draft | None:
+    """Query a SQLite database, or change it."""
+    if len(steps) != 1 or steps[0].program != "sqlite3" or steps[0].options or len(steps[0].operands) != 2:
+        return None
+    file, sql = steps[0].operands
+    if not sql.strip() or sql.lstrip().startswith("."):
+        return None
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        statements = [one for one in sqlglot.parse(sql, dialect="sqlite") if one is not None]
+    except sqlglot.errors.SqlglotError:
+        statements = []
+    reads = bool(statements) and all(isinstance(one, exp.Query) for one in statements)
+    statement = _text("SQL; no dot commands.", pattern=r"(?s)\s*[^.\s].*", multiline=True)
+    if reads:
+        return Draft(
+            "sqlite_query",
+            "Query a SQLite database.",
+            'sqlite3 -readonly "$file" "$sql"',
+            {"file": file, "sql": sql},
+            {"file": _FILE, "sql": statement},
+        )
+    return Draft(
+        "sqlite_exec",
+        "Change a SQLite database with SQL.",
+        'sqlite3 "$file" "$sql"',
+        {"file": file, "sql": sql},
+        {"file": _FILE, "sql": statement},
+        writes=["file:{file}"],
+    )
+
+
+_KEY_FIND = (
+    'BEGIN { key = ENVIRON["key"] } '
+    'function rest() { return index($0, key) == 1 ? substr($0, length(key) + 1) : "" } '
+)
+_KEY_TEXT = r"([A-Za-z_][\w.-]*)"
+
+
+def sed_get(steps: list[Simple], in_place: str) -> Draft | None:
+    """Read the value of a key in a file of `key=value` or `key: value` lines."""
+    script = _sed(steps, "-n")
+    found = re.fullmatch(rf"s/\^{_KEY_TEXT}(=|: \*|:|: ) ?//p", script[0]) if script else None
+    if script is None or found is None:
+        return None
+    return Draft(
+        "key_get",
+        "Read the value of a key in a file of key=value or key: value lines.",
+        f"awk '{_KEY_FIND}{{ r = rest() }} r ~ /^[ \\t]*[=:]/ "
+        '{ sub(/^[ \\t]*[=:][ \\t]*/, "", r); print r }\' "$file"',
+        {"file": script[1], "key": found[1]},
+        {"file": _FILE, "key": _text("The key, at the beginning of its line.")},
+    )
+
+
+def sed_set(steps: list[Simple], in_place: str) -> Draft | None:
+    """Set the value of a key in a file of `key=value` or `key: value` lines."""
+    script = _sed(steps, "-i")
+    if script is None:
+        return None
+    found = re.fullmatch(rf"s/\^{_KEY_TEXT}( ?[=:] ?)\.\*/\1\2([^/&\\]*)/", script[0])
+    if found is None:
+        found = re.fullmatch(rf"s/\^{_KEY_TEXT}( ?[=:]) ?\.\*/\1\2 ?([^/&\\]*)/", script[0])
+    if found is None:
+        return None
+    return Draft(
+        "key_set",
+        "Set the value of a key that a file of key=value or key: value lines has.",
+        f"awk '{_KEY_FIND}{{ r = rest() }} match(r, /^[ \\t]*[=:][ \\t]*/) "
+        '{ print key substr(r, 1, RLENGTH) ENVIRON["value"]; next } { print }\' "$file"',
+        {"file": script[1], "key": found[1], "value": found[3].strip()},
+        {
+            "file": _FILE,
+            "key": _text("The key, at the beginning of its line."),
+            "value": _text("The new value.", option_safe=True),
+        },
+        in_place=True,
+        writes=["file:{file}"],
+    )
+
+
+def sed_lines(steps: list[Simple], in_place: str) -> Draft | None:
+    """Delete lines, or replace text, everywhere or in the lines that match."""
+    script = _sed(steps, "-i")
+    if script is None:
+        return None
+    text, file = script
+    deletes = re.fullmatch(r"\\(\W)(.+)\1d|/(.+)/d", text)
+    if deletes is not None:
+        pattern = deletes[2] or deletes[3].replace("\\/", "/")
+        return Draft(
+            "delete_lines",
+            "Delete the lines of a file that a regular expression (as sed's) matches.",
+            f'sed -i -e \'\\\'{_MARK}"$pattern"{_MARK}d "$file"',
+            {"file": file, "pattern": pattern},
+            {"file": _FILE, "pattern": _text("A basic regular expression.", option_safe=True)},
+            writes=["file:{file}"],
+        )
+    where, _, rest = ("", "", text)
+    addressed = re.fullmatch(r"/((?:[^/\\]|\\.)+)/(s.+)", text)
+    if addressed is not None:
+        where, rest = addressed[1].replace("\\/", "/"), addressed[2]
+    parts = _substitution(rest)
+    if parts is None:
+        return None
+    pattern, replacement, flags = parts
+    changed = f's{_MARK}"$pattern"{_MARK}"$replacement"{_MARK}"$flags"'
+    arguments = {"file": file, "pattern": pattern, "replacement": replacement, "flags": flags}
+    parameters = {
+        "file": _FILE,
+        "pattern": _text("A basic regular expression.", option_safe=True),
+        "replacement": _text("What takes its place; & is what matched.", option_safe=True),
+        "flags": _text(
+            "Those of sed: g for every match in a line, I for either case.", pattern=r"[gI0-9]{0,3}"
+        ),
+    }
+    if where:
+        return Draft(
+            "replace_in_lines",
+            "Replace text in those lines of a file that a regular expression matches.",
+            f'sed -i -e \'\\\'{_MARK}"$lines"{_MARK}{changed} "$file"',
+            {"lines": where, **arguments},
+            {"lines": _text("Which lines.", option_safe=True), **parameters},
+            writes=["file:{file}"],
+        )
+    return Draft(
+        "replace_text",
+        "Replace text in a file, by a regular expression (as sed's).",
+        f'sed -i -e {changed} "$file"',
+        arguments,
+        parameters,
+        writes=["file:{file}"],
+    )
+
+
+def _sed(steps: list[Simple], option: str) -> tuple[str, str] | None:
+    """Return the script and the file of a sed command."""
+    one = steps[0]
+    if len(steps) != 1 or one.program != "sed" or one.options != [option] or one.redirects:
+        return None
+    operands = one.operands
+    return (operands[0], operands[1]) if len(operands) == 2 and "\n" not in operands[0] else None
+
+
+def _substitution(text: str) -> tuple[str, str, str] | None:
+    if len(text) < 4 or text[0] != "s" or text[1].isalnum() or text[1] in "\\\n":
+        return None
+    mark = text[1]
+    parts = re.split(rf"(?<!\\){re.escape(mark)}", text[2:])
+    if len(parts) != 3 or not parts[0] or not re.fullmatch(r"[gI0-9]{0,3}", parts[2]):
+        return None
+    pattern, replacement = (one.replace(f"\\{mark}", mark) for one in parts[:2])
+    return pattern, replacement, parts[2]
+
+
+_INI_KEY = "ini:{file}#{section}/{key}"
+_COMPARED = re.compile(r'([=!]=|~)\s*"((?:[^"\\])*)"')
+
+
+def awk(steps: list[Simple], in_place: str) -> Draft | None:
+    """Run an awk program in which what is compared with, and what `-v` sets, are parameters."""
+    if len(steps) != 1 or steps[0].program != "awk" or steps[0].redirects:
+        return None
+    words = steps[0].words[1:]
+    given: dict[str, str] = {}
+    while len(words) >= 2 and words[0] == "-v" and "=" in words[1]:
+        name, _, value = words[1].partition("=")
+        given[name] = value
+        words = words[2:]
+    if len(words) != 2 or words[0].startswith("-") or "\\" in "".join(given.values()):
+        return None
+    program, file = words
+    parameters, arguments = {"file": _FILE}, {"file": file}
+
+    def parameter(value: str, name: str) -> str:
+        for known, one in arguments.items():
+            if one == value and known != "file":
+                return known
+        name = _awk_name(program, value, name, arguments)
+        parameters[name] = _text(f"Such as {value!r}.")
+        arguments[name] = value
+        return name
+
+    def compared(one: re.Match[str]) -> str:
+        bare = re.fullmatch(r"\[(\w+)\]", one[2])
+        if bare is not None:  # the header of a section
+            return f'{one[1]}("[" ENVIRON["{parameter(bare[1], "section")}"] "]")'
+        return f'{one[1]}ENVIRON["{parameter(one[2], "text")}"]'
+
+    program = _COMPARED.sub(compared, program)
+    opening = "".join(f'{name}=ENVIRON["{parameter(value, name)}"]; ' for name, value in given.items())
+    if opening:
+        program = f"BEGIN {{ {opening}}} {program}"
+    if "'" in program or len(parameters) == 1:
+        return None
+    sectioned = "section" in parameters
+    name = ("ini_set" if in_place else "ini_get") if sectioned else ("awk_edit" if in_place else "awk_select")
+    return Draft(
+        name,
+        ("Set" if in_place else "Read") + " a key in a section of an INI file."
+        if sectioned
+        else "Edit a file with a fixed awk program."
+        if in_place
+        else "Select from a file with a fixed awk program.",
+        f"awk '{program}' \"$file\"",
+        arguments,
+        parameters,
+        in_place=bool(in_place),
+        writes=[_INI_KEY if {"section", "key"} <= parameters.keys() else "file:{file}"] if in_place else [],
+    )
+
+
+def _awk_name(program: str, value: str, name: str, taken: dict[str, Any]) -> str:
+    """Return what to call a value in an awk program: by its part in an INI file where it reads one."""
+    if re.search(r"/\^\\\[/", program):
+        for wish in ("section", "key", "value"):
+            if wish not in taken:
+                return wish
+    known = {"k": "key", "v": "value", "s": "text", "n": "name"}
+    name = known.get(name, name.lower())
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        name = "text"
+    number, wish = 1, name
+    while wish in taken:
+        number += 1
+        wish = f"{name}{number}"
+    return wish
+
+
+def grep(steps: list[Simple], in_place: str) -> Draft | None:
+    """Count or show the lines of a file that match."""
+    one = steps[0]
+    if len(steps) != 1 or one.program != "grep" or len(one.operands) != 2 or one.redirects:
+        return None
+    options = "".join(sorted("".join(option[1:] for option in one.options)))
+    if any(option.startswith("--") for option in one.options) or set(options) - set("cinvEFowx"):
+        return None
+    counts = "c" in options
+    return Draft(
+        "count_lines" if counts else "find_lines",
+        f"{'Count' if counts else 'Show'} the lines of a file that a regular expression matches"
+        + (f" (grep -{options})." if options.strip("c") else "."),
+        f'grep {f"-{options} " if options else ""}-e "$pattern" -- "$file" || [ $? -eq 1 ]',
+        {"file": one.operands[1], "pattern": one.operands[0]},
+        {"file": _FILE, "pattern": _text("A regular expression of grep.", option_safe=True)},
+    )
+
+
+def echo(steps: list[Simple], in_place: str) -> Draft | None:
+    """Append a line to a file, or make it the only one."""
+    one = steps[0]
+    if len(steps) != 1 or one.program != "echo" or one.options or len(one.redirects) != 1 or one.globs:
+        return None
+    (redirect,) = one.redirects
+    if redirect.operator not in (">", ">>") or "\n" in redirect.file:
+        return None
+    line = " ".join(one.words[1:])
+    appends = redirect.operator == ">>"
+    return Draft(
+        "append_line" if appends else "write_line",
+        "Append a line to a file." if appends else "Make a file of one line.",
+        f'printf \'%s\\n\' "$line" {redirect.operator} "$file"',
+        {"file": redirect.file, "line": line},
+        {"file": _FILE, "line": _text("The line.", option_safe=True, multiline="\n" in line)},
+        writes=["file:{file}"],
+    )
+
+
+SHAPES: tuple[Callable[[list[Simple], str], Draft | None], ...] = (
+    jq, sqlite, sed_get, sed_set, sed_lines, awk, grep, echo,
+)  # fmt: skip
