@@ -1,0 +1,83 @@
+"""Arguments of grown tools: checked, brought to one form, and handed over as variables of the command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from coagent.errors import InvalidArguments, TargetError
+from coagent.targets.workspace import Workspace
+from coagent.toolsmith.spec import TEXT_LENGTH_MAX, Parameter, ToolSpec
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def checked(spec: ToolSpec, workspace: Workspace, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return arguments as the command gets them.
+
+    Args:
+        spec: The tool.
+        workspace: Where its paths lie.
+        arguments: By parameter.
+
+    Raises:
+        InvalidArguments: One is missing, unknown, of another type, leads out of the workspace, or could be
+            taken for an option.
+    """
+    unknown = sorted(arguments.keys() - spec.parameters.keys())
+    missing = sorted(spec.parameters.keys() - arguments.keys())
+    if unknown or missing:
+        what = f"unknown: {', '.join(unknown)}" if unknown else f"missing: {', '.join(missing)}"
+        raise InvalidArguments(f"wrong arguments for tool {spec.name!r} ({what})", f"It is {spec.signature}.")
+    return {name: _value(spec, workspace, name, one) for name, one in arguments.items()}
+
+
+def _value(spec: ToolSpec, workspace: Workspace, name: str, value: Any) -> str:
+    parameter = spec.parameters[name]
+    if parameter.type in ("integer", "number"):
+        return _number(name, parameter, value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise _wrong(name, "is no text")
+    if len(value) > TEXT_LENGTH_MAX:
+        raise _wrong(name, f"is longer than {TEXT_LENGTH_MAX} characters")
+    if _CONTROLS.search(value) or ("\n" in value and not parameter.multiline):
+        raise _wrong(name, "has control characters or line ends in it")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _wrong(name, "is not valid Unicode") from None
+    if parameter.pattern is not None and not re.fullmatch(parameter.pattern, value):
+        raise _wrong(name, f"does not match {parameter.pattern}")
+    if parameter.type == "path":
+        return _path(workspace, name, value)
+    if value.startswith("-") and not parameter.option_safe:
+        raise _wrong(name, "begins with a dash, which a program would take for an option")
+    return value
+
+
+def _number(name: str, parameter: Parameter, value: Any) -> str:
+    whole = parameter.type == "integer"
+    pattern = r"-?\d{1,18}" if whole else r"-?\d{1,18}(\.\d{1,18})?"
+    text = str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or not re.fullmatch(pattern, text):
+        raise _wrong(name, f"is no {parameter.type}")
+    return str(int(text)) if whole else text
+
+
+def _path(workspace: Workspace, name: str, value: str) -> str:
+    """Return a path relative to the workspace, in one form, which no program takes for an option."""
+    try:
+        relative = workspace.canonical(f"{value.rstrip('/')}/" if value.strip("./") == "" else value)
+    except TargetError as error:
+        raise _wrong(name, str(error)) from error
+    if relative and workspace.excluded(relative):
+        raise _wrong(name, "is left out of the workspace")
+    relative = relative.rstrip("/") or "."
+    return f"./{relative}" if relative.startswith("-") else relative
+
+
+def _wrong(name: str, what: str) -> InvalidArguments:
+    return InvalidArguments(f"argument {name!r} {what}", "Pass another value.")
