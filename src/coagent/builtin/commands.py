@@ -47,6 +47,7 @@ class Command:
         cwd: Where it starts, relative to the workspace.
         timeout_s: How long it may take, in seconds.
         environment: Variables set for it, beside those of this process.
+        bare: Whether it gets those variables alone.
         check: Called with what it has changed before any of that is kept; raises where it may not be.
     """
 
@@ -54,6 +55,7 @@ class Command:
     cwd: str = "."
     timeout_s: float = TIMEOUT_S_DEFAULT
     environment: Mapping[str, str] = field(default_factory=dict)
+    bare: bool = False
     check: Callable[[Changes], None] | None = None
 
 
@@ -128,7 +130,7 @@ class CommandRunner:
             spec = view.spec(
                 ["bash", "-c", command.text],
                 f"{self._root}/{folder}".rstrip("/"),
-                {**os.environ, **command.environment},
+                {**({} if command.bare else os.environ), **command.environment},
             )
             try:
                 answer = await anyio.to_thread.run_sync(_run, self._server, spec, command.timeout_s)

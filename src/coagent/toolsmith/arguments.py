@@ -69,6 +69,8 @@ def _number(name: str, parameter: Parameter, value: Any) -> str:
 
 def _path(workspace: Workspace, name: str, value: str) -> str:
     """Return a path relative to the workspace, in one form, which no program takes for an option."""
+    if "#" in value:
+        raise _wrong(name, "has a # in it, which begins the part of a file in keys")
     try:
         relative = workspace.canonical(f"{value.rstrip('/')}/" if value.strip("./") == "" else value)
     except TargetError as error:

@@ -2,7 +2,7 @@
 
 Where the shape of a command is known (`shapes.py`), one command is enough for a general tool. Otherwise
 programs and options stay as they are, and every other word becomes a parameter; equal words become one. What
-the command reads and writes is not guessed but observed (`observed.py`), and the inverse is the before-image.
+the command reads and writes is not guessed but observed by the verifier, and the inverse is the before-image.
 """
 
 from __future__ import annotations
@@ -17,13 +17,18 @@ from coagent.errors import ToolFailed
 from coagent.targets.workspace import Workspace
 from coagent.toolsmith.maker import Proposal
 from coagent.toolsmith.parse import Simple, parse
-from coagent.toolsmith.shapes import SHAPES, Draft
+from coagent.toolsmith.shapes import SHAPES, Draft, awk_program
 from coagent.toolsmith.spec import Parameter, ToolSpec
 
 _PARAMETERS_MAX = 8
+_NAME = r"(?!.*\.\.)[\w.@+][\w./@+-]*"
 _IN_PLACE = 'out=$(mktemp) && {command} > "$out" && cat "$out" > "$file"'
 # Programs whose first operand says what they do.
 _WITH_VERBS = frozenset({"cargo", "docker", "git", "go", "kubectl", "npm", "pip", "systemctl", "tar", "uv"})
+# Programs with an operand that is code: it stays as it is, since a value there could do anything.
+_WITH_CODE = frozenset(
+    {"awk", "bash", "eval", "node", "perl", "python", "python3", "ruby", "sed", "sh", "xargs"}
+)
 # Options of find and others after which a word is part of the command's shape.
 _FIXED_AFTER = frozenset(
     {"-type", "-maxdepth", "-mindepth", "-exec", "-print", "-size", "-o", "-k", "-t", "-d", "-F"}
@@ -141,15 +146,18 @@ class _Words:
             yield step.joined
         after = ""
         verb = step.program in _WITH_VERBS
+        code = step.program in _WITH_CODE
+        if step.program == "cd" and len(step.words) == 2:
+            self._folder = step.words[1]
         yield shlex.quote(step.program)
         for number, word in enumerate(step.words[1:], 1):
             if number in step.globs:
                 yield re.sub(r"([^\w./*?\[\]-])", r"\\\1", word)
             elif word.startswith("-") or after in _FIXED_AFTER or word in ("{}", ";", "+"):
                 yield shlex.quote(word)
-            elif verb and after != "-C":
-                verb = False
-                yield shlex.quote(word)
+            elif (verb or code) and after != "-C":
+                yield self._code(step, word) if code else shlex.quote(word)
+                verb = code = False
             else:
                 yield f'"${self._parameter(step, word)}"'
             after = word
@@ -159,6 +167,16 @@ class _Words:
             yield f"{redirect.operator} {place}"
         if step.merged:
             yield "2>&1"
+
+    def _code(self, step: Simple, word: str) -> str:
+        if step.program == "awk" and "'" not in word:
+            return f"'{awk_program(word, lambda value, _: self._compared(value))}'"
+        return shlex.quote(word)
+
+    def _compared(self, value: str) -> str:
+        known = next((name for name, one in self.arguments.items() if one == value), "")
+        described = Parameter(type="string", description=f"Such as {value!r}.", option_safe=True)
+        return known or self._add("text", value, described)
 
     def _shown(self, step: Simple) -> list[str]:
         by_value = {str(value): name for name, value in self.arguments.items()}
@@ -174,6 +192,10 @@ class _Words:
             if value == word:
                 return name
         place = os.path.join(self._workspace.root, word)
+        if self._folder and step.program != "cd" and not os.path.isabs(word):
+            place = os.path.join(self._workspace.root, self._folder, word)
+            if path or os.path.lexists(place):  # its place depends on where the command has gone
+                return self._add("name", word, Parameter(type="string", pattern=_NAME, description="A file."))
         path = path or (word not in ("", "/") and os.path.lexists(place))
         if (path or "/" in word) and os.path.isabs(word):
             return self._add("text", word, Parameter(type="string", description=f"Such as {word!r}."))

@@ -150,7 +150,7 @@ def sed_get(steps: list[Simple], in_place: str) -> Draft | None:
         f"awk '{_KEY_FIND}{{ r = rest() }} r ~ /^[ \\t]*[=:]/ "
         '{ sub(/^[ \\t]*[=:][ \\t]*/, "", r); print r }\' "$file"',
         {"file": script[1], "key": found[1]},
-        {"file": _FILE, "key": _text("The key, at the beginning of its line.")},
+        {"file": _FILE, "key": _text("The key, at the beginning of its line.", pattern=".+")},
     )
 
 
@@ -172,11 +172,11 @@ def sed_set(steps: list[Simple], in_place: str) -> Draft | None:
         {"file": script[1], "key": found[1], "value": found[3].strip()},
         {
             "file": _FILE,
-            "key": _text("The key, at the beginning of its line."),
+            "key": _text("The key, at the beginning of its line.", pattern=".+"),
             "value": _text("The new value.", option_safe=True),
         },
         in_place=True,
-        writes=["file:{file}"],
+        writes=["ini:{file}#/{key}", "yaml:{file}#/{key}"],
     )
 
 
@@ -255,7 +255,25 @@ def _substitution(text: str) -> tuple[str, str, str] | None:
 
 
 _INI_KEY = "ini:{file}#{section}/{key}"
-_COMPARED = re.compile(r'([=!]=|~)\s*"((?:[^"\\])*)"')
+_COMPARED = re.compile(r'(\$\w+\s*[=!]=\s*|\b\w+\s*[=!]=\s*(?=")|~\s*(?="))("(?:[^"\\])*"|\d+(?![\w.]))')
+
+
+def awk_program(program: str, parameter: Callable[[str, str], str]) -> str:
+    """Return an awk program in which what fields and texts are compared with comes from the environment.
+
+    Args:
+        program: The program.
+        parameter: Takes a value and a wish for a name; returns the name of the parameter for it.
+    """
+
+    def compared(one: re.Match[str]) -> str:
+        value = one[2].strip('"')
+        bare = re.fullmatch(r"\[(\w+)\]", value)
+        if bare is not None:  # the header of a section
+            return f'{one[1]}("[" ENVIRON["{parameter(bare[1], "section")}"] "]")'
+        return f'{one[1]}ENVIRON["{parameter(value, "text")}"]'
+
+    return _COMPARED.sub(compared, program)
 
 
 def awk(steps: list[Simple], in_place: str) -> Draft | None:
@@ -278,17 +296,11 @@ def awk(steps: list[Simple], in_place: str) -> Draft | None:
             if one == value and known != "file":
                 return known
         name = _awk_name(program, value, name, arguments)
-        parameters[name] = _text(f"Such as {value!r}.")
+        parameters[name] = _text(f"Such as {value!r}.", pattern="(?s).+", option_safe=True)
         arguments[name] = value
         return name
 
-    def compared(one: re.Match[str]) -> str:
-        bare = re.fullmatch(r"\[(\w+)\]", one[2])
-        if bare is not None:  # the header of a section
-            return f'{one[1]}("[" ENVIRON["{parameter(bare[1], "section")}"] "]")'
-        return f'{one[1]}ENVIRON["{parameter(one[2], "text")}"]'
-
-    program = _COMPARED.sub(compared, program)
+    program = awk_program(program, parameter)
     opening = "".join(f'{name}=ENVIRON["{parameter(value, name)}"]; ' for name, value in given.items())
     if opening:
         program = f"BEGIN {{ {opening}}} {program}"

@@ -1,0 +1,189 @@
+"""The library: a folder of tools as readable files that a team can review and commit, one file a tool.
+
+How often each was used stands apart, in `uses.json`, so that the files change only when a tool does. A file
+that cannot be read is named, with the cure, and takes no other with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomlkit
+import tomlkit.exceptions
+from pydantic import ValidationError
+
+from coagent.errors import ConfigurationError
+from coagent.toolsmith.spec import ToolSpec
+
+_USES = "uses.json"
+_LOCK = ".lock"
+_HEADER = "A grown tool (docs/toolsmith.md). After an edit: coagent tools verify {name}"
+
+
+class Fault(NamedTuple):
+    """A file of the library that cannot be used, and why."""
+
+    file: str
+    why: str
+
+
+class Library:
+    """A folder of tools; several processes may use it at once.
+
+    Args:
+        folder: It is made when the first tool is added.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self) -> tuple[dict[str, ToolSpec], list[Fault]]:
+        """Return the tools by name, and the files that are none."""
+        found: dict[str, ToolSpec] = {}
+        faults: list[Fault] = []
+        for path in sorted(self.folder.glob("*.toml")):
+            spec = self._read(path, faults)
+            if spec is not None:
+                found[spec.name] = spec
+        return found, faults
+
+    def add(self, spec: ToolSpec) -> ToolSpec:
+        """Keep a tool, unless one of its shape is there already, and return the one that is.
+
+        A name that another shape has gets a number.
+
+        Raises:
+            ConfigurationError: The folder cannot be written.
+        """
+        with self._locked():
+            tools, _ = self.load()
+            for one in tools.values():
+                if one.skeleton == spec.skeleton and one.is_verified:
+                    return one
+            taken = {path.stem for path in self.folder.glob("*.toml")}
+            same = next((one.name for one in tools.values() if one.skeleton == spec.skeleton), None)
+            name, number = same or spec.name, 1
+            while same is None and name in taken:
+                number += 1
+                name = f"{spec.name}_{number}"
+            if name != spec.name:
+                renamed = spec.model_copy(update={"name": name})
+                verified = spec.verified and spec.verified.model_copy(update={"digest": renamed.digest})
+                spec = renamed.model_copy(update={"verified": verified})
+            self._write(self.folder / f"{name}.toml", _document(spec))
+            return spec
+
+    def replace(self, spec: ToolSpec) -> None:
+        """Write a tool's file anew.
+
+        Raises:
+            ConfigurationError: The folder cannot be written.
+        """
+        with self._locked():
+            self._write(self.folder / f"{spec.name}.toml", _document(spec))
+
+    def remove(self, name: str) -> None:
+        """Remove a tool.
+
+        Raises:
+            ConfigurationError: There is none of that name.
+        """
+        with self._locked():
+            try:
+                (self.folder / f"{Path(name).name}.toml").unlink()
+            except FileNotFoundError:
+                raise self.unknown(name) from None
+
+    def unknown(self, name: str) -> ConfigurationError:
+        """Return the error for a name that no tool has."""
+        known = ", ".join(path.stem for path in sorted(self.folder.glob("*.toml"))) or "none"
+        return ConfigurationError(f"{self.folder} has no tool {name!r}", f"It has {known}.")
+
+    def uses(self) -> dict[str, int]:
+        """Return how often each tool was called."""
+        try:
+            found = json.loads((self.folder / _USES).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {str(name): int(count) for name, count in found.items() if isinstance(count, int)}
+
+    def count_use(self, name: str) -> None:
+        """Count one call of a tool; where that cannot be written, the call goes on."""
+        with contextlib.suppress(ConfigurationError), self._locked():
+            uses = self.uses()
+            uses[name] = uses.get(name, 0) + 1
+            self._write(self.folder / _USES, json.dumps(dict(sorted(uses.items())), indent=2) + "\n")
+
+    def _read(self, path: Path, faults: list[Fault]) -> ToolSpec | None:
+        try:
+            spec = ToolSpec.model_validate(tomlkit.parse(path.read_text(encoding="utf-8")).unwrap())
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(Fault(path.name, f"cannot be read: {error}. Mend or remove it."))
+        except tomlkit.exceptions.TOMLKitError as error:
+            faults.append(Fault(path.name, f"is no TOML: {error}. Mend or remove it."))
+        except ValidationError as error:
+            what = "; ".join(
+                f"{'.'.join(str(step) for step in one['loc']) or 'tool'}: {one['msg']}"
+                for one in error.errors()
+            )
+            faults.append(Fault(path.name, f"is no tool: {what}. Mend or remove it."))
+        else:
+            if spec.name == path.stem:
+                return spec
+            faults.append(Fault(path.name, f"holds the tool {spec.name!r}. Rename the file or the tool."))
+        return None
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the library {str(self.folder)!r} cannot be written: {error.strerror}",
+                "Check its permissions.",
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _write(self, path: Path, text: str) -> None:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise ConfigurationError(
+                f"{str(path)!r} cannot be written: {error.strerror}", "Free some space, or check permissions."
+            ) from error
+
+
+def _document(spec: ToolSpec) -> str:
+    """Return a tool as TOML, with texts of several lines as such."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment(_HEADER.format(name=spec.name)))
+    plain = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    plain = {"schema": spec.schema_, **plain}
+    for name, value in plain.items():
+        document.add(name, _item(value))
+    return tomlkit.dumps(document)
+
+
+def _item(value: Any) -> Any:
+    if isinstance(value, str) and ("\n" in value or '"' in value) and "'''" not in value and _literal(value):
+        return tomlkit.string(f"\n{value}", literal=True, multiline=True)
+    return tomlkit.item(value)
+
+
+def _literal(value: str) -> bool:
+    return not value.endswith("'") and all(sign in "\n\t" or sign >= " " for sign in value)

@@ -1,0 +1,242 @@
+"""The verifier: tries a tool in throw-away views and says of each claim whether it held.
+
+A tool that has not passed is never run on the target. What is tried: that it does what the command did from
+which it was made; that it changes only what it declares, with its own arguments, with others, and with
+hostile ones; that two runs on one state do the same; that the reverse restores every byte, mode and name;
+and whether what it leaves depends on what was there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import anyio.to_thread
+
+from coagent.errors import ToolFailed
+from coagent.sandbox.overlay import Content
+from coagent.targets.workspace import Workspace
+from coagent.toolsmith.arguments import checked
+from coagent.toolsmith.footprint import filled, observed, outside
+from coagent.toolsmith.hostile import HOSTILE
+from coagent.toolsmith.spec import Check, ToolSpec, Verified
+from coagent.toolsmith.trial import Trial, Trials
+
+_VARIANTS_MAX = 3
+_ARGUMENTS_MAX = 4
+_BEFORE_IMAGE = "before-image"
+
+
+class Verifier:
+    """Verifies tools for one workspace.
+
+    Args:
+        workspace: The workspace; nothing in it is changed.
+        timeout_s: How long one run of a tool may take, in seconds.
+    """
+
+    def __init__(self, workspace: Workspace, *, timeout_s: float = 20.0) -> None:
+        self._workspace = workspace
+        self._timeout_s = timeout_s
+
+    async def verify(
+        self, spec: ToolSpec, arguments: Sequence[Mapping[str, Any]], *, like: str = ""
+    ) -> ToolSpec:
+        """Return a tool with what was found of it; `is_verified` tells whether all was well.
+
+        Args:
+            spec: The tool. Where it declares neither reads nor writes of its own words, they are observed.
+            arguments: With which it is tried; the first are those of the command.
+            like: The command that it was made of.
+
+        Raises:
+            TargetError: No throw-away view can be made here.
+        """
+        return await anyio.to_thread.run_sync(self._verify, spec, list(arguments)[:_ARGUMENTS_MAX], like)
+
+    def _verify(self, spec: ToolSpec, arguments: list[Mapping[str, Any]], like: str) -> ToolSpec:
+        with Trials(self._workspace, timeout_s=self._timeout_s) as trials:
+            found = _Verification(self._workspace, trials, spec)
+            try:
+                found.run(arguments, like)
+            except _Stopped:
+                pass
+            except ToolFailed as failure:
+                found.say("arguments", False, str(failure))
+            return found.spec.model_copy(
+                update={
+                    "verified": Verified(digest=found.spec.digest, checks=found.checks),
+                    "blind": found.blind,
+                    "examples": [dict(one) for one in arguments],
+                }
+            )
+
+
+class _Stopped(Exception):
+    """Nothing more can be tried."""
+
+
+class _Verification:
+    """One tool under the verifier."""
+
+    def __init__(self, workspace: Workspace, trials: Trials, spec: ToolSpec) -> None:
+        self.spec = spec
+        self.checks: list[Check] = []
+        self.blind: bool | None = None
+        self._workspace = workspace
+        self._trials = trials
+
+    def say(self, name: str, passed: bool, why: str = "") -> None:
+        self.checks.append(Check(name=name, passed=passed, why=why[:500]))
+
+    def run(self, arguments: list[Mapping[str, Any]], like: str) -> None:
+        values = checked(self.spec, self._workspace, arguments[0] if arguments else {})
+        first = self._trials.run(self.spec.command, values)
+        self._ends(first)
+        if self.spec.maker == "example" and not self.spec.writes and first.changes:
+            self._observe(first, values)
+        if like:
+            self._does_the_same(first, like)
+        self._restorable(first)
+        again = self._trials.run(self.spec.command, values)
+        self.say(
+            "deterministic", first.effect == again.effect,
+            "" if first.effect == again.effect else "two runs on one state did not do the same",
+        )  # fmt: skip
+        self._within(first, values, "footprint")
+        for number, other in enumerate([*arguments[1:], *self._variants(arguments)]):
+            self._tried(other, f"footprint with other arguments ({number + 1})")
+        self._hostile(arguments[0] if arguments else {})
+        if self.spec.effect == "write":
+            self._reverses(first, values)
+            self._measure_blind(first, values)
+
+    def _ends(self, trial: Trial) -> None:
+        if trial.exit_code is None:
+            self.say("ends", False, "it has not ended in time, or waits for something")
+            raise _Stopped
+        passed = trial.exit_code == 0
+        what = f"exit code {trial.exit_code}: {trial.output.strip()[-300:]}"
+        if trial.exit_code == 127:
+            what = f"a program is not installed: {trial.output.strip()[-300:]}"
+        self.say("ends", passed, "" if passed else what)
+        if not passed:
+            raise _Stopped
+
+    def _observe(self, trial: Trial, values: Mapping[str, str]) -> None:
+        """Declare what was seen to be written; whether it is so with other arguments is tried next."""
+        writes = observed(self.spec, values, trial.changes)
+        update = {"writes": writes, "effect": "write", "reverse": _BEFORE_IMAGE}
+        self.spec = self.spec.model_copy(update=update)
+
+    def _does_the_same(self, trial: Trial, like: str) -> None:
+        """Compare a run with one of the command that the tool was made of."""
+        original = self._trials.run(like)
+        same = original.effect == trial.effect
+        self.say("does what the command does", same, "" if same else "it gives something else")
+        if not same:
+            raise _Stopped
+
+    def _restorable(self, trial: Trial) -> None:
+        self.say(
+            "leaves only files", not trial.unkept,
+            f"it makes what could not be undone: {', '.join(trial.unkept)}" if trial.unkept else "",
+        )  # fmt: skip
+
+    def _within(self, trial: Trial, values: Mapping[str, str], name: str) -> None:
+        keys = filled(self.spec, self.spec.writes, values)
+        stray = outside(keys, trial.changes, self._trials.content)
+        self.say(name, not stray, f"it changes {', '.join(stray[:5])}" if stray else "")
+
+    def _tried(self, arguments: Mapping[str, Any], name: str) -> None:
+        try:
+            values = checked(self.spec, self._workspace, arguments)
+        except ToolFailed:
+            return
+        trial = self._trials.run(self.spec.command, values)
+        if trial.exit_code == 0:  # a call that fails changes nothing
+            self._within(trial, values, name)
+
+    def _variants(self, arguments: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield the arguments with other files of the same kind."""
+        base = arguments[0] if arguments else {}
+        for name, parameter in self.spec.parameters.items():
+            if parameter.type != "path" or name not in base:
+                continue
+            suffix = str(base[name]).rpartition(".")[2]
+            others = [one for one in self._trials.files() if one.endswith(f".{suffix}") and one != base[name]]
+            for other in others[:_VARIANTS_MAX]:
+                yield {**base, name: other}
+
+    def _hostile(self, arguments: Mapping[str, Any]) -> None:
+        """Try values that would be code, options or paths elsewhere if anything took them for that."""
+        stray: list[str] = []
+        count = refused = 0
+        for name in self.spec.parameters:
+            for hostile in HOSTILE:
+                try:
+                    values = checked(self.spec, self._workspace, {**arguments, name: hostile})
+                except ToolFailed:
+                    continue
+                count += 1
+                trial = self._trials.run(self.spec.command, values)
+                if trial.exit_code is None:
+                    stray.append(f"{name}={hostile!r} never ends")
+                elif trial.exit_code == 0:
+                    keys = filled(self.spec, self.spec.writes, values)
+                    found = outside(keys, trial.changes, self._trials.content)
+                    files = {key.partition(":")[2].partition("#")[0] for key in keys}
+                    refused += bool(found)
+                    # Another part of the file that it may change is refused when it happens.
+                    stray += [
+                        f"{name}={hostile[:40]!r} changes {one}"
+                        for one in found
+                        if one.partition(":")[2].partition("#")[0] not in files
+                    ]
+        why = f"{count} tried" + (f", {refused} refused for what they would change" if refused else "")
+        self.say("hostile arguments", not stray, "; ".join(stray[:3]) if stray else why)
+
+    def _reverses(self, trial: Trial, values: dict[str, str]) -> None:
+        """Take a run back and compare the tree with what it was."""
+        if self.spec.reverse == _BEFORE_IMAGE:
+            after = self._restored(trial, values)
+        else:
+            environment = dict(values)
+            if self.spec.prepare:
+                environment["prepared"] = self._trials.run(self.spec.prepare, values).output.rstrip("\n")
+            back = self._trials.run(self.spec.reverse, environment, trial.changes)
+            after = {} if back.exit_code == 0 and not back.unkept else {"": None}
+            after.update(back.changes)
+        left = sorted(after)
+        why = f"after it {', '.join(left[:5])} is not as before" if left else ""
+        self.say("reverse restores the state", not left, why)
+
+    def _restored(self, trial: Trial, values: Mapping[str, str]) -> dict[str, Content | None]:
+        """Put back what the declared keys held before, from a copy taken by these keys alone."""
+        images: dict[str, Content | None] = {}
+        for key in filled(self.spec, self.spec.writes, values):
+            path = key.partition(":")[2].partition("#")[0]
+            if key.endswith(("/", ":")):
+                images.update({one: self._trials.content(one) for one in self._trials.files(path)})
+                images.update(
+                    {one: None for one in trial.changes if one.startswith(path) and one not in images}
+                )
+            else:
+                images[path] = self._trials.content(path)
+        state = {**trial.changes, **images}
+        return {path: one for path, one in state.items() if one != self._trials.content(path)}
+
+    def _measure_blind(self, trial: Trial, values: Mapping[str, str]) -> None:
+        """Run it where what it writes was something else before: is the result the same?"""
+        altered: dict[str, Content | None] = {}
+        for path in trial.changes:
+            old = self._trials.content(path)
+            altered[path] = None if old is None else Content(old.data + b"\n# altered\n", old.executable)
+            if old is None:
+                altered[path] = Content(b"altered\n", False)
+        other = self._trials.run(self.spec.command, values, altered)
+        self.blind = other.exit_code == 0 and all(
+            other.changes.get(path, self._trials.content(path)) == content
+            for path, content in trial.changes.items()
+        )
+        self.say("blind or read-modify-write", True, "blind" if self.blind else "read-modify-write")
