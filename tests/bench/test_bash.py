@@ -8,9 +8,12 @@ from pathlib import Path
 import anyio
 import pytest
 from commands import coagent
+from pydantic_ai import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from coagent.bench.bash.arms import run_tasks, summary
 from coagent.bench.bash.contended import Contest
+from coagent.bench.bash.modelled import Modelled
 from coagent.bench.bash.scenarios import SCENARIOS
 from coagent.bench.bash.tasks import TaskSet, own_tasks, read_tasks
 from coagent.bench.bash.trees import build, differing, fresh_copy, run_bash, tree_of
@@ -80,6 +83,26 @@ def test_the_governed_shell_ends_as_the_serial_run(scenario: object, tmp_path: P
     contest = Contest(scenario, 3, tmp_path / "place")  # type: ignore[arg-type]
     trial = anyio.run(contest.traced, 1)
     assert (trial.in_order, trial.failure) == (True, "")
+
+
+@needs_views
+def test_a_model_is_given_the_request_alone_and_its_last_words_are_the_answer() -> None:
+    seen: list[str] = []
+
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        shown = "".join(str(getattr(part, "content", "")) for one in messages for part in one.parts)
+        seen.append(shown)
+        if len(messages) == 1:
+            command = "jq -r .sensor conf/camera.json" if "sensor" in shown else "echo 9 > conf/camera.json"
+            return ModelResponse(parts=[ToolCallPart("bash", {"command": command})])
+        return ModelResponse(parts=[TextPart("K9\n")])
+
+    worker = Modelled(FunctionModel(answer)).run
+    found = run_tasks(OWN, ("raw",), frozenset({"sensor", "gain"}), lambda _: None, worker)
+    by_id = {one.task: one for one in found["model"]}
+    assert (by_id["sensor"].passed, by_id["gain"].passed) == (True, False)
+    assert by_id["sensor"].tokens > 0
+    assert not any(task.solution in seen[0] or task.checker in seen[0] for task in OWN.tasks)
 
 
 def test_databases_are_compared_by_what_is_in_them(tmp_path: Path) -> None:

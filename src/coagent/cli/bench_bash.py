@@ -23,8 +23,12 @@ def bash(
     workers: Annotated[
         list[int] | None, typer.Option(min=2, max=5, help="How many work at once; default: 2 and 4.")
     ] = None,
-    trials: Annotated[int, typer.Option(min=0, help="Trials with several workers, for each case.")] = 5,
+    trials: Annotated[int, typer.Option(min=0, help="Trials with several workers, for each case.")] = 10,
     seed: Annotated[int, typer.Option(help="Where chance begins.")] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="A language model as one more worker, as provider:name.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint for --model.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Do everyday tasks on a small server by plain bash and by the governed shell, and undo them.
@@ -58,11 +62,31 @@ def bash(
             tuple(workers or (2, 4)),
             range(seed, seed + trials),
             status.update,
+            _worker(model, base_url),
         )
     if json_output:
         print_json(found)
     else:
         _show(found)
+
+
+def _worker(model: str | None, base_url: str | None) -> Any:
+    if model is None:
+        if base_url is not None:
+            raise typer.BadParameter(
+                "it is for language models: name one with --model", param_hint="--base-url"
+            )
+        return None
+    try:
+        from coagent.bench.bash.modelled import Modelled
+    except ImportError as error:
+        raise CoAgentError(
+            f"--model needs Pydantic AI: {error}", "Install it: pip install 'coagent-mtpo[llm]'."
+        ) from None
+    from coagent.agents.llm_model import resolve_model
+
+    resolve_model(model, base_url=base_url)  # a mistake in it is told before anything runs
+    return Modelled(model, base_url=base_url).run
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -71,11 +95,17 @@ def _show(found: dict[str, Any]) -> None:
     out = console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm")
-    for name in ("passed", "undone exactly", "time"):
+    for name in ("passed", "undone exactly", "time", "tokens"):
         table.add_column(name, justify="right")
     for arm, one in found["alone"].items():
         undone = f"{one['undo_exact']} of {one['undo_tried']}" if one["undo_tried"] else "-"
-        table.add_row(arm, f"{one['passed']} of {one['tasks']}", undone, f"{one['time_ratio']:.2f}x")
+        table.add_row(
+            arm,
+            f"{one['passed']} of {one['tasks']}",
+            undone,
+            f"{one['time_ratio']:.2f}x",
+            f"{one['tokens']:,}",
+        )
     out.print(table)
     for arm, one in found["alone"].items():
         for failed in one["failed"]:

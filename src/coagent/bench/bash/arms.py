@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 
@@ -20,6 +20,9 @@ from coagent.targets.files import Files
 
 ARMS = ("raw", "traced")
 
+Worker: TypeAlias = Callable[[Task, Path], Awaitable[Result]]
+"""Does a task on a tree in its own way; its arm is called "model"."""
+
 
 @dataclass
 class Result:
@@ -28,9 +31,10 @@ class Result:
     Args:
         passed: Whether its checker was content.
         seconds: How long the command took.
-        undone: Whether the undo brought every name, mode and byte back; None where there was nothing to undo.
+        undone: Whether the undo brought every name, mode and byte back; None where nothing had changed.
         left: Paths that the undo left different.
         why: Why it did not pass, in words.
+        tokens: What a language model spent on it.
     """
 
     task: str
@@ -40,21 +44,27 @@ class Result:
     undone: bool | None = None
     left: tuple[str, ...] = ()
     why: str = ""
+    tokens: int = 0
 
 
 def run_tasks(
-    tasks: TaskSet, arms: tuple[str, ...], only: frozenset[str], progress: Callable[[str], None]
+    tasks: TaskSet,
+    arms: tuple[str, ...],
+    only: frozenset[str],
+    progress: Callable[[str], None],
+    worker: Worker | None = None,
 ) -> dict[str, list[Result]]:
     """Run tasks in each arm, arms by turns, each task on a fresh copy of the tree.
 
     Args:
         only: Ids of tasks; all where it is empty.
         progress: Called with the id of each task that is done.
+        worker: Does the tasks as a further arm, "model".
 
     Raises:
         CoAgentError: The tree cannot be made.
     """
-    found: dict[str, list[Result]] = {arm: [] for arm in arms}
+    found: dict[str, list[Result]] = {arm: [] for arm in (*arms, *(["model"] if worker else []))}
     with tempfile.TemporaryDirectory(prefix="coagent-bench-") as scratch:
         place = Path(scratch).resolve()
         template = build(tasks.setup, place / "template")
@@ -65,6 +75,9 @@ def run_tasks(
                 root = fresh_copy(template, place / "work")
                 one = _raw(task, root) if arm == "raw" else anyio.run(_traced, task, root)
                 found[arm].append(one)
+            if worker is not None:
+                root = fresh_copy(template, place / "work")
+                found["model"].append(anyio.run(worker, task, root))
             progress(task.id)
     return found
 
@@ -73,7 +86,7 @@ def _raw(task: Task, root: Path) -> Result:
     start = perf_counter()
     code, output = run_bash(task.solution, root)
     seconds = perf_counter() - start
-    return _judged(task, root, code, output, seconds)
+    return judged(task, root, code, output, seconds)
 
 
 async def _traced(task: Task, root: Path) -> Result:
@@ -91,17 +104,18 @@ async def _traced(task: Task, root: Path) -> Result:
             )
         seconds = perf_counter() - start
         value = outcome.value
-        result = _judged(task, root, value["exit_code"], value["output"], seconds)
+        result = judged(task, root, value["exit_code"], value["output"], seconds)
         if not result.passed and value.get("not_kept"):
             result.why = f"not kept: {', '.join(value['not_kept'])}"
-        if task.kind == "write":
+        if task.kind == "write" and differing(before, tree_of(root)):
             await agent.undo(outcome.call_id)
             result.left = tuple(differing(before, tree_of(root)))
             result.undone = not result.left
     return result
 
 
-def _judged(task: Task, root: Path, code: int, output: str, seconds: float) -> Result:
+def judged(task: Task, root: Path, code: int, output: str, seconds: float) -> Result:
+    """Return what a task's checker says of a tree and an answer; it works on a copy of the tree."""
     with tempfile.TemporaryDirectory(prefix="coagent-judge-") as scratch:
         answer = Path(scratch) / "answer"
         answer.write_text(output if task.kind == "read" else "", encoding="utf-8")
@@ -123,6 +137,7 @@ def summary(found: dict[str, list[Result]]) -> dict[str, Any]:
             "passed": sum(one.passed for one in results),
             "undo_tried": len(tried),
             "undo_exact": sum(bool(one.undone) for one in tried),
+            "tokens": sum(one.tokens for one in results),
             "time_ratio": round(sum(one.seconds for one in results) / base_s, 2),
             "failed": [asdict(one) for one in results if not one.passed or one.undone is False],
         }

@@ -83,7 +83,7 @@ class Contest:
 
     def raw(self, seed: int) -> ContendedTrial:
         """Interleave the single commands of all workers in plain bash."""
-        chance = random.Random(f"{seed}")
+        chance = random.Random(f"{self._scenario.name}/{self._workers}/{seed}")
         root = fresh_copy(self._template, self._work)
         alive = [_RawWorker(self._scenario.worker(number), root) for number in range(self._workers)]
         while alive:
@@ -108,7 +108,9 @@ class Contest:
     def _program(self, number: int, seed: int) -> Callable[[], Generator[Step, dict[str, str], None]]:
         def program() -> Generator[Step, dict[str, str], None]:
             running = self._scenario.worker(number)
-            chance = random.Random(f"{seed}/{number}")  # anew for every pass: a program must repeat itself
+            chance = random.Random(
+                f"{self._scenario.name}/{seed}/{number}"
+            )  # anew for every pass: a program must repeat itself
             try:
                 commands = next(running)
                 while True:

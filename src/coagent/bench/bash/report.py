@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from coagent.bench.bash.arms import run_tasks, summary
+from coagent.bench.bash.arms import Worker, run_tasks, summary
 from coagent.bench.bash.contended import Contest
 from coagent.bench.bash.scenarios import SCENARIOS
 from coagent.bench.bash.tasks import TaskSet
@@ -23,6 +23,7 @@ def measure(
     workers: Sequence[int],
     seeds: Sequence[int],
     progress: Callable[[str], None],
+    worker: Worker | None = None,
 ) -> dict[str, Any]:
     """Run tasks alone, then workers together.
 
@@ -30,13 +31,14 @@ def measure(
         workers: Numbers of workers that work at once.
         seeds: One for each trial.
         progress: Called with what has been done.
+        worker: Does the tasks alone as a further arm.
 
     Returns:
         `alone` by arm, `together` by case; `raw_broken`: the part of the trials that plain bash ended as no
         serial run ends, whatever the order; `raw_broken_min`: the same for the case that it does best in.
         Where that is 0, the case says nothing. Both are None without such trials.
     """
-    alone = summary(run_tasks(tasks, arms, only, progress))
+    alone = summary(run_tasks(tasks, arms, only, progress, worker))
     together = anyio.run(_together, arms, workers, seeds, progress) if seeds else []
     broken = [1 - one["some_order"] / one["trials"] for one in together if one["arm"] == "raw"]
     return {
