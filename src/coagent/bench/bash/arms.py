@@ -20,9 +20,6 @@ from coagent.targets.files import Files
 
 ARMS = ("raw", "traced")
 
-Worker: TypeAlias = Callable[[Task, Path], Awaitable[Result]]
-"""Does a task on a tree in its own way; its arm is called "model"."""
-
 
 @dataclass
 class Result:
@@ -45,6 +42,10 @@ class Result:
     left: tuple[str, ...] = ()
     why: str = ""
     tokens: int = 0
+
+
+Worker: TypeAlias = Callable[[Task, Path], Awaitable[Result]]
+"""Does a task on a tree in its own way; its arm is called "model"."""
 
 
 def run_tasks(

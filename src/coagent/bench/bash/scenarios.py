@@ -18,7 +18,7 @@ def _last_job(number: int) -> Generator[Commands, str, None]:
     """Append a job an hour after the last one of the table."""
     seen = yield ("tail -1 crontab",)
     hour = (int(seen.split()[1]) + 1) % 24
-    yield (f"echo '0 {hour} * * * root /opt/job{number}.sh' >> crontab",)
+    yield (f"echo '0 {hour} * * * root /usr/local/bin/job{number}.sh' >> crontab",)
 
 
 def _one_temporary_name(number: int) -> Generator[Commands, str, None]:
@@ -51,7 +51,7 @@ SCENARIOS = (
         " printf 'NAME=b\\nPORT=8002\\n' > units/b.env",
         _next_port,
     ),
-    Scenario("last job", "echo '0 2 * * * root /opt/backup.sh' > crontab", _last_job),
+    Scenario("last job", "echo '0 2 * * * root /usr/local/bin/backup.sh' > crontab", _last_job),
     Scenario("one temporary name", 'echo \'{"site": "north"}\' > state.json', _one_temporary_name),
     Scenario("in place", "printf 'count=0\\nlast=none\\n' > totals.conf", _in_place),
     Scenario(
