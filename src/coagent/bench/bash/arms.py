@@ -95,6 +95,7 @@ async def _traced(task: Task, root: Path) -> Result:
     files = Files(root)
     async with open_domain("memory:", targets=[files], tools=bash_tools(files.workspace)) as domain:
         agent = await domain.join("worker")
+        await agent.call("bash", command="true")  # what the first command starts lives as long as the domain
         start = perf_counter()
         try:
             outcome = await agent.call("bash", command=task.solution)
