@@ -36,6 +36,11 @@ BENCHMARKS: dict[str, Lazy] = {
         "What the governed shell adds to a command.",
         ("coagent bench shell", 'coagent bench shell --root . --command "make -n"'),
     ),
+    "bash": Lazy(
+        "coagent.cli.bench_bash:bash",
+        "Everyday bash tasks, alone and with several workers at once.",
+        ("coagent bench bash", "coagent bench bash --workers 2 --trials 10 --json"),
+    ),
 }
 
 
