@@ -48,7 +48,8 @@ class Command:
         timeout_s: How long it may take, in seconds.
         environment: Variables set for it, beside those of this process.
         bare: Whether it gets those variables alone.
-        check: Called with what it has changed before any of that is kept; raises where it may not be.
+        check: Called with what it has changed before any of that is kept, and with what tells of a file how
+            it was; raises where it may not be.
     """
 
     text: str
@@ -56,7 +57,7 @@ class Command:
     timeout_s: float = TIMEOUT_S_DEFAULT
     environment: Mapping[str, str] = field(default_factory=dict)
     bare: bool = False
-    check: Callable[[Changes], None] | None = None
+    check: Callable[[Changes, Callable[[str], Content | None]], None] | None = None
 
 
 class CommandRunner:
@@ -121,7 +122,8 @@ class CommandRunner:
         async with self._lock:  # snapshots are taken one at a time
             lower = await anyio.to_thread.run_sync(self._snapshots.take)
             # Asked only now: what has come into the snapshot meanwhile is among it.
-            written, modes = state.written("file:"), state.written("mode:")
+            written = {**state.written("file:"), **state.written("gitdir:")}
+            modes = state.written("mode:")
         scratch = Path(tempfile.mkdtemp(prefix="coagent-bash-"))
         view = self._view(lower, scratch)
         try:
@@ -148,12 +150,12 @@ class CommandRunner:
                 )
             changes = view.changes()
             if command.check is not None:
-                command.check(changes)
+                command.check(changes, view.before)
             for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
                 if not self._left_out(
                     path
                 ):  # it wrote what was there: no write, so it hangs on what is there
-                    state.trace(f"file:{path}")
+                    state.trace(f"{_scheme(path)}:{path}")
             lost = view.lost()
             handed_over = view.hand_over(lambda path: not _hidden(path))
             if git.staged:
@@ -186,6 +188,7 @@ class CommandRunner:
         state.trace("mode:")
         if seen is None:
             state.trace("file:")
+            state.trace("gitdir:")
             return
         contents: set[str] = set()
         for path in seen.looked_up | seen.opened:
@@ -195,14 +198,18 @@ class CommandRunner:
             if below is None:
                 contents.add(path)
             elif path in seen.opened:
-                state.trace(f"file:{path}/" if path else "file:", "name")
+                state.trace(f"{_scheme(path)}:{path}/" if path else "file:", "name")
             elif below:
-                state.trace(f"file:{below}", "name")  # that there is such a folder hangs on what is in it
+                state.trace(
+                    f"{_scheme(below)}:{below}", "name"
+                )  # that there is such a folder hangs on what is in it
         for prefix in _few(contents):
-            state.trace(f"file:{prefix}")
+            state.trace(f"{_scheme(prefix)}:{prefix}")
 
     async def _write(self, state: State, path: str, content: Content | None) -> None:
-        await state.put(f"file:{path}", None if content is None else decoded(content.data))
+        await state.put(f"{_scheme(path)}:{path}", None if content is None else decoded(content.data))
+        if _scheme(path) != "file":
+            return
         mode = EXECUTABLE if content is not None and content.executable else None
         if mode != await state.get(f"mode:{path}"):
             await state.put(f"mode:{path}", mode)
@@ -214,7 +221,7 @@ def _contents(written: dict[str, Any], modes: dict[str, Any], lower: Path) -> di
     for key in {key.partition(":")[2]: None for key in (*written, *modes)}:
         place = lower / key
         there = place.is_file() and not place.is_symlink()
-        value = written.get(f"file:{key}", decoded(place.read_bytes()) if there else None)
+        value = written.get(f"{_scheme(key)}:{key}", decoded(place.read_bytes()) if there else None)
         if value is None:
             if there:
                 found[key] = None
@@ -224,6 +231,11 @@ def _contents(written: dict[str, Any], modes: dict[str, Any], lower: Path) -> di
             executable = modes[f"mode:{key}"] is not None
         found[key] = Content(encoded(value), executable)
     return found
+
+
+def _scheme(path: str) -> str:
+    """Return the scheme of a path: repositories in subfolders are governed file by file, but apart."""
+    return "gitdir" if ".git" in path.split("/") else "file"
 
 
 def _hidden(path: str) -> bool:

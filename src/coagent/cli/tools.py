@@ -1,4 +1,4 @@
-"""`coagent tools`: the declarations of upstream servers, tried."""
+"""`coagent tools`: the library of grown tools, and the declarations of upstream servers, tried."""
 
 from __future__ import annotations
 
@@ -23,6 +23,24 @@ class Tools(LazyGroup):
     """What can be done with tools."""
 
     table: ClassVar = {
+        "list": Lazy(
+            "coagent.cli.library:list_tools",
+            "List the grown tools of a library.",
+            ("coagent tools list", "coagent tools list --library team/tools --json"),
+        ),
+        "show": Lazy(
+            "coagent.cli.library:show",
+            "Show a grown tool, and what was verified.",
+            ("coagent tools show json_set", "coagent tools show json_set --json"),
+        ),
+        "verify": Lazy(
+            "coagent.cli.library:verify",
+            "Verify grown tools in throw-away views.",
+            ("coagent tools verify", "coagent tools verify json_set --workspace ."),
+        ),
+        "remove": Lazy(
+            "coagent.cli.library:remove", "Remove a grown tool.", ("coagent tools remove json_set",)
+        ),
         "check": Lazy(
             "coagent.cli.tools:check",
             "Try the declarations of upstream servers on scratch instances.",
@@ -31,9 +49,7 @@ class Tools(LazyGroup):
     }
 
 
-app = plain_typer(
-    cls=Tools, no_args_is_help=True, add_completion=False, epilog=epilog("coagent tools check domain.toml")
-)
+app = plain_typer(cls=Tools, no_args_is_help=True, add_completion=False, epilog=epilog("coagent tools list"))
 
 
 @app.callback()

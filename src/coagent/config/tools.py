@@ -20,6 +20,7 @@ _BUILTIN = {
     "kubernetes": ("coagent.builtin.kubernetes", "KUBERNETES_TOOLS"),
     "sql": ("coagent.builtin.sql", "sql_tools"),
     "bash": ("coagent.builtin.bash", "bash_tools"),
+    "toolsmith": ("coagent.toolsmith.smith", "smith_tools"),
     "changes": ("coagent.builtin.changes", "CHANGE_TOOLS"),
     "documents": ("coagent.builtin.documents", "DOCUMENT_TOOLS"),
 }
@@ -33,12 +34,23 @@ class BashTable(Table):
     writable: list[str] = Field(default_factory=list)
 
 
+class ToolsmithTable(Table):
+    """How tools are grown.
+
+    Args:
+        library: The folder of the grown tools; by default `.coagent/tools` of the workspace.
+    """
+
+    library: str | None = None
+
+
 class ToolsTable(Table):
     """What the agents may call."""
 
     builtin: list[str] | None = None
     modules: list[str] = Field(default_factory=list)
     bash: BashTable = Field(default_factory=BashTable)
+    toolsmith: ToolsmithTable = Field(default_factory=ToolsmithTable)
 
 
 def make_tools(table: ToolsTable, targets: Sequence[Any], folder: Path, place: str) -> list[Any]:
@@ -70,6 +82,10 @@ def make_tools(table: ToolsTable, targets: Sequence[Any], folder: Path, place: s
         if name == "sql":
             databases = [one for one in targets if isinstance(one, SqlTarget)]
             tools.extend(found(database_url(one, folder, place)) for one in databases)
+        elif name == "toolsmith":
+            library = table.toolsmith.library
+            root = _one_root(name, targets, folder, place)
+            tools.extend(found(Workspace(root), None if library is None else folder / library))
         elif name == "bash":
             tools.extend(_bash(found, table.bash, targets, folder, place))
         else:
@@ -80,14 +96,19 @@ def make_tools(table: ToolsTable, targets: Sequence[Any], folder: Path, place: s
 
 
 def _bash(make: Any, table: BashTable, targets: Sequence[Any], folder: Path, place: str) -> Any:
-    roots = [folder / Path(one.root).expanduser() for one in targets if isinstance(one, FilesTarget)]
-    if len(roots) != 1:
-        raise ConfigurationError(
-            f"{place}: 'bash' needs one target of kind \"files\", and there are {len(roots)}",
-            'Add a [[targets]] with kind = "files", or leave "bash" out of `builtin`.',
-        )
+    root = _one_root("bash", targets, folder, place)
     writable = [str(Path(one).expanduser()) for one in table.writable]
     missing = [one for one in writable if not Path(one).is_dir()]
     if missing:
         raise ConfigurationError(f"{place}: there is no folder {missing[0]!r}", "Mend `writable`.")
-    return make(Workspace(roots[0]), network=table.network, trace=table.trace, writable=writable)
+    return make(Workspace(root), network=table.network, trace=table.trace, writable=writable)
+
+
+def _one_root(name: str, targets: Sequence[Any], folder: Path, place: str) -> Path:
+    roots = [folder / Path(one.root).expanduser() for one in targets if isinstance(one, FilesTarget)]
+    if len(roots) != 1:
+        raise ConfigurationError(
+            f'{place}: {name!r} needs one target of kind "files", and there are {len(roots)}',
+            f'Add a [[targets]] with kind = "files", or leave "{name}" out of `builtin`.',
+        )
+    return roots[0]

@@ -208,6 +208,8 @@ class Domain:
             if isinstance(tool, DeclaredTool):
                 self._targets.extend(self._opaque, tool.schemes)
             self.tools[tool.name] = tool
+            if isinstance(tool, NativeTool):
+                tool.offered(self.add_tools)
 
 
 def open_domain(

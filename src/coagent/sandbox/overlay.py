@@ -147,6 +147,10 @@ class Overlay:
         layers = [f"lowerdir={_escaped(lower)}", f"upperdir={_escaped(upper)}", f"workdir={_escaped(work)}"]
         return ",".join(layers if os.geteuid() == 0 else ["userxattr", *layers])
 
+    def before(self, path: str) -> Content | None:
+        """Return a regular file as it was when the view was made; None where there was none."""
+        return self._prepared[path] if path in self._prepared else self._lower(path)
+
     def changes(self) -> dict[str, Content | None]:
         """Return what the command has changed in the view: relative paths to contents, None where it is gone.
 
@@ -154,8 +158,7 @@ class Overlay:
         """
         found: dict[str, Content | None] = {}
         for path, content in self._written(""):
-            known = path in self._prepared
-            if (self._prepared[path] if known else self._lower(path)) != content:
+            if self.before(path) != content:
                 found[path] = content
         for path, content in self._prepared.items():
             if content is not None and path not in found and not os.path.lexists(self._upper / path):

@@ -1,5 +1,7 @@
 """Files of a workspace: `file:` objects hold text or bytes, `mode:` objects the executable bit.
 
+The files in the `.git` of a repository in a subfolder are `gitdir:` objects: only commands write them.
+
 A write goes to a temporary file that takes the place of the old one, so nobody ever sees half of it. What is
 there is compared with what is expected under a lock on the root that all processes of the host share.
 """
@@ -65,7 +67,7 @@ class Files(Target):
         TargetError: `root` is no readable directory.
     """
 
-    schemes = ("file", "mode")
+    schemes = ("file", "mode", "gitdir")
     admits = True
     deletes_first = True
 
@@ -83,7 +85,7 @@ class Files(Target):
 
     def canonical(self, key: Key) -> Key:
         scheme, _, path = key.partition(":")
-        relative = self.workspace.canonical(path)
+        relative = self.workspace.canonical(path, in_repository=scheme == "gitdir")
         if relative and not relative.endswith("/") and self.workspace.excluded(relative):
             raise TargetError(
                 f"{key!r} is excluded from the workspace",
@@ -226,7 +228,7 @@ class Files(Target):
     def _put(self, key: Key, value: Value, expected: Sequence[Value], wait_s_max: float) -> None:
         scheme, _, relative = key.partition(":")
         content = b"" if scheme == "mode" or value is None else self._encoded(relative, value)
-        if self.workspace.canonical(relative) != relative:
+        if self.workspace.canonical(relative, in_repository=scheme == "gitdir") != relative:
             raise _linked(relative)
         try:
             with self._lock(wait_s_max):

@@ -51,8 +51,12 @@ class Workspace:
         for action in self._at_close:
             action()
 
-    def canonical(self, path: str) -> str:
+    def canonical(self, path: str, *, in_repository: bool = False) -> str:
         """Return the one relative path of a file or, where it ends in a slash or is empty, of a folder.
+
+        Args:
+            path: The path, relative to the root or absolute.
+            in_repository: Whether it may lie in the `.git` of a repository in a subfolder.
 
         Raises:
             TargetError: It leaves the workspace, also through a symbolic link, or belongs to git.
@@ -79,7 +83,7 @@ class Workspace:
         if not _encodable(relative):
             raise TargetError(f"path {path!r} leads to a name that is not valid UTF-8", "Rename the file.")
         parts = relative.split("/")
-        if ".git" in parts:
+        if ".git" in (parts[:1] if in_repository else parts):
             raise TargetError(
                 f"path {path!r} belongs to git", "Leave .git to git, and run git commands instead."
             )

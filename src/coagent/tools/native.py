@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_type_hints, overload
 
 import docstring_parser
@@ -144,6 +144,13 @@ class NativeTool:
     async def run(self, state: State, arguments: Mapping[str, Any]) -> Any:
         """Run the function over `state` with arguments that `arguments.checked` returned."""
         return await self.function(state, **arguments)
+
+    def offered(self, add_tools: Callable[[Sequence[NativeTool]], None]) -> None:
+        """Hear that a domain offers the tool now.
+
+        Args:
+            add_tools: Offers further tools in it, for a tool that makes some.
+        """
 
     async def __call__(self, state: State, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, so that one tool can be built from others."""

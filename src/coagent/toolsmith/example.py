@@ -111,7 +111,6 @@ def _proposal(draft: Draft, request: str) -> Proposal:
         parameters=draft.parameters,
         maker="example",
         request=request,
-        skeleton=command,
     )
     return Proposal(spec, draft.arguments)
 

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,10 +54,12 @@ class Library:
                 found[spec.name] = spec
         return found, faults
 
-    def add(self, spec: ToolSpec) -> ToolSpec:
+    def add(self, spec: ToolSpec, *, reserved: Collection[str] = ()) -> ToolSpec:
         """Keep a tool, unless one of its shape is there already, and return the one that is.
 
-        A name that another shape has gets a number.
+        Args:
+            spec: The tool; where another shape has its name, it gets a number.
+            reserved: Names that it cannot have.
 
         Raises:
             ConfigurationError: The folder cannot be written.
@@ -67,7 +69,7 @@ class Library:
             for one in tools.values():
                 if one.skeleton == spec.skeleton and one.is_verified:
                     return one
-            taken = {path.stem for path in self.folder.glob("*.toml")}
+            taken = {*reserved, *(path.stem for path in self.folder.glob("*.toml"))}
             same = next((one.name for one in tools.values() if one.skeleton == spec.skeleton), None)
             name, number = same or spec.name, 1
             while same is None and name in taken:
@@ -181,7 +183,7 @@ def _document(spec: ToolSpec) -> str:
 
 def _item(value: Any) -> Any:
     if isinstance(value, str) and ("\n" in value or '"' in value) and "'''" not in value and _literal(value):
-        return tomlkit.string(f"\n{value}", literal=True, multiline=True)
+        return tomlkit.string(value, literal=True, multiline=True)
     return tomlkit.item(value)
 
 

@@ -93,7 +93,6 @@ class ToolSpec(_Strict):
             command of its own, which gets the parameters and, in `prepared`, the output of `prepare`.
         prepare: The command that captures what `reverse` needs.
         examples: Arguments that it was verified with.
-        skeleton: The shape of the commands that it stands for; equal shapes are one tool.
         maker: Who made it: "example" or "model".
         request: What was asked for.
         verified: What the verifier found.
@@ -112,7 +111,6 @@ class ToolSpec(_Strict):
     reverse: str = ""
     maker: str = ""
     request: str = ""
-    skeleton: str = ""
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     examples: list[dict[str, Any]] = Field(default_factory=list)
     verified: Verified | None = None
@@ -145,6 +143,11 @@ class ToolSpec(_Strict):
         if self.effect == "irreversible" and not self.reason:
             raise ValueError("an irreversible tool says why it is")
         return self
+
+    @property
+    def skeleton(self) -> str:
+        """The shape of the commands that it stands for; equal shapes are one tool."""
+        return self.command
 
     @property
     def digest(self) -> str:

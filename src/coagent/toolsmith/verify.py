@@ -54,6 +54,23 @@ class Verifier:
         """
         return await anyio.to_thread.run_sync(self._verify, spec, list(arguments)[:_ARGUMENTS_MAX], like)
 
+    async def matches(self, spec: ToolSpec, arguments: Mapping[str, Any], like: str) -> bool:
+        """Tell whether a tool does with some arguments what a command does.
+
+        Raises:
+            TargetError: No throw-away view can be made here.
+        """
+
+        def compare() -> bool:
+            with Trials(self._workspace, timeout_s=self._timeout_s) as trials:
+                values = checked(spec, self._workspace, arguments)
+                return trials.run(spec.command, values).effect == trials.run(like).effect
+
+        try:
+            return await anyio.to_thread.run_sync(compare)
+        except ToolFailed:
+            return False
+
     def _verify(self, spec: ToolSpec, arguments: list[Mapping[str, Any]], like: str) -> ToolSpec:
         with Trials(self._workspace, timeout_s=self._timeout_s) as trials:
             found = _Verification(self._workspace, trials, spec)

@@ -37,7 +37,7 @@ def make(root: Path) -> Path:
         folder.mkdir(exist_ok=True)
         ignore = folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n")
+            ignore.write_text("/*\n!/tools/\n")  # grown tools are for review
         path = folder / NAME
         if not path.exists():
             path.write_text(_CONFIG)

@@ -1,0 +1,216 @@
+"""The ToolSmith: answers a request with a tool that is there already, or with a new one that was verified.
+
+It looks at the workspace in throw-away views only. Whoever asks for the same gets the same tool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+
+from coagent.builtin.commands import CommandRunner
+from coagent.builtin.files import FILE_TOOLS
+from coagent.errors import ConfigurationError, ToolFailed
+from coagent.targets.workspace import Workspace
+from coagent.tools.native import NativeTool
+from coagent.tools.state import State
+from coagent.toolsmith.arguments import checked
+from coagent.toolsmith.example import ByExample
+from coagent.toolsmith.grown import GrownTool, run_grown
+from coagent.toolsmith.library import Library
+from coagent.toolsmith.maker import Proposal
+from coagent.toolsmith.spec import ToolSpec
+from coagent.toolsmith.verify import Verifier
+
+DEFAULT_FOLDER = Path(".coagent") / "tools"
+RESERVED = frozenset({"bash", "request_tool", "use_tool", *(tool.name for tool in FILE_TOOLS)})
+"""Names that no grown tool gets."""
+_WORDS_LEAST = 2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the ToolSmith says to a request.
+
+    Args:
+        status: "made"; "reused", a tool that was there; or "refused".
+        tool: The tool.
+        arguments: With which it does what the command does; None where no command was sent.
+        reason: Why it was refused.
+    """
+
+    status: Literal["made", "reused", "refused"]
+    tool: ToolSpec | None = None
+    arguments: dict[str, Any] | None = None
+    reason: str = ""
+
+
+@dataclass
+class ToolSmith:
+    """Grows tools for one workspace.
+
+    Args:
+        workspace: The workspace.
+        library: Where the tools are kept.
+    """
+
+    workspace: Workspace
+    library: Library
+    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+
+    def __post_init__(self) -> None:
+        self._maker = ByExample(self.workspace)
+        self._verifier = Verifier(self.workspace)
+
+    async def request(self, request: str, command: str = "") -> Answer:
+        """Return a tool for what a worker asks.
+
+        Args:
+            request: What for, in plain language.
+            command: A command that does it once, for bash; the tool does the like with other arguments.
+        """
+        async with self._lock:
+            if not command.strip():
+                return self._by_words(request)
+            try:
+                proposals = self._maker.propose(request, command)
+            except ToolFailed as failure:
+                return Answer("refused", reason=str(failure))
+            return await self._of(proposals, command)
+
+    async def _of(self, proposals: Sequence[Proposal], command: str) -> Answer:
+        reasons: list[str] = []
+        known, _ = self.library.load()
+        for spec, arguments, _ in proposals:
+            same = next((one for one in known.values() if one.skeleton == spec.skeleton), None)
+            if same is not None and same.is_verified:
+                if await self._verifier.matches(same, arguments, command):
+                    return Answer("reused", same, arguments)
+                reasons.append(f"{same.name}: does something else here than the command")
+                continue
+            made = await self._verifier.verify(spec, [arguments], like=command)
+            if made.is_verified:
+                return Answer("made", self.library.add(made, reserved=RESERVED), arguments)
+            assert made.verified is not None
+            failed = [f"{one.name}: {one.why}" for one in made.verified.checks if not one.passed]
+            reasons.append(f"{made.name}: {'; '.join(failed)}")
+        return Answer("refused", reason=" | ".join(dict.fromkeys(reasons)))
+
+    def _by_words(self, request: str) -> Answer:
+        """Look for a known tool that a request in plain language fits."""
+        wanted = set(re.findall(r"[a-z]{3,}", request.lower()))
+        best: tuple[int, ToolSpec] | None = None
+        for spec in self.library.load()[0].values():
+            words = set(re.findall(r"[a-z]{3,}", f"{spec.name} {spec.description} {spec.request}".lower()))
+            score = len(wanted & words)
+            if spec.is_verified and score >= _WORDS_LEAST and (best is None or score > best[0]):
+                best = score, spec
+        if best is not None:
+            return Answer("reused", best[1])
+        return Answer("refused", reason="no tool of the library fits. Send a bash command that does it once.")
+
+
+class _RequestTool(NativeTool):
+    """`request_tool`, which offers what it makes in its domain at once."""
+
+    def __init__(self, tools: _Tools) -> None:
+        async def request_tool(state: State, request: str, command: str = "") -> dict[str, Any]:
+            """Ask for a tool that does what you need, undoable and safe to repeat with other arguments.
+
+            Prefer this to running a command that you may need again with other values. You are given a tool
+            that exists, or a new one made of your command, with the arguments that make it do this very
+            thing. Then call that tool, or `use_tool` where it is not among yours. Nothing is changed by
+            asking.
+
+            Args:
+                request: What for, in a sentence.
+                command: A bash command that does it once, with plain words only.
+            """
+            return await tools.request(request, command)
+
+        super().__init__(request_tool)
+        self._tools = tools
+
+    def offered(self, add_tools: Callable[[Sequence[NativeTool]], None]) -> None:
+        self._tools.add_tools.append(add_tools)
+
+
+class _Tools:
+    """What a domain offers of a ToolSmith."""
+
+    def __init__(self, smith: ToolSmith, runner: CommandRunner) -> None:
+        self._smith = smith
+        self._runner = runner
+        self.add_tools: list[Callable[[Sequence[NativeTool]], None]] = []
+        self._offered: set[str] = set()
+
+    def grown(self, spec: ToolSpec) -> GrownTool:
+        self._offered.add(spec.name)
+        return GrownTool(spec, self._smith.workspace, self._runner, self._smith.library.count_use)
+
+    async def request(self, request: str, command: str) -> dict[str, Any]:
+        answer = await self._smith.request(request, command)
+        spec = answer.tool
+        if spec is None:
+            return {"status": "refused", "reason": answer.reason, "instead": "run the command with bash"}
+        if spec.name not in self._offered:
+            tool = self.grown(spec)
+            for add in self.add_tools:
+                with contextlib.suppress(ConfigurationError):  # a tool of another kind has the name: use_tool
+                    add([tool])
+        undone = "its writes are put back as they were" if spec.effect == "write" else "nothing to undo"
+        return {
+            "status": "a tool is there",  # the same whoever came first, so that a re-execution says the same
+            "tool": spec.name,
+            "signature": spec.signature,
+            "description": spec.description,
+            "arguments": answer.arguments,
+            "effect": spec.effect,
+            "undo": spec.reason if spec.effect == "irreversible" else undone,
+        }
+
+    async def use(self, state: State, name: str, arguments: Mapping[str, Any]) -> str:
+        spec = self._smith.library.load()[0].get(name)
+        if spec is None:
+            raise ToolFailed(str(self._smith.library.unknown(name)), "Ask for one with request_tool.")
+        if not spec.is_verified:
+            raise ToolFailed(f"tool {name!r} is not verified as it is now", "Run `coagent tools verify`.")
+        values = checked(spec, self._smith.workspace, arguments)
+        self._smith.library.count_use(name)
+        return await run_grown(spec, self._runner, state, values)
+
+
+def smith_tools(
+    workspace: Workspace, folder: Path | None = None, *, runner: CommandRunner | None = None
+) -> tuple[NativeTool, ...]:
+    """Return `request_tool`, `use_tool` and the verified tools of a library.
+
+    Args:
+        workspace: That of a target `Files` of the domain.
+        folder: The library; `.coagent/tools` in the workspace by default.
+        runner: Runs the commands; one of its own by default.
+
+    Raises:
+        ConfigurationError: Private views cannot be had here.
+    """
+    library = Library(folder if folder is not None else Path(workspace.root) / DEFAULT_FOLDER)
+    tools = _Tools(ToolSmith(workspace, library), runner or CommandRunner(workspace))
+
+    async def use_tool(state: State, name: str, arguments: dict[str, Any]) -> str:
+        """Call a tool that `request_tool` gave, where it is not among your tools.
+
+        Args:
+            name: The tool.
+            arguments: Its arguments, by name.
+        """
+        return await tools.use(state, name, arguments)
+
+    known, _ = library.load()
+    grown = [tools.grown(spec) for spec in known.values() if spec.is_verified]
+    return (_RequestTool(tools), NativeTool(use_tool), *(one for one in grown if one.name not in RESERVED))
