@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import anyio
 import anyio.to_thread
 
+from coagent.builtin.git_rules import GitWork
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
+from coagent.protocol.calls import Position
 from coagent.sandbox.confined import Confined, Seen
-from coagent.sandbox.git_layer import git_change
 from coagent.sandbox.launch_server import LaunchServer
 from coagent.sandbox.overlay import Content, available
 from coagent.sandbox.snapshot import Snapshots
@@ -32,7 +34,6 @@ OUTPUT_LENGTH_MAX = 30_000
 TIMEOUT_S_DEFAULT = 120.0
 TIMEOUT_S_MAX = 3600.0
 _PREFIXES_MAX = 500
-_PRIVATE = (".git", ".coagent")
 
 Changes: TypeAlias = dict[str, Content | None]
 """What a command has changed: relative paths to contents, None where the file is gone."""
@@ -93,6 +94,7 @@ class CommandRunner:
         self._root = workspace.root
         self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", self._left_out)
         self._lock = anyio.Lock()
+        self._begun: dict[Position, str] = {}
         self._server = LaunchServer()
         workspace.at_close(self._server.close)
 
@@ -102,7 +104,14 @@ class CommandRunner:
         return self._server.tracer if self._trace else ""
 
     def _left_out(self, path: str) -> bool:
-        return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
+        if path.startswith(".git/") and path.endswith(".lock"):
+            return True  # somebody else's git is at work; an agent's would wait for it for ever
+        return path.partition("/")[0] == ".coagent" or self._workspace.excluded(path)
+
+    def _dates(self, state: State) -> dict[str, str]:
+        """Return the date of commits: that of the call's first run, so that it makes the same ones again."""
+        date = self._begun.setdefault(state.position, f"{int(time.time())} +0000")
+        return {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
 
     async def run(self, state: State, command: Command) -> dict[str, Any]:
         """Run a command as the call that `state` belongs to.
@@ -122,17 +131,16 @@ class CommandRunner:
         async with self._lock:  # snapshots are taken one at a time
             lower = await anyio.to_thread.run_sync(self._snapshots.take)
             # Asked only now: what has come into the snapshot meanwhile is among it.
-            written = {**state.written("file:"), **state.written("gitdir:")}
-            modes = state.written("mode:")
+            shown = _shown(state)
         scratch = Path(tempfile.mkdtemp(prefix="coagent-bash-"))
         view = self._view(lower, scratch)
         try:
-            view.prepare(_contents(written, modes, lower))
+            view.prepare(_contents(shown, lower))
             seen = None
             spec = view.spec(
                 ["bash", "-c", command.text],
                 f"{self._root}/{folder}".rstrip("/"),
-                {**({} if command.bare else os.environ), **command.environment},
+                {**self._dates(state), **({} if command.bare else os.environ), **command.environment},
             )
             try:
                 answer = await anyio.to_thread.run_sync(_run, self._server, spec, command.timeout_s)
@@ -141,14 +149,8 @@ class CommandRunner:
                 self._record(state, seen, view)
             if not begun:
                 raise TargetError(f"no view of the workspace could be made: {answer['output'].strip()}")
-            git = git_change(view.git_layer, Path(self._root) / ".git")
-            if git.serious:
-                raise ToolFailed(
-                    f"the command changes the git repository itself ({', '.join(git.serious[:5])}), "
-                    "which the agents share",
-                    "Nothing that it did was kept. Leave commits, branches and stashes to a person.",
-                )
             changes = view.changes()
+            await anyio.to_thread.run_sync(_git_work(shown, view, lower, changes, seen).check)
             if command.check is not None:
                 command.check(changes, view.before)
             for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
@@ -158,8 +160,6 @@ class CommandRunner:
                     state.trace(f"{_scheme(path)}:{path}")
             lost = view.lost()
             handed_over = view.hand_over(lambda path: not _hidden(path))
-            if git.staged:
-                lost.append("what it staged in git's index (the files themselves are kept)")
         finally:
             self._snapshots.release(lower)
             view.remove()
@@ -215,8 +215,35 @@ class CommandRunner:
             await state.put(f"mode:{path}", mode)
 
 
-def _contents(written: dict[str, Any], modes: dict[str, Any], lower: Path) -> dict[str, Content | None]:
+class _Shown(NamedTuple):
+    """What agents have written and not committed, as a command is shown it.
+
+    Args:
+        written: Files, by key.
+        modes: Their modes.
+        below: The files as they are without the calls of the command's own agent.
+    """
+
+    written: dict[str, Any]
+    modes: dict[str, Any]
+    below: dict[str, Any]
+
+
+def _shown(state: State) -> _Shown:
+    written = {**state.written("file:"), **state.written("gitdir:")}
+    return _Shown(written, state.written("mode:"), {**state.below("file:"), **state.below("gitdir:")})
+
+
+def _git_work(shown: _Shown, view: Confined, lower: Path, changes: Changes, seen: Seen | None) -> GitWork:
+    files = (key for key in shown.written if key.startswith("file:"))
+    own = frozenset(key[5:] for key in files if shown.written[key] != shown.below[key])
+    looked = seen is not None and ".git/HEAD" in seen.looked_up | seen.opened
+    return GitWork(lower, view.prepared, changes, own, shown.below, looked)
+
+
+def _contents(shown: _Shown, lower: Path) -> dict[str, Content | None]:
     """Return the files that are something else in the view than in the snapshot."""
+    written, modes, _ = shown
     found: dict[str, Content | None] = {}
     for key in {key.partition(":")[2]: None for key in (*written, *modes)}:
         place = lower / key
@@ -243,7 +270,7 @@ def _hidden(path: str) -> bool:
 
     Python takes compiled code for that of a source of the same second and size, so views must not share it.
     """
-    return path.partition("/")[0] in _PRIVATE or path.rpartition("/")[2] == "__pycache__"
+    return path.partition("/")[0] == ".coagent" or path.rpartition("/")[2] == "__pycache__"
 
 
 def _few(paths: set[str]) -> set[str]:

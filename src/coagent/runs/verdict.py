@@ -109,6 +109,7 @@ class _SerialReader:
         self._targets = targets
         self.volatile = targets.volatile
         self.values = values
+        self.below = dict(values)
         self.position: Position = (0, 0)
         self.read_volatile = False
 
@@ -131,8 +132,9 @@ class _SerialReader:
                     del listing[key]
         return listing
 
-    def written(self, prefix: str) -> Mapping[Key, Value]:
-        return {key: value for key, value in self.values.items() if key.startswith(prefix)}
+    def written(self, prefix: str, *, below: bool = False) -> Mapping[Key, Value]:
+        values = self.below if below else self.values
+        return {key: value for key, value in values.items() if key.startswith(prefix)}
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         missing = [key for key in keys if key not in self.values]
@@ -161,6 +163,7 @@ class _Replay:
             while outside and outside[0][0] <= done:
                 _, key, value = outside.pop(0)
                 self._reader.values[key] = value
+            self._reader.below = dict(self._reader.values)
             for number, call in enumerate(self._history.agents[rank].standing()):
                 self._reader.position = (rank, number)
                 await self._call(call)

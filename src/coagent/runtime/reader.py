@@ -111,8 +111,9 @@ class PositionReader:
                 listing[key] = value
         return listing
 
-    def written(self, prefix: str) -> Mapping[Key, Value]:
-        return dict(self._kernel.written_under(prefix, self.position))
+    def written(self, prefix: str, *, below: bool = False) -> Mapping[Key, Value]:
+        position = (self.position[0], 0) if below else self.position
+        return dict(self._kernel.written_under(prefix, position))
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         while True:

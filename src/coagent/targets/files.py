@@ -1,6 +1,6 @@
 """Files of a workspace: `file:` objects hold text or bytes, `mode:` objects the executable bit.
 
-The files in the `.git` of a repository in a subfolder are `gitdir:` objects: only commands write them.
+The files in a `.git` are `gitdir:` objects, which only commands write, as git does.
 
 A write goes to a temporary file that takes the place of the old one, so nobody ever sees half of it. What is
 there is compared with what is expected under a lock on the root that all processes of the host share.
@@ -295,7 +295,9 @@ class Files(Target):
         path = self.workspace.absolute(relative)
         os.unlink(path)
         folder = os.path.dirname(path)
-        while folder != self.workspace.root:
+        while folder != self.workspace.root and ".git" not in folder.split(
+            "/"
+        ):  # git needs its empty folders
             try:
                 os.rmdir(folder)
             except OSError:

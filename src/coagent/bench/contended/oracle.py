@@ -34,7 +34,7 @@ class _Dict:
     async def keys(self, prefix: str) -> Mapping[Key, Value]:
         return {key: value for key, value in self._objects.items() if key.startswith(prefix)}
 
-    def written(self, prefix: str) -> Mapping[Key, Value]:
+    def written(self, prefix: str, *, below: bool = False) -> Mapping[Key, Value]:
         return {}
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
