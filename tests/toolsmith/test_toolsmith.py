@@ -95,6 +95,12 @@ def _state(workspace: Workspace) -> dict[str, tuple[int, bytes]]:
             "ini_get",
             {"file": "app.ini", "section": "client", "key": "port"},
         ),
+        ("sed -n '1{s/one/1/;p}' hosts", "print_with_sed", {"file": "hosts", "script": "1{s/one/1/;p}"}),
+        (
+            "sed -i 's/^port *=.*81/port = 82/' app.ini",
+            "replace_text",
+            {"file": "app.ini", "pattern": "^port *=.*81", "replacement": "port = 82", "flags": ""},
+        ),
         ("cp hosts notes/copy", "copy_file", {"file": "hosts", "file2": "notes/copy"}),
         ("mv hosts guests", "move_file_2", {"file": "hosts", "file2": "guests"}),
         ("chmod +x hosts", "change_mode", {"mode": "+x", "file": "hosts"}),
@@ -398,7 +404,12 @@ def test_words_redirects_and_joins_are_told_apart() -> None:
 
 
 def test_code_stays_as_it_is_and_never_becomes_a_parameter(workspace: Workspace) -> None:
-    for command in ("sed -i '1!G;h' hosts", "awk '{system($1)}' hosts", "perl -pi -e 's/a/b/' hosts"):
+    for command in (
+        "sed -i '1!G;h' hosts",
+        "sed '1e touch x' hosts",
+        "awk '{system($1)}' hosts",
+        "perl -pi -e 's/a/b/' hosts",
+    ):
         spec, arguments, _ = ByExample(workspace).propose("x", command)[-1]
         assert list(arguments.values()) == ["hosts"]
         assert "$file" in spec.command

@@ -295,9 +295,9 @@ class Files(Target):
         path = self.workspace.absolute(relative)
         os.unlink(path)
         folder = os.path.dirname(path)
-        while folder != self.workspace.root and ".git" not in folder.split(
-            "/"
-        ):  # git needs its empty folders
+        while folder != self.workspace.root:
+            if ".git" in folder.split("/") and not os.path.dirname(folder).endswith("/.git/objects"):
+                return  # git needs these folders, empty or not
             try:
                 os.rmdir(folder)
             except OSError:

@@ -74,7 +74,13 @@ def _uncovered(keys: list[str], path: str, old: Content | None, new: Content | N
 
 
 def _covers(key: str, part: str) -> bool:
-    """Tell whether a key covers a part: the part itself, what is in it, or what had to be made around it."""
+    """Tell whether a key covers a part: the part itself, what is in it, or what had to be made around it.
+
+    `#*/` stands for any section, or none.
+    """
+    file, any_section, name = key.partition("#*/")
+    if any_section:
+        return bool(name) and part.startswith(f"{file}#") and part.endswith(f"/{name}")
     return part == key or part.startswith(f"{key}/") or key.startswith(f"{part}/")
 
 

@@ -176,7 +176,7 @@ def sed_set(steps: list[Simple], in_place: str) -> Draft | None:
             "value": _text("The new value.", option_safe=True),
         },
         in_place=True,
-        writes=["ini:{file}#/{key}", "yaml:{file}#/{key}"],
+        writes=["ini:{file}#*/{key}", "yaml:{file}#/{key}"],
     )
 
 
@@ -231,6 +231,26 @@ def sed_lines(steps: list[Simple], in_place: str) -> Draft | None:
         arguments,
         parameters,
         writes=["file:{file}"],
+    )
+
+
+def sed_script(steps: list[Simple], in_place: str) -> Draft | None:
+    """Run any sed script that neither runs programs nor touches other files: sed sees to that itself."""
+    one = steps[0]
+    options = [option for option in one.options if option != "-e"]
+    if len(steps) != 1 or one.program != "sed" or len(one.operands) != 2 or one.redirects:
+        return None
+    if any(option not in ("-n", "-i", "-E", "-r") for option in options):
+        return None
+    edits = "-i" in options
+    script, file = one.operands
+    return Draft(
+        "edit_with_sed" if edits else "print_with_sed",
+        f"{'Edit' if edits else 'Print of'} a file with a sed script ({' '.join(['sed', *options])}).",
+        f'sed --sandbox {" ".join([*options, "-e"])} "$script" "$file"',
+        {"file": file, "script": script},
+        {"file": _FILE, "script": _text("A sed script.", multiline="\n" in script, option_safe=True)},
+        writes=["file:{file}"] if edits else [],
     )
 
 
@@ -380,5 +400,5 @@ def echo(steps: list[Simple], in_place: str) -> Draft | None:
 
 
 SHAPES: tuple[Callable[[list[Simple], str], Draft | None], ...] = (
-    jq, sqlite, sed_get, sed_set, sed_lines, awk, grep, echo,
+    jq, sqlite, sed_get, sed_set, sed_lines, sed_script, awk, grep, echo,
 )  # fmt: skip
