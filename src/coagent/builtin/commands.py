@@ -18,9 +18,10 @@ from typing import Any, TypeAlias
 import anyio
 import anyio.to_thread
 
+from coagent.builtin.git_calls import GitCalls, Place
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.sandbox.confined import Confined, Seen
-from coagent.sandbox.git_layer import git_change
+from coagent.sandbox.git_nested import refuse_programs, refuse_ungoverned
 from coagent.sandbox.launch_server import LaunchServer
 from coagent.sandbox.overlay import Content, available
 from coagent.sandbox.snapshot import Snapshots
@@ -92,6 +93,7 @@ class CommandRunner:
         self._writable = tuple(writable)
         self._root = workspace.root
         self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", self._left_out)
+        self._git = GitCalls(self._root, self._left_out)
         self._lock = anyio.Lock()
         self._server = LaunchServer()
         workspace.at_close(self._server.close)
@@ -119,6 +121,13 @@ class CommandRunner:
             raise ToolFailed(f"timeout_s is {command.timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
         cwd = command.cwd
         folder = state.canonical(f"file:{cwd.rstrip('/')}/" if cwd not in ("", ".") else "file:")[5:]
+        git = self._git.repository.governed and (not self._trace or GitCalls.named(command.text))
+        try:
+            return await self._run(state, command, folder, git=git)
+        except _GitUsed:  # by a script: it ran in a view that had not been made for that, and left nothing
+            return await self._run(state, command, folder, git=True)
+
+    async def _run(self, state: State, command: Command, folder: str, *, git: bool) -> dict[str, Any]:
         async with self._lock:  # snapshots are taken one at a time
             lower = await anyio.to_thread.run_sync(self._snapshots.take)
             # Asked only now: what has come into the snapshot meanwhile is among it.
@@ -126,29 +135,48 @@ class CommandRunner:
             modes = state.written("mode:")
         scratch = Path(tempfile.mkdtemp(prefix="coagent-bash-"))
         view = self._view(lower, scratch)
+        place: Place | None = None
         try:
-            view.prepare(_contents(written, modes, lower))
+            contents = _contents(written, modes, lower)
+            view.prepare(contents)
+            if git:
+                fresh = GitCalls.named(command.text)
+                files = {
+                    path: contents.get(path)
+                    for path in {key.partition(":")[2] for key in (*written, *modes)}
+                    if _scheme(path) == "file"
+                }
+                place = await anyio.to_thread.run_sync(self._git.begin, state, view.git_layer, files, fresh)
             seen = None
             spec = view.spec(
                 ["bash", "-c", command.text],
                 f"{self._root}/{folder}".rstrip("/"),
-                {**({} if command.bare else os.environ), **command.environment},
+                self._git.environment(
+                    state.position,
+                    command.text,
+                    {**({} if command.bare else os.environ), **command.environment},
+                ),
             )
             try:
                 answer = await anyio.to_thread.run_sync(_run, self._server, spec, command.timeout_s)
                 begun, seen = view.outcome()
+                if begun and place is None and self._git.repository.governed and GitCalls.used(seen):
+                    raise _GitUsed
             finally:
                 self._record(state, seen, view)
+                if place is not None:
+                    self._git.record(state, place, seen)
             if not begun:
                 raise TargetError(f"no view of the workspace could be made: {answer['output'].strip()}")
-            git = git_change(view.git_layer, Path(self._root) / ".git")
-            if git.serious:
-                raise ToolFailed(
-                    f"the command changes the git repository itself ({', '.join(git.serious[:5])}), "
-                    "which the agents share",
-                    "Nothing that it did was kept. Leave commits, branches and stashes to a person.",
-                )
+            moved: dict[str, Any] = {}
+            if place is not None:
+                moved, left = await anyio.to_thread.run_sync(self._git.end, view.git_layer, place)
+                if left:
+                    answer["left_to_others"] = left
+            else:
+                refuse_ungoverned(view.git_layer)
             changes = view.changes()
+            refuse_programs(changes, view.before)
             if command.check is not None:
                 command.check(changes, view.before)
             for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
@@ -158,13 +186,13 @@ class CommandRunner:
                     state.trace(f"{_scheme(path)}:{path}")
             lost = view.lost()
             handed_over = view.hand_over(lambda path: not _hidden(path))
-            if git.staged:
-                lost.append("what it staged in git's index (the files themselves are kept)")
         finally:
             self._snapshots.release(lower)
             view.remove()
         for path, content in changes.items():
             await self._write(state, path, content)
+        for key, value in moved.items():
+            await state.put(key, value)
         if lost:
             answer["not_kept"] = lost
         if handed_over:
@@ -213,6 +241,10 @@ class CommandRunner:
         mode = EXECUTABLE if content is not None and content.executable else None
         if mode != await state.get(f"mode:{path}"):
             await state.put(f"mode:{path}", mode)
+
+
+class _GitUsed(Exception):
+    """A command has used git, in a view that was not made for that."""
 
 
 def _contents(written: dict[str, Any], modes: dict[str, Any], lower: Path) -> dict[str, Content | None]:

@@ -134,6 +134,9 @@ class _SerialReader:
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return {key: value for key, value in self.values.items() if key.startswith(prefix)}
 
+    def own(self, prefix: str) -> frozenset[Key]:
+        return frozenset(self.written(prefix))
+
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         missing = [key for key in keys if key not in self.values]
         found = dict(await self._targets.of(missing[0]).get_many(missing)) if missing else {}

@@ -42,6 +42,9 @@ class Reader(Protocol):
     def written(self, prefix: str) -> Mapping[Key, Value]:
         """Return the filtered values of the objects that agents have written and not committed."""
 
+    def own(self, prefix: str) -> frozenset[Key]:
+        """Return the objects under a prefix that the agent itself has written before this position."""
+
 
 class State:
     """The shared state as one call sees it: the value that the call's place in the order should see.
@@ -207,6 +210,13 @@ class State:
         prefix = self._reader.canonical(prefix)
         shown = self._shown[prefix] = dict(self._reader.written(prefix))
         return dict(shown)
+
+    def own(self, prefix: str) -> frozenset[Key]:
+        """Return the objects under a prefix that earlier calls of the same agent have written.
+
+        None of them becomes a premise: what an agent has written itself, nobody else can change.
+        """
+        return self._reader.own(self._reader.canonical(prefix))
 
     def trace(self, prefix: str, part: Literal["content", "name"] = "content") -> None:
         """Take what lies under a prefix for read: a change of it below runs the call again.

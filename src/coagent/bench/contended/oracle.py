@@ -37,6 +37,9 @@ class _Dict:
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return {}
 
+    def own(self, prefix: str) -> frozenset[Key]:
+        return frozenset()
+
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         return {key: self._objects.get(key) for key in keys}
 
