@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import anyio
 import anyio.to_thread
 
-from coagent.builtin.git_calls import GitCalls, Place
+from coagent.builtin.git_calls import TO_TAKE, GitCalls, Place
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.sandbox.confined import Confined, Seen
 from coagent.sandbox.git_nested import refuse_programs, refuse_ungoverned
@@ -111,7 +111,8 @@ class CommandRunner:
 
         Returns:
             `exit_code`, `output`, `not_kept` where it made something that was not kept, `not_governed` where
-            it made folders that are left out of the workspace.
+            it made folders that are left out of the workspace, `left_to_others` (and `why_left`) where git
+            left a person's work alone.
 
         Raises:
             ToolFailed: It may not be kept, or has not ended in time; nothing of it is kept.
@@ -172,7 +173,7 @@ class CommandRunner:
             if place is not None:
                 moved, left = await anyio.to_thread.run_sync(self._git.end, view.git_layer, place)
                 if left:
-                    answer["left_to_others"] = left
+                    answer |= {"left_to_others": left, "why_left": TO_TAKE}
             else:
                 refuse_ungoverned(view.git_layer)
             changes = view.changes()

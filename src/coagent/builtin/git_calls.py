@@ -29,6 +29,11 @@ from coagent.tools.state import State
 
 _BEGIN, _END = "# begin: others' work\n", "# end: others' work\n"
 _NAMED_MAX = 20
+TO_TAKE = (
+    "they hold work that nobody in this domain has done; to take one all the same: git add -f PATH where git "
+    "does not know it, else git update-index --no-skip-worktree PATH && git add PATH"
+)
+"""What an agent is told of the paths that were left alone."""
 _TIMES_MAX = 10_000
 _ELSEWHERE = (  # variables that would lead git somewhere else
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE",
@@ -152,7 +157,9 @@ class GitCalls:
         user = "" if known and named else "[user]\n"
         user += "" if named else "\tname = CoAgent agent\n"
         user += "" if known else "\temail = agent@localhost\n"
-        head = f"{user}[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
+        head = (
+            f"{user}[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[advice]\n\tupdateSparsePath = false\n"
+        )
         return head.encode() + _bytes(self.repository.path / "config")
 
     # ---- after a command -----------------------------------------------------------------------------------
