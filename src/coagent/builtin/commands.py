@@ -142,11 +142,8 @@ class CommandRunner:
             view.prepare(contents)
             if git:
                 fresh = GitCalls.named(command.text)
-                files = {
-                    path: contents.get(path)
-                    for path in {key.partition(":")[2] for key in (*written, *modes)}
-                    if _scheme(path) == "file"
-                }
+                paths = {key.partition(":")[2] for key in (*written, *modes)}
+                files = {path: contents.get(path) for path in paths if _scheme(path) == "file"}
                 place = await anyio.to_thread.run_sync(self._git.begin, state, view.git_layer, files, fresh)
             seen = None
             spec = view.spec(
@@ -181,9 +178,7 @@ class CommandRunner:
             if command.check is not None:
                 command.check(changes, view.before)
             for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
-                if not self._left_out(
-                    path
-                ):  # it wrote what was there: no write, so it hangs on what is there
+                if not self._left_out(path):  # it wrote what was there: no write, but it hangs on that
                     state.trace(f"{_scheme(path)}:{path}")
             lost = view.lost()
             handed_over = view.hand_over(lambda path: not _hidden(path))

@@ -42,9 +42,7 @@ def refuse_ungoverned(layer: Path) -> None:
         )
 
 
-def refuse_programs(
-    changes: Mapping[str, Content | None], before: Callable[[str], Content | None]
-) -> None:
+def refuse_programs(changes: Mapping[str, Content | None], before: Callable[[str], Content | None]) -> None:
     """Refuse a command that changes settings or hooks of a repository in a subfolder.
 
     The files there are governed one by one, so a person's git would act on such changes outside of all views.
