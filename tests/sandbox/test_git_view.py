@@ -13,6 +13,8 @@ from conftest_sandbox import git, needs_views, shells
 import coagent
 from coagent.builtin.bash import bash_tools
 from coagent.builtin.git_index import Indexes, exclusion
+from coagent.runs.history import History
+from coagent.runs.verdict import judge
 from coagent.targets.files import Files
 from coagent.targets.git_repository import Repository
 
@@ -223,3 +225,19 @@ async def test_a_domain_that_comes_back_from_its_log_still_has_what_was_staged(w
         a = domain.attach("A")
         await _run(a, "git commit -qm A; git show HEAD:a.txt | grep x")
     assert git(workspace, "status", "--short") == " M a.txt\n"
+
+
+async def test_a_run_with_git_is_judged_to_be_serial(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        history = History(domain)
+        domain.driver.observers.append(history)
+        a, b = await domain.join("A"), await domain.join("B")
+        await _run(b, "echo y > b.txt; git add b.txt; echo z > new")
+        await _run(b, "git commit -qm B; git stash -qu; git checkout -qb b")
+        await _run(a, "echo x > a.txt; git commit -qam A")
+        await _run(a, "echo y > a.txt; git add a.txt")
+        for agent in (a, b):
+            while agent.state != "committed":
+                await agent.finish()
+        verdict = await judge(domain, history)
+    assert (verdict.kind, verdict.calls) == ("serial", 4), verdict.reason

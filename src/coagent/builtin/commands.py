@@ -21,7 +21,7 @@ import anyio.to_thread
 from coagent.builtin.git_calls import TO_TAKE, GitCalls, Place
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.sandbox.confined import Confined, Seen
-from coagent.sandbox.git_nested import refuse_programs, refuse_ungoverned
+from coagent.sandbox.git_nested import refuse_programs, refuse_undeclared
 from coagent.sandbox.launch_server import LaunchServer
 from coagent.sandbox.overlay import Content, available
 from coagent.sandbox.snapshot import Snapshots
@@ -166,16 +166,13 @@ class CommandRunner:
                     self._git.record(state, place, seen)
             if not begun:
                 raise TargetError(f"no view of the workspace could be made: {answer['output'].strip()}")
-            moved: dict[str, Any] = {}
-            if place is not None:
-                moved, left = await anyio.to_thread.run_sync(self._git.end, view.git_layer, place)
-                if left:
-                    answer |= {"left_to_others": left, "why_left": TO_TAKE}
-            else:
-                refuse_ungoverned(view.git_layer)
+            moved, left = await anyio.to_thread.run_sync(self._git.end, view.git_layer, place)
+            if left:
+                answer |= {"left_to_others": left, "why_left": TO_TAKE}
             changes = view.changes()
             refuse_programs(changes, view.before)
             if command.check is not None:
+                refuse_undeclared(moved)
                 command.check(changes, view.before)
             for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
                 if not self._left_out(path):  # it wrote what was there: no write, but it hangs on that

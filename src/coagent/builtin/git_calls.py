@@ -11,6 +11,7 @@ import base64
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position
 from coagent.sandbox.confined import Seen
 from coagent.sandbox.git_layer import Own, keep_objects, lay, own_files
+from coagent.sandbox.git_nested import refuse_ungoverned
 from coagent.sandbox.overlay import Content
 from coagent.targets.git import PREFIX, agent_key
 from coagent.targets.git_repository import Repository, read_refs
@@ -68,6 +70,7 @@ class GitCalls:
         self._left_out = left_out
         self.indexes = Indexes(self.repository)
         self._unowned: list[str] | None = None
+        self._lock = threading.Lock()  # views are made in threads, several at a time
         self._times: dict[tuple[Position, str], str] = {}
 
     @staticmethod
@@ -98,6 +101,12 @@ class GitCalls:
             files: The files that any agent has written, as they are here, by relative path.
             fresh: Whether to look anew for changes that nobody in the domain has made.
         """
+        with self._lock:
+            place = self._place(state, files, fresh)
+            self._lay(layer, place)
+        return place
+
+    def _place(self, state: State, files: Mapping[str, Content | None], fresh: bool) -> Place:
         repository = self.repository
         head, refs = repository.head(), repository.refs()
         shared = state.written(PREFIX)
@@ -118,9 +127,7 @@ class GitCalls:
         others = {path: content for path, content in files.items() if path not in own}
         differing = [path for path in self._unowned if path not in files]
         built = self.indexes.index(commit, private.get("staged", {}), others, differing)
-        place = Place(head, dict(sorted(refs.items())), private, key, built, differing)
-        self._lay(layer, place)
-        return place
+        return Place(head, dict(sorted(refs.items())), private, key, built, differing)
 
     def _lay(self, layer: Path, place: Place) -> None:
         git = self.repository.path
@@ -186,12 +193,15 @@ class GitCalls:
         if ".git/refs" in seen.opened:
             state.trace(f"{PREFIX}refs/")
 
-    def end(self, layer: Path, place: Place) -> tuple[dict[str, Any], list[str]]:
+    def end(self, layer: Path, place: Place | None) -> tuple[dict[str, Any], list[str]]:
         """Return what a command has done in the git folder, as writes, and whose work it left alone.
 
         Raises:
             ToolFailed: It would drop what is not the agent's, or cannot be kept.
         """
+        if place is None:
+            refuse_ungoverned(layer)
+            return {}, []
         repository = self.repository
         head = _head(layer)
         refs = read_refs(layer)

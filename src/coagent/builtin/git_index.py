@@ -143,12 +143,17 @@ class Indexes:
     def unowned(self, commit: str | None) -> list[str]:
         """Return the files of the real checkout that are otherwise in a commit, ignored ones left out."""
         run = self._repository.run
-        found = set(run("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")[:-1])
+        real, copy = self._repository.path / "index", self._folder / "real"
+        if real.is_file():
+            shutil.copy2(real, copy)  # git diff would write what it learns into it
+        else:
+            run("read-tree", "--empty", index=copy)
+        found = set(run("ls-files", "-z", "--others", "--exclude-standard", index=copy).split(b"\0")[:-1])
         changed = ["diff", "--name-only", "-z", "--no-renames", "--ignore-submodules=all", "--no-ext-diff"]
         if commit is not None:
-            found |= set(run(*changed, commit, "--").split(b"\0")[:-1])
+            found |= set(run(*changed, commit, "--", index=copy).split(b"\0")[:-1])
         else:
-            found |= set(run("ls-files", "-z").split(b"\0")[:-1])
+            found |= set(run("ls-files", "-z", index=copy).split(b"\0")[:-1])
         return sorted(os.fsdecode(path) for path in found)
 
 

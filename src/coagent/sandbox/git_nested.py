@@ -62,3 +62,20 @@ def refuse_programs(changes: Mapping[str, Content | None], before: Callable[[str
                 f"the command changes {path!r}, which a person's git would act on outside of your view",
                 "Nothing that it did was kept. Pass settings with `git -c name=value`.",
             )
+
+
+def refuse_undeclared(moved: Mapping[str, object]) -> None:
+    """Refuse changes of a repository by a command that says in advance what it changes: it cannot say those.
+
+    Args:
+        moved: What it has changed, by key.
+
+    Raises:
+        ToolFailed: There is something.
+    """
+    if moved:
+        names = ", ".join(sorted(moved)[:5])
+        raise ToolFailed(
+            f"the tool changes the git repository ({names}), which it does not declare",
+            "Nothing that it did was kept. Use git in the shell.",
+        )

@@ -97,6 +97,9 @@ class Files(Target):
             )
         return f"{scheme}:{relative}"
 
+    def unseen(self, key: Key) -> bool:
+        return self._git.unseen(key)
+
     async def close(self) -> None:
         self.workspace.close()
 

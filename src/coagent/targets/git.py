@@ -43,6 +43,10 @@ class GitObjects:
         self._lock = lock
         self._index_at: str | None = None
 
+    def unseen(self, key: Key) -> bool:
+        """Tell whether an object is what an agent keeps for itself, which has no live value."""
+        return key.startswith(f"{PREFIX}agent/")
+
     def canonical(self, key: Key) -> Key:
         """Return the key if it is one.
 

@@ -22,7 +22,6 @@ _SETTINGS = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
     "core.untrackedCache": "false",
-    "diff.autoRefreshIndex": "false",  # that would be a write in passing
     "gc.auto": "0",
     "maintenance.auto": "false",
 }
