@@ -58,7 +58,7 @@ def test_a_workspace_without_settings_has_none_afterwards(tmp_path: Path) -> Non
     (tmp_path / "a.txt").write_text("a")
     before = tree(tmp_path)
     assert coagent(tmp_path).returncode == 0
-    assert (tmp_path / ".coagent" / ".gitignore").read_text() == "*\n"
+    assert (tmp_path / ".coagent" / ".gitignore").read_text() == "/*\n!/tools/\n"
     assert coagent(tmp_path, "--remove").returncode == 0
     assert tree(tmp_path) == before
 

@@ -202,11 +202,14 @@ async def test_long_output_is_cut_and_says_so(workspace: Path) -> None:
         assert len(found["output"]) < 31_000
 
 
-async def test_links_and_empty_folders_are_named_as_not_kept(workspace: Path) -> None:
+async def test_links_modes_and_empty_folders_are_named_as_not_kept(workspace: Path) -> None:
     async with shells(workspace) as domain:
-        found = await _value(await domain.join("A"), "ln -s a.txt link; mkdir -p deep/er; mkfifo pipe")
+        found = await _value(
+            await domain.join("A"), "ln -s a.txt link; mkdir -p deep/er; mkfifo pipe; chmod 600 b.txt"
+        )
         assert found["not_kept"] == [
-            "deep/er/ (an empty folder)", "link (a symbolic link)", "pipe (no regular file)",
+            "b.txt (mode 0600: of modes, x is kept)", "deep/er/ (an empty folder)", "link (a symbolic link)",
+            "pipe (no regular file)",
         ]  # fmt: skip
 
 

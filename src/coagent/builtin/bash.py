@@ -47,7 +47,7 @@ def bash_tool(runner: CommandRunner) -> NativeTool:
         network, and what it leaves in the background ends with it. In git you have an index, stashes and
         settings of your own; branches and tags are shared, and git leaves the uncommitted work of others
         alone. What would drop others' commits is refused. Of files only regular ones are kept: the result
-        names links and empty folders that were not.
+        names links, empty folders and modes that were not.
 
         Args:
             command: The command, for bash.

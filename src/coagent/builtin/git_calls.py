@@ -220,7 +220,7 @@ class GitCalls:
         before = dict(place.private.get("before", {}))
         for name in moved:
             before.setdefault(name, place.refs.get(name))
-        self._check(before, moved, refs, repository.commit(head, refs))
+        self._check(before, moved, refs)
         private: dict[str, Any] = {"before": before} if before else {}
         staged = self._staged(layer, head, refs, touched, place)
         if staged:
@@ -270,9 +270,8 @@ class GitCalls:
         return dict(sorted(found.items()))
 
     def _check(
-        self, before: Mapping[str, str | None], moved: Mapping[str, str | None], refs: dict[str, str],
-        commit: str | None,
-    ) -> None:  # fmt: skip
+        self, before: Mapping[str, str | None], moved: Mapping[str, str | None], refs: Mapping[str, str]
+    ) -> None:
         """Refuse what drops commits, branches or tags that the agent did not make."""
         for name, new in moved.items():
             old = before[name]
@@ -280,9 +279,9 @@ class GitCalls:
                 continue
             what = name.removeprefix("refs/").removeprefix("heads/")
             if new is None:
-                behind = [commit, *(value for one, value in refs.items() if one.startswith("refs/heads/"))]
+                heads = [value for one, value in refs.items() if one.startswith("refs/heads/")]
                 if name.startswith("refs/heads/") and any(
-                    one and self.repository.is_ancestor(old, one) for one in behind
+                    self.repository.is_ancestor(old, one) for one in heads
                 ):
                     continue
                 raise _refused(

@@ -18,7 +18,7 @@ def bash(
     tasks: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A file of tasks; its commands are run.")
     ] = None,
-    arms: Annotated[str, typer.Option(help="Which ways to compare: raw, traced.")] = "raw,traced",
+    arms: Annotated[str, typer.Option(help="Which ways to compare.")] = "raw,traced,toolsmith",
     only: Annotated[list[str] | None, typer.Option(help="The id of a task; may be repeated.")] = None,
     workers: Annotated[
         list[int] | None, typer.Option(min=2, max=5, help="How many work at once; default: 2 and 4.")
@@ -70,6 +70,23 @@ def bash(
         _show(found)
 
 
+def _show_growth(one: dict[str, Any]) -> None:
+    out, curve = console(), one["curve"]
+    first = curve[min(12, len(curve) - 1)]
+    lines = (
+        f"tools     {one['tools']} for {one['tasks']} tasks, {first} of them after {min(13, len(curve))}: "
+        f"{', '.join(map(str, curve[9::10]))} after each ten",
+        f"reuse     {one['reused']} of {one['served']} tasks by a tool that was there",
+        f"inverse   {one['write_tools_undone']} of {one['write_tools']} tools that wrote were undone exactly",
+        f"outside   {one['footprint_violations']} calls would have changed what the tool does not declare",
+        f"asking    {one['asking_s_made']} s for a new tool, {one['asking_s_reused']} s for a known one",
+    )
+    for line in lines:
+        out.print(line, markup=False, highlight=False)
+    for task, why in one["without_tool"].items():
+        out.print(f"no tool: {task}: {why}"[:300], markup=False, style="dim")
+
+
 def _worker(model: str | None, base_url: str | None) -> Any:
     if model is None:
         if base_url is not None:
@@ -111,6 +128,8 @@ def _show(found: dict[str, Any]) -> None:
         for failed in one["failed"]:
             why = failed["why"] or f"left by undo: {', '.join(failed['left'])}"
             out.print(f"{arm}: {failed['task']}: {why}", markup=False, style="dim")
+    if "toolsmith" in found["alone"]:
+        _show_growth(found["alone"]["toolsmith"])
     if found["together"]:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("work", "workers", "arm"):

@@ -173,8 +173,16 @@ class Confined(Overlay):
                     moved.append(path)
         return moved
 
+    def _usual(self, path: str, mode: int) -> bool:
+        """Tell whether a file has the mode that it will have in the tree: as before, or as a new file."""
+        try:
+            before = stat.S_IMODE(os.lstat(os.path.join(self._root, path)).st_mode)
+        except OSError:
+            before = 0o666 & ~_umask()
+        return mode & ~0o111 == before & ~0o111
+
     def lost(self) -> list[str]:
-        """Return what it has made that is no file and so is not kept: links, pipes, empty folders."""
+        """Return what it has made that is not kept: links, pipes, empty folders, modes."""
         found: list[str] = []
         for at, folders, names in os.walk(self._upper):
             here = os.path.relpath(at, self._upper)
@@ -183,11 +191,21 @@ class Confined(Overlay):
             ]
             if here == ".":
                 folders[:] = [name for name in folders if name != ".git" and name not in self._real]
-            elif not folders and not names and not (Path(self._root) / here).is_dir():
+            if ".git" in here.split("/"):
+                continue
+            if not folders and not names and not (Path(self._root) / here).is_dir():
                 found.append(f"{here}/ (an empty folder)")
             for name in (*names, *(one for one in folders if os.path.islink(os.path.join(at, one)))):
                 path = os.path.normpath(os.path.join(here, name))
                 mode = os.lstat(os.path.join(at, name)).st_mode
-                if not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
+                if stat.S_ISREG(mode):
+                    if not self._usual(path, stat.S_IMODE(mode)):
+                        found.append(f"{path} (mode {stat.S_IMODE(mode):04o}: of modes, x is kept)")
+                elif not stat.S_ISCHR(mode):
                     found.append(f"{path} ({'a symbolic link' if stat.S_ISLNK(mode) else 'no regular file'})")
         return sorted(found)[:_LOST_MAX]
+
+
+def _umask() -> int:
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next((int(line.split()[1], 8) for line in file if line.startswith("Umask:")), 0o022)

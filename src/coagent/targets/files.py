@@ -313,7 +313,7 @@ class Files(Target):
         path = self.workspace.absolute(relative)
         os.unlink(path)
         folder = os.path.dirname(path)
-        while folder != self.workspace.root:
+        while folder != self.workspace.root and ".git" not in folder.split("/"):  # git needs empty ones
             try:
                 os.rmdir(folder)
             except OSError:

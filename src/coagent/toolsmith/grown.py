@@ -99,7 +99,7 @@ async def run_grown(spec: ToolSpec, runner: CommandRunner, state: State, values:
             f"{spec.name} ended with exit code {answer['exit_code']}: {output.strip()[-_OUTPUT_SHOWN_MAX:]}",
             "Pass other arguments; nothing of the call was kept.",
         )
-    return output.removesuffix("\n")
+    return output
 
 
 def schema_of(spec: ToolSpec) -> dict[str, Any]:

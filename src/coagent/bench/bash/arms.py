@@ -1,10 +1,15 @@
-"""One task after another: by plain bash, and by the governed shell, whose calls are undone afterwards."""
+"""One task after another: by plain bash, by the governed shell, and by grown tools; calls are undone again.
+
+The worker with a ToolSmith sends the command of the task with `request_tool` and calls the tool that it is
+given, with the arguments that it is given; where no tool can be had, it falls back on the governed shell, and
+that is counted. The library lasts over all tasks.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -18,7 +23,7 @@ from coagent.errors import CoAgentError
 from coagent.runtime.domain import open_domain
 from coagent.targets.files import Files
 
-ARMS = ("raw", "traced")
+ARMS = ("raw", "traced", "toolsmith")
 
 
 @dataclass
@@ -32,6 +37,10 @@ class Result:
         left: Paths that the undo left different.
         why: Why it did not pass, in words.
         tokens: What a language model spent on it.
+        asking_s: How long it took to be given a tool, in seconds; a new one is verified meanwhile.
+        tool: The grown tool that did it; empty where none did.
+        made: Whether that tool was made for it.
+        no_tool: Why no tool could be had.
     """
 
     task: str
@@ -42,6 +51,10 @@ class Result:
     left: tuple[str, ...] = ()
     why: str = ""
     tokens: int = 0
+    asking_s: float = 0.0
+    tool: str = ""
+    made: bool = False
+    no_tool: str = ""
 
 
 Worker: TypeAlias = Callable[[Task, Path], Awaitable[Result]]
@@ -68,14 +81,19 @@ def run_tasks(
     found: dict[str, list[Result]] = {arm: [] for arm in (*arms, *(["model"] if worker else []))}
     with tempfile.TemporaryDirectory(prefix="coagent-bench-") as scratch:
         place = Path(scratch).resolve()
+        library = place / "library"
         template = build(tasks.setup, place / "template")
         for task in tasks.tasks:
             if only and task.id not in only:
                 continue
             for arm in arms:
                 root = fresh_copy(template, place / "work")
-                one = _raw(task, root) if arm == "raw" else anyio.run(_traced, task, root)
-                found[arm].append(one)
+                if arm == "raw":
+                    found[arm].append(_raw(task, root))
+                else:
+                    found[arm].append(
+                        anyio.run(_governed, task, root, library if arm == "toolsmith" else None)
+                    )
             if worker is not None:
                 root = fresh_copy(template, place / "work")
                 found["model"].append(anyio.run(worker, task, root))
@@ -90,23 +108,42 @@ def _raw(task: Task, root: Path) -> Result:
     return judged(task, root, code, output, seconds)
 
 
-async def _traced(task: Task, root: Path) -> Result:
+async def _governed(task: Task, root: Path, library: Path | None) -> Result:
+    """Do a task by the governed shell, or by grown tools where there is a library."""
     before = tree_of(root)
     files = Files(root)
-    async with open_domain("memory:", targets=[files], tools=bash_tools(files.workspace)) as domain:
+    tools: list[Any] = [bash_tools(files.workspace)]
+    if library is not None:
+        from coagent.toolsmith.smith import smith_tools
+
+        tools.append(smith_tools(files.workspace, library))
+    async with open_domain("memory:", targets=[files], tools=tools) as domain:
         agent = await domain.join("worker")
         await agent.call("bash", command="true")  # what the first command starts lives as long as the domain
+        arguments: dict[str, Any]
+        call, arguments = "bash", {"command": task.solution}
+        served: dict[str, Any] = {}
         start = perf_counter()
+        if library is not None:
+            known = {path.stem for path in library.glob("*.toml")}
+            answer = (await agent.call("request_tool", request=task.request, command=task.solution)).value
+            served = {"no_tool": str(answer.get("reason", ""))}
+            if "tool" in answer:
+                call, arguments = "use_tool", {"name": answer["tool"], "arguments": answer["arguments"]}
+                served = {"tool": answer["tool"], "made": answer["tool"] not in known}
+            served["asking_s"] = perf_counter() - start
+            start = perf_counter()
         try:
-            outcome = await agent.call("bash", command=task.solution)
+            outcome = await agent.call(call, **arguments)
         except CoAgentError as error:
-            left = differing(before, tree_of(root))
-            return Result(
-                task.id, task.kind, False, perf_counter() - start, None, tuple(left), f"refused: {error}"
-            )
+            left = tuple(differing(before, tree_of(root)))
+            seconds = perf_counter() - start
+            return Result(task.id, task.kind, False, seconds, None, left, f"refused: {error}", **served)
         seconds = perf_counter() - start
-        value = outcome.value
-        result = judged(task, root, value["exit_code"], value["output"], seconds)
+        value = (
+            outcome.value if isinstance(outcome.value, dict) else {"exit_code": 0, "output": outcome.value}
+        )
+        result = replace(judged(task, root, value["exit_code"], value["output"], seconds), **served)
         if not result.passed and value.get("not_kept"):
             result.why = f"not kept: {', '.join(value['not_kept'])}"
         if task.kind == "write" and differing(before, tree_of(root)):
@@ -140,7 +177,39 @@ def summary(found: dict[str, list[Result]]) -> dict[str, Any]:
             "undo_tried": len(tried),
             "undo_exact": sum(bool(one.undone) for one in tried),
             "tokens": sum(one.tokens for one in results),
+            **(_growth(results) if arm == "toolsmith" else {}),
             "time_ratio": round(sum(one.seconds for one in results) / base_s, 2),
             "failed": [asdict(one) for one in results if not one.passed or one.undone is False],
         }
     return arms
+
+
+def _growth(results: list[Result]) -> dict[str, Any]:
+    """Return how many tools there were after each task, and how they were used."""
+    tools: list[str] = []
+    curve = []
+    for one in results:
+        if one.tool and one.tool not in tools:
+            tools.append(one.tool)
+        curve.append(len(tools))
+    served = [one for one in results if one.tool]
+    writers = {one.tool for one in served if one.kind == "write"}
+    inverted = {one.tool for one in served if one.undone} - {
+        one.tool for one in served if one.undone is False
+    }
+    return {
+        "tools": len(tools),
+        "curve": curve,
+        "served": len(served),
+        "reused": sum(not one.made for one in served),
+        "write_tools": len(writers),
+        "write_tools_undone": len(writers & inverted),
+        "asking_s_made": round(sum(one.asking_s for one in served if one.made) / max(1, len(tools)), 2),
+        "asking_s_reused": round(
+            sum(one.asking_s for one in served if not one.made) / max(1, sum(not one.made for one in served)),
+            2,
+        ),
+        "footprint_violations": sum("does not declare" in one.why for one in results),
+        "without_tool": {one.task: one.no_tool for one in results if one.no_tool},
+        "calls": {name: sum(one.tool == name for one in results) for name in tools},
+    }

@@ -1,0 +1,404 @@
+"""Tools grown from commands: made, verified, kept, used by several agents, and confined."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import coagent
+from coagent.builtin.bash import bash_tools
+from coagent.cli.main import main
+from coagent.errors import ConfigurationError, FootprintViolation, InvalidArguments, ToolFailed
+from coagent.sandbox.overlay import available
+from coagent.targets.files import Files
+from coagent.targets.workspace import Workspace
+from coagent.toolsmith.arguments import checked
+from coagent.toolsmith.example import ByExample
+from coagent.toolsmith.hostile import HOSTILE
+from coagent.toolsmith.library import Library
+from coagent.toolsmith.parse import parse
+from coagent.toolsmith.smith import ToolSmith, smith_tools
+from coagent.toolsmith.spec import Parameter, ToolSpec
+from coagent.toolsmith.verify import Verifier
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(bool(available()), reason=available() or "private views can be had"),
+    pytest.mark.skipif(shutil.which("jq") is None, reason="the tools grown here need jq"),
+]
+_SET = "jq '.debug=false' app.json > .t && cat .t > app.json && rm .t"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    root = tmp_path / "work"
+    root.mkdir()
+    (root / "app.json").write_text('{"debug": true, "limits": {"rate": 1, "list": [1, 2]}}\n')
+    (root / "other.json").write_text('{"debug": 1, "x": 2}\n')
+    (root / "app.conf").write_text("port=80\nhost = a\n")
+    (root / "app.ini").write_text("[server]\nport = 80\n[client]\nport = 81\n")
+    (root / "hosts").write_text("10.0.0.1 one\n10.0.0.2 two\n")
+    (root / "notes").mkdir()
+    (root / "notes/a.txt").write_text("alpha\n")
+    return Workspace(root)
+
+
+@asynccontextmanager
+async def _domain(workspace: Workspace, folder: Path | None = None) -> AsyncIterator[coagent.Domain]:
+    files = Files(workspace.root)
+    tools = [bash_tools(files.workspace), smith_tools(files.workspace, folder)]
+    async with coagent.open_domain("memory:", targets=[files], tools=tools) as domain:
+        yield domain
+
+
+def _state(workspace: Workspace) -> dict[str, tuple[int, bytes]]:
+    root = Path(workspace.root)
+    found = (path for path in root.rglob("*") if path.is_file() and ".coagent" not in path.parts)
+    return {str(path.relative_to(root)): (path.stat().st_mode, path.read_bytes()) for path in found}
+
+
+@pytest.mark.parametrize(
+    ("command", "tool", "arguments"),
+    [
+        ("jq -r .debug app.json", "json_get", {"file": "app.json", "filter": ".debug"}),
+        (
+            "jq '.limits.list[1]=7' app.json > x && mv x app.json",
+            "json_set",
+            {"file": "app.json", "pointer": "/limits/list/1", "value": "7"},
+        ),
+        (
+            "sed -i 's/^port=.*/port=81/' app.conf",
+            "key_set",
+            {"file": "app.conf", "key": "port", "value": "81"},
+        ),
+        ("sed -n 's/^port=//p' app.conf", "key_get", {"file": "app.conf", "key": "port"}),
+        ("grep -c '^10' hosts", "count_lines", {"file": "hosts", "pattern": "^10"}),
+        ("sed -i '/two/d' hosts", "delete_lines", {"file": "hosts", "pattern": "two"}),
+        ("echo '10.0.0.3 three' >> hosts", "append_line", {"file": "hosts", "line": "10.0.0.3 three"}),
+        (
+            "sed -i 's#10.0.0.1#10.9.9.9/24#g' hosts",
+            "replace_text",
+            {"file": "hosts", "pattern": "10.0.0.1", "replacement": "10.9.9.9/24", "flags": "g"},
+        ),
+        (
+            'awk \'/^\\[/{s=$0} s=="[client]" && $1=="port"{print $3}\' app.ini',
+            "ini_get",
+            {"file": "app.ini", "section": "client", "key": "port"},
+        ),
+        ("cp hosts notes/copy", "copy_file", {"file": "hosts", "file2": "notes/copy"}),
+        ("mv hosts guests", "move_file_2", {"file": "hosts", "file2": "guests"}),
+        ("chmod +x hosts", "change_mode", {"mode": "+x", "file": "hosts"}),
+        ("find . -name '*.txt' -delete", "find_files", {"folder": ".", "text": "*.txt"}),
+        ("rm notes/a.txt", "remove_file", {"file": "notes/a.txt"}),
+        ("sort -r hosts | head -n 1", "show_begin", {"file": "hosts", "number": "1"}),
+    ],
+)
+async def test_a_command_becomes_a_tool_that_does_the_same_and_is_undone(
+    workspace: Workspace, command: str, tool: str, arguments: dict[str, Any]
+) -> None:
+    before = _state(workspace)
+    plain = Path(workspace.root).parent / "plain"
+    shutil.copytree(workspace.root, plain)
+    expected = subprocess.run(["bash", "-c", command], cwd=plain, capture_output=True, text=True, check=True)
+    async with _domain(workspace) as domain:
+        a = await domain.join("A")
+        answer = (await a.call("request_tool", request="do it", command=command)).value
+        assert (answer.get("tool"), answer.get("arguments")) == (tool, arguments), answer
+        assert _state(workspace) == before  # asking changes nothing
+        done = await a.call(tool, **arguments)
+        assert done.value == expected.stdout
+        assert _state(workspace) == _state(Workspace(plain))
+        await a.undo(done.call_id)
+        assert _state(workspace) == before
+
+
+async def test_the_next_command_of_a_kind_gets_the_tool_that_is_there(workspace: Workspace) -> None:
+    smith = ToolSmith(workspace, Library(Path(workspace.root) / "tools"))
+    first = await smith.request("debug off", _SET)
+    second = await smith.request("rate", "jq '.limits.rate=250' app.json > u && cat u > app.json && rm u")
+    assert (first.status, second.status) == ("made", "reused")
+    assert second.tool is not None
+    assert second.tool.name == "json_set"
+    assert second.arguments == {"file": "app.json", "pointer": "/limits/rate", "value": "250"}
+    assert second.tool.writes == ["json:{file}#{pointer}"]
+
+
+async def test_workers_that_ask_for_the_same_at_once_get_one_tool(workspace: Workspace) -> None:
+    folder = Path(workspace.root) / "tools"
+    answers = []
+
+    async def ask() -> None:
+        answers.append(await ToolSmith(workspace, Library(folder)).request("x", "grep -c one hosts"))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(ask)
+    assert {answer.tool.name for answer in answers if answer.tool} == {"count_lines"}
+    assert [path.name for path in folder.glob("*.toml")] == ["count_lines.toml"]
+
+
+async def test_a_request_in_plain_words_finds_a_known_tool_or_asks_for_a_command(
+    workspace: Workspace,
+) -> None:
+    smith = ToolSmith(workspace, Library(Path(workspace.root) / "tools"))
+    assert "Send a bash command" in (await smith.request("set a value in a JSON file")).reason
+    await smith.request("x", _SET)
+    found = (await smith.request("set a value of some JSON file")).tool
+    assert found is not None
+    assert found.name == "json_set"
+
+
+async def test_two_agents_set_two_keys_of_one_file_and_nobody_is_told(workspace: Workspace) -> None:
+    async with _domain(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await b.call("request_tool", request="x", command=_SET)
+        await b.call("json_set", file="app.json", pointer="/debug", value="false")
+        await a.call("json_set", file="app.json", pointer="/limits/rate", value="250")
+        found = json.loads((Path(workspace.root) / "app.json").read_text())
+        assert found == {"debug": False, "limits": {"rate": 250, "list": [1, 2]}}
+        assert (await b.finish()).state == "waiting"
+
+
+async def test_the_next_domain_has_the_tools_of_the_library(workspace: Workspace, tmp_path: Path) -> None:
+    async with _domain(workspace, tmp_path / "lib") as domain:
+        await (await domain.join("A")).call("request_tool", request="x", command="grep -c one hosts")
+    async with _domain(workspace, tmp_path / "lib") as domain:
+        value = (await (await domain.join("A")).call("count_lines", file="hosts", pattern="two")).value
+    assert value == "1\n"
+    assert Library(tmp_path / "lib").uses() == {"count_lines": 1}
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("if then", "no valid bash"),
+        ("", "Send a bash command"),
+        ("cat $HOME/x", "uses a variable"),
+        ("for f in *; do rm $f; done", "has a loop"),
+        ("sleep 100 &", "has '&' in it"),
+        ("no-such-program hosts", "not installed"),
+        ("date +%N > hosts", "something else"),
+        ("mktemp -u", "something else"),
+        ("touch /etc/coagent-was-here", "exit code"),
+        ("mkfifo pipe", "could not be undone"),
+        ("cat missing.txt", "exit code"),
+        ("cat", ""),
+        ("python3 -c 'import time; time.sleep(99)'", "not ended in time"),
+    ],
+)
+async def test_what_cannot_become_a_tool_is_refused_with_the_reason_and_does_no_harm(
+    workspace: Workspace, command: str, says: str
+) -> None:
+    before = _state(workspace)
+    smith = ToolSmith(workspace, Library(Path(workspace.root).parent / "tools"))
+    smith._verifier = Verifier(workspace, timeout_s=2)
+    answer = await smith.request("x", command)
+    if says:
+        assert answer.status == "refused"
+        assert says in answer.reason
+    assert _state(workspace) == before
+    assert not Path("/etc/coagent-was-here").exists()
+
+
+def _spec(**more: Any) -> ToolSpec:
+    whole: dict[str, Any] = {
+        "name": "made",
+        "description": "A tool.",
+        "effect": "write",
+        "writes": ["file:{file}"],
+        "reverse": "before-image",
+        "command": 'echo x > "$file"',
+        "parameters": {"file": Parameter(type="path")},
+        **more,
+    }
+    return ToolSpec(**whole)
+
+
+@pytest.mark.parametrize(
+    ("more", "check"),
+    [
+        ({"command": 'echo x > "$file"; echo y > elsewhere'}, "footprint"),
+        ({"command": 'echo x > "$file"; rm -f notes/a.txt'}, "footprint"),
+        ({"command": 'date +%N > "$file"'}, "deterministic"),
+        ({"command": 'echo x > "$file"; ln -s a link'}, "leaves only files"),
+        ({"reverse": 'echo wrong > "$file"'}, "reverse restores the state"),
+        ({"reverse": "true"}, "reverse restores the state"),
+        ({"command": "sleep 60"}, "ends"),
+        (
+            {"command": 'test "$file" = hosts && echo x > hosts || touch "$file.bak"'},
+            "footprint with other arguments (1)",
+        ),
+        (
+            {
+                "command": 'eval "echo $text" > "$file"',
+                "parameters": {"file": Parameter(type="path"), "text": Parameter(type="string")},
+            },
+            "hostile arguments",
+        ),
+    ],
+)  # fmt: skip
+async def test_the_verifier_finds_what_a_tool_does_not_say(
+    workspace: Workspace, more: dict[str, Any], check: str
+) -> None:
+    before = _state(workspace)
+    file = "other.json" if "other arguments" not in check else "hosts"
+    spec = _spec(**more)
+    arguments = {"file": file, **({"text": "a"} if "text" in spec.parameters else {})}
+    examples = [arguments, {**arguments, "file": "app.conf"}]
+    found = await Verifier(workspace, timeout_s=1).verify(spec, examples)
+    assert found.verified is not None
+    assert not found.is_verified
+    assert check in [one.name for one in found.verified.checks if not one.passed]
+    assert _state(workspace) == before
+
+
+async def test_blind_and_read_modify_write_are_told_apart_and_a_reverse_of_its_own_is_tried(
+    workspace: Workspace,
+) -> None:
+    verifier = Verifier(workspace, timeout_s=2)
+    blind = await verifier.verify(_spec(), [{"file": "hosts"}])
+    appends = await verifier.verify(_spec(command='echo x >> "$file"'), [{"file": "hosts"}])
+    assert (blind.is_verified, blind.blind) == (True, True)
+    assert (appends.is_verified, appends.blind) == (True, False)
+    scripted = _spec(prepare='base64 -w0 "$file"', reverse='echo "$prepared" | base64 -d > "$file"')
+    assert (await verifier.verify(scripted, [{"file": "hosts"}])).is_verified
+
+
+async def test_no_argument_of_a_tool_changes_what_it_does_not_declare(
+    workspace: Workspace, library: Path
+) -> None:
+    before = _state(workspace)
+    async with _domain(workspace, library) as domain:
+        a = await domain.join("A")
+        for tool in ("replace_text", "json_set"):
+            spec = Library(library).load()[0][tool]
+            for name, hostile in itertools.product(spec.parameters, HOSTILE):
+                arguments = {**spec.examples[0], name: hostile}
+                try:
+                    done = await a.call(tool, **arguments)
+                except (InvalidArguments, ToolFailed, FootprintViolation):
+                    assert _state(workspace) == before
+                    continue
+                after = _state(workspace)
+                changed = {
+                    path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+                }
+                assert changed <= {str(arguments["file"]).removeprefix("./")}, (tool, arguments)
+                await a.undo(done.call_id)
+                assert _state(workspace) == before
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of four verified tools, made once."""
+    root = tmp_path_factory.mktemp("grown")
+    (root / "app.json").write_text('{"debug": true}\n')
+    (root / "app.conf").write_text("port=80\n")
+    (root / "hosts").write_text("10.0.0.1 one\n")
+    commands = (
+        "echo x >> hosts", "sed -i s/one/two/ hosts", _SET, "sed -i 's/^port=.*/port=81/' app.conf",
+    )  # fmt: skip
+
+    async def make() -> None:
+        smith = ToolSmith(Workspace(root), Library(root / "tools"))
+        for command in commands:
+            assert (await smith.request("x", command)).status == "made"
+
+    anyio.run(make)
+    return root / "tools"
+
+
+def test_paths_and_values_of_arguments_are_checked(workspace: Workspace) -> None:
+    spec = _spec(parameters={"file": Parameter(type="path"), "n": Parameter(type="integer")})
+    assert checked(spec, workspace, {"file": "./notes/../hosts", "n": 3}) == {"file": "hosts", "n": "3"}
+    for wrong in ({"file": "../x", "n": 1}, {"file": ".git/config", "n": 1}, {"file": "a#b", "n": 1},
+                  {"file": "hosts", "n": "1; x"}, {"file": "hosts", "n": True}, {"file": "hosts"},
+                  {"file": "hosts", "n": 1, "more": 2}, {"file": "x\0y", "n": 1}):  # fmt: skip
+        with pytest.raises(InvalidArguments):
+            checked(spec, workspace, wrong)
+
+
+def test_a_broken_file_of_the_library_is_named_and_takes_no_other_with_it(
+    library: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tools"
+    shutil.copytree(library, folder)
+    (folder / "broken.toml").write_text("name = [")
+    (folder / "wrong.toml").write_text('schema = "coagent-tool/1"\nname = "wrong"\neffect = "write"\n')
+    (folder / "bin.toml").write_bytes(b"\xff\xfe")
+    tools, faults = Library(folder).load()
+    assert {fault.file for fault in faults} == {"broken.toml", "wrong.toml", "bin.toml"}
+    assert all("Mend or remove it" in fault.why for fault in faults)
+    assert len(tools) == 4
+
+
+async def test_a_tool_edited_by_hand_is_not_offered_until_it_is_verified_again(
+    workspace: Workspace, library: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tools"
+    shutil.copytree(library, folder)
+    file = folder / "append_line.toml"
+    file.write_text(file.read_text().replace("printf", "rm -rf . ; printf"))
+    async with _domain(workspace, folder) as domain:
+        assert "append_line" not in domain.tools
+        a = await domain.join("A")
+        with pytest.raises(ToolFailed, match="not verified as it is now"):
+            await a.call("use_tool", name="append_line", arguments={"file": "hosts", "line": "x"})
+
+
+def test_the_command_line_lists_shows_verifies_and_removes(
+    workspace: Workspace, library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tools"
+    shutil.copytree(library, folder)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        sys.argv = ["coagent", "tools", *arguments, "--library", str(folder), "--workspace", workspace.root]
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    code, output = run("list", "--json")
+    assert code == 0
+    assert [one["name"] for one in json.loads(output)["tools"]] == [
+        "append_line", "json_set", "key_set", "replace_text",
+    ]  # fmt: skip
+    assert "json:{file}#{pointer}" in run("show", "json_set")[1]
+    assert run("verify", "append_line")[0] == 0
+    file = folder / "append_line.toml"
+    file.write_text(file.read_text().replace("printf", "touch stray; printf"))
+    code, output = run("verify", "append_line")
+    assert code == 1
+    assert "it changes file:stray" in output
+    assert run("remove", "append_line")[0] == 0
+    assert run("show", "append_line")[0] == 2
+
+
+def test_names_that_no_tool_has_are_told_with_those_there_are(library: Path) -> None:
+    with pytest.raises(ConfigurationError, match="It has append_line, json_set"):
+        Library(library).remove("nothing")
+
+
+def test_words_redirects_and_joins_are_told_apart() -> None:
+    first, second, third = parse('cat \'a b\' "c\\"d" < in | tr x y >> out && rm -f z')
+    assert first.words == ["cat", "a b", 'c"d']
+    assert (first.redirects[0].operator, first.redirects[0].file) == ("<", "in")
+    assert (second.joined, second.redirects[0].operator) == ("|", ">>")
+    assert (third.joined, third.options, third.operands) == ("&&", ["-f"], ["z"])
+
+
+def test_code_stays_as_it_is_and_never_becomes_a_parameter(workspace: Workspace) -> None:
+    for command in ("sed -i '1!G;h' hosts", "awk '{system($1)}' hosts", "perl -pi -e 's/a/b/' hosts"):
+        spec, arguments, _ = ByExample(workspace).propose("x", command)[-1]
+        assert list(arguments.values()) == ["hosts"]
+        assert "$file" in spec.command
