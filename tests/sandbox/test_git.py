@@ -58,29 +58,25 @@ async def test_commits_end_in_the_order_of_ranks_and_hold_only_their_agents_file
 
 
 @pytest.mark.parametrize(
-    ("command", "says"),
+    "command",
     [
-        ("git add -A; git commit -qm sweep", "would hold what you have not written: a.txt, half_done"),
-        ("git commit -qam sweep", "would hold what you have not written: a.txt"),
-        ("git stash", "not committed: a.txt"),
-        ("git stash -u", "not committed: a.txt, half_done"),
-        ("git reset --hard", "not committed: a.txt"),
-        ("git checkout .", "not committed: a.txt"),
-        ("git restore a.txt", "not committed: a.txt"),
-        ("git clean -fd", "not committed: half_done"),
+        "git add -A; git commit -qm mine",
+        "git commit -qam mine",
+        "git stash -q; git stash pop -q; git commit -qam mine",
+        "git stash -qu; git stash pop -q; git commit -qam mine",
+        "git clean -fdq; git checkout -q a.txt; git restore a.txt; git commit -qam mine",
     ],
 )
 async def test_what_another_has_not_committed_is_neither_swept_up_nor_taken_away(
-    workspace: Path, command: str, says: str
+    workspace: Path, command: str
 ) -> None:
     async with shells(workspace) as domain:
         a, b = await domain.join("A"), await domain.join("B")
         await _run(a, "echo half >> a.txt; echo done > half_done")
         await _run(b, "echo b >> b.txt")
-        before, history = tree(workspace), _history(workspace)
-        assert says in await _refused(b, command)
-        assert (tree(workspace), _history(workspace)) == (before, history)
-        await _run(b, "git commit -qm mine -- b.txt")
+        before = tree(workspace)
+        await b.call("bash", command=command)
+        assert tree(workspace) == before
         assert _history(workspace)[0] == ("mine", ["b.txt"])
 
 
@@ -99,7 +95,7 @@ async def test_a_stash_of_another_cannot_be_popped(workspace: Path) -> None:
     async with shells(workspace) as domain:
         a, b = await domain.join("A"), await domain.join("B")
         await _run(a, "echo a >> a.txt; git stash -q")
-        assert "a stash that is not yours" in await _refused(b, "git stash pop")
+        assert (await b.call("bash", command="git stash pop")).value["exit_code"] == 1
         await _run(b, "echo b >> b.txt; git stash -q; git stash pop -q")
         await _run(a, "git stash pop -q")
         assert (workspace / "a.txt").read_text() == "one\na\n"
@@ -123,7 +119,7 @@ async def test_own_commits_are_amended_and_those_of_others_are_not(workspace: Pa
         await _run(a, "echo a >> a.txt; git commit -qam 'from A'")
         assert "drop commits" in await _refused(b, "git commit -q --amend -m taken")
         assert "drop commits" in await _refused(b, "git reset -q --hard HEAD~1")
-        assert "drop commits" in await _refused(b, "git checkout -q --detach; git branch -D main")
+        assert "delete 'main'" in await _refused(b, "git checkout -q --detach; git branch -D main")
         await _run(b, "echo b >> b.txt; git commit -qam first; git commit -q --amend -m second")
         assert [one[0] for one in _history(workspace)] == ["second", "from A", "begin"]
 
@@ -136,7 +132,7 @@ async def test_configuration_and_hooks_of_the_repository_stay_as_they_are(
 ) -> None:
     config = (workspace / ".git/config").read_bytes()
     async with shells(workspace) as domain:
-        assert "git would act on outside of your view" in await _refused(await domain.join("A"), command)
+        await _run(await domain.join("A"), command)
     assert (workspace / ".git/config").read_bytes() == config
     assert not (workspace / ".git/hooks/pre-commit").exists()
 

@@ -44,9 +44,10 @@ def bash_tool(runner: CommandRunner) -> NativeTool:
         """Run a shell command in the workspace.
 
         It sees and changes the workspace as it is at your place in the order. It has no terminal and no
-        network, and what it leaves in the background ends with it. Git works on your place in the order; a
-        command that would commit, take away or drop what is another's is refused with what to do instead.
-        Only files are kept: the result names links, empty folders and modes that were not.
+        network, and what it leaves in the background ends with it. In git you have an index, stashes and
+        settings of your own; branches and tags are shared, and git leaves the uncommitted work of others
+        alone. What would drop others' commits is refused. Of files only regular ones are kept: the result
+        names links, empty folders and modes that were not.
 
         Args:
             command: The command, for bash.

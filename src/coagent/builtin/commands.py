@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.to_thread
 
-from coagent.builtin.git_rules import GitWork
+from coagent.builtin.git_calls import TO_TAKE, GitCalls, Place
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
-from coagent.protocol.calls import Position
 from coagent.sandbox.confined import Confined, Seen
+from coagent.sandbox.git_nested import refuse_programs, refuse_undeclared
 from coagent.sandbox.launch_server import LaunchServer
 from coagent.sandbox.overlay import Content, available
 from coagent.sandbox.snapshot import Snapshots
@@ -34,6 +33,7 @@ OUTPUT_LENGTH_MAX = 30_000
 TIMEOUT_S_DEFAULT = 120.0
 TIMEOUT_S_MAX = 3600.0
 _PREFIXES_MAX = 500
+_PRIVATE = (".git", ".coagent")
 
 Changes: TypeAlias = dict[str, Content | None]
 """What a command has changed: relative paths to contents, None where the file is gone."""
@@ -93,8 +93,8 @@ class CommandRunner:
         self._writable = tuple(writable)
         self._root = workspace.root
         self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", self._left_out)
+        self._git = GitCalls(self._root, self._left_out)
         self._lock = anyio.Lock()
-        self._begun: dict[Position, str] = {}
         self._server = LaunchServer()
         workspace.at_close(self._server.close)
 
@@ -104,21 +104,15 @@ class CommandRunner:
         return self._server.tracer if self._trace else ""
 
     def _left_out(self, path: str) -> bool:
-        if path.startswith(".git/") and path.endswith(".lock"):
-            return True  # somebody else's git is at work; an agent's would wait for it for ever
-        return path.partition("/")[0] == ".coagent" or self._workspace.excluded(path)
-
-    def _dates(self, state: State) -> dict[str, str]:
-        """Return the date of commits: that of the call's first run, so that it makes the same ones again."""
-        date = self._begun.setdefault(state.position, f"{int(time.time())} +0000")
-        return {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
 
     async def run(self, state: State, command: Command) -> dict[str, Any]:
         """Run a command as the call that `state` belongs to.
 
         Returns:
             `exit_code`, `output`, `not_kept` where it made something that was not kept, `not_governed` where
-            it made folders that are left out of the workspace.
+            it made folders that are left out of the workspace, `left_to_others` (and `why_left`) where git
+            left a person's work alone.
 
         Raises:
             ToolFailed: It may not be kept, or has not ended in time; nothing of it is kept.
@@ -128,35 +122,60 @@ class CommandRunner:
             raise ToolFailed(f"timeout_s is {command.timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
         cwd = command.cwd
         folder = state.canonical(f"file:{cwd.rstrip('/')}/" if cwd not in ("", ".") else "file:")[5:]
+        git = self._git.repository.governed and (not self._trace or GitCalls.named(command.text))
+        try:
+            return await self._run(state, command, folder, git=git)
+        except _GitUsed:  # by a script: it ran in a view that had not been made for that, and left nothing
+            return await self._run(state, command, folder, git=True)
+
+    async def _run(self, state: State, command: Command, folder: str, *, git: bool) -> dict[str, Any]:
         async with self._lock:  # snapshots are taken one at a time
             lower = await anyio.to_thread.run_sync(self._snapshots.take)
             # Asked only now: what has come into the snapshot meanwhile is among it.
-            shown = _shown(state)
+            written = {**state.written("file:"), **state.written("gitdir:")}
+            modes = state.written("mode:")
         scratch = Path(tempfile.mkdtemp(prefix="coagent-bash-"))
         view = self._view(lower, scratch)
+        place: Place | None = None
         try:
-            view.prepare(_contents(shown, lower))
+            contents = _contents(written, modes, lower)
+            view.prepare(contents)
+            if git:
+                fresh = GitCalls.named(command.text)
+                paths = {key.partition(":")[2] for key in (*written, *modes)}
+                files = {path: contents.get(path) for path in paths if _scheme(path) == "file"}
+                place = await anyio.to_thread.run_sync(self._git.begin, state, view.git_layer, files, fresh)
             seen = None
             spec = view.spec(
                 ["bash", "-c", command.text],
                 f"{self._root}/{folder}".rstrip("/"),
-                {**self._dates(state), **({} if command.bare else os.environ), **command.environment},
+                self._git.environment(
+                    state.position,
+                    command.text,
+                    {**({} if command.bare else os.environ), **command.environment},
+                ),
             )
             try:
                 answer = await anyio.to_thread.run_sync(_run, self._server, spec, command.timeout_s)
                 begun, seen = view.outcome()
+                if begun and place is None and self._git.repository.governed and GitCalls.used(seen):
+                    raise _GitUsed
             finally:
                 self._record(state, seen, view)
+                if place is not None:
+                    self._git.record(state, place, seen)
             if not begun:
                 raise TargetError(f"no view of the workspace could be made: {answer['output'].strip()}")
+            moved, left = await anyio.to_thread.run_sync(self._git.end, view.git_layer, place)
+            if left:
+                answer |= {"left_to_others": left, "why_left": TO_TAKE}
             changes = view.changes()
-            await anyio.to_thread.run_sync(_git_work(shown, view, lower, changes, seen).check)
+            refuse_programs(changes, view.before)
             if command.check is not None:
+                refuse_undeclared(moved)
                 command.check(changes, view.before)
             for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
-                if not self._left_out(
-                    path
-                ):  # it wrote what was there: no write, so it hangs on what is there
+                if not self._left_out(path):  # it wrote what was there: no write, but it hangs on that
                     state.trace(f"{_scheme(path)}:{path}")
             lost = view.lost()
             handed_over = view.hand_over(lambda path: not _hidden(path))
@@ -165,6 +184,8 @@ class CommandRunner:
             view.remove()
         for path, content in changes.items():
             await self._write(state, path, content)
+        for key, value in moved.items():
+            await state.put(key, value)
         if lost:
             answer["not_kept"] = lost
         if handed_over:
@@ -215,35 +236,12 @@ class CommandRunner:
             await state.put(f"mode:{path}", mode)
 
 
-class _Shown(NamedTuple):
-    """What agents have written and not committed, as a command is shown it.
-
-    Args:
-        written: Files, by key.
-        modes: Their modes.
-        below: The files as they are without the calls of the command's own agent.
-    """
-
-    written: dict[str, Any]
-    modes: dict[str, Any]
-    below: dict[str, Any]
+class _GitUsed(Exception):
+    """A command has used git, in a view that was not made for that."""
 
 
-def _shown(state: State) -> _Shown:
-    written = {**state.written("file:"), **state.written("gitdir:")}
-    return _Shown(written, state.written("mode:"), {**state.below("file:"), **state.below("gitdir:")})
-
-
-def _git_work(shown: _Shown, view: Confined, lower: Path, changes: Changes, seen: Seen | None) -> GitWork:
-    files = (key for key in shown.written if key.startswith("file:"))
-    own = frozenset(key[5:] for key in files if shown.written[key] != shown.below[key])
-    looked = seen is not None and ".git/HEAD" in seen.looked_up | seen.opened
-    return GitWork(lower, view.prepared, changes, own, shown.below, looked)
-
-
-def _contents(shown: _Shown, lower: Path) -> dict[str, Content | None]:
+def _contents(written: dict[str, Any], modes: dict[str, Any], lower: Path) -> dict[str, Content | None]:
     """Return the files that are something else in the view than in the snapshot."""
-    written, modes, _ = shown
     found: dict[str, Content | None] = {}
     for key in {key.partition(":")[2]: None for key in (*written, *modes)}:
         place = lower / key
@@ -270,7 +268,7 @@ def _hidden(path: str) -> bool:
 
     Python takes compiled code for that of a source of the same second and size, so views must not share it.
     """
-    return path.partition("/")[0] == ".coagent" or path.rpartition("/")[2] == "__pycache__"
+    return path.partition("/")[0] in _PRIVATE or path.rpartition("/")[2] == "__pycache__"
 
 
 def _few(paths: set[str]) -> set[str]:

@@ -109,9 +109,9 @@ class _SerialReader:
         self._targets = targets
         self.volatile = targets.volatile
         self.values = values
-        self.below = dict(values)
         self.position: Position = (0, 0)
         self.read_volatile = False
+        self.owned: set[Key] = set()
 
     def canonical(self, key: Key) -> Key:
         if key[: key.find(":")] in self.volatile:
@@ -132,9 +132,11 @@ class _SerialReader:
                     del listing[key]
         return listing
 
-    def written(self, prefix: str, *, below: bool = False) -> Mapping[Key, Value]:
-        values = self.below if below else self.values
-        return {key: value for key, value in values.items() if key.startswith(prefix)}
+    def written(self, prefix: str) -> Mapping[Key, Value]:
+        return {key: value for key, value in self.values.items() if key.startswith(prefix)}
+
+    def own(self, prefix: str) -> frozenset[Key]:
+        return frozenset(key for key in self.owned if key.startswith(prefix))
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         missing = [key for key in keys if key not in self.values]
@@ -163,9 +165,9 @@ class _Replay:
             while outside and outside[0][0] <= done:
                 _, key, value = outside.pop(0)
                 self._reader.values[key] = value
-            self._reader.below = dict(self._reader.values)
-            for number, call in enumerate(self._history.agents[rank].standing()):
-                self._reader.position = (rank, number)
+            self._reader.owned = set()
+            for call in self._history.agents[rank].standing():
+                self._reader.position = (rank, int(call.call_id.rpartition(".")[2]))
                 await self._call(call)
             done.add(rank)
         for _, key, value in outside:
@@ -174,6 +176,8 @@ class _Replay:
     async def compare_live(self) -> None:
         """Compare what the serial run leaves with what the targets hold."""
         for key, expected in sorted(self._reader.values.items()):
+            if self._targets.of(key).unseen(key):
+                continue
             live = await self._targets.of(key).get(key)
             if not same(live, expected):
                 what = f"{key} is {_brief(live)}, and one after another it would be {_brief(expected)}"
@@ -197,6 +201,7 @@ class _Replay:
         else:
             raise _Ended("unknown", f"call {call.call_id} used {call.tool!r}, which is not here to run again")
         self._reader.values.update(writes)
+        self._reader.owned.update(writes)
         self.compared += 1
 
     async def _run_again(self, call: RecordedCall, tool: NativeTool) -> Mapping[Key, Value]:

@@ -397,9 +397,10 @@ class Driver:
             Whether there was one.
         """
         kernel = self.kernel
-        if not kernel.base_known(key):
+        target = self.targets.of(key)
+        if not kernel.base_known(key) or target.unseen(key):
             return False
-        found = await self.targets.of(key).get(key)
+        found = await target.get(key)
 
         def decide() -> Event | None:
             self.catch_up()

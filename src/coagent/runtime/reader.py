@@ -111,9 +111,19 @@ class PositionReader:
                 listing[key] = value
         return listing
 
-    def written(self, prefix: str, *, below: bool = False) -> Mapping[Key, Value]:
-        position = (self.position[0], 0) if below else self.position
-        return dict(self._kernel.written_under(prefix, position))
+    def written(self, prefix: str) -> Mapping[Key, Value]:
+        return dict(self._kernel.written_under(prefix, self.position))
+
+    def own(self, prefix: str) -> frozenset[Key]:
+        rank = self.position[0]
+        return frozenset(
+            key
+            for agent in self._kernel.agents.values()
+            for call in agent.calls.values()
+            if call.position[0] == rank and call.position < self.position
+            for key in call.writes
+            if key.startswith(prefix)
+        )
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         while True:

@@ -63,12 +63,17 @@ class Confined(Overlay):
         trace: bool = True,
         left_out: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        super().__init__(str(lower), scratch, keep=(), left_out=left_out)
+        super().__init__(str(lower), scratch, keep=(".git",), left_out=left_out)
         self._tree = root
         self._real = tuple(real)
         self._writable = tuple(writable)
         self._network = network
         self._trace = trace
+
+    @property
+    def git_layer(self) -> Path:
+        """What the command has written in the git folder, which is private too."""
+        return self._scratch / "git-upper"
 
     def command(self, argv: Sequence[str], cwd: str) -> list[str]:
         return [sys.executable, "-IS", launcher.__file__, str(self.spec(argv, cwd))]
@@ -185,7 +190,7 @@ class Confined(Overlay):
                 name for name in folders if not self._left_out(os.path.normpath(f"{here}/{name}/x"))
             ]
             if here == ".":
-                folders[:] = [name for name in folders if name not in self._real]
+                folders[:] = [name for name in folders if name != ".git" and name not in self._real]
             if ".git" in here.split("/"):
                 continue
             if not folders and not names and not (Path(self._root) / here).is_dir():
@@ -193,10 +198,10 @@ class Confined(Overlay):
             for name in (*names, *(one for one in folders if os.path.islink(os.path.join(at, one)))):
                 path = os.path.normpath(os.path.join(here, name))
                 mode = os.lstat(os.path.join(at, name)).st_mode
-                if stat.S_ISREG(mode) and not os.path.normpath(path).startswith(".git/"):
+                if stat.S_ISREG(mode):
                     if not self._usual(path, stat.S_IMODE(mode)):
                         found.append(f"{path} (mode {stat.S_IMODE(mode):04o}: of modes, x is kept)")
-                elif not stat.S_ISREG(mode) and not stat.S_ISCHR(mode):
+                elif not stat.S_ISCHR(mode):
                     found.append(f"{path} ({'a symbolic link' if stat.S_ISLNK(mode) else 'no regular file'})")
         return sorted(found)[:_LOST_MAX]
 

@@ -72,13 +72,11 @@ _ARCHITECTURES = {
 # A view's files have other inode numbers and change times than the tree's: without this, git would take
 # every file for changed and read it. Source: git-config(1), core.checkStat.
 _GIT_STATS = {
-    "GIT_CONFIG_COUNT": "3",
+    "GIT_CONFIG_COUNT": "2",
     "GIT_CONFIG_KEY_0": "core.checkStat",
     "GIT_CONFIG_VALUE_0": "minimal",
     "GIT_CONFIG_KEY_1": "core.trustctime",
     "GIT_CONFIG_VALUE_1": "false",
-    "GIT_CONFIG_KEY_2": "gc.auto",  # packing everything anew in passing would be a write of everything
-    "GIT_CONFIG_VALUE_2": "0",
 }
 
 
@@ -244,6 +242,11 @@ def _mount(spec: dict) -> None:  # type: ignore[type-arg]
         os.makedirs(f"{view}/{name}", exist_ok=True)
         _mounted(f"{real}/{name}", f"{view}/{name}", None, _MS_BIND, None)
         writable.append(f"{root}/{name}")
+    if os.path.isdir(f"{real}/.git"):
+        os.makedirs(f"{view}/.git", exist_ok=True)
+        layers = _layers(f"{real}/.git", f"{scratch}/git-upper", f"{scratch}/git-work")
+        _mounted("overlay", f"{view}/.git", "overlay", 0, layers)
+        writable.append(f"{root}/.git")
     home = spec["home"]
     if home and not home.startswith(root):
         layers = _layers(home, os.path.join(scratch, "home-upper"), os.path.join(scratch, "home-work"))

@@ -147,11 +147,6 @@ class Overlay:
         layers = [f"lowerdir={_escaped(lower)}", f"upperdir={_escaped(upper)}", f"workdir={_escaped(work)}"]
         return ",".join(layers if os.geteuid() == 0 else ["userxattr", *layers])
 
-    @property
-    def prepared(self) -> Mapping[str, Content | None]:
-        """The files that are something else in the view than in the directory."""
-        return self._prepared
-
     def before(self, path: str) -> Content | None:
         """Return a regular file as it was when the view was made; None where there was none."""
         return self._prepared[path] if path in self._prepared else self._lower(path)
@@ -172,7 +167,7 @@ class Overlay:
 
     def remove(self) -> None:
         """Throw the view away."""
-        for name in ("work", "home-work"):  # overlays leave a folder here that nobody may enter
+        for name in ("work", "git-work", "home-work"):  # overlays leave a folder here that nobody may enter
             with contextlib.suppress(OSError):
                 (self._scratch / name / "work").chmod(0o700)
         shutil.rmtree(self._scratch, ignore_errors=True)

@@ -45,6 +45,10 @@ class Target(ABC):
     volatile: tuple[str, ...] = ()
     """Those of its schemes that the environment owns (status, logs): always read live, never tracked."""
 
+    def unseen(self, key: Key) -> bool:
+        """Tell whether an object has no live value at all: it ends with the agent that wrote it."""
+        return False
+
     def canonical(self, key: Key) -> Key:
         """Return the one name of the object that `key` names (the same object never has two names).
 

@@ -1,6 +1,6 @@
 """Files of a workspace: `file:` objects hold text or bytes, `mode:` objects the executable bit.
 
-The files in a `.git` are `gitdir:` objects, which only commands write, as git does.
+The files in the `.git` of a repository in a subfolder are `gitdir:` objects: only commands write them.
 
 A write goes to a temporary file that takes the place of the old one, so nobody ever sees half of it. What is
 there is compared with what is expected under a lock on the root that all processes of the host share.
@@ -25,6 +25,7 @@ from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, same
 from coagent.targets.base import GuardFailed, Target
+from coagent.targets.git import GitObjects
 from coagent.targets.workspace import TEMPORARY, Workspace
 
 EXECUTABLE: Final = "executable"
@@ -52,7 +53,7 @@ class _Locked(TargetError):
 
 
 class Files(Target):
-    """A workspace on disk, such as a git repository; `.git` is left to git.
+    """A workspace on disk, such as a git repository, whose references are `git:` objects (`git.py`).
 
     Text that is valid UTF-8 comes as `str`, unchanged to the last line end; everything else as `bytes`.
     Folders are no objects: they come and go with the files in them, as in git.
@@ -67,7 +68,7 @@ class Files(Target):
         TargetError: `root` is no readable directory.
     """
 
-    schemes = ("file", "mode", "gitdir")
+    schemes = ("file", "mode", "gitdir", "git")
     admits = True
     deletes_first = True
 
@@ -82,8 +83,11 @@ class Files(Target):
         self.workspace = Workspace(root, exclude)
         self._max_bytes = max_bytes
         self._lock_wait_s_max = lock_wait_s_max
+        self._git = GitObjects(self.workspace.root, lambda: self._lock(lock_wait_s_max))
 
     def canonical(self, key: Key) -> Key:
+        if key.startswith("git:"):
+            return self._git.canonical(key)
         scheme, _, path = key.partition(":")
         relative = self.workspace.canonical(path, in_repository=scheme == "gitdir")
         if relative and not relative.endswith("/") and self.workspace.excluded(relative):
@@ -93,11 +97,16 @@ class Files(Target):
             )
         return f"{scheme}:{relative}"
 
+    def unseen(self, key: Key) -> bool:
+        return self._git.unseen(key)
+
     async def close(self) -> None:
         self.workspace.close()
 
     async def get(self, key: Key) -> Value:
         scheme, _, relative = key.partition(":")
+        if scheme == "git":
+            return self._git.get(key)
         status = self._status(relative)
         if status is None:
             return None
@@ -123,6 +132,9 @@ class Files(Target):
         return await anyio.to_thread.run_sync(self._list, prefix)
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
+        if key.startswith("git:"):
+            await anyio.to_thread.run_sync(self._git.put, key, value, expected)
+            return
         if type(value) not in (str, bytes) or len(value) <= _INLINE_BYTES:
             with contextlib.suppress(_Locked):  # nobody else runs meanwhile, so there is no waiting here
                 self._put(key, value, expected, 0)
@@ -131,6 +143,8 @@ class Files(Target):
 
     async def admit(self, key: Key, value: Value) -> Value:
         scheme, _, relative = key.partition(":")
+        if scheme == "git":
+            return await anyio.to_thread.run_sync(self._git.admit, key, value)
         if not relative or relative.endswith("/"):
             raise TargetError(f"{relative or '.'!r} is a folder", "Name a file in it.")
         if scheme == "mode":
@@ -151,6 +165,8 @@ class Files(Target):
 
     def _list(self, prefix: str) -> dict[Key, Value]:
         scheme, _, path = prefix.partition(":")
+        if scheme == "git":
+            return self._git.list(prefix)
         try:
             self._check_folders(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -216,6 +232,8 @@ class Files(Target):
 
     def _current(self, key: Key, max_bytes: int | None = None) -> Value:
         scheme, _, relative = key.partition(":")
+        if scheme == "git":
+            return self._git.get(key)
         status = self._status(relative)
         if status is None:
             return None

@@ -56,7 +56,7 @@ class Workspace:
 
         Args:
             path: The path, relative to the root or absolute.
-            in_repository: Whether it may lie in a `.git`.
+            in_repository: Whether it may lie in the `.git` of a repository in a subfolder.
 
         Raises:
             TargetError: It leaves the workspace, also through a symbolic link, or belongs to git.
@@ -83,7 +83,7 @@ class Workspace:
         if not _encodable(relative):
             raise TargetError(f"path {path!r} leads to a name that is not valid UTF-8", "Rename the file.")
         parts = relative.split("/")
-        if ".git" in parts and not in_repository:
+        if ".git" in (parts[:1] if in_repository else parts):
             raise TargetError(
                 f"path {path!r} belongs to git", "Leave .git to git, and run git commands instead."
             )

@@ -39,13 +39,11 @@ class Reader(Protocol):
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         """Return the filtered values of many objects at once."""
 
-    def written(self, prefix: str, *, below: bool = False) -> Mapping[Key, Value]:
-        """Return the filtered values of the objects that agents have written and not committed.
+    def written(self, prefix: str) -> Mapping[Key, Value]:
+        """Return the filtered values of the objects that agents have written and not committed."""
 
-        Args:
-            prefix: The range of keys.
-            below: As they were before the first call of this call's agent.
-        """
+    def own(self, prefix: str) -> frozenset[Key]:
+        """Return the objects under a prefix that the agent itself has written before this position."""
 
 
 class State:
@@ -213,9 +211,12 @@ class State:
         shown = self._shown[prefix] = dict(self._reader.written(prefix))
         return dict(shown)
 
-    def below(self, prefix: str) -> dict[Key, Any]:
-        """Return what `written` does, as it is without the calls of this call's own agent."""
-        return dict(self._reader.written(self._reader.canonical(prefix), below=True))
+    def own(self, prefix: str) -> frozenset[Key]:
+        """Return the objects under a prefix that earlier calls of the same agent have written.
+
+        None of them becomes a premise: what an agent has written itself, nobody else can change.
+        """
+        return self._reader.own(self._reader.canonical(prefix))
 
     def trace(self, prefix: str, part: Literal["content", "name"] = "content") -> None:
         """Take what lies under a prefix for read: a change of it below runs the call again.

@@ -20,6 +20,7 @@ from coagent.sandbox.snapshot import Snapshots
 from coagent.targets.workspace import Workspace
 
 OUTPUT_LENGTH_MAX = 30_000
+_PRIVATE = (".git", ".coagent")
 
 
 class Trial(NamedTuple):
@@ -75,7 +76,7 @@ class Trials:
         self._server.close()
 
     def _left_out(self, path: str) -> bool:
-        return path.partition("/")[0] == ".coagent" or self._workspace.excluded(path)
+        return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
 
     def content(self, path: str) -> Content | None:
         """Return a file as it is in the workspace; None where there is none."""

@@ -34,8 +34,11 @@ class _Dict:
     async def keys(self, prefix: str) -> Mapping[Key, Value]:
         return {key: value for key, value in self._objects.items() if key.startswith(prefix)}
 
-    def written(self, prefix: str, *, below: bool = False) -> Mapping[Key, Value]:
+    def written(self, prefix: str) -> Mapping[Key, Value]:
         return {}
+
+    def own(self, prefix: str) -> frozenset[Key]:
+        return frozenset()
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         return {key: self._objects.get(key) for key in keys}
