@@ -48,19 +48,19 @@ def test_every_checker_fails_before_its_solution_and_passes_after(template: Path
 
 
 @needs_views
-def test_a_task_is_done_and_undone_and_a_refused_one_leaves_nothing() -> None:
-    only = frozenset({"sensor", "cooling", "more-hours", "bak", "tag"})
+def test_a_task_is_done_and_undone_and_one_that_is_not_kept_is_told() -> None:
+    only = frozenset({"sensor", "cooling", "more-hours", "tag", "link"})
     found = run_tasks(OWN, ("raw", "traced"), only, lambda _: None)
     assert [one.passed for one in found["raw"]] == [True] * 5
     by_id = {one.task: one for one in found["traced"]}
-    assert [by_id[name].undone for name in ("cooling", "more-hours", "bak")] == [True] * 3
+    assert [by_id[name].undone for name in ("cooling", "more-hours", "tag")] == [True] * 3
     assert by_id["sensor"].undone is None
-    assert not by_id["tag"].passed
-    assert "belongs to git" in by_id["tag"].why
-    assert not by_id["tag"].left
+    assert not by_id["link"].passed
+    assert "not kept" in by_id["link"].why
+    assert not by_id["link"].left
     figures = summary(found)
     assert figures["traced"]["passed"] == 4
-    assert [one["task"] for one in figures["traced"]["failed"]] == ["tag"]
+    assert [one["task"] for one in figures["traced"]["failed"]] == ["link"]
 
 
 def test_a_solution_that_does_nothing_does_not_pass() -> None:
@@ -126,8 +126,10 @@ def test_the_command_reports_figures(tmp_path: Path) -> None:
     done = coagent("bench", "bash", "--only", "gain", "--trials", "0", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert {arm: one["passed"] for arm, one in found["alone"].items()} == {"raw": 1, "traced": 1}
-    assert found["alone"]["traced"]["undo_exact"] == 1
+    alone = found["alone"]
+    assert {arm: one["passed"] for arm, one in alone.items()} == {"raw": 1, "traced": 1, "toolsmith": 1}
+    assert (alone["traced"]["undo_exact"], alone["toolsmith"]["undo_exact"]) == (1, 1)
+    assert (alone["toolsmith"]["tools"], alone["toolsmith"]["served"]) == (1, 1)
     assert (found["together"], found["raw_broken_min"]) == ([], None)
 
 
