@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -33,10 +34,13 @@ async def shells(root: Path, **options: Any) -> AsyncIterator[coagent.Domain]:
 def tree(root: Path) -> dict[str, tuple[bytes, bool]]:
     """Return the files of a folder with their contents and whether they are executable."""
     found = {}
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if path.is_file() and not path.is_symlink() and name.split("/")[0] not in (".git", ".coagent"):
-            found[name] = (path.read_bytes(), bool(path.stat().st_mode & 0o100))
+    for at, folders, names in os.walk(root):
+        if Path(at) == root:
+            folders[:] = [name for name in folders if name not in (".git", ".coagent")]
+        for path in (Path(at) / name for name in names):
+            if path.is_file() and not path.is_symlink():
+                name = path.relative_to(root).as_posix()
+                found[name] = (path.read_bytes(), bool(path.stat().st_mode & 0o100))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -62,9 +63,13 @@ async def _domain(workspace: Workspace, folder: Path | None = None) -> AsyncIter
 
 
 def _state(workspace: Workspace) -> dict[str, tuple[int, bytes]]:
-    root = Path(workspace.root)
-    found = (path for path in root.rglob("*") if path.is_file() and ".coagent" not in path.parts)
-    return {str(path.relative_to(root)): (path.stat().st_mode, path.read_bytes()) for path in found}
+    found = {}
+    for at, folders, names in os.walk(workspace.root):
+        folders[:] = [name for name in folders if name != ".coagent"]  # views come and go there
+        for name in names:
+            path = Path(at) / name
+            found[str(path.relative_to(workspace.root))] = (path.stat().st_mode, path.read_bytes())
+    return found
 
 
 @pytest.mark.parametrize(
