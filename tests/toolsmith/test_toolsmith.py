@@ -29,7 +29,7 @@ from coagent.toolsmith.hostile import HOSTILE
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.parse import parse
 from coagent.toolsmith.smith import ToolSmith, smith_tools
-from coagent.toolsmith.spec import Parameter, ToolSpec
+from coagent.toolsmith.spec import Check, Parameter, ToolSpec, Verified
 from coagent.toolsmith.verify import Verifier
 
 pytestmark = [
@@ -418,3 +418,29 @@ def test_code_stays_as_it_is_and_never_becomes_a_parameter(workspace: Workspace)
         spec, arguments, _ = ByExample(workspace).propose("x", command)[-1]
         assert list(arguments.values()) == ["hosts"]
         assert "$file" in spec.command
+
+
+async def test_what_cannot_be_taken_back_does_not_run_through_use_tool(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    kept = _spec(effect="irreversible", reason="it mails", reverse="")
+    verified = Verified(digest=kept.digest, checks=[Check(name="ends", passed=True)])
+    Library(tmp_path / "tools").add(kept.model_copy(update={"verified": verified}))
+    before = _state(workspace)
+    async with _domain(workspace, tmp_path / "tools") as domain:
+        a = await domain.join("A")
+        with pytest.raises(ToolFailed, match="cannot be taken back"):
+            await a.call("use_tool", name="made", arguments={"file": "hosts"})
+    assert _state(workspace) == before
+
+
+def test_a_file_that_claims_to_be_verified_without_a_check_is_not(tmp_path: Path) -> None:
+    spec = _spec()
+    assert not spec.model_copy(update={"verified": Verified(digest=spec.digest)}).is_verified
+
+
+def test_a_new_tool_does_not_take_the_place_of_an_edit(tmp_path: Path) -> None:
+    library = Library(tmp_path / "tools")
+    library.add(_spec(description="Edited by hand."))
+    assert library.add(_spec()).name == "made_2"
+    assert library.load()[0]["made"].description == "Edited by hand."

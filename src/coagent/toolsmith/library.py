@@ -70,9 +70,8 @@ class Library:
                 if one.skeleton == spec.skeleton and one.is_verified:
                     return one
             taken = {*reserved, *(path.stem for path in self.folder.glob("*.toml"))}
-            same = next((one.name for one in tools.values() if one.skeleton == spec.skeleton), None)
-            name, number = same or spec.name, 1
-            while same is None and name in taken:
+            name, number = spec.name, 1
+            while name in taken:  # also by an edit of somebody's that is not verified yet: it stays
                 number += 1
                 name = f"{spec.name}_{number}"
             if name != spec.name:

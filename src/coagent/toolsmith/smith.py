@@ -181,6 +181,8 @@ class _Tools:
             raise ToolFailed(str(self._smith.library.unknown(name)), "Ask for one with request_tool.")
         if not spec.is_verified:
             raise ToolFailed(f"tool {name!r} is not verified as it is now", "Run `coagent tools verify`.")
+        if spec.effect == "irreversible":  # it would run at once here, ahead of its turn
+            raise ToolFailed(f"tool {name!r} cannot be taken back, so it waits", f"Call {name!r} itself.")
         values = checked(spec, self._smith.workspace, arguments)
         self._smith.library.count_use(name)
         return await run_grown(spec, self._runner, state, values)

@@ -161,7 +161,10 @@ class ToolSpec(_Strict):
         """Whether this very definition has passed every check of the verifier."""
         verified = self.verified
         return (
-            verified is not None and verified.digest == self.digest and all(c.passed for c in verified.checks)
+            verified is not None
+            and verified.digest == self.digest
+            and bool(verified.checks)
+            and all(one.passed for one in verified.checks)
         )
 
     @property
