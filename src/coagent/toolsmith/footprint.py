@@ -10,7 +10,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from coagent.sandbox.overlay import Content
+from coagent.content import Content
 from coagent.toolsmith.parts import changed_keys
 from coagent.toolsmith.spec import ToolSpec
 
@@ -62,8 +62,7 @@ def _uncovered(keys: list[str], path: str, old: Content | None, new: Content | N
     ):
         return []
     finer = [key for key in keys if "#" in key and key.partition(":")[2].partition("#")[0] == path]
-    modes = old is not None and new is not None and old.executable != new.executable
-    if not finer or old is None or new is None or modes:
+    if not finer or old is None or new is None or old[1:] != new[1:]:  # what else than its bytes
         return [f"file:{path}"]
     parts = changed_keys(path, old.data, new.data)
     if parts is None:

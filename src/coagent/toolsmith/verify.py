@@ -13,8 +13,8 @@ from typing import Any
 
 import anyio.to_thread
 
+from coagent.content import Content
 from coagent.errors import ToolFailed
-from coagent.sandbox.overlay import Content
 from coagent.targets.workspace import Workspace
 from coagent.toolsmith.arguments import checked
 from coagent.toolsmith.footprint import filled, observed, outside
@@ -248,9 +248,10 @@ class _Verification:
         altered: dict[str, Content | None] = {}
         for path in trial.changes:
             old = self._trials.content(path)
-            altered[path] = None if old is None else Content(old.data + b"\n# altered\n", old.executable)
-            if old is None:
-                altered[path] = Content(b"altered\n", False)
+            if old is None or not old.is_file:
+                altered[path] = Content(b"altered\n")
+            else:
+                altered[path] = old._replace(data=old.data + b"\n# altered\n")
         other = self._trials.run(self.spec.command, values, altered)
         self.blind = other.exit_code == 0 and all(
             other.changes.get(path, self._trials.content(path)) == content
