@@ -7,22 +7,38 @@ agent is told only if it then gives something else (`commands.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from coagent.builtin.commands import TIMEOUT_S_DEFAULT, Command, CommandRunner
 from coagent.targets.workspace import Workspace
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
 
+Network: TypeAlias = Literal["deny", "allow", "irreversible"]
+"""Whether commands have a network: none, the machine's, or the machine's in a tool that waits its turn."""
+
+_NO_NETWORK = {
+    "deny": "A person can allow one: `network` in [tools.bash].",
+    "irreversible": "Use bash_network, which waits until all agents before you have committed.",
+    "allow": "",
+}
+
 
 def bash_tools(
-    workspace: Workspace, *, network: bool = False, trace: bool = True, writable: Sequence[str] = ()
+    workspace: Workspace,
+    *,
+    network: Network = "deny",
+    trace: bool = True,
+    writable: Sequence[str] = (),
 ) -> tuple[NativeTool, ...]:
-    """Return the tool `bash` for a workspace.
+    """Return the tool `bash` for a workspace, and `bash_network` where the network is irreversible.
 
     Args:
         workspace: That of a target `Files` of the domain.
-        network: Whether commands may use the network. What they do there cannot be undone.
+        network: "deny": commands have none but their own machine's (localhost), and the result says so where
+            one tried to reach another. "allow": they have it; what they do there is not undone.
+            "irreversible": those of `bash` have none, those of `bash_network` do, and wait until all agents
+            before have committed.
         trace: Whether to follow what commands look up. Otherwise they are taken to have read everything: they
             start and run faster, and run again whenever an agent before theirs changes anything.
         writable: Folders outside the workspace that commands may write to, such as a compiler's cache. What
@@ -31,7 +47,37 @@ def bash_tools(
     Raises:
         ConfigurationError: Private views cannot be had here.
     """
-    return (bash_tool(CommandRunner(workspace, network=network, trace=trace, writable=writable)),)
+    runner = CommandRunner(
+        workspace,
+        network=network == "allow",
+        no_network=_NO_NETWORK[network],
+        trace=trace,
+        writable=writable,
+    )
+    return (
+        (bash_tool(runner), bash_network_tool(runner)) if network == "irreversible" else (bash_tool(runner),)
+    )
+
+
+def bash_network_tool(runner: CommandRunner) -> NativeTool:
+    """Return the tool `bash_network`, whose commands have the network and cannot be taken back."""
+
+    @tool(name="bash_network", effect="irreversible", gate="wait")
+    async def bash_network(
+        state: State, command: str, cwd: str = ".", timeout_s: float = TIMEOUT_S_DEFAULT
+    ) -> dict[str, Any]:
+        """Run a shell command that needs the network: as bash does, but it cannot be taken back.
+
+        It waits until all agents before you have committed, so do all else with bash, and this last.
+
+        Args:
+            command: The command, for bash.
+            cwd: Where it starts, relative to the workspace.
+            timeout_s: How long it may take, in seconds.
+        """
+        return await runner.run(state, Command(command, cwd, timeout_s, network=True))
+
+    return bash_network
 
 
 def bash_tool(runner: CommandRunner) -> NativeTool:
@@ -43,10 +89,11 @@ def bash_tool(runner: CommandRunner) -> NativeTool:
     ) -> dict[str, Any]:
         """Run a shell command in the workspace.
 
-        It sees and changes the workspace as it is at your place in the order. It has no terminal and no
-        network, and what it leaves in the background ends with it. In git you have an index, stashes and
-        settings of your own; branches and tags are shared, and git leaves the uncommitted work of others
-        alone. What would drop others' commits is refused. The result names what it made that cannot be kept.
+        It sees and changes the workspace as it is at your place in the order. It has no terminal and mostly
+        no network but localhost, and what it leaves in the background ends with it. In git you have an index,
+        stashes and settings of your own; branches and tags are shared, and git leaves the uncommitted work of
+        others alone. What would drop others' commits is refused. The result names what it made that cannot be
+        kept.
 
         Args:
             command: The command, for bash.

@@ -51,6 +51,7 @@ class Command:
         timeout_s: How long it may take, in seconds.
         environment: Variables set for it, beside those of this process.
         bare: Whether it gets those variables alone.
+        network: Whether it may use the network, even where others may not.
         check: Called with what it has changed before any of that is kept, and with what tells of a file how
             it was; raises where it may not be.
     """
@@ -60,6 +61,7 @@ class Command:
     timeout_s: float = TIMEOUT_S_DEFAULT
     environment: Mapping[str, str] = field(default_factory=dict)
     bare: bool = False
+    network: bool = False
     check: Callable[[Changes, Callable[[str], Content | None]], None] | None = None
 
 
@@ -69,6 +71,7 @@ class CommandRunner:
     Args:
         workspace: That of a target `Files` of the domain.
         network: Whether commands may use the network. What they do there cannot be undone.
+        no_network: What to do where one is needed and not there, as a sentence for agents.
         trace: Whether to follow what commands look up. Otherwise they are taken to have read everything.
         writable: Folders outside the workspace that commands may write to.
 
@@ -81,6 +84,7 @@ class CommandRunner:
         workspace: Workspace,
         *,
         network: bool = False,
+        no_network: str = "There is none for commands.",
         trace: bool = True,
         writable: Sequence[str] = (),
     ) -> None:
@@ -91,6 +95,7 @@ class CommandRunner:
             )
         self._workspace = workspace
         self._network = network
+        self._no_network = no_network
         self._trace = trace
         self._writable = tuple(writable)
         self._root = workspace.root
@@ -113,8 +118,8 @@ class CommandRunner:
 
         Returns:
             `exit_code`, `output`, `not_kept` where it made something that was not kept, `not_governed` where
-            it made folders that are left out of the workspace, `left_to_others` (and `why_left`) where git
-            left a person's work alone.
+            it made folders that are left out of the workspace, `no_network` where it tried to reach one,
+            `left_to_others` (and `why_left`) where git left a person's work alone.
 
         Raises:
             ToolFailed: It may not be kept, or has not ended in time; nothing of it is kept.
@@ -136,7 +141,7 @@ class CommandRunner:
             # Asked only now: what has come into the snapshot meanwhile is among it.
             written = {key: value for one in SCHEMES for key, value in state.written(f"{one}:").items()}
         scratch = Path(tempfile.mkdtemp(prefix="coagent-bash-"))
-        view = self._view(lower, scratch)
+        view = self._view(lower, scratch, network=self._network or command.network)
         place: Place | None = None
         try:
             shown = contents(written, view.before)
@@ -196,16 +201,18 @@ class CommandRunner:
             answer["not_kept"] = lost
         if handed_over:
             answer["not_governed"] = handed_over
+        if view.went_out:
+            answer["no_network"] = f"It tried to reach a network. {self._no_network}"
         return answer
 
-    def _view(self, lower: Path, scratch: Path) -> Confined:
+    def _view(self, lower: Path, scratch: Path, *, network: bool) -> Confined:
         return Confined(
             self._root,
             lower,
             scratch,
             real=[path for path in self._snapshots.left_out() if not _hidden(path)],
             writable=self._writable,
-            network=self._network,
+            network=network,
             trace=self._trace,
             left_out=self._left_out,
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
+from coagent.builtin.bash import Network
 from coagent.config.explain import Table, nearest
 from coagent.config.modules import load_tools
 from coagent.config.targets import FilesTarget, SqlTarget, database_url
@@ -27,9 +28,9 @@ _BUILTIN = {
 
 
 class BashTable(Table):
-    """How the commands of the tool `bash` run."""
+    """How the commands of the tool `bash` run (`builtin/bash.py`)."""
 
-    network: bool = False
+    network: Network = "deny"
     trace: bool = True
     writable: list[str] = Field(default_factory=list)
 

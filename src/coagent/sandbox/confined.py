@@ -70,6 +70,8 @@ class Confined(Overlay):
         self._writable = tuple(writable)
         self._network = network
         self._trace = trace
+        self.went_out = False
+        """Whether the command tried to reach a network that it has not; known after `outcome`."""
 
     @property
     def git_layer(self) -> Path:
@@ -117,6 +119,7 @@ class Confined(Overlay):
             found = json.loads((self._scratch / "trace").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return False, None
+        self.went_out = bool(found["went_out"])
         if not found["complete"]:
             return bool(found["ready"]), None
         seen = {path[len(self._tree) + 1 :]: bits for path, bits in found["seen"].items()}

@@ -20,7 +20,6 @@ import json
 import os
 import platform
 import resource
-import select
 import signal
 import socket
 import struct
@@ -34,15 +33,15 @@ _NEWNS, _NEWUSER, _NEWPID, _NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY = 442, -100, 0x8000, 1
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP = 1, 24
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
 # NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_TIME, MKNOD: what undoes a view.
 _DROPPED = (12, 16, 17, 19, 21, 22, 25, 27)
 
 _ALLOW, _NOTIFY, _ERRNO_ENOSYS = 0x7FFF0000, 0x7FC00000, 0x00050000 | 38
 _NEW_LISTENER, _WAIT_KILLABLE = 8, 32
-_RECEIVE, _SEND, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082104
-_AT_EMPTY_PATH, _O_PATH, _O_TRUNC, _O_EXCL, _O_WRONLY = 0x1000, 0o10000000, 0o1000, 0o200, 1
+_SET_FLAGS = 0x40082104
+_AT_EMPTY_PATH = 0x1000
 _IO_URING_SETUP, _OPENAT2 = 425, 437
-_LINKS_MAX = 40  # path_resolution(7)
 # Where a system call has its path: (argument of the folder's descriptor or -1, argument of the path) pairs.
 # "open" marks those whose flags follow the path, "link" those that may put a symbolic link somewhere.
 _AT = (((0, 1),), "")
@@ -168,12 +167,25 @@ def run(place: str, library: "ctypes.CDLL | None") -> int:
         "complete": seen is not None,
         "seen": seen or {},
         "tracer": None if seen is None else "python" if library is None else "c",
+        "went_out": not spec["network"] and _went_out(processes),
     }
     with open(
         os.open("trace", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=scratch), "w", encoding="utf-8"
     ) as file:
         json.dump(answer, file)
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _beside(name: str):  # type: ignore[no-untyped-def]
+    """Load a file next to this one; it is no module of a package here."""
+    from importlib import util
+
+    spec = util.spec_from_file_location(name[:-3], os.path.join(os.path.dirname(__file__), name))
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _followed(
@@ -187,7 +199,7 @@ def _followed(
     with contextlib.suppress(OSError):  # Linux 6.6: wake the other side on this processor, which is faster
         fcntl.ioctl(listener, _SET_FLAGS, 1)
     if library is None:
-        trace = _Trace(root, processes, calls)
+        trace = _beside("trace.py").Trace(root, processes, calls)
         trace.follow(listener)
         return trace.seen if trace.complete else None
     count = max(calls) + 1
@@ -226,6 +238,23 @@ def _enter_namespaces(spec: dict) -> None:  # type: ignore[type-arg]
         ):
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
                 file.write(line)
+    if not spec["network"]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # its own machine is there
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+
+
+def _went_out(processes: int) -> bool:
+    """Tell whether something in this network was sent where no way leads (RFC 4293, OutNoRoutes)."""
+    for name in ("snmp", "snmp6"):
+        with contextlib.suppress(OSError):
+            with open(os.open(f"self/net/{name}", os.O_RDONLY, dir_fd=processes), encoding="ascii") as file:
+                lines = [line.split() for line in file]
+            for names, values in zip(lines, [*lines[1:], []], strict=True):
+                if names[0] == "Ip6OutNoRoutes" and int(names[1]):
+                    return True
+                if names[0] == "Ip:" and "OutNoRoutes" in names and values[names.index("OutNoRoutes")] != "0":
+                    return True
+    return False
 
 
 def _mount(spec: dict) -> None:  # type: ignore[type-arg]
@@ -360,137 +389,6 @@ def _filter(machine: tuple) -> int:  # type: ignore[type-arg]
         except OSError:
             continue
     return -1
-
-
-class _Range(ctypes.Structure):
-    """A range of memory (struct iovec)."""
-
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
-_ONE, _NONE = ctypes.c_ulong(1), ctypes.c_ulong(0)
-
-
-class _Trace:
-    """Which paths of the tree are looked up: 1 what is there, 2 opened as a file or a folder."""
-
-    def __init__(self, root: str, processes: int, calls: dict) -> None:  # type: ignore[type-arg]
-        self.seen: dict[str, int] = {}
-        self.complete = True
-        self._root = root
-        self._inside = root + "/"
-        self._processes = processes
-        self._calls = calls
-        self._known: dict[str, int] = {}
-        self._remembers = True  # until a link may be made, which leads known paths elsewhere
-        self._buffer = ctypes.create_string_buffer(256)
-        self._here, self._there = _Range(ctypes.addressof(self._buffer), 256), _Range(0, 0)
-
-    def follow(self, listener: int) -> None:
-        """Hear of the calls until nobody is left who could make one."""
-        poll = select.poll()
-        poll.register(listener, select.POLLIN)
-        buffer = bytearray(80)
-        while True:
-            for _, event in poll.poll():
-                if not event & select.POLLIN:
-                    os.close(listener)
-                    return
-                buffer[:] = bytes(80)
-                try:
-                    fcntl.ioctl(listener, _RECEIVE, buffer)
-                except OSError:
-                    continue  # it was killed before we heard of it
-                call = struct.unpack("=QIIiIQ6Q", buffer)
-                try:
-                    self._note(call[1], call[3], call[6:])
-                except OSError:
-                    self.complete = False
-                try:
-                    fcntl.ioctl(listener, _SEND, struct.pack("=QqiI", call[0], 0, 0, 1))
-                except OSError:
-                    continue
-
-    def _note(self, pid: int, number: int, arguments: tuple) -> None:  # type: ignore[type-arg]
-        places = self._calls.get(number)
-        if places is None:
-            self.complete = False  # another architecture's
-            return
-        pairs, kind = places
-        seen = 1
-        if kind == "link":
-            self._remembers = False
-        elif kind:
-            flags = arguments[pairs[0][1] + 1]
-            if kind == "open2":
-                flags = struct.unpack("=Q", self._memory(pid, flags, 8))[0]
-            if flags & 3 == _O_WRONLY and flags & _O_TRUNC and not flags & _O_EXCL:
-                seen = 4
-            elif not flags & _O_PATH:
-                seen = 2
-        for folder, at in pairs:
-            path = self._text(pid, arguments[at])
-            if not path:
-                continue
-            if path[0] != "/":
-                descriptor = -100 if folder < 0 else ctypes.c_int(arguments[folder] & 0xFFFFFFFF).value
-                where = "cwd" if descriptor == -100 else f"fd/{descriptor}"
-                path = f"{os.readlink(f'{pid}/{where}', dir_fd=self._processes)}/{path}"
-            if self._remembers and self._known.get(path, 0) & seen:
-                continue
-            self._known[path] = self._known.get(path, 0) | seen
-            real = self._resolved(path)
-            if real.startswith(self._inside) or real == self._root:
-                self.seen[real] = self.seen.get(real, 0) | seen
-
-    def _resolved(self, path: str) -> str:
-        """Follow a path, of which not all need be there, and note the links of the tree on the way."""
-        real, links = "", 0
-        if f"{path}/".startswith(self._inside):  # a real path, and nothing above it can change
-            real, path = self._root, path[len(self._root) :]
-        rest = path.split("/")[::-1]
-        while rest:
-            part = rest.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                real = real.rpartition("/")[0]
-                continue
-            before, real = real, f"{real}/{part}"
-            try:
-                target = os.readlink(real)
-            except OSError:
-                continue
-            links += 1
-            if links > _LINKS_MAX:
-                break
-            if real.startswith(self._inside):
-                self.seen[real] = self.seen.get(real, 0) | 1
-            real = "" if target[0] == "/" else before
-            rest += target.split("/")[::-1]
-        return real or "/"
-
-    def _memory(self, pid: int, address: int, length: int) -> bytes:
-        self._there.base, self._there.length = address, length
-        self._here.length = length
-        count = _libc.process_vm_readv(
-            pid, ctypes.byref(self._here), _ONE, ctypes.byref(self._there), _ONE, _NONE
-        )
-        if count < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        return bytes(self._buffer.raw[:count])
-
-    def _text(self, pid: int, address: int) -> str:
-        if not address:
-            return ""
-        found = b""
-        while b"\0" not in found and len(found) < 4096:
-            length = 256 - (address + len(found)) % 256  # never over the edge of a page
-            more = self._memory(pid, address + len(found), length)
-            if not more:
-                break
-            found += more
-        return os.fsdecode(found.partition(b"\0")[0])
 
 
 if __name__ == "__main__":
