@@ -125,8 +125,9 @@ class GitCalls:
             self._unowned = [path for path in self.indexes.unowned(commit) if not self._left_out(path)]
         own = {one.partition(":")[2] for scheme in ("file:", "mode:", "link:") for one in state.own(scheme)}
         others = {path: content for path, content in files.items() if path not in own}
+        attributes = {one: value for one, value in files.items() if one.endswith(".gitattributes")}
         differing = [path for path in self._unowned if path not in files]
-        built = self.indexes.index(commit, private.get("staged", {}), others, differing)
+        built = self.indexes.index(commit, private.get("staged", {}), others, differing, attributes)
         return Place(head, dict(sorted(refs.items())), private, key, built, differing)
 
     def _lay(self, layer: Path, place: Place) -> None:
@@ -299,7 +300,11 @@ class GitCalls:
                 )
 
     def _left(self, place: Place) -> list[str]:
-        """Return the paths of work that nobody in the domain has done, left alone by git."""
+        """Return the paths of work that nobody in the domain has done, left alone by git.
+
+        Those of other agents are not among them: what they have not committed changes with each of their
+        calls, and no result may hang on what the call has not read.
+        """
         return sorted(set(place.nobodys) & {*place.built.left_tracked, *place.built.left_new})[:_NAMED_MAX]
 
 
