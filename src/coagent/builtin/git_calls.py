@@ -24,7 +24,7 @@ from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position
 from coagent.sandbox.confined import Seen
 from coagent.sandbox.git_layer import Own, keep_objects, lay, own_files
-from coagent.sandbox.git_nested import refuse_ungoverned
+from coagent.sandbox.git_nested import refuse_ungoverned, refuse_within
 from coagent.targets.git import PREFIX, agent_key
 from coagent.targets.git_repository import Repository, read_refs
 from coagent.tools.state import State
@@ -160,8 +160,8 @@ class GitCalls:
 
     def _config(self) -> bytes:
         """Return the settings that an agent begins with: the real ones, and a name where git wants one."""
-        known = os.environ.get("GIT_AUTHOR_EMAIL") or self.repository.succeeds("config", "user.email")
-        named = os.environ.get("GIT_AUTHOR_NAME") or self.repository.succeeds("config", "user.name")
+        known = os.environ.get("GIT_AUTHOR_EMAIL") or self.repository.knows("user.email")
+        named = os.environ.get("GIT_AUTHOR_NAME") or self.repository.knows("user.name")
         user = "" if known and named else "[user]\n"
         user += "" if named else "\tname = CoAgent agent\n"
         user += "" if known else "\temail = agent@localhost\n"
@@ -217,6 +217,7 @@ class GitCalls:
             return {}, []
         if "shallow" in own:
             raise ToolFailed("the command makes the repository shallow", "Leave that to a person.")
+        refuse_within(path for path, file in own.items() if file is not None and file != place.own.get(path))
         keep_objects(layer, repository.path, self._unpack)
         before = dict(place.private.get("before", {}))
         for name in moved:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from coagent.content import Content
@@ -15,6 +15,40 @@ _HARMLESS = re.compile(
     r"index|FETCH_HEAD|gc\.log|ORIG_HEAD|COMMIT_EDITMSG|logs/.*|objects/.*|(.*/)?[^/]*\.lock"
 )
 """What git refreshes, or makes without harm when nothing else comes of it."""
+
+
+_WITHIN = re.compile(r"(modules|worktrees)/(?P<rest>.+)")
+_HARMLESS_WITHIN = re.compile(
+    r"(.*/)?(index|FETCH_HEAD|ORIG_HEAD|COMMIT_EDITMSG|gc\.log|[^/]*\.lock)|(.*/)?(logs|objects)/.*"
+)
+
+
+def refuse_within(changed: Iterable[str]) -> None:
+    """Refuse what a command leaves in the repository of a submodule or in a further working tree.
+
+    Those lie in the git folder, where they would be the agent's own and end with it, while the commits and
+    folders that need them are shared.
+
+    Args:
+        changed: The files of the git folder that it has changed or made.
+
+    Raises:
+        ToolFailed: There is something.
+    """
+    for path in sorted(changed):
+        found = _WITHIN.fullmatch(path)
+        if found is None or _HARMLESS_WITHIN.fullmatch(found["rest"]):
+            continue
+        if found[1] == "modules":
+            raise ToolFailed(
+                f"the command changes the repository of a submodule ({path}), which would end with you",
+                "Nothing that it did was kept. Have a person do that, or clone into a folder of its own.",
+            )
+        raise ToolFailed(
+            f"the command leaves a further working tree behind ({path}), which would end with you",
+            "Nothing that it did was kept. Remove it in the same command (git worktree remove), or look "
+            "at other commits with git show.",
+        )
 
 
 def refuse_ungoverned(layer: Path) -> None:

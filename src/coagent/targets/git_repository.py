@@ -21,7 +21,7 @@ PRIVATE_REFS = ("refs/stash", "refs/bisect/", "refs/worktree/", "refs/rewritten/
 """References that belong to whoever works in a checkout, and so to each agent by itself."""
 
 _GIT_S_MAX = 120
-_IN_PLACE = ("update-ref", "symbolic-ref", "config")  # what is for the real git folder; none reads files
+_IN_PLACE = ("update-ref", "symbolic-ref")  # what is for the real git folder; none reads files
 
 
 class Entry(NamedTuple):
@@ -100,6 +100,10 @@ class Repository:
         except TargetError:
             return False
         return True
+
+    def knows(self, setting: str) -> bool:
+        """Tell whether `user.name` or `user.email` is set for who works in it."""
+        return setting in self._plain.author()
 
     def head(self) -> str:
         """Return the text of HEAD: `ref: refs/heads/main`, or the name of a commit."""

@@ -65,6 +65,7 @@ class Plain:
         self._git = git
         self._folder: Path | None = None
         self._known: dict[str, tuple[int, int, int] | None] = {}
+        self._author: frozenset[str] = frozenset()
         self._lock = threading.Lock()
 
     def environment(self, index: Path) -> dict[str, str]:
@@ -78,8 +79,6 @@ class Plain:
         """
         with self._lock:
             folder = self._made()
-            if any(_signature(path) != known for path, known in self._known.items()):
-                self._write(folder)
             for shared in self._git.glob("sharedindex.*"):
                 if not (folder / shared.name).is_symlink():
                     (folder / shared.name).symlink_to(shared)
@@ -92,6 +91,16 @@ class Plain:
             "GIT_CONFIG_GLOBAL": os.devnull,
         }
 
+    def author(self) -> frozenset[str]:
+        """Return which of `user.name` and `user.email` the settings have.
+
+        Raises:
+            TargetError: They cannot be read.
+        """
+        with self._lock:
+            self._made()
+            return self._author
+
     def _made(self) -> Path:
         if self._folder is None:
             folder = Path(tempfile.mkdtemp(prefix="coagent-git-dir-"))
@@ -101,11 +110,15 @@ class Plain:
             (folder / "info").symlink_to(self._git / "info")
             self._write(folder)
             self._folder = folder
+        elif any(_signature(path) != known for path, known in self._known.items()):
+            self._write(self._folder)
         return self._folder
 
     def _write(self, folder: Path) -> None:
         before = {path: _signature(path) for path in self._sources()}
-        found, sources = self._read()
+        settings, sources = self._read()
+        self._author = frozenset({"user.name", "user.email"} & settings.keys())
+        found = {name: value for name, value in settings.items() if name in _KEPT}
         lines = []
         for name, value in found.items():
             section, _, word = name.partition(".")
@@ -146,7 +159,7 @@ class Plain:
             if kind == "file":
                 sources.append(os.path.join(self._git, path))
             name, equals, value = setting.partition("\n")
-            if name in _KEPT:
+            if name in _KEPT or name.startswith("user."):
                 found[name] = os.path.expanduser(value) if equals else "true"
         return found, sources
 
