@@ -51,7 +51,7 @@ async def test_no_program_of_the_settings_runs_outside_of_a_view(
         markers.append(marker)
     git(workspace, "config", "--file", str(place), "log.showSignature", "true")
     if where == "included":
-        git(workspace, "config", "include.path", "../shared.config")
+        git(workspace, "config", "include.path", str(workspace / "shared.config"))
     async with shells(workspace) as domain:
         a, b = await domain.join("A"), await domain.join("B")
         await a.call("write_file", path=".gitattributes", content="* filter=evil diff=evil\n")
@@ -184,3 +184,14 @@ async def test_two_agents_change_lines_of_one_file_and_each_commit_holds_its_own
     assert git(workspace, "show", "HEAD:both.txt") == "".join(lines).replace("1", "A").replace("7", "B")
     assert git(workspace, "diff", "--numstat", "HEAD~1").split()[:2] == ["1", "1"]
     subprocess.run(["git", "diff", "--exit-code", "--quiet"], cwd=workspace, check=True)
+
+
+async def test_a_later_agent_who_wrote_the_whole_file_commits_just_that(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _run(b, "echo b > a.txt; git commit -qam B")
+        await _run(a, "echo a > a.txt; git commit -qam A")
+    assert git(workspace, "log", "-p", "--reverse", "--format=%s", "-U0", "-2").split("\n")[-3:] == [
+        "-a", "+b", ""
+    ]  # fmt: skip
+    assert git(workspace, "show", "HEAD~1:a.txt", "HEAD:a.txt") == "a\nb\n"

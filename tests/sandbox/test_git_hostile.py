@@ -157,3 +157,34 @@ async def test_work_in_a_subfolder_repository_is_of_one_index_for_all(workspace:
         await _run(a, "echo whole > sub/half")
         assert git(sub, "show", "HEAD:half") == "whole\n"  # made again, in the order of ranks
     assert _subjects(sub) == ["B"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["git stash -qu", "git reset -q --hard", "git clean -fdq", "git checkout -q .", "git switch -q x"],
+)
+async def test_git_takes_nothing_of_others_away_in_a_subfolder_repository(
+    workspace: Path, command: str
+) -> None:
+    sub = workspace / "sub"
+    sub.mkdir()
+    (sub / "f").write_text("begin\n")
+    git(sub, "init", "-q", "-b", "main")
+    git(sub, "add", "-A")
+    git(sub, "commit", "-qm", "begin")
+    git(sub, "checkout", "-qb", "x")
+    (sub / "f").write_text("of x\n")
+    git(sub, "commit", "-qam", "x")
+    git(sub, "checkout", "-q", "main")
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        if "switch" in command:
+            await _run(a, "echo a > sub/f; cd sub; git -c user.name=T -c user.email=t@e commit -qam A")
+        else:
+            await _run(a, "echo half > sub/f; echo half > sub/half")
+        before = tree(workspace)
+        assert "of other agents in the repository 'sub'" in await _refused(b, f"cd sub; {command}")
+        assert tree(workspace) == before
+        await _run(b, "echo own > sub/own; cd sub; git clean -fdq own; test ! -e own")
+        await _run(b, "echo own > sub/own; git -C sub add own; echo more > sub/own; git -C sub restore own")
+        assert (sub / "own").read_text() == "own\n"

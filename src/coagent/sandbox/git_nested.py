@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 from coagent.content import Content
@@ -96,6 +96,43 @@ def refuse_programs(changes: Mapping[str, Content | None], before: Callable[[str
                 f"the command changes {path!r}, which a person's git would act on outside of your view",
                 "Nothing that it did was kept. Pass settings with `git -c name=value`.",
             )
+
+
+_SWEEPING = re.compile(r"\bgit\b[^;&|\n]*\b(stash|clean|reset|checkout|switch|restore)\b")
+
+
+def refuse_sweeps(
+    text: str, changes: Iterable[str], before: Callable[[str], Content | None], others: Container[str]
+) -> None:
+    """Refuse a git command that takes away what other agents have written in a repository in a subfolder.
+
+    Git does not know there whose work is whose.
+
+    Args:
+        text: The command.
+        changes: The files that it has changed.
+        before: Returns a file as the command found it.
+        others: The files that agents before this one have written, and it has not.
+
+    Raises:
+        ToolFailed: It would.
+    """
+    verb = _SWEEPING.search(text)
+    if verb is None:
+        return
+    swept: dict[str, list[str]] = {}
+    for path in changes:
+        if path not in others or "/.git/" in path:
+            continue
+        for end in (place for place, sign in enumerate(path) if sign == "/"):
+            if before(f"{path[:end]}/.git/HEAD") is not None:
+                swept.setdefault(path[:end], []).append(path)
+    for folder, paths in swept.items():
+        raise ToolFailed(
+            f"git {verb[1]} changes files of other agents in the repository {folder!r} "
+            f"({', '.join(sorted(paths)[:5])})",
+            "Nothing that it did was kept. Name your own files: git stash push -- PATH, git restore PATH.",
+        )
 
 
 def refuse_undeclared(moved: Mapping[str, object]) -> None:
