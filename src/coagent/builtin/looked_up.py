@@ -36,6 +36,7 @@ def record(state: State, seen: Seen | None, view: Confined, left_out: Callable[[
     for path in seen.looked_up | seen.opened:
         if not left_out(path):
             reads.add(path, opened=path in seen.opened)
+    reads.missing_in |= {path.rpartition("/")[0] for path in seen.emptied if not left_out(path)}
     reads.add_folders_above()
     for prefix in reads.listed:
         state.trace(f"{scheme_of(prefix)}:{prefix}", "name")
@@ -55,7 +56,7 @@ class _Reads:
         contents: Files with their contents, or paths where nothing is.
         listed: Of these, only which files there are.
         others: What was seen of folders and links, beside `contents`.
-        missing_in: Folders of which something was looked up that is not there.
+        missing_in: Folders in which something was looked up that is not there, or made.
     """
 
     view: Confined
@@ -79,7 +80,9 @@ class _Reads:
 
     def _add_folder(self, path: str, *, opened: bool = False) -> None:
         """Take for read that a folder is there."""
-        inside = self.view.one_below(path) if path else None
+        if not path:
+            return
+        inside = self.view.one_below(path)
         if inside is None:
             self.others.add(path)
         elif inside[1] != "file":

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from coagent.content import Content
+from coagent.sandbox.overlay import above
 from coagent.toolsmith.parts import changed_keys
 from coagent.toolsmith.spec import ToolSpec
 
@@ -51,9 +52,18 @@ def outside(
         before: Returns a file as it was.
     """
     known = list(keys)
-    return sorted(
-        part for path, content in changes.items() for part in _uncovered(known, path, before(path), content)
-    )
+    rest = changes.keys() - emptied(changes)
+    return sorted(part for path in rest for part in _uncovered(known, path, before(path), changes[path]))
+
+
+def emptied(changes: Mapping[str, Content | None]) -> set[str]:
+    """Return the folders that became empty, or are no more, for what was changed in them."""
+    inside = {parent for path in changes for parent in above(path)}
+    return {
+        path
+        for path, content in changes.items()
+        if path in inside and (content is None or not content.is_file)
+    }
 
 
 def _uncovered(keys: list[str], path: str, old: Content | None, new: Content | None) -> list[str]:
