@@ -25,7 +25,7 @@ from coagent.content import Content
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.protocol.keys import Key
 from coagent.sandbox.confined import Confined
-from coagent.sandbox.git_nested import refuse_programs, refuse_undeclared
+from coagent.sandbox.git_nested import refuse_programs, refuse_sweeps, refuse_undeclared
 from coagent.sandbox.launch_server import LaunchServer
 from coagent.sandbox.overlay import available
 from coagent.sandbox.snapshot import Snapshots
@@ -176,6 +176,8 @@ class CommandRunner:
                 answer |= {"left_to_others": left, "why_left": TO_TAKE}
             changes = view.changes()
             refuse_programs(changes, view.before)
+            others = {key.partition(":")[2] for key in written.keys() - set(state.own("file:"))}
+            refuse_sweeps(command.text, changes, view.before, others)
             if command.check is not None:
                 refuse_undeclared(moved)
                 command.check(changes, view.before)

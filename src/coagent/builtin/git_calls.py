@@ -24,7 +24,7 @@ from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position
 from coagent.sandbox.confined import Seen
 from coagent.sandbox.git_layer import Own, keep_objects, lay, own_files
-from coagent.sandbox.git_nested import refuse_ungoverned
+from coagent.sandbox.git_nested import refuse_ungoverned, refuse_within
 from coagent.targets.git import PREFIX, agent_key
 from coagent.targets.git_repository import Repository, read_refs
 from coagent.tools.state import State
@@ -125,8 +125,9 @@ class GitCalls:
             self._unowned = [path for path in self.indexes.unowned(commit) if not self._left_out(path)]
         own = {one.partition(":")[2] for scheme in ("file:", "mode:", "link:") for one in state.own(scheme)}
         others = {path: content for path, content in files.items() if path not in own}
+        attributes = {one: value for one, value in files.items() if one.endswith(".gitattributes")}
         differing = [path for path in self._unowned if path not in files]
-        built = self.indexes.index(commit, private.get("staged", {}), others, differing)
+        built = self.indexes.index(commit, private.get("staged", {}), others, differing, attributes)
         return Place(head, dict(sorted(refs.items())), private, key, built, differing)
 
     def _lay(self, layer: Path, place: Place) -> None:
@@ -159,8 +160,8 @@ class GitCalls:
 
     def _config(self) -> bytes:
         """Return the settings that an agent begins with: the real ones, and a name where git wants one."""
-        known = os.environ.get("GIT_AUTHOR_EMAIL") or self.repository.succeeds("config", "user.email")
-        named = os.environ.get("GIT_AUTHOR_NAME") or self.repository.succeeds("config", "user.name")
+        known = os.environ.get("GIT_AUTHOR_EMAIL") or self.repository.knows("user.email")
+        named = os.environ.get("GIT_AUTHOR_NAME") or self.repository.knows("user.name")
         user = "" if known and named else "[user]\n"
         user += "" if named else "\tname = CoAgent agent\n"
         user += "" if known else "\temail = agent@localhost\n"
@@ -216,6 +217,7 @@ class GitCalls:
             return {}, []
         if "shallow" in own:
             raise ToolFailed("the command makes the repository shallow", "Leave that to a person.")
+        refuse_within(path for path, file in own.items() if file is not None and file != place.own.get(path))
         keep_objects(layer, repository.path, self._unpack)
         before = dict(place.private.get("before", {}))
         for name in moved:
@@ -299,7 +301,11 @@ class GitCalls:
                 )
 
     def _left(self, place: Place) -> list[str]:
-        """Return the paths of work that nobody in the domain has done, left alone by git."""
+        """Return the paths of work that nobody in the domain has done, left alone by git.
+
+        Those of other agents are not among them: what they have not committed changes with each of their
+        calls, and no result may hang on what the call has not read.
+        """
         return sorted(set(place.nobodys) & {*place.built.left_tracked, *place.built.left_new})[:_NAMED_MAX]
 
 

@@ -40,6 +40,13 @@ class Built(NamedTuple):
     left_new: list[str]
 
 
+class _Kept(NamedTuple):
+    """What is needed to look closer at files: their contents, and the attributes that hold for them."""
+
+    contents: Mapping[str, Content | None]
+    rules: Mapping[str, bytes]
+
+
 class Indexes:
     """Makes indexes, and keeps the last ones.
 
@@ -64,6 +71,7 @@ class Indexes:
         staged: Staged,
         others: Mapping[str, Content | None],
         differing: Iterable[str] = (),
+        attributes: Mapping[str, Content | None] | None = None,
     ) -> Built:
         """Return an index.
 
@@ -72,24 +80,68 @@ class Indexes:
             staged: What is otherwise in it.
             others: Files that are others' work, if they differ from the commit's.
             differing: Files that are, and do.
+            attributes: The `.gitattributes` that any agent has written, as they are here.
         """
+        rules = self._rules(others, attributes or {})
         hashes: dict[str, tuple[str, bool] | None] = dict.fromkeys(differing, ("", False))
         hashes |= {path: _hashed(content, commit) for path, content in others.items()}
         hashes = dict(sorted(hashes.items()))
-        name = hashlib.sha256(
-            json.dumps([commit, staged, hashes]).encode("utf-8", "surrogateescape")
-        ).hexdigest()
+        all_of_it = json.dumps([commit, staged, hashes, {path: one.hex() for path, one in rules.items()}])
+        name = hashlib.sha256(all_of_it.encode("utf-8", "surrogateescape")).hexdigest()
         built = self._kept.pop(name, None)
         if built is None:
-            built = self._made(self._folder / name, commit, staged, hashes)
+            built = self._made(self._folder / name, commit, staged, hashes, _Kept(others, rules))
             self.made += 1
         self._kept[name] = built
         while len(self._kept) > _KEPT_MAX:
             self._kept.pop(next(iter(self._kept))).place.unlink(missing_ok=True)
         return built
 
+    def _rules(self, paths: Iterable[str], written: Mapping[str, Content | None]) -> dict[str, bytes]:
+        """Return the `.gitattributes` on the way to some paths."""
+        folders = {""}
+        for path in paths:
+            while path:
+                path = path.rpartition("/")[0]
+                folders.add(path)
+        found = {}
+        for folder in sorted(folders):
+            name = f"{folder}/.gitattributes" if folder else ".gitattributes"
+            if name in written:
+                content = written[name]
+                data = content.data if content is not None and content.kind == "file" else b""
+            else:
+                try:
+                    data = (Path(self._repository.root) / name).read_bytes()
+                except OSError:
+                    continue
+            if data:
+                found[name] = data
+        return found
+
+    def _converted(self, paths: Iterable[str], kept: _Kept) -> dict[str, str]:
+        """Return what git calls the contents of files once their line ends are as in objects.
+
+        No filter runs, since those are programs: what goes through one is taken as it is.
+        """
+        with tempfile.TemporaryDirectory(prefix="coagent-git-ends-") as name:
+            tree = Path(name)
+            files = {path: one.data for path, one in kept.contents.items() if one is not None}
+            asked = [path for path in paths if "\n" not in path and path in files]
+            for path, data in {**{path: files[path] for path in asked}, **kept.rules}.items():
+                (tree / path).parent.mkdir(parents=True, exist_ok=True)
+                (tree / path).write_bytes(data)
+            given = b"".join(os.fsencode(path) + b"\n" for path in asked)
+            said = self._repository.run("hash-object", "--stdin-paths", given=given, tree=tree)
+        return dict(zip(asked, said.decode().split(), strict=True))
+
     def _made(
-        self, place: Path, commit: str | None, staged: Staged, hashes: Mapping[str, tuple[str, bool] | None]
+        self,
+        place: Path,
+        commit: str | None,
+        staged: Staged,
+        hashes: Mapping[str, tuple[str, bool] | None],
+        kept: _Kept,
     ) -> Built:
         run = self._repository.run
         real = self._repository.path / "index"
@@ -109,9 +161,17 @@ class Indexes:
                     tracked.append(path)
                 elif entry is None and now is not None:
                     new.append(path)
+            doubtful = [path for path in tracked if _may_be_converted(kept.contents.get(path))]
+            named = self._converted(doubtful, kept) if doubtful else {}
+            for path, sha in named.items():
+                (entry,) = there[path][:1]
+                content = kept.contents[path]
+                if content is not None and (sha, content.executable) == (entry.sha, entry.mode == "100755"):
+                    tracked.remove(path)
+        digits = len(commit) if commit is not None else self._repository.digits
         lines = b"".join(
-            index_line(path, None)
-            + b"".join(index_line(path, Entry(str(m), str(s), int(n))) for m, s, n in entries)
+            index_line(path, None, digits)
+            + b"".join(index_line(path, Entry(str(m), str(s), int(n)), digits) for m, s, n in entries)
             for path, entries in staged.items()
         )
         if lines:
@@ -141,20 +201,31 @@ class Indexes:
         return dict(sorted(found.items()))
 
     def unowned(self, commit: str | None) -> list[str]:
-        """Return the files of the real checkout that are otherwise in a commit, ignored ones left out."""
+        """Return the files of the real checkout that are otherwise in a commit, ignored ones left out.
+
+        The real index says nothing here but what it knows of unchanged files: it follows whoever was last to
+        commit. No filter runs (see `git_settings.py`): a file that goes through one, and whose times git does
+        not know, counts as changed.
+        """
         run = self._repository.run
         real, copy = self._repository.path / "index", self._folder / "real"
         if real.is_file():
-            shutil.copy2(real, copy)  # git diff would write what it learns into it
+            shutil.copy2(real, copy)
         else:
-            run("read-tree", "--empty", index=copy)
-        found = set(run("ls-files", "-z", "--others", "--exclude-standard", index=copy).split(b"\0")[:-1])
-        changed = ["diff", "--name-only", "-z", "--no-renames", "--ignore-submodules=all", "--no-ext-diff"]
-        if commit is not None:
-            found |= set(run(*changed, commit, "--", index=copy).split(b"\0")[:-1])
-        else:
-            found |= set(run("ls-files", "-z", index=copy).split(b"\0")[:-1])
+            copy.unlink(missing_ok=True)
+        run("read-tree", *(("--empty",) if commit is None else ("--reset", commit)), index=copy)
+        listing = run("ls-files", "-z", "-t", "--others", "--modified", "--exclude-standard", index=copy)
+        found = {line[2:] for line in listing.split(b"\0")[:-1] if not self._nested(line)}
         return sorted(os.fsdecode(path) for path in found)
+
+    def _nested(self, line: bytes) -> bool:
+        """Tell of a line of `git ls-files -t` whether it is the commit of another repository."""
+        place = os.path.join(os.fsencode(self._repository.root), line[2:])
+        return (
+            line.startswith(b"C ")
+            and os.path.isdir(place)
+            and (os.path.lexists(os.path.join(place, b".git")) or not os.listdir(place))
+        )
 
 
 def _hashed(content: Content | None, commit: str | None) -> tuple[str, bool] | None:
@@ -163,6 +234,11 @@ def _hashed(content: Content | None, commit: str | None) -> tuple[str, bool] | N
         return None
     make = hashlib.sha256 if commit is not None and len(commit) == 64 else hashlib.sha1
     return make(b"blob %d\0" % len(content.data) + content.data).hexdigest(), content.executable
+
+
+def _may_be_converted(content: Content | None) -> bool:
+    """Tell whether git might take a content for another one: it may change the ends of lines of files."""
+    return content is not None and content.kind == "file"
 
 
 def exclusion(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 from coagent.content import Content
@@ -15,6 +15,40 @@ _HARMLESS = re.compile(
     r"index|FETCH_HEAD|gc\.log|ORIG_HEAD|COMMIT_EDITMSG|logs/.*|objects/.*|(.*/)?[^/]*\.lock"
 )
 """What git refreshes, or makes without harm when nothing else comes of it."""
+
+
+_WITHIN = re.compile(r"(modules|worktrees)/(?P<rest>.+)")
+_HARMLESS_WITHIN = re.compile(
+    r"(.*/)?(index|FETCH_HEAD|ORIG_HEAD|COMMIT_EDITMSG|gc\.log|[^/]*\.lock)|(.*/)?(logs|objects)/.*"
+)
+
+
+def refuse_within(changed: Iterable[str]) -> None:
+    """Refuse what a command leaves in the repository of a submodule or in a further working tree.
+
+    Those lie in the git folder, where they would be the agent's own and end with it, while the commits and
+    folders that need them are shared.
+
+    Args:
+        changed: The files of the git folder that it has changed or made.
+
+    Raises:
+        ToolFailed: There is something.
+    """
+    for path in sorted(changed):
+        found = _WITHIN.fullmatch(path)
+        if found is None or _HARMLESS_WITHIN.fullmatch(found["rest"]):
+            continue
+        if found[1] == "modules":
+            raise ToolFailed(
+                f"the command changes the repository of a submodule ({path}), which would end with you",
+                "Nothing that it did was kept. Have a person do that, or clone into a folder of its own.",
+            )
+        raise ToolFailed(
+            f"the command leaves a further working tree behind ({path}), which would end with you",
+            "Nothing that it did was kept. Remove it in the same command (git worktree remove), or look "
+            "at other commits with git show.",
+        )
 
 
 def refuse_ungoverned(layer: Path) -> None:
@@ -62,6 +96,43 @@ def refuse_programs(changes: Mapping[str, Content | None], before: Callable[[str
                 f"the command changes {path!r}, which a person's git would act on outside of your view",
                 "Nothing that it did was kept. Pass settings with `git -c name=value`.",
             )
+
+
+_SWEEPING = re.compile(r"\bgit\b[^;&|\n]*\b(stash|clean|reset|checkout|switch|restore)\b")
+
+
+def refuse_sweeps(
+    text: str, changes: Iterable[str], before: Callable[[str], Content | None], others: Container[str]
+) -> None:
+    """Refuse a git command that takes away what other agents have written in a repository in a subfolder.
+
+    Git does not know there whose work is whose.
+
+    Args:
+        text: The command.
+        changes: The files that it has changed.
+        before: Returns a file as the command found it.
+        others: The files that agents before this one have written, and it has not.
+
+    Raises:
+        ToolFailed: It would.
+    """
+    verb = _SWEEPING.search(text)
+    if verb is None:
+        return
+    swept: dict[str, list[str]] = {}
+    for path in changes:
+        if path not in others or "/.git/" in path:
+            continue
+        for end in (place for place, sign in enumerate(path) if sign == "/"):
+            if before(f"{path[:end]}/.git/HEAD") is not None:
+                swept.setdefault(path[:end], []).append(path)
+    for folder, paths in swept.items():
+        raise ToolFailed(
+            f"git {verb[1]} changes files of other agents in the repository {folder!r} "
+            f"({', '.join(sorted(paths)[:5])})",
+            "Nothing that it did was kept. Name your own files: git stash push -- PATH, git restore PATH.",
+        )
 
 
 def refuse_undeclared(moved: Mapping[str, object]) -> None:

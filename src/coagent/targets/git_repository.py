@@ -1,7 +1,9 @@
 """One real git repository, through git itself: its references, its objects, and the index of who works in it.
 
-Nothing here runs a hook or a monitor of the repository, and looking takes no lock. Sources: git(1),
-gitrepository-layout(5), git-update-ref(1), git-update-index(1), git-diff-tree(1).
+Nothing here runs a program that settings name (hooks, monitors, filters, signatures): git runs on a folder
+of its own, whose settings (`git_settings.py`) name none. Only references are moved in the real one. Looking
+takes no lock. Sources: git(1), gitrepository-layout(5), git-update-ref(1), git-update-index(1),
+git-diff-tree(1).
 """
 
 from __future__ import annotations
@@ -13,18 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coagent.errors import TargetError
+from coagent.targets.git_settings import Plain, plain_environment
 
 PRIVATE_REFS = ("refs/stash", "refs/bisect/", "refs/worktree/", "refs/rewritten/")
 """References that belong to whoever works in a checkout, and so to each agent by itself."""
 
 _GIT_S_MAX = 120
-_SETTINGS = {
-    "core.hooksPath": "/dev/null",
-    "core.fsmonitor": "false",
-    "core.untrackedCache": "false",
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-}
+_IN_PLACE = ("update-ref", "symbolic-ref")  # what is for the real git folder; none reads files
 
 
 class Entry(NamedTuple):
@@ -45,6 +42,7 @@ class Repository:
     def __init__(self, root: str) -> None:
         self.root = root
         self.path = Path(root) / ".git"
+        self._plain = Plain(self.path)
 
     @property
     def governed(self) -> bool:
@@ -57,6 +55,7 @@ class Repository:
         *arguments: str,
         index: Path | None = None,
         given: bytes | None = None,
+        tree: Path | None = None,
         codes: Iterable[int] = (0,),
     ) -> bytes:
         """Run git on it and return what it says.
@@ -64,28 +63,21 @@ class Repository:
         Args:
             index: Instead of its own.
             given: The input.
+            tree: A working tree instead of the workspace.
             codes: The exit codes that are no failure.
 
         Raises:
             TargetError: It fails.
         """
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-        environment |= {
-            "GIT_DIR": str(self.path),
-            "GIT_WORK_TREE": self.root,
-            "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            "LC_ALL": "C",
-            "GIT_CONFIG_COUNT": str(len(_SETTINGS)),
-        }
-        for number, (name, value) in enumerate(_SETTINGS.items()):
-            environment |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-        if index is not None:
-            environment["GIT_INDEX_FILE"] = str(index)
+        if arguments[0] in _IN_PLACE:
+            environment = {**plain_environment(), "GIT_DIR": str(self.path)}
+        else:
+            environment = self._plain.environment(index or self.path / "index")
+        environment["GIT_WORK_TREE"] = str(tree or self.root)
         try:
             done = subprocess.run(
                 ["git", *arguments],
-                cwd=self.root,
+                cwd=tree or self.root,
                 env=environment,
                 input=b"" if given is None else given,
                 capture_output=True,
@@ -108,6 +100,10 @@ class Repository:
         except TargetError:
             return False
         return True
+
+    def knows(self, setting: str) -> bool:
+        """Tell whether `user.name` or `user.email` is set for who works in it."""
+        return setting in self._plain.author()
 
     def head(self) -> str:
         """Return the text of HEAD: `ref: refs/heads/main`, or the name of a commit."""
@@ -144,6 +140,11 @@ class Repository:
         """Tell whether one commit is the other or lies behind it."""
         return old == new or self.succeeds("merge-base", "--is-ancestor", old, new)
 
+    @property
+    def digits(self) -> int:
+        """How long the names of objects are: 40 digits, or 64."""
+        return len(self.empty_tree())
+
     def empty_tree(self) -> str:
         """Return the name of the tree with nothing in it."""
         return self.run("hash-object", "-t", "tree", "--stdin").decode().strip()
@@ -171,7 +172,7 @@ class Repository:
         listing = self.run("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after)
         for path, was, now in raw_changes(listing):
             if index.get(path, ()) == ((was,) if was else ()):
-                lines.append(index_line(path, now))
+                lines.append(index_line(path, now, len(before)))
         if lines:
             self.run("update-index", "-z", "--index-info", given=b"".join(lines))
             self.run("update-index", "-q", "--refresh", codes=(0, 1))
@@ -189,10 +190,16 @@ def raw_changes(listing: bytes) -> Iterator[tuple[str, Entry | None, Entry | Non
         yield os.fsdecode(path), was, now
 
 
-def index_line(path: str, entry: Entry | None) -> bytes:
-    """Return a line for `git update-index -z --index-info`; without an entry the path goes."""
+def index_line(path: str, entry: Entry | None, digits: int) -> bytes:
+    """Return a line for `git update-index -z --index-info`; without an entry the path goes.
+
+    Args:
+        path: The path.
+        entry: What it becomes.
+        digits: How long the names of objects are (40 for SHA-1, 64 for SHA-256).
+    """
     if entry is None:
-        return b"0 " + b"0" * 40 + b"\t" + os.fsencode(path) + b"\0"
+        return b"0 " + b"0" * digits + b"\t" + os.fsencode(path) + b"\0"
     return f"{entry.mode} {entry.sha} {entry.stage}\t".encode() + os.fsencode(path) + b"\0"
 
 

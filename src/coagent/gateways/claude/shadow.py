@@ -98,7 +98,8 @@ class Shadow:
         return found
 
     def _paths(self) -> list[str]:
-        listing = ["git", "-C", self._root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listing = ["git", "-C", self._root, "-c", "core.fsmonitor=false", "ls-files", "-z", "--cached"]
+        listing += ["--others", "--exclude-standard"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             done = subprocess.run(listing, capture_output=True, check=True, timeout=_GIT_TIME_MAX_S)
             names = [name.decode("utf-8", "surrogateescape") for name in done.stdout.split(b"\0") if name]
