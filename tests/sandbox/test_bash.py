@@ -277,15 +277,16 @@ def _python_of_all() -> str:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-async def test_an_ordinary_user_has_it_too(workspace: Path) -> None:
+@pytest.mark.parametrize("view", ["overlay", "copy"])
+async def test_an_ordinary_user_has_it_too(workspace: Path, view: str) -> None:
     python = _python_of_all()
     program = (
         "import sys; sys.path[:0] = sys.argv[2:]; import anyio, pathlib\n"
         "from coagent.sandbox.overlay import available\n"
-        "if available(): print('SKIP', available()); raise SystemExit\n"
+        f"if {view == 'overlay'} and available(): print('SKIP', available()); raise SystemExit\n"
         "from conftest_sandbox import shells\n"
         "async def main():\n"
-        "    async with shells(pathlib.Path(sys.argv[1])) as domain:\n"
+        f"    async with shells(pathlib.Path(sys.argv[1]), view={view!r}) as domain:\n"
         "        a, b = await domain.join('A'), await domain.join('B')\n"
         "        await b.call('bash', command='cat a.txt > copy; rm b.txt')\n"
         "        await a.call('bash', command='echo early > a.txt; ls > names')\n"

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest_sandbox import needs_views, shells, tree
@@ -84,6 +85,15 @@ async def _call(agent: coagent.AgentSession, command: str) -> None:
 async def test_the_end_is_that_of_plain_bash_in_the_order_of_ranks(
     tmp_path: Path, seed: int, trace: bool
 ) -> None:
+    await _compared(tmp_path, seed, trace=trace)
+
+
+@pytest.mark.parametrize("seed", [*range(12), 3018, 3076])
+async def test_the_end_is_that_of_plain_bash_in_copies_too(tmp_path: Path, seed: int) -> None:
+    await _compared(tmp_path, seed, view="copy")
+
+
+async def _compared(tmp_path: Path, seed: int, **options: Any) -> None:
     root, plain = tmp_path / "work", tmp_path / "plain"
     (root / "src").mkdir(parents=True)
     for name in ("a.txt", "b.txt", "src/x"):
@@ -95,7 +105,7 @@ async def test_the_end_is_that_of_plain_bash_in_the_order_of_ranks(
             subprocess.run(["bash", "-c", _plainly(command)], cwd=plain, capture_output=True, check=False)
     order = [rank for rank, script in enumerate(scripts) for _ in script]
     random.Random(seed + 1000).shuffle(order)
-    async with shells(root, trace=trace) as domain:
+    async with shells(root, **options) as domain:
         agents = [await domain.join(f"agent{rank}") for rank in range(len(scripts))]
         ahead = [list(script) for script in scripts]
         for rank in order:

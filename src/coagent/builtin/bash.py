@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
-from coagent.builtin.commands import TIMEOUT_S_DEFAULT, Command, CommandRunner
+from coagent.builtin.commands import TIMEOUT_S_DEFAULT, Command, CommandRunner, View
 from coagent.targets.workspace import Workspace
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
@@ -17,6 +17,10 @@ from coagent.tools.state import State
 Network: TypeAlias = Literal["deny", "allow", "irreversible"]
 """Whether commands have a network: none, the machine's, or the machine's in a tool that waits its turn."""
 
+_IN_A_COPY = (
+    "On this machine it runs in a copy of the workspace: there is no localhost either, only the workspace "
+    "and $TMPDIR can be written, and paths are best relative."
+)
 _NO_NETWORK = {
     "deny": "A person can allow one: `network` in [tools.bash].",
     "irreversible": "Use bash_network, which waits until all agents before you have committed.",
@@ -30,6 +34,7 @@ def bash_tools(
     network: Network = "deny",
     trace: bool = True,
     writable: Sequence[str] = (),
+    view: View = "auto",
 ) -> tuple[NativeTool, ...]:
     """Return the tool `bash` for a workspace, and `bash_network` where the network is irreversible.
 
@@ -43,6 +48,7 @@ def bash_tools(
             start and run faster, and run again whenever an agent before theirs changes anything.
         writable: Folders outside the workspace that commands may write to, such as a compiler's cache. What
             they do there cannot be undone.
+        view: "overlay", "copy" (slower; needs neither overlays nor namespaces), or the first that can be had.
 
     Raises:
         ConfigurationError: Private views cannot be had here.
@@ -53,6 +59,7 @@ def bash_tools(
         no_network=_NO_NETWORK[network],
         trace=trace,
         writable=writable,
+        view=view,
     )
     return (
         (bash_tool(runner), bash_network_tool(runner)) if network == "irreversible" else (bash_tool(runner),)
@@ -102,4 +109,6 @@ def bash_tool(runner: CommandRunner) -> NativeTool:
         """
         return await runner.run(state, Command(command, cwd, timeout_s))
 
+    if runner.view == "copy":
+        bash.description += f" {_IN_A_COPY}"
     return bash

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -24,7 +24,9 @@ from coagent.builtin.tree_values import SCHEMES, contents, scheme_of, values
 from coagent.content import Content
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.protocol.keys import Key
+from coagent.sandbox import copied
 from coagent.sandbox.confined import Confined
+from coagent.sandbox.copied import Copied
 from coagent.sandbox.git_nested import refuse_programs, refuse_sweeps, refuse_undeclared
 from coagent.sandbox.launch_server import LaunchServer
 from coagent.sandbox.overlay import available
@@ -65,6 +67,9 @@ class Command:
     check: Callable[[Changes, Callable[[str], Content | None]], None] | None = None
 
 
+View: TypeAlias = Literal["auto", "overlay", "copy"]
+
+
 class CommandRunner:
     """Runs commands in views of one workspace.
 
@@ -74,9 +79,11 @@ class CommandRunner:
         no_network: What to do where one is needed and not there, as a sentence for agents.
         trace: Whether to follow what commands look up. Otherwise they are taken to have read everything.
         writable: Folders outside the workspace that commands may write to.
+        view: "overlay", "copy" (slower, but needs neither overlays nor namespaces), or the first that can be
+            had.
 
     Raises:
-        ConfigurationError: Private views cannot be had here.
+        ConfigurationError: Such views cannot be had here.
     """
 
     def __init__(
@@ -87,12 +94,9 @@ class CommandRunner:
         no_network: str = "There is none for commands.",
         trace: bool = True,
         writable: Sequence[str] = (),
+        view: View = "auto",
     ) -> None:
-        why_not = available()
-        if why_not:
-            raise ConfigurationError(
-                f"the bash tool cannot be offered: {why_not}", "Leave 'bash' out of `builtin`."
-            )
+        self.view, self.why_copy = _chosen(view)
         self._workspace = workspace
         self._network = network
         self._no_network = no_network
@@ -162,6 +166,7 @@ class CommandRunner:
             )
             try:
                 answer = await anyio.to_thread.run_sync(_run, self._server, spec, command.timeout_s)
+                answer["output"] = view.name(answer["output"], inside=False)
                 begun, seen = view.outcome()
                 if begun and place is None and self._git.repository.governed and GitCalls.used(seen):
                     raise _GitUsed
@@ -184,12 +189,7 @@ class CommandRunner:
             for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
                 if not self._left_out(path):  # it wrote what was there: no write, but it hangs on that
                     state.trace(f"{scheme_of(path)}:{path}")
-            changed = [
-                one for path, content in changes.items() for one in values(path, view.before(path), content)
-            ]
-            for key, _ in changed:  # whatever it is, it must have a name that can be written down
-                scheme, _, path = key.partition(":")
-                state.canonical(f"{'link' if scheme == 'file' else scheme}:{path}")
+            changed = _changed(state, changes, view)
             lost = view.lost()
             handed_over = view.hand_over(lambda path: not _hidden(path))
         finally:
@@ -199,16 +199,12 @@ class CommandRunner:
             await state.put(key, value, literal=not key.startswith("gitdir:"))
         for key, value in moved.items():
             await state.put(key, value)
-        if lost:
-            answer["not_kept"] = lost
-        if handed_over:
-            answer["not_governed"] = handed_over
-        if view.went_out:
-            answer["no_network"] = f"It tried to reach a network. {self._no_network}"
-        return answer
+        no_network = f"It tried to reach a network. {self._no_network}" if view.went_out else ""
+        more = {"not_kept": lost, "not_governed": handed_over, "no_network": no_network}
+        return answer | {name: said for name, said in more.items() if said}
 
     def _view(self, lower: Path, scratch: Path, *, network: bool) -> Confined:
-        return Confined(
+        return (Confined if self.view == "overlay" else Copied)(
             self._root,
             lower,
             scratch,
@@ -220,8 +216,35 @@ class CommandRunner:
         )
 
 
+def _chosen(view: View) -> tuple[Literal["overlay", "copy"], str]:
+    """Return the kind of views to be had, and why not the better one; raises ConfigurationError."""
+    why_not = available() if view != "copy" else ""
+    if view != "copy" and not why_not:
+        return "overlay", ""
+    no_copy = copied.available() if view != "overlay" else "a copy was not asked for"
+    if not no_copy:
+        return "copy", why_not
+    reasons = "; ".join(one for one in (why_not, no_copy) if one)
+    raise ConfigurationError(
+        f"the bash tool cannot be offered: {reasons}", "Leave 'bash' out of `builtin`, or mend that."
+    )
+
+
 class _GitUsed(Exception):
     """A command has used git, in a view that was not made for that."""
+
+
+def _changed(state: State, changes: Changes, view: Confined) -> list[tuple[Key, Any]]:
+    """Return what a command has changed as objects and their values.
+
+    Raises:
+        TargetError: Something has a name that cannot be written down.
+    """
+    changed = [one for path, content in changes.items() for one in values(path, view.before(path), content)]
+    for key, _ in changed:
+        scheme, _, path = key.partition(":")
+        state.canonical(f"{'link' if scheme == 'file' else scheme}:{path}")
+    return changed
 
 
 def _files(written: Iterable[Key], shown: Mapping[str, Content | None]) -> dict[str, Content | None]:

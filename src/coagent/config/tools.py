@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from coagent.builtin.bash import Network
+from coagent.builtin.commands import View
 from coagent.config.explain import Table, nearest
 from coagent.config.modules import load_tools
 from coagent.config.targets import FilesTarget, SqlTarget, database_url
@@ -33,6 +34,7 @@ class BashTable(Table):
     network: Network = "deny"
     trace: bool = True
     writable: list[str] = Field(default_factory=list)
+    view: View = "auto"
 
 
 class ToolsmithTable(Table):
@@ -102,7 +104,8 @@ def _bash(make: Any, table: BashTable, targets: Sequence[Any], folder: Path, pla
     missing = [one for one in writable if not Path(one).is_dir()]
     if missing:
         raise ConfigurationError(f"{place}: there is no folder {missing[0]!r}", "Mend `writable`.")
-    return make(Workspace(root), network=table.network, trace=table.trace, writable=writable)
+    settings = {"network": table.network, "trace": table.trace, "view": table.view}
+    return make(Workspace(root), writable=writable, **settings)
 
 
 def _one_root(name: str, targets: Sequence[Any], folder: Path, place: str) -> Path:

@@ -105,13 +105,23 @@ class Confined(Overlay):
             "network": self._network,
             "trace": self._trace,
             "file_bytes_max": _FILE_BYTES_MAX,
+            "fence": None,
         }
+        spec |= self._more()
         if environment is not None:
             spec["environment"] = dict(environment)
         place = self._scratch / "spec.json"
         place.write_text(json.dumps(spec), encoding="utf-8")
         place.chmod(0o600)
         return place
+
+    def _more(self) -> dict[str, Any]:
+        """Return what is otherwise in the file of `spec`."""
+        return {}
+
+    def name(self, text: str, *, inside: bool) -> str:
+        """Return a text with the tree named as it is inside the view, or outside."""
+        return text
 
     def outcome(self) -> tuple[bool, Seen | None]:
         """Return whether the command was begun, and what it has looked up; None where that is not known."""
@@ -122,7 +132,8 @@ class Confined(Overlay):
         self.went_out = bool(found["went_out"])
         if not found["complete"]:
             return bool(found["ready"]), None
-        seen = {path[len(self._tree) + 1 :]: bits for path, bits in found["seen"].items()}
+        length = len(self.name(self._tree, inside=True)) + 1
+        seen = {path[length:]: bits for path, bits in found["seen"].items()}
         return True, Seen(
             frozenset(path for path, bits in seen.items() if bits & 1),
             frozenset(path for path, bits in seen.items() if bits & 2),

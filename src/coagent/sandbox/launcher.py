@@ -144,8 +144,9 @@ def run(place: str, library: "ctypes.CDLL | None") -> int:
     scratch = os.open(spec["scratch"], os.O_RDONLY | os.O_DIRECTORY)  # its path may be hidden soon,
     processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)  # and there will be another /proc
     try:
-        _enter_namespaces(spec)
-        _mount(spec)
+        if spec["fence"] is None:
+            _enter_namespaces(spec)
+            _mount(spec)
         os.chdir(spec["cwd"])
     except OSError as error:
         sys.stderr.write(f"{error.strerror} ({error.filename or 'namespaces'})\n")
@@ -167,7 +168,7 @@ def run(place: str, library: "ctypes.CDLL | None") -> int:
         "complete": seen is not None,
         "seen": seen or {},
         "tracer": None if seen is None else "python" if library is None else "c",
-        "went_out": not spec["network"] and _went_out(processes),
+        "went_out": not spec["network"] and spec["fence"] is None and _went_out(processes),
     }
     with open(
         os.open("trace", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=scratch), "w", encoding="utf-8"
@@ -326,10 +327,16 @@ def _attributes(place: str, cleared: int, set_: int, *, recursive: bool) -> None
 def _be_first(spec: dict, channel: socket.socket, machine: "tuple | None") -> None:  # type: ignore[type-arg]
     """Be the first process of the new namespace: when it ends, so does all that the command has left."""
     code = UNREADY
+    fence = None
     try:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        with contextlib.suppress(OSError):  # a container may not let us: then outer processes are listed
-            _mounted("proc", "/proc", "proc", 0, None)
+        if spec["fence"] is None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            with contextlib.suppress(OSError):  # a container may not let us: then outer processes are listed
+                _mounted("proc", "/proc", "proc", 0, None)
+        else:
+            fence = _beside("fence.py")
+            fence.adopt_descendants()
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         pid = os.fork()
         if not pid:
             _run(spec, channel, machine)
@@ -340,6 +347,8 @@ def _be_first(spec: dict, channel: socket.socket, machine: "tuple | None") -> No
                 code = os.waitstatus_to_exitcode(status)
                 code = code if code >= 0 else 128 - code
                 break
+        if fence is not None:
+            fence.end_descendants()
     finally:
         os._exit(code)
 
@@ -349,6 +358,15 @@ def _run(spec: dict, channel: socket.socket, machine: "tuple | None") -> None:  
         os.setsid()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_bytes_max"], spec["file_bytes_max"]))
+        if spec["fence"] is not None:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+            try:
+                bounds = spec["fence"], spec["readable"], spec["hidden"]
+                _beside("fence.py").fence(*bounds, network=spec["network"])
+            except OSError as error:
+                sys.stderr.write(f"the command cannot be bounded: {error.strerror}\n")
+                return
         listener = _filter(machine) if machine else -1
         for capability in _DROPPED:
             _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)

@@ -1,0 +1,212 @@
+"""A view for one command that is a copy: slower, for machines that have no overlays or no namespaces.
+
+The tree is copied, the command runs in the copy behind a fence (`fence.py`), and what it has changed is laid
+out as the upper layer of an overlay would be, so that all else goes on as with one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from coagent.errors import TargetError
+from coagent.sandbox import fence
+from coagent.sandbox.confined import Confined, Seen
+
+_COPY_S_MAX = 600
+
+
+class Copied(Confined):
+    """One private copy of a tree; the arguments are those of `Confined`."""
+
+    @property
+    def _copy(self) -> Path:
+        return self._scratch / "tree"
+
+    def _more(self) -> dict[str, Any]:
+        """Make the copy; said of it are its place and what the command may write."""
+        self._tree_layer = _Layer(Path(self._root), self._copy, self._upper)
+        self._tree_layer.lay()
+        for name in self._real:
+            (self._copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (self._copy / name).symlink_to(f"{self._tree}/{name}")
+        git = Path(self._tree) / ".git"
+        self._git: _Layer | None = None
+        if git.is_dir():
+            self._git = _Layer(git, self._copy / ".git", self.git_layer, without="objects")
+            self._git.lay()
+            alternates = self._copy / ".git/objects/info/alternates"  # gitrepository-layout(5)
+            alternates.parent.mkdir(parents=True)
+            alternates.write_text(f"{git}/objects\n", encoding="utf-8")
+        temporary = self._scratch / "tmp"
+        real = [f"{self._tree}/{name}" for name in self._real]
+        return {
+            "root": str(self._copy),
+            "fence": [str(self._copy), str(temporary), *real, *self._writable],
+            "hidden": self._tree,
+            "readable": [f"{git}/objects"],
+        }
+
+    def spec(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str] | None = None) -> Path:
+        given = dict(os.environ if environment is None else environment)
+        variables = {key: self.name(value, inside=True) for key, value in given.items()}
+        temporary = str(self._scratch / "tmp")
+        variables |= {"TMPDIR": temporary, "XDG_CACHE_HOME": f"{temporary}/cache"}
+        inside = [self.name(one, inside=True) for one in argv]
+        return super().spec(inside, self.name(cwd, inside=True), variables)
+
+    def name(self, text: str, *, inside: bool) -> str:
+        names = self._tree, str(self._copy)
+        return text.replace(*(names if inside else reversed(names)))
+
+    def outcome(self) -> tuple[bool, Seen | None]:
+        for name in self._real:
+            (self._copy / name).unlink(missing_ok=True)
+        self._tree_layer.take()
+        if self._git is not None:
+            (self._copy / ".git/objects/info/alternates").unlink(missing_ok=True)
+            self._git.take()
+        return super().outcome()
+
+
+class _Layer:
+    """A copy of a folder with a layer over it, and back.
+
+    Args:
+        lower: The folder.
+        copy: Where the copy is made.
+        upper: The layer, as that of an overlay.
+        without: A folder of it that is not copied.
+    """
+
+    def __init__(self, lower: Path, copy: Path, upper: Path, *, without: str = "") -> None:
+        self._lower = lower
+        self._copy = copy
+        self._upper = upper
+        self._without = without
+        self._begun: dict[str, tuple[int, int]] = {}
+        self._laid: set[str] = set()
+        self._laid_folders: set[str] = set()
+
+    def lay(self) -> None:
+        """Make the copy.
+
+        Raises:
+            TargetError: It cannot be made.
+        """
+        self._copy.mkdir(parents=True)
+        names = [one for one in os.listdir(self._lower) if one not in (".git", self._without)]
+        try:
+            if names:
+                subprocess.run(
+                    ["cp", "-a", "--reflink=auto", "--", *names, str(self._copy)],
+                    cwd=self._lower, check=True, capture_output=True, text=True, timeout=_COPY_S_MAX,
+                )  # fmt: skip
+            self._put("")
+        except subprocess.CalledProcessError as error:
+            why = error.stderr.strip()
+            raise _not_copied(self._lower, why) from None
+        except (OSError, subprocess.SubprocessError) as error:
+            raise _not_copied(self._lower, str(error)) from error
+        self._begun = dict(self._found())
+
+    def _put(self, folder: str) -> None:
+        """Put the layer over the copy."""
+        if not (self._upper / folder).is_dir():
+            return
+        for entry in os.scandir(self._upper / folder):
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            place = self._copy / path
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                if place.is_symlink() or not place.is_dir():
+                    _gone(place)
+                    place.mkdir()
+                self._laid_folders.add(path)
+                self._put(path)
+                continue
+            _gone(place)
+            if not stat.S_ISCHR(status.st_mode):
+                shutil.copy2(entry.path, place, follow_symlinks=False)
+            self._laid.add(path)
+
+    def _found(self) -> list[tuple[str, tuple[int, int]]]:
+        """Return what is in the copy: paths to inodes and times of change, which every change moves on."""
+        found = []
+        for at, folders, names in os.walk(self._copy):
+            if Path(at) == self._copy:
+                folders[:] = [name for name in folders if name != ".git"]
+            for name in (*folders, *names):
+                status = os.lstat(os.path.join(at, name))
+                path = os.path.relpath(os.path.join(at, name), self._copy)
+                time = 0 if stat.S_ISDIR(status.st_mode) else status.st_ctime_ns
+                found.append((path, (status.st_ino, time)))
+        return found
+
+    def take(self) -> None:
+        """Lay out what was changed in the copy as the layer."""
+        shutil.rmtree(self._upper, ignore_errors=True)
+        self._upper.mkdir(parents=True)
+        now = dict(self._found())
+        hidden = {path for path in self._laid if path not in self._begun}
+        for path, signature in now.items():
+            place = self._copy / path
+            is_folder = place.is_dir() and not place.is_symlink()
+            if is_folder and (self._lower / path).is_dir() and not (self._lower / path).is_symlink():
+                before = (self._lower / path).stat().st_mode
+                if place.stat().st_mode != before or path in hidden | self._laid_folders:
+                    self._folder(path)
+            elif is_folder:
+                self._folder(path)
+            elif self._begun.get(path) != signature or path in self._laid:
+                self._folder(os.path.dirname(path))
+                os.rename(place, self._upper / path)
+            if is_folder and path in hidden:
+                os.setxattr(self._upper / path, "user.overlay.opaque", b"y")
+        for path in sorted(self._begun.keys() | self._laid - now.keys()):
+            if path not in now and os.path.lexists(self._lower / path):
+                self._whiteout(path)
+
+    def _folder(self, path: str) -> None:
+        """Make a folder in the layer, with the rights that those of the copy have."""
+        for one in (*_above(path), path):
+            place = self._upper / one
+            if one and not place.is_dir():
+                place.mkdir()
+                place.chmod(stat.S_IMODE((self._copy / one).stat().st_mode))
+
+    def _whiteout(self, path: str) -> None:
+        parent = os.path.dirname(path)
+        if parent and not (self._copy / parent).is_dir():
+            return  # it went with the folder that it was in
+        self._folder(parent)
+        if not os.path.lexists(self._upper / path):
+            os.mknod(self._upper / path, stat.S_IFCHR | 0o600, os.makedev(0, 0))
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: length + 1]) for length in range(len(parts))]
+
+
+def _not_copied(folder: Path, why: str) -> TargetError:
+    return TargetError(f"no copy of {str(folder)!r} can be made: {why}", "Free some space.")
+
+
+def _gone(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def available() -> str:
+    """Return why copies cannot be had here; empty where they can."""
+    if fence.version() < fence.LANDLOCK_MIN:
+        return f"the kernel does not bound programs (Landlock {fence.LANDLOCK_MIN}, in Linux 6.2 and later)"
+    return ""
