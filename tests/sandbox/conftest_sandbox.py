@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -31,16 +32,20 @@ async def shells(root: Path, **options: Any) -> AsyncIterator[coagent.Domain]:
         yield domain
 
 
-def tree(root: Path) -> dict[str, tuple[bytes, bool]]:
-    """Return the files of a folder with their contents and whether they are executable."""
+def tree(root: Path) -> dict[str, tuple[bytes, str]]:
+    """Return the files, links and empty folders of a folder: what they hold, and their rights or kind."""
     found = {}
     for at, folders, names in os.walk(root):
         if Path(at) == root:
             folders[:] = [name for name in folders if name not in (".git", ".coagent")]
-        for path in (Path(at) / name for name in names):
-            if path.is_file() and not path.is_symlink():
-                name = path.relative_to(root).as_posix()
-                found[name] = (path.read_bytes(), bool(path.stat().st_mode & 0o100))
+        elif not folders and not names:
+            found[Path(at).relative_to(root).as_posix()] = (b"", "folder")
+        for path in (Path(at) / name for name in (*names, *folders)):
+            name = path.relative_to(root).as_posix()
+            if path.is_symlink():
+                found[name] = (os.fsencode(path.readlink()), "link")
+            elif path.is_file():
+                found[name] = (path.read_bytes(), f"{stat.S_IMODE(path.stat().st_mode):04o}")
     return found
 
 

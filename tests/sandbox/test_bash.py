@@ -49,6 +49,9 @@ async def test_a_command_sees_what_earlier_agents_wrote_and_nothing_of_later_one
         "printf 'no end' >> a.txt; truncate -s 3 b.txt; ln a.txt hard.txt",
         "tar cf all.tar src *.txt; rm -rf src; tar xf all.tar; gzip all.tar",
         "rm -rf ./* ",
+        "mkdir -p build/deep; ln -s ../a.txt build/link; ln -s build again; chmod 600 a.txt src/run.sh",
+        "rm src/run.sh; chmod 400 b.txt; rm -f a.txt; ln -s b.txt a.txt; echo more >> data.bin",
+        "mv src lib; ln -s lib src; mkdir a; mkdir a/b; rmdir a/b; rm -r lib; mkdir lib",
     ],
 )
 async def test_undo_restores_every_byte_mode_and_name(workspace: Path, command: str) -> None:
@@ -202,14 +205,36 @@ async def test_long_output_is_cut_and_says_so(workspace: Path) -> None:
         assert len(found["output"]) < 31_000
 
 
-async def test_links_modes_and_empty_folders_are_named_as_not_kept(workspace: Path) -> None:
+async def test_links_modes_and_empty_folders_last_over_calls_and_ranks(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        before = tree(workspace)
+        a, b, c = [await domain.join(name) for name in "ABC"]
+        await _value(b, "mkdir build; ln -s a.txt link; chmod 600 b.txt; mkfifo pipe; rm src/run.sh")
+        assert (await _value(b, "cd build && ls ../src && stat -c %a ../b.txt; cat ../link"))["output"] == (
+            "600\none\n"
+        )
+        assert (await _value(a, "ls -d build link; stat -c %a b.txt; cat src/run.sh | wc -l"))[
+            "output"
+        ].splitlines()[-2:] == ["644", "2"]
+        await _value(c, "touch build/x; rm link; echo own > link; chmod 644 b.txt; rmdir src")
+        assert {path for path, (_, kind) in tree(workspace).items() if kind in ("link", "folder")} == set()
+        assert tree(workspace)["link"] == (b"own\n", "0644")
+        await c.abort()
+        found = tree(workspace)
+        assert found["build"] == found["src"] == (b"", "folder")
+        assert found["link"] == (b"a.txt", "link")
+        assert found["b.txt"] == (b"two\n", "0600")
+        await b.abort()
+    assert tree(workspace) == before
+
+
+async def test_what_cannot_be_kept_is_named(workspace: Path) -> None:
     async with shells(workspace) as domain:
         found = await _value(
-            await domain.join("A"), "ln -s a.txt link; mkdir -p deep/er; mkfifo pipe; chmod 600 b.txt"
+            await domain.join("A"), "mkfifo pipe; chmod 4755 b.txt; mkdir -m 700 private; chmod g+w a.txt"
         )
         assert found["not_kept"] == [
-            "b.txt (mode 0600: of modes, x is kept)", "deep/er/ (an empty folder)", "link (a symbolic link)",
-            "pipe (no regular file)",
+            "a.txt (mode 0664)", "b.txt (mode 4755)", "pipe (no regular file)", "private (mode 0700)",
         ]  # fmt: skip
 
 

@@ -153,7 +153,7 @@ def test_the_executable_bit_is_an_object(root: Path) -> None:
 def test_the_mode_of_a_file_that_cannot_be_read_is_set_too(root: Path) -> None:
     (root / "run").touch(0o200)
     target = Files(root)
-    put(target, "mode:run", "executable", None)
+    put(target, "mode:run", "executable", "0200")
     assert got(target, "mode:run") == "executable"
 
 
@@ -164,11 +164,64 @@ def test_a_mode_needs_a_file_and_a_right_value(root: Path) -> None:
     put(target, "mode:gone", None, "executable")
     with pytest.raises(TargetError, match="Write the file first"):
         put(target, "mode:gone", "executable", None)
-    with pytest.raises(TargetError, match="'executable', or None"):
-        anyio.run(target.admit, "mode:gone", "0755")
     (root / "there").touch()
-    with pytest.raises(TargetError, match="'executable', or None"):
-        put(target, "mode:there", "0755", None)
+    for wrong in ("755", "4755", "0888", True, 0o755):
+        with pytest.raises(TargetError, match="four octal digits"):
+            anyio.run(target.admit, "mode:gone", wrong)
+        with pytest.raises(TargetError, match="four octal digits"):
+            put(target, "mode:there", wrong, None)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o744, 0o711, 0o604, 0o000])
+def test_rights_that_are_not_the_usual_ones_are_kept(root: Path, mode: int) -> None:
+    target = Files(root)
+    put(target, "file:secret", "s\n", None)
+    put(target, "mode:secret", f"{mode:04o}", None)
+    assert stat.S_IMODE((root / "secret").stat().st_mode) == mode
+    assert got(target, "mode:secret") == f"{mode:04o}"
+    assert anyio.run(target.list, "mode:") == {"mode:secret": f"{mode:04o}"}
+    put(target, "mode:secret", None, f"{mode:04o}")
+    assert got(target, "mode:secret") is None
+    assert stat.S_IMODE((root / "secret").stat().st_mode) & 0o111 == 0
+
+
+def test_links_are_objects_of_their_own(root: Path) -> None:
+    target = Files(root)
+    (root / "a").write_text("a\n")
+    put(target, "link:sub/alias", "../a", None)
+    assert os.readlink(root / "sub/alias") == "../a"
+    assert target.canonical("link:sub/alias") == "link:sub/alias"
+    assert target.canonical("file:sub/alias") == "file:a"
+    assert got(target, "file:sub/alias") is None  # what it leads to has a name of its own
+    put(target, "link:sub/alias", "nowhere", "../a")
+    assert anyio.run(target.list, "link:") == {"link:sub/alias": "nowhere"}
+    with pytest.raises(GuardFailed):
+        put(target, "link:sub/alias", "b", "../a")
+    put(target, "link:sub/alias", None, "nowhere")
+    assert not (root / "sub").exists()
+    for wrong in ("", "a\0b", "x" * 5000, b"a", True):
+        with pytest.raises(TargetError, match="leads to a path"):
+            put(target, "link:other", wrong, None)
+
+
+def test_empty_folders_are_objects(root: Path) -> None:
+    target = Files(root)
+    put(target, "folder:a/b", "folder", None)
+    assert (root / "a/b").is_dir()
+    assert anyio.run(target.list, "folder:") == {"folder:a/b": "folder"}
+    put(target, "file:a/b/c", "c\n", None)
+    assert got(target, "folder:a/b") is None
+    put(target, "folder:a/b", "folder", None)  # it is there, with something in it
+    assert (root / "a/b/c").read_text() == "c\n"
+    put(target, "folder:a/b", None, "folder")
+    assert (root / "a/b/c").exists()
+    put(target, "file:a/b/c", None, "c\n")
+    assert not (root / "a").exists()
+    put(target, "folder:a/b", "folder", None)
+    put(target, "folder:a/b", None, "folder")
+    assert not (root / "a").exists()
+    with pytest.raises(TargetError, match="'folder', or None"):
+        put(target, "folder:a", True, None)
 
 
 def test_a_new_file_has_the_permissions_that_others_would_give_it(root: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_folder_that_became_a_link_is_not_read_through(root: Path, tmp_path: P
                 await target.list(prefix)
 
     anyio.run(main)
-    assert target.snapshot() == {"file:src/app.py": "app\n"}
+    assert target.snapshot() == {"file:src/app.py": "app\n", "link:folder": str(outside)}
 
 
 def test_a_workspace_that_is_gone_is_not_an_empty_one(root: Path, tmp_path: Path) -> None:

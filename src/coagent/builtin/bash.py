@@ -46,8 +46,7 @@ def bash_tool(runner: CommandRunner) -> NativeTool:
         It sees and changes the workspace as it is at your place in the order. It has no terminal and no
         network, and what it leaves in the background ends with it. In git you have an index, stashes and
         settings of your own; branches and tags are shared, and git leaves the uncommitted work of others
-        alone. What would drop others' commits is refused. Of files only regular ones are kept: the result
-        names links, empty folders and modes that were not.
+        alone. What would drop others' commits is refused. The result names what it made that cannot be kept.
 
         Args:
             command: The command, for bash.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,20 +19,22 @@ import anyio
 import anyio.to_thread
 
 from coagent.builtin.git_calls import TO_TAKE, GitCalls, Place
+from coagent.builtin.looked_up import record
+from coagent.builtin.tree_values import SCHEMES, contents, scheme_of, values
+from coagent.content import Content
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
-from coagent.sandbox.confined import Confined, Seen
+from coagent.protocol.keys import Key
+from coagent.sandbox.confined import Confined
 from coagent.sandbox.git_nested import refuse_programs, refuse_undeclared
 from coagent.sandbox.launch_server import LaunchServer
-from coagent.sandbox.overlay import Content, available
+from coagent.sandbox.overlay import available
 from coagent.sandbox.snapshot import Snapshots
-from coagent.targets.files import EXECUTABLE, decoded, encoded
 from coagent.targets.workspace import Workspace
 from coagent.tools.state import State
 
 OUTPUT_LENGTH_MAX = 30_000
 TIMEOUT_S_DEFAULT = 120.0
 TIMEOUT_S_MAX = 3600.0
-_PREFIXES_MAX = 500
 _PRIVATE = (".git", ".coagent")
 
 Changes: TypeAlias = dict[str, Content | None]
@@ -132,18 +134,16 @@ class CommandRunner:
         async with self._lock:  # snapshots are taken one at a time
             lower = await anyio.to_thread.run_sync(self._snapshots.take)
             # Asked only now: what has come into the snapshot meanwhile is among it.
-            written = {**state.written("file:"), **state.written("gitdir:")}
-            modes = state.written("mode:")
+            written = {key: value for one in SCHEMES for key, value in state.written(f"{one}:").items()}
         scratch = Path(tempfile.mkdtemp(prefix="coagent-bash-"))
         view = self._view(lower, scratch)
         place: Place | None = None
         try:
-            contents = _contents(written, modes, lower)
-            view.prepare(contents)
+            shown = contents(written, view.before)
+            view.prepare(shown)
             if git:
                 fresh = GitCalls.named(command.text)
-                paths = {key.partition(":")[2] for key in (*written, *modes)}
-                files = {path: contents.get(path) for path in paths if _scheme(path) == "file"}
+                files = _files(written, shown)
                 place = await anyio.to_thread.run_sync(self._git.begin, state, view.git_layer, files, fresh)
             seen = None
             spec = view.spec(
@@ -161,7 +161,7 @@ class CommandRunner:
                 if begun and place is None and self._git.repository.governed and GitCalls.used(seen):
                     raise _GitUsed
             finally:
-                self._record(state, seen, view)
+                record(state, seen, view, self._left_out)
                 if place is not None:
                     self._git.record(state, place, seen)
             if not begun:
@@ -176,14 +176,20 @@ class CommandRunner:
                 command.check(changes, view.before)
             for path in (seen.emptied if seen is not None else frozenset()) - changes.keys():
                 if not self._left_out(path):  # it wrote what was there: no write, but it hangs on that
-                    state.trace(f"{_scheme(path)}:{path}")
+                    state.trace(f"{scheme_of(path)}:{path}")
+            changed = [
+                one for path, content in changes.items() for one in values(path, view.before(path), content)
+            ]
+            for key, _ in changed:  # whatever it is, it must have a name that can be written down
+                scheme, _, path = key.partition(":")
+                state.canonical(f"{'link' if scheme == 'file' else scheme}:{path}")
             lost = view.lost()
             handed_over = view.hand_over(lambda path: not _hidden(path))
         finally:
             self._snapshots.release(lower)
             view.remove()
-        for path, content in changes.items():
-            await self._write(state, path, content)
+        for key, value in changed:
+            await state.put(key, value, literal=not key.startswith("gitdir:"))
         for key, value in moved.items():
             await state.put(key, value)
         if lost:
@@ -204,63 +210,15 @@ class CommandRunner:
             left_out=self._left_out,
         )
 
-    def _record(self, state: State, seen: Seen | None, view: Confined) -> None:
-        """Make what the command has seen the reads of its call."""
-        state.trace("mode:")
-        if seen is None:
-            state.trace("file:")
-            state.trace("gitdir:")
-            return
-        contents: set[str] = set()
-        for path in seen.looked_up | seen.opened:
-            if self._left_out(path):
-                continue
-            below = view.files_below(path)
-            if below is None:
-                contents.add(path)
-            elif path in seen.opened:
-                state.trace(f"{_scheme(path)}:{path}/" if path else "file:", "name")
-            elif below:
-                state.trace(
-                    f"{_scheme(below)}:{below}", "name"
-                )  # that there is such a folder hangs on what is in it
-        for prefix in _few(contents):
-            state.trace(f"{_scheme(prefix)}:{prefix}")
-
-    async def _write(self, state: State, path: str, content: Content | None) -> None:
-        await state.put(f"{_scheme(path)}:{path}", None if content is None else decoded(content.data))
-        if _scheme(path) != "file":
-            return
-        mode = EXECUTABLE if content is not None and content.executable else None
-        if mode != await state.get(f"mode:{path}"):
-            await state.put(f"mode:{path}", mode)
-
 
 class _GitUsed(Exception):
     """A command has used git, in a view that was not made for that."""
 
 
-def _contents(written: dict[str, Any], modes: dict[str, Any], lower: Path) -> dict[str, Content | None]:
-    """Return the files that are something else in the view than in the snapshot."""
-    found: dict[str, Content | None] = {}
-    for key in {key.partition(":")[2]: None for key in (*written, *modes)}:
-        place = lower / key
-        there = place.is_file() and not place.is_symlink()
-        value = written.get(f"{_scheme(key)}:{key}", decoded(place.read_bytes()) if there else None)
-        if value is None:
-            if there:
-                found[key] = None
-            continue
-        executable = there and bool(place.stat().st_mode & 0o100)
-        if f"mode:{key}" in modes:
-            executable = modes[f"mode:{key}"] is not None
-        found[key] = Content(encoded(value), executable)
-    return found
-
-
-def _scheme(path: str) -> str:
-    """Return the scheme of a path: repositories in subfolders are governed file by file, but apart."""
-    return "gitdir" if ".git" in path.split("/") else "file"
+def _files(written: Iterable[Key], shown: Mapping[str, Content | None]) -> dict[str, Content | None]:
+    """Return what agents have written of that which git takes for a file, as it is shown."""
+    paths = {key.partition(":")[2] for key in written if not key.startswith(("folder:", "gitdir:"))}
+    return {path: shown.get(path) for path in paths if scheme_of(path) == "file"}
 
 
 def _hidden(path: str) -> bool:
@@ -269,19 +227,6 @@ def _hidden(path: str) -> bool:
     Python takes compiled code for that of a source of the same second and size, so views must not share it.
     """
     return path.partition("/")[0] in _PRIVATE or path.rpartition("/")[2] == "__pycache__"
-
-
-def _few(paths: set[str]) -> set[str]:
-    """Return prefixes that cover the paths, a bounded number of them: folders where there are many."""
-    depth = max((path.count("/") for path in paths), default=0)
-    while len(paths) > _PREFIXES_MAX:
-        paths = {
-            f"{'/'.join(path.split('/')[:depth])}/" if path.count("/") >= depth else path for path in paths
-        }
-        if depth == 0:
-            return {""}
-        depth -= 1
-    return paths
 
 
 def _run(server: LaunchServer, spec: Path, timeout_s: float) -> dict[str, Any]:

@@ -56,6 +56,7 @@ async def write_file(state: State, path: str, content: str, executable: bool | N
     await state.put(f"file:{path}", content)
     if executable is not None:
         await state.put(f"mode:{path}", "executable" if executable else None)
+    await _fill_folder(state, path)
     return "written"
 
 
@@ -126,6 +127,7 @@ async def move_file(state: State, source: str, destination: str, overwrite: bool
         await state.put(f"mode:{destination}", mode)
     elif overwrite:
         await state.put(f"mode:{destination}", None)
+    await _fill_folder(state, destination)
     return "moved"
 
 
@@ -212,6 +214,19 @@ def _literally(path: str) -> str:
 
 def _cut(line: str) -> str:
     return line if len(line) <= LINE_LENGTH_MAX else f"{line[:LINE_LENGTH_MAX]}…"
+
+
+async def _fill_folder(state: State, path: str) -> None:
+    """Say of the folders that a file comes into that they are not empty any more, should they be."""
+    folder = state.canonical(f"file:{path}")[5:].rpartition("/")[0]
+    if not folder:
+        return
+    known = state.written("folder:")
+    state.trace(f"folder:{folder.partition('/')[0]}")
+    while folder:
+        if known.get(f"folder:{folder}") is not None:
+            await state.delete(f"folder:{folder}")
+        folder = folder.rpartition("/")[0]
 
 
 async def _existing(state: State, path: str) -> Any:

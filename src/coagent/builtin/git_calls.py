@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from coagent.builtin.git_index import Built, Indexes, Staged, exclusion
+from coagent.content import Content
 from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position
 from coagent.sandbox.confined import Seen
 from coagent.sandbox.git_layer import Own, keep_objects, lay, own_files
 from coagent.sandbox.git_nested import refuse_ungoverned
-from coagent.sandbox.overlay import Content
 from coagent.targets.git import PREFIX, agent_key
 from coagent.targets.git_repository import Repository, read_refs
 from coagent.tools.state import State
@@ -123,7 +123,7 @@ class GitCalls:
         commit = repository.commit(head, refs)
         if fresh or self._unowned is None:
             self._unowned = [path for path in self.indexes.unowned(commit) if not self._left_out(path)]
-        own = {one.partition(":")[2] for scheme in ("file:", "mode:") for one in state.own(scheme)}
+        own = {one.partition(":")[2] for scheme in ("file:", "mode:", "link:") for one in state.own(scheme)}
         others = {path: content for path, content in files.items() if path not in own}
         differing = [path for path in self._unowned if path not in files]
         built = self.indexes.index(commit, private.get("staged", {}), others, differing)

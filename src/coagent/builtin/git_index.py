@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from coagent.sandbox.overlay import Content
+from coagent.content import Content
 from coagent.targets.git_repository import Entry, Repository, index_line, raw_changes
 
 Staged: TypeAlias = dict[str, list[list[str | int]]]

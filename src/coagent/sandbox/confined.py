@@ -13,10 +13,11 @@ import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from coagent.content import EXECUTABLE, mode_value, rights
 from coagent.sandbox import launcher
-from coagent.sandbox.overlay import Content, Overlay
+from coagent.sandbox.overlay import Overlay, above
 
 _FILE_BYTES_MAX = 1024**3
 """The size of one file that a command may write."""
@@ -125,30 +126,38 @@ class Confined(Overlay):
             frozenset(path for path, bits in seen.items() if bits & 4),
         )
 
-    def files_below(self, path: str) -> str | None:
-        """Return one file below a folder as it was when the command began ("" for an empty one).
-
-        None: it was no folder then.
-        """
-        prefix = f"{path}/" if path else ""
-        prepared: dict[str, Content | None] = {}
-        if self._prepared:  # mostly there is nothing, and this is asked for every file that was seen
-            prepared = {one: content for one, content in self._prepared.items() if one.startswith(prefix)}
-        for one, content in prepared.items():
-            if content is not None:
-                return one
-        lower = f"{self._root}/{path}"
+    def kind_before(self, path: str) -> Literal["nothing", "file", "folder"]:
+        """Return what was at a path when the command began; links count as files."""
+        if self._prepared:  # mostly there is nothing, and this is asked for every path that was seen
+            prepared = self._prepared.get(path)
+            if path in self._shown or (prepared is not None and prepared.kind == "folder"):
+                return "folder"
+            if path in self._prepared:
+                return "nothing" if prepared is None else "file"
+            if any(self._is_covered(one) for one in (*above(path), path)):
+                return "nothing"
         try:
-            if not stat.S_ISDIR(os.lstat(lower).st_mode):
-                return None
-        except OSError:  # mostly that it is not there
-            return None
-        for at, _, names in os.walk(lower):
-            for name in names:
-                one = os.path.relpath(os.path.join(at, name), self._root)
-                if one not in prepared:
-                    return one
-        return ""
+            return "folder" if stat.S_ISDIR(os.lstat(f"{self._root}/{path}").st_mode) else "file"
+        except OSError:
+            return "nothing"
+
+    def _is_covered(self, path: str) -> bool:
+        """Tell whether nothing that the snapshot has below a path was shown."""
+        if path in self._hidden_folders:
+            return True
+        prepared = self._prepared.get(path)
+        return prepared is not None and prepared.kind != "folder" and path not in self._shown
+
+    def one_below(self, path: str) -> tuple[str, str] | None:
+        """Return something in a folder when the command began, and its kind; None where it was empty."""
+        for one, content in self._prepared.items():
+            if content is not None and one.startswith(f"{path}/"):
+                return one, content.kind
+        for one in self._leaves(path):
+            if one != path and one not in self._prepared and self.kind_before(one) != "nothing":
+                place = Path(self._root) / one
+                return one, "link" if place.is_symlink() else "folder" if place.is_dir() else "file"
+        return None
 
     def hand_over(self, worth_it: Callable[[str], bool]) -> list[str]:
         """Move new folders that are no part of the tree, such as `node_modules`, into the real one.
@@ -173,16 +182,8 @@ class Confined(Overlay):
                     moved.append(path)
         return moved
 
-    def _usual(self, path: str, mode: int) -> bool:
-        """Tell whether a file has the mode that it will have in the tree: as before, or as a new file."""
-        try:
-            before = stat.S_IMODE(os.lstat(os.path.join(self._root, path)).st_mode)
-        except OSError:
-            before = 0o666 & ~_umask()
-        return mode & ~0o111 == before & ~0o111
-
     def lost(self) -> list[str]:
-        """Return what it has made that is not kept: links, pipes, empty folders, modes."""
+        """Return what it has made that is not kept: pipes, rights of folders, what a mode does not tell."""
         found: list[str] = []
         for at, folders, names in os.walk(self._upper):
             here = os.path.relpath(at, self._upper)
@@ -193,19 +194,26 @@ class Confined(Overlay):
                 folders[:] = [name for name in folders if name != ".git" and name not in self._real]
             if ".git" in here.split("/"):
                 continue
-            if not folders and not names and not (Path(self._root) / here).is_dir():
-                found.append(f"{here}/ (an empty folder)")
-            for name in (*names, *(one for one in folders if os.path.islink(os.path.join(at, one)))):
+            for name in (*folders, *names):
                 path = os.path.normpath(os.path.join(here, name))
                 mode = os.lstat(os.path.join(at, name)).st_mode
-                if stat.S_ISREG(mode):
-                    if not self._usual(path, stat.S_IMODE(mode)):
-                        found.append(f"{path} (mode {stat.S_IMODE(mode):04o}: of modes, x is kept)")
-                elif not stat.S_ISCHR(mode):
-                    found.append(f"{path} ({'a symbolic link' if stat.S_ISLNK(mode) else 'no regular file'})")
+                if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+                    if not self._usual(path, mode):
+                        found.append(f"{path} (mode {stat.S_IMODE(mode):04o})")
+                elif not stat.S_ISCHR(mode) and not stat.S_ISLNK(mode):
+                    found.append(f"{path} (no regular file)")
         return sorted(found)[:_LOST_MAX]
 
-
-def _umask() -> int:
-    with open("/proc/self/status", encoding="ascii") as file:
-        return next((int(line.split()[1], 8) for line in file if line.startswith("Umask:")), 0o022)
+    def _usual(self, path: str, mode: int) -> bool:
+        """Tell whether something will have its mode in the tree, too."""
+        prepared = self._prepared.get(path)
+        try:
+            before = stat.S_IMODE(os.lstat(os.path.join(self._root, path)).st_mode)
+        except OSError:
+            before = 0
+        if prepared is not None and prepared.is_file:
+            before = rights(prepared.mode, 0)
+        wanted = stat.S_IMODE(mode)
+        if stat.S_ISDIR(mode):
+            return wanted in (before, rights(EXECUTABLE, 0))
+        return wanted in (before, rights(mode_value(mode), before))

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from coagent.content import Content
 from coagent.errors import ToolFailed
-from coagent.sandbox.overlay import Content
 
 _HARMLESS = re.compile(
     r"index|FETCH_HEAD|gc\.log|ORIG_HEAD|COMMIT_EDITMSG|logs/.*|objects/.*|(.*/)?[^/]*\.lock"

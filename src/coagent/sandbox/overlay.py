@@ -16,8 +16,8 @@ import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
+from coagent.content import EMPTY_FOLDER, Content, content_at, put_content
 from coagent.errors import TargetError
 
 _TRIAL_S_MAX = 10
@@ -40,18 +40,6 @@ unset COAGENT_KEEP
 cd "$cwd"
 exec "$@"
 """
-
-
-class Content(NamedTuple):
-    """A regular file.
-
-    Args:
-        data: Its bytes.
-        executable: Whether its owner may run it.
-    """
-
-    data: bytes
-    executable: bool
 
 
 class Overlay:
@@ -78,13 +66,15 @@ class Overlay:
         self._keep = tuple(keep)
         self._upper = scratch / "upper"
         self._prepared: dict[str, Content | None] = {}
+        self._shown: set[str] = set()  # folders in which something was prepared
+        self._hidden_folders: set[str] = set()
 
     def prepare(self, differing: Mapping[str, Content | None]) -> None:
         """Make the view.
 
         Args:
-            differing: Files that are something else in the view than in the directory, by their relative
-                paths; None: it is not there.
+            differing: What is something else in the view than in the directory, by relative paths; None: it
+                is not there.
 
         Raises:
             TargetError: The scratch folder cannot be written.
@@ -93,13 +83,11 @@ class Overlay:
             for name in ("upper", "work", "keep"):
                 (self._scratch / name).mkdir(parents=True, exist_ok=True)
             for path, content in differing.items():
-                place = self._upper / path
-                place.parent.mkdir(parents=True, exist_ok=True)
+                if content is not None:
+                    put_content(self._upper / path, content)
+            for path, content in differing.items():
                 if content is None:
-                    os.mknod(place, stat.S_IFCHR | 0o600, os.makedev(0, 0))  # a whiteout
-                else:
-                    place.write_bytes(content.data)
-                    place.chmod(0o755 if content.executable else 0o644)
+                    self._hide(path)
             self._hide_folders(differing)
         except OSError as error:
             raise TargetError(
@@ -108,22 +96,25 @@ class Overlay:
             ) from error
         self._prepared = dict(differing)
 
+    def _hide(self, path: str) -> None:
+        place = self._upper / path
+        if not place.is_dir():  # else something is shown in it
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.mknod(place, stat.S_IFCHR | 0o600, os.makedev(0, 0))  # a whiteout
+
     def _hide_folders(self, differing: Mapping[str, Content | None]) -> None:
         """Hide the folders of which every file is hidden: to the command they are not there yet."""
-        shown = {
-            parent for path, content in differing.items() if content is not None for parent in _above(path)
-        }
+        shown = {path for path, content in differing.items() if content is not None}
+        self._shown = {parent for path in shown for parent in above(path)}
         hidden = {path for path, content in differing.items() if content is None}
-        for folder in sorted({parent for path in hidden for parent in _above(path)} - shown):
+        for folder in sorted({parent for path in hidden for parent in above(path)} - self._shown - shown):
             if (self._upper / folder).is_dir() and self._all_hidden(folder, hidden):
+                self._hidden_folders.add(folder)
                 shutil.rmtree(self._upper / folder)
                 os.mknod(self._upper / folder, stat.S_IFCHR | 0o600, os.makedev(0, 0))
 
     def _all_hidden(self, folder: str, hidden: Collection[str]) -> bool:
-        for at, _, names in os.walk(Path(self._root) / folder):
-            if any(os.path.relpath(os.path.join(at, name), self._root) not in hidden for name in names):
-                return False
-        return True
+        return all(path in hidden for path in self._leaves(folder))
 
     def command(self, argv: Sequence[str], cwd: str) -> list[str]:
         """Return the command line that runs a command in the view.
@@ -148,22 +139,52 @@ class Overlay:
         return ",".join(layers if os.geteuid() == 0 else ["userxattr", *layers])
 
     def before(self, path: str) -> Content | None:
-        """Return a regular file as it was when the view was made; None where there was none."""
-        return self._prepared[path] if path in self._prepared else self._lower(path)
+        """Return what was at a path when the view was made: a file, a link or an empty folder."""
+        prepared = self._prepared.get(path, EMPTY_FOLDER)
+        if prepared is None or prepared.kind != "folder":
+            return prepared
+        if path not in self._prepared:
+            found = tree_content(Path(self._root), path, self._left_out)
+            if found != EMPTY_FOLDER:
+                return found
+        inside = any(
+            one.startswith(f"{path}/") for one, content in self._prepared.items() if content is not None
+        )
+        return None if inside else EMPTY_FOLDER
+
+    def _names(self, place: Path, path: str) -> set[str]:
+        return {name for name in os.listdir(place) if not self._is_left_out(f"{path}/{name}")}
+
+    def _is_left_out(self, path: str) -> bool:
+        return self._left_out(path) or self._left_out(f"{path}/x")
 
     def changes(self) -> dict[str, Content | None]:
         """Return what the command has changed in the view: relative paths to contents, None where it is gone.
 
-        Only regular files count, as in git: links, pipes and empty folders are left behind.
+        Pipes and sockets are left behind.
         """
-        found: dict[str, Content | None] = {}
-        for path, content in self._written(""):
-            if self.before(path) != content:
-                found[path] = content
+        touched = dict.fromkeys(self._touched(""))
         for path, content in self._prepared.items():
-            if content is not None and path not in found and not os.path.lexists(self._upper / path):
-                found[path] = None
+            if content is not None and not os.path.lexists(self._upper / path):
+                touched[path] = None
+        found: dict[str, Content | None] = {}
+        for path in touched:
+            after = self._after(path)
+            if self.before(path) != after:
+                found[path] = after
         return found
+
+    def _after(self, path: str) -> Content | None:
+        """Return what is now at a path that the command has touched."""
+        place = self._upper / path
+        if place.is_symlink() or not place.is_dir():
+            return content_at(place)  # a whiteout is no file
+        names = os.listdir(place)
+        if any(not _is_whiteout(place / name) for name in names if not self._is_left_out(f"{path}/{name}")):
+            return None
+        lower = Path(self._root) / path
+        merged = not _opaque(str(place)) and lower.is_dir() and not lower.is_symlink()
+        return None if merged and self._names(lower, path) - set(names) else EMPTY_FOLDER
 
     def remove(self) -> None:
         """Throw the view away."""
@@ -172,54 +193,40 @@ class Overlay:
                 (self._scratch / name / "work").chmod(0o700)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _written(self, folder: str) -> Iterator[tuple[str, Content | None]]:
+    def _touched(self, folder: str) -> Iterator[str]:
+        """Yield every path whose content the command may have changed."""
         with os.scandir(self._upper / folder) as entries:
             for entry in sorted(entries, key=lambda one: one.name):
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if self._left_out(path) or self._left_out(f"{path}/x"):
+                if self._is_left_out(path):
                     continue
-                status = entry.stat(follow_symlinks=False)
-                if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-                    yield from ((one, None) for one in self._below(path))
-                elif stat.S_ISDIR(status.st_mode):
-                    if folder == "" and entry.name in self._keep:
-                        continue
+                yield path
+                if not entry.is_dir(follow_symlinks=False):
+                    yield from self._below(path)
+                elif folder or entry.name not in self._keep:
                     if _opaque(entry.path):
-                        kept = {one for one, _ in self._written(path)}
-                        yield from ((one, None) for one in self._below(path) if one not in kept)
-                    yield from self._written(path)
-                else:
-                    yield from ((one, None) for one in self._below(path) if one != path)  # of a folder before
-                    if not stat.S_ISREG(status.st_mode):
-                        yield path, None
-                        continue
-                    yield path, Content(Path(entry.path).read_bytes(), bool(status.st_mode & 0o100))
+                        yield from self._below(path)
+                    yield from self._touched(path)
 
     def _below(self, path: str) -> Iterator[str]:
-        """Yield a file of the view as it was, or the files below a folder of it."""
-        prepared = [one for one in self._prepared if one == path or one.startswith(f"{path}/")]
-        yield from prepared
-        lower = Path(self._root) / path
-        if lower.is_symlink():
-            return
-        if lower.is_file():
-            yield from () if path in prepared else (path,)
-            return
-        for at, _, names in os.walk(lower):
-            for name in names:
-                one = os.path.relpath(os.path.join(at, name), self._root)
-                if one not in prepared and not os.path.islink(os.path.join(at, name)):
-                    yield one
+        """Yield what was below a folder of the view, as far as it was prepared or is in the directory."""
+        yield from (one for one in self._prepared if one.startswith(f"{path}/"))
+        yield from self._leaves(path)
 
-    def _lower(self, path: str) -> Content | None:
+    def _leaves(self, path: str) -> Iterator[str]:
+        """Yield the files, links and empty folders of the directory at or below a path."""
         place = Path(self._root) / path
-        try:
-            status = place.lstat()
-            if stat.S_ISREG(status.st_mode):
-                return Content(place.read_bytes(), bool(status.st_mode & 0o100))
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        return None
+        if place.is_symlink() or not place.is_dir():
+            if os.path.lexists(place):
+                yield path
+            return
+        with os.scandir(place) as entries:
+            names = sorted(one.name for one in entries)
+        inside = [one for one in (f"{path}/{name}" for name in names) if not self._is_left_out(one)]
+        if not inside:
+            yield path
+        for one in inside:
+            yield from self._leaves(one)
 
 
 @cache
@@ -249,7 +256,28 @@ def available() -> str:
     return ""
 
 
-def _above(path: str) -> list[str]:
+def tree_content(root: Path, path: str, left_out: Callable[[str], bool]) -> Content | None:
+    """Return what a tree has at a path; None where there is nothing, or a folder with something in it.
+
+    Args:
+        root: The tree.
+        path: The relative path.
+        left_out: Tells of a relative path whether it is no part of the tree.
+    """
+    place = root / path
+    if place.is_symlink() or not place.is_dir():
+        return content_at(place)
+    if any(not left_out(f"{path}/{name}") and not left_out(f"{path}/{name}/x") for name in os.listdir(place)):
+        return None
+    return EMPTY_FOLDER
+
+
+def _is_whiteout(place: Path) -> bool:
+    status = place.lstat()
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def above(path: str) -> list[str]:
     """Return the folders that a path lies in."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: length + 1]) for length in range(len(parts))]

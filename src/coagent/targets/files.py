@@ -1,6 +1,7 @@
-"""Files of a workspace: `file:` objects hold text or bytes, `mode:` objects the executable bit.
+"""Files of a workspace: `file:` objects hold text or bytes, `mode:` objects the access rights.
 
-The files in the `.git` of a repository in a subfolder are `gitdir:` objects: only commands write them.
+Symbolic links and empty folders are `link:` and `folder:` objects (`file_kinds.py`). The files in the `.git`
+of a repository in a subfolder are `gitdir:` objects: only commands write them.
 
 A write goes to a temporary file that takes the place of the old one, so nobody ever sees half of it. What is
 there is compared with what is expected under a lock on the root that all processes of the host share.
@@ -17,19 +18,18 @@ import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Literal, cast
 
 import anyio.to_thread
 
+from coagent.content import EXECUTABLE, FOLDER, is_mode, mode_value, rights
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, same
+from coagent.targets import file_kinds
 from coagent.targets.base import GuardFailed, Target
 from coagent.targets.git import GitObjects
 from coagent.targets.workspace import TEMPORARY, Workspace
-
-EXECUTABLE: Final = "executable"
-"""The value of a `mode:` object; a file without one is not executable."""
 
 _CURES = {
     errno.ENOSPC: "Free some disk space; the old content is still there.",
@@ -56,7 +56,7 @@ class Files(Target):
     """A workspace on disk, such as a git repository, whose references are `git:` objects (`git.py`).
 
     Text that is valid UTF-8 comes as `str`, unchanged to the last line end; everything else as `bytes`.
-    Folders are no objects: they come and go with the files in them, as in git.
+    Folders come and go with the files in them, as in git, but for empty ones, which are objects themselves.
 
     Args:
         root: The directory.
@@ -68,7 +68,7 @@ class Files(Target):
         TargetError: `root` is no readable directory.
     """
 
-    schemes = ("file", "mode", "gitdir", "git")
+    schemes = ("file", "mode", "link", "folder", "gitdir", "git")
     admits = True
     deletes_first = True
 
@@ -89,13 +89,17 @@ class Files(Target):
         if key.startswith("git:"):
             return self._git.canonical(key)
         scheme, _, path = key.partition(":")
-        relative = self.workspace.canonical(path, in_repository=scheme == "gitdir")
+        relative = self._canonical(scheme, path)
         if relative and not relative.endswith("/") and self.workspace.excluded(relative):
             raise TargetError(
                 f"{key!r} is excluded from the workspace",
                 "Name another file, or open it with other excludes.",
             )
         return f"{scheme}:{relative}"
+
+    def _canonical(self, scheme: str, path: str) -> str:
+        itself = scheme in ("link", "folder")
+        return self.workspace.canonical(path, in_repository=scheme == "gitdir", itself=itself)
 
     def unseen(self, key: Key) -> bool:
         return self._git.unseen(key)
@@ -105,13 +109,11 @@ class Files(Target):
 
     async def get(self, key: Key) -> Value:
         scheme, _, relative = key.partition(":")
-        if scheme == "git":
-            return self._git.get(key)
+        if scheme not in ("file", "gitdir"):
+            return self._current(key)
         status = self._status(relative)
         if status is None:
             return None
-        if scheme == "mode":
-            return EXECUTABLE if status.st_mode & 0o100 else None
         if status.st_size <= _INLINE_BYTES:
             return self._read(relative, status, self._max_bytes)
         return await anyio.to_thread.run_sync(self._read, relative, status, self._max_bytes)
@@ -147,17 +149,14 @@ class Files(Target):
             return await anyio.to_thread.run_sync(self._git.admit, key, value)
         if not relative or relative.endswith("/"):
             raise TargetError(f"{relative or '.'!r} is a folder", "Name a file in it.")
-        if scheme == "mode":
-            if value not in (None, EXECUTABLE):
-                raise TargetError(
-                    f"{key!r} cannot be {value!r}", f"It is {EXECUTABLE!r}, or None where it is not."
-                )
+        if scheme not in ("file", "gitdir"):
+            _check_kind(key, value)
             return value
         return None if value is None else decoded(self._encoded(relative, value))
 
     def snapshot(self, prefix: str = "") -> dict[Key, Value]:
         found: dict[Key, Value] = {}
-        for one in [prefix] if prefix else ["file:", "mode:"]:
+        for one in [prefix] if prefix else ["file:", "mode:", "link:", "folder:"]:
             found.update({key: self._current(key, sys.maxsize) for key in self._list(one)})
         return dict(sorted(found.items()))
 
@@ -175,12 +174,15 @@ class Files(Target):
         except OSError as error:
             raise _failed("listed", path, error) from error
         self._check_root()
-        if scheme == "mode":
-            return {f"mode:{name}": EXECUTABLE for name in self.workspace.walk(path, executable=True)}
+        if scheme in ("mode", "link", "folder"):
+            kind = cast(Literal["mode", "link", "folder"], scheme)
+            names = self.workspace.walk(path, kind)
+            found = {key: self._current(key) for key in (f"{scheme}:{name}" for name in names)}
+            return {key: value for key, value in found.items() if value is not None}
         return {f"file:{name}": UNLOADED for name in self.workspace.walk(path)}
 
     def _status(self, relative: str) -> os.stat_result | None:
-        """Return what the file system says of a regular file; None where there is none, or a folder.
+        """Return what the file system says of a regular file; None where there is none, a folder, or a link.
 
         Raises:
             TargetError: It is something else, such as a pipe, or cannot be looked at.
@@ -195,10 +197,8 @@ class Files(Target):
             raise _failed("read", relative, error) from error
         if stat.S_ISREG(status.st_mode):
             return status
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
             return None
-        if stat.S_ISLNK(status.st_mode):
-            raise _linked(relative)
         raise TargetError(f"{relative!r} is not a regular file", "Name a file that can be read whole.")
 
     def _check_folders(self, relative: str) -> None:
@@ -234,29 +234,50 @@ class Files(Target):
         scheme, _, relative = key.partition(":")
         if scheme == "git":
             return self._git.get(key)
+        if scheme in ("link", "folder"):
+            return self._kind(scheme, relative)
         status = self._status(relative)
         if status is None:
             return None
         if scheme == "mode":
-            return EXECUTABLE if status.st_mode & 0o100 else None
+            return mode_value(status.st_mode)
         return self._read(relative, status, self._max_bytes if max_bytes is None else max_bytes)
+
+    def _kind(self, scheme: str, relative: str) -> Value:
+        try:
+            self._check_folders(relative)
+        except OSError:  # the folders above it are not there, or not to be looked into
+            self._check_root()
+            return None
+        if scheme == "folder":
+            return file_kinds.folder(self.workspace, relative)
+        return file_kinds.link(self.workspace.absolute(relative))
 
     # ---- writing -------------------------------------------------------------------------------------------
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value], wait_s_max: float) -> None:
         scheme, _, relative = key.partition(":")
-        content = b"" if scheme == "mode" or value is None else self._encoded(relative, value)
-        if self.workspace.canonical(relative, in_repository=scheme == "gitdir") != relative:
+        content = b""
+        if scheme not in ("file", "gitdir"):
+            _check_kind(key, value)
+        elif value is not None:
+            content = self._encoded(relative, value)
+        if (scheme != "file" or value is not None) and self._canonical(scheme, relative) != relative:
             raise _linked(relative)
         try:
             with self._lock(wait_s_max):
                 found = self._current(key)
                 if _alike(found, value):
                     return
+                if scheme == "folder":  # that others put something into it, or take it out, is no conflict
+                    self._put_folder(relative, value)
+                    return
                 if not any(_alike(found, one) for one in expected):
                     raise GuardFailed(key, found)
                 if scheme == "mode":
                     self._set_mode(relative, value)
+                elif scheme == "link" and value is not None:
+                    self._put_link(relative, value)
                 elif value is None:
                     self._delete(relative)
                 else:
@@ -309,9 +330,36 @@ class Files(Target):
                     os.rmdir(one)
             raise
 
+    def _put_link(self, relative: str, value: Value) -> None:
+        path = self.workspace.absolute(relative)
+        made: list[str] = []
+        try:
+            _make_folders(os.path.dirname(path), made)
+            with contextlib.suppress(OSError):
+                os.rmdir(path)  # an empty folder is in nobody's way
+            file_kinds.put_link(path, value)
+        except BaseException:
+            for one in reversed(made):
+                with contextlib.suppress(OSError):
+                    os.rmdir(one)
+            raise
+
+    def _put_folder(self, relative: str, value: Value) -> None:
+        path = self.workspace.absolute(relative)
+        if value is not None:
+            _make_folders(path, [])
+            return
+        with contextlib.suppress(OSError):  # something is in it
+            os.rmdir(path)
+        self._prune(path)
+
     def _delete(self, relative: str) -> None:
         path = self.workspace.absolute(relative)
         os.unlink(path)
+        self._prune(path)
+
+    def _prune(self, path: str) -> None:
+        """Remove the folders above what is gone, as far as nothing is in them."""
         folder = os.path.dirname(path)
         while folder != self.workspace.root:
             if ".git" in folder.split("/") and not os.path.dirname(folder).endswith("/.git/objects"):
@@ -323,16 +371,11 @@ class Files(Target):
             folder = os.path.dirname(folder)
 
     def _set_mode(self, relative: str, value: Value) -> None:
-        if value not in (None, EXECUTABLE):
-            raise TargetError(
-                f"'mode:{relative}' cannot be {value!r}", f"It is {EXECUTABLE!r}, or None where it is not."
-            )
         status = self._status(relative)
         if status is None:
             raise TargetError(f"{relative!r} is no file, so it has no mode", "Write the file first.")
-        path, mode = self.workspace.absolute(relative), stat.S_IMODE(status.st_mode)
-        # Whoever may read it may run it, as chmod +x has it, and the owner always.
-        os.chmod(path, mode & ~0o111 if value is None else mode | ((mode & 0o444) >> 2) | 0o100)
+        mode = None if value is None else str(value)
+        os.chmod(self.workspace.absolute(relative), rights(mode, stat.S_IMODE(status.st_mode)))
 
     @contextlib.contextmanager
     def _lock(self, wait_s_max: float) -> Iterator[None]:
@@ -380,6 +423,26 @@ def decoded(content: bytes) -> Value:
 def encoded(value: Value) -> bytes:
     """Return the bytes of a file's content."""
     return value if isinstance(value, bytes) else str(value).encode("utf-8")
+
+
+def _check_kind(key: Key, value: Value) -> None:
+    """Refuse what a `mode:`, `link:` or `folder:` object cannot be.
+
+    Raises:
+        TargetError: It cannot be that.
+    """
+    scheme, _, relative = key.partition(":")
+    if not relative or relative.endswith("/"):
+        raise TargetError(f"{key!r} names no object", "Name one without a slash at its end.")
+    if value is None:
+        return
+    if scheme == "mode" and not is_mode(value):
+        cure = f"It is {EXECUTABLE!r}, four octal digits such as '0600', or None for the usual rights."
+        raise TargetError(f"{key!r} cannot be {value!r}", cure)
+    if scheme == "folder" and value != FOLDER:
+        raise TargetError(f"{key!r} cannot be {value!r}", f"It is {FOLDER!r}, or None.")
+    if scheme == "link" and (type(value) is not str or not file_kinds.can_lead(value)):
+        raise TargetError(f"{key!r} cannot lead to {value!r}", "A link leads to a path.")
 
 
 def _alike(left: Value, right: Value) -> bool:

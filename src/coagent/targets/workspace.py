@@ -6,7 +6,9 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
+from coagent.content import mode_value
 from coagent.errors import TargetError
 from coagent.protocol.keys import any_glob_matches
 
@@ -51,12 +53,13 @@ class Workspace:
         for action in self._at_close:
             action()
 
-    def canonical(self, path: str, *, in_repository: bool = False) -> str:
+    def canonical(self, path: str, *, in_repository: bool = False, itself: bool = False) -> str:
         """Return the one relative path of a file or, where it ends in a slash or is empty, of a folder.
 
         Args:
             path: The path, relative to the root or absolute.
             in_repository: Whether it may lie in the `.git` of a repository in a subfolder.
+            itself: Whether a link at its end is what is named, and not what the link leads to.
 
         Raises:
             TargetError: It leaves the workspace, also through a symbolic link, or belongs to git.
@@ -74,7 +77,11 @@ class Workspace:
             if resolved != self.root and not resolved.startswith(self.root + "/"):
                 raise _outside(path)
             lexical = resolved
-        real = self._resolved(lexical)
+        if itself and lexical != self.root:
+            parent, _, name = lexical.rpartition("/")
+            real = f"{self._resolved(parent)}/{name}"
+        else:
+            real = self._resolved(lexical)
         if real != self.root and not real.startswith(self.root + "/"):
             raise TargetError(
                 f"path {path!r} leaves the workspace through a symbolic link", "Name a file of the workspace."
@@ -115,11 +122,15 @@ class Workspace:
             return True
         return any_glob_matches(self._exclude, relative)
 
-    def walk(self, prefix: str, *, executable: bool = False) -> Iterator[str]:
-        """Yield the relative paths of the regular files under `prefix`, or of the executable ones.
+    def walk(self, prefix: str, kind: Literal["file", "mode", "link", "folder"] = "file") -> Iterator[str]:
+        """Yield the relative paths of what is under `prefix`.
 
-        Links are not followed and not listed: what they lead to within the workspace is listed under its own
-        name. Names that are not valid UTF-8 are left out, since a key could not hold them.
+        Links are not followed: what they lead to within the workspace is listed under its own name. Names
+        that are not valid UTF-8 are left out, since a key could not hold them.
+
+        Args:
+            prefix: How the paths begin.
+            kind: Regular files, those with a mode that is not the usual one, links, or empty folders.
 
         Raises:
             TargetError: A folder cannot be read.
@@ -127,20 +138,22 @@ class Workspace:
         pending = [prefix.rpartition("/")[0]]
         while pending:
             at = pending.pop()
+            empty = bool(at)
             for entry in self._entries(at):
                 name = entry.name
                 relative = f"{at}/{name}" if at else name
                 if name == ".git" or self.excluded(relative) or not _encodable(name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
+                    if kind == "folder" and self.excluded(f"{relative}/x"):
+                        continue
                     if f"{relative}/".startswith(prefix) or prefix.startswith(f"{relative}/"):
                         pending.append(relative)
-                elif (
-                    relative.startswith(prefix)
-                    and entry.is_file(follow_symlinks=False)
-                    and (not executable or _is_executable(entry))
-                ):
+                elif relative.startswith(prefix) and _is(entry, kind):
                     yield relative
+                empty = False
+            if kind == "folder" and empty and at.startswith(prefix):
+                yield at
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:
@@ -169,8 +182,15 @@ def _encodable(name: str) -> bool:
     return True
 
 
-def _is_executable(entry: os.DirEntry[str]) -> bool:
+def _is(entry: os.DirEntry[str], kind: str) -> bool:
+    """Tell whether what is no folder is of a kind."""
+    if kind == "link":
+        return entry.is_symlink()
+    if kind == "folder" or not entry.is_file(follow_symlinks=False):
+        return False
+    if kind == "file":
+        return True
     try:
-        return bool(entry.stat(follow_symlinks=False).st_mode & 0o100)
+        return mode_value(entry.stat(follow_symlinks=False).st_mode) is not None
     except FileNotFoundError:
         return False

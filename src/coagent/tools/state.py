@@ -114,7 +114,7 @@ class State:
             return copied(selected(await self._reader.read(key), selector))
         return copied(await self._read(key, selector))
 
-    async def put(self, key: Key, value: Any) -> None:
+    async def put(self, key: Key, value: Any, *, literal: bool = False) -> None:
         """Set the whole value of an object, creating it where it does not exist.
 
         The write is blind unless the call also read the object.
@@ -122,12 +122,14 @@ class State:
         Args:
             key: The object.
             value: Plain data: JSON, text or bytes. None deletes, as `delete` does.
+            literal: Whether `key` is the object's one name already, whatever the live system makes of it,
+                where some names lead to others (symbolic links).
 
         Raises:
             FootprintViolation: No target of the domain owns the key.
             TypeError: The value is not plain data.
         """
-        self.writes[self._reader.canonical(key)] = copied(value)
+        self.writes[key if literal else self._reader.canonical(key)] = copied(value)
 
     async def delete(self, key: Key) -> None:
         """Remove an object; removing what does not exist is no error and no change."""

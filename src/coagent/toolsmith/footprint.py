@@ -10,7 +10,8 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from coagent.sandbox.overlay import Content
+from coagent.content import Content
+from coagent.sandbox.overlay import above
 from coagent.toolsmith.parts import changed_keys
 from coagent.toolsmith.spec import ToolSpec
 
@@ -51,9 +52,18 @@ def outside(
         before: Returns a file as it was.
     """
     known = list(keys)
-    return sorted(
-        part for path, content in changes.items() for part in _uncovered(known, path, before(path), content)
-    )
+    rest = changes.keys() - emptied(changes)
+    return sorted(part for path in rest for part in _uncovered(known, path, before(path), changes[path]))
+
+
+def emptied(changes: Mapping[str, Content | None]) -> set[str]:
+    """Return the folders that became empty, or are no more, for what was changed in them."""
+    inside = {parent for path in changes for parent in above(path)}
+    return {
+        path
+        for path, content in changes.items()
+        if path in inside and (content is None or not content.is_file)
+    }
 
 
 def _uncovered(keys: list[str], path: str, old: Content | None, new: Content | None) -> list[str]:
@@ -62,8 +72,7 @@ def _uncovered(keys: list[str], path: str, old: Content | None, new: Content | N
     ):
         return []
     finer = [key for key in keys if "#" in key and key.partition(":")[2].partition("#")[0] == path]
-    modes = old is not None and new is not None and old.executable != new.executable
-    if not finer or old is None or new is None or modes:
+    if not finer or old is None or new is None or old[1:] != new[1:]:  # what else than its bytes
         return [f"file:{path}"]
     parts = changed_keys(path, old.data, new.data)
     if parts is None:

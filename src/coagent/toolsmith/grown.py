@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from coagent.builtin.commands import Changes, Command, CommandRunner
+from coagent.content import Content
 from coagent.errors import FootprintViolation, ToolFailed
-from coagent.sandbox.overlay import Content
 from coagent.targets.workspace import Workspace
 from coagent.tools.native import Arguments, NativeTool, signature_of
 from coagent.tools.state import State

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from coagent.content import Content
 from coagent.errors import TargetError
 from coagent.sandbox.confined import Confined, Seen
 from coagent.sandbox.launch_server import LaunchServer
-from coagent.sandbox.overlay import Content
+from coagent.sandbox.overlay import tree_content
 from coagent.sandbox.snapshot import Snapshots
 from coagent.targets.workspace import Workspace
 
@@ -79,12 +80,9 @@ class Trials:
         return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
 
     def content(self, path: str) -> Content | None:
-        """Return a file as it is in the workspace; None where there is none."""
+        """Return what is at a path of the workspace; None where there is nothing, or a folder with files."""
         assert self._lower is not None, "trials are run inside `with`"
-        place = self._lower / path
-        if place.is_symlink() or not place.is_file():
-            return None
-        return Content(place.read_bytes(), bool(place.stat().st_mode & 0o100))
+        return tree_content(self._lower, path, self._left_out)
 
     def files(self, under: str = "") -> list[str]:
         """Return the files of the workspace below a folder, as relative paths."""

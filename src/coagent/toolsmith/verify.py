@@ -13,11 +13,11 @@ from typing import Any
 
 import anyio.to_thread
 
+from coagent.content import Content
 from coagent.errors import ToolFailed
-from coagent.sandbox.overlay import Content
 from coagent.targets.workspace import Workspace
 from coagent.toolsmith.arguments import checked
-from coagent.toolsmith.footprint import filled, observed, outside
+from coagent.toolsmith.footprint import emptied, filled, observed, outside
 from coagent.toolsmith.hostile import HOSTILE
 from coagent.toolsmith.spec import Check, ToolSpec, Verified
 from coagent.toolsmith.trial import Trial, Trials
@@ -146,7 +146,7 @@ class _Verification:
 
     def _observe(self, trial: Trial, values: Mapping[str, str]) -> None:
         """Declare what was seen to be written; whether it is so with other arguments is tried next."""
-        writes = observed(self.spec, values, trial.changes)
+        writes = observed(self.spec, values, trial.changes.keys() - emptied(trial.changes))
         update = {"writes": writes, "effect": "write", "reverse": _BEFORE_IMAGE}
         self.spec = self.spec.model_copy(update=update)
 
@@ -244,6 +244,8 @@ class _Verification:
                 )
             else:
                 images[path] = self._trials.content(path)
+        for path in emptied(trial.changes):  # they come and go with what is in them
+            images[path] = self._trials.content(path)
         state = {**trial.changes, **images}
         return {path: one for path, one in state.items() if one != self._trials.content(path)}
 
@@ -251,10 +253,11 @@ class _Verification:
         """Run it where what it writes was something else before: is the result the same?"""
         altered: dict[str, Content | None] = {}
         for path in trial.changes:
-            old = self._trials.content(path)
-            altered[path] = None if old is None else Content(old.data + b"\n# altered\n", old.executable)
-            if old is None:
-                altered[path] = Content(b"altered\n", False)
+            old, new = self._trials.content(path), trial.changes[path]
+            if old is not None and old.is_file:
+                altered[path] = old._replace(data=old.data + b"\n# altered\n")
+            elif old is None and new is not None and new.kind != "folder":
+                altered[path] = Content(b"altered\n")
         other = self._trials.run(self.spec.command, values, altered)
         self.blind = other.exit_code == 0 and all(
             other.changes.get(path, self._trials.content(path)) == content

@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 
 from coagent.builtin.changes import change, digest
+from coagent.content import file_content
 from coagent.errors import CoAgentError, ToolFailed
 from coagent.gateways.claude import shown
 from coagent.gateways.claude.commands import told
@@ -28,8 +29,8 @@ from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession, Outcome
-from coagent.sandbox.overlay import Content, Overlay
-from coagent.targets.files import EXECUTABLE, decoded, encoded
+from coagent.sandbox.overlay import Overlay
+from coagent.targets.files import decoded, encoded
 
 Answer = dict[str, Any]
 _WRITERS = ("Edit", "Write", "NotebookEdit")
@@ -148,7 +149,7 @@ class ClaudeSession:
         scratch = Path(tempfile.mkdtemp(prefix="coagent-view-"))
         self._view = Overlay(self.hub.root, scratch)
         contents = {
-            _path(key): None if value is None else Content(encoded(value), await self._executable(key))
+            _path(key): None if value is None else file_content(encoded(value), await self._mode(key))
             for key, value in differing.items()
         }
         self._view.prepare(contents)
@@ -156,8 +157,9 @@ class ClaudeSession:
         inside = shlex.join(self._view.command(shell, self._cwd))
         return _pre({"updatedInput": {**given, "command": inside}})
 
-    async def _executable(self, key: Key) -> bool:
-        return await self.agent.peek(f"mode:{_path(key)}") is not None
+    async def _mode(self, key: Key) -> str | None:
+        mode = await self.agent.peek(f"mode:{_path(key)}")
+        return None if mode is None else str(mode)
 
     # ---- after a tool --------------------------------------------------------------------------------------
 
@@ -329,10 +331,12 @@ class ClaudeSession:
                 key = self.hub.key_of(path, self.hub.root)
                 if key is None:
                     continue
+                if content is not None and not content.is_file:  # links and empty folders are left behind
+                    content = None
                 after = None if content is None else decoded(content.data)
                 if not same(before := await self.agent.peek(key), after):
                     changes.append(change(key, before, after))
-                mode = EXECUTABLE if content is not None and content.executable else None
+                mode = None if content is None else content.mode
                 if mode != (before := await self.agent.peek(f"mode:{path}")):
                     changes.append(change(f"mode:{path}", before, mode))
             read = await self._named(command, self._cwd)

@@ -15,10 +15,11 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from coagent.content import mode_value
 from coagent.gateways.claude.native import NativeWrite, SharedTree
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.targets.files import EXECUTABLE, decoded
+from coagent.targets.files import decoded
 
 _GIT_TIME_MAX_S = 30
 
@@ -30,7 +31,7 @@ class Signature(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     inode: int
-    executable: bool
+    mode: str | None
 
 
 class Shadow:
@@ -72,7 +73,7 @@ class Shadow:
             after = None if new is None else self._live(path)
             if before != after or type(before) is not type(after):
                 found[f"file:{path}"] = NativeWrite(before, after)
-            modes = [EXECUTABLE if one is not None and one.executable else None for one in (old, new)]
+            modes = [None if one is None else one.mode for one in (old, new)]
             if modes[0] != modes[1]:
                 found[f"mode:{path}"] = NativeWrite(modes[0], modes[1])
             if new is None:
@@ -92,7 +93,7 @@ class Shadow:
                         status.st_mtime_ns,
                         status.st_ctime_ns,
                         status.st_ino,
-                        bool(status.st_mode & 0o100),
+                        mode_value(status.st_mode),
                     )
         return found
 

@@ -1,0 +1,139 @@
+"""What a tree of files holds at one path: a regular file, a symbolic link, or an empty folder.
+
+Folders with something in them are not among it: they are there because of what is in them. So a tree is the
+same as another where all that it holds is. Access rights count as far as they are not the usual ones.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+EXECUTABLE: Final = "executable"
+"""The mode of a file that all who may read it may run; one without a mode is read and written as usual."""
+FOLDER: Final = "folder"
+"""The value of an empty folder."""
+_BITS: Final = 0o777
+
+
+class Content(NamedTuple):
+    """What is at one path.
+
+    Args:
+        data: The bytes of a file, where a link leads, nothing for a folder.
+        executable: Whether its owner may run it.
+        kind: What it is.
+        rights: The access rights of a file as four octal digits, where they are not the usual ones.
+    """
+
+    data: bytes
+    executable: bool = False
+    kind: Literal["file", "link", "folder"] = "file"
+    rights: str = ""
+
+    @property
+    def mode(self) -> str | None:
+        """The rights as the value of a `mode:` object."""
+        return self.rights or (EXECUTABLE if self.executable else None)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return self.kind == "file"
+
+
+EMPTY_FOLDER: Final = Content(b"", kind="folder")
+
+
+def file_content(data: bytes, mode: str | None) -> Content:
+    """Return a regular file with the value of its `mode:` object."""
+    if mode is None or mode == EXECUTABLE:
+        return Content(data, mode is not None)
+    return Content(data, bool(int(mode, 8) & 0o100), rights=mode)
+
+
+def content_at(place: str | Path) -> Content | None:
+    """Return the regular file or the link at a path; None for anything else, or nothing.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    try:
+        status = os.lstat(place)
+        if stat.S_ISLNK(status.st_mode):
+            return Content(os.fsencode(os.readlink(place)), kind="link")
+        if stat.S_ISREG(status.st_mode):
+            return file_content(Path(place).read_bytes(), mode_value(status.st_mode))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    return None
+
+
+def put_content(place: Path, content: Content) -> None:
+    """Make a path hold something, where there is nothing or a file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if content.kind == "folder":
+        place.mkdir(exist_ok=True)
+    elif content.kind == "link":
+        place.unlink(missing_ok=True)
+        os.symlink(os.fsdecode(content.data), place)
+    else:
+        place.write_bytes(content.data)
+        place.chmod(rights(content.mode, 0o644))
+
+
+def mode_value(mode: int) -> str | None:
+    """Return the value of the `mode:` object of a file, from what the file system says of it.
+
+    Returns:
+        None where it has the rights of a new file, `EXECUTABLE` where whoever may read it may run it, too;
+        otherwise the rights, as four octal digits.
+    """
+    bits = mode & _BITS
+    runs, reads = bits & 0o111, bits & 0o444
+    if bits & 0o666 in (0o644, 0o664, 0o666, _new()):
+        if not runs:
+            return None
+        if runs == reads >> 2:
+            return EXECUTABLE
+    return f"{bits:04o}"
+
+
+def is_mode(value: object) -> bool:
+    """Tell whether something can be the value of a `mode:` object."""
+    if value is None or value == EXECUTABLE:
+        return True
+    return isinstance(value, str) and len(value) == 4 and value[0] == "0" and not set(value) - set("01234567")
+
+
+def rights(value: str | None, now: int) -> int:
+    """Return the access rights that a `mode:` object stands for.
+
+    Args:
+        value: Its value.
+        now: The rights that the file has; they stay as far as they agree.
+    """
+    if value is not None and value != EXECUTABLE:
+        return int(value, 8)
+    plain = now & _BITS & ~0o111
+    if mode_value(plain) is not None:
+        plain = _new()
+    return plain if value is None else plain | (plain & 0o444) >> 2
+
+
+@cache
+def _new() -> int:
+    """Return the rights of a new file of this process (asking umask(2) would set it)."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            umask = next((int(line.split()[1], 8) for line in file if line.startswith("Umask:")), 0o022)
+    except OSError:
+        umask = 0o022
+    return 0o666 & ~umask

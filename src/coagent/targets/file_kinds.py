@@ -1,0 +1,65 @@
+"""Links and empty folders of a workspace: `link:` and `folder:` objects.
+
+A `link:` object holds where a symbolic link leads. A `folder:` object is there where a folder is empty: one
+with something in it is there because of that, as long as that is.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+
+from coagent.content import FOLDER
+from coagent.protocol.values import Value
+from coagent.targets.workspace import TEMPORARY, Workspace
+
+LINK_LENGTH_MAX = 4095
+"""The bytes of a link's text: PATH_MAX without its end (limits.h)."""
+
+
+def can_lead(text: str) -> bool:
+    """Tell whether a symbolic link can hold a text."""
+    try:
+        return 0 < len(text.encode("utf-8")) <= LINK_LENGTH_MAX and "\0" not in text
+    except UnicodeEncodeError:
+        return False
+
+
+def link(path: str) -> str | None:
+    """Return where a symbolic link leads; None where there is none, or its text is not valid UTF-8."""
+    try:
+        text = os.readlink(path)
+    except OSError:
+        return None
+    return text if can_lead(text) else None
+
+
+def put_link(path: str, value: Value) -> None:
+    """Make a symbolic link, or lead it elsewhere.
+
+    Raises:
+        OSError: It cannot be made; what was there is still there.
+    """
+    temporary = f"{os.path.dirname(path)}/{TEMPORARY}{secrets.token_hex(8)}"
+    os.symlink(str(value), temporary)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def folder(workspace: Workspace, relative: str) -> str | None:
+    """Return `FOLDER` where there is a folder that holds no object; None otherwise."""
+    try:
+        if not stat.S_ISDIR(os.lstat(workspace.absolute(relative)).st_mode):
+            return None
+        with os.scandir(workspace.absolute(relative)) as entries:
+            for entry in entries:
+                path = f"{relative}/{entry.name}"
+                if not workspace.excluded(path) and not workspace.excluded(f"{path}/x"):
+                    return None
+    except OSError:
+        return None
+    return FOLDER
