@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from coagent.sandbox.overlay import Content
+from coagent.content import Content
 from coagent.targets.workspace import Workspace
 from coagent.toolsmith import secluded
 from coagent.toolsmith.trial import Trial, Trials

@@ -103,7 +103,9 @@ class ByModel:
             trials = await anyio.to_thread.run_sync(SecludedTrials(self._workspace).__enter__)
             try:
                 with anyio.fail_after(self._choice.seconds):
-                    await self._converse(Look(self._workspace, trials), request, command, judge, usage)
+                    agent = self._agent(Look(self._workspace, trials))
+                    async with agent:
+                        await self._converse(agent, request, command, judge, usage)
             finally:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(trials.__exit__, None, None, None)
@@ -117,14 +119,18 @@ class ByModel:
             raise _failed(stop, usage, self._choice) from stop
         return usage.total_tokens
 
-    async def _converse(self, look: Look, request: str, command: str, judge: Judge, usage: RunUsage) -> None:
-        agent: Agent[None, ProposedTool] = Agent(
+    def _agent(self, look: Look) -> Agent[None, ProposedTool]:
+        return Agent(
             self._model,
             output_type=ProposedTool,
             instructions=_INSTRUCTIONS,
             tools=[look.run_command, look.list_files, look.read_file],
             retries=2,
         )
+
+    async def _converse(
+        self, agent: Agent[None, ProposedTool], request: str, command: str, judge: Judge, usage: RunUsage
+    ) -> None:
         limits = UsageLimits(request_limit=self._choice.requests, total_tokens_limit=self._choice.tokens)
         history: list[ModelMessage] = []
         asked = {"request": request[:_ASKED_MAX], "command": command[:_ASKED_MAX]}

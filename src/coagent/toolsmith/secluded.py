@@ -23,10 +23,11 @@ _ALLOWED, _REFUSED = 0x7FFF0000, 0x00050000 | 13
 _READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read files, read folders
 _FILE_ONLY = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14  # what may be said of a file: execute, write, read, truncate
 _READABLE = (
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store",
-    "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/passwd", "/etc/group",
-    "/etc/nsswitch.conf", "/etc/localtime", "/etc/magic", "/etc/mime.types", "/dev/zero", "/dev/random", "/dev/urandom",
-)  # fmt: skip
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"),
+    *("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/passwd"),
+    *("/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/etc/magic", "/etc/mime.types"),
+    *("/dev/zero", "/dev/random", "/dev/urandom"),
+)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
