@@ -42,9 +42,17 @@ class ToolsmithTable(Table):
 
     Args:
         library: The folder of the grown tools; by default `.coagent/tools` of the workspace.
+        model: The model that makes tools where commands do not, as `provider:name`; none by default.
+        base_url: An OpenAI-compatible endpoint to use instead of the provider's own.
+        api_key_env: The environment variable that holds its key; by default the provider's own.
+        tokens: How many tokens it may use for one request.
     """
 
     library: str | None = None
+    model: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    tokens: int = Field(default=100_000, gt=0)
 
 
 class ToolsTable(Table):
@@ -88,7 +96,8 @@ def make_tools(table: ToolsTable, targets: Sequence[Any], folder: Path, place: s
         elif name == "toolsmith":
             library = table.toolsmith.library
             root = _one_root(name, targets, folder, place)
-            tools.extend(found(Workspace(root), None if library is None else folder / library))
+            shelf = None if library is None else folder / library
+            tools.extend(found(Workspace(root), shelf, choice=_choice(table.toolsmith)))
         elif name == "bash":
             tools.extend(_bash(found, table.bash, targets, folder, place))
         else:
@@ -96,6 +105,13 @@ def make_tools(table: ToolsTable, targets: Sequence[Any], folder: Path, place: s
     for module in table.modules:
         tools.extend(load_tools(folder / module))
     return tools
+
+
+def _choice(table: ToolsmithTable) -> Any:
+    if table.model is None:
+        return None
+    made = importlib.import_module("coagent.toolsmith.maker").ModelChoice
+    return made(table.model, table.base_url, table.api_key_env, tokens=table.tokens)
 
 
 def _bash(make: Any, table: BashTable, targets: Sequence[Any], folder: Path, place: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from coagent.errors import ToolFailed
 from coagent.targets.workspace import Workspace
-from coagent.toolsmith.maker import Proposal
+from coagent.toolsmith.maker import Judge, Proposal
 from coagent.toolsmith.parse import Simple, parse
 from coagent.toolsmith.shapes import SHAPES, Draft, awk_program
 from coagent.toolsmith.spec import Parameter, ToolSpec
@@ -72,6 +72,13 @@ class ByExample:
                     break
         found.append(_proposal(_Words(self._workspace, steps).draft(), request))
         return found
+
+    async def make(self, request: str, command: str, judge: Judge) -> int:
+        """Propose what `propose` returns until one is taken; it uses no tokens."""
+        for proposal in self.propose(request, command):
+            if not await judge(proposal):
+                break
+        return 0
 
     def _usable(self, draft: Draft) -> bool:
         file = draft.arguments.get("file")

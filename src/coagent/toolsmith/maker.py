@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
 
 from coagent.toolsmith.spec import ToolSpec
 
@@ -19,3 +20,46 @@ class Proposal(NamedTuple):
     spec: ToolSpec
     arguments: dict[str, Any]
     tokens: int = 0
+
+
+class ModelChoice(NamedTuple):
+    """The model that makes tools.
+
+    Args:
+        model: `provider:name`, or a Pydantic AI model.
+        base_url: An OpenAI-compatible endpoint to use instead of the provider's own.
+        api_key_env: The environment variable that holds its key; by default the provider's own.
+        tries: How many proposals of it are looked at for one request.
+        requests: How often it may answer for one request.
+        tokens: How many tokens it may use for one request.
+        seconds: How long it may take for one request.
+    """
+
+    model: Any
+    base_url: str | None = None
+    api_key_env: str | None = None
+    tries: int = 4
+    requests: int = 24
+    tokens: int = 100_000
+    seconds: float = 300.0
+
+
+Judge = Callable[[Proposal], Awaitable[str]]
+"""Verifies a proposal and returns why it is refused; nothing where it was taken."""
+
+
+class Maker(Protocol):
+    """Makes tools."""
+
+    async def make(self, request: str, command: str, judge: Judge) -> int:
+        """Propose tools until one is taken or there are no more, and return the tokens used.
+
+        Args:
+            request: What for, in plain language.
+            command: A command that does it once; "" for none.
+            judge: Decides.
+
+        Raises:
+            ToolFailed: It can propose nothing; the message says why.
+        """
+        ...

@@ -24,7 +24,8 @@ from coagent.toolsmith.arguments import checked
 from coagent.toolsmith.example import ByExample
 from coagent.toolsmith.grown import GrownTool, run_grown
 from coagent.toolsmith.library import Library
-from coagent.toolsmith.maker import Proposal
+from coagent.toolsmith.look import SecludedTrials
+from coagent.toolsmith.maker import Maker, ModelChoice, Proposal
 from coagent.toolsmith.spec import ToolSpec
 from coagent.toolsmith.verify import Verifier
 
@@ -58,15 +59,20 @@ class ToolSmith:
     Args:
         workspace: The workspace.
         library: Where the tools are kept.
+        choice: The model that makes tools where commands do not; none by default.
     """
 
     workspace: Workspace
     library: Library
+    choice: ModelChoice | None = None
     _lock: anyio.Lock = field(default_factory=anyio.Lock)
+    _asking: dict[tuple[str, str], anyio.Lock] = field(default_factory=dict)
+    _answered: dict[tuple[str, str], Answer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._maker = ByExample(self.workspace)
         self._verifier = Verifier(self.workspace)
+        self._secluded = Verifier(self.workspace, trials=SecludedTrials)
 
     async def request(self, request: str, command: str = "") -> Answer:
         """Return a tool for what a worker asks.
@@ -75,32 +81,97 @@ class ToolSmith:
             request: What for, in plain language.
             command: A command that does it once, for bash; the tool does the like with other arguments.
         """
-        async with self._lock:
-            if not command.strip():
-                return self._by_words(request)
-            try:
-                proposals = self._maker.propose(request, command)
-            except ToolFailed as failure:
-                return Answer("refused", reason=str(failure))
-            return await self._of(proposals, command)
+        if command.strip():
+            answer = await self._by(self._maker, self._verifier, request, command)
+            if answer.tool is not None or self.choice is None:
+                return answer
+        elif self.choice is None:
+            return self._by_words(request)
+        else:
+            answer = Answer("refused")
+        key = (request, command)
+        async with self._asking.setdefault(key, anyio.Lock()):  # who asks for the same gets the same
+            known = self._answered.get(key) or self._asked_before(request, command)
+            if known is not None and self._stands(known):
+                return known
+            made = await self._by_model(request, command)
+            if made.tool is not None:
+                self._answered[key] = made
+                return made
+        if not command.strip():
+            by_words = self._by_words(request)
+            return by_words if by_words.tool is not None else made
+        return Answer("refused", reason=" | ".join(filter(None, [answer.reason, made.reason])))
 
-    async def _of(self, proposals: Sequence[Proposal], command: str) -> Answer:
+    async def _by_model(self, request: str, command: str) -> Answer:
+        assert self.choice is not None
+        try:
+            from coagent.toolsmith.model import ByModel
+
+            maker = ByModel(self.workspace, self.choice)
+        except ImportError as error:
+            cure = "Install it: pip install 'coagent-mtpo[llm]'."
+            return Answer("refused", reason=f"no model can make tools here: {error}. {cure}")
+        except ConfigurationError as error:
+            return Answer("refused", reason=str(error))
+        return await self._by(maker, self._secluded, request, command)
+
+    async def _by(self, maker: Maker, verifier: Verifier, request: str, command: str) -> Answer:
+        """Let a maker propose until a tool is taken; the lock is held while one is verified only."""
+        taken: list[Answer] = []
         reasons: list[str] = []
+
+        async def judge(proposal: Proposal) -> str:
+            async with self._lock:
+                answer = await self._judged(proposal, verifier, command)
+            if answer.tool is None:
+                reasons.append(answer.reason)
+            else:
+                taken.append(answer)
+            return answer.reason
+
+        try:
+            await maker.make(request, command, judge)
+        except ToolFailed as failure:
+            return Answer("refused", reason=str(failure))
+        return taken[0] if taken else Answer("refused", reason=" | ".join(dict.fromkeys(reasons)))
+
+    async def _judged(self, proposal: Proposal, verifier: Verifier, command: str) -> Answer:
+        spec, arguments, _ = proposal
         known, _ = self.library.load()
-        for spec, arguments, _ in proposals:
-            same = next((one for one in known.values() if one.skeleton == spec.skeleton), None)
-            if same is not None and same.is_verified:
-                if await self._verifier.matches(same, arguments, command):
-                    return Answer("reused", same, arguments)
-                reasons.append(f"{same.name}: does something else here than the command")
-                continue
-            made = await self._verifier.verify(spec, [arguments], like=command)
-            if made.is_verified:
-                return Answer("made", self.library.add(made, reserved=RESERVED), arguments)
-            assert made.verified is not None
-            failed = [f"{one.name}: {one.why}" for one in made.verified.checks if not one.passed]
-            reasons.append(f"{made.name}: {'; '.join(failed)}")
-        return Answer("refused", reason=" | ".join(dict.fromkeys(reasons)))
+        same = next((one for one in known.values() if one.skeleton == spec.skeleton), None)
+        if same is not None and same.is_verified:
+            if not command.strip():
+                return self._usable(same, arguments)
+            if await verifier.matches(same, arguments, command):
+                return Answer("reused", same, arguments)
+            return Answer("refused", reason=f"{same.name}: does something else here than the command")
+        made = await verifier.verify(spec, [arguments], like=command)
+        if made.is_verified:
+            return Answer("made", self.library.add(made, reserved=RESERVED), arguments)
+        assert made.verified is not None
+        failed = [f"{one.name}: {one.why}" for one in made.verified.checks if not one.passed]
+        return Answer("refused", reason=f"{made.name}: {'; '.join(failed)}")
+
+    def _usable(self, spec: ToolSpec, arguments: dict[str, Any]) -> Answer:
+        try:
+            checked(spec, self.workspace, arguments)
+        except ToolFailed as failure:
+            return Answer("refused", reason=f"{spec.name}: {failure}")
+        return Answer("reused", spec, arguments)
+
+    def _asked_before(self, request: str, command: str) -> Answer | None:
+        """Return the tool that a model made for these very words."""
+        for spec in self.library.load()[0].values():
+            if spec.maker == "model" and spec.request == request and not command.strip() and spec.examples:
+                return Answer("reused", spec, dict(spec.examples[0]))
+        return None
+
+    def _stands(self, answer: Answer) -> bool:
+        if answer.tool is None:
+            return False
+        known = self.library.load()[0].get(answer.tool.name)
+        return known is not None and known.is_verified and known.digest == answer.tool.digest
 
     def _by_words(self, request: str) -> Answer:
         """Look for a known tool that a request in plain language fits."""
@@ -173,6 +244,7 @@ class _Tools:
             "arguments": answer.arguments,
             "effect": spec.effect,
             "undo": spec.reason if spec.effect == "irreversible" else undone,
+            **({"tokens": spec.tokens} if spec.maker == "model" else {}),
         }
 
     async def use(self, state: State, name: str, arguments: Mapping[str, Any]) -> str:
@@ -189,7 +261,11 @@ class _Tools:
 
 
 def smith_tools(
-    workspace: Workspace, folder: Path | None = None, *, runner: CommandRunner | None = None
+    workspace: Workspace,
+    folder: Path | None = None,
+    *,
+    runner: CommandRunner | None = None,
+    choice: ModelChoice | None = None,
 ) -> tuple[NativeTool, ...]:
     """Return `request_tool`, `use_tool` and the verified tools of a library.
 
@@ -197,12 +273,13 @@ def smith_tools(
         workspace: That of a target `Files` of the domain.
         folder: The library; `.coagent/tools` in the workspace by default.
         runner: Runs the commands; one of its own by default.
+        choice: The model that makes tools where commands do not; none by default.
 
     Raises:
         ConfigurationError: Private views cannot be had here.
     """
     library = Library(folder if folder is not None else Path(workspace.root) / DEFAULT_FOLDER)
-    tools = _Tools(ToolSmith(workspace, library), runner or CommandRunner(workspace))
+    tools = _Tools(ToolSmith(workspace, library, choice), runner or CommandRunner(workspace))
 
     async def use_tool(state: State, name: str, arguments: dict[str, Any]) -> str:
         """Call a tool that `request_tool` gave, where it is not among your tools.

@@ -95,6 +95,7 @@ class ToolSpec(_Strict):
         examples: Arguments that it was verified with.
         maker: Who made it: "example" or "model".
         request: What was asked for.
+        tokens: What a model has used to make it.
         verified: What the verifier found.
     """
 
@@ -111,6 +112,7 @@ class ToolSpec(_Strict):
     reverse: str = ""
     maker: str = ""
     request: str = ""
+    tokens: int = 0
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     examples: list[dict[str, Any]] = Field(default_factory=list)
     verified: Verified | None = None
@@ -152,7 +154,7 @@ class ToolSpec(_Strict):
     @property
     def digest(self) -> str:
         """What tells one definition from another: all but what was verified and where it came from."""
-        left_out = {"verified", "request", "maker", "examples", "blind"}
+        left_out = {"verified", "request", "maker", "examples", "blind", "tokens"}
         plain = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -33,10 +33,14 @@ class Verifier:
     Args:
         workspace: The workspace; nothing in it is changed.
         timeout_s: How long one run of a tool may take, in seconds.
+        trials: What runs them.
     """
 
-    def __init__(self, workspace: Workspace, *, timeout_s: float = 20.0) -> None:
+    def __init__(
+        self, workspace: Workspace, *, timeout_s: float = 20.0, trials: type[Trials] = Trials
+    ) -> None:
         self._workspace = workspace
+        self._trials = trials
         self._timeout_s = timeout_s
 
     async def verify(
@@ -62,7 +66,7 @@ class Verifier:
         """
 
         def compare() -> bool:
-            with Trials(self._workspace, timeout_s=self._timeout_s) as trials:
+            with self._trials(self._workspace, timeout_s=self._timeout_s) as trials:
                 values = checked(spec, self._workspace, arguments)
                 return trials.run(spec.command, values).effect == trials.run(like).effect
 
@@ -72,7 +76,7 @@ class Verifier:
             return False
 
     def _verify(self, spec: ToolSpec, arguments: list[Mapping[str, Any]], like: str) -> ToolSpec:
-        with Trials(self._workspace, timeout_s=self._timeout_s) as trials:
+        with self._trials(self._workspace, timeout_s=self._timeout_s) as trials:
             found = _Verification(self._workspace, trials, spec)
             try:
                 found.run(arguments, like)
