@@ -61,6 +61,17 @@ async def test_a_command_reaches_a_server_of_its_own_but_none_of_the_machine(
         assert kept == []
 
 
+async def test_services_of_the_machine_and_what_they_were_told_are_out_of_reach(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        found = (await a.call("bash", command="ls -A /run; find /var/run/ -type s | wc -l")).value
+        assert found == {"exit_code": 0, "output": "0\n"}
+        found = (
+            await a.call("bash", command="tr '\\0' '\\n' < /proc/1/environ; readlink /proc/self/ns/pid")
+        ).value
+        assert found["output"].startswith("pid:[")
+
+
 @pytest.mark.parametrize(
     ("network", "cure"), [("deny", "[tools.bash]"), ("irreversible", "Use bash_network")]
 )

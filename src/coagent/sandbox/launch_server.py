@@ -97,7 +97,7 @@ class LaunchServer:
             try:
                 with theirs:
                     process = subprocess.Popen(
-                        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/",
+                        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/", env={},
                         pass_fds=[theirs.fileno()], start_new_session=True,
                     )  # fmt: skip
                 ours.settimeout(_START_S_MAX)

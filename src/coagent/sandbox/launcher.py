@@ -287,6 +287,8 @@ def _mount(spec: dict) -> None:  # type: ignore[type-arg]
     for name in spec["writable"]:
         _mounted(name, name, None, _MS_BIND | _MS_REC, None)
         writable.append(name)
+    if not spec["network"] and os.path.isdir("/run") and not f"{root}/".startswith("/run/"):
+        _mounted("tmpfs", "/run", "tmpfs", 0, "mode=755")  # sockets of services, such as Docker's
     _mounted("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777")
     writable.append("/dev/shm")
     temporary = os.path.join(scratch, "tmp")
