@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,8 +17,11 @@ from typing import Any
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import coagent
+import coagent.builtin.files
 from coagent.builtin.bash import bash_tools
 from coagent.cli.main import main
 from coagent.errors import ConfigurationError, FootprintViolation, InvalidArguments, ToolFailed
@@ -339,6 +344,113 @@ def test_paths_and_values_of_arguments_are_checked(workspace: Workspace) -> None
             checked(spec, workspace, wrong)
 
 
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(max_size=30), kind=st.sampled_from(["string", "path", "integer", "number"]))
+def test_whatever_an_argument_is_it_stays_one_word_in_the_workspace(text: str, kind: Any) -> None:
+    workspace = Workspace(Path(__file__).parent)
+    file = Parameter(type="path")
+    spec = _spec(parameters={"file": file, "value": Parameter(type=kind)})
+    try:
+        value = checked(spec, workspace, {"file": "x", "value": text})["value"]
+    except InvalidArguments:
+        return
+    assert not value.startswith("-") or kind in ("integer", "number")
+    assert not any(unicodedata.category(one) in ("Cc", "Zl", "Zp") and one != "\t" for one in value)
+    if kind == "path":
+        place = os.path.normpath(Path(workspace.root) / value)
+        assert place == workspace.root or place.startswith(f"{workspace.root}/")
+        assert value == checked(spec, workspace, {"file": "x", "value": value})["value"]
+    if kind in ("integer", "number"):
+        assert re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", value)
+    said = subprocess.run(
+        ["bash", "-c", 'printf "%s" "$value"'], env={"value": value}, capture_output=True, check=True
+    )
+    assert said.stdout.decode() == value
+
+
+def test_numbers_have_one_form(workspace: Workspace) -> None:
+    parameters = {"n": Parameter(type="integer"), "x": Parameter(type="number")}
+    spec = _spec(parameters={"file": Parameter(type="path"), **parameters})
+
+    def given_as(n: object, x: object) -> tuple[str, str]:
+        values = checked(spec, workspace, {"file": "hosts", "n": n, "x": x})
+        return values["n"], values["x"]
+
+    assert given_as("007", "-00.50") == ("7", "-0.50")
+    for n, x in (("\u0663", 1), (1, "1e5"), (1, "\u0663.1"), (1, "nan"), (1.5, 1), ("1\n", 1)):
+        with pytest.raises(InvalidArguments):
+            given_as(n, x)
+
+
+def test_processes_that_ask_for_the_same_at_once_get_one_tool(workspace: Workspace) -> None:
+    script = str(Path(__file__).with_name("two_askers.py"))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, workspace.root, _SET.replace(".debug=false", f".limits.rate={number}")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    said = [process.communicate("go\n", timeout=120)[0] for process in processes]
+    assert said == ["json_set\n"] * 3
+    assert [one.name for one in (Path(workspace.root) / ".coagent/tools").glob("*.toml")] == ["json_set.toml"]
+
+
+async def test_a_call_of_a_tool_that_another_process_has_grown_is_made_again(workspace: Workspace) -> None:
+    root = Path(workspace.root)
+    log = f"sqlite:{root.parent / 'log.db'}"
+    other_program = (
+        "import sys, anyio; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "import coagent, test_toolsmith as t\n"
+        "async def main():\n"
+        "    files = coagent.targets.Files(sys.argv[2])\n"
+        "    tools = [t.smith_tools(files.workspace)]\n"
+        "    async with coagent.open_domain(sys.argv[3], targets=[files], tools=tools) as domain:\n"
+        "        b = domain.attach('B')\n"
+        "        answer = (await b.call('request_tool', request='x', command=t._SET)).value\n"
+        "        await b.call(answer['tool'], **answer['arguments'])\n"
+        "anyio.run(main)\n"
+    )
+    files = Files(workspace.root)
+    tools = [coagent.builtin.files.FILE_TOOLS, smith_tools(files.workspace)]
+    async with coagent.open_domain(log, targets=[files], tools=tools) as domain:
+        a = await domain.join("A")
+        await domain.join("B")
+        argv = [sys.executable, "-c", other_program, str(Path(__file__).parent), str(root), log]
+        await anyio.run_process(argv)
+        assert "json_set" not in domain.tools
+        assert json.loads((root / "app.json").read_text())["debug"] is False
+        await a.call("edit_file", path="app.json", old_string='"rate": 1', new_string='"rate": 5')
+        found = json.loads((root / "app.json").read_text())
+        assert (found["debug"], found["limits"]["rate"]) == (False, 5)
+        assert "json_set" in domain.tools
+
+
+async def test_a_call_that_would_change_what_its_tool_does_not_declare_is_refused(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tools"
+    library = Library(folder)
+    spec = _spec(command='echo x > "$file"; test "$file" = hosts && echo y > stray || true')
+    spec = spec.model_copy(
+        update={"verified": Verified(digest=spec.digest, checks=[Check(name="footprint", passed=True)])}
+    )
+    library.add(spec)
+    before = _state(workspace)
+    async with _domain(workspace, folder) as domain:
+        a = await domain.join("A")
+        await a.call(spec.name, file="app.conf")
+        between = _state(workspace)
+        assert between != before
+        with pytest.raises(FootprintViolation, match="stray"):
+            await a.call(spec.name, file="hosts")
+        assert _state(workspace) == between
+
+
 def test_a_broken_file_of_the_library_is_named_and_takes_no_other_with_it(
     library: Path, tmp_path: Path
 ) -> None:
@@ -391,7 +503,12 @@ def test_the_command_line_lists_shows_verifies_and_removes(
     code, output = run("verify", "append_line")
     assert code == 1
     assert "it changes file:stray" in output
-    assert run("remove", "append_line")[0] == 0
+    (folder / "broken.toml").write_text("name = [")
+    code, output = run("verify", "--json")
+    assert code == 1
+    assert [one["file"] for one in json.loads(output)["faults"]] == ["broken.toml"]
+    code, output = run("remove", "append_line", "--json")
+    assert (code, json.loads(output)) == (0, {"removed": "append_line"})
     assert run("show", "append_line")[0] == 2
 
 

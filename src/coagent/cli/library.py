@@ -76,7 +76,7 @@ def verify(
 ) -> None:
     """Verify grown tools in throw-away views of the workspace, and note in their files what was found.
 
-    Nothing in the workspace is changed. The exit code is 1 where a tool does not pass.
+    Nothing in the workspace is changed. The exit code is 1 where a tool does not pass, or cannot be read.
     """
     import anyio
 
@@ -84,7 +84,9 @@ def verify(
     from coagent.toolsmith.verify import Verifier
 
     kept = _library(workspace, library)
-    tools = [_one(kept, name) for name in names] if names else list(kept.load()[0].values())
+    known, faults = kept.load()
+    tools = [_one(kept, name) for name in names] if names else list(known.values())
+    faults = [] if names else faults
     verifier = Verifier(Workspace(workspace))
     found: list[ToolSpec] = []
     with console(stderr=True).status("verifying") as status:
@@ -93,19 +95,27 @@ def verify(
             found.append(anyio.run(verifier.verify, spec, spec.examples))
             kept.replace(found[-1])
     if json_output:
-        print_json([_row(one) for one in found])
+        broken = [{"file": one.file, "why": one.why} for one in faults]
+        print_json({"tools": [_row(one) for one in found], "faults": broken})
     else:
         for one in found:
             console().print(one.name, style="bold", markup=False)
             _show_checks(one)
-    if not all(one.is_verified for one in found):
+    for fault in faults:
+        console(stderr=True).print(f"{fault.file} {fault.why}", style="red", markup=False)
+    if faults or not all(one.is_verified for one in found):
         raise typer.Exit(1)
 
 
-def remove(name: _Name, workspace: _Workspace = Path(), library: _Folder = None) -> None:
+def remove(
+    name: _Name, workspace: _Workspace = Path(), library: _Folder = None, json_output: _Json = False
+) -> None:
     """Remove a grown tool from a library."""
     _library(workspace, library).remove(name)
-    console().print(f"removed {name}", markup=False)
+    if json_output:
+        print_json({"removed": name})
+    else:
+        console().print(f"removed {name}", markup=False)
 
 
 def _library(workspace: Path, folder: Path | None) -> Library:

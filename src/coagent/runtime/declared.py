@@ -161,7 +161,7 @@ class DeclaredRunner:
         if also is not None and also.applied:
             in_the_way.append(also)
         for call in in_the_way:
-            tool = self._driver.tools.get(call.tool)
+            tool = self._driver.tool(call.tool)
             if not isinstance(tool, DeclaredTool) or call.irreversible:
                 raise TargetError(
                     f"call {call.id!r} ({call.tool}) stands in the way and cannot be reversed here",

@@ -52,7 +52,7 @@ class Driver:
     """The loop between kernel, log, tools and targets of one process."""
 
     def __init__(
-        self, kernel: Kernel, log: Log, targets: Targets, tools: Mapping[str, Tool], clock: Clock
+        self, kernel: Kernel, log: Log, targets: Targets, tools: dict[str, Tool], clock: Clock
     ) -> None:
         self.kernel = kernel
         self.log = log
@@ -215,6 +215,16 @@ class Driver:
             return False  # another call of the same agent came in between, or another arrival under naive
         return kernel.forgotten == forgotten and kernel.holds(observation, position)
 
+    def tool(self, name: str) -> Tool | None:
+        """Return a tool by its name, also one that another tool knows of; None where there is none."""
+        found = self.tools.get(name)
+        if found is None:
+            natives = [one for one in self.tools.values() if isinstance(one, NativeTool)]
+            found = next((made for one in natives if (made := one.named(name)) is not None), None)
+            if found is not None:
+                self.tools[name] = found
+        return found
+
     async def observe(self, tool: NativeTool, checked: Mapping[str, Any], position: Position) -> Run:
         """Run a tool over the state at a position, and load what its undo needs."""
         reader = PositionReader(self.kernel, self.targets, position)
@@ -237,7 +247,7 @@ class Driver:
 
     async def observe_again(self, call: Call, arguments: Mapping[str, Value]) -> Run | None:
         """Run a call once more at its own position; None where this process does not have its tool."""
-        tool = self.tools.get(call.tool)
+        tool = self.tool(call.tool)
         if not isinstance(tool, NativeTool):
             return None
         while True:
@@ -323,7 +333,7 @@ class Driver:
         return effect.value is not None and self.targets.of(effect.key).deletes_first
 
     async def _reexecute(self, call: Call) -> bool:
-        tool = self.tools.get(call.tool)
+        tool = self.tool(call.tool)
         if isinstance(tool, DeclaredTool):
             await self.declared.reexecute(call, tool)
             return True
@@ -432,7 +442,8 @@ class Driver:
 
         if not self.record_when(start):
             return
-        tool = self.tools[call.tool]
+        tool = self.tool(call.tool)
+        assert tool is not None, "only a process that has the tool runs a staged call of its agents"
         if isinstance(tool, DeclaredTool):
             await self.declared.run_staged(call, tool)
             return

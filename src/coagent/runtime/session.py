@@ -137,7 +137,7 @@ class AgentSession:
             AgentRestarted: Under "2pl" and "occ": all its calls were withdrawn, begin again.
         """
         driver, participant = self._driver, self._participant
-        made = driver.tools.get(tool)
+        made = driver.tool(tool)
         if made is None:
             raise self._unknown_tool(tool)
         checked = made.arguments.checked(arguments)
@@ -208,7 +208,7 @@ class AgentSession:
         """
         self._require_active()
         driver, call = self._driver, self._own(call_id)
-        made = driver.tools.get(call.tool)
+        made = driver.tool(call.tool)
         if made is None:
             raise self._unknown_tool(call.tool)
         merged = {**call.arguments, **arguments}

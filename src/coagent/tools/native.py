@@ -152,6 +152,14 @@ class NativeTool:
             add_tools: Offers further tools in it, for a tool that makes some.
         """
 
+    def named(self, name: str) -> NativeTool | None:
+        """Return a tool that this one knows of and that is not offered yet; another process may have made it.
+
+        Args:
+            name: That of the tool.
+        """
+        return None
+
     async def __call__(self, state: State, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, so that one tool can be built from others."""
         return await self.function(state, *args, **kwargs)

@@ -10,7 +10,8 @@ from coagent.errors import InvalidArguments, TargetError
 from coagent.targets.workspace import Workspace
 from coagent.toolsmith.spec import TEXT_LENGTH_MAX, Parameter, ToolSpec
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Also what ends lines for some programs, and what turns the direction of text that people review."""
 
 
 def checked(spec: ToolSpec, workspace: Workspace, arguments: Mapping[str, Any]) -> dict[str, str]:
@@ -60,11 +61,14 @@ def _value(spec: ToolSpec, workspace: Workspace, name: str, value: Any) -> str:
 
 def _number(name: str, parameter: Parameter, value: Any) -> str:
     whole = parameter.type == "integer"
-    pattern = r"-?\d{1,18}" if whole else r"-?\d{1,18}(\.\d{1,18})?"
+    pattern = r"-?[0-9]{1,18}" if whole else r"-?[0-9]{1,18}(\.[0-9]{1,18})?"
     text = str(value)
     if isinstance(value, bool) or not isinstance(value, int | float | str) or not re.fullmatch(pattern, text):
         raise _wrong(name, f"is no {parameter.type}")
-    return str(int(text)) if whole else text
+    if whole:
+        return str(int(text))
+    before, point, after = text.lstrip("-").partition(".")
+    return f"{'-' if text.startswith('-') else ''}{int(before)}{point}{after}"
 
 
 def _path(workspace: Workspace, name: str, value: str) -> str:

@@ -211,6 +211,9 @@ class _RequestTool(NativeTool):
     def offered(self, add_tools: Callable[[Sequence[NativeTool]], None]) -> None:
         self._tools.add_tools.append(add_tools)
 
+    def named(self, name: str) -> NativeTool | None:
+        return self._tools.named(name)
+
 
 class _Tools:
     """What a domain offers of a ToolSmith."""
@@ -224,6 +227,11 @@ class _Tools:
     def grown(self, spec: ToolSpec) -> GrownTool:
         self._offered.add(spec.name)
         return GrownTool(spec, self._smith.workspace, self._runner, self._smith.library.count_use)
+
+    def named(self, name: str) -> GrownTool | None:
+        """Return a verified tool of the library: another process may have made it since."""
+        spec = None if name in RESERVED else self._smith.library.load()[0].get(name)
+        return self.grown(spec) if spec is not None and spec.is_verified else None
 
     async def request(self, request: str, command: str) -> dict[str, Any]:
         answer = await self._smith.request(request, command)
