@@ -134,11 +134,13 @@ def _show(found: dict[str, Any]) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("work", "workers", "arm"):
             table.add_column(name)
-        for name in ("in order", "some order", "notices"):
+        for name in ("in order", "some order", "notices", "by tools"):
             table.add_column(name, justify="right")
         for one in found["together"]:
             row = [f"{one[name]} of {one['trials']}" for name in ("in_order", "some_order")]
-            table.add_row(one["scenario"], str(one["workers"]), one["arm"], *row, f"{one['notices']:.1f}")
+            served = str(one["served"]) if one["arm"] == "toolsmith" else ""
+            more = f"{one['notices']:.1f}", served
+            table.add_row(one["scenario"], str(one["workers"]), one["arm"], *row, *more)
         out.print()
         out.print(table)
     if found["raw_broken_min"] is not None:

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from coagent.agents.scripted import ScriptedAgent, Step, run_agents
 from coagent.bench.bash.trees import Tree, build, differing, fresh_copy, run_bash, tree_of
@@ -25,6 +25,7 @@ from coagent.targets.files import Files
 Commands: TypeAlias = tuple[str, ...]
 Worker: TypeAlias = Callable[[int], Generator[Commands, str, None]]
 """Makes the program of worker number n, counted from 0."""
+Program: TypeAlias = Generator[Step, Any, None]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class ContendedTrial:
         in_order: Whether as the serial run in the order of ranks, by plain bash.
         some_order: Whether as the serial run in some order.
         notices: How many the workers were given.
+        served: How many calls grown tools served.
     """
 
     scenario: str
@@ -59,6 +61,7 @@ class ContendedTrial:
     some_order: bool
     notices: int = 0
     failure: str = ""
+    served: int = 0
 
 
 class Contest:
@@ -71,6 +74,8 @@ class Contest:
         self._template = build(scenario.setup, place / "template")
         self._work = place / "work"
         self._serial: dict[tuple[int, ...], Tree] = {}
+        self._library = place / "tools"
+        self._counted = 0
 
     def serial(self, order: tuple[int, ...]) -> Tree:
         """Return where the workers end one after another, by plain bash."""
@@ -80,6 +85,12 @@ class Contest:
                 _finish(self._scenario.worker(number), root)
             self._serial[order] = tree_of(root)
         return self._serial[order]
+
+    async def trial(self, arm: str, seed: int) -> ContendedTrial:
+        """Run one trial of an arm."""
+        if arm == "raw":
+            return self.raw(seed)
+        return await (self.traced(seed) if arm == "traced" else self.toolsmith(seed))
 
     def raw(self, seed: int) -> ContendedTrial:
         """Interleave the single commands of all workers in plain bash."""
@@ -94,19 +105,59 @@ class Contest:
 
     async def traced(self, seed: int) -> ContendedTrial:
         """Interleave the calls of all workers in the governed shell."""
+        return await self._governed("traced", seed, self._program)
+
+    async def toolsmith(self, seed: int) -> ContendedTrial:
+        """Interleave the calls of workers who ask for a tool for each command."""
+        return await self._governed("toolsmith", seed, self._program_with_tools)
+
+    async def _governed(
+        self, arm: str, seed: int, program: Callable[[int, int], Callable[[], Program]]
+    ) -> ContendedTrial:
         files = Files(fresh_copy(self._template, self._work))
-        tools = bash_tools(files.workspace)
+        tools = [*bash_tools(files.workspace)]
+        if arm == "toolsmith":
+            from coagent.toolsmith.smith import smith_tools
+
+            tools += smith_tools(files.workspace, self._library)
         async with open_domain("memory:", targets=[files], tools=tools, clock=VirtualClock()) as domain:
             agents = [
-                ScriptedAgent(f"worker{number}", self._program(number, seed))
-                for number in range(self._workers)
+                ScriptedAgent(f"worker{number}", program(number, seed)) for number in range(self._workers)
             ]
             report = await run_agents(domain, agents)
         failure = "; ".join(one.failure for one in report.agents if one.state != "committed")
-        return self._judged("traced", seed, tree_of(self._work), report.total("notifications"), failure)
+        notices = report.total("notifications")
+        return self._judged(arm, seed, tree_of(self._work), notices, failure, self._served())
 
-    def _program(self, number: int, seed: int) -> Callable[[], Generator[Step, dict[str, str], None]]:
-        def program() -> Generator[Step, dict[str, str], None]:
+    def _program_with_tools(self, number: int, seed: int) -> Callable[[], Program]:
+        def program() -> Program:
+            inner = self._program(number, seed)()
+            try:
+                step = next(inner)
+                while True:
+                    asked = {"request": self._scenario.name, "command": step.arguments["command"]}
+                    answer = yield Step("request_tool", asked, think_s=step.think_s)
+                    if answer["status"] == "refused":
+                        value = yield step
+                    else:
+                        called = {"name": answer["tool"], "arguments": answer["arguments"]}
+                        value = {"output": (yield Step("use_tool", called))}
+                    step = inner.send(value)
+            except StopIteration:
+                return
+
+        return program
+
+    def _served(self) -> int:
+        """Return how many calls grown tools have served since last asked."""
+        from coagent.toolsmith.library import Library
+
+        total = sum(Library(self._library).uses().values()) if self._library.is_dir() else 0
+        served, self._counted = total - self._counted, total
+        return served
+
+    def _program(self, number: int, seed: int) -> Callable[[], Program]:
+        def program() -> Program:
             running = self._scenario.worker(number)
             chance = random.Random(
                 f"{self._scenario.name}/{seed}/{number}"
@@ -122,12 +173,14 @@ class Contest:
 
         return program
 
-    def _judged(self, arm: str, seed: int, end: Tree, notices: int = 0, failure: str = "") -> ContendedTrial:
+    def _judged(
+        self, arm: str, seed: int, end: Tree, notices: int = 0, failure: str = "", served: int = 0
+    ) -> ContendedTrial:
         orders = itertools.permutations(range(self._workers))
         in_order = not differing(end, self.serial(next(orders)))
         some_order = in_order or any(not differing(end, self.serial(order)) for order in orders)
         return ContendedTrial(
-            self._scenario.name, arm, self._workers, seed, in_order, some_order, notices, failure
+            self._scenario.name, arm, self._workers, seed, in_order, some_order, notices, failure, served
         )
 
 

@@ -61,9 +61,7 @@ async def _together(
             for count in workers:
                 contest = Contest(scenario, count, Path(scratch).resolve() / f"{number}-{count}")
                 for arm in arms:
-                    trials = [
-                        contest.raw(seed) if arm == "raw" else await contest.traced(seed) for seed in seeds
-                    ]
+                    trials = [await contest.trial(arm, seed) for seed in seeds]
                     found.append(
                         {
                             "scenario": scenario.name,
@@ -73,6 +71,7 @@ async def _together(
                             "in_order": sum(one.in_order for one in trials),
                             "some_order": sum(one.some_order for one in trials),
                             "notices": sum(one.notices for one in trials) / len(trials),
+                            "served": sum(one.served for one in trials),
                             "failures": [one.failure for one in trials if one.failure],
                         }
                     )
