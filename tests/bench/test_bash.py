@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import anyio
@@ -49,18 +50,28 @@ def test_every_checker_fails_before_its_solution_and_passes_after(template: Path
 
 @needs_views
 def test_a_task_is_done_and_undone_and_one_that_is_not_kept_is_told() -> None:
-    only = frozenset({"sensor", "cooling", "more-hours", "tag", "link"})
-    found = run_tasks(OWN, ("raw", "traced"), only, lambda _: None)
-    assert [one.passed for one in found["raw"]] == [True] * 5
+    vault = OWN.tasks[0].model_copy(
+        update={
+            "id": "vault",
+            "kind": "write",
+            "solution": "mkdir -m 700 vault; echo x > vault/key",
+            "checker": 'test "$(stat -c %a vault)" = 700',
+        }
+    )
+    tasks = TaskSet("more", OWN.setup, (*OWN.tasks, vault))
+    only = frozenset({"sensor", "cooling", "more-hours", "tag", "link", "secret", "vault"})
+    found = run_tasks(tasks, ("raw", "traced"), only, lambda _: None)
+    assert [one.passed for one in found["raw"]] == [True] * 7
     by_id = {one.task: one for one in found["traced"]}
-    assert [by_id[name].undone for name in ("cooling", "more-hours", "tag")] == [True] * 3
+    changing = ("cooling", "more-hours", "tag", "link", "secret")
+    assert [by_id[name].undone for name in changing] == [True] * 5
     assert by_id["sensor"].undone is None
-    assert not by_id["link"].passed
-    assert "not kept" in by_id["link"].why
-    assert not by_id["link"].left
+    assert not by_id["vault"].passed
+    assert "not kept" in by_id["vault"].why
+    assert not by_id["vault"].left
     figures = summary(found)
-    assert figures["traced"]["passed"] == 4
-    assert [one["task"] for one in figures["traced"]["failed"]] == ["link"]
+    assert figures["traced"]["passed"] == 6
+    assert [one["task"] for one in figures["traced"]["failed"]] == ["vault"]
 
 
 def test_a_solution_that_does_nothing_does_not_pass() -> None:
@@ -83,6 +94,16 @@ def test_the_governed_shell_ends_as_the_serial_run(scenario: object, tmp_path: P
     contest = Contest(scenario, 3, tmp_path / "place")  # type: ignore[arg-type]
     trial = anyio.run(contest.traced, 1)
     assert (trial.in_order, trial.failure) == (True, "")
+
+
+@needs_views
+@pytest.mark.skipif(shutil.which("jq") is None, reason="the tools grown here need jq")
+@pytest.mark.parametrize("scenario", [SCENARIOS[0], SCENARIOS[2]], ids=lambda one: one.name)
+def test_workers_with_grown_tools_end_as_the_serial_run(scenario: object, tmp_path: Path) -> None:
+    contest = Contest(scenario, 2, tmp_path / "place")  # type: ignore[arg-type]
+    trial = anyio.run(contest.toolsmith, 1)
+    assert (trial.in_order, trial.failure) == (True, "")
+    assert trial.served > 0
 
 
 @needs_views
