@@ -160,6 +160,15 @@ async def test_nothing_outside_the_workspace_can_be_written(workspace: Path) -> 
         assert Path("/usr").exists()
 
 
+async def test_looking_at_a_folder_does_not_change_it(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        await _value(a, "mkdir -p src/deep/er; echo x > src/deep/er/x; echo y >> src/run.sh")
+        await _value(a, "echo z >> src/deep/er/x")
+        found = await _value(a, "tar cf $TMPDIR/all.tar src && tar tf $TMPDIR/all.tar | wc -l")
+        assert found == {"exit_code": 0, "output": "5\n"}
+
+
 async def test_what_a_command_leaves_in_the_background_ends_with_it(workspace: Path) -> None:
     async with shells(workspace) as domain:
         a = await domain.join("A")

@@ -268,6 +268,9 @@ def _mount(spec: dict) -> None:  # type: ignore[type-arg]
         scratch, "view"
     )  # overlays stack two deep at most, so this one comes before the home's
     _mounted("overlay", view, "overlay", 0, _layers(spec["lower"], f"{scratch}/upper", f"{scratch}/work"))
+    for at, folders, _ in os.walk(f"{scratch}/upper"):  # the first look at a folder of two layers changes
+        for name in folders:  # the one above it, so that tar would find it changed while it reads
+            os.lstat(f"{view}{at[len(scratch) + 6 :]}/{name}")
     for name in spec["real"]:
         os.makedirs(f"{view}/{name}", exist_ok=True)
         _mounted(f"{real}/{name}", f"{view}/{name}", None, _MS_BIND, None)
