@@ -368,6 +368,38 @@ def test_whatever_an_argument_is_it_stays_one_word_in_the_workspace(text: str, k
     assert said.stdout.decode() == value
 
 
+@pytest.mark.parametrize(
+    ("program", "harmless"),
+    [
+        ("NR>1{s+=$2} END{print s}", True),
+        ("/gust/ && $5>m || $1{m=$5} END{print m}", True),
+        ('BEGIN{system("touch stray")}', False),
+        ('{print "a;b" > "stray"}', False),
+        ('{printf "x" >> "stray"}', False),
+        ('{print | "sh"}', False),
+        ('{"date" | getline x; print x}', False),
+        ('{while ((getline line < "../secret") > 0) print line}', False),
+        ('BEGIN{ARGV[1]="/etc/passwd"} {print}', False),
+        ('{print ENVIRON["HOME"]}', False),
+        ('@load "filefuncs"', False),
+    ],
+)
+async def test_a_program_of_awk_is_a_parameter_only_where_it_does_no_more_than_print(
+    workspace: Workspace, program: str, harmless: bool
+) -> None:
+    names = [one.spec.name for one in ByExample(workspace).propose("x", f"awk '{program}' hosts")]
+    assert ("query_with_awk" in names) == harmless
+    (proposal,) = [
+        one
+        for one in ByExample(workspace).propose("x", "awk -F. 'NR>1{s+=$4} END{print s}' hosts")
+        if one.spec.name == "query_with_awk"
+    ]
+    if harmless:
+        return
+    with pytest.raises(InvalidArguments, match="does not match"):
+        checked(proposal.spec, workspace, {"file": "hosts", "program": program, "separator": " "})
+
+
 def test_numbers_have_one_form(workspace: Workspace) -> None:
     parameters = {"n": Parameter(type="integer"), "x": Parameter(type="number")}
     spec = _spec(parameters={"file": Parameter(type="path"), **parameters})

@@ -296,6 +296,46 @@ def awk_program(program: str, parameter: Callable[[str, str], str]) -> str:
     return _COMPARED.sub(compared, program)
 
 
+_AWK_HARMLESS = (
+    r"(?!.*(?:(?:system|close|fflush)\s*\(|getline|ENVIRON|PROCINFO|ARG|@))"  # programs, other files
+    r"(?!.*(?<!\|)\|(?!\|))(?!.*print.*>)"  # pipes and redirects; a > before any print is a comparison
+    r".+"
+)
+
+
+def awk_query(steps: list[Simple], in_place: str) -> Draft | None:
+    """Run any awk program that neither runs programs nor touches other files, as far as its text tells."""
+    one = steps[0]
+    words = one.words[1:]
+    if len(steps) != 1 or one.program != "awk" or one.redirects or in_place:
+        return None
+    separator = " "  # what awk takes for any white space (POSIX awk, FS)
+    if words and words[0].startswith("-F"):
+        separator = words.pop(0)[2:] or (words.pop(0) if words else "")
+    if len(words) != 2 or words[0].startswith("-") or not separator:
+        return None
+    program, file = words
+    if not re.fullmatch(_AWK_HARMLESS, program):
+        return None
+    return Draft(
+        "query_with_awk",
+        "Print what an awk program finds in a file.",
+        'awk -F "$separator" -- "$program" "./$file"',
+        {"file": file, "program": program, "separator": separator},
+        {
+            "file": _FILE,
+            "program": _text(
+                "An awk program without pipes, redirects and getline.",
+                pattern=_AWK_HARMLESS,
+                option_safe=True,
+            ),
+            "separator": _text(
+                "What separates fields; one space for white space.", option_safe=True, pattern=".+"
+            ),
+        },
+    )
+
+
 def awk(steps: list[Simple], in_place: str) -> Draft | None:
     """Run an awk program in which what is compared with, and what `-v` sets, are parameters."""
     if len(steps) != 1 or steps[0].program != "awk" or steps[0].redirects:
@@ -400,5 +440,5 @@ def echo(steps: list[Simple], in_place: str) -> Draft | None:
 
 
 SHAPES: tuple[Callable[[list[Simple], str], Draft | None], ...] = (
-    jq, sqlite, sed_get, sed_set, sed_lines, sed_script, awk, grep, echo,
+    jq, sqlite, sed_get, sed_set, sed_lines, sed_script, awk, awk_query, grep, echo,
 )  # fmt: skip
