@@ -17,6 +17,7 @@ from typing import Any
 from coagent.errors import TargetError
 from coagent.sandbox import fence
 from coagent.sandbox.confined import Confined, Seen
+from coagent.sandbox.overlay import above
 
 _COPY_S_MAX = 600
 
@@ -174,7 +175,7 @@ class _Layer:
 
     def _folder(self, path: str) -> None:
         """Make a folder in the layer, with the rights that those of the copy have."""
-        for one in (*_above(path), path):
+        for one in (*above(path), path):
             place = self._upper / one
             if one and not place.is_dir():
                 place.mkdir()
@@ -187,11 +188,6 @@ class _Layer:
         self._folder(parent)
         if not os.path.lexists(self._upper / path):
             os.mknod(self._upper / path, stat.S_IFCHR | 0o600, os.makedev(0, 0))
-
-
-def _above(path: str) -> list[str]:
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[: length + 1]) for length in range(len(parts))]
 
 
 def _not_copied(folder: Path, why: str) -> TargetError:
