@@ -22,6 +22,8 @@ _WRITES = _WRITE_FILE | sum(1 << bit for bit in range(4, 14)) | _TRUNCATE  # rem
 _SCOPES = 0b11  # abstract sockets and signals, from version 6 on
 _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 38, 36
 _ERRNO_ENETUNREACH, _ALLOW = 0x00050000 | 101, 0x7FFF0000
+_IO_URING_SETUP, _X32 = 425, 0x40000000
+_AF_UNIX, _AF_NETLINK = 1, 16
 _SOCKET = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
@@ -91,15 +93,16 @@ def _beside(hidden: str) -> list[str]:
 
 
 def _without_sockets() -> None:
-    """Let sockets of the internet families not be made."""
+    """Let no sockets be made but local ones, nor by io_uring or the calls of another architecture."""
     known = _SOCKET.get(os.uname().machine)
     if known is None:
         raise OSError(95, "this processor's system calls are not known")
     architecture, number = known
     steps = (
-        (0x20, 0, 0, 4), (0x15, 0, 5, architecture), (0x20, 0, 0, 0), (0x15, 0, 3, number),
-        (0x20, 0, 0, 16), (0x15, 2, 0, 2), (0x15, 1, 0, 10), (0x06, 0, 0, _ALLOW),
-        (0x06, 0, 0, _ERRNO_ENETUNREACH),
+        (0x20, 0, 0, 4), (0x15, 0, 7, architecture),
+        (0x20, 0, 0, 0), (0x35, 5, 0, _X32), (0x15, 4, 0, _IO_URING_SETUP), (0x15, 0, 4, number),
+        (0x20, 0, 0, 16), (0x15, 2, 0, _AF_UNIX), (0x15, 1, 0, _AF_NETLINK),
+        (0x06, 0, 0, _ERRNO_ENETUNREACH), (0x06, 0, 0, _ALLOW),
     )  # fmt: skip
     held = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
     program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(held)))
