@@ -400,6 +400,14 @@ async def test_a_program_of_awk_is_a_parameter_only_where_it_does_no_more_than_p
         checked(proposal.spec, workspace, {"file": "hosts", "program": program, "separator": " "})
 
 
+async def test_why_a_tool_fails_is_told_without_what_moves_a_cursor(workspace: Workspace) -> None:
+    smith = ToolSmith(workspace, Library(Path(workspace.root) / ".coagent/tools"))
+    answer = await smith.request("x", "printf '\\033[2J\\033[22;1Hno  terminal\\n' && false")
+    assert answer.status == "refused"
+    assert "no terminal" in answer.reason
+    assert answer.reason.isprintable()
+
+
 def test_numbers_have_one_form(workspace: Workspace) -> None:
     parameters = {"n": Parameter(type="integer"), "x": Parameter(type="number")}
     spec = _spec(parameters={"file": Parameter(type="path"), **parameters})

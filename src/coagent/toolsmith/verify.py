@@ -8,6 +8,7 @@ and whether what it leaves depends on what was there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from coagent.toolsmith.trial import Trial, Trials
 
 _VARIANTS_MAX = 3
 _ARGUMENTS_MAX = 4
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][A-Z0-9]|.)|[\x00-\x08\x0e-\x1f]")  # ECMA-48
 _BEFORE_IMAGE = "before-image"
 
 
@@ -93,6 +95,11 @@ class Verifier:
             )
 
 
+def _said(output: str) -> str:
+    """Return the end of an output in one line, without what moves the cursor of a terminal."""
+    return " ".join(_ESCAPES.sub(" ", output).split())[-300:]
+
+
 class _Stopped(Exception):
     """Nothing more can be tried."""
 
@@ -137,9 +144,9 @@ class _Verification:
             self.say("ends", False, "it has not ended in time, or waits for something")
             raise _Stopped
         passed = trial.exit_code == 0
-        what = f"exit code {trial.exit_code}: {trial.output.strip()[-300:]}"
+        what = f"exit code {trial.exit_code}: {_said(trial.output)}"
         if trial.exit_code == 127:
-            what = f"a program is not installed: {trial.output.strip()[-300:]}"
+            what = f"a program is not installed: {_said(trial.output)}"
         self.say("ends", passed, "" if passed else what)
         if not passed:
             raise _Stopped
