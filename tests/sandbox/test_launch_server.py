@@ -38,7 +38,7 @@ def _seen(server: LaunchServer, workspace: Path, command: str) -> tuple[int, See
         view.prepare({})
         spec = view.spec(["bash", "-c", command], str(workspace), dict(os.environ))
         with tempfile.TemporaryFile() as output:
-            code = server.run(spec, output, 60)
+            code = server.run(view, spec, output, 60)
         begun, seen = view.outcome()
         assert begun
         assert seen is not None
