@@ -17,11 +17,9 @@ capabilities(7).
 import contextlib
 import ctypes
 import fcntl
-import functools
 import gc
 import json
 import os
-import platform
 import resource
 import select
 import signal
@@ -41,37 +39,6 @@ _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
 # NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_TIME, MKNOD: what undoes a view.
 _DROPPED = (12, 16, 17, 19, 21, 22, 25, 27)
 
-_ALLOW, _NOTIFY, _ERRNO_ENOSYS = 0x7FFF0000, 0x7FC00000, 0x00050000 | 38
-_NEW_LISTENER, _WAIT_KILLABLE = 8, 32
-_SET_FLAGS = 0x40082104
-_AT_EMPTY_PATH = 0x1000
-_IO_URING_SETUP, _OPENAT2 = 425, 437
-# Where a system call has its path: (argument of the folder's descriptor or -1, argument of the path) pairs.
-# "open" marks those whose flags follow the path, "link" those that may put a symbolic link somewhere.
-_AT = (((0, 1),), "")
-_PLAIN = (((-1, 0),), "")
-_TWO, _TWO_AT = (((-1, 0), (-1, 1)), "link"), (((0, 1), (2, 3)), "link")
-_ARCHITECTURES = {
-    "x86_64": (
-        0xC000003E, 317, (262, 332),
-        {
-            2: (((-1, 0),), "open"), 257: (((0, 1),), "open"), 437: (((0, 1),), "open2"),
-            4: _PLAIN, 6: _PLAIN, 21: _PLAIN, 59: _PLAIN, 76: _PLAIN, 80: _PLAIN, 83: _PLAIN, 84: _PLAIN,
-            85: _PLAIN, 87: _PLAIN, 89: _PLAIN, 90: _PLAIN, 133: _PLAIN, 82: _TWO, 86: _TWO,
-            88: (((-1, 1),), "link"), 258: _AT, 259: _AT, 262: _AT, 263: _AT, 267: _AT, 268: _AT, 269: _AT,
-            322: _AT, 332: _AT, 439: _AT, 452: _AT, 264: _TWO_AT, 265: _TWO_AT, 316: _TWO_AT,
-            266: (((1, 2),), "link"),
-        },
-    ),
-    "aarch64": (
-        0xC00000B7, 277, (79, 291),
-        {
-            56: (((0, 1),), "open"), 437: (((0, 1),), "open2"), 33: _AT, 34: _AT, 35: _AT, 45: _PLAIN,
-            48: _AT, 53: _AT, 78: _AT, 79: _AT, 221: _PLAIN, 281: _AT, 291: _AT, 439: _AT, 452: _AT,
-            36: (((1, 2),), "link"), 37: _TWO_AT, 38: _TWO_AT, 276: _TWO_AT,
-        },
-    ),
-}  # fmt: skip
 # A view's files have other inode numbers and change times than the tree's: without this, git would take
 # every file for changed and read it. Source: git-config(1), core.checkStat.
 _GIT_STATS = {
@@ -83,8 +50,19 @@ _GIT_STATS = {
 }
 
 
-_CALL_KINDS = ("", "open", "open2", "link")
+def _beside(name: str):  # type: ignore[no-untyped-def]
+    """Load a file next to this one; it is no module of a package here."""
+    from importlib import util
 
+    spec = util.spec_from_file_location(name[:-3], os.path.join(os.path.dirname(__file__), name))
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_lookups = _beside("lookups.py")
 ISOLATED, CONNECTED, FENCED = b"i", b"c", b"f"
 """Ways to bound a command: namespaces without a network, namespaces with one, and none but a fence."""
 _IDLE_S = 0.01
@@ -192,8 +170,8 @@ def _rehearse() -> None:
     """Do what must soon be done fast: the first time, a forked process copies the memory that it touches."""
     text = json.dumps({"environment": dict(os.environ), "argv": ["", 1.5, True, None], "trace": {}})
     json.loads(text.encode())
-    if platform.machine() in _ARCHITECTURES:
-        _program(platform.machine())
+    if _lookups.known():
+        _lookups.program()
 
 
 def _use(output: int) -> None:
@@ -251,11 +229,11 @@ def _run(begun: _Begun, place: str, library: "ctypes.CDLL | None", report: int, 
         sys.stderr.write(why_not)
         return UNREADY
     socket.send_fds(begun.channel, [os.fsencode(temporary) or b"/"], [given, *output])
-    machine = _machine(spec)
     ready, listeners, _, _ = socket.recv_fds(begun.channel, 1, 1)
     seen = None
-    if machine and listeners:
-        seen = _followed(listeners[0], spec["root"], begun.processes, machine[3], library)
+    if listeners:
+        python = None if library is not None else _beside("trace.py")
+        seen = _lookups.followed(listeners[0], spec["root"], begun.processes, library, python)
     _, status = os.waitpid(begun.child, 0)
     answer = {
         "ready": bool(ready),
@@ -267,52 +245,6 @@ def _run(begun: _Begun, place: str, library: "ctypes.CDLL | None", report: int, 
     with open(report, "w", encoding="utf-8") as file:
         json.dump(answer, file)
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-
-
-def _machine(spec: dict) -> "tuple | None":  # type: ignore[type-arg]
-    return _ARCHITECTURES.get(platform.machine()) if spec["trace"] else None
-
-
-def _beside(name: str):  # type: ignore[no-untyped-def]
-    """Load a file next to this one; it is no module of a package here."""
-    from importlib import util
-
-    spec = util.spec_from_file_location(name[:-3], os.path.join(os.path.dirname(__file__), name))
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _followed(
-    listener: int,
-    root: str,
-    processes: int,
-    calls: dict,  # type: ignore[type-arg]
-    library: "ctypes.CDLL | None",
-) -> "dict[str, int] | None":
-    """Return what a command looks up until it ends, None where that is not known."""
-    with contextlib.suppress(OSError):  # Linux 6.6: wake the other side on this processor, which is faster
-        fcntl.ioctl(listener, _SET_FLAGS, 1)
-    if library is None:
-        trace = _beside("trace.py").Trace(root, processes, calls)
-        trace.follow(listener)
-        return trace.seen if trace.complete else None
-    count = max(calls) + 1
-    table = (ctypes.c_int * (6 * count))()  # struct call of trace.c
-    for number, (pairs, kind) in calls.items():
-        pairs = (*pairs, (0, 0))[:2] if len(pairs) == 1 else pairs
-        used = len(calls[number][0])
-        table[6 * number : 6 * number + 6] = [
-            1 + _CALL_KINDS.index(kind), used, *(folder for folder, _ in pairs), *(path for _, path in pairs)
-        ]  # fmt: skip
-    with open(os.memfd_create("seen"), "w+b") as file:
-        complete = library.follow(listener, processes, os.fsencode(root), table, count, file.fileno())
-        os.close(listener)
-        file.seek(0)
-        found = file.read().split(b"\0")[:-1]
-    return {os.fsdecode(one[1:]): one[0] - ord("0") for one in found} if complete else None
 
 
 def _call(number: int, *arguments: object) -> int:
@@ -476,8 +408,7 @@ def _become(bounds: bytes, channel: socket.socket) -> None:
             with contextlib.suppress(OSError):  # a container may not let us: then outer processes are listed
                 _mounted("proc", "/proc", "proc", 0, None)
         _bound(spec)
-        machine = _machine(spec)
-        listener = _filter(machine) if machine else -1
+        listener = _lookups.install() if spec["trace"] and _lookups.known() else -1
         for capability in _DROPPED:
             _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
         if listener >= 0:
@@ -501,38 +432,6 @@ def _bound(spec: dict) -> None:  # type: ignore[type-arg]
     if spec["fence"] is not None:
         bounds = spec["fence"], spec["readable"], spec["hidden"]
         _beside("fence.py").fence(*bounds, network=spec["network"])
-
-
-def _filter(machine: tuple) -> int:  # type: ignore[type-arg]
-    """Install the filter; return the descriptor that hears of the calls, -1 where the kernel has none."""
-    count, held = _program(platform.machine())
-    program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", count, ctypes.addressof(held)))
-    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
-        try:
-            return _call(machine[1], ctypes.c_uint(1), ctypes.c_uint(flags), program)
-        except OSError:
-            continue
-    return -1
-
-
-@functools.cache
-def _program(machine: str) -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
-    """Return the filter for a machine, and how many steps it has."""
-    architecture, _, with_empty, calls = _ARCHITECTURES[machine]
-    steps = [(0x20, 0, 0, 4), (0x15, 1, 0, architecture), (0x06, 0, 0, _NOTIFY), (0x20, 0, 0, 0)]
-    steps += [(0x35, 0, 1, 0x40000000), (0x06, 0, 0, _NOTIFY)]  # x32
-    steps += [(0x15, 0, 1, _IO_URING_SETUP), (0x06, 0, 0, _ERRNO_ENOSYS)]
-    newfstatat, statx = with_empty
-    for number, argument in ((newfstatat, 3), (statx, 2)):  # fstat in disguise names no file
-        steps += [
-            (0x15, 0, 4, number), (0x20, 0, 0, 16 + 8 * argument), (0x45, 0, 1, _AT_EMPTY_PATH),
-            (0x06, 0, 0, _ALLOW), (0x06, 0, 0, _NOTIFY),
-        ]  # fmt: skip
-    for number in sorted(calls.keys() - set(with_empty)):
-        steps += [(0x15, 0, 1, number), (0x06, 0, 0, _NOTIFY)]
-    steps.append((0x06, 0, 0, _ALLOW))
-    code = b"".join(struct.pack("HBBI", *step) for step in steps)
-    return len(steps), ctypes.create_string_buffer(code)
 
 
 if __name__ == "__main__":
