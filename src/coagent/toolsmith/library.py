@@ -43,15 +43,29 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._known: dict[Path, tuple[tuple[int, int, int], ToolSpec | None, list[Fault]]] = {}
 
     def load(self) -> tuple[dict[str, ToolSpec], list[Fault]]:
         """Return the tools by name, and the files that are none."""
         found: dict[str, ToolSpec] = {}
         faults: list[Fault] = []
+        known = {}
         for path in sorted(self.folder.glob("*.toml")):
-            spec = self._read(path, faults)
+            try:
+                status = path.stat()
+                signature = (status.st_ino, status.st_mtime_ns, status.st_size)
+            except OSError:
+                signature = (0, 0, 0)
+            if path not in self._known or self._known[path][0] != signature:
+                wrong: list[Fault] = []
+                known[path] = (signature, self._read(path, wrong), wrong)
+            else:
+                known[path] = self._known[path]
+            _, spec, said = known[path]
+            faults += said
             if spec is not None:
                 found[spec.name] = spec
+        self._known = known
         return found, faults
 
     def add(self, spec: ToolSpec, *, reserved: Collection[str] = ()) -> ToolSpec:

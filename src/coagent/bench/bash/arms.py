@@ -18,7 +18,8 @@ import anyio
 
 from coagent.bench.bash.tasks import Task, TaskSet
 from coagent.bench.bash.trees import build, differing, fresh_copy, run_bash, tree_of
-from coagent.builtin.bash import bash_tools
+from coagent.builtin.bash import bash_tool
+from coagent.builtin.commands import CommandRunner
 from coagent.errors import CoAgentError
 from coagent.runtime.domain import open_domain
 from coagent.targets.files import Files
@@ -112,11 +113,12 @@ async def _governed(task: Task, root: Path, library: Path | None) -> Result:
     """Do a task by the governed shell, or by grown tools where there is a library."""
     before = tree_of(root)
     files = Files(root)
-    tools: list[Any] = [bash_tools(files.workspace)]
+    runner = CommandRunner(files.workspace)
+    tools: list[Any] = [bash_tool(runner)]
     if library is not None:
         from coagent.toolsmith.smith import smith_tools
 
-        tools.append(smith_tools(files.workspace, library))
+        tools.append(smith_tools(files.workspace, library, runner=runner))
     async with open_domain("memory:", targets=[files], tools=tools) as domain:
         agent = await domain.join("worker")
         await agent.call("bash", command="true")  # what the first command starts lives as long as the domain
