@@ -191,6 +191,7 @@ async def test_writers_of_one_kind_share_a_tool_and_declare_what_they_change(
             "tail -1 notes/a.txt > t && cat t > notes/a.txt && rm t",
         ),
         "delete_found": ("find notes -name '*.bak' -delete", "find . -type f -empty -delete"),
+        "pack_archive": ("tar -czf notes.tgz notes", "tar -cf old.tar hosts"),
         "git_name": ("git -C . tag v1", "git -C . branch topic/one HEAD"),
     }
     for name, (one, other) in commands.items():
@@ -205,6 +206,7 @@ async def test_writers_of_one_kind_share_a_tool_and_declare_what_they_change(
             == {
                 "rewrite_file": ["file:notes/a.txt"],
                 "delete_found": ["file:"],
+                "pack_archive": ["file:old.tar"],
                 "git_name": ["file:.git/refs/heads/topic/one", "file:.git/logs/refs/heads/topic/one"],
             }[name]
         )

@@ -19,8 +19,8 @@ from coagent.toolsmith.stages import PROGRAMS, WORD_END, placed
 _WORDS = 'words=(); while [ -n "$stages" ]; do ' + (
     "words+=(\"${stages%%$'\\x1f'*}\"); stages=${stages#*$'\\x1f'}; done"
 )
-# A path with = in it would be a variable to awk.
-_PLACE = "at=$file; case $at in *=*) at=./$at;; esac"
+# A path with = in it would be a variable to awk, and one with : a machine to tar.
+_PLACE = "at=$file; case $at in *[=:]*) at=./$at;; esac"
 # A grep that finds nothing has not failed (1), nor has what a head did not want to hear to the end (141).
 _PIPE = f"""
 {_PLACE}
@@ -119,6 +119,43 @@ def delete_found(steps: list[Simple], in_place: str) -> Draft | None:
     )
 
 
+def tar(steps: list[Simple], in_place: str) -> Draft | None:
+    """Pack a file or folder into an archive, or unpack one into a folder."""
+    one = steps[0]
+    if len(steps) != 1 or one.program != "tar" or one.redirects:
+        return None
+    packs = re.fullmatch(r"-?c([zjJ]?)f", one.words[1]) if len(one.words) == 4 else None
+    archive = Parameter(type="path", description="The archive.")
+    if packs is not None and not one.words[3].startswith("-"):
+        return Draft(
+            "pack_archive",
+            "Pack a file or folder into a tar archive.",
+            'tar --force-local "-c${format}f" "$archive" -- "$file"',
+            {"archive": one.words[2], "file": one.words[3], "format": packs[1]},
+            {
+                "archive": archive,
+                "file": Parameter(type="path", description="The file or folder."),
+                "format": Parameter(
+                    type="string", description="z: gzip, j: bzip2, J: xz, or nothing.", pattern="[zjJ]?"
+                ),
+            },
+            writes=["file:{archive}"],
+        )
+    words = one.words[1:]
+    if len(words) == 4 and words[2] == "-C":
+        words = [*words[2:], *words[:2]]
+    if len(words) != 4 or words[0] != "-C" or not re.fullmatch(r"-x[zjJ]?f", words[2]):
+        return None
+    return Draft(
+        "unpack_archive",
+        "Unpack a tar archive into a folder that is there.",
+        'tar --force-local -C "$folder" -xf "$archive"',
+        {"archive": words[3], "folder": words[1]},
+        {"archive": archive, "folder": Parameter(type="path", description="The folder.")},
+        writes=["file:{folder}/"],
+    )
+
+
 _REFERENCE = r"(?!.*(?:\.\.|//|@\{|\.lock))[\w][\w.+-]*(?:/[\w][\w.+-]*)*"
 
 
@@ -147,4 +184,4 @@ def git_name(steps: list[Simple], in_place: str) -> Draft | None:
     )
 
 
-PIPED: tuple[Callable[[list[Simple], str], Draft | None], ...] = (look, rewrite, delete_found, git_name)
+PIPED: tuple[Callable[[list[Simple], str], Draft | None], ...] = (look, rewrite, delete_found, tar, git_name)
