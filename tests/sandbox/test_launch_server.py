@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from conftest_sandbox import needs_views, shells
 
@@ -38,7 +39,7 @@ def _seen(server: LaunchServer, workspace: Path, command: str) -> tuple[int, See
         view.prepare({})
         spec = view.spec(["bash", "-c", command], str(workspace), dict(os.environ))
         with tempfile.TemporaryFile() as output:
-            code = server.run(spec, output, 60)
+            code = server.run(view, spec, output, 60)
         begun, seen = view.outcome()
         assert begun
         assert seen is not None
@@ -139,6 +140,31 @@ async def test_it_is_started_anew_when_it_has_died(workspace: Path) -> None:
         os.kill(server, signal.SIGKILL)
         os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)
         assert (await a.call("bash", command="cat a.txt")).value["output"] == "one\n"
+
+
+def _children_of(process: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+async def test_a_process_that_waited_for_a_command_and_died_is_not_missed(workspace: Path) -> None:
+    async with shells(workspace, view="overlay") as domain:
+        a = await domain.join("A")
+        before = _children()
+        await a.call("bash", command="true")
+        (server,) = _children() - before
+        with anyio.fail_after(30):
+            while not (waiting := _children_of(server)):
+                await anyio.lowlevel.checkpoint()
+        assert (await a.call("bash", command="cat a.txt")).value["output"] == "one\n"
+        with anyio.fail_after(30):
+            while not (waiting := set(_children_of(server)) - set(waiting)):
+                await anyio.lowlevel.checkpoint()
+        (one,) = waiting
+        ended = os.pidfd_open(one)
+        os.kill(one, signal.SIGKILL)
+        await anyio.wait_readable(ended)
+        os.close(ended)
+        assert (await a.call("bash", command="cat b.txt")).value["output"] == "two\n"
 
 
 async def test_nothing_is_left_when_the_domain_is_closed(workspace: Path) -> None:

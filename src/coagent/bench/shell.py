@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,9 +142,17 @@ def _make(root: Path, files: int) -> None:
             )
         (folder / name).write_text(text)
     _make_sources(root / "native")
+    _set_back(root)
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "begin"]):
         who = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"]
         subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True)
+
+
+def _set_back(root: Path) -> None:
+    """Make the files an hour old: git reads again what is as young as its index, and few trees are."""
+    then = time.time() - 3600
+    for place in root.rglob("*"):
+        os.utime(place, (then, then))
 
 
 def _make_sources(folder: Path) -> None:

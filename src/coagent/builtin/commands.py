@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -25,6 +26,7 @@ from coagent.content import Content
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.protocol.keys import Key
 from coagent.sandbox import copied
+from coagent.sandbox.clearing import Clearing
 from coagent.sandbox.confined import Confined
 from coagent.sandbox.copied import Copied
 from coagent.sandbox.git_nested import refuse_programs, refuse_sweeps, refuse_undeclared
@@ -38,6 +40,7 @@ OUTPUT_LENGTH_MAX = 30_000
 TIMEOUT_S_DEFAULT = 120.0
 TIMEOUT_S_MAX = 3600.0
 _PRIVATE = (".git", ".coagent")
+_ANSWERS_MAX = 100_000
 
 Changes: TypeAlias = dict[str, Content | None]
 """What a command has changed: relative paths to contents, None where the file is gone."""
@@ -103,18 +106,21 @@ class CommandRunner:
         self._trace = trace
         self._writable = tuple(writable)
         self._root = workspace.root
+        self._left_out = lru_cache(_ANSWERS_MAX)(self._is_left_out)  # it is asked for every path seen
         self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", self._left_out)
-        self._git = GitCalls(self._root, self._left_out)
+        self._git = GitCalls(self._root, self._snapshots, self._left_out)
         self._lock = anyio.Lock()
         self._server = LaunchServer()
-        workspace.at_close(self._server.close)
+        self._clearing = Clearing()
+        for close in (self._server.close, self._snapshots.close, self._clearing.close):
+            workspace.at_close(close)
 
     @property
     def tracer(self) -> str:
         """What follows look-ups: "c", or "python" without a C compiler; empty before the first command."""
         return self._server.tracer if self._trace else ""
 
-    def _left_out(self, path: str) -> bool:
+    def _is_left_out(self, path: str) -> bool:
         return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
 
     async def run(self, state: State, command: Command) -> dict[str, Any]:
@@ -165,7 +171,7 @@ class CommandRunner:
                 ),
             )
             try:
-                answer = await anyio.to_thread.run_sync(_run, self._server, spec, command.timeout_s)
+                answer = await anyio.to_thread.run_sync(_run, self._server, view, spec, command.timeout_s)
                 answer["output"] = view.name(answer["output"], inside=False)
                 begun, seen = view.outcome()
                 if begun and place is None and self._git.repository.governed and GitCalls.used(seen):
@@ -194,7 +200,7 @@ class CommandRunner:
             handed_over = view.hand_over(lambda path: not _hidden(path))
         finally:
             self._snapshots.release(lower)
-            view.remove()
+            self._clearing.remove(view)
         for key, value in changed:
             await state.put(key, value, literal=not key.startswith("gitdir:"))
         for key, value in moved.items():
@@ -261,10 +267,10 @@ def _hidden(path: str) -> bool:
     return path.partition("/")[0] in _PRIVATE or path.rpartition("/")[2] == "__pycache__"
 
 
-def _run(server: LaunchServer, spec: Path, timeout_s: float) -> dict[str, Any]:
+def _run(server: LaunchServer, view: Confined, spec: Path, timeout_s: float) -> dict[str, Any]:
     with tempfile.TemporaryFile() as output:
         try:
-            code = server.run(spec, output, timeout_s)
+            code = server.run(view, spec, output, timeout_s)
         except TimeoutError:
             raise ToolFailed(
                 f"the command has not ended within {timeout_s:g} s", "Pass a larger timeout_s, or do less."

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from coagent.builtin.git_index import Built, Indexes, Staged, exclusion
+from coagent.builtin.git_unowned import Unowned
 from coagent.content import Content
 from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position
 from coagent.sandbox.confined import Seen
 from coagent.sandbox.git_layer import Own, keep_objects, lay, own_files
 from coagent.sandbox.git_nested import refuse_ungoverned, refuse_within
+from coagent.sandbox.snapshot import Snapshots
 from coagent.targets.git import PREFIX, agent_key
 from coagent.targets.git_repository import Repository, read_refs
 from coagent.tools.state import State
@@ -62,14 +64,14 @@ class GitCalls:
 
     Args:
         root: The workspace.
+        snapshots: Of it.
         left_out: Tells of a relative path whether it is no part of the workspace.
     """
 
-    def __init__(self, root: str, left_out: Callable[[str], bool]) -> None:
+    def __init__(self, root: str, snapshots: Snapshots, left_out: Callable[[str], bool]) -> None:
         self.repository = Repository(root)
-        self._left_out = left_out
         self.indexes = Indexes(self.repository)
-        self._unowned: list[str] | None = None
+        self.unowned = Unowned(self.repository, snapshots, left_out)
         self._lock = threading.Lock()  # views are made in threads, several at a time
         self._times: dict[tuple[Position, str], str] = {}
 
@@ -121,12 +123,10 @@ class GitCalls:
                     refs[name] = value
         private = dict(shared.get(key) or {})
         commit = repository.commit(head, refs)
-        if fresh or self._unowned is None:
-            self._unowned = [path for path in self.indexes.unowned(commit) if not self._left_out(path)]
+        differing = self.unowned.paths(commit, files.keys(), fresh=fresh)
         own = {one.partition(":")[2] for scheme in ("file:", "mode:", "link:") for one in state.own(scheme)}
         others = {path: content for path, content in files.items() if path not in own}
         attributes = {one: value for one, value in files.items() if one.endswith(".gitattributes")}
-        differing = [path for path in self._unowned if path not in files]
         built = self.indexes.index(commit, private.get("staged", {}), others, differing, attributes)
         return Place(head, dict(sorted(refs.items())), private, key, built, differing)
 

@@ -200,33 +200,6 @@ class Indexes:
                     found[path] = [list(one) for one in stages]
         return dict(sorted(found.items()))
 
-    def unowned(self, commit: str | None) -> list[str]:
-        """Return the files of the real checkout that are otherwise in a commit, ignored ones left out.
-
-        The real index says nothing here but what it knows of unchanged files: it follows whoever was last to
-        commit. No filter runs (see `git_settings.py`): a file that goes through one, and whose times git does
-        not know, counts as changed.
-        """
-        run = self._repository.run
-        real, copy = self._repository.path / "index", self._folder / "real"
-        if real.is_file():
-            shutil.copy2(real, copy)
-        else:
-            copy.unlink(missing_ok=True)
-        run("read-tree", *(("--empty",) if commit is None else ("--reset", commit)), index=copy)
-        listing = run("ls-files", "-z", "-t", "--others", "--modified", "--exclude-standard", index=copy)
-        found = {line[2:] for line in listing.split(b"\0")[:-1] if not self._nested(line)}
-        return sorted(os.fsdecode(path) for path in found)
-
-    def _nested(self, line: bytes) -> bool:
-        """Tell of a line of `git ls-files -t` whether it is the commit of another repository."""
-        place = os.path.join(os.fsencode(self._repository.root), line[2:])
-        return (
-            line.startswith(b"C ")
-            and os.path.isdir(place)
-            and (os.path.lexists(os.path.join(place, b".git")) or not os.listdir(place))
-        )
-
 
 def _hashed(content: Content | None, commit: str | None) -> tuple[str, bool] | None:
     """Return the name that git has for a content, and whether it is executable."""

@@ -13,7 +13,7 @@ import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from coagent.content import EXECUTABLE, mode_value, rights
 from coagent.sandbox import launcher
@@ -22,6 +22,10 @@ from coagent.sandbox.overlay import Overlay, above
 _FILE_BYTES_MAX = 1024**3
 """The size of one file that a command may write."""
 _LOST_MAX = 20
+
+
+def _private(place: str, flags: int) -> int:
+    return os.open(place, flags, 0o600)
 
 
 class Seen(NamedTuple):
@@ -78,6 +82,11 @@ class Confined(Overlay):
         """What the command has written in the git folder, which is private too."""
         return self._scratch / "git-upper"
 
+    @property
+    def way(self) -> bytes:
+        """How a command is bounded in it, as `launcher.py` calls it."""
+        return launcher.CONNECTED if self._network else launcher.ISOLATED
+
     def command(self, argv: Sequence[str], cwd: str) -> list[str]:
         return [sys.executable, "-IS", launcher.__file__, str(self.spec(argv, cwd))]
 
@@ -123,12 +132,19 @@ class Confined(Overlay):
         """Return a text with the tree named as it is inside the view, or outside."""
         return text
 
+    def report(self) -> BinaryIO:
+        """Open the file that `launcher.py` writes what it has seen to."""
+        return open(self._scratch / "trace", "wb", opener=_private)
+
     def outcome(self) -> tuple[bool, Seen | None]:
         """Return whether the command was begun, and what it has looked up; None where that is not known."""
         try:
-            found = json.loads((self._scratch / "trace").read_text(encoding="utf-8"))
+            text = (self._scratch / "trace").read_text(encoding="utf-8")
         except FileNotFoundError:
+            text = ""
+        if not text:
             return False, None
+        found = json.loads(text)
         self.went_out = bool(found["went_out"])
         if not found["complete"]:
             return bool(found["ready"]), None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from coagent.errors import TargetError
-from coagent.sandbox import fence
+from coagent.sandbox import fence, launcher
 from coagent.sandbox.confined import Confined, Seen
 from coagent.sandbox.overlay import above
 
@@ -24,6 +24,10 @@ _COPY_S_MAX = 600
 
 class Copied(Confined):
     """One private copy of a tree; the arguments are those of `Confined`."""
+
+    @property
+    def way(self) -> bytes:
+        return launcher.FENCED
 
     @property
     def _copy(self) -> Path:

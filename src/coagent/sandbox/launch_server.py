@@ -22,6 +22,7 @@ from typing import IO
 
 from coagent.errors import TargetError
 from coagent.sandbox import launcher
+from coagent.sandbox.confined import Confined
 
 _COMPILE_S_MAX = 30
 _START_S_MAX = 30
@@ -46,11 +47,12 @@ class LaunchServer:
         self._requests: socket.socket | None = None
         self.tracer = ""
 
-    def run(self, spec: Path, output: IO[bytes], timeout_s: float) -> int:
+    def run(self, view: Confined, spec: Path, output: IO[bytes], timeout_s: float) -> int:
         """Run a command and return its exit code.
 
         Args:
-            spec: That of `Confined.spec`.
+            view: In which it runs.
+            spec: That of its `spec`.
             output: Where both its streams go.
             timeout_s: How long it may take, in seconds; then it and all that it has begun is ended.
 
@@ -60,8 +62,8 @@ class LaunchServer:
         """
         ours, theirs = socket.socketpair()
         with ours:
-            with theirs:
-                self._send(bytes(spec), [output.fileno(), theirs.fileno()])
+            with theirs, view.report() as report:
+                self._send(view.way + bytes(spec), [output.fileno(), theirs.fileno(), report.fileno()])
             _, processes, _, _ = socket.recv_fds(ours, 5, 1, socket.MSG_CMSG_CLOEXEC)
             if not processes:
                 return _KILLED

@@ -1,7 +1,8 @@
 """Runs commands in private views of a tree: a program of its own, `python -IS launcher.py`.
 
 With SPEC it runs one command. With `--serve DESCRIPTOR` it stays and forks for each (`launch_server.py`): a
-Python that is up already begins a command in a tenth of the time. A library after either is its tracer in C.
+Python that is up already begins a command in a tenth of the time, and one that is in its namespaces already
+and only waits for its command, in a third of that. A library after either is its tracer in C.
 
 It makes namespaces (mounts, processes, perhaps a network and users), puts an overlay over the tree, makes all
 else read-only, and runs the command there. It can watch which files the command looks up, by a seccomp filter
@@ -16,10 +17,11 @@ capabilities(7).
 import contextlib
 import ctypes
 import fcntl
+import gc
 import json
 import os
-import platform
 import resource
+import select
 import signal
 import socket
 import struct
@@ -37,37 +39,6 @@ _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
 # NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_TIME, MKNOD: what undoes a view.
 _DROPPED = (12, 16, 17, 19, 21, 22, 25, 27)
 
-_ALLOW, _NOTIFY, _ERRNO_ENOSYS = 0x7FFF0000, 0x7FC00000, 0x00050000 | 38
-_NEW_LISTENER, _WAIT_KILLABLE = 8, 32
-_SET_FLAGS = 0x40082104
-_AT_EMPTY_PATH = 0x1000
-_IO_URING_SETUP, _OPENAT2 = 425, 437
-# Where a system call has its path: (argument of the folder's descriptor or -1, argument of the path) pairs.
-# "open" marks those whose flags follow the path, "link" those that may put a symbolic link somewhere.
-_AT = (((0, 1),), "")
-_PLAIN = (((-1, 0),), "")
-_TWO, _TWO_AT = (((-1, 0), (-1, 1)), "link"), (((0, 1), (2, 3)), "link")
-_ARCHITECTURES = {
-    "x86_64": (
-        0xC000003E, 317, (262, 332),
-        {
-            2: (((-1, 0),), "open"), 257: (((0, 1),), "open"), 437: (((0, 1),), "open2"),
-            4: _PLAIN, 6: _PLAIN, 21: _PLAIN, 59: _PLAIN, 76: _PLAIN, 80: _PLAIN, 83: _PLAIN, 84: _PLAIN,
-            85: _PLAIN, 87: _PLAIN, 89: _PLAIN, 90: _PLAIN, 133: _PLAIN, 82: _TWO, 86: _TWO,
-            88: (((-1, 1),), "link"), 258: _AT, 259: _AT, 262: _AT, 263: _AT, 267: _AT, 268: _AT, 269: _AT,
-            322: _AT, 332: _AT, 439: _AT, 452: _AT, 264: _TWO_AT, 265: _TWO_AT, 316: _TWO_AT,
-            266: (((1, 2),), "link"),
-        },
-    ),
-    "aarch64": (
-        0xC00000B7, 277, (79, 291),
-        {
-            56: (((0, 1),), "open"), 437: (((0, 1),), "open2"), 33: _AT, 34: _AT, 35: _AT, 45: _PLAIN,
-            48: _AT, 53: _AT, 78: _AT, 79: _AT, 221: _PLAIN, 281: _AT, 291: _AT, 439: _AT, 452: _AT,
-            36: (((1, 2),), "link"), 37: _TWO_AT, 38: _TWO_AT, 276: _TWO_AT,
-        },
-    ),
-}  # fmt: skip
 # A view's files have other inode numbers and change times than the tree's: without this, git would take
 # every file for changed and read it. Source: git-config(1), core.checkStat.
 _GIT_STATS = {
@@ -77,104 +48,6 @@ _GIT_STATS = {
     "GIT_CONFIG_KEY_1": "core.trustctime",
     "GIT_CONFIG_VALUE_1": "false",
 }
-
-
-_KINDS = ("", "open", "open2", "link")
-
-
-def main() -> int:
-    """Run one command, or serve until the other end of the descriptor is closed; return an exit code."""
-    served = sys.argv[1] == "--serve"
-    rest = sys.argv[3:] if served else sys.argv[2:]
-    library = None
-    with contextlib.suppress(OSError):  # temporary folders may be mounted noexec
-        library = ctypes.CDLL(rest[0]) if rest else None
-    if not served:
-        return run(sys.argv[1], library)
-    with socket.socket(fileno=int(sys.argv[2])) as requests:
-        return _serve(requests, library)
-
-
-def _serve(requests: socket.socket, library: "ctypes.CDLL | None") -> int:
-    """Fork for each spec that comes, with the descriptors of its output and of its answer."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: they answer themselves
-    server = os.getpid()
-    requests.send(b"python" if library is None else b"c")
-    while True:
-        spec, descriptors, _, _ = socket.recv_fds(requests, 65536, 2, socket.MSG_CMSG_CLOEXEC)
-        if not spec:
-            return 0
-        if not os.fork():
-            try:
-                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                requests.close()
-                if os.getppid() == server:
-                    _answer(os.fsdecode(spec), descriptors[0], descriptors[1], library)
-            finally:
-                os._exit(UNREADY)
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-def _answer(spec: str, output: int, answer: int, library: "ctypes.CDLL | None") -> None:
-    """Run a command, and answer with a descriptor of this process, then with the exit code."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.setsid()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for descriptor, number in ((nothing, 0), (output, 1), (output, 2)):
-        os.dup2(descriptor, number)
-    os.close(nothing)
-    os.close(output)
-    with socket.socket(fileno=answer) as channel:
-        myself = os.pidfd_open(os.getpid())
-        socket.send_fds(channel, [b"begun"], [myself])
-        os.close(myself)
-        code = run(spec, library)
-        sys.stderr.flush()
-        channel.send(struct.pack("=i", code))
-
-
-def run(place: str, library: "ctypes.CDLL | None") -> int:
-    """Run the command of a spec; return its exit code, `UNREADY` where it was never begun."""
-    with open(place, encoding="utf-8") as file:
-        spec = json.load(file)
-    if "environment" in spec:
-        os.environ.clear()
-        os.environ.update(spec["environment"])
-    scratch = os.open(spec["scratch"], os.O_RDONLY | os.O_DIRECTORY)  # its path may be hidden soon,
-    processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)  # and there will be another /proc
-    try:
-        if spec["fence"] is None:
-            _enter_namespaces(spec)
-            _mount(spec)
-        os.chdir(spec["cwd"])
-    except OSError as error:
-        sys.stderr.write(f"{error.strerror} ({error.filename or 'namespaces'})\n")
-        return UNREADY
-    machine = _ARCHITECTURES.get(platform.machine()) if spec["trace"] else None
-    ours, theirs = socket.socketpair()
-    pid = os.fork()
-    if not pid:
-        ours.close()
-        _be_first(spec, theirs, machine)
-    theirs.close()
-    ready, listeners, _, _ = socket.recv_fds(ours, 1, 1)
-    seen = None
-    if machine and listeners:
-        seen = _followed(listeners[0], spec["root"], processes, machine[3], library)
-    _, status = os.waitpid(pid, 0)
-    answer = {
-        "ready": bool(ready),
-        "complete": seen is not None,
-        "seen": seen or {},
-        "tracer": None if seen is None else "python" if library is None else "c",
-        "went_out": not spec["network"] and spec["fence"] is None and _went_out(processes),
-    }
-    with open(
-        os.open("trace", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=scratch), "w", encoding="utf-8"
-    ) as file:
-        json.dump(answer, file)
-    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
 def _beside(name: str):  # type: ignore[no-untyped-def]
@@ -189,34 +62,189 @@ def _beside(name: str):  # type: ignore[no-untyped-def]
     return module
 
 
-def _followed(
-    listener: int,
-    root: str,
-    processes: int,
-    calls: dict,  # type: ignore[type-arg]
-    library: "ctypes.CDLL | None",
-) -> "dict[str, int] | None":
-    """Return what a command looks up until it ends, None where that is not known."""
-    with contextlib.suppress(OSError):  # Linux 6.6: wake the other side on this processor, which is faster
-        fcntl.ioctl(listener, _SET_FLAGS, 1)
-    if library is None:
-        trace = _beside("trace.py").Trace(root, processes, calls)
-        trace.follow(listener)
-        return trace.seen if trace.complete else None
-    count = max(calls) + 1
-    table = (ctypes.c_int * (6 * count))()  # struct call of trace.c
-    for number, (pairs, kind) in calls.items():
-        pairs = (*pairs, (0, 0))[:2] if len(pairs) == 1 else pairs
-        used = len(calls[number][0])
-        table[6 * number : 6 * number + 6] = [
-            1 + _KINDS.index(kind), used, *(folder for folder, _ in pairs), *(path for _, path in pairs)
-        ]  # fmt: skip
-    with open(os.memfd_create("seen"), "w+b") as file:
-        complete = library.follow(listener, processes, os.fsencode(root), table, count, file.fileno())
-        os.close(listener)
-        file.seek(0)
-        found = file.read().split(b"\0")[:-1]
-    return {os.fsdecode(one[1:]): one[0] - ord("0") for one in found} if complete else None
+_lookups = _beside("lookups.py")
+ISOLATED, CONNECTED, FENCED = b"i", b"c", b"f"
+"""Ways to bound a command: namespaces without a network, namespaces with one, and none but a fence."""
+_IDLE_S = 0.01
+"""How long nobody has asked for anything when the next process is made, so that it takes no time from one."""
+
+
+def main() -> int:
+    """Run one command, or serve until the other end of the descriptor is closed; return an exit code."""
+    served = sys.argv[1] == "--serve"
+    rest = sys.argv[3:] if served else sys.argv[2:]
+    library = None
+    with contextlib.suppress(OSError):  # temporary folders may be mounted noexec
+        library = ctypes.CDLL(rest[0]) if rest else None
+    if not served:
+        with open(sys.argv[1], encoding="utf-8") as file:
+            spec = json.load(file)
+        report = os.open(os.path.join(spec["scratch"], "trace"), os.O_WRONLY | os.O_CREAT, 0o600)
+        return _run(_begin(way(spec)), sys.argv[1], library, report, [])
+    with socket.socket(fileno=int(sys.argv[2])) as requests:
+        return _serve(requests, library)
+
+
+def way(spec: dict) -> bytes:  # type: ignore[type-arg]
+    """Return how the command of a spec is bounded."""
+    return FENCED if spec["fence"] is not None else CONNECTED if spec["network"] else ISOLATED
+
+
+def _serve(requests: socket.socket, library: "ctypes.CDLL | None") -> int:
+    """Hand each request to a process of its own.
+
+    It says how the command is bounded, its spec, and where output, answer and what was seen go.
+
+    Most commands are isolated, so one process is kept that has begun with that.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: they answer themselves
+    _rehearse()
+    gc.freeze()  # their memory stays shared
+    gc.disable()
+    requests.send(b"python" if library is None else b"c")
+    kept = None
+    while True:
+        if kept is None and not select.select([requests], [], [], _IDLE_S)[0]:
+            with contextlib.suppress(OSError):  # there is time to try again
+                kept = _forked(ISOLATED, requests, library)
+        request, descriptors, _, _ = socket.recv_fds(requests, 65536, 3, socket.MSG_CMSG_CLOEXEC)
+        if not request:
+            return 0
+        handed = False
+        if kept is not None and request[:1] == ISOLATED:
+            handed, kept = _handed(kept, request, descriptors), None
+        if not handed:
+            _handed(_forked(request[:1], requests, library), request, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _forked(bounds: bytes, requests: socket.socket, library: "ctypes.CDLL | None") -> socket.socket:
+    """Return the way to a new process that has begun, and runs what it is handed."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server = os.getpid()
+    if os.fork():
+        theirs.close()
+        return ours
+    try:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        requests.close()
+        ours.close()
+        if os.getppid() == server:
+            _answer(theirs, bounds, library)
+    finally:
+        os._exit(UNREADY)
+
+
+def _handed(channel: socket.socket, request: bytes, descriptors: "list[int]") -> bool:
+    """Hand over a request; return whether somebody was there for it."""
+    with channel:
+        try:
+            socket.send_fds(channel, [request[1:]], descriptors)
+        except OSError:
+            return False
+    return True
+
+
+def _answer(channel: socket.socket, bounds: bytes, library: "ctypes.CDLL | None") -> None:
+    """Run the command that comes; answer with a descriptor of this process, then with the exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    begun = _begin(bounds)
+    _rehearse()
+    spec, descriptors, _, _ = socket.recv_fds(channel, 65536, 3, socket.MSG_CMSG_CLOEXEC)
+    if not spec:
+        return
+    output, answer, report = descriptors
+    _use(output)
+    with socket.socket(fileno=answer) as listening:
+        myself = os.pidfd_open(os.getpid())
+        socket.send_fds(listening, [b"begun"], [myself])
+        os.close(myself)
+        code = _run(begun, os.fsdecode(spec), library, report, [1])
+        sys.stderr.flush()
+        listening.send(struct.pack("=i", code))
+
+
+def _rehearse() -> None:
+    """Do what must soon be done fast: the first time, a forked process copies the memory that it touches."""
+    text = json.dumps({"environment": dict(os.environ), "argv": ["", 1.5, True, None], "trace": {}})
+    json.loads(text.encode())
+    if _lookups.known():
+        _lookups.program()
+
+
+def _use(output: int) -> None:
+    """Make a descriptor both streams of this process, and let it read nothing."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, number in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, number)
+    os.close(nothing)
+    os.close(output)
+
+
+class _Begun:
+    """A process in its namespaces, and a child in them that waits to become the command."""
+
+    def __init__(self, bounds: bytes, why_not: str, processes: int) -> None:
+        self.bounds = bounds
+        self.why_not = why_not
+        self.processes = processes
+        self.channel, theirs = socket.socketpair()
+        self.child = os.fork()
+        if not self.child:
+            self.channel.close()
+            _be_first(bounds, theirs)
+        theirs.close()
+
+
+def _begin(bounds: bytes) -> _Begun:
+    """Do what can be done before the command is known."""
+    processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)  # there will be another /proc
+    why_not = ""
+    if bounds != FENCED:
+        try:
+            _enter_namespaces(network=bounds == CONNECTED)
+        except OSError as error:
+            why_not = f"{error.strerror} ({error.filename or 'namespaces'})\n"
+    return _Begun(bounds, why_not, processes)
+
+
+def _run(begun: _Begun, place: str, library: "ctypes.CDLL | None", report: int, output: "list[int]") -> int:
+    """Run the command of a spec; return its exit code, `UNREADY` where it was never begun.
+
+    What was seen goes to a descriptor from before the namespaces, since all in them is read-only. The output
+    goes to one, too, or without one where it went when all began.
+    """
+    given = os.open(place, os.O_RDONLY)
+    spec = json.loads(os.pread(given, os.fstat(given).st_size, 0))
+    assert way(spec) == begun.bounds, "it has begun in another way"
+    try:
+        if begun.why_not:
+            raise OSError(begun.why_not)
+        temporary = "" if begun.bounds == FENCED else _mount(spec)
+        os.chdir(spec["cwd"])
+    except OSError as error:
+        why_not = begun.why_not or f"{error.strerror} ({error.filename or 'namespaces'})\n"
+        sys.stderr.write(why_not)
+        return UNREADY
+    socket.send_fds(begun.channel, [os.fsencode(temporary) or b"/"], [given, *output])
+    ready, listeners, _, _ = socket.recv_fds(begun.channel, 1, 1)
+    seen = None
+    if listeners:
+        python = None if library is not None else _beside("trace.py")
+        seen = _lookups.followed(listeners[0], spec["root"], begun.processes, library, python)
+    _, status = os.waitpid(begun.child, 0)
+    answer = {
+        "ready": bool(ready),
+        "complete": seen is not None,
+        "seen": seen or {},
+        "tracer": None if seen is None else "python" if library is None else "c",
+        "went_out": begun.bounds == ISOLATED and _went_out(begun.processes),
+    }
+    with open(report, "w", encoding="utf-8") as file:
+        json.dump(answer, file)
+    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
 def _call(number: int, *arguments: object) -> int:
@@ -226,9 +254,9 @@ def _call(number: int, *arguments: object) -> int:
     return int(result)
 
 
-def _enter_namespaces(spec: dict) -> None:  # type: ignore[type-arg]
+def _enter_namespaces(*, network: bool) -> None:
     user, group = os.geteuid(), os.getegid()
-    flags = _NEWNS | _NEWPID | (0 if spec["network"] else _NEWNET) | (_NEWUSER if user else 0)
+    flags = _NEWNS | _NEWPID | (0 if network else _NEWNET) | (_NEWUSER if user else 0)
     if _libc.unshare(flags):
         raise OSError(ctypes.get_errno(), f"no namespaces: {os.strerror(ctypes.get_errno())}")
     if user:
@@ -239,7 +267,7 @@ def _enter_namespaces(spec: dict) -> None:  # type: ignore[type-arg]
         ):
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
                 file.write(line)
-    if not spec["network"]:
+    if not network:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # its own machine is there
             fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
 
@@ -248,17 +276,22 @@ def _went_out(processes: int) -> bool:
     """Tell whether something in this network was sent where no way leads (RFC 4293, OutNoRoutes)."""
     for name in ("snmp", "snmp6"):
         with contextlib.suppress(OSError):
-            with open(os.open(f"self/net/{name}", os.O_RDONLY, dir_fd=processes), encoding="ascii") as file:
+            with open(os.open(f"self/net/{name}", os.O_RDONLY, dir_fd=processes), "rb") as file:
                 lines = [line.split() for line in file]
             for names, values in zip(lines, [*lines[1:], []], strict=True):
-                if names[0] == "Ip6OutNoRoutes" and int(names[1]):
+                if names[0] == b"Ip6OutNoRoutes" and int(names[1]):
                     return True
-                if names[0] == "Ip:" and "OutNoRoutes" in names and values[names.index("OutNoRoutes")] != "0":
+                if (
+                    names[0] == b"Ip:"
+                    and b"OutNoRoutes" in names
+                    and values[names.index(b"OutNoRoutes")] != b"0"
+                ):
                     return True
     return False
 
 
-def _mount(spec: dict) -> None:  # type: ignore[type-arg]
+def _mount(spec: dict) -> str:  # type: ignore[type-arg]
+    """Make the view, and return its temporary folder."""
     root, scratch = spec["root"], spec["scratch"]
     _mounted(None, "/", None, _MS_REC | _MS_PRIVATE, None)
     real = os.path.join(scratch, "real")
@@ -301,7 +334,7 @@ def _mount(spec: dict) -> None:  # type: ignore[type-arg]
     place = temporary if f"{root}/".startswith("/tmp/") else "/tmp"
     _mounted(temporary, place, None, _MS_BIND, None)
     _attributes(place, _ATTR_RDONLY, 0, recursive=False)
-    os.environ["TMPDIR"] = place
+    return place
 
 
 def _layers(lower: str, upper: str, work: str) -> str:
@@ -329,22 +362,18 @@ def _attributes(place: str, cleared: int, set_: int, *, recursive: bool) -> None
         raise OSError(error.errno, error.strerror, place) from None
 
 
-def _be_first(spec: dict, channel: socket.socket, machine: "tuple | None") -> None:  # type: ignore[type-arg]
+def _be_first(bounds: bytes, channel: socket.socket) -> None:
     """Be the first process of the new namespace: when it ends, so does all that the command has left."""
     code = UNREADY
     fence = None
     try:
-        if spec["fence"] is None:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            with contextlib.suppress(OSError):  # a container may not let us: then outer processes are listed
-                _mounted("proc", "/proc", "proc", 0, None)
-        else:
+        if bounds == FENCED:
             fence = _beside("fence.py")
             fence.adopt_descendants()
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM if fence else signal.SIGKILL, 0, 0, 0)
         pid = os.fork()
         if not pid:
-            _run(spec, channel, machine)
+            _become(bounds, channel)
         channel.close()
         while True:
             ended, status = os.wait()
@@ -358,21 +387,28 @@ def _be_first(spec: dict, channel: socket.socket, machine: "tuple | None") -> No
         os._exit(code)
 
 
-def _run(spec: dict, channel: socket.socket, machine: "tuple | None") -> None:  # type: ignore[type-arg]
+def _become(bounds: bytes, channel: socket.socket) -> None:
+    """Wait for a command, and become it."""
     try:
         os.setsid()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_bytes_max"], spec["file_bytes_max"]))
-        if spec["fence"] is not None:
+        if bounds == FENCED:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
-            try:
-                bounds = spec["fence"], spec["readable"], spec["hidden"]
-                _beside("fence.py").fence(*bounds, network=spec["network"])
-            except OSError as error:
-                sys.stderr.write(f"the command cannot be bounded: {error.strerror}\n")
-                return
-        listener = _filter(machine) if machine else -1
+        _rehearse()
+        temporary, descriptors, _, _ = socket.recv_fds(channel, 65536, 2, socket.MSG_CMSG_CLOEXEC)
+        if not temporary:
+            return
+        spec = json.loads(os.pread(descriptors[0], os.fstat(descriptors[0]).st_size, 0))
+        for output in descriptors[1:]:
+            _use(output)
+        os.chdir(spec["cwd"])
+        environment = {**spec.get("environment", os.environ), **_GIT_STATS}
+        if bounds != FENCED:
+            environment["TMPDIR"] = os.fsdecode(temporary)
+            with contextlib.suppress(OSError):  # a container may not let us: then outer processes are listed
+                _mounted("proc", "/proc", "proc", 0, None)
+        _bound(spec)
+        listener = _lookups.install() if spec["trace"] and _lookups.known() else -1
         for capability in _DROPPED:
             _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
         if listener >= 0:
@@ -383,35 +419,19 @@ def _run(spec: dict, channel: socket.socket, machine: "tuple | None") -> None:  
         channel.close()
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        os.execve(spec["argv"][0], spec["argv"], {**os.environ, **_GIT_STATS})
+        os.execve(spec["argv"][0], spec["argv"], environment)
+    except OSError as error:
+        sys.stderr.write(f"the command cannot be begun: {error.strerror}\n")
     finally:
         os._exit(UNREADY)
 
 
-def _filter(machine: tuple) -> int:  # type: ignore[type-arg]
-    """Install the filter; return the descriptor that hears of the calls, -1 where the kernel has none."""
-    architecture, seccomp, with_empty, calls = machine
-    steps = [(0x20, 0, 0, 4), (0x15, 1, 0, architecture), (0x06, 0, 0, _NOTIFY), (0x20, 0, 0, 0)]
-    steps += [(0x35, 0, 1, 0x40000000), (0x06, 0, 0, _NOTIFY)]  # x32
-    steps += [(0x15, 0, 1, _IO_URING_SETUP), (0x06, 0, 0, _ERRNO_ENOSYS)]
-    newfstatat, statx = with_empty
-    for number, argument in ((newfstatat, 3), (statx, 2)):  # fstat in disguise names no file
-        steps += [
-            (0x15, 0, 4, number), (0x20, 0, 0, 16 + 8 * argument), (0x45, 0, 1, _AT_EMPTY_PATH),
-            (0x06, 0, 0, _ALLOW), (0x06, 0, 0, _NOTIFY),
-        ]  # fmt: skip
-    for number in sorted(calls.keys() - set(with_empty)):
-        steps += [(0x15, 0, 1, number), (0x06, 0, 0, _NOTIFY)]
-    steps.append((0x06, 0, 0, _ALLOW))
-    code = b"".join(struct.pack("HBBI", *step) for step in steps)
-    held = ctypes.create_string_buffer(code)
-    program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(held)))
-    for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
-        try:
-            return _call(seccomp, ctypes.c_uint(1), ctypes.c_uint(flags), program)
-        except OSError:
-            continue
-    return -1
+def _bound(spec: dict) -> None:  # type: ignore[type-arg]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_bytes_max"], spec["file_bytes_max"]))
+    if spec["fence"] is not None:
+        bounds = spec["fence"], spec["readable"], spec["hidden"]
+        _beside("fence.py").fence(*bounds, network=spec["network"])
 
 
 if __name__ == "__main__":

@@ -220,13 +220,14 @@ class Overlay:
             if os.path.lexists(place):
                 yield path
             return
-        with os.scandir(place) as entries:
-            names = sorted(one.name for one in entries)
-        inside = [one for one in (f"{path}/{name}" for name in names) if not self._is_left_out(one)]
-        if not inside:
+        empty = True
+        for name in sorted(os.listdir(place)):
+            one = f"{path}/{name}"
+            if not self._is_left_out(one):
+                empty = False
+                yield from self._leaves(one)
+        if empty:
             yield path
-        for one in inside:
-            yield from self._leaves(one)
 
 
 @cache

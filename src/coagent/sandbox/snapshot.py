@@ -12,20 +12,27 @@ import secrets
 import shutil
 import stat
 import weakref
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 from coagent.errors import TargetError
+from coagent.sandbox.watch import Watch
 
 _Seen: TypeAlias = tuple[int, int, int, int]
 """Inode, time of change in nanoseconds, size in bytes, mode; a plain tuple, since there are many of them."""
+_Tree: TypeAlias = dict[str, dict[str, _Seen]]
+"""Folder to name to what is there."""
+_Changes: TypeAlias = dict[str, tuple[_Seen | None, _Seen | None]]
+"""Relative path to what was there and what is there now."""
 _MODE = 3
 _ANSWERS_MAX = 200_000
+_REMEMBERED_MAX, _PATHS_MAX = 1_000, 10_000
 
 
 class Snapshots:
-    """Snapshots of one tree; each differs little from the last, so most of them cost a look at every file.
+    """Snapshots of one tree; each differs little from the last, so most of them cost a look at what changed.
 
     Args:
         root: The tree.
@@ -40,11 +47,15 @@ class Snapshots:
         self._folder = folder / f"{os.getpid()}-{secrets.token_hex(4)}"
         self._left_out = left_out
         self._number = 0
-        self._known: dict[str, _Seen] = {}
+        self._watch = Watch(root)
+        self._tree: _Tree = {}
+        self._skipped: dict[str, list[str]] = {}
         self._current: Path | None = None
         self._uses: dict[Path, int] = {}
-        self._skipped: list[str] = []
         self._answers: dict[str, bool] = {}
+        self._history: deque[tuple[int, frozenset[str]]] = deque()
+        self.moment = 0
+        """Grows with each snapshot that differs from the one before."""
         self._remove_left_over()
         weakref.finalize(self, shutil.rmtree, self._folder, True)
 
@@ -55,18 +66,19 @@ class Snapshots:
             TargetError: It cannot be made.
         """
         try:
-            found = dict(self._walk())
-            if found != self._known or self._current is None:
-                if self._current is None or self._uses.get(self._current):
-                    self._begin()
+            changes = self._look()
+            if self._current is None or (changes and self._uses.get(self._current)):
+                self._begin()
                 assert self._current is not None
-                self._bring_up(self._current, found)
+                _bring_up(self._root, self._current, _changes({}, self._tree))
+            elif changes:
+                _bring_up(self._root, self._current, changes)
         except OSError as error:
+            self._start_over()
             raise TargetError(
                 f"no snapshot of {self._root!r} can be made: {error}",
                 "Free some space, or check permissions.",
             ) from error
-        assert self._current is not None
         self._uses[self._current] = self._uses.get(self._current, 0) + 1
         return self._current
 
@@ -77,18 +89,45 @@ class Snapshots:
             del self._uses[snapshot]
             shutil.rmtree(snapshot, ignore_errors=True)
 
+    def close(self) -> None:
+        """Watch the tree no more; the next snapshot costs a look at every file."""
+        self._watch.close()
+
     def left_out(self) -> list[str]:
         """Return the folders that are left out of the last snapshot, as relative paths."""
-        return sorted(self._skipped)
+        return sorted(path for paths in self._skipped.values() for path in paths)
+
+    def changed_since(self, moment: int) -> frozenset[str] | None:
+        """Return the files and links that have changed, as relative paths; None where that is forgotten.
+
+        Args:
+            moment: What `moment` was then.
+        """
+        if moment == self.moment:
+            return frozenset()
+        history = list(self._history)  # at once: another thread may add to it
+        if not history or history[0][0] > moment + 1:
+            return None
+        return frozenset().union(*(paths for number, paths in history if number > moment))
 
     def _begin(self) -> None:
+        if self._current is not None and not self._uses.get(self._current):
+            shutil.rmtree(self._current, ignore_errors=True)
         self._number += 1
         self._current = self._folder / str(self._number)
         self._current.mkdir(parents=True)
         ignore = self._shared / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
-        self._known = {}
+
+    def _start_over(self) -> None:
+        """Forget what may not be so: the next snapshot is made from nothing."""
+        if self._current is not None and not self._uses.get(self._current):
+            shutil.rmtree(self._current, ignore_errors=True)
+        self._current = None
+        self._watch.close()
+        self._history.clear()
+        self.moment += 1
 
     def _remove_left_over(self) -> None:
         for place in self._shared.glob("*-*"):
@@ -96,33 +135,106 @@ class Snapshots:
             if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
                 shutil.rmtree(place, ignore_errors=True)
 
-    def _walk(self) -> Iterator[tuple[str, _Seen]]:
-        self._skipped = []
-        waiting = [""]
+    # ---- looking -------------------------------------------------------------------------------------------
+
+    def _look(self) -> _Changes:
+        """Bring up to date what is known of the tree, and return what has changed."""
+        folders = self._watch.changed()
+        if folders is None:
+            before, self._tree, self._skipped = self._tree, {}, {}
+            self._watch.begin()
+            self._read_below("")
+            changes = _changes(before, self._tree)
+        else:
+            changes = {}
+            for folder in sorted(folders):  # those above come first, and may take those below with them
+                if folder in self._tree:
+                    self._look_into(folder, changes)
+            changes = {path: (old, new) for path, (old, new) in changes.items() if old != new}
+        if changes:
+            paths = frozenset(path for path, both in changes.items() if not all(map(_no_file, both)))
+            self._history.append((self.moment + 1, paths))
+            self.moment += 1
+            while self._remembers_too_much():
+                self._history.popleft()
+        return changes
+
+    def _remembers_too_much(self) -> bool:
+        count = sum(len(paths) for _, paths in self._history)
+        return len(self._history) > _REMEMBERED_MAX or (count > _PATHS_MAX and len(self._history) > 1)
+
+    def _look_into(self, folder: str, changes: _Changes) -> None:
+        before = self._tree[folder]
+        now = self._tree[folder] = self._read(folder)
+        for name in before.keys() | now.keys():
+            path = f"{folder}/{name}" if folder else name
+            old, new = before.get(name), now.get(name)
+            same_folder = (
+                old is not None
+                and new is not None
+                and stat.S_ISDIR(old[_MODE])
+                and (old[0], stat.S_IFMT(old[_MODE])) == (new[0], stat.S_IFMT(new[_MODE]))
+                and self._watch.has(path)
+            )
+            if not same_folder:
+                if old is not None and stat.S_ISDIR(old[_MODE]):
+                    self._forget(path, changes)
+                if new is not None and stat.S_ISDIR(new[_MODE]):
+                    _note(_changes({}, {one: self._tree[one] for one in self._read_below(path)}), changes)
+            if old != new:
+                _note({path: (old, new)}, changes)
+
+    def _forget(self, folder: str, changes: _Changes) -> None:
+        """Drop what is known of a folder that is gone, or is another one."""
+        self._watch.forget(folder)
+        self._skipped.pop(folder, None)
+        for name, seen in self._tree.pop(folder, {}).items():
+            path = f"{folder}/{name}"
+            _note({path: (seen, None)}, changes)
+            if stat.S_ISDIR(seen[_MODE]):
+                self._forget(path, changes)
+
+    def _read_below(self, folder: str) -> list[str]:
+        """Read a folder and all below it, and return them."""
+        read, waiting = [], [folder]
         while waiting:
             at = waiting.pop()
-            try:
-                with os.scandir(f"{self._root}/{at}") as entries:
-                    found = list(entries)
-            except FileNotFoundError:
-                if not at:
-                    raise
-                continue  # it has gone meanwhile
-            for entry in found:
-                path = at + entry.name
-                if self._is_left_out(path):
-                    if entry.is_dir(follow_symlinks=False):
-                        self._skipped.append(path)
-                    continue
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if stat.S_ISDIR(status.st_mode):
-                    yield path, (0, 0, 0, status.st_mode)
-                    waiting.append(f"{path}/")
-                else:
-                    yield path, (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)
+            read.append(at)
+            self._tree[at] = self._read(at)
+            for name, seen in self._tree[at].items():
+                if stat.S_ISDIR(seen[_MODE]):
+                    waiting.append(f"{at}/{name}" if at else name)
+        return read
+
+    def _read(self, folder: str) -> dict[str, _Seen]:
+        """Return what is in a folder; nothing where it has gone meanwhile."""
+        found: dict[str, _Seen] = {}
+        skipped: list[str] = []
+        self._watch.add(folder)
+        start = f"{folder}/" if folder else ""
+        try:
+            with os.scandir(f"{self._root}/{folder}") as entries:
+                for entry in entries:
+                    path = start + entry.name
+                    if self._is_left_out(path):
+                        if entry.is_dir(follow_symlinks=False):
+                            skipped.append(path)
+                        continue
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    if stat.S_ISDIR(status.st_mode):
+                        found[entry.name] = (status.st_ino, 0, 0, status.st_mode)
+                    else:
+                        found[entry.name] = (
+                            status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
+                        )  # fmt: skip
+        except (FileNotFoundError, NotADirectoryError):
+            if not folder:
+                raise
+        self._skipped[folder] = skipped
+        return found
 
     def _is_left_out(self, path: str) -> bool:
         answer = self._answers.get(path)
@@ -132,32 +244,58 @@ class Snapshots:
             answer = self._answers[path] = self._left_out(path) or self._left_out(f"{path}/x")
         return answer
 
-    def _bring_up(self, snapshot: Path, found: dict[str, _Seen]) -> None:
-        for path in sorted(self._known.keys() - found.keys(), reverse=True):
-            place = snapshot / path
-            place.rmdir() if stat.S_ISDIR(self._known[path][_MODE]) else place.unlink()
-        for path, seen in found.items():
-            known = self._known.get(path)
-            if known == seen:
-                continue
-            place = snapshot / path
-            if stat.S_ISDIR(seen[_MODE]):
-                if known is not None and not stat.S_ISDIR(known[_MODE]):
-                    place.unlink()
-                place.mkdir(exist_ok=True)
-                place.chmod(stat.S_IMODE(seen[_MODE]))
-                continue
-            if known is not None:
-                shutil.rmtree(place) if stat.S_ISDIR(known[_MODE]) else place.unlink(missing_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
-                self._put(f"{self._root}/{path}", place, seen[_MODE])
-        self._known = found
 
-    def _put(self, source: str, place: Path, mode: int) -> None:
-        if stat.S_ISLNK(mode):
-            os.symlink(os.readlink(source), place)
-        elif stat.S_ISREG(mode):
-            try:
-                os.link(source, place, follow_symlinks=False)
-            except OSError:
-                shutil.copy2(source, place)  # another owner's, or on another file system
+def _no_file(seen: _Seen | None) -> bool:
+    return seen is None or stat.S_ISDIR(seen[_MODE])
+
+
+def _changes(before: _Tree, now: _Tree) -> _Changes:
+    """Return in what two trees differ."""
+    found: _Changes = {}
+    for folder in before.keys() | now.keys():
+        old, new = before.get(folder, {}), now.get(folder, {})
+        if old != new:
+            for name in old.keys() | new.keys():
+                if old.get(name) != new.get(name):
+                    path = f"{folder}/{name}" if folder else name
+                    found[path] = (old.get(name), new.get(name))
+    return found
+
+
+def _note(more: _Changes, changes: _Changes) -> None:
+    """Add later changes to earlier ones."""
+    for path, (old, new) in more.items():
+        changes[path] = (changes[path][0] if path in changes else old, new)
+
+
+def _bring_up(root: str, snapshot: Path, changes: _Changes) -> None:
+    """Make in a snapshot what has changed in the tree."""
+    for path in sorted((path for path, (_, new) in changes.items() if new is None), reverse=True):
+        place, was = snapshot / path, changes[path][0]
+        assert was is not None
+        with contextlib.suppress(FileNotFoundError):  # it had gone before it could be taken
+            place.rmdir() if stat.S_ISDIR(was[_MODE]) else place.unlink()
+    for path, (known, seen) in sorted(changes.items()):
+        if seen is None:
+            continue
+        place = snapshot / path
+        if stat.S_ISDIR(seen[_MODE]):
+            if known is not None and not stat.S_ISDIR(known[_MODE]):
+                place.unlink(missing_ok=True)
+            place.mkdir(exist_ok=True)
+            place.chmod(stat.S_IMODE(seen[_MODE]))
+            continue
+        if known is not None:
+            shutil.rmtree(place) if stat.S_ISDIR(known[_MODE]) else place.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
+            _put(f"{root}/{path}", place, seen[_MODE])
+
+
+def _put(source: str, place: Path, mode: int) -> None:
+    if stat.S_ISLNK(mode):
+        os.symlink(os.readlink(source), place)
+    elif stat.S_ISREG(mode):
+        try:
+            os.link(source, place, follow_symlinks=False)
+        except OSError:
+            shutil.copy2(source, place)  # another owner's, or on another file system

@@ -71,8 +71,9 @@ static int inside(const char *path, const char *root, size_t length)
     return !strncmp(path, root, length) && (path[length] == '/' || !path[length]);
 }
 
-/* Follow a path from the top (what is not there counts as a name), noting the tree's links on the way. */
-static int resolve(const char *given, char *real, const char *root, struct set *seen)
+/* Follow a path from the top (what is not there counts as a name), noting the tree's links on the way. What
+   is known to be none is in `plain`, unless that is null. */
+static int resolve(const char *given, char *real, const char *root, struct set *seen, struct set *plain)
 {
     char rest[3 * LENGTH_MAX], target[LENGTH_MAX], joined[3 * LENGTH_MAX];
     size_t root_length = strlen(root), length = 0;
@@ -110,9 +111,15 @@ static int resolve(const char *given, char *real, const char *root, struct set *
         length += part;
         real[length] = 0;
         at = end;
-        ssize_t count = readlink(real, target, sizeof target - 1);
-        if (count < 0)
+        unsigned char *known = plain && *at ? slot(plain, real) : NULL; /* only what is above others */
+        if (known && *known)
             continue;
+        ssize_t count = readlink(real, target, sizeof target - 1);
+        if (count < 0) {
+            if (known)
+                *known = 1;
+            continue;
+        }
         if (++links > LINKS_MAX)
             return 0;
         target[count] = 0;
@@ -154,7 +161,7 @@ struct trace {
     const struct call *calls;
     int count;
     int remembers;
-    struct set known, seen;
+    struct set known, plain, seen;
 };
 
 static int opened(pid_t pid, int kind, uint64_t flags)
@@ -205,7 +212,7 @@ static int note(struct trace *trace, pid_t pid, const struct seccomp_data *data)
         if (trace->remembers && *known & bits)
             continue;
         *known |= bits;
-        if (resolve(whole, real, trace->root, &trace->seen))
+        if (resolve(whole, real, trace->root, &trace->seen, trace->remembers ? &trace->plain : NULL))
             return -1;
         if (inside(real, trace->root, strlen(trace->root)))
             *slot(&trace->seen, real) |= bits;
@@ -232,7 +239,7 @@ static int written(const struct set *seen, int out)
    zero byte, for all that was seen; returns 1 where that is complete. */
 int follow(int listener, int processes, const char *root, const struct call *calls, int count, int out)
 {
-    struct trace trace = {processes, root, calls, count, 1, {0}, {0}};
+    struct trace trace = {processes, root, calls, count, 1, {0}, {0}, {0}};
     struct pollfd polled = {listener, POLLIN, 0};
     int complete = 1;
     for (;;) {

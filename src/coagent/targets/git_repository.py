@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coagent.errors import TargetError
-from coagent.targets.git_settings import Plain, plain_environment
+from coagent.targets.git_settings import Plain, Signature, plain_environment
 
 PRIVATE_REFS = ("refs/stash", "refs/bisect/", "refs/worktree/", "refs/rewritten/")
 """References that belong to whoever works in a checkout, and so to each agent by itself."""
@@ -104,6 +104,10 @@ class Repository:
     def knows(self, setting: str) -> bool:
         """Tell whether `user.name` or `user.email` is set for who works in it."""
         return setting in self._plain.author()
+
+    def rules(self) -> tuple[Signature | None, ...]:
+        """Return what tells whether the rules by which git looks at files changed, but for the tree's."""
+        return self._plain.rules()
 
     def head(self) -> str:
         """Return the text of HEAD: `ref: refs/heads/main`, or the name of a commit."""

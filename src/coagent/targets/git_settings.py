@@ -16,7 +16,7 @@ import tempfile
 import threading
 import weakref
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from coagent.errors import TargetError
 
@@ -36,6 +36,8 @@ _PROGRAMLESS: Final = {
     "maintenance.auto": "false",
 }
 _READ_S_MAX = 60
+Signature: TypeAlias = tuple[int, int, int]
+"""Inode, time of change in nanoseconds and size in bytes of a file."""
 
 
 def plain_environment() -> dict[str, str]:
@@ -64,7 +66,8 @@ class Plain:
     def __init__(self, git: Path) -> None:
         self._git = git
         self._folder: Path | None = None
-        self._known: dict[str, tuple[int, int, int] | None] = {}
+        self._known: dict[str, Signature | None] = {}
+        self._rules: tuple[str, ...] = ()
         self._author: frozenset[str] = frozenset()
         self._lock = threading.Lock()
 
@@ -101,6 +104,16 @@ class Plain:
             self._made()
             return self._author
 
+    def rules(self) -> tuple[Signature | None, ...]:
+        """Return the signatures of the files that say how git looks at a tree, but for those in it.
+
+        Raises:
+            TargetError: The settings cannot be read.
+        """
+        with self._lock:
+            self._made()
+            return (*self._known.values(), *map(signature, self._rules))
+
     def _made(self) -> Path:
         if self._folder is None:
             folder = Path(tempfile.mkdtemp(prefix="coagent-git-dir-"))
@@ -110,12 +123,12 @@ class Plain:
             (folder / "info").symlink_to(self._git / "info")
             self._write(folder)
             self._folder = folder
-        elif any(_signature(path) != known for path, known in self._known.items()):
+        elif any(signature(path) != known for path, known in self._known.items()):
             self._write(self._folder)
         return self._folder
 
     def _write(self, folder: Path) -> None:
-        before = {path: _signature(path) for path in self._sources()}
+        before = {path: signature(path) for path in self._sources()}
         settings, sources = self._read()
         self._author = frozenset({"user.name", "user.email"} & settings.keys())
         found = {name: value for name, value in settings.items() if name in _KEPT}
@@ -124,8 +137,13 @@ class Plain:
             section, _, word = name.partition(".")
             escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
             lines.append(f'[{section}]\n\t{word} = "{escaped}"\n')
+        further = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        excludes = found.get("core.excludesfile", f"{further}/git/ignore")
+        attributes = found.get("core.attributesfile", f"{further}/git/attributes")
+        private = [str(self._git / "info" / name) for name in ("exclude", "attributes", "sparse-checkout")]
+        self._rules = (excludes, attributes, *private)
         (folder / "config").write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
-        self._known = {path: before.get(path, _signature(path)) for path in {*before, *sources}}
+        self._known = {path: before.get(path, signature(path)) for path in {*before, *sources}}
 
     def _sources(self) -> list[str]:
         """Return the files that settings can come from, but for those that they include."""
@@ -164,7 +182,8 @@ class Plain:
         return found, sources
 
 
-def _signature(path: str) -> tuple[int, int, int] | None:
+def signature(path: str) -> Signature | None:
+    """Return what is something else when a file is; None where there is none."""
     try:
         status = os.stat(path)
     except OSError:

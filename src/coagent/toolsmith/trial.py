@@ -75,6 +75,7 @@ class Trials:
             self._snapshots.release(self._lower)
         self._lower = None
         self._server.close()
+        self._snapshots.close()
 
     def _left_out(self, path: str) -> bool:
         return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
@@ -124,7 +125,7 @@ class Trials:
             exit_code: int | None = None
             with tempfile.TemporaryFile() as output:
                 try:
-                    exit_code = self._server.run(spec, output, self._timeout_s)
+                    exit_code = self._server.run(view, spec, output, self._timeout_s)
                 except TimeoutError:
                     return Trial(None, "", {}, [], None)
                 output.seek(0)
