@@ -60,6 +60,7 @@ class _Program:
 
 _ANY = r"(?s).*"
 _COUNT = r"[+-]?\d{1,9}"
+_JQ_HARMLESS = r"(?s)(?!.*\b(?:import|include|env|modulemeta)\b)(?!.*\$ENV).+"
 _PROGRAMS = {
     "basename": _Program("a", {"s": _ANY}, place=False, piped=False),  # by xargs only
     "cat": _Program("nbsAETv"),
@@ -72,7 +73,7 @@ _PROGRAMS = {
         texts=(1, 1), instead="e", long=r"--(?:include|exclude|exclude-dir)=.+|--count|--ignore-case",
     ),
     "head": _Program("q", {"n": _COUNT, "c": _COUNT}, number=True, long=r"--lines=[+-]?\d{1,9}"),
-    "jq": _Program("rcsSeanj", texts=(1, 1), text=r"(?s)(?!.*\b(?:import|include|env|modulemeta)\b)(?!.*\$ENV).+"),
+    "jq": _Program("rcsSeanj", texts=(1, 1), text=_JQ_HARMLESS),
     "ls": _Program("1aAdFhilnRrStp", piped=False),
     "nl": _Program("", {"b": r"[atn]", "w": r"\d{1,3}", "s": _ANY}),
     "paste": _Program("s", {"d": _ANY}),
