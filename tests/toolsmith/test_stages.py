@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,30 @@ async def test_hostile_words_of_a_pipeline_change_nothing(workspace: Workspace) 
                     await a.call("look_into", file="hosts", stages=stages)
     assert before.items() <= {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}.items()
     assert not list(root.parent.rglob("pwned"))
+
+
+@views
+@pytest.mark.anyio
+async def test_an_archive_is_unpacked_into_its_folder_only(workspace: Workspace) -> None:
+    root = Path(workspace.root)
+    (root / "good").mkdir()
+    for name, member in (("good.tar", "alpha"), ("evil.tar", "../hosts"), ("far:away.tar", "beta")):
+        with tarfile.open(root / name, "w") as archive:
+            archive.add(root / "notes/a.txt", member)
+    before = (root / "hosts").read_bytes()
+    files = Files(workspace.root)
+    tools = smith_tools(files.workspace, root.parent / "library")
+    async with coagent.open_domain("memory:", targets=[files], tools=[tools]) as domain:
+        a = await domain.join("A")
+        answer = await a.call("request_tool", request="x", command="tar -C good -xf good.tar")
+        assert answer.value["tool"] == "unpack_archive"
+        done = await a.call("unpack_archive", archive="far:away.tar", folder="good")
+        assert (root / "good/beta").read_text() == "alpha\n"
+        with contextlib.suppress(ToolFailed):
+            await a.call("unpack_archive", archive="evil.tar", folder="good")
+        assert (root / "hosts").read_bytes() == before
+        await a.undo(done.call_id)
+    assert not (root / "good/beta").exists()
 
 
 def test_a_name_for_a_commit_stays_below_its_kind(workspace: Workspace) -> None:
