@@ -92,31 +92,48 @@ def _state(workspace: Workspace) -> dict[str, tuple[int, bytes]]:
             {"file": "app.conf", "key": "port", "value": "81"},
         ),
         ("sed -n 's/^port=//p' app.conf", "key_get", {"file": "app.conf", "key": "port"}),
-        ("grep -c '^10' hosts", "count_lines", {"file": "hosts", "pattern": "^10"}),
-        ("sed -i '/two/d' hosts", "delete_lines", {"file": "hosts", "pattern": "two"}),
+        (
+            "grep -c '^10' hosts",
+            "look_into",
+            {"file": "hosts", "stages": [["grep", "-c", "^10", "{}"]]},
+        ),
+        ("sed -i '/two/d' hosts", "edit_with_sed", {"file": "hosts", "script": "/two/d"}),
         ("echo '10.0.0.3 three' >> hosts", "append_line", {"file": "hosts", "line": "10.0.0.3 three"}),
         (
             "sed -i 's#10.0.0.1#10.9.9.9/24#g' hosts",
-            "replace_text",
-            {"file": "hosts", "pattern": "10.0.0.1", "replacement": "10.9.9.9/24", "flags": "g"},
+            "edit_with_sed",
+            {"file": "hosts", "script": "s#10.0.0.1#10.9.9.9/24#g"},
         ),
         (
             'awk \'/^\\[/{s=$0} s=="[client]" && $1=="port"{print $3}\' app.ini',
             "ini_get",
             {"file": "app.ini", "section": "client", "key": "port"},
         ),
-        ("sed -n '1{s/one/1/;p}' hosts", "print_with_sed", {"file": "hosts", "script": "1{s/one/1/;p}"}),
         (
-            "sed -i 's/^port *=.*81/port = 82/' app.ini",
-            "replace_text",
-            {"file": "app.ini", "pattern": "^port *=.*81", "replacement": "port = 82", "flags": ""},
+            "sed -n '1{s/one/1/;p}' hosts",
+            "look_into",
+            {"file": "hosts", "stages": [["sed", "--sandbox", "-n", "1{s/one/1/;p}", "{}"]]},
+        ),
+        (
+            "sort -r hosts | awk -F. '{print $4}' > .t && cat .t > hosts && rm .t",
+            "rewrite_file",
+            {"file": "hosts", "stages": [["sort", "-r", "{}"], ["awk", "-F.", "{print $4}"]]},
         ),
         ("cp hosts notes/copy", "copy_file", {"file": "hosts", "file2": "notes/copy"}),
         ("mv hosts guests", "move_file_2", {"file": "hosts", "file2": "guests"}),
         ("chmod +x hosts", "change_mode", {"mode": "+x", "file": "hosts"}),
-        ("find . -name '*.txt' -delete", "find_files", {"folder": ".", "text": "*.txt"}),
+        (
+            "find . -name '*.txt' -delete",
+            "delete_found",
+            {"file": ".", "stages": [["find", "{}", "-name", "*.txt"]]},
+        ),
         ("rm notes/a.txt", "remove_file", {"file": "notes/a.txt"}),
-        ("sort -r hosts | head -n 1", "show_begin", {"file": "hosts", "number": "1"}),
+        (
+            "sort -r < hosts | head -n 1",
+            "look_into",
+            {"file": "hosts", "stages": [["cat", "{}"], ["sort", "-r"], ["head", "-n", "1"]]},
+        ),
+        ("comm hosts hosts | head -n 1", "comm_head", {"file": "hosts", "number": "1"}),
     ],
 )
 async def test_a_command_becomes_a_tool_that_does_the_same_and_is_undone(
@@ -159,8 +176,8 @@ async def test_workers_that_ask_for_the_same_at_once_get_one_tool(workspace: Wor
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(ask)
-    assert {answer.tool.name for answer in answers if answer.tool} == {"count_lines"}
-    assert [path.name for path in folder.glob("*.toml")] == ["count_lines.toml"]
+    assert {answer.tool.name for answer in answers if answer.tool} == {"look_into"}
+    assert [path.name for path in folder.glob("*.toml")] == ["look_into.toml"]
 
 
 async def test_a_request_in_plain_words_finds_a_known_tool_or_asks_for_a_command(
@@ -189,9 +206,10 @@ async def test_the_next_domain_has_the_tools_of_the_library(workspace: Workspace
     async with _domain(workspace, tmp_path / "lib") as domain:
         await (await domain.join("A")).call("request_tool", request="x", command="grep -c one hosts")
     async with _domain(workspace, tmp_path / "lib") as domain:
-        value = (await (await domain.join("A")).call("count_lines", file="hosts", pattern="two")).value
+        stages = [["grep", "-c", "two", "{}"]]
+        value = (await (await domain.join("A")).call("look_into", file="hosts", stages=stages)).value
     assert value == "1\n"
-    assert Library(tmp_path / "lib").uses() == {"count_lines": 1}
+    assert Library(tmp_path / "lib").uses() == {"look_into": 1}
 
 
 @pytest.mark.parametrize(
@@ -296,7 +314,7 @@ async def test_no_argument_of_a_tool_changes_what_it_does_not_declare(
     before = _state(workspace)
     async with _domain(workspace, library) as domain:
         a = await domain.join("A")
-        for tool in ("replace_text", "json_set"):
+        for tool in ("edit_with_sed", "json_set"):
             spec = Library(library).load()[0][tool]
             for name, hostile in itertools.product(spec.parameters, HOSTILE):
                 arguments = {**spec.examples[0], name: hostile}
@@ -388,16 +406,16 @@ async def test_a_program_of_awk_is_a_parameter_only_where_it_does_no_more_than_p
     workspace: Workspace, program: str, harmless: bool
 ) -> None:
     names = [one.spec.name for one in ByExample(workspace).propose("x", f"awk '{program}' hosts")]
-    assert ("query_with_awk" in names) == harmless
+    assert ("look_into" in names) == harmless
     (proposal,) = [
         one
         for one in ByExample(workspace).propose("x", "awk -F. 'NR>1{s+=$4} END{print s}' hosts")
-        if one.spec.name == "query_with_awk"
+        if one.spec.name == "look_into"
     ]
     if harmless:
         return
-    with pytest.raises(InvalidArguments, match="does not match"):
-        checked(proposal.spec, workspace, {"file": "hosts", "program": program, "separator": " "})
+    with pytest.raises(InvalidArguments, match="do no more than print"):
+        checked(proposal.spec, workspace, {"file": "hosts", "stages": [["awk", program, "{}"]]})
 
 
 async def test_why_a_tool_fails_is_told_without_what_moves_a_cursor(workspace: Workspace) -> None:
@@ -534,7 +552,7 @@ def test_the_command_line_lists_shows_verifies_and_removes(
     code, output = run("list", "--json")
     assert code == 0
     assert [one["name"] for one in json.loads(output)["tools"]] == [
-        "append_line", "json_set", "key_set", "replace_text",
+        "append_line", "edit_with_sed", "json_set", "key_set",
     ]  # fmt: skip
     assert "json:{file}#{pointer}" in run("show", "json_set")[1]
     assert run("verify", "append_line")[0] == 0
@@ -553,7 +571,7 @@ def test_the_command_line_lists_shows_verifies_and_removes(
 
 
 def test_names_that_no_tool_has_are_told_with_those_there_are(library: Path) -> None:
-    with pytest.raises(ConfigurationError, match="It has append_line, json_set"):
+    with pytest.raises(ConfigurationError, match="It has append_line, edit_with_sed"):
         Library(library).remove("nothing")
 
 

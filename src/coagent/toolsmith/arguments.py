@@ -9,6 +9,7 @@ from typing import Any
 from coagent.errors import InvalidArguments, TargetError
 from coagent.targets.workspace import Workspace
 from coagent.toolsmith.spec import TEXT_LENGTH_MAX, Parameter, ToolSpec
+from coagent.toolsmith.stages import NoReader, checked_stages, decoded, encoded
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Also what ends lines for some programs, and what turns the direction of text that people review."""
@@ -38,6 +39,8 @@ def _value(spec: ToolSpec, workspace: Workspace, name: str, value: Any) -> str:
     parameter = spec.parameters[name]
     if parameter.type in ("integer", "number"):
         return _number(name, parameter, value)
+    if parameter.type == "stages":
+        return _stages(name, parameter, value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -69,6 +72,25 @@ def _number(name: str, parameter: Parameter, value: Any) -> str:
         return str(int(text))
     before, point, after = text.lstrip("-").partition(".")
     return f"{'-' if text.startswith('-') else ''}{int(before)}{point}{after}"
+
+
+def _stages(name: str, parameter: Parameter, value: Any) -> str:
+    """Return a pipeline as the command gets it; a value that has that form already is checked as well."""
+    stages = decoded(value) if isinstance(value, str) else value
+    if not isinstance(stages, list) or not all(isinstance(stage, list) for stage in stages):
+        raise _wrong(name, "is no list of stages, each a list of words")
+    try:
+        text = encoded(checked_stages(stages))
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _wrong(name, "is not valid Unicode") from None
+    except NoReader as error:
+        raise _wrong(name, str(error)) from None
+    if len(text) > TEXT_LENGTH_MAX:
+        raise _wrong(name, f"is longer than {TEXT_LENGTH_MAX} characters")
+    if parameter.pattern is not None and not re.fullmatch(parameter.pattern, text):
+        raise _wrong(name, f"does not match {parameter.pattern!r}")
+    return text
 
 
 def _path(workspace: Workspace, name: str, value: str) -> str:

@@ -17,6 +17,7 @@ from coagent.errors import ToolFailed
 from coagent.targets.workspace import Workspace
 from coagent.toolsmith.maker import Judge, Proposal
 from coagent.toolsmith.parse import Simple, parse
+from coagent.toolsmith.piped import PIPED
 from coagent.toolsmith.shapes import SHAPES, Draft, awk_program
 from coagent.toolsmith.spec import Parameter, ToolSpec
 
@@ -65,7 +66,7 @@ class ByExample:
         core, in_place = _core(steps)
         found: list[Proposal] = []
         if not any(one.globs or one.merged for one in core):
-            for shape in SHAPES:
+            for shape in (*SHAPES, *PIPED):
                 draft = shape(core, in_place)
                 if draft is not None and self._usable(draft):
                     found.append(_proposal(draft, request))
@@ -81,17 +82,19 @@ class ByExample:
         return 0
 
     def _usable(self, draft: Draft) -> bool:
-        file = draft.arguments.get("file")
-        return not isinstance(file, str) or _inside(self._workspace, file)
+        places = [name for name, one in draft.parameters.items() if one.type == "path"]
+        return all(_inside(self._workspace, draft.arguments[name]) for name in places)
 
 
 def _core(steps: list[Simple]) -> tuple[list[Simple], str]:
     """Return the steps without the idiom that puts their output in the place of a file, and that file."""
-    if len(steps) < 2 or len(steps[0].redirects) != 1 or steps[0].redirects[0].operator != ">":
+    end = next((number for number, one in enumerate(steps) if number and one.joined != "|"), len(steps))
+    core, rest = steps[:end], steps[end:]
+    last = core[-1]
+    if not rest or len(last.redirects) != 1 or last.redirects[0].operator != ">":
         return steps, ""
-    temporary, first = steps[0].redirects[0].file, steps[0]
+    temporary = last.redirects[0].file
     place = ""
-    rest = steps[1:]
     if rest[0].words == ["cat", temporary] and len(rest) == 2 and rest[1].words in (
         ["rm", temporary], ["rm", "-f", temporary]
     ):  # fmt: skip
@@ -99,9 +102,9 @@ def _core(steps: list[Simple]) -> tuple[list[Simple], str]:
         place = redirects[0].file if len(redirects) == 1 and redirects[0].operator == ">" else ""
     elif len(rest) == 1 and rest[0].program == "mv" and rest[0].operands == [temporary, rest[0].words[-1]]:
         place = rest[0].words[-1]
-    if not place or place not in first.words or any(one.joined != "&&" for one in rest):
+    if not place or place not in core[0].words or any(one.joined != "&&" for one in rest):
         return steps, ""
-    return [Simple(first.words, first.globs, first.joined, [], first.merged)], place
+    return [*core[:-1], Simple(last.words, last.globs, last.joined, [], last.merged)], place
 
 
 def _proposal(draft: Draft, request: str) -> Proposal:

@@ -106,6 +106,10 @@ def schema_of(spec: ToolSpec) -> dict[str, Any]:
     """Return the JSON Schema of a grown tool's arguments."""
     properties: dict[str, Any] = {}
     for name, one in spec.parameters.items():
+        if one.type == "stages":
+            words = {"type": "array", "items": {"type": "string"}}
+            properties[name] = {"type": "array", "items": words, "description": one.description}
+            continue
         kind = one.type if one.type in ("integer", "number") else "string"
         properties[name] = {"type": kind, "description": one.description}
         if one.pattern is not None and kind == "string":

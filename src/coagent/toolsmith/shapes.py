@@ -1,8 +1,7 @@
 """Shapes of commands that are known: what in them is a parameter follows from the program's own language.
 
 Each function looks at one kind of command and returns a draft, or None where it is another kind. Values go
-into a program's text by the program's own means (`jq --arg`, `awk` and its environment, `grep -e`), or, for
-sed, between control characters that no value may hold.
+into a program's text by the program's own means (`jq --arg`, `awk` and its environment).
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ _JQ_STEPS = (
     '({at: ., path: []}; (if (.at | type) == "array" then ($s | tonumber) else $s end) as $k '
     "| {at: (if .at == null then null else .at[$k] end), path: (.path + [$k])}) | .path; "
 )
-_MARK = "$'\\x01'"
-"""Stands between the parts of a sed command; arguments hold no control characters."""
 
 
 @dataclass
@@ -180,77 +177,22 @@ def sed_set(steps: list[Simple], in_place: str) -> Draft | None:
     )
 
 
-def sed_lines(steps: list[Simple], in_place: str) -> Draft | None:
-    """Delete lines, or replace text, everywhere or in the lines that match."""
-    script = _sed(steps, "-i")
-    if script is None:
-        return None
-    text, file = script
-    deletes = re.fullmatch(r"\\(\W)(.+)\1d|/(.+)/d", text)
-    if deletes is not None:
-        pattern = deletes[2] or deletes[3].replace("\\/", "/")
-        return Draft(
-            "delete_lines",
-            "Delete the lines of a file that a regular expression (as sed's) matches.",
-            f'sed -i -e \'\\\'{_MARK}"$pattern"{_MARK}d "$file"',
-            {"file": file, "pattern": pattern},
-            {"file": _FILE, "pattern": _text("A basic regular expression.", option_safe=True)},
-            writes=["file:{file}"],
-        )
-    where, _, rest = ("", "", text)
-    addressed = re.fullmatch(r"/((?:[^/\\]|\\.)+)/(s.+)", text)
-    if addressed is not None:
-        where, rest = addressed[1].replace("\\/", "/"), addressed[2]
-    parts = _substitution(rest)
-    if parts is None:
-        return None
-    pattern, replacement, flags = parts
-    changed = f's{_MARK}"$pattern"{_MARK}"$replacement"{_MARK}"$flags"'
-    arguments = {"file": file, "pattern": pattern, "replacement": replacement, "flags": flags}
-    parameters = {
-        "file": _FILE,
-        "pattern": _text("A basic regular expression.", option_safe=True),
-        "replacement": _text("What takes its place; & is what matched.", option_safe=True),
-        "flags": _text(
-            "Those of sed: g for every match in a line, I for either case.", pattern=r"[gI0-9]{0,3}"
-        ),
-    }
-    if where:
-        return Draft(
-            "replace_in_lines",
-            "Replace text in those lines of a file that a regular expression matches.",
-            f'sed -i -e \'\\\'{_MARK}"$lines"{_MARK}{changed} "$file"',
-            {"lines": where, **arguments},
-            {"lines": _text("Which lines.", option_safe=True), **parameters},
-            writes=["file:{file}"],
-        )
-    return Draft(
-        "replace_text",
-        "Replace text in a file, by a regular expression (as sed's).",
-        f'sed -i -e {changed} "$file"',
-        arguments,
-        parameters,
-        writes=["file:{file}"],
-    )
-
-
 def sed_script(steps: list[Simple], in_place: str) -> Draft | None:
-    """Run any sed script that neither runs programs nor touches other files: sed sees to that itself."""
+    """Edit a file by a sed script that neither runs programs nor touches others: sed sees to that."""
     one = steps[0]
     options = [option for option in one.options if option != "-e"]
     if len(steps) != 1 or one.program != "sed" or len(one.operands) != 2 or one.redirects:
         return None
-    if any(option not in ("-n", "-i", "-E", "-r") for option in options):
+    if "-i" not in options or any(option not in ("-n", "-i", "-E", "-r") for option in options):
         return None
-    edits = "-i" in options
     script, file = one.operands
     return Draft(
-        "edit_with_sed" if edits else "print_with_sed",
-        f"{'Edit' if edits else 'Print of'} a file with a sed script ({' '.join(['sed', *options])}).",
+        "edit_with_sed",
+        f"Edit a file with a sed script ({' '.join(['sed', *options])}).",
         f'sed --sandbox {" ".join([*options, "-e"])} "$script" "$file"',
         {"file": file, "script": script},
         {"file": _FILE, "script": _text("A sed script.", multiline="\n" in script, option_safe=True)},
-        writes=["file:{file}"] if edits else [],
+        writes=["file:{file}"],
     )
 
 
@@ -261,17 +203,6 @@ def _sed(steps: list[Simple], option: str) -> tuple[str, str] | None:
         return None
     operands = one.operands
     return (operands[0], operands[1]) if len(operands) == 2 and "\n" not in operands[0] else None
-
-
-def _substitution(text: str) -> tuple[str, str, str] | None:
-    if len(text) < 4 or text[0] != "s" or text[1].isalnum() or text[1] in "\\\n":
-        return None
-    mark = text[1]
-    parts = re.split(rf"(?<!\\){re.escape(mark)}", text[2:])
-    if len(parts) != 3 or not parts[0] or not re.fullmatch(r"[gI0-9]{0,3}", parts[2]):
-        return None
-    pattern, replacement = (one.replace(f"\\{mark}", mark) for one in parts[:2])
-    return pattern, replacement, parts[2]
 
 
 _INI_KEY = "ini:{file}#{section}/{key}"
@@ -296,48 +227,8 @@ def awk_program(program: str, parameter: Callable[[str, str], str]) -> str:
     return _COMPARED.sub(compared, program)
 
 
-_AWK_HARMLESS = (
-    r"(?!.*(?:(?:system|close|fflush)\s*\(|getline|ENVIRON|PROCINFO|ARG|@))"  # programs, other files
-    r"(?!.*(?<!\|)\|(?!\|))(?!.*print.*>)"  # pipes and redirects; a > before any print is a comparison
-    r".+"
-)
-
-
-def awk_query(steps: list[Simple], in_place: str) -> Draft | None:
-    """Run any awk program that neither runs programs nor touches other files, as far as its text tells."""
-    one = steps[0]
-    words = one.words[1:]
-    if len(steps) != 1 or one.program != "awk" or one.redirects or in_place:
-        return None
-    separator = " "  # what awk takes for any white space (POSIX awk, FS)
-    if words and words[0].startswith("-F"):
-        separator = words.pop(0)[2:] or (words.pop(0) if words else "")
-    if len(words) != 2 or words[0].startswith("-") or not separator:
-        return None
-    program, file = words
-    if not re.fullmatch(_AWK_HARMLESS, program):
-        return None
-    return Draft(
-        "query_with_awk",
-        "Print what an awk program finds in a file.",
-        'awk -F "$separator" -- "$program" "./$file"',
-        {"file": file, "program": program, "separator": separator},
-        {
-            "file": _FILE,
-            "program": _text(
-                "An awk program without pipes, redirects and getline.",
-                pattern=_AWK_HARMLESS,
-                option_safe=True,
-            ),
-            "separator": _text(
-                "What separates fields; one space for white space.", option_safe=True, pattern=".+"
-            ),
-        },
-    )
-
-
 def awk(steps: list[Simple], in_place: str) -> Draft | None:
-    """Run an awk program in which what is compared with, and what `-v` sets, are parameters."""
+    """Read or set a key in a section of an INI file, by an awk program that compares with both."""
     if len(steps) != 1 or steps[0].program != "awk" or steps[0].redirects:
         return None
     words = steps[0].words[1:]
@@ -364,17 +255,11 @@ def awk(steps: list[Simple], in_place: str) -> Draft | None:
     opening = "".join(f'{name}=ENVIRON["{parameter(value, name)}"]; ' for name, value in given.items())
     if opening:
         program = f"BEGIN {{ {opening}}} {program}"
-    if "'" in program or len(parameters) == 1:
+    if "'" in program or "section" not in parameters:
         return None
-    sectioned = "section" in parameters
-    name = ("ini_set" if in_place else "ini_get") if sectioned else ("awk_edit" if in_place else "awk_select")
     return Draft(
-        name,
-        ("Set" if in_place else "Read") + " a key in a section of an INI file."
-        if sectioned
-        else "Edit a file with a fixed awk program."
-        if in_place
-        else "Select from a file with a fixed awk program.",
+        "ini_set" if in_place else "ini_get",
+        ("Set" if in_place else "Read") + " a key in a section of an INI file.",
         f"awk '{program}' \"$file\"",
         arguments,
         parameters,
@@ -400,25 +285,6 @@ def _awk_name(program: str, value: str, name: str, taken: dict[str, Any]) -> str
     return wish
 
 
-def grep(steps: list[Simple], in_place: str) -> Draft | None:
-    """Count or show the lines of a file that match."""
-    one = steps[0]
-    if len(steps) != 1 or one.program != "grep" or len(one.operands) != 2 or one.redirects:
-        return None
-    options = "".join(sorted("".join(option[1:] for option in one.options)))
-    if any(option.startswith("--") for option in one.options) or set(options) - set("cinvEFowx"):
-        return None
-    counts = "c" in options
-    return Draft(
-        "count_lines" if counts else "find_lines",
-        f"{'Count' if counts else 'Show'} the lines of a file that a regular expression matches"
-        + (f" (grep -{options})." if options.strip("c") else "."),
-        f'grep {f"-{options} " if options else ""}-e "$pattern" -- "$file" || [ $? -eq 1 ]',
-        {"file": one.operands[1], "pattern": one.operands[0]},
-        {"file": _FILE, "pattern": _text("A regular expression of grep.", option_safe=True)},
-    )
-
-
 def echo(steps: list[Simple], in_place: str) -> Draft | None:
     """Append a line to a file, or make it the only one."""
     one = steps[0]
@@ -440,5 +306,5 @@ def echo(steps: list[Simple], in_place: str) -> Draft | None:
 
 
 SHAPES: tuple[Callable[[list[Simple], str], Draft | None], ...] = (
-    jq, sqlite, sed_get, sed_set, sed_lines, sed_script, awk, awk_query, grep, echo,
+    jq, sqlite, sed_get, sed_set, sed_script, awk, echo,
 )  # fmt: skip

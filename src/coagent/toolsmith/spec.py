@@ -19,7 +19,7 @@ NAME_PATTERN = r"^[a-z][a-z0-9_]{1,47}$"
 TEXT_LENGTH_MAX = 4096
 """The length of a value of a text parameter, in characters, where the parameter says nothing else."""
 
-ParameterType: TypeAlias = Literal["path", "string", "integer", "number"]
+ParameterType: TypeAlias = Literal["path", "string", "integer", "number", "stages"]
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -31,9 +31,11 @@ class Parameter(_Strict):
     """One parameter of a grown tool.
 
     Args:
-        type: "path" is one of the workspace, relative to it; the others are plain values.
+        type: "path" is one of the workspace, relative to it; "stages" a pipeline of programs that only read
+            (`stages.py`); the others are plain values.
         description: What a model is told of it.
-        pattern: A regular expression that the whole value must match.
+        pattern: A regular expression that the whole value must match; of stages, the text that is
+            handed over.
         multiline: Whether a text may have line ends in it.
         option_safe: Whether the value may begin with a dash: the command passes it where no program takes it
             for an option.

@@ -21,6 +21,7 @@ from coagent.toolsmith.arguments import checked
 from coagent.toolsmith.footprint import emptied, filled, observed, outside
 from coagent.toolsmith.hostile import HOSTILE
 from coagent.toolsmith.spec import Check, ToolSpec, Verified
+from coagent.toolsmith.stages import decoded
 from coagent.toolsmith.trial import Trial, Trials
 
 _VARIANTS_MAX = 3
@@ -201,7 +202,7 @@ class _Verification:
         stray: list[str] = []
         count = refused = 0
         for name in self.spec.parameters:
-            for hostile in HOSTILE:
+            for hostile in self._hostile_values(name, arguments):
                 try:
                     values = checked(self.spec, self._workspace, {**arguments, name: hostile})
                 except ToolFailed:
@@ -209,7 +210,7 @@ class _Verification:
                 count += 1
                 trial = self._trials.run(self.spec.command, values)
                 if trial.exit_code is None:
-                    stray.append(f"{name}={hostile!r} never ends")
+                    stray.append(f"{name}={str(hostile)[-80:]} never ends")
                 elif trial.exit_code == 0:
                     keys = filled(self.spec, self.spec.writes, values)
                     found = outside(keys, trial.changes, self._trials.content)
@@ -217,12 +218,25 @@ class _Verification:
                     refused += bool(found)
                     # Another part of the file that it may change is refused when it happens.
                     stray += [
-                        f"{name}={hostile[:40]!r} changes {one}"
+                        f"{name}={str(hostile)[-80:]} changes {one}"
                         for one in found
                         if one.partition(":")[2].partition("#")[0] not in files
                     ]
         why = f"{count} tried" + (f", {refused} refused for what they would change" if refused else "")
         self.say("hostile arguments", not stray, "; ".join(stray[:3]) if stray else why)
+
+    def _hostile_values(self, name: str, arguments: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield values of a parameter; in a pipeline they stand for each of its words in turn."""
+        if self.spec.parameters[name].type != "stages" or name not in arguments:
+            yield from HOSTILE
+            return
+        value = arguments[name]
+        stages = decoded(value) if isinstance(value, str) else value
+        for at, stage in enumerate(stages):
+            for number in range(len(stage)):
+                for hostile in HOSTILE:
+                    words = [*stage[:number], hostile, *stage[number + 1 :]]
+                    yield [*stages[:at], words, *stages[at + 1 :]]
 
     def _reverses(self, trial: Trial, values: dict[str, str]) -> None:
         """Take a run back and compare the tree with what it was."""
