@@ -273,3 +273,49 @@ def test_only_a_find_is_what_is_deleted_by(workspace: Workspace) -> None:
     for wrong in ([["cat", "{}"]], [["find", "{}"], ["sort"]], [["find", "{}", "-exec", "rm", ";"]]):
         with pytest.raises(InvalidArguments):
             checked(spec, workspace, {**arguments, "stages": wrong})
+
+
+_ODD = (
+    "x", "-o", "-ox", "stray", "./program", "-", "--", "$(touch stray)", "`touch stray`", "a;b", "a|b", "*",
+    "-e", "w stray", "1w stray", "1e touch stray", "s/a/b/w stray", "s/o/touch stray/e", "-n", "-s", "-i",
+    "-r", "--output=stray", "--compress-program=./program", "-S1", "-z", '{print > "stray"}', "'", '"', "\\", "-f",
+    'BEGIN{system("touch stray")}', "--files0-from=-", "{}", "p", ".", "-t,", "-k1", "-c", "-w1", "-nr",
+    "-exec", "input", "-delete", "-fprint", "-name", "-type", "f", "!", "(", ")", "-empty", ";", "log", "-C",
+    "-O./program", "status", "-tf", "--to-command=./program", "basename",
+)  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(PROGRAMS), st.lists(st.sampled_from(_ODD), max_size=3)),
+        min_size=1,
+        max_size=2,
+    )
+)
+def test_nothing_that_is_let_in_writes_even_without_a_view(
+    tmp_path_factory: pytest.TempPathFactory, stages: list[tuple[str, list[str]]]
+) -> None:
+    try:
+        found = checked_stages(
+            [[program, *words, *([] if number else ["{}"])] for number, (program, words) in enumerate(stages)]
+        )
+    except NoReader:
+        return
+    root = tmp_path_factory.mktemp("plain")
+    (root / "file").write_text("one\nto one\nthree,3\n")
+    (root / "program").write_text("#!/bin/sh\ntouch stray\n")
+    (root / "program").chmod(0o755)
+    before = {path.name: path.read_bytes() for path in root.iterdir()}
+    proposal = ByExample(Workspace(str(root))).propose("x", "grep -c x file")[0]
+    for place in ("file", "."):
+        subprocess.run(
+            ["bash", "-c", proposal.spec.command],
+            cwd=root,
+            env={"PATH": os.environ["PATH"], "file": place, "stages": encoded(found)},
+            capture_output=True,
+            check=False,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+    assert {path.name: path.read_bytes() for path in root.iterdir()} == before
