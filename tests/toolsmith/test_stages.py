@@ -278,10 +278,10 @@ def test_only_a_find_is_what_is_deleted_by(workspace: Workspace) -> None:
 _ODD = (
     "x", "-o", "-ox", "stray", "./program", "-", "--", "$(touch stray)", "`touch stray`", "a;b", "a|b", "*",
     "-e", "w stray", "1w stray", "1e touch stray", "s/a/b/w stray", "s/o/touch stray/e", "-n", "-s", "-i",
-    "-r", "--output=stray", "--compress-program=./program", "-S1", "-z", '{print > "stray"}', "'", '"', "\\", "-f",
+    "-r", "--output=stray", "--compress-program=./program", "-S1", "-z", '{print > "stray"}', "'", '"', "\\",
     'BEGIN{system("touch stray")}', "--files0-from=-", "{}", "p", ".", "-t,", "-k1", "-c", "-w1", "-nr",
-    "-exec", "input", "-delete", "-fprint", "-name", "-type", "f", "!", "(", ")", "-empty", ";", "log", "-C",
-    "-O./program", "status", "-tf", "--to-command=./program", "basename",
+    "-f", "-exec", "input", "-delete", "-fprint", "-name", "-type", "f", "!", "(", ")", "-empty", ";", "log",
+    "-C", "-O./program", "status", "-tf", "--to-command=./program", "basename",
 )  # fmt: skip
 
 
