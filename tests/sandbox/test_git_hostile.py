@@ -46,7 +46,7 @@ async def test_a_submodule_is_neither_added_nor_changed(workspace: Path) -> None
     async with shells(workspace) as domain:
         a = await domain.join("A")
         before = tree(workspace)
-        assert "repository of a submodule" in await _refused(a, f"{allow} add -q ../up sub; git commit -qm s")
+        assert "repository of a submodule" in await _refused(a, f"{allow} add -q {up} sub; git commit -qm s")
         assert tree(workspace) == before
         await a.finish()
     git(workspace, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../up", "sub")

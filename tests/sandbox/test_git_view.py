@@ -65,8 +65,11 @@ async def test_what_an_agent_does_for_itself_leaves_the_real_repository_as_it_is
     ("command", "says"),
     [("git init -q .", "makes a git repository of the workspace")],
 )
-async def test_no_repository_is_made_of_a_workspace(tmp_path: Path, command: str, says: str) -> None:
-    async with shells(tmp_path) as domain:
+@pytest.mark.parametrize("view", ["overlay", "copy"])
+async def test_no_repository_is_made_of_a_workspace(
+    tmp_path: Path, command: str, says: str, view: str
+) -> None:
+    async with shells(tmp_path, view=view) as domain:
         with pytest.raises(coagent.ToolFailed, match=says):
             await _run(await domain.join("A"), command)
     assert not (tmp_path / ".git").exists()

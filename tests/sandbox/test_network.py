@@ -46,7 +46,7 @@ async def test_a_command_reaches_a_server_of_its_own_but_none_of_the_machine(
     workspace: Path, server: tuple[int, list[bytes]]
 ) -> None:
     port, kept = server
-    async with shells(workspace) as domain:
+    async with shells(workspace, view="overlay") as domain:
         a = await domain.join("A")
         own = (
             "python3 -c 'import socket, threading\n"
@@ -62,7 +62,7 @@ async def test_a_command_reaches_a_server_of_its_own_but_none_of_the_machine(
 
 
 async def test_services_of_the_machine_and_what_they_were_told_are_out_of_reach(workspace: Path) -> None:
-    async with shells(workspace) as domain:
+    async with shells(workspace, view="overlay") as domain:
         a = await domain.join("A")
         found = (await a.call("bash", command="ls -A /run; find /var/run/ -type s | wc -l")).value
         assert found == {"exit_code": 0, "output": "0\n"}
@@ -76,7 +76,7 @@ async def test_services_of_the_machine_and_what_they_were_told_are_out_of_reach(
     ("network", "cure"), [("deny", "[tools.bash]"), ("irreversible", "Use bash_network")]
 )
 async def test_a_try_to_reach_a_network_is_seen(workspace: Path, network: str, cure: str) -> None:
-    async with shells(workspace, network=network) as domain:
+    async with shells(workspace, network=network, view="overlay") as domain:
         a = await domain.join("A")
         found = (await a.call("bash", command=_TRY.format("192.0.2.1", 80))).value
         assert "unreachable" in found["output"]

@@ -76,6 +76,8 @@ class Copied(Confined):
         if self._git is not None:
             (self._copy / ".git/objects/info/alternates").unlink(missing_ok=True)
             self._git.take()
+        elif os.path.lexists(self._copy / ".git"):  # the command has made it: as an overlay would show that
+            shutil.move(self._copy / ".git", self._upper / ".git")
         return super().outcome()
 
 
