@@ -86,7 +86,7 @@ def put_content(place: Path, content: Content) -> None:
         os.symlink(os.fsdecode(content.data), place)
     else:
         place.write_bytes(content.data)
-        place.chmod(rights(content.mode, 0o644))
+        place.chmod(rights(content.mode, _new()))
 
 
 def mode_value(mode: int) -> str | None:

@@ -142,6 +142,33 @@ async def test_a_command_that_writes_what_is_there_writes_it_over_what_comes_bef
         assert (workspace / "a.txt").read_text() == "one\n"
 
 
+async def test_temporary_folders_can_be_written_and_end_with_the_command(workspace: Path) -> None:
+    name = "coagent-test-temporary"
+    command = f"for at in /tmp /var/tmp /dev/shm $TMPDIR; do echo x > $at/{name} && cat $at/{name}; done"
+    async with shells(workspace, view="overlay") as domain:
+        a = await domain.join("A")
+        for _ in range(2):
+            assert await _value(a, command) == {"exit_code": 0, "output": "x\n" * 4}
+            assert await _value(a, f"ls /tmp/{name} $TMPDIR/{name} 2>&1 | grep -c 'No such'") == {
+                "exit_code": 0,
+                "output": "2\n",
+            }
+    assert not any((Path(at) / name).exists() for at in ("/tmp", "/var/tmp", "/dev/shm"))
+
+
+async def test_what_was_written_has_in_the_next_view_the_rights_that_it_has_in_the_tree(
+    workspace: Path,
+) -> None:
+    (workspace / "a.txt").chmod(0o664)
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        await _value(a, "echo more >> a.txt; echo new > new")
+        found = await _value(a, "stat -c %a a.txt new; cat a.txt")
+        expected = [f"{(workspace / one).stat().st_mode & 0o777:o}" for one in ("a.txt", "new")]
+        assert expected[0] == "664"
+        assert found == {"exit_code": 0, "output": "\n".join([*expected, "one", "more", ""])}
+
+
 async def test_nothing_outside_the_workspace_can_be_written(workspace: Path) -> None:
     outside = workspace.parent / "outside.txt"
     home = Path.home() / ".coagent-test-home"

@@ -154,8 +154,8 @@ class CommandRunner:
         view = self._view(lower, scratch, network=self._network or command.network)
         place: Place | None = None
         try:
-            shown = contents(written, view.before)
-            view.prepare(shown)
+            shown, differing = contents(written, view.before)
+            view.prepare(differing)
             if git:
                 fresh = GitCalls.named(command.text)
                 files = _files(written, shown)

@@ -21,20 +21,23 @@ def scheme_of(path: str) -> str:
 
 def contents(
     written: Mapping[Key, Value], before: Callable[[str], Content | None]
-) -> dict[str, Content | None]:
-    """Return what is to be shown otherwise than in a directory.
+) -> tuple[dict[str, Content | None], dict[str, Content | None]]:
+    """Return what is to be shown at paths, and that of it which is otherwise in a directory.
 
     Args:
         written: Objects and their values.
         before: Tells what the directory has at a path.
     """
     found: dict[str, Content | None] = {}
+    differing: dict[str, Content | None] = {}
     for path in _paths(written):
         old = before(path)
         new = _content(path, written, old)
         if new is not None or old is not None:
             found[path] = new
-    return found
+            if new != old:
+                differing[path] = new
+    return found, differing
 
 
 def _paths(written: Iterable[Key]) -> dict[str, None]:

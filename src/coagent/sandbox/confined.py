@@ -98,9 +98,10 @@ class Confined(Overlay):
             cwd: Where it starts, as an absolute path below the root or elsewhere.
             environment: All of its variables; those of the launcher by default.
         """
-        for name in ("real", "view", "tmp"):
+        for name in ("real", "view", "tmp", "var-tmp"):
             (self._scratch / name).mkdir(parents=True, exist_ok=True)
-        (self._scratch / "tmp").chmod(0o1777)
+        for name in ("tmp", "var-tmp"):
+            (self._scratch / name).chmod(0o1777)
         home = os.path.realpath(os.path.expanduser("~"))
         spec: dict[str, Any] = {
             "root": self._tree,

@@ -319,21 +319,49 @@ def _mount(spec: dict) -> str:  # type: ignore[type-arg]
         with contextlib.suppress(OSError):  # else it stays read-only
             _mounted("overlay", home, "overlay", 0, layers)
             writable.append(home)
-    _mounted(view, root, None, _MS_BIND | _MS_REC, None)
-    for name in spec["writable"]:
-        _mounted(name, name, None, _MS_BIND | _MS_REC, None)
+    elsewhere = [name for name in spec["writable"] if not f"{name}/".startswith(f"{root}/")]
+    elsewhere = [*(name for name in writable[-1:] if name == home and name.startswith("/tmp/")), *elsewhere]
+    held = {name: os.open(name, os.O_PATH | os.O_DIRECTORY) for name in elsewhere}
+    shown = os.open(view, os.O_PATH | os.O_DIRECTORY)
+    place = _mount_temporary(root, scratch, writable)
+    for name, descriptor in held.items():
+        os.makedirs(name, exist_ok=True)
+        _mounted(f"/proc/self/fd/{descriptor}", name, None, _MS_BIND | _MS_REC, None)
         writable.append(name)
+    _mounted(f"/proc/self/fd/{shown}", root, None, _MS_BIND | _MS_REC, None)
+    for descriptor in (*held.values(), shown):
+        os.close(descriptor)
     if not spec["network"] and os.path.isdir("/run") and not f"{root}/".startswith("/run/"):
         _mounted("tmpfs", "/run", "tmpfs", 0, "mode=755")  # sockets of services, such as Docker's
     _mounted("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777")
     writable.append("/dev/shm")
-    temporary = os.path.join(scratch, "tmp")
     _attributes("/", 0, _ATTR_RDONLY, recursive=True)
-    for place in writable:
-        _attributes(place, _ATTR_RDONLY, 0, recursive=False)
-    place = temporary if f"{root}/".startswith("/tmp/") else "/tmp"
-    _mounted(temporary, place, None, _MS_BIND, None)
-    _attributes(place, _ATTR_RDONLY, 0, recursive=False)
+    for name in writable:
+        _attributes(name, _ATTR_RDONLY, 0, recursive=False)
+    return place
+
+
+def _mount_temporary(root: str, scratch: str, writable: "list[str]") -> str:
+    """Make temporary folders that end with the view, and return the one that programs are told of.
+
+    What else is in /tmp is not there for the command, but for the folder of it that the tree is in.
+    """
+    if not f"{root}/".startswith("/var/tmp/") and os.path.isdir("/var/tmp"):
+        _mounted(f"{scratch}/var-tmp", "/var/tmp", None, _MS_BIND, None)
+        writable.append("/var/tmp")
+    writable.append("/tmp")
+    if not f"{root}/".startswith("/tmp/"):
+        _mounted(f"{scratch}/tmp", "/tmp", None, _MS_BIND, None)
+        return "/tmp"
+    first = "/".join(root.split("/")[:3])
+    above = os.open(first, os.O_PATH | os.O_DIRECTORY)
+    _mounted(f"{scratch}/tmp", "/tmp", None, _MS_BIND, None)
+    os.mkdir(first)
+    _mounted(f"/proc/self/fd/{above}", first, None, _MS_BIND | _MS_REC, None)
+    os.close(above)
+    place = "/tmp/of-this-command"  # what may be read below it is told without the folder above the tree
+    os.mkdir(place)
+    os.chmod(place, 0o1777)
     return place
 
 
