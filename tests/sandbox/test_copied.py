@@ -15,7 +15,7 @@ import coagent
 from coagent.builtin import commands
 from coagent.builtin.bash import bash_tools
 from coagent.errors import ConfigurationError
-from coagent.sandbox import copied, fence
+from coagent.sandbox import copied
 from coagent.targets.files import Files
 
 pytestmark = [
@@ -82,7 +82,7 @@ async def test_nothing_but_the_copy_can_be_written_or_killed_or_reached(workspac
     assert "Network is unreachable" in found["output"]
     assert outside.read_text() == "as it was\n"
     assert {path: one for path, one in tree(workspace).items() if path != "l"} == before
-    if fence.version() >= 6:
+    if kernel_bounds.version() >= 6:
         assert sleeper.poll() is None
     sleeper.kill()
     assert sleeper.wait() == -signal.SIGKILL

@@ -21,16 +21,16 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 import coagent
 from coagent.builtin.bash import bash_tools
 from coagent.config.domain_file import configured
+from coagent.sandbox import kernel_bounds
 from coagent.sandbox.overlay import available
 from coagent.targets.files import Files
 from coagent.targets.workspace import Workspace
-from coagent.toolsmith import secluded
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.look import SHOWN_MAX, Look, SecludedTrials
 from coagent.toolsmith.maker import ModelChoice
 from coagent.toolsmith.smith import Answer, ToolSmith, smith_tools
 
-_MISSING = available() or ("" if secluded.version() else "the kernel has no Landlock")
+_MISSING = available() or ("" if kernel_bounds.version() else "the kernel has no Landlock")
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(bool(_MISSING), reason=_MISSING or "models can look at workspaces"),

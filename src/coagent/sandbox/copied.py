@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from coagent.errors import TargetError
-from coagent.sandbox import fence, launcher
+from coagent.sandbox import fence, kernel_bounds, launcher
 from coagent.sandbox.confined import Confined, Seen
 from coagent.sandbox.overlay import above
 
@@ -209,6 +209,6 @@ def _gone(place: Path) -> None:
 
 def available() -> str:
     """Return why copies cannot be had here; empty where they can."""
-    if fence.version() < fence.LANDLOCK_MIN:
+    if kernel_bounds.version() < fence.LANDLOCK_MIN:
         return f"the kernel does not bound programs (Landlock {fence.LANDLOCK_MIN}, in Linux 6.2 and later)"
     return ""

@@ -459,7 +459,7 @@ def _bound(spec: dict) -> None:  # type: ignore[type-arg]
     resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_bytes_max"], spec["file_bytes_max"]))
     if spec["fence"] is not None:
         bounds = spec["fence"], spec["readable"], spec["hidden"]
-        _beside("fence.py").fence(*bounds, network=spec["network"])
+        _beside("fence.py").fence(_beside("kernel_bounds.py"), *bounds, network=spec["network"])
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior, Usage
 
 from coagent.agents.llm_model import resolve_model
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
+from coagent.sandbox import kernel_bounds
 from coagent.targets.workspace import Workspace
-from coagent.toolsmith import secluded
 from coagent.toolsmith.look import Look, SecludedTrials, shown
 from coagent.toolsmith.maker import Judge, ModelChoice, Proposal
 from coagent.toolsmith.spec import Parameter, ParameterType, ToolSpec
@@ -93,7 +93,7 @@ class ByModel:
 
     async def make(self, request: str, command: str, judge: Judge) -> int:
         """Let the model propose until a tool is taken, its tries are used up, or its budget is."""
-        if not secluded.version():
+        if not kernel_bounds.version():
             raise ToolFailed(
                 "a model cannot look at the workspace here: the kernel has no Landlock to hide keys with",
                 "Send a bash command that does it once.",
