@@ -15,7 +15,7 @@ import coagent
 from coagent.builtin import commands
 from coagent.builtin.bash import bash_tools
 from coagent.errors import ConfigurationError
-from coagent.sandbox import copied
+from coagent.sandbox import copied, kernel_bounds
 from coagent.targets.files import Files
 
 pytestmark = [
