@@ -344,24 +344,27 @@ def _mount(spec: dict) -> str:  # type: ignore[type-arg]
 def _mount_temporary(root: str, scratch: str, writable: "list[str]") -> str:
     """Make temporary folders that end with the view, and return the one that programs are told of.
 
-    What else is in /tmp is not there for the command, but for the folder of it that the tree is in.
+    What is in /tmp stays visible. Where the tree is in it, nothing of the folder of it that the tree is in can
+    be written: who writes beside the tree should hear that it is not kept.
     """
     if not f"{root}/".startswith("/var/tmp/") and os.path.isdir("/var/tmp"):
         _mounted(f"{scratch}/var-tmp", "/var/tmp", None, _MS_BIND, None)
         writable.append("/var/tmp")
-    writable.append("/tmp")
-    if not f"{root}/".startswith("/tmp/"):
-        _mounted(f"{scratch}/tmp", "/tmp", None, _MS_BIND, None)
-        return "/tmp"
-    first = "/".join(root.split("/")[:3])
-    above = os.open(first, os.O_PATH | os.O_DIRECTORY)
-    _mounted(f"{scratch}/tmp", "/tmp", None, _MS_BIND, None)
-    os.mkdir(first)
-    _mounted(f"/proc/self/fd/{above}", first, None, _MS_BIND | _MS_REC, None)
+    first = "/".join(root.split("/")[:3]) if f"{root}/".startswith("/tmp/") else ""
+    above = os.open(first or "/", os.O_PATH | os.O_DIRECTORY)
+    try:
+        _mounted("overlay", "/tmp", "overlay", 0, _layers("/tmp", f"{scratch}/tmp", f"{scratch}/tmp-work"))
+    except OSError:  # overlays stack two deep at most
+        place = f"{scratch}/tmp" if first else "/tmp"
+        _mounted(f"{scratch}/tmp", place, None, _MS_BIND, None)
+    else:
+        place = "/tmp/of-this-command"  # a look may read what is below it, and nothing else of /tmp
+        os.mkdir(place)
+        os.chmod(place, 0o1777)
+        if first:
+            _mounted(f"/proc/self/fd/{above}", first, None, _MS_BIND | _MS_REC, None)
     os.close(above)
-    place = "/tmp/of-this-command"  # what may be read below it is told without the folder above the tree
-    os.mkdir(place)
-    os.chmod(place, 0o1777)
+    writable.append("/tmp" if place.startswith("/tmp/of-") else place)
     return place
 
 

@@ -188,7 +188,12 @@ class Overlay:
 
     def remove(self) -> None:
         """Throw the view away."""
-        for name in ("work", "git-work", "home-work"):  # overlays leave a folder here that nobody may enter
+        for name in (
+            "work",
+            "git-work",
+            "home-work",
+            "tmp-work",
+        ):  # overlays leave a folder here that nobody may enter
             with contextlib.suppress(OSError):
                 (self._scratch / name / "work").chmod(0o700)
         shutil.rmtree(self._scratch, ignore_errors=True)
