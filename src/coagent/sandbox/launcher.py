@@ -344,8 +344,8 @@ def _mount(spec: dict) -> str:  # type: ignore[type-arg]
 def _mount_temporary(root: str, scratch: str, writable: "list[str]") -> str:
     """Make temporary folders that end with the view, and return the one that programs are told of.
 
-    What is in /tmp stays visible. Where the tree is in it, nothing of the folder of it that the tree is in can
-    be written: who writes beside the tree should hear that it is not kept.
+    What is in /tmp stays visible. Where the tree is in it, nothing of the folder there that the tree is in
+    can be written: who writes beside the tree should hear that it is not kept.
     """
     if not f"{root}/".startswith("/var/tmp/") and os.path.isdir("/var/tmp"):
         _mounted(f"{scratch}/var-tmp", "/var/tmp", None, _MS_BIND, None)
