@@ -142,6 +142,15 @@ async def test_a_command_that_writes_what_is_there_writes_it_over_what_comes_bef
         assert (workspace / "a.txt").read_text() == "one\n"
 
 
+@pytest.mark.parametrize("command", ["echo \0", f"echo {'x' * 140_000}"])
+async def test_what_cannot_be_handed_to_bash_is_refused(workspace: Path, command: str) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        with pytest.raises(coagent.ToolFailed, match="a NUL in it, or more than 131071 bytes"):
+            await a.call("bash", command=command)
+        assert (await _value(a, f"printf %s {'x' * 131_000} | wc -c"))["output"] == "131000\n"
+
+
 async def test_temporary_folders_can_be_written_and_end_with_the_command(workspace: Path) -> None:
     name = "coagent-test-temporary"
     command = f"for at in /tmp /var/tmp /dev/shm $TMPDIR; do echo x > $at/{name} && cat $at/{name}; done"

@@ -40,6 +40,8 @@ OUTPUT_LENGTH_MAX = 30_000
 TIMEOUT_S_DEFAULT = 120.0
 TIMEOUT_S_MAX = 3600.0
 _PRIVATE = (".git", ".coagent")
+_LENGTH_MAX = 128 * 1024 - 1
+"""What one argument of a program may have, in bytes: execve(2), MAX_ARG_STRLEN."""
 _ANSWERS_MAX = 100_000
 
 Changes: TypeAlias = dict[str, Content | None]
@@ -135,6 +137,11 @@ class CommandRunner:
             ToolFailed: It may not be kept, or has not ended in time; nothing of it is kept.
             TargetError: No view could be made.
         """
+        if "\0" in command.text or len(os.fsencode(command.text)) > _LENGTH_MAX:
+            raise ToolFailed(
+                f"the command has a NUL in it, or more than {_LENGTH_MAX} bytes",
+                "Write it to a file with write_file, and run that.",
+            )
         if not 0 < command.timeout_s <= TIMEOUT_S_MAX:
             raise ToolFailed(f"timeout_s is {command.timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
         cwd = command.cwd
