@@ -197,6 +197,20 @@ def test_on_a_file_system_that_others_write_to_all_is_looked_at(
 
 
 @on_linux
+def test_a_tree_of_very_many_folders_is_not_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "tree"
+    for number in range(5):
+        (root / f"{number}").mkdir(parents=True)
+    monkeypatch.setattr("coagent.sandbox.watch._FOLDERS_MAX", 4)
+    snapshots = _snapshots(root)
+    snapshots.release(snapshots.take())
+    (root / "4/new").write_text("new")
+    read = _reads(root, monkeypatch)
+    assert (snapshots.take() / "4/new").read_text() == "new"
+    assert len(read) == 6
+
+
+@on_linux
 def test_without_events_left_for_this_user_all_is_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

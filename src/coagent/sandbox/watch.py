@@ -22,6 +22,8 @@ _LOCAL = frozenset({
     "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs",
 })  # fmt: skip
 """File systems that nobody but this machine writes to."""
+_FOLDERS_MAX = 20_000
+"""A user has so many in all (fs.inotify.max_user_watches), and editors want theirs."""
 
 
 class Watch:
@@ -82,6 +84,9 @@ class Watch:
         except (FileNotFoundError, NotADirectoryError):
             return  # it has gone meanwhile, and the folder above it will tell
         except OSError:
+            self.close()
+            return
+        if len(self._folders) >= _FOLDERS_MAX:
             self.close()
             return
         before = self._folders.get(descriptor)
