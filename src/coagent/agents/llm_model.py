@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.settings import ModelSettings
@@ -10,6 +12,27 @@ from coagent.errors import ConfigurationError
 
 REQUEST_RETRIES = 4
 """How often the provider's own client repeats a request that failed (its policy: backoff, Retry-After)."""
+
+
+def key_from(variable: str | None, missing: ConfigurationError) -> str | None:
+    """Return the API key that an environment variable holds.
+
+    Args:
+        variable: The variable; None where the provider's own is to be used.
+        missing: What is raised where it is not set or empty: the caller knows which file names it.
+
+    Returns:
+        The key; None where no variable is named.
+
+    Raises:
+        ConfigurationError: `missing`.
+    """
+    if variable is None:
+        return None
+    key = os.environ.get(variable)
+    if not key:
+        raise missing
+    return key
 
 
 def resolve_model(model: Model | str, *, base_url: str | None = None, api_key: str | None = None) -> Model:

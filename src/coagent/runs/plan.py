@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -149,20 +148,17 @@ def _modelled(
 ) -> PlannedAgent:
     try:
         from coagent.agents.llm import Budget, LlmAgent
+        from coagent.agents.llm_model import key_from
         from coagent.agents.llm_tools import usable
     except ImportError as error:
         raise ConfigurationError(
             f"{place}: models need Pydantic AI: {error}", "Install it: pip install 'coagent-mtpo[llm]'."
         ) from error
     assert table.goal is not None, "a run file was checked to have it"
-    api_key = None
-    if model.api_key_env is not None:
-        api_key = os.environ.get(model.api_key_env)
-        if not api_key:
-            raise ConfigurationError(
-                f"{place}: the environment variable {model.api_key_env!r} is not set",
-                "Set it to the API key.",
-            )
+    missing = ConfigurationError(
+        f"{place}: the environment variable {model.api_key_env!r} is not set", "Set it to the API key."
+    )
+    api_key = key_from(model.api_key_env, missing)
     settings: dict[str, Any] = {"temperature": model.temperature, "max_tokens": model.max_tokens}
     try:
         usable(domain.tools, table.tools)

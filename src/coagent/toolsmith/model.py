@@ -7,7 +7,6 @@ goes back to it for a few more tries. What workers ask and what files hold is da
 from __future__ import annotations
 
 import json
-import os
 import re
 from typing import Literal
 
@@ -17,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_ai import Agent, ModelMessage, RunUsage, UsageLimits
 from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior, UsageLimitExceeded
 
-from coagent.agents.llm_model import resolve_model
+from coagent.agents.llm_model import key_from, resolve_model
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.sandbox import kernel_bounds
 from coagent.targets.workspace import Workspace
@@ -81,14 +80,11 @@ class ByModel:
     def __init__(self, workspace: Workspace, choice: ModelChoice) -> None:
         self._workspace = workspace
         self._choice = choice
-        key = None
-        if choice.api_key_env is not None:
-            key = os.environ.get(choice.api_key_env)
-            if not key:
-                raise ConfigurationError(
-                    f"the model that makes tools has no key: {choice.api_key_env} is not set",
-                    "Set it, or mend `api_key_env` in [tools.toolsmith].",
-                )
+        missing = ConfigurationError(
+            f"the model that makes tools has no key: {choice.api_key_env} is not set",
+            "Set it, or mend `api_key_env` in [tools.toolsmith].",
+        )
+        key = key_from(choice.api_key_env, missing)
         self._model = resolve_model(choice.model, base_url=choice.base_url, api_key=key)
 
     async def make(self, request: str, command: str, judge: Judge) -> int:
