@@ -54,6 +54,10 @@ _READ = [
     "git -C . log -1 --format=%s",
     "git -C . rev-list --count HEAD",
     "wc -l < hosts",
+    "git log -1 --format=%s",
+    "git rev-list --count HEAD",
+    "find -name 'a*'",
+    "ls -1",
 ]
 
 
@@ -193,7 +197,7 @@ async def test_writers_of_one_kind_share_a_tool_and_declare_what_they_change(
         ),
         "delete_found": ("find notes -name '*.bak' -delete", "find . -type f -empty -delete"),
         "pack_archive": ("tar -czf notes.tgz notes", "tar -cf old.tar hosts"),
-        "git_name": ("git -C . tag v1", "git -C . branch topic/one HEAD"),
+        "git_name": ("git -C . tag v1", "git branch topic/one HEAD"),
     }
     for name, (one, other) in commands.items():
         first, second = await smith.request("x", one), await smith.request("x", other)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from coagent.toolsmith.parse import Simple
 from coagent.toolsmith.shapes import Draft
 from coagent.toolsmith.spec import Parameter
-from coagent.toolsmith.stages import PROGRAMS, WORD_END, placed
+from coagent.toolsmith.stages import PROGRAMS, WORD_END, at_folder, placed
 
 _WORDS = 'words=(); while [ -n "$stages" ]; do ' + (
     "words+=(\"${stages%%$'\\x1f'*}\"); stages=${stages#*$'\\x1f'}; done"
@@ -161,7 +161,7 @@ _REFERENCE = r"(?!.*(?:\.\.|//|@\{|\.lock))[\w][\w.+-]*(?:/[\w][\w.+-]*)*"
 
 def git_name(steps: list[Simple], in_place: str) -> Draft | None:
     """Give a commit the name of a tag or a branch."""
-    words = steps[0].words
+    words = at_folder(steps[0].words)
     if len(steps) != 1 or words[:2] != ["git", "-C"] or len(words) not in (5, 6) or steps[0].redirects:
         return None
     folder, kind, name, commit = [*words[2:], "HEAD"][:4]

@@ -33,6 +33,7 @@ DEFAULT_FOLDER = Path(".coagent") / "tools"
 RESERVED = frozenset({"bash", "request_tool", "use_tool", *(tool.name for tool in FILE_TOOLS)})
 """Names that no grown tool gets."""
 _WORDS_LEAST = 2
+_ANSWERED_MAX = 1_000
 
 
 @dataclass(frozen=True)
@@ -89,19 +90,32 @@ class ToolSmith:
             return self._by_words(request)
         else:
             answer = Answer("refused")
-        key = (request, command)
-        async with self._asking.setdefault(key, anyio.Lock()):  # who asks for the same gets the same
-            known = self._answered.get(key) or self._asked_before(request, command)
-            if known is not None and self._stands(known):
-                return known
-            made = await self._by_model(request, command)
-            if made.tool is not None:
-                self._answered[key] = made
-                return made
+        made = await self._once(request, command)
+        if made.tool is not None:
+            return made
         if not command.strip():
             by_words = self._by_words(request)
             return by_words if by_words.tool is not None else made
         return Answer("refused", reason=" | ".join(filter(None, [answer.reason, made.reason])))
+
+    async def _once(self, request: str, command: str) -> Answer:
+        """Ask the model, unless it has been asked, or is just being asked, for the same."""
+        key = (request, command)
+        asking = self._asking.setdefault(key, anyio.Lock())
+        try:
+            async with asking:
+                known = self._answered.get(key) or self._asked_before(request, command)
+                if known is not None and self._stands(known):
+                    return known
+                made = await self._by_model(request, command)
+                if made.tool is not None:
+                    self._answered[key] = made
+                    while len(self._answered) > _ANSWERED_MAX:
+                        self._answered.pop(next(iter(self._answered)))
+                return made
+        finally:
+            if not asking.locked() and not asking.statistics().tasks_waiting:
+                self._asking.pop(key, None)
 
     async def _by_model(self, request: str, command: str) -> Answer:
         assert self.choice is not None

@@ -256,9 +256,21 @@ PROGRAMS = tuple(sorted({*_PROGRAMS, *_OWN}))
 """The programs of stages."""
 
 
+def at_folder(words: Sequence[str]) -> list[str]:
+    """Return a command with the folder that it looks at named, where that is the one that it stands in."""
+    program, rest = words[0], list(words[1:])
+    if program == "git" and rest[:1] != ["-C"]:
+        return [program, "-C", ".", *rest]
+    if program == "find" and (not rest or rest[0].startswith(("-", "!", "("))):
+        return [program, ".", *rest]
+    if program in ("ls", "du") and all(word.startswith("-") for word in rest):
+        return [program, *rest, "."]
+    return [program, *rest]
+
+
 def placed(stages: list[list[str]]) -> tuple[list[list[str]], str] | None:
     """Return stages with `{}` for what they look at, and what that was; None where they are none."""
-    first = stages[0]
+    first = at_folder(stages[0])
     for number in range(len(first) - 1, 0, -1):
         with_place = [*first[:number], PLACE, *first[number + 1 :]]
         if first[number].startswith("-"):
