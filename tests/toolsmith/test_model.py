@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from coagent.toolsmith.library import Library
 from coagent.toolsmith.look import SHOWN_MAX, Look, SecludedTrials
 from coagent.toolsmith.maker import ModelChoice
 from coagent.toolsmith.smith import Answer, ToolSmith, smith_tools
+from coagent.toolsmith.trial import Trials
 
 _MISSING = available() or ("" if kernel_bounds.version() else "the kernel has no Landlock")
 pytestmark = [
@@ -222,7 +224,9 @@ async def test_a_model_that_looks_for_ever_or_only_talks_is_stopped(
 
 
 @pytest.mark.parametrize("name", [".ssh/id", ".aws/credentials", ".kube/config", ".config/token"])
-async def test_a_look_sees_no_keys(look: Look, home: Path, name: str) -> None:
+async def test_a_look_sees_no_keys(look: Look, workspace: Workspace, home: Path, name: str) -> None:
+    with Trials(workspace) as trials:  # what is not secluded sees them
+        assert "SECRET" in trials.run(f"cat {home}/{name}").output
     for place in ("~", "$HOME", str(home)):
         assert "SECRET" not in await look.run_command(f"cat {place}/{name}; ls -la {place}")
     assert "SECRET" not in await look.run_command(f"ln -s {home}/{name} inside; cat inside")
@@ -233,7 +237,13 @@ async def test_a_look_sees_no_keys(look: Look, home: Path, name: str) -> None:
 
 
 async def test_a_look_sees_no_environment_of_ours(look: Look) -> None:
+    assert "SECRET" in _plainly("env")
     assert "SECRET" not in await look.run_command("env; cat /proc/*/environ | tr '\\0' '\\n'")
+
+
+def _plainly(command: str) -> str:
+    """Run a command in plain bash, as one that nothing keeps from anything."""
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
 
 
 async def test_a_look_changes_nothing(look: Look, workspace: Workspace, home: Path, tmp_path: Path) -> None:
@@ -250,6 +260,7 @@ async def test_a_look_changes_nothing(look: Look, workspace: Workspace, home: Pa
 async def test_a_look_reaches_no_network(look: Look) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
+        assert "REACHED" in _plainly(f"exec 3<>/dev/tcp/127.0.0.1/{port} && echo REACHED")
         said = await look.run_command(f"exec 3<>/dev/tcp/127.0.0.1/{port} && echo REACHED")
     assert "REACHED" not in said
 
@@ -262,6 +273,7 @@ async def test_a_look_reaches_no_service_of_the_machine(look: Look, workspace: W
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{workspace.root}/service")
         server.listen()
+        assert "REACHED" in _plainly(f"cd {workspace.root}; {connect}")
         said = await look.run_command(f"PATH=/usr/bin:/bin; ls /usr/bin | head -n 1; {connect}")
     assert "exit code 1" in said
     assert "PermissionError" in said
