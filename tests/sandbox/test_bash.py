@@ -165,6 +165,20 @@ async def test_temporary_folders_can_be_written_and_end_with_the_command(workspa
     assert not any((Path(at) / name).exists() for at in ("/tmp", "/var/tmp", "/dev/shm"))
 
 
+async def test_a_command_has_a_temporary_folder_of_its_own_whatever_is_in_tmp(workspace: Path) -> None:
+    there = Path("/tmp/of-this-command")
+    made = not there.exists()
+    there.mkdir(exist_ok=True)
+    try:
+        async with shells(workspace, view="overlay") as domain:
+            a = await domain.join("A")
+            found = await _value(a, "ls -A $TMPDIR; echo x > $TMPDIR/x; cat $TMPDIR/x")
+            assert found == {"exit_code": 0, "output": "x\n"}
+    finally:
+        if made:
+            there.rmdir()
+
+
 async def test_what_was_written_has_in_the_next_view_the_rights_that_it_has_in_the_tree(
     workspace: Path,
 ) -> None:

@@ -352,15 +352,19 @@ def _mount_temporary(root: str, scratch: str, writable: "list[str]") -> str:
         writable.append("/var/tmp")
     first = "/".join(root.split("/")[:3]) if f"{root}/".startswith("/tmp/") else ""
     above = os.open(first or "/", os.O_PATH | os.O_DIRECTORY)
+    own = f"{scratch}/tmp/of-this-command"  # a look may read what is below it, and nothing else of /tmp
+    os.mkdir(own)
+    os.chmod(own, 0o1777)
+    with contextlib.suppress(OSError):  # a command in a view may make views itself: /tmp has one then
+        kind = "trusted" if os.geteuid() == 0 else "user"
+        os.setxattr(own, f"{kind}.overlay.opaque", b"y")
     try:
         _mounted("overlay", "/tmp", "overlay", 0, _layers("/tmp", f"{scratch}/tmp", f"{scratch}/tmp-work"))
     except OSError:  # overlays stack two deep at most
         place = f"{scratch}/tmp" if first else "/tmp"
         _mounted(f"{scratch}/tmp", place, None, _MS_BIND, None)
     else:
-        place = "/tmp/of-this-command"  # a look may read what is below it, and nothing else of /tmp
-        os.mkdir(place)
-        os.chmod(place, 0o1777)
+        place = "/tmp/of-this-command"
         if first:
             _mounted(f"/proc/self/fd/{above}", first, None, _MS_BIND | _MS_REC, None)
     os.close(above)

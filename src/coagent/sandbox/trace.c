@@ -1,4 +1,4 @@
-/* Hears of a command's look-ups as `_Trace` of launcher.py does, only faster: see there for what it is about.
+/* Hears of a command's look-ups as `Trace` of trace.py does, only faster: see there for what it is about.
 
    Sources: seccomp_unotify(2), process_vm_readv(2), path_resolution(7). */
 
@@ -21,7 +21,7 @@
 #define OPENED 2
 #define EMPTIED 4
 
-/* One system call: launcher.py fills the table, so that there is one list of them. */
+/* One system call: lookups.py fills the table, so that there is one list of them. */
 struct call {
     int kind;  /* 0 unknown, 1 looks up, 2 opens, 3 opens as openat2, 4 looks up and may make a link */
     int pairs; /* how many of the following are used */

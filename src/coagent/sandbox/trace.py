@@ -31,7 +31,7 @@ class Trace:
     Args:
         root: The tree.
         processes: A descriptor of a `/proc` that shows the command's processes.
-        calls: Where each system call has its paths, as in `launcher.py`.
+        calls: Where each system call has its paths, as in `lookups.py`.
     """
 
     def __init__(self, root: str, processes: int, calls: dict) -> None:  # type: ignore[type-arg]
