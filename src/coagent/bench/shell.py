@@ -24,6 +24,8 @@ from coagent.runtime.domain import open_domain
 from coagent.targets.files import Files
 
 _TIMEOUT_S = 600.0
+_PAUSE_S = 0.05
+"""Before each command, however it is run, as agents think between commands."""
 _IN_FOLDER = 20
 _SOURCES = 40
 
@@ -117,6 +119,7 @@ async def _measure(
         for number in range(samples + 1):
             for name, command in commands.items():
                 for way in ("plain", "coarse", "traced"):
+                    time.sleep(_PAUSE_S)
                     start = perf_counter()
                     code = await run(way, command)
                     seconds = perf_counter() - start
