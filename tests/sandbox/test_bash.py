@@ -211,6 +211,22 @@ async def test_nothing_outside_the_workspace_can_be_written(workspace: Path) -> 
         assert Path("/usr").exists()
 
 
+async def test_a_cache_at_home_that_may_be_written_is_the_real_one(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = workspace.parent / "home"
+    (home / ".cache/compiler").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    async with shells(workspace, writable=[str(home / ".cache/compiler")]) as domain:
+        a = await domain.join("A")
+        found = await _value(
+            a, "echo kept > ~/.cache/compiler/x; echo lost > ~/.cache/y 2>&1; cat ~/.cache/*/x"
+        )
+        assert found["output"].endswith("kept\n")
+    assert (home / ".cache/compiler/x").read_text() == "kept\n"
+    assert not (home / ".cache/y").exists()
+
+
 async def test_looking_at_a_folder_does_not_change_it(workspace: Path) -> None:
     async with shells(workspace) as domain:
         a = await domain.join("A")

@@ -17,7 +17,7 @@ import pytest
 from conftest_sandbox import needs_views, shells
 
 from coagent.errors import ToolFailed
-from coagent.sandbox.confined import Confined, Seen
+from coagent.sandbox.confined import Confined, Frame, Seen
 from coagent.sandbox.launch_server import LaunchServer
 
 pytestmark = [pytest.mark.anyio, needs_views]
@@ -34,12 +34,12 @@ def servers() -> Iterator[dict[str, LaunchServer]]:
 
 def _seen(server: LaunchServer, workspace: Path, command: str) -> tuple[int, Seen]:
     scratch = Path(tempfile.mkdtemp(prefix="coagent-test-"))
-    view = Confined(str(workspace), workspace, scratch)
+    view = Confined(Frame(str(workspace)), workspace, scratch)
     try:
         view.prepare({})
-        spec = view.spec(["bash", "-c", command], str(workspace), dict(os.environ))
+        view.spec(["bash", "-c", command], str(workspace), dict(os.environ))
         with tempfile.TemporaryFile() as output:
-            code = server.run(view, spec, output, 60)
+            code = server.run(view, output, 60)
         begun, seen = view.outcome()
         assert begun
         assert seen is not None
@@ -143,7 +143,20 @@ async def test_it_is_started_anew_when_it_has_died(workspace: Path) -> None:
 
 
 def _children_of(process: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    try:
+        return [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+async def _the_one_that_waits(server: int, *, but: int) -> int:
+    """Return the process that waits for a command, once those that have run one are gone."""
+    with anyio.fail_after(30):
+        while True:
+            found = _children_of(server)
+            if len(found) == 1 and found != [but] and _children_of(found[0]):
+                return found[0]
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_a_process_that_waited_for_a_command_and_died_is_not_missed(workspace: Path) -> None:
@@ -152,19 +165,47 @@ async def test_a_process_that_waited_for_a_command_and_died_is_not_missed(worksp
         before = _children()
         await a.call("bash", command="true")
         (server,) = _children() - before
-        with anyio.fail_after(30):
-            while not (waiting := _children_of(server)):
-                await anyio.lowlevel.checkpoint()
+        first = await _the_one_that_waits(server, but=0)
         assert (await a.call("bash", command="cat a.txt")).value["output"] == "one\n"
-        with anyio.fail_after(30):
-            while not (waiting := set(_children_of(server)) - set(waiting)):
-                await anyio.lowlevel.checkpoint()
-        (one,) = waiting
+        one = await _the_one_that_waits(server, but=first)
         ended = os.pidfd_open(one)
         os.kill(one, signal.SIGKILL)
         await anyio.wait_readable(ended)
         os.close(ended)
         assert (await a.call("bash", command="cat b.txt")).value["output"] == "two\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+async def test_what_was_mounted_meanwhile_is_there_for_the_next_command(workspace: Path) -> None:
+    disk = workspace.parent / "disk"
+    disk.mkdir()
+    async with shells(workspace, view="overlay") as domain:
+        a = await domain.join("A")
+        assert (await a.call("bash", command=f"ls {disk}")).value["output"] == ""
+        if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=False).returncode:
+            pytest.skip("nothing can be mounted here")
+        try:
+            (disk / "new").touch()
+            assert (await a.call("bash", command=f"ls {disk}")).value["output"] == "new\n"
+        finally:
+            subprocess.run(["umount", "--lazy", disk], check=True)
+        assert (await a.call("bash", command=f"ls {disk}")).value["output"] == ""
+
+
+async def test_a_view_that_was_never_used_leaves_neither_its_folder_nor_its_process(workspace: Path) -> None:
+    server = LaunchServer()
+    frame = Frame(str(workspace))
+    view = Confined(frame, workspace, server.scratch(frame))
+    view.prepare({})
+    view.spec(["true"], "/", {})
+    with tempfile.TemporaryFile() as output:
+        assert server.run(view, output, 60) == 0
+    view.remove()
+    chosen, process = server.scratch(frame), _children()
+    assert chosen.is_dir()
+    server.close()
+    assert not chosen.exists()
+    assert _children() < process
 
 
 async def test_nothing_is_left_when_the_domain_is_closed(workspace: Path) -> None:

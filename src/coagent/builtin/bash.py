@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
-from coagent.builtin.commands import TIMEOUT_S_DEFAULT, Command, CommandRunner, View
+from coagent.builtin.command_run import TIMEOUT_S_DEFAULT, Command
+from coagent.builtin.commands import CommandRunner, View
 from coagent.targets.workspace import Workspace
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State

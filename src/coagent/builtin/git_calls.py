@@ -14,17 +14,18 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from coagent.builtin.git_index import Built, Indexes, Staged, exclusion
+from coagent.builtin.git_laid import Laid, LaidFolders
 from coagent.builtin.git_unowned import Unowned
 from coagent.content import Content
 from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position
-from coagent.sandbox.confined import Seen
-from coagent.sandbox.git_layer import Own, keep_objects, lay, own_files
+from coagent.sandbox.confined import Confined, Seen
+from coagent.sandbox.git_layer import Own, keep_objects, lay, own_files, to_hide
 from coagent.sandbox.git_nested import refuse_ungoverned, refuse_within
 from coagent.sandbox.snapshot import Snapshots
 from coagent.targets.git import PREFIX, agent_key
@@ -45,6 +46,21 @@ _ELSEWHERE = (  # variables that would lead git somewhere else
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What the state says of the repository at one call's place in the order.
+
+    Args:
+        key: The object that is the agent's own.
+        shared: What agents have written of the repository.
+        own: The paths of the tree that earlier calls of the agent have written.
+    """
+
+    key: str
+    shared: Mapping[str, Any]
+    own: frozenset[str]
+
+
 @dataclass(slots=True)
 class Place:
     """The repository as it is at one call's place in the order."""
@@ -55,8 +71,7 @@ class Place:
     key: str
     built: Built
     nobodys: list[str]
-    own: dict[str, Own | None] = field(default_factory=dict)
-    index: tuple[int, int] = (0, 0)
+    laid: Laid
 
 
 class GitCalls:
@@ -72,6 +87,7 @@ class GitCalls:
         self.repository = Repository(root)
         self.indexes = Indexes(self.repository)
         self.unowned = Unowned(self.repository, snapshots, left_out)
+        self.laid = LaidFolders()
         self._lock = threading.Lock()  # views are made in threads, several at a time
         self._times: dict[tuple[Position, str], str] = {}
 
@@ -94,26 +110,35 @@ class GitCalls:
             self._times.pop(next(iter(self._times)))
         return {"GIT_AUTHOR_DATE": now, "GIT_COMMITTER_DATE": now} | found
 
-    def begin(self, state: State, layer: Path, files: Mapping[str, Content | None], fresh: bool) -> Place:
-        """Make the git folder of a view.
+    @staticmethod
+    def here(state: State) -> Here:
+        """Return what is to be known of the state; all at one moment, on the thread that changes it."""
+        own = {one.partition(":")[2] for scheme in ("file:", "mode:", "link:") for one in state.own(scheme)}
+        return Here(agent_key(state.position[0]), state.written(PREFIX), frozenset(own))
+
+    def begin(self, here: Here, view: Confined, files: Mapping[str, Content | None], fresh: bool) -> Place:
+        """Make the git folder of a view; give it back with `release`.
 
         Args:
-            state: Of the call.
-            layer: The view's upper layer over the git folder.
+            here: What the state says.
+            view: The view.
             files: The files that any agent has written, as they are here, by relative path.
             fresh: Whether to look anew for changes that nobody in the domain has made.
         """
         with self._lock:
-            place = self._place(state, files, fresh)
-            self._lay(layer, place)
+            place = self._place(here, files, fresh)
+        view.lay_git(place.laid.folder)
         return place
 
-    def _place(self, state: State, files: Mapping[str, Content | None], fresh: bool) -> Place:
+    def release(self, place: Place) -> None:
+        """Say that the command over a place has ended."""
+        with self._lock:
+            self.laid.release(place.laid)
+
+    def _place(self, here: Here, files: Mapping[str, Content | None], fresh: bool) -> Place:
         repository = self.repository
         head, refs = repository.head(), repository.refs()
-        shared = state.written(PREFIX)
-        key = agent_key(state.position[0])
-        for one, value in shared.items():
+        for one, value in here.shared.items():
             name = one[len(PREFIX) :]
             if name == "HEAD":
                 head = str(value)
@@ -121,42 +146,47 @@ class GitCalls:
                 refs.pop(name, None)
                 if value is not None:
                     refs[name] = value
-        private = dict(shared.get(key) or {})
+        private = dict(here.shared.get(here.key) or {})
         commit = repository.commit(head, refs)
         differing = self.unowned.paths(commit, files.keys(), fresh=fresh)
-        own = {one.partition(":")[2] for scheme in ("file:", "mode:", "link:") for one in state.own(scheme)}
-        others = {path: content for path, content in files.items() if path not in own}
+        others = {path: content for path, content in files.items() if path not in here.own}
         attributes = {one: value for one, value in files.items() if one.endswith(".gitattributes")}
         built = self.indexes.index(commit, private.get("staged", {}), others, differing, attributes)
-        return Place(head, dict(sorted(refs.items())), private, key, built, differing)
+        refs = dict(sorted(refs.items()))
+        return Place(head, refs, private, here.key, built, differing, self._laid(head, refs, private, built))
 
-    def _lay(self, layer: Path, place: Place) -> None:
+    def _laid(self, head: str, refs: dict[str, str], private: Mapping[str, Any], built: Built) -> Laid:
+        """Return the folder that makes the real git folder one's own."""
         git = self.repository.path
-        own: dict[str, Own | None] = {
-            path: _own(file) for path, file in place.private.get("files", {}).items()
-        }
+        own: dict[str, Own | None] = {path: _own(file) for path, file in private.get("files", {}).items()}
         if own.get("config") is None:
             own["config"] = Own(self._config(), False)
-        exclude = own.get("info/exclude")
-        text = exclude.data if exclude else _bytes(git / "info/exclude")
+        own["info/exclude"] = Own(self._exclude(own.get("info/exclude"), built), False)
+        packed = ""
+        for name, value in refs.items():
+            if value.startswith("ref: "):
+                own[name] = Own(f"{value}\n".encode(), False)
+            else:
+                packed += f"{value} {name}\n"
+
+        def make(folder: Path) -> dict[str, Own | None]:
+            lay(folder, git, own)
+            (folder / "packed-refs").write_text(packed, encoding="utf-8")
+            (folder / "HEAD").write_text(f"{head}\n", encoding="utf-8")
+            shutil.copy2(built.place, folder / "index")
+            return own_files(folder, git)
+
+        hidden = tuple(path for path, file in own.items() if file is None and os.path.lexists(git / path))
+        return self.laid.take((head, packed, own, built.name, to_hide(git), hidden), make)
+
+    def _exclude(self, own: Own | None, built: Built) -> bytes:
+        text = own.data if own else _bytes(self.repository.path / "info/exclude")
         if text and not text.endswith(b"\n"):
             text += b"\n"
-        if place.built.left_new:
-            patterns = "".join(f"{exclusion(path)}\n" for path in place.built.left_new if "\n" not in path)
+        if built.left_new:
+            patterns = "".join(f"{exclusion(path)}\n" for path in built.left_new if "\n" not in path)
             text += os.fsencode(_BEGIN + patterns + _END)
-        own["info/exclude"] = Own(text, False)
-        packed, loose = [], {}
-        for name, value in place.refs.items():
-            if value.startswith("ref: "):
-                loose[name] = Own(f"{value}\n".encode(), False)
-            else:
-                packed.append(f"{value} {name}\n")
-        lay(layer, git, {**loose, **own})
-        (layer / "packed-refs").write_text("".join(packed), encoding="utf-8")
-        (layer / "HEAD").write_text(f"{place.head}\n", encoding="utf-8")
-        shutil.copy2(place.built.place, layer / "index")
-        place.index = _identity(layer / "index")
-        place.own = own_files(layer, git)
+        return text
 
     def _config(self) -> bytes:
         """Return the settings that an agent begins with: the real ones, and a name where git wants one."""
@@ -194,14 +224,17 @@ class GitCalls:
         if ".git/refs" in seen.opened:
             state.trace(f"{PREFIX}refs/")
 
-    def end(self, layer: Path, place: Place | None) -> tuple[dict[str, Any], list[str]]:
+    def end(self, view: Confined, place: Place | None) -> tuple[dict[str, Any], list[str]]:
         """Return what a command has done in the git folder, as writes, and whose work it left alone.
 
         Raises:
             ToolFailed: It would drop what is not the agent's, or cannot be kept.
         """
         if place is None:
-            refuse_ungoverned(layer)
+            refuse_ungoverned(view.git_layer)
+            return {}, []
+        layer = view.git_changes()
+        if layer is None:
             return {}, []
         repository = self.repository
         head = _head(layer)
@@ -212,13 +245,14 @@ class GitCalls:
             if refs.get(name) != place.refs.get(name)
         }
         own = own_files(layer, repository.path)
-        touched = _identity(layer / "index") != place.index
-        if not moved and head == place.head and own == place.own and not touched:
+        touched = _identity(layer / "index") != _identity(place.laid.folder / "index")
+        if not moved and head == place.head and own == place.laid.own and not touched:
             return {}, []
         if "shallow" in own:
             raise ToolFailed("the command makes the repository shallow", "Leave that to a person.")
-        refuse_within(path for path, file in own.items() if file is not None and file != place.own.get(path))
-        keep_objects(layer, repository.path, self._unpack)
+        was = place.laid.own
+        refuse_within(path for path, file in own.items() if file is not None and file != was.get(path))
+        keep_objects(view.git_layer, repository.path, self._unpack)
         before = dict(place.private.get("before", {}))
         for name in moved:
             before.setdefault(name, place.refs.get(name))
@@ -256,7 +290,7 @@ class GitCalls:
         mine = place.private.get("files", {})
         found: dict[str, Any] = {}
         for path, file in own.items():
-            if path in ("config", "info/exclude") and path not in mine and file == place.own.get(path):
+            if path in ("config", "info/exclude") and path not in mine and file == place.laid.own.get(path):
                 continue
             if path == "info/exclude" and file is not None:
                 text = re.sub(

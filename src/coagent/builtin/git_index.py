@@ -30,11 +30,13 @@ class Built(NamedTuple):
     """An index to be copied into a view.
 
     Args:
+        name: Tells it from all others.
         place: The file.
         left_tracked: The paths of others' work that the commit has.
         left_new: Those that it has not.
     """
 
+    name: str
     place: Path
     left_tracked: list[str]
     left_new: list[str]
@@ -180,7 +182,7 @@ class Indexes:
         if marked:
             run("update-index", "-z", "--skip-worktree", "--stdin", index=place, given=b"".join(marked))
         os.utime(place, (self._begun_s, self._begun_s))
-        return Built(place, tracked, new)
+        return Built(place.name, place, tracked, new)
 
     def staged(self, index: Path, commit: str | None) -> Staged:
         """Return what an index has otherwise than a commit."""

@@ -10,13 +10,12 @@ import json
 import os
 import shutil
 import stat
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from coagent.content import EXECUTABLE, mode_value, rights
-from coagent.sandbox import launcher
+from coagent.sandbox.git_layer import is_untouched, put_over
 from coagent.sandbox.overlay import Overlay, above
 
 _FILE_BYTES_MAX = 1024**3
@@ -26,6 +25,30 @@ _LOST_MAX = 20
 
 def _private(place: str, flags: int) -> int:
     return os.open(place, flags, 0o600)
+
+
+class Frame(NamedTuple):
+    """What is known of a command before it comes, so that its process can begin ahead.
+
+    Args:
+        root: Where it finds the tree.
+        network: Whether it has one.
+        writable: Folders elsewhere that it may write to.
+        fenced: Whether it is bounded by a fence alone, without namespaces.
+        laid: The folder in which all is that may be laid over the git folder; none where that is empty.
+    """
+
+    root: str
+    network: bool = False
+    writable: tuple[str, ...] = ()
+    fenced: bool = False
+    laid: str = ""
+
+    def message(self, scratch: Path) -> bytes:
+        """Return it as `launcher.py` takes it, with the folder that the view will have."""
+        home = os.path.realpath(os.path.expanduser("~"))
+        known = home if home != "/" and os.path.isdir(home) else None
+        return json.dumps({**self._asdict(), "home": known, "scratch": str(scratch)}).encode()
 
 
 class Seen(NamedTuple):
@@ -46,34 +69,31 @@ class Confined(Overlay):
     """One private view of a tree, whose lower layer is a snapshot of it.
 
     Args:
-        root: Where the command finds the tree.
+        frame: What is known of the command before it comes.
         lower: The snapshot.
         scratch: A folder of its own, outside the tree.
         real: Folders of the tree that are no part of the snapshot: the command has the real ones.
-        writable: Folders elsewhere that it may write to.
-        network: Whether it has one.
         trace: Whether what it looks up is followed.
         left_out: Tells of a relative path whether it is no part of the tree.
     """
 
     def __init__(
         self,
-        root: str,
+        frame: Frame,
         lower: Path,
         scratch: Path,
         *,
         real: Sequence[str] = (),
-        writable: Sequence[str] = (),
-        network: bool = False,
         trace: bool = True,
         left_out: Callable[[str], bool] = lambda _: False,
     ) -> None:
         super().__init__(str(lower), scratch, keep=(".git",), left_out=left_out)
-        self._tree = root
+        self.frame = frame
+        self._tree = frame.root
         self._real = tuple(real)
-        self._writable = tuple(writable)
-        self._network = network
         self._trace = trace
+        self._git_laid: Path | None = None
+        self._layered = True
         self.went_out = False
         """Whether the command tried to reach a network that it has not; known after `outcome`."""
 
@@ -83,47 +103,60 @@ class Confined(Overlay):
         return self._scratch / "git-upper"
 
     @property
-    def way(self) -> bytes:
-        """How a command is bounded in it, as `launcher.py` calls it."""
-        return launcher.CONNECTED if self._network else launcher.ISOLATED
+    def scratch(self) -> Path:
+        """The folder of its own."""
+        return self._scratch
 
-    def command(self, argv: Sequence[str], cwd: str) -> list[str]:
-        return [sys.executable, "-IS", launcher.__file__, str(self.spec(argv, cwd))]
+    def only_look(self) -> None:
+        """Say that the command will write nothing in the tree: mostly it needs no layer then."""
+        places = (*self._keep, *self._real)
+        if self._prepared or any("/" in name for name in places):
+            return
+        for name in places:  # what is mounted there needs a place
+            os.makedirs(f"{self._root}/{name}", exist_ok=True)
+        self._layered = False
 
-    def spec(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str] | None = None) -> Path:
-        """Return the file that tells `launcher.py` how to run a command in the view.
+    def lay_git(self, folder: Path) -> None:
+        """Lay a folder over the git folder, below what the command will write there."""
+        self._git_laid = folder
+
+    def git_changes(self) -> Path | None:
+        """Return all that lies over the git folder after the command; None where it has changed nothing."""
+        if self._git_laid is None:
+            return self.git_layer
+        if is_untouched(self.git_layer):
+            return None
+        merged = self._scratch / "git-merged"
+        merged.mkdir()
+        put_over(self._git_laid, merged)
+        put_over(self.git_layer, merged)
+        return merged
+
+    def spec(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str]) -> None:
+        """Write the file that tells `launcher.py` what to run in the view.
 
         Args:
             argv: The command.
             cwd: Where it starts, as an absolute path below the root or elsewhere.
-            environment: All of its variables; those of the launcher by default.
+            environment: All of its variables.
         """
-        for name in ("real", "view", "tmp", "var-tmp"):
-            (self._scratch / name).mkdir(parents=True, exist_ok=True)
-        for name in ("tmp", "var-tmp"):
-            (self._scratch / name).chmod(0o1777)
-        home = os.path.realpath(os.path.expanduser("~"))
         spec: dict[str, Any] = {
             "root": self._tree,
             "lower": self._root,
-            "scratch": str(self._scratch),
+            "git_laid": self._git_laid.name if self._git_laid is not None else "",
             "cwd": cwd,
             "argv": [shutil.which(argv[0]) or argv[0], *argv[1:]],
+            "environment": dict(environment),
+            "layered": self._layered,
             "real": self._real,
-            "writable": self._writable,
-            "home": home if home != "/" and os.path.isdir(home) else None,
-            "network": self._network,
+            "network": self.frame.network,
             "trace": self._trace,
             "file_bytes_max": _FILE_BYTES_MAX,
             "fence": None,
         }
         spec |= self._more()
-        if environment is not None:
-            spec["environment"] = dict(environment)
-        place = self._scratch / "spec.json"
-        place.write_text(json.dumps(spec), encoding="utf-8")
-        place.chmod(0o600)
-        return place
+        with open(self._scratch / "spec.json", "w", encoding="utf-8", opener=_private) as file:
+            json.dump(spec, file)
 
     def _more(self) -> dict[str, Any]:
         """Return what is otherwise in the file of `spec`."""
@@ -132,10 +165,6 @@ class Confined(Overlay):
     def name(self, text: str, *, inside: bool) -> str:
         """Return a text with the tree named as it is inside the view, or outside."""
         return text
-
-    def report(self) -> BinaryIO:
-        """Open the file that `launcher.py` writes what it has seen to."""
-        return open(self._scratch / "trace", "wb", opener=_private)
 
     def outcome(self) -> tuple[bool, Seen | None]:
         """Return whether the command was begun, and what it has looked up; None where that is not known."""

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from coagent.errors import TargetError
-from coagent.sandbox import fence, kernel_bounds, launcher
+from coagent.sandbox import fence, kernel_bounds
 from coagent.sandbox.confined import Confined, Seen
+from coagent.sandbox.git_layer import put_over
 from coagent.sandbox.overlay import above
 
 _COPY_S_MAX = 600
@@ -24,10 +25,6 @@ _COPY_S_MAX = 600
 
 class Copied(Confined):
     """One private copy of a tree; the arguments are those of `Confined`."""
-
-    @property
-    def way(self) -> bytes:
-        return launcher.FENCED
 
     @property
     def _copy(self) -> Path:
@@ -43,6 +40,9 @@ class Copied(Confined):
         git = Path(self._tree) / ".git"
         self._git: _Layer | None = None
         if git.is_dir():
+            if self._git_laid is not None:
+                self.git_layer.mkdir(parents=True, exist_ok=True)
+                put_over(self._git_laid, self.git_layer)
             self._git = _Layer(git, self._copy / ".git", self.git_layer, without="objects")
             self._git.lay()
             alternates = self._copy / ".git/objects/info/alternates"  # gitrepository-layout(5)
@@ -52,18 +52,25 @@ class Copied(Confined):
         real = [f"{self._tree}/{name}" for name in self._real]
         return {
             "root": str(self._copy),
-            "fence": [str(self._copy), str(temporary), *real, *self._writable],
+            "fence": [str(self._copy), str(temporary), *real, *self.frame.writable],
             "hidden": self._tree,
             "readable": [f"{git}/objects"],
         }
 
-    def spec(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str] | None = None) -> Path:
-        given = dict(os.environ if environment is None else environment)
-        variables = {key: self.name(value, inside=True) for key, value in given.items()}
-        temporary = str(self._scratch / "tmp")
-        variables |= {"TMPDIR": temporary, "XDG_CACHE_HOME": f"{temporary}/cache"}
+    def spec(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str]) -> None:
+        temporary = self._scratch / "tmp"
+        temporary.mkdir(exist_ok=True)
+        temporary.chmod(0o1777)
+        variables = {key: self.name(value, inside=True) for key, value in environment.items()}
+        variables |= {"TMPDIR": str(temporary), "XDG_CACHE_HOME": f"{temporary}/cache"}
         inside = [self.name(one, inside=True) for one in argv]
-        return super().spec(inside, self.name(cwd, inside=True), variables)
+        super().spec(inside, self.name(cwd, inside=True), variables)
+
+    def only_look(self) -> None:
+        pass
+
+    def git_changes(self) -> Path | None:
+        return self.git_layer
 
     def name(self, text: str, *, inside: bool) -> str:
         names = self._tree, str(self._copy)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coagent.errors import TargetError, ToolFailed
+from coagent.sandbox.overlay import is_opaque
 
 # Not an agent's own: kept elsewhere, made anew by git, or of no use to anybody.
 _ELSEWHERE = re.compile(
@@ -71,6 +72,16 @@ def lay(layer: Path, git: Path, own: Mapping[str, Own | None]) -> None:
         ) from error
 
 
+def to_hide(git: Path) -> tuple[str, ...]:
+    """Return the names in a git folder of which `lay` hides those that are not among the agent's own."""
+    found = []
+    for folder in ("refs", "logs"):
+        for at, folders, names in os.walk(git / folder):
+            folders.sort()
+            found += [f"{at}/{name}" for name in (*folders, *sorted(names))]
+    return tuple(found)
+
+
 def _cover(layer: Path, real: Path) -> None:
     """Hide what a real folder has and the layer has not."""
     if not real.is_dir():
@@ -85,6 +96,48 @@ def _cover(layer: Path, real: Path) -> None:
 def _hide(place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     os.mknod(place, stat.S_IFCHR | 0o600, os.makedev(0, 0))  # a whiteout
+
+
+def put_over(upper: Path, layer: Path) -> None:
+    """Lay a layer over another one, into which it goes; files are the same ones in both, so write in neither.
+
+    Objects are left out: they are kept from where they were made.
+    """
+    for entry in os.scandir(upper):
+        place = layer / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if not place.is_dir() or place.is_symlink() or is_opaque(entry.path):
+                _gone(place)
+                place.mkdir()
+            if entry.name != "objects":
+                put_over(Path(entry.path), place)
+            continue
+        _gone(place)
+        if stat.S_ISCHR(entry.stat(follow_symlinks=False).st_mode):
+            _hide(place)
+        elif entry.is_symlink():
+            place.symlink_to(os.readlink(entry.path))
+        elif entry.is_file():
+            try:
+                os.link(entry.path, place)
+            except OSError:  # another file system
+                shutil.copy2(entry.path, place)
+
+
+def is_untouched(upper: Path) -> bool:
+    """Tell whether a command has left nothing in the layer that it wrote to, but folders that were there."""
+    if not upper.is_dir():
+        return True
+    return not any(names for _, _, names in os.walk(upper)) and not any(
+        is_opaque(at) for at, _, _ in os.walk(upper)
+    )
+
+
+def _gone(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def own_files(layer: Path, git: Path) -> dict[str, Own | None]:

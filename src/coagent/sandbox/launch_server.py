@@ -22,7 +22,9 @@ from typing import IO
 
 from coagent.errors import TargetError
 from coagent.sandbox import launcher
-from coagent.sandbox.confined import Confined
+from coagent.sandbox.confined import Confined, Frame
+from coagent.sandbox.launch import Launch, is_closed
+from coagent.sandbox.overlay import remove_scratch
 
 _COMPILE_S_MAX = 30
 _START_S_MAX = 30
@@ -45,14 +47,30 @@ class LaunchServer:
         self._lock = threading.Lock()
         self._end: weakref.finalize[..., LaunchServer] | None = None
         self._requests: socket.socket | None = None
+        self._waiting: list[Launch] = []  # one at most
+        self._chosen: dict[Path, Launch] = {}
         self.tracer = ""
 
-    def run(self, view: Confined, spec: Path, output: IO[bytes], timeout_s: float) -> int:
-        """Run a command and return its exit code.
+    def scratch(self, frame: Frame) -> Path:
+        """Return a new folder for a view with a frame; mostly a process waits there for its command."""
+        with self._lock:
+            for one in [one for one in self._chosen if not one.exists()]:  # its view has run nothing
+                self._chosen.pop(one).discard()
+            if self._requests is not None and is_closed(self._requests):
+                self._stop()  # it was killed, or memory was short
+            if self._waiting:
+                waiting = self._waiting.pop()
+                if waiting.stands(frame):
+                    self._chosen[waiting.scratch] = waiting
+                    return waiting.scratch
+                waiting.discard()
+        return _folder()
+
+    def run(self, view: Confined, output: IO[bytes], timeout_s: float) -> int:
+        """Run the command of a view's `spec` and return its exit code.
 
         Args:
             view: In which it runs.
-            spec: That of its `spec`.
             output: Where both its streams go.
             timeout_s: How long it may take, in seconds; then it and all that it has begun is ended.
 
@@ -60,42 +78,56 @@ class LaunchServer:
             TimeoutError: It has taken longer.
             TargetError: The server cannot be started.
         """
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs, view.report() as report:
-                self._send(view.way + bytes(spec), [output.fileno(), theirs.fileno(), report.fileno()])
-            _, processes, _, _ = socket.recv_fds(ours, 5, 1, socket.MSG_CMSG_CLOEXEC)
-            if not processes:
-                return _KILLED
-            try:
-                return _waited(ours, processes[0], timeout_s)
-            finally:
-                os.close(processes[0])
+        with self._lock:
+            launch = self._chosen.pop(view.scratch, None)
+        for _ in range(2):
+            launch = launch or self._begun(view.frame, view.scratch)
+            with launch.channel:
+                process = launch.start(output)
+                if process is not None:
+                    following = _Asked(view.frame, _folder())
+                    try:
+                        return _waited(launch.channel, process, timeout_s)
+                    finally:
+                        self._begin_ahead(following)
+            launch = None  # it has died while it waited
+        raise TargetError("the process that begins commands dies", "See what kills it: is memory short?")
 
     def close(self) -> None:
         """End the server, and with it the commands that still run."""
         with self._lock:
             self._stop()
 
-    def _send(self, request: bytes, descriptors: list[int]) -> None:
+    def _begun(self, frame: Frame, scratch: Path) -> Launch:
+        """Have a process made for a view."""
         with self._lock:
             for _ in range(2):
                 if self._requests is None:
                     self._start()
                 assert self._requests is not None
+                asked = _Asked(frame, scratch)
                 try:
-                    socket.send_fds(self._requests, [request], descriptors)
-                except OSError:  # it has died: it was killed, or memory was short
+                    return asked.send(self._requests)
+                except OSError:
+                    asked.close()
                     self._stop()
-                else:
-                    return
         raise TargetError("the process that begins commands dies", "See what kills it: is memory short?")
+
+    def _begin_ahead(self, asked: _Asked) -> None:
+        """Have a process made for the next command, which is likely to be of the same kind."""
+        with self._lock:
+            if self._requests is not None and not self._waiting:
+                with contextlib.suppress(OSError):  # the next command will see to it
+                    self._waiting.append(asked.send(self._requests))
+                    return
+        asked.close()
+        remove_scratch(asked.scratch)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with tempfile.TemporaryDirectory(prefix="coagent-trace-") as folder:
             library = _compiled(Path(folder)) if self._compiled else []
-            argv = [sys.executable, "-IS", launcher.__file__, "--serve", str(theirs.fileno()), *library]
+            argv = [sys.executable, "-IS", launcher.__file__, str(theirs.fileno()), *library]
             try:
                 with theirs:
                     process = subprocess.Popen(
@@ -111,7 +143,7 @@ class LaunchServer:
                     f"the process that begins commands cannot be started: {error}", "Free some memory."
                 ) from error
         self._requests, self.tracer = ours, ready.decode("ascii")
-        self._end = weakref.finalize(self, _ended, process, ours)
+        self._end = weakref.finalize(self, _ended, process, ours, self._waiting, self._chosen)
         if not ready:
             self._stop()
             raise TargetError("the process that begins commands ends at once", "See what it says.")
@@ -122,23 +154,67 @@ class LaunchServer:
         self._end = self._requests = None
 
 
-def _ended(process: subprocess.Popen[bytes], requests: socket.socket) -> None:
+class _Asked:
+    """What the server is asked for a process with; made while there is time.
+
+    Args:
+        frame: What is known of its command.
+        scratch: The folder of its view.
+    """
+
+    def __init__(self, frame: Frame, scratch: Path) -> None:
+        self.scratch = scratch
+        self._message = frame.message(scratch)
+        ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._launch = Launch(frame, scratch, ours)
+
+    def send(self, requests: socket.socket) -> Launch:
+        """Ask; raises OSError where the server has died."""
+        with self._theirs:
+            socket.send_fds(requests, [self._message], [self._theirs.fileno()])
+        return self._launch
+
+    def close(self) -> None:
+        """Do without the process."""
+        self._theirs.close()
+        self._launch.close()
+
+
+def _ended(
+    process: subprocess.Popen[bytes],
+    requests: socket.socket,
+    waiting: list[Launch],
+    chosen: dict[Path, Launch],
+) -> None:
+    for one in (*waiting, *chosen.values()):
+        one.discard()
+    waiting.clear()
+    chosen.clear()
     requests.close()
     process.kill()
     process.wait()
 
 
 def _waited(answer: socket.socket, process: int, timeout_s: float) -> int:
-    answer.settimeout(timeout_s)
     try:
-        code = answer.recv(4)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(process, signal.SIGKILL)  # its namespace of processes goes with it
-        answer.settimeout(None)
-        answer.recv(4)  # ends when they are gone
-        raise
+        answer.settimeout(timeout_s)
+        try:
+            code = answer.recv(4)
+        except ConnectionError:  # it was killed
+            code = b""
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process, signal.SIGKILL)  # its namespace of processes goes with it
+            answer.settimeout(None)
+            answer.recv(4)  # ends when they are gone
+            raise
+    finally:
+        os.close(process)
     return int.from_bytes(code, sys.byteorder, signed=True) if code else _KILLED
+
+
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="coagent-bash-"))
 
 
 def _compiled(folder: Path) -> list[str]:

@@ -80,8 +80,8 @@ class Overlay:
             TargetError: The scratch folder cannot be written.
         """
         try:
-            for name in ("upper", "work", "keep"):
-                (self._scratch / name).mkdir(parents=True, exist_ok=True)
+            for name in ("upper", "work"):
+                os.makedirs(self._scratch / name, exist_ok=True)
             for path, content in differing.items():
                 if content is not None:
                     put_content(self._upper / path, content)
@@ -183,20 +183,12 @@ class Overlay:
         if any(not _is_whiteout(place / name) for name in names if not self._is_left_out(f"{path}/{name}")):
             return None
         lower = Path(self._root) / path
-        merged = not _opaque(str(place)) and lower.is_dir() and not lower.is_symlink()
+        merged = not is_opaque(str(place)) and lower.is_dir() and not lower.is_symlink()
         return None if merged and self._names(lower, path) - set(names) else EMPTY_FOLDER
 
     def remove(self) -> None:
         """Throw the view away."""
-        for name in (
-            "work",
-            "git-work",
-            "home-work",
-            "tmp-work",
-        ):  # overlays leave a folder here that nobody may enter
-            with contextlib.suppress(OSError):
-                (self._scratch / name / "work").chmod(0o700)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        remove_scratch(self._scratch)
 
     def _touched(self, folder: str) -> Iterator[str]:
         """Yield every path whose content the command may have changed."""
@@ -209,7 +201,7 @@ class Overlay:
                 if not entry.is_dir(follow_symlinks=False):
                     yield from self._below(path)
                 elif folder or entry.name not in self._keep:
-                    if _opaque(entry.path):
+                    if is_opaque(entry.path):
                         yield from self._below(path)
                     yield from self._touched(path)
 
@@ -233,6 +225,14 @@ class Overlay:
                 yield from self._leaves(one)
         if empty:
             yield path
+
+
+def remove_scratch(scratch: Path) -> None:
+    """Throw the folder of a view away; what fails in that is left to who clears temporary folders."""
+    for name in ("work", "git-work", "home-work", "tmp-work"):
+        with contextlib.suppress(OSError):  # overlays leave a folder here that nobody may enter
+            (scratch / name / "work").chmod(0o700)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 @cache
@@ -299,7 +299,8 @@ def _escaped(path: Path) -> str:
     return str(path).replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")
 
 
-def _opaque(folder: str) -> bool:
+def is_opaque(folder: str) -> bool:
+    """Tell whether a folder of a layer hides what is below it there (overlay.opaque)."""
     for name in ("user.overlay.opaque", "trusted.overlay.opaque"):
         with contextlib.suppress(OSError):
             return os.getxattr(folder, name) in (b"y", b"x")

@@ -13,7 +13,7 @@ import shutil
 import stat
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -48,6 +48,7 @@ class Snapshots:
         self._left_out = left_out
         self._number = 0
         self._watch = Watch(root)
+        self._heard: set[str] | None = set()  # what the watch has told beforehand
         self._tree: _Tree = {}
         self._skipped: dict[str, list[str]] = {}
         self._current: Path | None = None
@@ -82,6 +83,16 @@ class Snapshots:
         self._uses[self._current] = self._uses.get(self._current, 0) + 1
         return self._current
 
+    def unchanged(self) -> Path | None:
+        """Do as `take` where that costs next to nothing; None where something may have changed."""
+        if self._current is None or self._heard is None or self._heard:
+            return None
+        self._heard = self._watch.changed()
+        if self._heard is None or self._heard:
+            return None
+        self._uses[self._current] = self._uses.get(self._current, 0) + 1
+        return self._current
+
     def release(self, snapshot: Path) -> None:
         """Say that a snapshot is not needed any more."""
         self._uses[snapshot] -= 1
@@ -96,6 +107,19 @@ class Snapshots:
     def left_out(self) -> list[str]:
         """Return the folders that are left out of the last snapshot, as relative paths."""
         return sorted(path for paths in self._skipped.values() for path in paths)
+
+    @property
+    def count(self) -> int:
+        """How many files, links and folders the tree has."""
+        return sum(map(len, self._tree.values()))
+
+    def share(self, paths: Iterable[str]) -> float:
+        """Return how much of the tree some relative paths are, from 0 to 1."""
+        there = 0
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            there += name in self._tree.get(folder, ())
+        return there / max(1, self.count)
 
     def changed_since(self, moment: int) -> frozenset[str] | None:
         """Return the files and links that have changed, as relative paths; None where that is forgotten.
@@ -139,15 +163,16 @@ class Snapshots:
 
     def _look(self) -> _Changes:
         """Bring up to date what is known of the tree, and return what has changed."""
+        heard, self._heard = self._heard, set()
         folders = self._watch.changed()
-        if folders is None:
+        if folders is None or heard is None:
             before, self._tree, self._skipped = self._tree, {}, {}
             self._watch.begin()
             self._read_below("")
             changes = _changes(before, self._tree)
         else:
             changes = {}
-            for folder in sorted(folders):  # those above come first, and may take those below with them
+            for folder in sorted(folders | heard):  # those above first: they may take those below along
                 if folder in self._tree:
                     self._look_into(folder, changes)
             changes = {path: (old, new) for path, (old, new) in changes.items() if old != new}

@@ -210,15 +210,23 @@ def index_line(path: str, entry: Entry | None, digits: int) -> bytes:
 def read_refs(git: Path) -> dict[str, str]:
     """Return the shared references that lie in a git folder."""
     found = packed_refs(git)
-    for at, _, names in os.walk(git / "refs"):
-        for name in names:
-            place = Path(at) / name
-            if not place.is_file() or name.endswith(".lock"):
-                continue
-            text = _text(place)
-            if text:
-                found[place.relative_to(git).as_posix()] = text
+    _read_below(f"{git}/", "refs", found)
     return {name: found[name] for name in sorted(found) if not name.startswith(PRIVATE_REFS)}
+
+
+def _read_below(git: str, folder: str, found: dict[str, str]) -> None:
+    try:
+        entries = list(os.scandir(git + folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        name = f"{folder}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            _read_below(git, name, found)
+        elif entry.is_file() and not name.endswith(".lock"):
+            text = _text(git + name)
+            if text:
+                found[name] = text
 
 
 def packed_refs(git: Path) -> dict[str, str]:
@@ -235,6 +243,7 @@ def packed_refs(git: Path) -> dict[str, str]:
     return found
 
 
-def _text(place: Path) -> str:
-    text = place.read_text(encoding="utf-8").strip()
+def _text(place: str | Path) -> str:
+    with open(place, "rb") as file:  # without what decoding while reading costs: there may be many
+        text = file.read().decode().strip()
     return f"ref: {text[4:].strip()}" if text.startswith("ref:") else text

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from coagent.builtin.commands import Changes, Command, CommandRunner
+from coagent.builtin.command_run import Changes, Command
+from coagent.builtin.commands import CommandRunner
 from coagent.content import Content
 from coagent.errors import FootprintViolation, ToolFailed
 from coagent.targets.workspace import Workspace

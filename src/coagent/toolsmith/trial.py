@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 
 from coagent.content import Content
 from coagent.errors import TargetError
-from coagent.sandbox.confined import Confined, Seen
+from coagent.sandbox.confined import Confined, Frame, Seen
 from coagent.sandbox.launch_server import LaunchServer
 from coagent.sandbox.overlay import tree_content
 from coagent.sandbox.snapshot import Snapshots
@@ -115,17 +115,18 @@ class Trials:
             TargetError: No view can be made.
         """
         assert self._lower is not None, "trials are run inside `with`"
-        scratch = Path(tempfile.mkdtemp(prefix="coagent-trial-"))
-        view = Confined(self._workspace.root, self._lower, scratch, left_out=self._left_out)
+        root = self._workspace.root
+        frame = Frame(root)
+        view = Confined(frame, self._lower, self._server.scratch(frame), left_out=self._left_out)
         try:
             view.prepare(dict(begin or {}))
             dates = {"GIT_AUTHOR_DATE": _DATE, "GIT_COMMITTER_DATE": _DATE}  # so that two runs are equal
             variables = {**plain_environment(), **dates, **(environment or {})}
-            spec = view.spec(["bash", "-c", command], self._workspace.root, variables)
+            view.spec(["bash", "-c", command], root, variables)
             exit_code: int | None = None
             with tempfile.TemporaryFile() as output:
                 try:
-                    exit_code = self._server.run(view, spec, output, self._timeout_s)
+                    exit_code = self._server.run(view, output, self._timeout_s)
                 except TimeoutError:
                     return Trial(None, "", {}, [], None)
                 output.seek(0)

@@ -1,0 +1,192 @@
+"""One run of a command in its view: all that needs no look at the state, so that one thread can do it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeAlias
+
+from coagent.builtin.git_calls import TO_TAKE, GitCalls, Here, Place
+from coagent.builtin.looked_up import record
+from coagent.builtin.reading import only_reads
+from coagent.builtin.tree_values import contents, scheme_of
+from coagent.content import Content
+from coagent.errors import TargetError, ToolFailed
+from coagent.protocol.keys import Key
+from coagent.sandbox.confined import Confined, Seen
+from coagent.sandbox.git_nested import refuse_programs, refuse_sweeps, refuse_undeclared
+from coagent.sandbox.launch_server import LaunchServer
+from coagent.tools.state import State
+
+OUTPUT_LENGTH_MAX = 30_000
+TIMEOUT_S_DEFAULT = 120.0
+
+Changes: TypeAlias = dict[str, Content | None]
+"""What a command has changed: relative paths to contents, None where the file is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command to run.
+
+    Args:
+        text: For bash.
+        cwd: Where it starts, relative to the workspace.
+        timeout_s: How long it may take, in seconds.
+        environment: Variables set for it, beside those of this process.
+        bare: Whether it gets those variables alone.
+        network: Whether it may use the network, even where others may not.
+        check: Called with what it has changed before any of that is kept, and with what tells of a file how
+            it was; raises where it may not be.
+    """
+
+    text: str
+    cwd: str = "."
+    timeout_s: float = TIMEOUT_S_DEFAULT
+    environment: Mapping[str, str] = field(default_factory=dict)
+    bare: bool = False
+    network: bool = False
+    check: Callable[[Changes, Callable[[str], Content | None]], None] | None = None
+
+
+class GitUsed(Exception):
+    """A command has used git, in a view that was not made for that."""
+
+
+@dataclass(slots=True)
+class Moment:
+    """What a run begins with: the state at its call's place in the order, all of one moment.
+
+    Args:
+        lower: The snapshot.
+        left_out: Folders that are not in it and that the command has all the same.
+        written: What agents have written, as it is here.
+        own: Which of it are files of the agent itself.
+        here: What is to be known of the repository.
+        environment: All variables of the command.
+    """
+
+    lower: Path
+    left_out: list[str]
+    written: dict[Key, Any]
+    own: frozenset[Key]
+    here: Here
+    environment: dict[str, str]
+
+
+@dataclass(slots=True)
+class CommandRun:
+    """One run of a command, and what has come of it.
+
+    Args:
+        command: The command.
+        cwd: Where it starts, as an absolute path.
+        trace: Whether what it looks up is followed.
+        git: Whether its view has the git folder of its agent.
+        moment: What it begins with.
+        view: Its view, once it has one.
+        place: The repository in it.
+        seen: What it has looked up; None where that is not known.
+        answer: Its exit code, its output, and what else its caller is told.
+        changes: What it has changed in the tree.
+        moved: What it has changed in the repository, as writes.
+        seconds: How long it took.
+    """
+
+    command: Command
+    cwd: str
+    trace: bool
+    git: bool
+    moment: Moment
+    view: Confined | None = None
+    place: Place | None = None
+    seen: Seen | None = None
+    answer: dict[str, Any] = field(default_factory=dict)
+    changes: Changes = field(default_factory=dict)
+    moved: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    _begun: bool = False
+
+    def carry_out(self, server: LaunchServer, git: GitCalls, view: Confined) -> None:
+        """Run it.
+
+        Raises:
+            ToolFailed: What it has done may not be kept, or it has not ended in time.
+            TargetError: No view could be made.
+            GitUsed: It has come to git without having been expected to.
+        """
+        self.view = view
+        written, text = self.moment.written, self.command.text
+        shown, differing = contents(written, view.before)
+        view.prepare(differing)
+        if only_reads(text):
+            view.only_look()
+        if self.git:
+            files = _files(written, shown)
+            self.place = git.begin(self.moment.here, view, files, GitCalls.named(text))
+        view.spec(["bash", "-c", text], self.cwd, self.moment.environment)
+        self._begun = True
+        start = perf_counter()
+        self.answer = _answer(server, view, self.command.timeout_s)
+        self.seconds = perf_counter() - start
+        self.answer["output"] = view.name(self.answer["output"], inside=False)
+        begun, self.seen = view.outcome()
+        if begun and self.place is None and git.repository.governed and GitCalls.used(self.seen):
+            raise GitUsed
+        if not begun:
+            raise TargetError(f"no view of the workspace could be made: {self.answer['output'].strip()}")
+        self.moved, left = git.end(view, self.place)
+        if left:
+            self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
+        self.changes = changes = view.changes()
+        refuse_programs(changes, view.before)
+        others = {key.partition(":")[2] for key in written.keys() - self.moment.own}
+        refuse_sweeps(text, changes, view.before, others)
+        if self.command.check is not None:
+            refuse_undeclared(self.moved)
+            self.command.check(changes, view.before)
+        lost = view.lost()
+        if lost:
+            self.answer["not_kept"] = lost
+
+    def record(self, state: State, git: GitCalls, left_out: Callable[[str], bool]) -> None:
+        """Make what it has seen the reads of its call, if it has begun, and whatever came of it.
+
+        Args:
+            state: Of the call.
+            git: The repository.
+            left_out: Tells of a relative path whether it is no part of the workspace.
+        """
+        if not self._begun or self.view is None:
+            return
+        record(state, self.seen, self.view, left_out)
+        if self.place is not None:
+            git.record(state, self.place, self.seen)
+        for path in (self.seen.emptied if self.seen is not None else frozenset()) - self.changes.keys():
+            if not left_out(path):  # it wrote what was there: no write, but it hangs on that
+                state.trace(f"{scheme_of(path)}:{path}")
+
+
+def _files(written: Iterable[Key], shown: Mapping[str, Content | None]) -> dict[str, Content | None]:
+    """Return what agents have written of that which git takes for a file, as it is shown."""
+    paths = {key.partition(":")[2] for key in written if not key.startswith(("folder:", "gitdir:"))}
+    return {path: shown.get(path) for path in paths if scheme_of(path) == "file"}
+
+
+def _answer(server: LaunchServer, view: Confined, timeout_s: float) -> dict[str, Any]:
+    with tempfile.TemporaryFile() as output:
+        try:
+            code = server.run(view, output, timeout_s)
+        except TimeoutError:
+            raise ToolFailed(
+                f"the command has not ended within {timeout_s:g} s", "Pass a larger timeout_s, or do less."
+            ) from None
+        size = output.tell()
+        output.seek(0)
+        text = output.read(OUTPUT_LENGTH_MAX).decode("utf-8", "replace")
+        if size > OUTPUT_LENGTH_MAX:
+            text += f"\n… ({size - OUTPUT_LENGTH_MAX} more bytes, not shown)"
+    return {"exit_code": code, "output": text}

@@ -1,0 +1,82 @@
+"""One process of `launcher.py` that waits for its command, which may come at once or much later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+from pathlib import Path
+from typing import IO
+
+from coagent.sandbox.confined import Frame
+from coagent.sandbox.overlay import remove_scratch
+
+
+class Launch:
+    """A process that has begun, or soon will.
+
+    Args:
+        frame: What is known of its command.
+        scratch: The folder of its view.
+        channel: The way to it.
+    """
+
+    def __init__(self, frame: Frame, scratch: Path, channel: socket.socket) -> None:
+        self.scratch = scratch
+        self.channel = channel
+        self._frame = frame
+        self._root = _identity(frame.root)
+        self._mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+
+    def stands(self, frame: Frame) -> bool:
+        """Tell whether a command with a frame may be given to it: what it has mounted is as it would be now.
+
+        Source: proc_pid_mountinfo(5), which tells by poll(2) that something was mounted meanwhile.
+        """
+        if self._frame != frame or self._root != _identity(frame.root) or is_closed(self.channel):
+            return False
+        changed = select.poll()
+        changed.register(self._mounts, select.POLLPRI)
+        return not changed.poll(0)
+
+    def start(self, output: IO[bytes]) -> int | None:
+        """Have it run the command of its view's spec.
+
+        Args:
+            output: Where both streams go.
+
+        Returns:
+            A descriptor of the process, to be closed; None where it has died.
+        """
+        os.close(self._mounts)
+        try:
+            socket.send_fds(self.channel, [b"1"], [output.fileno()])
+            _, processes, _, _ = socket.recv_fds(self.channel, 5, 1, socket.MSG_CMSG_CLOEXEC)
+        except OSError:
+            return None
+        return processes[0] if processes else None
+
+    def discard(self) -> None:
+        """Let it go without a command."""
+        self.close()
+        remove_scratch(self.scratch)
+
+    def close(self) -> None:
+        """Let it go, and leave its folder."""
+        os.close(self._mounts)
+        self.channel.close()
+
+
+def is_closed(channel: socket.socket) -> bool:
+    """Tell whether nobody is at the other end of a channel any more."""
+    closed = select.poll()
+    closed.register(channel, 0)  # it is always told
+    return bool(closed.poll(0))
+
+
+def _identity(place: str) -> tuple[int, int] | None:
+    with contextlib.suppress(OSError):
+        status = os.stat(place)
+        return status.st_dev, status.st_ino
+    return None

@@ -1,0 +1,173 @@
+"""What a command finds where: the mounts of its view.
+
+All that does not hang on the command is mounted ahead, while its process waits for one. Folders are held by
+descriptors from before the first mount, and named through the /proc of that time (`self/fd/N`): later mounts
+lie over their paths. `launcher.py` loads it by its path, so it uses the standard library only. Sources:
+mount(2), mount_setattr(2), proc_pid_fd(5), Linux kernel documentation, "Overlay Filesystem".
+"""
+
+import contextlib
+import ctypes
+import os
+import struct
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _AT_EMPTY_PATH, _ATTR_RDONLY = 442, -100, 0x8000, 0x1000, 1
+_TEMPORARY = 0o1777
+
+
+class Mounts:
+    """The mounts of one namespace, in which one command will run.
+
+    Args:
+        frame: What is known of the command before it comes (`confined.Frame`), as JSON data.
+        processes: The folder of processes of the namespace around.
+    """
+
+    def __init__(self, frame: dict, processes: int) -> None:  # type: ignore[type-arg]
+        self._processes = processes
+        self._root = root = frame["root"]
+        scratch = frame["scratch"]
+        for name in ("upper", "work", "tmp", "var-tmp", "git-upper", "git-work"):
+            os.makedirs(f"{scratch}/{name}", exist_ok=True)
+        for name in ("tmp", "var-tmp"):
+            os.chmod(f"{scratch}/{name}", _TEMPORARY)
+        mounted(None, "/", None, _MS_REC | _MS_PRIVATE, None)
+        mounted(scratch, scratch, None, _MS_BIND, None)  # all else will be read-only
+        self._real = _held(root)
+        self._scratch = _held(scratch)
+        self._laid = _held(frame["laid"]) if frame["laid"] else -1
+        writable: list[str] = []
+        kept = [name for name in frame["writable"] if not f"{name}/".startswith(f"{root}/")]
+        held = {name: _held(name) for name in kept}  # the real ones, also where they are in the home
+        home = frame["home"]
+        if home and not f"{home}/".startswith(f"{root}/"):
+            layers = _layers([home], f"{scratch}/home-upper", f"{scratch}/home-work")
+            with contextlib.suppress(OSError):  # else it stays read-only
+                mounted("overlay", home, "overlay", 0, layers)
+                writable.append(home)
+                if home.startswith("/tmp/"):
+                    held = {home: _held(home), **held}
+        self.temporary = self._mount_temporary(scratch, writable)
+        for name, descriptor in held.items():
+            os.makedirs(name, exist_ok=True)
+            self._bind(descriptor, name)
+            os.close(descriptor)
+        writable += kept
+        if not frame["network"] and os.path.isdir("/run") and not f"{root}/".startswith("/run/"):
+            mounted("tmpfs", "/run", "tmpfs", 0, "mode=755")  # sockets of services, such as Docker's
+        mounted("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777")
+        _attributes("/", 0, _ATTR_RDONLY, recursive=True)
+        for name in (*writable, "/dev/shm"):
+            _attributes(name, _ATTR_RDONLY, 0)
+        _attributes(self._scratch, _ATTR_RDONLY, 0)
+
+    def _mount_temporary(self, scratch: str, writable: "list[str]") -> str:
+        """Make temporary folders that end with the view, and return the one that programs are told of.
+
+        What is in /tmp stays visible. Where the tree is in it, nothing of the folder there that the tree is
+        in can be written: who writes beside the tree should hear that it is not kept.
+        """
+        root = self._root
+        if not f"{root}/".startswith("/var/tmp/") and os.path.isdir("/var/tmp"):
+            mounted(f"{scratch}/var-tmp", "/var/tmp", None, _MS_BIND, None)
+            writable.append("/var/tmp")
+        first = "/".join(root.split("/")[:3]) if f"{root}/".startswith("/tmp/") else ""
+        above = _held(first or "/")
+        own = f"{scratch}/tmp/of-this-command"  # a look may read what is below it, and nothing else of /tmp
+        os.makedirs(own, exist_ok=True)
+        os.chmod(own, _TEMPORARY)
+        with contextlib.suppress(OSError):  # a command in a view may make views itself: /tmp has one then
+            kind = "trusted" if os.geteuid() == 0 else "user"
+            os.setxattr(own, f"{kind}.overlay.opaque", b"y")
+        try:
+            layers = _layers(["/tmp"], f"{scratch}/tmp", f"{scratch}/tmp-work")
+            mounted("overlay", "/tmp", "overlay", 0, layers)
+        except OSError:  # overlays stack two deep at most
+            place = f"{scratch}/tmp" if first else "/tmp"
+            mounted(f"{scratch}/tmp", place, None, _MS_BIND, None)
+        else:
+            place = "/tmp/of-this-command"
+            if first:
+                self._bind(above, first)
+        os.close(above)
+        writable.append("/tmp" if place.startswith("/tmp/of-") else place)
+        return place
+
+    def _bind(self, held: int, place: str) -> None:
+        os.fchdir(self._processes)
+        mounted(f"self/fd/{held}", place, None, _MS_BIND | _MS_REC, None)
+
+    def rehearse(self) -> None:
+        """Do as `show` does, in vain: what is done for the first time is slow."""
+        with contextlib.suppress(OSError):
+            mounted("overlay", "", "overlay", 0, _layers([""], "/", "/"))
+        _attributes(self._scratch, _ATTR_RDONLY, 0)
+
+    def show(self, spec: dict) -> None:  # type: ignore[type-arg]
+        """Put the view of a command where the tree is."""
+        os.fchdir(self._processes)
+        root, real, scratch = self._root, f"self/fd/{self._real}", f"self/fd/{self._scratch}"
+        lower = spec["lower"]
+        if f"{lower}/".startswith(f"{root}/"):
+            lower = real + lower[len(root) :]
+        if spec["layered"]:
+            layers = _layers([lower], f"{scratch}/upper", f"{scratch}/work")
+            mounted("overlay", root, "overlay", 0, layers)
+        else:
+            mounted(lower, root, None, _MS_BIND, None)  # read-only, as all was when it was mounted
+        start = len(f"{scratch}/upper")
+        for at, folders, _ in os.walk(f"{scratch}/upper"):  # the first look at a folder of two layers changes
+            for name in folders:  # the one above it, so that tar would find it changed while it reads
+                os.lstat(f"{root}{at[start:]}/{name}")
+        for name in spec["real"]:
+            os.makedirs(f"{root}/{name}", exist_ok=True)
+            mounted(f"{real}/{name}", f"{root}/{name}", None, _MS_BIND, None)
+            _attributes(f"{root}/{name}", _ATTR_RDONLY, 0)
+        if os.path.isdir(f"{real}/.git"):
+            os.makedirs(f"{root}/.git", exist_ok=True)
+            laid = [f"self/fd/{self._laid}/{spec['git_laid']}"] if spec["git_laid"] else []
+            layers = _layers([*laid, f"{real}/.git"], f"{scratch}/git-upper", f"{scratch}/git-work")
+            mounted("overlay", f"{root}/.git", "overlay", 0, layers)
+        _attributes(self._scratch, 0, _ATTR_RDONLY)  # the command shall not write there but by its view
+        os.chdir(spec["cwd"])
+
+
+def mounted(source: "str | None", place: str, kind: "str | None", flags: int, options: "str | None") -> None:
+    """Mount something; raises OSError with the place."""
+    given = [None if one is None else os.fsencode(one) for one in (source, place, kind, options)]
+    if _libc.mount(given[0], given[1], given[2], ctypes.c_ulong(flags), given[3]):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), place)
+
+
+def _held(folder: str) -> int:
+    return os.open(folder, os.O_PATH | os.O_DIRECTORY)
+
+
+def _layers(lowers: "list[str]", upper: str, work: str) -> str:
+    for name in (upper, work):
+        os.makedirs(name, exist_ok=True)
+    below = ":".join(map(_escaped, lowers))
+    first = "" if os.geteuid() == 0 else "userxattr,"
+    return f"{first}lowerdir={below},upperdir={_escaped(upper)},workdir={_escaped(work)}"
+
+
+def _escaped(path: str) -> str:
+    return path.replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")
+
+
+def _attributes(place: "str | int", cleared: int, set_: int, *, recursive: bool = False) -> None:
+    """Change attributes of the mount at a path, or of the one that a descriptor is of."""
+    wanted = ctypes.create_string_buffer(struct.pack("QQQQ", set_, cleared, 0, 0))
+    held = isinstance(place, int)
+    flags = (_AT_EMPTY_PATH if held else 0) | (_AT_RECURSIVE if recursive else 0)
+    arguments = (
+        ctypes.c_int(place if isinstance(place, int) else _AT_FDCWD),
+        b"" if isinstance(place, int) else os.fsencode(place),
+        ctypes.c_uint(flags),
+        wanted,
+        ctypes.c_size_t(32),
+    )
+    if _libc.syscall(ctypes.c_long(_MOUNT_SETATTR), *arguments) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(place))

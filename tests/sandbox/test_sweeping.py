@@ -1,0 +1,80 @@
+"""A command that looks at nearly all of a tree is followed once and then taken to have read everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest_sandbox import needs_views, shells
+
+from coagent.builtin.sweeping import Sweeping
+from coagent.sandbox.confined import Seen
+from coagent.sandbox.snapshot import Snapshots
+
+_FILES = 300
+_HOW = "grep -c '^Seccomp:.*2' /proc/self/status"
+"""Prints 1 where a command is followed, by seccomp_unotify(2), and 0 where it is not."""
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    root = tmp_path / "many"
+    for number in range(_FILES):
+        place = root / f"part{number % 10}" / f"{number}.txt"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{number}\n")
+    return root
+
+
+async def _run(agent: Any, command: str) -> str:
+    return str((await agent.call("bash", command=command)).value["output"])
+
+
+@needs_views
+@pytest.mark.anyio
+async def test_it_is_followed_the_first_time_only(many: Path) -> None:
+    async with shells(many, view="overlay") as domain:
+        a = await domain.join("A")
+        all_of_it, one_of_them = f"cat */*.txt | wc -l; {_HOW}", f"cat part1/1.txt; {_HOW}"
+        assert [await _run(a, all_of_it) for _ in range(3)] == [f"{_FILES}\n1\n", *[f"{_FILES}\n0\n"] * 2]
+        assert [await _run(a, one_of_them) for _ in range(2)] == ["1\n1\n"] * 2
+
+
+@needs_views
+@pytest.mark.anyio
+async def test_its_agent_hears_of_what_changes_its_answer_followed_or_not(many: Path) -> None:
+    async with shells(many) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        count = "cat */*.txt | wc -l"
+        for _ in range(2):
+            assert await _run(b, count) == f"{_FILES}\n"
+        await a.call("bash", command="sed -i s/1/2/ part1/1.txt")
+        assert not (await b.call("bash", command="true")).notifications
+        await a.call("bash", command="echo more >> part1/1.txt")
+        told = (await b.call("bash", command="true")).notifications
+        assert len(told) == 2
+        assert all(f"{_FILES + 1}" in str(one) for one in told)
+
+
+def test_it_is_followed_again_now_and_then_and_never_where_it_is_long_or_the_tree_small(many: Path) -> None:
+    snapshots = Snapshots(str(many), many.parent / "snapshots", lambda _: False)
+    snapshots.take()
+    everything = frozenset(path.relative_to(many).as_posix() for path in many.rglob("*"))
+    assert snapshots.count == len(everything) == _FILES + 10
+    assert snapshots.share(everything | {"none", "part1/none"}) == 1
+    sweeping = Sweeping(snapshots)
+    sweeping.learn("all", Seen(everything, frozenset(), frozenset()), 0.1)
+    sweeping.learn("long", Seen(everything, frozenset(), frozenset()), 2)
+    sweeping.learn("half", Seen(frozenset(sorted(everything)[:150]), frozenset(), frozenset()), 0.1)
+    known = [sweeping.is_known("all") for _ in range(22)]
+    assert known == [True] * 20 + [False] * 2
+    assert not sweeping.is_known("long")
+    assert not sweeping.is_known("half")
+    for place in (many / "part0", many / "part1", many / "part2", many / "part3"):
+        for one in place.iterdir():
+            one.unlink()
+    snapshots.take()
+    sweeping.learn("small", Seen(everything, frozenset(), frozenset()), 0.1)
+    assert not sweeping.is_known("small")
+    snapshots.close()
