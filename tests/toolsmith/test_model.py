@@ -210,6 +210,9 @@ async def test_a_model_that_looks_for_ever_or_only_talks_is_stopped(
     looking = Scripted(ToolCallPart("list_files", {}))
     answer = await _smith(workspace, tmp_path, looking.model, requests=5).request(_ASKED)
     assert "within its budget of 5 answers" in answer.reason
+    wrong = Scripted({**UPPER, "name": "Rm -rf"}, ToolCallPart("list_files", {}))
+    answer = await _smith(workspace, tmp_path, wrong.model, requests=5).request(_ASKED)
+    assert "refused: no tool: name: String should match pattern" in answer.reason
     answer = await _smith(workspace, tmp_path, looking.model, tokens=50).request(_ASKED)
     assert "50 tokens" in answer.reason
     answer = await _smith(workspace, tmp_path, Scripted("I would rather not. " * 9999).model).request(_ASKED)

@@ -19,17 +19,22 @@ def likeness(spec: ToolSpec, request: str) -> int:
     return len(_words(request) & _words(f"{spec.name} {spec.description} {spec.request}"))
 
 
+def can_be_named(spec: ToolSpec) -> bool:
+    """Tell whether a model may name a tool: it is verified, and can be taken back."""
+    return spec.is_verified and spec.effect != "irreversible"
+
+
 def known_tools(specs: Iterable[ToolSpec], request: str) -> list[dict[str, str]]:
-    """Return what a model is shown of verified tools, the likeliest first, bounded in number and size.
+    """Return what a model is shown of the tools that it may name, likeliest first, up to a number and size.
 
     Args:
-        specs: The tools of a library; those that are not verified are left out.
+        specs: The tools of a library.
         request: What is asked for.
     """
-    verified = [spec for spec in specs if spec.is_verified and spec.effect != "irreversible"]
+    named = [spec for spec in specs if can_be_named(spec)]
     found: list[dict[str, str]] = []
     size = 0
-    for spec in sorted(verified, key=lambda one: (-likeness(one, request), one.name))[:KNOWN_MAX]:
+    for spec in sorted(named, key=lambda one: (-likeness(one, request), one.name))[:KNOWN_MAX]:
         said = {
             "name": spec.name,
             "signature": spec.signature,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -24,7 +24,7 @@ from coagent.targets.workspace import Workspace
 from coagent.toolsmith.answers import ExistingTool, ProposedTool, ToolAnswer
 from coagent.toolsmith.arguments import checked
 from coagent.toolsmith.instructions import instructions
-from coagent.toolsmith.known import known_tools
+from coagent.toolsmith.known import can_be_named, known_tools
 from coagent.toolsmith.look import Look, SecludedTrials, shown
 from coagent.toolsmith.maker import Judge, ModelChoice, Proposal
 from coagent.toolsmith.overview import overview
@@ -32,6 +32,15 @@ from coagent.toolsmith.spec import ToolSpec
 from coagent.toolsmith.trial import Trial
 
 _ASKED_MAX = 4000
+
+
+class _Talk(NamedTuple):
+    """One request that a model is asked, what it has used for it, and why its answers were refused."""
+
+    request: str
+    judge: Judge
+    usage: RunUsage
+    reasons: list[str]
 
 
 class ByModel:
@@ -48,7 +57,7 @@ class ByModel:
 
     def __init__(self, workspace: Workspace, choice: ModelChoice, known: Sequence[ToolSpec] = ()) -> None:
         self._workspace = workspace
-        self._known = {spec.name: spec for spec in known}
+        self._known = {spec.name: spec for spec in known if can_be_named(spec)}
         self._choice = choice
         missing = ConfigurationError(
             f"the model that makes tools has no key: {choice.api_key_env} is not set",
@@ -65,11 +74,13 @@ class ByModel:
                 "Send a bash command that does it once.",
             )
         usage = RunUsage()
+        reasons: list[str] = []
         try:
             trials = await anyio.to_thread.run_sync(SecludedTrials(self._workspace).__enter__)
             try:
                 with anyio.fail_after(self._choice.seconds):
-                    await self._converse(Look(self._workspace, trials), request, command, judge, usage)
+                    talk = _Talk(request, judge, usage, reasons)
+                    await self._converse(Look(self._workspace, trials), command, talk)
             finally:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(trials.__exit__, None, None, None)
@@ -80,7 +91,7 @@ class ByModel:
             TimeoutError,
             TargetError,
         ) as stop:
-            raise _failed(stop, usage, self._choice) from stop
+            raise _failed(stop, usage, self._choice, reasons) from stop
         return usage.total_tokens
 
     def _agent(self, look: Look, *, may_name: bool) -> Agent[None, ToolAnswer]:
@@ -96,52 +107,45 @@ class ByModel:
             retries=2,
         )
 
-    async def _converse(self, look: Look, request: str, command: str, judge: Judge, usage: RunUsage) -> None:
-        asked: dict[str, Any] = {"request": request[:_ASKED_MAX], "command": command[:_ASKED_MAX]}
-        known = known_tools(self._known.values(), request)
+    async def _converse(self, look: Look, command: str, talk: _Talk) -> None:
+        asked: dict[str, Any] = {"request": talk.request[:_ASKED_MAX], "command": command[:_ASKED_MAX]}
+        known = known_tools(self._known.values(), talk.request)
         if known:
             asked["known_tools"] = known
         if self._choice.answers == "json":
             asked["workspace"] = await overview(look, f"{asked['request']}\n{asked['command']}")
         agent = self._agent(look, may_name=bool(known))
         async with agent:
-            await self._proposals(agent, asked, request, judge, usage)
+            await self._proposals(agent, asked, talk)
 
-    async def _proposals(
-        self,
-        agent: Agent[None, ToolAnswer],
-        asked: dict[str, Any],
-        request: str,
-        judge: Judge,
-        usage: RunUsage,
-    ) -> None:
+    async def _proposals(self, agent: Agent[None, ToolAnswer], asked: dict[str, Any], talk: _Talk) -> None:
         limits = UsageLimits(request_limit=self._choice.requests, total_tokens_limit=self._choice.tokens)
         history: list[ModelMessage] = []
         prompt = f"What a worker asks for, as data:\n{json.dumps(asked)}"
-        reasons: list[str] = []
         for _ in range(self._choice.tries):
-            result = await agent.run(prompt, message_history=history, usage=usage, usage_limits=limits)
+            result = await agent.run(prompt, message_history=history, usage=talk.usage, usage_limits=limits)
             history = result.all_messages()
-            reason = await self._judged(result.output, request, judge, usage)
+            reason = await self._judged(result.output, talk)
             if not reason:
                 return
-            reasons.append(reason)
+            talk.reasons.append(reason)
             said = json.dumps({"refused": shown(reason)})
             prompt = (
                 f"The verifier refuses the tool, for reasons given as data:\n{said}\nPropose a better one."
             )
-        why = " | ".join(dict.fromkeys(reasons))
+        why = " | ".join(dict.fromkeys(talk.reasons))
+        used = f"{talk.usage.total_tokens} tokens"
         raise ToolFailed(
-            f"the model proposed {len(reasons)} tools, and none held ({usage.total_tokens} tokens): {why}",
+            f"the model proposed {len(talk.reasons)} tools, and none held ({used}): {why}",
             "Send a bash command that does it once.",
         )
 
-    async def _judged(self, tool: ToolAnswer, request: str, judge: Judge, usage: RunUsage) -> str:
+    async def _judged(self, tool: ToolAnswer, talk: _Talk) -> str:
         """Return why an answer is refused; nothing where it was taken."""
         if isinstance(tool, ExistingTool):
-            return await self._named(tool, judge, usage)
+            return await self._named(tool, talk)
         try:
-            proposal = tool.proposal(request, usage.total_tokens)
+            proposal = tool.proposal(talk.request, talk.usage.total_tokens)
         except ValidationError as error:
             return "no tool: " + "; ".join(
                 f"{'.'.join(str(step) for step in one['loc']) or 'tool'}: {one['msg']}"
@@ -153,12 +157,12 @@ class ByModel:
         unused = [name for name in spec.parameters if not re.search(rf"\$\{{?{name}\b", spec.command)]
         if unused:
             return f"{spec.name}: the command does not use the parameters {', '.join(unused)}"
-        return await anyio.to_thread.run_sync(self._tried, proposal) or await judge(proposal)
+        return await anyio.to_thread.run_sync(self._tried, proposal) or await talk.judge(proposal)
 
-    async def _named(self, tool: ExistingTool, judge: Judge, usage: RunUsage) -> str:
+    async def _named(self, tool: ExistingTool, talk: _Talk) -> str:
         """Return why a tool that is there is refused; nothing where it was taken."""
         spec = self._known.get(tool.name)
-        if spec is None or not spec.is_verified:
+        if spec is None:
             return f"there is no tool {tool.name!r}"
         try:
             values = checked(spec, self._workspace, tool.arguments)
@@ -167,7 +171,7 @@ class ByModel:
         trial = await anyio.to_thread.run_sync(self._run, spec.command, values)
         if trial.exit_code != 0:
             return f"{spec.name}: it fails with these arguments: {shown(trial.output.strip())[-300:]}"
-        return await judge(Proposal(spec, tool.arguments, usage.total_tokens))
+        return await talk.judge(Proposal(spec, tool.arguments, talk.usage.total_tokens))
 
     def _run(self, command: str, values: dict[str, str]) -> Trial:
         with SecludedTrials(self._workspace) as trials:
@@ -189,8 +193,9 @@ class ByModel:
         return ""
 
 
-def _failed(stop: Exception, usage: RunUsage, choice: ModelChoice) -> ToolFailed:
+def _failed(stop: Exception, usage: RunUsage, choice: ModelChoice, reasons: list[str]) -> ToolFailed:
     used = f"{usage.total_tokens} tokens, {usage.requests} answers"
+    refused = f"; refused: {' | '.join(dict.fromkeys(reasons))}" if reasons else ""
     if isinstance(stop, ModelAPIError):
         return ToolFailed(
             f"the model that makes tools cannot be reached: {shown(str(stop))[:500]}",
@@ -199,12 +204,12 @@ def _failed(stop: Exception, usage: RunUsage, choice: ModelChoice) -> ToolFailed
     if isinstance(stop, UsageLimitExceeded | TimeoutError):
         what = f"of {choice.requests} answers, {choice.tokens} tokens and {choice.seconds:g} s"
         return ToolFailed(
-            f"the model made no tool within its budget {what} (used: {used})",
+            f"the model made no tool within its budget {what} (used: {used}){refused}",
             "Ask for something smaller, or send a bash command that does it once.",
         )
     if isinstance(stop, UnexpectedModelBehavior):
         return ToolFailed(
-            f"the model does not answer with a tool ({used}): {shown(str(stop))[:500]}",
+            f"the model does not answer with a tool ({used}): {shown(str(stop))[:500]}{refused}",
             "Send a bash command that does it once, or name another model.",
         )
     return ToolFailed(str(stop), "Send a bash command that does it once.")
