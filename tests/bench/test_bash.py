@@ -119,7 +119,7 @@ def test_a_model_is_given_the_request_alone_and_its_last_words_are_the_answer() 
         return ModelResponse(parts=[TextPart("K9\n")])
 
     worker = Modelled(FunctionModel(answer)).run
-    found = run_tasks(OWN, ("raw",), frozenset({"sensor", "gain"}), lambda _: None, worker)
+    found = run_tasks(OWN, ("raw",), frozenset({"sensor", "gain"}), lambda _: None, {"model": worker})
     by_id = {one.task: one for one in found["model"]}
     assert (by_id["sensor"].passed, by_id["gain"].passed) == (True, False)
     assert by_id["sensor"].tokens > 0

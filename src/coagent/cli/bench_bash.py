@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,13 @@ from coagent.cli.output import console, print_json
 from coagent.errors import CoAgentError
 
 _NEEDED = ("git", "jq", "sqlite3")
+
+
+class Answers(StrEnum):
+    """How a language model is to answer."""
+
+    tools = "tools"
+    json = "json"
 
 
 def bash(
@@ -29,6 +37,12 @@ def bash(
         str | None, typer.Option(help="A language model as one more worker, as provider:name.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint for --model.")] = None,
+    answers: Annotated[
+        Answers, typer.Option(help="How --model answers; json: it calls no tools, and makes them only.")
+    ] = Answers.tools,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="How long --model may take to make a tool, in seconds.")
+    ] = 300,
     json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Do everyday tasks on a small server by plain bash and by the governed shell, and undo them.
@@ -62,7 +76,7 @@ def bash(
             tuple(workers or (2, 4)),
             range(seed, seed + trials),
             status.update,
-            _worker(model, base_url),
+            _workers(model, base_url, answers, seconds),
         )
     if json_output:
         print_json(found)
@@ -70,7 +84,7 @@ def bash(
         _show(found)
 
 
-def _show_growth(one: dict[str, Any]) -> None:
+def _show_growth(arm: str, one: dict[str, Any]) -> None:
     out, curve = console(), one["curve"]
     first = curve[min(12, len(curve) - 1)]
     lines = (
@@ -81,29 +95,38 @@ def _show_growth(one: dict[str, Any]) -> None:
         f"outside   {one['footprint_violations']} calls would have changed what the tool does not declare",
         f"asking    {one['asking_s_made']} s for a new tool, {one['asking_s_reused']} s for a known one",
     )
+    out.print(f"{arm}:", markup=False, highlight=False)
     for line in lines:
         out.print(line, markup=False, highlight=False)
     for task, why in one["without_tool"].items():
         out.print(f"no tool: {task}: {why}"[:300], markup=False, style="dim")
 
 
-def _worker(model: str | None, base_url: str | None) -> Any:
+def _workers(model: str | None, base_url: str | None, answers: Answers, seconds: float) -> dict[str, Any]:
+    """Return the arms of a language model by name."""
     if model is None:
         if base_url is not None:
             raise typer.BadParameter(
                 "it is for language models: name one with --model", param_hint="--base-url"
             )
-        return None
+        if answers is Answers.json:
+            raise typer.BadParameter("it is for language models: name one by --model", param_hint="--answers")
+        return {}
     try:
+        from coagent.bench.bash.by_model import ToolsByModel
         from coagent.bench.bash.modelled import Modelled
     except ImportError as error:
         raise CoAgentError(
             f"--model needs Pydantic AI: {error}", "Install it: pip install 'coagent-mtpo[llm]'."
         ) from None
     from coagent.agents.llm_model import resolve_model
+    from coagent.bench.bash.arms import BY_MODEL
 
     resolve_model(model, base_url=base_url)  # a mistake in it is told before anything runs
-    return Modelled(model, base_url=base_url).run
+    makes = {BY_MODEL: ToolsByModel(model, base_url, answers.value, seconds).run}
+    if answers is Answers.json:
+        return makes  # a model that cannot call tools has no shell
+    return {"model": Modelled(model, base_url=base_url).run, **makes}
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -128,8 +151,9 @@ def _show(found: dict[str, Any]) -> None:
         for failed in one["failed"]:
             why = failed["why"] or f"left by undo: {', '.join(failed['left'])}"
             out.print(f"{arm}: {failed['task']}: {why}", markup=False, style="dim")
-    if "toolsmith" in found["alone"]:
-        _show_growth(found["alone"]["toolsmith"])
+    for arm, one in found["alone"].items():
+        if "curve" in one:
+            _show_growth(arm, one)
     if found["together"]:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("work", "workers", "arm"):

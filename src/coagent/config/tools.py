@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -46,6 +46,8 @@ class ToolsmithTable(Table):
         base_url: An OpenAI-compatible endpoint to use instead of the provider's own.
         api_key_env: The environment variable that holds its key; by default the provider's own.
         tokens: How many tokens it may use for one request.
+        seconds: How long it may take for one request.
+        answers: "tools", or "json" for models and servers that have trouble with tool calls.
     """
 
     library: str | None = None
@@ -53,6 +55,8 @@ class ToolsmithTable(Table):
     base_url: str | None = None
     api_key_env: str | None = None
     tokens: int = Field(default=100_000, gt=0)
+    seconds: float = Field(default=300.0, gt=0)
+    answers: Literal["tools", "json"] = "tools"
 
 
 class ToolsTable(Table):
@@ -111,7 +115,8 @@ def _choice(table: ToolsmithTable) -> Any:
     if table.model is None:
         return None
     made = importlib.import_module("coagent.toolsmith.maker").ModelChoice
-    return made(table.model, table.base_url, table.api_key_env, tokens=table.tokens)
+    limits = {"tokens": table.tokens, "seconds": table.seconds}
+    return made(table.model, table.base_url, table.api_key_env, answers=table.answers, **limits)
 
 
 def _bash(make: Any, table: BashTable, targets: Sequence[Any], folder: Path, place: str) -> Any:

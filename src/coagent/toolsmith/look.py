@@ -69,6 +69,23 @@ class Look:
         changed = ", ".join(sorted(trial.changes)[:20])
         return f"{end}\nwould change: {shown(changed) or 'nothing'}\noutput:\n{shown(trial.output)}"
 
+    async def files(self) -> list[str]:
+        """Return all files of the workspace, as relative paths."""
+        return await anyio.to_thread.run_sync(self._trials.files, "")
+
+    async def first_lines(self, file: str, lines: int, length: int) -> str:
+        """Return how a file begins; nothing where it is no text or cannot be read.
+
+        Args:
+            file: Relative to the workspace.
+            lines: How many at most.
+            length: How much of it at most, in bytes.
+        """
+        command = f"head -n {lines} -- {shlex.quote(file)} | head -c {length}"
+        async with self._one:
+            trial = await anyio.to_thread.run_sync(self._trials.run, command)
+        return "" if trial.exit_code or "\0" in trial.output else shown(trial.output)
+
     async def list_files(self, folder: str = "") -> str:
         """List the files below a folder of the workspace.
 

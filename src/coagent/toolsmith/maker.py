@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from coagent.toolsmith.spec import ToolSpec
+
+Answers: TypeAlias = Literal["tools", "json"]
+"""How a model answers: it looks and answers by calling tools, or it is shown a little and answers in JSON."""
 
 
 class Proposal(NamedTuple):
@@ -33,6 +36,7 @@ class ModelChoice(NamedTuple):
         requests: How often it may answer for one request.
         tokens: How many tokens it may use for one request.
         seconds: How long it may take for one request.
+        answers: "tools", or "json" for models and servers that have trouble with tool calls.
     """
 
     model: Any
@@ -42,6 +46,7 @@ class ModelChoice(NamedTuple):
     requests: int = 24
     tokens: int = 100_000
     seconds: float = 300.0
+    answers: Answers = "tools"
 
 
 Judge = Callable[[Proposal], Awaitable[str]]

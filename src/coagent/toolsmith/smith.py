@@ -6,9 +6,8 @@ It looks at the workspace in throw-away views only. Whoever asks for the same ge
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from coagent.tools.state import State
 from coagent.toolsmith.arguments import checked
 from coagent.toolsmith.example import ByExample
 from coagent.toolsmith.grown import GrownTool, run_grown
+from coagent.toolsmith.known import likeness
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.look import SecludedTrials
 from coagent.toolsmith.maker import Maker, ModelChoice, Proposal
@@ -44,7 +44,7 @@ class Answer:
         status: "made"; "reused", a tool that was there; or "refused".
         tool: The tool.
         arguments: With which it does what the command does; None where no command was sent.
-        reason: Why it was refused.
+        reason: Why it was refused; of a tool that only words found, why the model gave none.
     """
 
     status: Literal["made", "reused", "refused"]
@@ -95,7 +95,7 @@ class ToolSmith:
             return made
         if not command.strip():
             by_words = self._by_words(request)
-            return by_words if by_words.tool is not None else made
+            return made if by_words.tool is None else replace(by_words, reason=made.reason)
         return Answer("refused", reason=" | ".join(filter(None, [answer.reason, made.reason])))
 
     async def _once(self, request: str, command: str) -> Answer:
@@ -122,7 +122,8 @@ class ToolSmith:
         try:
             from coagent.toolsmith.model import ByModel
 
-            maker = ByModel(self.workspace, self.choice)
+            known = [one for one in self.library.load()[0].values() if one.name not in RESERVED]
+            maker = ByModel(self.workspace, self.choice, known)
         except ImportError as error:
             cure = "Install it: pip install 'coagent-mtpo[llm]'."
             return Answer("refused", reason=f"no model can make tools here: {error}. {cure}")
@@ -153,13 +154,16 @@ class ToolSmith:
     async def _judged(self, proposal: Proposal, verifier: Verifier, command: str) -> Answer:
         spec, arguments, _ = proposal
         known, _ = self.library.load()
-        same = next((one for one in known.values() if one.skeleton == spec.skeleton), None)
-        if same is not None and same.is_verified:
+        alike = (one for one in known.values() if one.skeleton == spec.skeleton and one.is_verified)
+        same = next(alike, None)
+        if same is not None:
             if not command.strip():
                 return self._usable(same, arguments)
             if await verifier.matches(same, arguments, command):
                 return Answer("reused", same, arguments)
             return Answer("refused", reason=f"{same.name}: does something else here than the command")
+        if spec.is_verified:  # a proposal never is: this one was of the library, and somebody has removed it
+            return Answer("refused", reason=f"{spec.name}: is in the library no more")
         made = await verifier.verify(spec, [arguments], like=command)
         if made.is_verified:
             return Answer("made", self.library.add(made, reserved=RESERVED), arguments)
@@ -189,11 +193,9 @@ class ToolSmith:
 
     def _by_words(self, request: str) -> Answer:
         """Look for a known tool that a request in plain language fits."""
-        wanted = set(re.findall(r"[a-z]{3,}", request.lower()))
         best: tuple[int, ToolSpec] | None = None
         for spec in self.library.load()[0].values():
-            words = set(re.findall(r"[a-z]{3,}", f"{spec.name} {spec.description} {spec.request}".lower()))
-            score = len(wanted & words)
+            score = likeness(spec, request)
             if spec.is_verified and score >= _WORDS_LEAST and (best is None or score > best[0]):
                 best = score, spec
         if best is not None:
@@ -267,6 +269,7 @@ class _Tools:
             "effect": spec.effect,
             "undo": spec.reason if spec.effect == "irreversible" else undone,
             **({"tokens": spec.tokens} if spec.maker == "model" else {}),
+            **({"reason": answer.reason} if answer.reason else {}),
         }
 
     async def use(self, state: State, name: str, arguments: Mapping[str, Any]) -> str:

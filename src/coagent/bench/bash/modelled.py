@@ -9,7 +9,7 @@ from typing import Any
 
 from coagent.agents.budget import Budget
 from coagent.agents.llm import LlmAgent
-from coagent.bench.bash.arms import Result, judged
+from coagent.bench.bash.results import Result, judged
 from coagent.bench.bash.tasks import Task
 from coagent.builtin.bash import bash_tools
 from coagent.runtime.domain import open_domain
@@ -35,7 +35,7 @@ class Modelled:
     base_url: str | None = None
     budget: Budget = field(default_factory=lambda: Budget(requests=12, tokens=100_000, calls=12, seconds=300))
 
-    async def run(self, task: Task, root: Path) -> Result:
+    async def run(self, task: Task, root: Path, library: Path) -> Result:
         """Let the model do a task on a tree, and judge what it leaves and says.
 
         Raises:

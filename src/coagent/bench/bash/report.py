@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def measure(
     workers: Sequence[int],
     seeds: Sequence[int],
     progress: Callable[[str], None],
-    worker: Worker | None = None,
+    more: Mapping[str, Worker] | None = None,
 ) -> dict[str, Any]:
     """Run tasks alone, then workers together.
 
@@ -31,14 +31,14 @@ def measure(
         workers: Numbers of workers that work at once.
         seeds: One for each trial.
         progress: Called with what has been done.
-        worker: Does the tasks alone as a further arm.
+        more: Further arms by name, and who does the tasks alone in them.
 
     Returns:
         `alone` by arm, `together` by case; `raw_broken`: the part of the trials that plain bash ended as no
         serial run ends, whatever the order; `raw_broken_min`: the same for the case that it does best in.
         Where that is 0, the case says nothing. Both are None without such trials.
     """
-    alone = summary(run_tasks(tasks, arms, only, progress, worker))
+    alone = summary(run_tasks(tasks, arms, only, progress, more))
     together = anyio.run(_together, arms, workers, seeds, progress) if seeds else []
     broken = [1 - one["some_order"] / one["trials"] for one in together if one["arm"] == "raw"]
     return {

@@ -1,0 +1,38 @@
+"""How a library grew over tasks, and what it was worth to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent.bench.bash.results import Result
+
+
+def growth(results: list[Result]) -> dict[str, Any]:
+    """Return how many tools there were after each task, and how they were used."""
+    tools: list[str] = []
+    curve = []
+    for one in results:
+        if one.tool and one.tool not in tools:
+            tools.append(one.tool)
+        curve.append(len(tools))
+    served = [one for one in results if one.tool]
+    writers = {one.tool for one in served if one.undone is not None or one.left}
+    inverted = {one.tool for one in served if one.undone} - {
+        one.tool for one in served if one.undone is False
+    }
+    return {
+        "tools": len(tools),
+        "curve": curve,
+        "served": len(served),
+        "reused": sum(not one.made for one in served),
+        "write_tools": len(writers),
+        "write_tools_undone": len(writers & inverted),
+        "asking_s_made": round(sum(one.asking_s for one in served if one.made) / max(1, len(tools)), 2),
+        "asking_s_reused": round(
+            sum(one.asking_s for one in served if not one.made) / max(1, sum(not one.made for one in served)),
+            2,
+        ),
+        "footprint_violations": sum("does not declare" in one.why for one in results),
+        "without_tool": {one.task: one.no_tool for one in results if one.no_tool},
+        "calls": {name: sum(one.tool == name for one in results) for name in tools},
+    }
