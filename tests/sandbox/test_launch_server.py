@@ -150,12 +150,13 @@ def _children_of(process: int) -> list[int]:
 
 
 async def _the_one_that_waits(server: int, *, but: int) -> int:
-    """Return the process that waits for a command, once those that have run one are gone."""
+    """Return the process that waits for a command."""
     with anyio.fail_after(30):
         while True:
-            found = _children_of(server)
-            if len(found) == 1 and found != [but] and _children_of(found[0]):
-                return found[0]
+            for one in _children_of(server):
+                # Below it are the first process of its namespace, and the one that will be the command.
+                if one != but and any(_children_of(first) for first in _children_of(one)):
+                    return one
             await anyio.lowlevel.checkpoint()
 
 

@@ -28,6 +28,7 @@ from coagent.toolsmith.known import can_be_named, known_tools
 from coagent.toolsmith.look import Look, SecludedTrials, shown
 from coagent.toolsmith.maker import Judge, ModelChoice, Proposal
 from coagent.toolsmith.overview import overview
+from coagent.toolsmith.quoting import unquoted
 from coagent.toolsmith.spec import ToolSpec
 from coagent.toolsmith.trial import Trial
 
@@ -188,6 +189,10 @@ class ByModel:
             trial = trials.run(f"set -u\n{spec.command}", values)
         if "unbound variable" in trial.output and trial.exit_code:
             return f"{spec.name}: it uses a variable that is no parameter: {trial.output.strip()[-300:]}"
+        loose = unquoted(spec.command, spec.parameters)
+        if loose:
+            quoted = ", ".join(f'"${name}"' for name in loose)
+            return f"{spec.name}: the shell would take values apart; in the command, write {quoted}"
         if trial.exit_code == 0 and spec.effect == "write" and not trial.changes:
             return f"{spec.name}: it declares writes and changes nothing with its arguments"
         return ""

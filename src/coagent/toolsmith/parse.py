@@ -77,7 +77,7 @@ def parse(command: str) -> list[Simple]:
     data = command.strip().encode("utf-8", "surrogateescape")
     root = _parser().parse(data).root_node
     if root.has_error:
-        place = next((one for one in _walk(root) if one.is_error or one.is_missing), root)
+        place = next((one for one in walk(root) if one.is_error or one.is_missing), root)
         line, column = place.start_point
         raise ToolFailed(
             f"the command is no valid bash (line {line + 1}, column {column + 1})", "Mend the command."
@@ -101,10 +101,20 @@ def _parser() -> Parser:
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
 
 
-def _walk(node: Node) -> Iterator[Node]:
+def syntax(command: str) -> Node:
+    """Return the syntax tree of a command, as tree-sitter-bash makes it.
+
+    Raises:
+        ConfigurationError: The parser is not installed.
+    """
+    return _parser().parse(command.encode()).root_node
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield a node of a syntax tree and all below it."""
     yield node
     for child in node.children:
-        yield from _walk(child)
+        yield from walk(child)
 
 
 def _program(node: Node, found: list[Simple], joined: str) -> None:
@@ -232,6 +242,6 @@ _WORDS = {
 
 
 def _refused(node: Node) -> ToolFailed:
-    kinds = [_WORDS[one.type] for one in _walk(node) if one.type in _WORDS]
+    kinds = [_WORDS[one.type] for one in walk(node) if one.type in _WORDS]
     what = kinds[0] if kinds else f"has {_text(node)[:60]!r} in it"
     return ToolFailed(f"no tool can be made of a command that {what}", _CURE)
