@@ -159,3 +159,11 @@ def test_answers_are_those_of_a_model(tmp_path: Path) -> None:
     done = coagent("bench", "bash", "--answers", "json", cwd=tmp_path)
     assert done.returncode == 2
     assert "--model" in done.stderr
+
+
+def test_times_are_compared_over_the_tasks_that_were_done() -> None:
+    base = [Result("a", "read", True, 1.0), Result("b", "read", True, 3.0)]
+    nothing = [Result("a", "read", False, 0.0), Result("b", "read", False, 0.0)]
+    found = {"raw": base, "some": [Result("a", "read", True, 2.0), nothing[1]], "none": nothing}
+    ratios = {arm: one["time_ratio"] for arm, one in summary(found).items()}
+    assert ratios == {"raw": 1.0, "some": 2.0, "none": None}

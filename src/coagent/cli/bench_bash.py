@@ -143,7 +143,7 @@ def _show(found: dict[str, Any]) -> None:
             arm,
             f"{one['passed']} of {one['tasks']}",
             undone,
-            f"{one['time_ratio']:.2f}x",
+            f"{one['time_ratio']:.2f}x" if one["time_ratio"] is not None else "-",
             f"{one['tokens']:,}",
         )
     out.print(table)

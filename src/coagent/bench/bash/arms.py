@@ -73,11 +73,15 @@ _OWN: dict[str, Worker] = {"raw": _raw, "traced": _traced, "toolsmith": governed
 
 
 def summary(found: dict[str, list[Result]]) -> dict[str, Any]:
-    """Return the figures of each arm as JSON data; times are ratios to the first arm."""
+    """Return the figures of each arm as JSON data.
+
+    Times are ratios to the first arm, over the tasks for which an arm ran anything; None where it never did.
+    """
     first = next(iter(found.values()))
-    base_s = sum(one.seconds for one in first)
     arms = {}
     for arm, results in found.items():
+        timed = [(one.seconds, base.seconds) for one, base in zip(results, first, strict=True) if one.seconds]
+        own_s, base_s = (sum(both[place] for both in timed) for place in (0, 1))
         tried = [one for one in results if one.undone is not None]
         arms[arm] = {
             "tasks": len(results),
@@ -86,7 +90,7 @@ def summary(found: dict[str, list[Result]]) -> dict[str, Any]:
             "undo_exact": sum(bool(one.undone) for one in tried),
             "tokens": sum(one.tokens for one in results),
             **(growth(results) if arm in _GROWING else {}),
-            "time_ratio": round(sum(one.seconds for one in results) / base_s, 2),
+            "time_ratio": round(own_s / base_s, 2) if base_s else None,
             "failed": [asdict(one) for one in results if not one.passed or one.undone is False],
         }
     return arms
