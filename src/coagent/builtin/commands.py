@@ -128,7 +128,11 @@ class CommandRunner:
             lower = self._snapshots.unchanged()
             if lower is None:
                 lower = await anyio.to_thread.run_sync(self._snapshots.take)
-            moment = self._moment(state, command, lower)
+            try:
+                moment = self._moment(state, command, lower)
+            except BaseException:
+                self._snapshots.release(lower)
+                raise
         run = CommandRun(command, f"{self._root}/{folder}".rstrip("/"), trace, git, moment)
         try:
             try:

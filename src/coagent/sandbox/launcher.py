@@ -92,7 +92,7 @@ def _serve(requests: socket.socket, library: "ctypes.CDLL | None") -> int:
         for request in [one for one in waiting if not ready or one[1] in ready]:
             waiting.remove(request)
             with contextlib.suppress(OSError):  # who asks hears that nobody is there
-                _fork(*request, requests, library)
+                _fork(*request, [requests, *(channel for _, channel in waiting)], library)
             request[1].close()
         if requests in ready:
             frame, descriptors, _, _ = socket.recv_fds(requests, 65536, 1, socket.MSG_CMSG_CLOEXEC)
@@ -102,7 +102,7 @@ def _serve(requests: socket.socket, library: "ctypes.CDLL | None") -> int:
 
 
 def _fork(
-    frame: bytes, channel: socket.socket, requests: socket.socket, library: "ctypes.CDLL | None"
+    frame: bytes, channel: socket.socket, others: "list[socket.socket]", library: "ctypes.CDLL | None"
 ) -> None:
     """Begin a process that runs what comes on a channel."""
     server = os.getpid()
@@ -110,7 +110,8 @@ def _fork(
         return
     try:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        requests.close()
+        for one in others:  # who waits at their other ends shall hear when somebody else ends
+            one.close()
         if os.getppid() == server:
             _answer(channel, json.loads(frame), library)
     finally:

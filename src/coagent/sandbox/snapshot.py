@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import stat
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -53,6 +54,7 @@ class Snapshots:
         self._skipped: dict[str, list[str]] = {}
         self._current: Path | None = None
         self._uses: dict[Path, int] = {}
+        self._counting = threading.Lock()  # one is taken in a thread while another is given back elsewhere
         self._answers: dict[str, bool] = {}
         self._history: deque[tuple[int, frozenset[str]]] = deque()
         self.moment = 0
@@ -80,7 +82,8 @@ class Snapshots:
                 f"no snapshot of {self._root!r} can be made: {error}",
                 "Free some space, or check permissions.",
             ) from error
-        self._uses[self._current] = self._uses.get(self._current, 0) + 1
+        with self._counting:
+            self._uses[self._current] = self._uses.get(self._current, 0) + 1
         return self._current
 
     def unchanged(self) -> Path | None:
@@ -90,14 +93,18 @@ class Snapshots:
         self._heard = self._watch.changed()
         if self._heard is None or self._heard:
             return None
-        self._uses[self._current] = self._uses.get(self._current, 0) + 1
+        with self._counting:
+            self._uses[self._current] = self._uses.get(self._current, 0) + 1
         return self._current
 
     def release(self, snapshot: Path) -> None:
         """Say that a snapshot is not needed any more."""
-        self._uses[snapshot] -= 1
-        if not self._uses[snapshot] and snapshot != self._current:
-            del self._uses[snapshot]
+        with self._counting:
+            self._uses[snapshot] -= 1
+            unused = not self._uses[snapshot] and snapshot != self._current
+            if unused:
+                del self._uses[snapshot]
+        if unused:
             shutil.rmtree(snapshot, ignore_errors=True)
 
     def close(self) -> None:
