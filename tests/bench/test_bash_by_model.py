@@ -11,7 +11,7 @@ import pytest
 from commands import coagent
 from openai_endpoint import OpenAIEndpoint
 from scripted_endpoint import Turn, call, say
-from scripted_model import TOKENS_AN_ANSWER, Scripted
+from scripted_model import TOKENS_AN_ANSWER, UPPER, Scripted
 
 from coagent.bench.bash.arms import BY_MODEL, run_tasks, summary
 from coagent.bench.bash.by_model import ToolsByModel
@@ -28,14 +28,7 @@ needs_programs = pytest.mark.skipif(
 )
 
 _FILE = {"name": "file", "type": "path", "value": "one.txt"}
-_UPPER: dict[str, Any] = {
-    "name": "upper_case",
-    "description": "Put a file into upper case.",
-    "command": 'out=$(mktemp) && tr a-z A-Z < "$file" > "$out" && cat "$out" > "$file"',
-    "effect": "write",
-    "parameters": [_FILE],
-    "writes": ["file:{file}"],
-}
+_UPPER = {**UPPER, "parameters": [_FILE]}
 _LINES = {
     "name": "count_lines",
     "description": "Count the lines of a file.",

@@ -18,6 +18,7 @@ from coagent.errors import TargetError
 from coagent.sandbox import fence, kernel_bounds
 from coagent.sandbox.confined import Confined, Seen
 from coagent.sandbox.git_layer import put_over
+from coagent.sandbox.layers import make_way, put_whiteout
 from coagent.sandbox.overlay import above
 
 _COPY_S_MAX = 600
@@ -139,12 +140,12 @@ class _Layer:
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
                 if place.is_symlink() or not place.is_dir():
-                    _gone(place)
+                    make_way(place)
                     place.mkdir()
                 self._laid_folders.add(path)
                 self._put(path)
                 continue
-            _gone(place)
+            make_way(place)
             if not stat.S_ISCHR(status.st_mode):
                 shutil.copy2(entry.path, place, follow_symlinks=False)
             self._laid.add(path)
@@ -200,18 +201,11 @@ class _Layer:
             return  # it went with the folder that it was in
         self._folder(parent)
         if not os.path.lexists(self._upper / path):
-            os.mknod(self._upper / path, stat.S_IFCHR | 0o600, os.makedev(0, 0))
+            put_whiteout(self._upper / path)
 
 
 def _not_copied(folder: Path, why: str) -> TargetError:
     return TargetError(f"no copy of {str(folder)!r} can be made: {why}", "Free some space.")
-
-
-def _gone(place: Path) -> None:
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
-    else:
-        place.unlink(missing_ok=True)
 
 
 def available() -> str:

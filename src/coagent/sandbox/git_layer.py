@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coagent.errors import TargetError, ToolFailed
-from coagent.sandbox.overlay import is_opaque
+from coagent.sandbox.layers import is_opaque, make_way, put_whiteout
 
 # Not an agent's own: kept elsewhere, made anew by git, or of no use to anybody.
 _ELSEWHERE = re.compile(
@@ -95,7 +95,7 @@ def _cover(layer: Path, real: Path) -> None:
 
 def _hide(place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    os.mknod(place, stat.S_IFCHR | 0o600, os.makedev(0, 0))  # a whiteout
+    put_whiteout(place)
 
 
 def put_over(upper: Path, layer: Path) -> None:
@@ -107,12 +107,12 @@ def put_over(upper: Path, layer: Path) -> None:
         place = layer / entry.name
         if entry.is_dir(follow_symlinks=False):
             if not place.is_dir() or place.is_symlink() or is_opaque(entry.path):
-                _gone(place)
+                make_way(place)
                 place.mkdir()
             if entry.name != "objects":
                 put_over(Path(entry.path), place)
             continue
-        _gone(place)
+        make_way(place)
         if stat.S_ISCHR(entry.stat(follow_symlinks=False).st_mode):
             _hide(place)
         elif entry.is_symlink():
@@ -128,16 +128,7 @@ def is_untouched(upper: Path) -> bool:
     """Tell whether a command has left nothing in the layer that it wrote to, but folders that were there."""
     if not upper.is_dir():
         return True
-    return not any(names for _, _, names in os.walk(upper)) and not any(
-        is_opaque(at) for at, _, _ in os.walk(upper)
-    )
-
-
-def _gone(place: Path) -> None:
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
-    else:
-        place.unlink(missing_ok=True)
+    return not any(names or is_opaque(at) for at, _, names in os.walk(upper))
 
 
 def own_files(layer: Path, git: Path) -> dict[str, Own | None]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from coagent.content import EMPTY_FOLDER, Content, content_at, put_content
 from coagent.errors import TargetError
+from coagent.sandbox.layers import is_opaque, is_whiteout, put_whiteout
 
 _TRIAL_S_MAX = 10
 # The inner shell gets $1 the root, $2 the scratch folder, $3 the mount options, $4 the folder to start in;
@@ -100,7 +100,7 @@ class Overlay:
         place = self._upper / path
         if not place.is_dir():  # else something is shown in it
             place.parent.mkdir(parents=True, exist_ok=True)
-            os.mknod(place, stat.S_IFCHR | 0o600, os.makedev(0, 0))  # a whiteout
+            put_whiteout(place)
 
     def _hide_folders(self, differing: Mapping[str, Content | None]) -> None:
         """Hide the folders of which every file is hidden: to the command they are not there yet."""
@@ -111,7 +111,7 @@ class Overlay:
             if (self._upper / folder).is_dir() and self._all_hidden(folder, hidden):
                 self._hidden_folders.add(folder)
                 shutil.rmtree(self._upper / folder)
-                os.mknod(self._upper / folder, stat.S_IFCHR | 0o600, os.makedev(0, 0))
+                put_whiteout(self._upper / folder)
 
     def _all_hidden(self, folder: str, hidden: Collection[str]) -> bool:
         return all(path in hidden for path in self._leaves(folder))
@@ -180,7 +180,7 @@ class Overlay:
         if place.is_symlink() or not place.is_dir():
             return content_at(place)  # a whiteout is no file
         names = os.listdir(place)
-        if any(not _is_whiteout(place / name) for name in names if not self._is_left_out(f"{path}/{name}")):
+        if any(not is_whiteout(place / name) for name in names if not self._is_left_out(f"{path}/{name}")):
             return None
         lower = Path(self._root) / path
         merged = not is_opaque(str(place)) and lower.is_dir() and not lower.is_symlink()
@@ -278,11 +278,6 @@ def tree_content(root: Path, path: str, left_out: Callable[[str], bool]) -> Cont
     return EMPTY_FOLDER
 
 
-def _is_whiteout(place: Path) -> bool:
-    status = place.lstat()
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
 def above(path: str) -> list[str]:
     """Return the folders that a path lies in."""
     parts = path.split("/")[:-1]
@@ -297,11 +292,3 @@ def _unshare(privileged: bool) -> list[str]:
 
 def _escaped(path: Path) -> str:
     return str(path).replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")
-
-
-def is_opaque(folder: str) -> bool:
-    """Tell whether a folder of a layer hides what is below it there (overlay.opaque)."""
-    for name in ("user.overlay.opaque", "trusted.overlay.opaque"):
-        with contextlib.suppress(OSError):
-            return os.getxattr(folder, name) in (b"y", b"x")
-    return False
