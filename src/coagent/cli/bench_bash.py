@@ -86,10 +86,11 @@ def bash(
 
 def _show_growth(arm: str, one: dict[str, Any]) -> None:
     out, curve = console(), one["curve"]
-    first = curve[min(12, len(curve) - 1)]
+    first = curve[min(13, len(curve)) - 1]
+    number = min(13, len(curve))
+    tens = f": {', '.join(map(str, curve[9::10]))} after each ten" if curve[9:] else ""
     lines = (
-        f"tools     {one['tools']} for {one['tasks']} tasks, {first} of them after {min(13, len(curve))}: "
-        f"{', '.join(map(str, curve[9::10]))} after each ten",
+        f"tools     {one['tools']} for {one['tasks']} tasks, {first} of them after {number}{tens}",
         f"reuse     {one['reused']} of {one['served']} tasks by a tool that was there",
         f"inverse   {one['write_tools_undone']} of {one['write_tools']} tools that wrote were undone exactly",
         f"outside   {one['footprint_violations']} calls would have changed what the tool does not declare",
