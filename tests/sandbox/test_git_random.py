@@ -48,6 +48,12 @@ _COMMANDS = (
 )
 
 
+def _commits(root: Path, name: str) -> tuple[str, list[str]]:
+    """Return a line of commits in its order, and all it was merged from, which git orders by the second."""
+    line, every = (git(root, "log", *more, "--format=%s %T", name) for more in (["--first-parent"], []))
+    return line, sorted(every.splitlines())
+
+
 def _state(root: Path, *, index: bool = True) -> dict[str, Any]:
     """Return what git has, but for names of commits, which hang on the time."""
     names = git(root, "for-each-ref", "--format=%(refname)").split()
@@ -56,7 +62,7 @@ def _state(root: Path, *, index: bool = True) -> dict[str, Any]:
         "head": (root / ".git/HEAD").read_text()
         if "ref:" in (root / ".git/HEAD").read_text()
         else "detached",
-        "commits": {name: git(root, "log", "--format=%s %T", name) for name in [*names, "HEAD"]},
+        "commits": {name: _commits(root, name) for name in [*names, "HEAD"]},
         "files": tree(root),
         "status": git(root, "status", "--short") if index else "",
     }
