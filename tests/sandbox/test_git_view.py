@@ -160,8 +160,8 @@ async def test_an_index_is_made_once_for_what_it_holds(workspace: Path) -> None:
     commit = repository.commit()
     blob = git(workspace, "hash-object", "-w", "a.txt").strip()
     staged: dict[str, list[list[str | int]]] = {"new": [["100644", blob, 0]], "b.txt": []}
-    first = indexes.index(commit, staged, {"src/run.sh": None})
-    assert indexes.index(commit, dict(staged), {"src/run.sh": None}).place == first.place
+    first = indexes.index(commit, staged, {"src/run.sh": None}, begun_s=0)
+    assert indexes.index(commit, dict(staged), {"src/run.sh": None}, begun_s=0).place == first.place
     assert indexes.made == 1
     assert indexes.staged(first.place, commit) == dict(sorted(staged.items()))
     assert first.left_tracked == ["src/run.sh"]

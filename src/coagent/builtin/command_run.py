@@ -122,7 +122,8 @@ class CommandRun:
         written, text = self.moment.written, self.command.text
         shown, differing = contents(written, view.before)
         view.prepare(differing)
-        if only_reads(text):
+        only_looks = only_reads(text)
+        if only_looks:
             view.only_look()
         if self.git:
             files = _files(written, shown)
@@ -138,7 +139,7 @@ class CommandRun:
             raise GitUsed
         if not begun:
             raise TargetError(f"no view of the workspace could be made: {self.answer['output'].strip()}")
-        self.moved, left = git.end(view, self.place)
+        self.moved, left = git.end(view, self.place, only_looks=only_looks)
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
         self.changes = changes = view.changes()

@@ -9,6 +9,7 @@ to agents as it is; tools grown from commands run the same way.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -125,11 +126,12 @@ class CommandRunner:
         self, state: State, command: Command, folder: str, *, trace: bool, git: bool
     ) -> dict[str, Any]:
         async with self._lock:  # snapshots are taken one at a time
+            begun_s = time.time()
             lower = self._snapshots.unchanged()
             if lower is None:
                 lower = await anyio.to_thread.run_sync(self._snapshots.take)
             try:
-                moment = self._moment(state, command, lower)
+                moment = self._moment(state, command, lower, begun_s)
             except BaseException:
                 self._snapshots.release(lower)
                 raise
@@ -158,7 +160,7 @@ class CommandRunner:
         more = {"not_governed": handed_over, "no_network": no_network}
         return run.answer | {name: said for name, said in more.items() if said}
 
-    def _moment(self, state: State, command: Command, lower: Path) -> Moment:
+    def _moment(self, state: State, command: Command, lower: Path, begun_s: float) -> Moment:
         variables = {**({} if command.bare else os.environ), **command.environment}
         return Moment(
             lower,
@@ -166,7 +168,7 @@ class CommandRunner:
             # Asked only now: what has come into the snapshot meanwhile is among it.
             {key: value for one in SCHEMES for key, value in state.written(f"{one}:").items()},
             state.own("file:"),
-            GitCalls.here(state),
+            GitCalls.here(state, begun_s),
             self._git.environment(state.position, command.text, variables),
         )
 

@@ -54,11 +54,13 @@ class Here:
         key: The object that is the agent's own.
         shared: What agents have written of the repository.
         own: The paths of the tree that earlier calls of the agent have written.
+        begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
     """
 
     key: str
     shared: Mapping[str, Any]
     own: frozenset[str]
+    begun_s: float
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Place:
     built: Built
     nobodys: list[str]
     laid: Laid
+    begun_s: float
 
 
 class GitCalls:
@@ -111,10 +114,15 @@ class GitCalls:
         return {"GIT_AUTHOR_DATE": now, "GIT_COMMITTER_DATE": now} | found
 
     @staticmethod
-    def here(state: State) -> Here:
-        """Return what is to be known of the state; all at one moment, on the thread that changes it."""
+    def here(state: State, begun_s: float) -> Here:
+        """Return what is to be known of the state; all at one moment, on the thread that changes it.
+
+        Args:
+            state: The state.
+            begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
+        """
         own = {one.partition(":")[2] for scheme in ("file:", "mode:", "link:") for one in state.own(scheme)}
-        return Here(agent_key(state.position[0]), state.written(PREFIX), frozenset(own))
+        return Here(agent_key(state.position[0]), state.written(PREFIX), frozenset(own), begun_s)
 
     def begin(self, here: Here, view: Confined, files: Mapping[str, Content | None], fresh: bool) -> Place:
         """Make the git folder of a view; give it back with `release`.
@@ -151,9 +159,11 @@ class GitCalls:
         differing = self.unowned.paths(commit, files.keys(), fresh=fresh)
         others = {path: content for path, content in files.items() if path not in here.own}
         attributes = {one: value for one, value in files.items() if one.endswith(".gitattributes")}
-        built = self.indexes.index(commit, private.get("staged", {}), others, differing, attributes)
+        staged = private.get("staged", {})
+        built = self.indexes.index(commit, staged, others, differing, attributes, begun_s=here.begun_s)
         refs = dict(sorted(refs.items()))
-        return Place(head, refs, private, here.key, built, differing, self._laid(head, refs, private, built))
+        laid = self._laid(head, refs, private, built)
+        return Place(head, refs, private, here.key, built, differing, laid, here.begun_s)
 
     def _laid(self, head: str, refs: dict[str, str], private: Mapping[str, Any], built: Built) -> Laid:
         """Return the folder that makes the real git folder one's own."""
@@ -177,7 +187,7 @@ class GitCalls:
             return own_files(folder, git)
 
         hidden = tuple(path for path, file in own.items() if file is None and os.path.lexists(git / path))
-        return self.laid.take((head, packed, own, built.name, to_hide(git), hidden), make)
+        return self.laid.take((head, packed, own, built.place.name, to_hide(git), hidden), make)
 
     def _exclude(self, own: Own | None, built: Built) -> bytes:
         text = own.data if own else _bytes(self.repository.path / "info/exclude")
@@ -224,8 +234,15 @@ class GitCalls:
         if ".git/refs" in seen.opened:
             state.trace(f"{PREFIX}refs/")
 
-    def end(self, view: Confined, place: Place | None) -> tuple[dict[str, Any], list[str]]:
+    def end(
+        self, view: Confined, place: Place | None, *, only_looks: bool
+    ) -> tuple[dict[str, Any], list[str]]:
         """Return what a command has done in the git folder, as writes, and whose work it left alone.
+
+        Args:
+            view: Its view.
+            place: The repository in it; None where it was not meant to use git.
+            only_looks: Whether it is known to change nothing in the index but times of files.
 
         Raises:
             ToolFailed: It would drop what is not the agent's, or cannot be kept.
@@ -246,6 +263,10 @@ class GitCalls:
         }
         own = own_files(layer, repository.path)
         touched = _identity(layer / "index") != _identity(place.laid.folder / "index")
+        if touched and only_looks:
+            touched = False
+            with self._lock:
+                self.indexes.renew(place.built, layer / "index", place.begun_s)
         if not moved and head == place.head and own == place.laid.own and not touched:
             return {}, []
         if "shallow" in own:

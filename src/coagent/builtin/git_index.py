@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-import time
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,6 +24,8 @@ from coagent.targets.git_repository import Entry, Repository, index_line, raw_ch
 Staged: TypeAlias = dict[str, list[list[str | int]]]
 """Path to its entries [mode, sha, stage], where they are not the commit's; none where it is removed."""
 _KEPT_MAX = 16
+_MARGIN_S = 2
+"""How much older than it is an index is made to look: clocks differ, and those of files are behind."""
 
 
 class Built(NamedTuple):
@@ -61,9 +63,7 @@ class Indexes:
         self._folder = Path(tempfile.mkdtemp(prefix="coagent-git-"))
         weakref.finalize(self, shutil.rmtree, self._folder, True)
         self._kept: dict[str, Built] = {}
-        # Git compares whole seconds and sizes only: files written from now on are compared by content,
-        # since no index seems to be younger than they are.
-        self._begun_s = int(time.time()) - 2
+        self._renewed = 0
         self.made = 0
         """How many were made anew."""
 
@@ -74,6 +74,8 @@ class Indexes:
         others: Mapping[str, Content | None],
         differing: Iterable[str] = (),
         attributes: Mapping[str, Content | None] | None = None,
+        *,
+        begun_s: float,
     ) -> Built:
         """Return an index.
 
@@ -83,6 +85,7 @@ class Indexes:
             others: Files that are others' work, if they differ from the commit's.
             differing: Files that are, and do.
             attributes: The `.gitattributes` that any agent has written, as they are here.
+            begun_s: When what is to be seen with it was taken, in seconds since the epoch.
         """
         rules = self._rules(others, attributes or {})
         hashes: dict[str, tuple[str, bool] | None] = dict.fromkeys(differing, ("", False))
@@ -92,12 +95,33 @@ class Indexes:
         name = hashlib.sha256(all_of_it.encode("utf-8", "surrogateescape")).hexdigest()
         built = self._kept.pop(name, None)
         if built is None:
+            real_s = _modified_s(
+                self._repository.path / "index"
+            )  # what it does not know, the new one neither
             built = self._made(self._folder / name, commit, staged, hashes, _Kept(others, rules))
+            _date(built.place, min(real_s, begun_s - _MARGIN_S))
             self.made += 1
         self._kept[name] = built
         while len(self._kept) > _KEPT_MAX:
             self._kept.pop(next(iter(self._kept))).place.unlink(missing_ok=True)
         return built
+
+    def renew(self, built: Built, index: Path, begun_s: float) -> None:
+        """Go on with what git has learned of the files: which ones it need not read again.
+
+        Args:
+            built: What was copied into a view.
+            index: What has become of it there: the same, but for times and sizes of files.
+            begun_s: When what was seen there was taken, in seconds since the epoch.
+        """
+        if self._kept.get(built.name) is not built:
+            return  # another command was faster
+        self._renewed += 1
+        place = self._folder / f"{built.name}.{self._renewed}"
+        shutil.copyfile(index, place)
+        _date(place, begun_s - _MARGIN_S)
+        self._kept[built.name] = built._replace(place=place)
+        built.place.unlink(missing_ok=True)
 
     def _rules(self, paths: Iterable[str], written: Mapping[str, Content | None]) -> dict[str, bytes]:
         """Return the `.gitattributes` on the way to some paths."""
@@ -181,7 +205,6 @@ class Indexes:
         marked = [os.fsencode(path) + b"\0" for path in tracked if path not in staged]
         if marked:
             run("update-index", "-z", "--skip-worktree", "--stdin", index=place, given=b"".join(marked))
-        os.utime(place, (self._begun_s, self._begun_s))
         return Built(place.name, place, tracked, new)
 
     def staged(self, index: Path, commit: str | None) -> Staged:
@@ -201,6 +224,22 @@ class Indexes:
                 if stages[0].stage:
                     found[path] = [list(one) for one in stages]
         return dict(sorted(found.items()))
+
+
+def _date(index: Path, seconds: float) -> None:
+    """Say of an index when it was written.
+
+    Git compares whole seconds and sizes of files. What was written at that time or later it compares by
+    content, so this must be before anything may have changed that the index does not know of.
+    """
+    os.utime(index, (int(seconds), int(seconds)))
+
+
+def _modified_s(place: Path) -> float:
+    try:
+        return place.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _hashed(content: Content | None, commit: str | None) -> tuple[str, bool] | None:
