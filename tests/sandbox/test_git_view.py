@@ -156,7 +156,7 @@ async def test_commands_of_others_in_git_tell_nobody_who_sees_nothing_of_them(wo
 
 async def test_an_index_is_made_once_for_what_it_holds(workspace: Path) -> None:
     repository = Repository(str(workspace))
-    indexes = Indexes(repository)
+    indexes = Indexes(repository, repository.path / "index")
     commit = repository.commit()
     blob = git(workspace, "hash-object", "-w", "a.txt").strip()
     staged: dict[str, list[list[str | int]]] = {"new": [["100644", blob, 0]], "b.txt": []}

@@ -78,3 +78,21 @@ def test_it_is_followed_again_now_and_then_and_never_where_it_is_long_or_the_tre
     sweeping.learn("small", Seen(everything, frozenset(), frozenset()), 0.1)
     assert not sweeping.is_known("small")
     snapshots.close()
+
+
+def test_git_status_without_paths_is_not_followed_unless_the_tree_is_small(
+    many: Path, tmp_path: Path
+) -> None:
+    snapshots = Snapshots(str(many), tmp_path / "snapshots", lambda _: False)
+    sweeping = Sweeping(snapshots)
+    assert not sweeping.is_known("git status")
+    snapshots.take()
+    texts = (
+        "git status",
+        " git status --short -uno\n",
+        "git status part1",
+        "git status; ls",
+        "git status --porcelain=v2",
+    )
+    assert [sweeping.is_known(text) for text in texts] == [True, True, False, False, True]
+    snapshots.close()

@@ -88,8 +88,8 @@ class GitCalls:
 
     def __init__(self, root: str, snapshots: Snapshots, left_out: Callable[[str], bool]) -> None:
         self.repository = Repository(root)
-        self.indexes = Indexes(self.repository)
         self.unowned = Unowned(self.repository, snapshots, left_out)
+        self.indexes = Indexes(self.repository, self.unowned.index)
         self.laid = LaidFolders()
         self._lock = threading.Lock()  # views are made in threads, several at a time
         self._times: dict[tuple[Position, str], str] = {}

@@ -56,10 +56,13 @@ class Indexes:
 
     Args:
         repository: Whose commits they are of.
+        known: An index from which to take what git knows of unchanged files, which saves it from reading
+            them; it may come later.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, known: Path) -> None:
         self._repository = repository
+        self._known = known
         self._folder = Path(tempfile.mkdtemp(prefix="coagent-git-"))
         weakref.finalize(self, shutil.rmtree, self._folder, True)
         self._kept: dict[str, Built] = {}
@@ -95,11 +98,9 @@ class Indexes:
         name = hashlib.sha256(all_of_it.encode("utf-8", "surrogateescape")).hexdigest()
         built = self._kept.pop(name, None)
         if built is None:
-            real_s = _modified_s(
-                self._repository.path / "index"
-            )  # what it does not know, the new one neither
+            known_s = _modified_s(self._known) + _MARGIN_S  # what it does not know, this one neither
             built = self._made(self._folder / name, commit, staged, hashes, _Kept(others, rules))
-            _date(built.place, min(real_s, begun_s - _MARGIN_S))
+            date(built.place, min(known_s, begun_s))
             self.made += 1
         self._kept[name] = built
         while len(self._kept) > _KEPT_MAX:
@@ -119,7 +120,7 @@ class Indexes:
         self._renewed += 1
         place = self._folder / f"{built.name}.{self._renewed}"
         shutil.copyfile(index, place)
-        _date(place, begun_s - _MARGIN_S)
+        date(place, begun_s)
         self._kept[built.name] = built._replace(place=place)
         built.place.unlink(missing_ok=True)
 
@@ -170,9 +171,8 @@ class Indexes:
         kept: _Kept,
     ) -> Built:
         run = self._repository.run
-        real = self._repository.path / "index"
-        if real.is_file():
-            shutil.copyfile(real, place)  # what it knows of unchanged files saves git from reading them
+        if self._known.is_file():
+            shutil.copyfile(self._known, place)
         if commit is None:
             run("read-tree", "--empty", index=place)
         else:
@@ -226,13 +226,18 @@ class Indexes:
         return dict(sorted(found.items()))
 
 
-def _date(index: Path, seconds: float) -> None:
-    """Say of an index when it was written.
+def date(index: Path, begun_s: float) -> None:
+    """Say of an index when the files were as it says.
 
     Git compares whole seconds and sizes of files. What was written at that time or later it compares by
     content, so this must be before anything may have changed that the index does not know of.
+
+    Args:
+        index: The file.
+        begun_s: The time, in seconds since the epoch.
     """
-    os.utime(index, (int(seconds), int(seconds)))
+    seconds = int(begun_s - _MARGIN_S)
+    os.utime(index, (seconds, seconds))
 
 
 def _modified_s(place: Path) -> float:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from coagent.builtin.git_index import date
 from coagent.sandbox.snapshot import Snapshots
 from coagent.targets.git_repository import Repository
 from coagent.targets.git_settings import Signature, signature
@@ -36,6 +39,8 @@ class Unowned:
         self._left_out = left_out
         self._folder = Path(tempfile.mkdtemp(prefix="coagent-git-"))
         weakref.finalize(self, shutil.rmtree, self._folder, True)
+        self.index = self._folder / "real"
+        """The index of the last look: of its commit, with what git knows of unchanged files."""
         self._found: list[str] | None = None
         self._hinges: _Hinges | None = None
         self._moment = 0
@@ -85,13 +90,15 @@ class Unowned:
         commit. No filter runs (see `git_settings.py`): a file that goes through one, and whose times git does
         not know, counts as changed.
         """
-        run = self._repository.run
-        real, copy = self._repository.path / "index", self._folder / "real"
+        run, begun_s = partial(self._repository.run, linked=True), time.time()
+        real, copy = self._repository.path / "index", self.index
         if real.is_file():
             shutil.copy2(real, copy)
         else:
             copy.unlink(missing_ok=True)
         run("read-tree", *(("--empty",) if commit is None else ("--reset", commit)), index=copy)
+        run("update-index", "-q", "--refresh", index=copy, codes=(0, 1))
+        date(copy, begun_s)
         listing = run("ls-files", "-z", "-t", "--others", "--modified", "--exclude-standard", index=copy)
         return listing.split(b"\0")[:-1]
 

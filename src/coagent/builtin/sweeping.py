@@ -2,9 +2,12 @@
 
 Such a command runs again after nearly every change before it, followed or not. So once it has been seen to be
 one, it is taken to have read everything, and followed again only now and then, lest the tree has grown since.
+Of `git status` that is known beforehand: it looks at all that git does not ignore.
 """
 
 from __future__ import annotations
+
+import re
 
 from coagent.sandbox.confined import Seen
 from coagent.sandbox.snapshot import Snapshots
@@ -16,6 +19,7 @@ _ENTRIES_MIN = 200
 _SECONDS_MAX = 1.0
 """How long such a command may take: longer ones shall not run again for nothing, and are slowed down less."""
 _RUNS = 20
+_GIT_STATUS = re.compile(r"\s*git status(\s+-[\w=-]+)*\s*")
 _COMMANDS_MAX = 1_000
 
 
@@ -32,6 +36,8 @@ class Sweeping:
 
     def is_known(self, text: str) -> bool:
         """Tell whether a command need not be followed this time."""
+        if self._snapshots.count >= _ENTRIES_MIN and _GIT_STATUS.fullmatch(text):
+            return True
         left = self._left.pop(text, 0)
         if left:
             self._left[text] = left - 1

@@ -21,6 +21,7 @@ PRIVATE_REFS = ("refs/stash", "refs/bisect/", "refs/worktree/", "refs/rewritten/
 """References that belong to whoever works in a checkout, and so to each agent by itself."""
 
 _GIT_S_MAX = 120
+_LINKED = ("-c", "core.trustctime=false", "-c", "core.checkStat=minimal")
 _IN_PLACE = ("update-ref", "symbolic-ref")  # what is for the real git folder; none reads files
 
 
@@ -57,6 +58,7 @@ class Repository:
         given: bytes | None = None,
         tree: Path | None = None,
         codes: Iterable[int] = (0,),
+        linked: bool = False,
     ) -> bytes:
         """Run git on it and return what it says.
 
@@ -65,6 +67,7 @@ class Repository:
             given: The input.
             tree: A working tree instead of the workspace.
             codes: The exit codes that are no failure.
+            linked: Whether times of change say nothing: a snapshot links to files, which changes theirs.
 
         Raises:
             TargetError: It fails.
@@ -76,7 +79,7 @@ class Repository:
         environment["GIT_WORK_TREE"] = str(tree or self.root)
         try:
             done = subprocess.run(
-                ["git", *arguments],
+                ["git", *(_LINKED if linked else ()), *arguments],
                 cwd=tree or self.root,
                 env=environment,
                 input=b"" if given is None else given,
