@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,32 @@ def test_nothing_can_be_written_but_in_what_is_no_part_of_the_tree(workspace: Pa
     assert (workspace / name / "x").read_text() == "x\n"
     assert (workspace / "a.txt").read_text() == "one\n"
     assert not (workspace / "new").exists()
-    # For what is mounted deeper, a snapshot that others may use would have to be changed: a layer then.
-    assert said.count("Read-only file system") == (2 if name == "left" else 0)
+    assert said.count("Read-only file system") == 2
     snapshots.close()
+
+
+@needs_views
+@pytest.mark.anyio
+async def test_a_folder_that_is_left_out_is_seen_as_long_as_it_is_there(workspace: Path) -> None:
+    deep = workspace / "src/package/node_modules"
+    (deep / "x").mkdir(parents=True)
+    (workspace / "node_modules").mkdir()
+    listed = "src:\npackage\nrun.sh\n\nsrc/package:\n"
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+
+        async def seen(command: str) -> str:
+            return str((await a.call("bash", command=command)).value["output"])
+
+        assert await seen("ls -R src node_modules -I node_modules") == f"node_modules:\n\n{listed}"
+        assert await seen("ls src/package/node_modules") == "x\n"
+        shutil.rmtree(deep)
+        (workspace / "node_modules").rmdir()
+        assert await seen("ls -R src") == listed
+        assert "node_modules" not in await seen("ls")
+        deep.mkdir()
+        assert await seen("ls src/package") == "node_modules\n"
+        shutil.rmtree(deep.parent)
+        assert await seen("ls src") == await seen(": ; ls src") == "run.sh\n"
+        deep.mkdir(parents=True)
+        assert await seen("ls src/package") == await seen(": ; ls src/package") == "node_modules\n"

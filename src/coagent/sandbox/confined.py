@@ -6,6 +6,7 @@ it. The work is done by `launcher.py`, a program of its own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -109,11 +110,14 @@ class Confined(Overlay):
 
     def only_look(self) -> None:
         """Say that the command will write nothing in the tree: mostly it needs no layer then."""
-        places = (*self._keep, *self._real)
-        if self._prepared or any("/" in name for name in places):
+        if self._prepared:
             return
-        for name in places:  # what is mounted there needs a place
-            os.makedirs(f"{self._root}/{name}", exist_ok=True)
+        try:
+            for name in (*self._keep, *self._real):  # what is mounted there needs a place
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(f"{self._root}/{name}")
+        except OSError:
+            return  # the folder around it has gone meanwhile
         self._layered = False
 
     def lay_git(self, folder: Path) -> None:

@@ -173,9 +173,11 @@ class Snapshots:
         heard, self._heard = self._heard, set()
         folders = self._watch.changed()
         if folders is None or heard is None:
-            before, self._tree, self._skipped = self._tree, {}, {}
+            before, self._tree = self._tree, {}
+            left_out, self._skipped = self.left_out(), {}
             self._watch.begin()
             self._read_below("")
+            self._drop_places(set(left_out).difference(self.left_out()))
             changes = _changes(before, self._tree)
         else:
             changes = {}
@@ -219,7 +221,7 @@ class Snapshots:
     def _forget(self, folder: str, changes: _Changes) -> None:
         """Drop what is known of a folder that is gone, or is another one."""
         self._watch.forget(folder)
-        self._skipped.pop(folder, None)
+        self._skip(folder, [])
         for name, seen in self._tree.pop(folder, {}).items():
             path = f"{folder}/{name}"
             _note({path: (seen, None)}, changes)
@@ -265,8 +267,21 @@ class Snapshots:
         except (FileNotFoundError, NotADirectoryError):
             if not folder:
                 raise
-        self._skipped[folder] = skipped
+        self._skip(folder, skipped)
         return found
+
+    def _skip(self, folder: str, skipped: list[str]) -> None:
+        """Note what is left out in a folder."""
+        self._drop_places(set(self._skipped.pop(folder, ())).difference(skipped))
+        if skipped:
+            self._skipped[folder] = skipped
+
+    def _drop_places(self, gone: Iterable[str]) -> None:
+        """Keep no place in the snapshot where a view would mount a folder that has gone."""
+        for path in gone:
+            if self._current is not None:
+                with contextlib.suppress(OSError):
+                    (self._current / path).rmdir()
 
     def _is_left_out(self, path: str) -> bool:
         answer = self._answers.get(path)
