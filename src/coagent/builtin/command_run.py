@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from coagent.builtin.git_calls import TO_TAKE, GitCalls, Here, Place
 from coagent.builtin.looked_up import record
+from coagent.builtin.plain_words import without_shell
 from coagent.builtin.reading import only_reads
 from coagent.builtin.tree_values import contents, scheme_of
 from coagent.content import Content
@@ -128,7 +129,12 @@ class CommandRun:
         if self.git:
             files = _files(written, shown)
             self.place = git.begin(self.moment.here, view, files, GitCalls.named(text))
-        view.spec(["bash", "-c", text], self.cwd, self.moment.environment)
+        variables = self.moment.environment
+        direct = without_shell(text, view.frame.root, variables) if only_looks else None
+        if direct is None:
+            view.spec(["bash", "-c", text], self.cwd, variables)
+        else:
+            view.spec(direct[1], self.cwd, {**variables, "PWD": self.cwd}, direct[0])
         self._begun = True
         start = perf_counter()
         self.answer = _answer(server, view, self.command.timeout_s)

@@ -58,14 +58,16 @@ class Copied(Confined):
             "readable": [f"{git}/objects"],
         }
 
-    def spec(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str]) -> None:
+    def spec(
+        self, argv: Sequence[str], cwd: str, environment: Mapping[str, str], program: str | None = None
+    ) -> None:
         temporary = self._scratch / "tmp"
         temporary.mkdir(exist_ok=True)
         temporary.chmod(0o1777)
         variables = {key: self.name(value, inside=True) for key, value in environment.items()}
         variables |= {"TMPDIR": str(temporary), "XDG_CACHE_HOME": f"{temporary}/cache"}
         inside = [self.name(one, inside=True) for one in argv]
-        super().spec(inside, self.name(cwd, inside=True), variables)
+        super().spec(inside, self.name(cwd, inside=True), variables, program)
 
     def only_look(self) -> None:
         pass
