@@ -30,8 +30,8 @@ def test_plain_words_are_those_that_bash_makes_of_them(text: str) -> None:
     "text",
     [
         "ls *", "ls ?", "ls [ab]", "ls ~", "ls $HOME", "ls 'a b'", 'ls "a"', "ls a\\ b", "ls {a,b}", "ls #x",
-        "ls !x", "X=1 ls", "ls; ls", "ls\nls", "ls &", "ls | cat", "ls > x", "./ls", "/bin/ls", "no-such-program",
-        "nosuchprogram",
+        "ls !x", "X=1 ls", "ls; ls", "ls\nls", "ls &", "ls | cat", "ls > x", "./ls", "/bin/ls",
+        "no-such-program", "nosuchprogram",
         "ls a\tb", "ls é", "ls a\x0bb", "",
     ],
 )  # fmt: skip
