@@ -204,6 +204,8 @@ class Confined(Overlay):
                 return "nothing" if prepared is None else "file"
             if any(self._is_covered(one) for one in (*above(path), path)):
                 return "nothing"
+        if self._is_behind_link(path.rpartition("/")[0]):
+            return "nothing"
         try:
             return "folder" if stat.S_ISDIR(os.lstat(f"{self._root}/{path}").st_mode) else "file"
         except OSError:

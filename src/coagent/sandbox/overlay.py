@@ -68,6 +68,7 @@ class Overlay:
         self._prepared: dict[str, Content | None] = {}
         self._shown: set[str] = set()  # folders in which something was prepared
         self._hidden_folders: set[str] = set()
+        self._behind: dict[str, bool] = {"": False}  # folders of the directory: whether a link leads there
 
     def prepare(self, differing: Mapping[str, Content | None]) -> None:
         """Make the view.
@@ -144,13 +145,25 @@ class Overlay:
         if prepared is None or prepared.kind != "folder":
             return prepared
         if path not in self._prepared:
-            found = tree_content(Path(self._root), path, self._left_out)
+            found = None
+            if not self._is_behind_link(path.rpartition("/")[0]):
+                found = tree_content(Path(self._root), path, self._left_out)
             if found != EMPTY_FOLDER:
                 return found
         inside = any(
             one.startswith(f"{path}/") for one, content in self._prepared.items() if content is not None
         )
         return None if inside else EMPTY_FOLDER
+
+    def _is_behind_link(self, folder: str) -> bool:
+        """Tell whether a folder is reached by a link in the directory: what is in it has another name."""
+        found = self._behind.get(folder)
+        if found is None:
+            found = self._is_behind_link(folder.rpartition("/")[0]) or os.path.islink(
+                f"{self._root}/{folder}"
+            )
+            self._behind[folder] = found
+        return found
 
     def _names(self, place: Path, path: str) -> set[str]:
         return {name for name in os.listdir(place) if not self._is_left_out(f"{path}/{name}")}
@@ -182,8 +195,10 @@ class Overlay:
         names = os.listdir(place)
         if any(not is_whiteout(place / name) for name in names if not self._is_left_out(f"{path}/{name}")):
             return None
+        if any(is_opaque(str(self._upper / one)) for one in (*above(path), path)):
+            return EMPTY_FOLDER
         lower = Path(self._root) / path
-        merged = not is_opaque(str(place)) and lower.is_dir() and not lower.is_symlink()
+        merged = lower.is_dir() and not self._is_behind_link(path)
         return None if merged and self._names(lower, path) - set(names) else EMPTY_FOLDER
 
     def remove(self) -> None:
@@ -214,7 +229,7 @@ class Overlay:
         """Yield the files, links and empty folders of the directory at or below a path."""
         place = Path(self._root) / path
         if place.is_symlink() or not place.is_dir():
-            if os.path.lexists(place):
+            if os.path.lexists(place) and not self._is_behind_link(path.rpartition("/")[0]):
                 yield path
             return
         empty = True

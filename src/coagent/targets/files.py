@@ -202,11 +202,15 @@ class Files(Target):
         raise TargetError(f"{relative!r} is not a regular file", "Name a file that can be read whole.")
 
     def _check_folders(self, relative: str) -> None:
-        """Refuse a path on which a folder has become a symbolic link since the key was made canonical."""
+        """Refuse a path on which a folder has become a symbolic link since the key was made canonical.
+
+        Raises:
+            NotADirectoryError: One has: what is behind it has another name, and there is nothing of this one.
+        """
         at = relative.find("/")
         while at > 0:
             if stat.S_ISLNK(os.lstat(self.workspace.absolute(relative[:at])).st_mode):
-                raise _linked(relative)
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), relative[:at])
             at = relative.find("/", at + 1)
 
     def _check_root(self) -> None:
@@ -262,7 +266,7 @@ class Files(Target):
             _check_kind(key, value)
         elif value is not None:
             content = self._encoded(relative, value)
-        if (scheme != "file" or value is not None) and self._canonical(scheme, relative) != relative:
+        if value is not None and self._canonical(scheme, relative) != relative:
             raise _linked(relative)
         try:
             with self._lock(wait_s_max):
