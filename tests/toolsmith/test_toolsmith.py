@@ -97,12 +97,12 @@ def _state(workspace: Workspace) -> dict[str, tuple[int, bytes]]:
             "look_into",
             {"file": "hosts", "stages": [["grep", "-c", "^10", "{}"]]},
         ),
-        ("sed -i '/two/d' hosts", "edit_with_sed", {"file": "hosts", "script": "/two/d"}),
+        ("sed -i '/two/d' hosts", "edit_with_sed", {"file": "hosts", "script": "/two/d", "syntax": "basic"}),
         ("echo '10.0.0.3 three' >> hosts", "append_line", {"file": "hosts", "line": "10.0.0.3 three"}),
         (
             "sed -i 's#10.0.0.1#10.9.9.9/24#g' hosts",
             "edit_with_sed",
-            {"file": "hosts", "script": "s#10.0.0.1#10.9.9.9/24#g"},
+            {"file": "hosts", "script": "s#10.0.0.1#10.9.9.9/24#g", "syntax": "basic"},
         ),
         (
             'awk \'/^\\[/{s=$0} s=="[client]" && $1=="port"{print $3}\' app.ini',
@@ -119,15 +119,15 @@ def _state(workspace: Workspace) -> dict[str, tuple[int, bytes]]:
             "rewrite_file",
             {"file": "hosts", "stages": [["sort", "-r", "{}"], ["awk", "-F.", "{print $4}"]]},
         ),
-        ("cp hosts notes/copy", "copy_file", {"file": "hosts", "file2": "notes/copy"}),
-        ("mv hosts guests", "move_file_2", {"file": "hosts", "file2": "guests"}),
+        ("cp hosts notes/copy", "copy", {"source": "hosts", "destination": "notes/copy"}),
+        ("mv hosts guests", "move", {"source": "hosts", "destination": "guests"}),
         ("chmod +x hosts", "change_mode", {"mode": "+x", "file": "hosts"}),
         (
             "find . -name '*.txt' -delete",
             "delete_found",
             {"file": ".", "stages": [["find", "{}", "-name", "*.txt"]]},
         ),
-        ("rm notes/a.txt", "remove_file", {"file": "notes/a.txt"}),
+        ("rm notes/a.txt", "remove", {"target": "notes/a.txt"}),
         (
             "sort -r < hosts | head -n 1",
             "look_into",
