@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from coagent.targets.workspace import Workspace
 from coagent.toolsmith.idioms import named_temporaries, sed_of_perl
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.smith import ToolSmith
+from coagent.toolsmith.stages import NoReader, checked_stages
 
 pytest.importorskip("tree_sitter_bash")
 pytestmark = [
@@ -34,6 +36,9 @@ def workspace(tmp_path: Path) -> Workspace:
     (root / "notes" / "b.bak").write_text("b\n")
     (root / "notes" / "deep" / "c.bak").write_text("c\n")
     (root / "current").symlink_to("notes")
+    (root / "a=1.csv").write_text("1,one\n")
+    begin = "git init -q; git add hosts; git -c user.name=a -c user.email=a@example.com commit -qm begin"
+    subprocess.run(["bash", "-c", begin], cwd=root, check=True)
     return Files(root).workspace
 
 
@@ -49,6 +54,14 @@ def workspace(tmp_path: Path) -> Workspace:
         ("sort -n -o hosts hosts", "rewrite_file"),
         ("LC_ALL=C sort hosts | head -1", "look_into"),
         ("cut -d' ' -f2 hosts > names", "write_found"),
+        ("comm -12 notes/a.txt main.py", "compare_files"),
+        ("diff hosts main.py | grep '^>' | wc -l", "compare_files"),
+        ("LC_ALL=C join -t, a=1.csv main.py", "compare_files"),
+        ("paste -d, hosts notes/a.txt > both", "combine_files"),
+        ("sort -u hosts notes/a.txt > both", "combine_files"),
+        ("git -C . grep -n one", "look_into"),
+        ("cd notes && git log --oneline", "look_into"),
+        ("git branch topic/one", "git_name"),
         ("find notes -name '*.bak' -exec rm {} +", "delete_found"),
         ("find notes -type f -name '*.bak' -exec rm -f {} \\;", "delete_found"),
         ("find notes -name '*.bak' -print0 | xargs -0 rm -f", "delete_found"),
@@ -146,3 +159,39 @@ def test_names_of_temporary_files_are_fixed_and_nothing_else_is() -> None:
 )
 def test_a_substitution_of_perl_is_one_of_sed_or_none(script: str, sed: str | None) -> None:
     assert sed_of_perl(script) == sed
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        [["tail", "{}", "{2}"]],
+        [["git", "-C", "{}", "grep", "-O./program", "x"]],
+        [["git", "-C", "{}", "grep", "--no-index", "x"]],
+        [["git", "-C", "{}", "grep", "-f", "x", "y"]],
+        [["env", "PATH=.", "sort", "{}"]],
+        [["env", "LC_ALL=C", "tee", "{}"]],
+        [["env", "LC_ALL=C", "env", "LC_ALL=C", "sort", "{}"]],
+        [["env", "LC_ALL=C"]],
+        [["diff", "--to-file=x", "{}", "{2}"]],
+        [["sort", "-o", "{}", "{2}"]],
+        [["sort", "{2}", "{}"]],
+        [["cat", "{}"], ["comm", "{}", "{2}"]],
+        [["find", "{}", "-newermt", "-delete"]],
+    ],
+)
+def test_stages_that_are_not_let_in(stages: list[list[str]]) -> None:
+    with pytest.raises(NoReader):
+        checked_stages(stages)
+
+
+async def test_two_files_are_compared_as_they_are_named(workspace: Workspace, tmp_path: Path) -> None:
+    smith = ToolSmith(workspace, Library(tmp_path / "tools"))
+    answers = [
+        await smith.request("x", command)
+        for command in (
+            "comm -12 notes/a.txt main.py",
+            "paste -d, hosts a=1.csv",
+            "diff hosts main.py | tail -1",
+        )
+    ]
+    assert [one.status for one in answers] == ["made", "reused", "reused"]

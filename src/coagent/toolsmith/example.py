@@ -35,9 +35,12 @@ _WITH_CODE = re.compile(
 )
 # Programs whose words are another program and its words.
 _RUNNERS = frozenset(
-    ". builtin busybox chroot command doas env exec flock ionice nice nohup parallel script setsid source ssh "
-    "stdbuf strace sudo time timeout trap unshare watch".split()
-)
+    {
+        ".", "builtin", "busybox", "chroot", "command", "doas", "env", "exec", "flock",
+        "ionice", "nice", "nohup", "parallel", "script", "setsid", "source", "ssh",
+        "stdbuf", "strace", "sudo", "time", "timeout", "trap", "unshare", "watch",
+    }
+)  # fmt: skip
 # Options of find and others after which a word is part of the command's shape.
 _FIXED_AFTER = frozenset(
     {"-type", "-maxdepth", "-mindepth", "-exec", "-print", "-size", "-o", "-k", "-t", "-d", "-F"}

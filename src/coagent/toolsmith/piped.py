@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from coagent.toolsmith.idioms import deleting_find
 from coagent.toolsmith.parse import Simple
 from coagent.toolsmith.shapes import Draft
 from coagent.toolsmith.spec import Parameter
-from coagent.toolsmith.stages import PROGRAMS, WORD_END, at_folder, placed
+from coagent.toolsmith.stages import PAIRED, PROGRAMS, WORD_END, at_folder, placed, placed_pair
 
 _WORDS = 'words=(); while [ -n "$stages" ]; do ' + (
     "words+=(\"${stages%%$'\\x1f'*}\"); stages=${stages#*$'\\x1f'}; done"
@@ -29,7 +30,7 @@ _PIPE = f"""
 run() {{
   local code=0
   command "$@" || code=$?
-  case $1:$3:$code in grep:*:1|env:grep:1|*:141) code=0;; esac
+  case $1:$3:$code in grep:*:1|env:grep:1|diff:*:1|cmp:*:1|*:141) code=0;; esac
   return $code
 }}
 pipe() {{
@@ -44,6 +45,10 @@ pipe() {{
 set -o pipefail
 pipe "${{words[@]}}"
 """.strip()
+_SECOND = "second=$other; case $second in *[=:]*) second=./$second;; esac"
+_PIPE_OF_TWO = f"{_SECOND}\n{_PIPE}".replace(
+    "; else stage+=", '; elif [ "$1" = \'{2}\' ]; then stage+=("$second"); else stage+='
+)
 _STAGES = Parameter(
     type="stages",
     description=(
@@ -118,6 +123,43 @@ def write_found(steps: list[Simple], in_place: str) -> Draft | None:
             "stages": _STAGES,
             "output": Parameter(type="path", description="The file that is written."),
         },
+        writes=["file:{output}"],
+    )
+
+
+def compare(steps: list[Simple], in_place: str) -> Draft | None:
+    """Print, or put into a file, what programs that look at two files find in them."""
+    last = steps[-1]
+    redirects = last.redirects
+    if in_place or any(one.joined != "|" for one in steps[1:]) or any(one.redirects for one in steps[:-1]):
+        return None
+    if len(redirects) > 1 or any(one.operator != ">" or one.file.startswith("/dev/") for one in redirects):
+        return None
+    found = placed_pair([one.words for one in steps])
+    if found is None or any(one.file in found[1:] for one in redirects):
+        return None
+    parameters = {
+        "file": Parameter(type="path", description="The first file."),
+        "other": Parameter(type="path", description="The second file."),
+        "stages": Parameter(
+            type="stages",
+            description=(
+                "The programs, each a list of words, joined by pipes; {} and {2} at the end of the first for "
+                f'the two files: [["comm", "-12", "{{}}", "{{2}}"]]. It begins with {", ".join(PAIRED)}.'
+            ),
+            pattern=rf"(?s)[^\x1e]*\{{\}}{WORD_END}\{{2\}}{WORD_END}\x1e.*",
+        ),
+    }
+    arguments: dict[str, Any] = {"file": found[1], "other": found[2], "stages": found[0]}
+    if not redirects:
+        about = "Print what comm, diff, join, paste, sort and the like find in two files."
+        return Draft("compare_files", about, _PIPE_OF_TWO, arguments, parameters)
+    return Draft(
+        "combine_files",
+        "Put what comm, join, paste, sort, cat and the like make of two files into another file.",
+        f'{{ {_PIPE_OF_TWO}; }} > "$output"',
+        {**arguments, "output": redirects[0].file},
+        {**parameters, "output": Parameter(type="path", description="The file that is written.")},
         writes=["file:{output}"],
     )
 
@@ -220,5 +262,5 @@ def git_name(steps: list[Simple], in_place: str) -> Draft | None:
 
 
 PIPED: tuple[Callable[[list[Simple], str], Draft | None], ...] = (
-    look, rewrite, write_found, delete_found, tar, git_name,
+    look, rewrite, write_found, compare, delete_found, tar, git_name,
 )  # fmt: skip

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 PLACE = "{}"
 """The word that stands for the file or folder; in the first stage only, once."""
+OTHER = "{2}"
+"""The word that stands for the second file of programs that look at two; right after that for the first."""
 WORD_END, STAGE_END = "\x1f", "\x1e"
 """End a word and a stage in the text that commands get; no word can hold them."""
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -91,6 +93,20 @@ _PROGRAMS = {
 }  # fmt: skip
 
 
+_PAIRED = {
+    "cat": _PROGRAMS["cat"],
+    "cmp": _Program("sl"),
+    "comm": _Program("123z", long="--nocheck-order"),
+    "diff": _Program("uqwbBiy", {"U": r"\d{1,6}"}, long="--brief|--suppress-common-lines"),
+    "join": _Program(
+        "i", {**dict.fromkeys("te", _ANY), **dict.fromkeys("12av", r"\d{1,3}"), "o": r"[\d.,]+"}
+    ),
+    "paste": _PROGRAMS["paste"],
+    "sort": _PROGRAMS["sort"],
+}
+"""Programs that look at two files."""
+
+
 def checked_stages(stages: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return stages in the one form in which they are run; a sed has its `--sandbox`.
 
@@ -138,12 +154,13 @@ def decoded(text: str) -> list[list[str]]:
 
 
 def _known(words: list[str], first: bool) -> None:
-    program = _PROGRAMS.get(words[0])
+    pair = first and words[-2:] == [PLACE, OTHER]
+    program = (_PAIRED if pair else _PROGRAMS).get(words[0])
     if program is None:
         raise NoReader(f"runs {words[0]!r}, which is none of the programs that only read")
     if not (program.place if first else program.piped):
         raise NoReader(f"has {words[0]!r} where it cannot stand")
-    _words(words, program, first)
+    _words(words[:-1] if pair else words, program, first)
 
 
 def _words(words: list[str], program: _Program, first: bool) -> None:
@@ -279,6 +296,8 @@ def _xargs(words: list[str], first: bool) -> None:
 _OWN: dict[str, Callable[[list[str], bool], None]] = {
     "awk": _awk, "find": _find, "git": _git, "tar": _tar, "xargs": _xargs,
 }  # fmt: skip
+PAIRED = tuple(sorted(_PAIRED))
+"""The programs that begin stages of two files."""
 PROGRAMS = tuple(sorted({*_PROGRAMS, *_OWN}))
 """The programs of stages."""
 
@@ -309,3 +328,14 @@ def placed(stages: list[list[str]]) -> tuple[list[list[str]], str] | None:
         except NoReader:
             continue
     return None
+
+
+def placed_pair(stages: list[list[str]]) -> tuple[list[list[str]], str, str] | None:
+    """Return stages with `{}` and `{2}` for the files they look at, and both files; None where they are none."""
+    *words, one, other = stages[0] if len(stages[0]) > 2 else ["", "-", "-"]
+    if one.startswith("-") or other.startswith("-"):
+        return None
+    try:
+        return checked_stages([[*words, PLACE, OTHER], *stages[1:]]), one, other
+    except NoReader:
+        return None
