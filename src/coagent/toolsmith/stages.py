@@ -331,7 +331,7 @@ def placed(stages: list[list[str]]) -> tuple[list[list[str]], str] | None:
 
 
 def placed_pair(stages: list[list[str]]) -> tuple[list[list[str]], str, str] | None:
-    """Return stages with `{}` and `{2}` for the files they look at, and both files; None where they are none."""
+    """Return stages with `{}` and `{2}` for the files they look at, and both; None if they are none."""
     *words, one, other = stages[0] if len(stages[0]) > 2 else ["", "-", "-"]
     if one.startswith("-") or other.startswith("-"):
         return None
