@@ -133,7 +133,11 @@ def _state(workspace: Workspace) -> dict[str, tuple[int, bytes]]:
             "look_into",
             {"file": "hosts", "stages": [["cat", "{}"], ["sort", "-r"], ["head", "-n", "1"]]},
         ),
-        ("comm hosts hosts | head -n 1", "comm_head", {"file": "hosts", "number": "1"}),
+        (
+            "cat hosts hosts app.json | head -n 1",
+            "show_file_head",
+            {"file": "hosts", "file2": "app.json", "number": "1"},
+        ),
     ],
 )
 async def test_a_command_becomes_a_tool_that_does_the_same_and_is_undone(
@@ -227,7 +231,7 @@ async def test_the_next_domain_has_the_tools_of_the_library(workspace: Workspace
         ("mkfifo pipe", "could not be undone"),
         ("cat missing.txt", "exit code"),
         ("cat", ""),
-        ("python3 -c 'import time; time.sleep(99)'", "not ended in time"),
+        ("python3 -c 'import time; time.sleep(99)' hosts", "not ended in time"),
     ],
 )
 async def test_what_cannot_become_a_tool_is_refused_with_the_reason_and_does_no_harm(
