@@ -210,3 +210,16 @@ async def test_a_single_agents_session_ends_as_in_plain_git(workspace: Path, tmp
     assert sorted(git(workspace, *every).splitlines()) == sorted(git(plain, *every).splitlines())
     assert tree(workspace) == tree(plain)
     assert git(workspace, "status", "--porcelain") == ""
+
+
+async def test_undo_of_a_name_with_a_slash_leaves_no_folder_of_it(workspace: Path) -> None:
+    before = {str(one) for one in (workspace / ".git").rglob("*") if one.is_dir()}
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        for command in ("git branch feature/deep/one", "git tag release/one"):
+            call = await a.call("bash", command=command)
+            await a.undo(call.call_id)
+    folders = {str(one) for one in (workspace / ".git").rglob("*") if one.is_dir()}
+    assert {one for one in folders - before if "/refs/" in one} == set()
+    assert (workspace / ".git/refs/heads").is_dir()
+    assert (workspace / ".git/refs/tags").is_dir()

@@ -97,12 +97,12 @@ def _state(workspace: Workspace) -> dict[str, tuple[int, bytes]]:
             "look_into",
             {"file": "hosts", "stages": [["grep", "-c", "^10", "{}"]]},
         ),
-        ("sed -i '/two/d' hosts", "edit_with_sed", {"file": "hosts", "script": "/two/d"}),
+        ("sed -i '/two/d' hosts", "edit_with_sed", {"file": "hosts", "script": "/two/d", "syntax": "basic"}),
         ("echo '10.0.0.3 three' >> hosts", "append_line", {"file": "hosts", "line": "10.0.0.3 three"}),
         (
             "sed -i 's#10.0.0.1#10.9.9.9/24#g' hosts",
             "edit_with_sed",
-            {"file": "hosts", "script": "s#10.0.0.1#10.9.9.9/24#g"},
+            {"file": "hosts", "script": "s#10.0.0.1#10.9.9.9/24#g", "syntax": "basic"},
         ),
         (
             'awk \'/^\\[/{s=$0} s=="[client]" && $1=="port"{print $3}\' app.ini',
@@ -119,21 +119,25 @@ def _state(workspace: Workspace) -> dict[str, tuple[int, bytes]]:
             "rewrite_file",
             {"file": "hosts", "stages": [["sort", "-r", "{}"], ["awk", "-F.", "{print $4}"]]},
         ),
-        ("cp hosts notes/copy", "copy_file", {"file": "hosts", "file2": "notes/copy"}),
-        ("mv hosts guests", "move_file_2", {"file": "hosts", "file2": "guests"}),
+        ("cp hosts notes/copy", "copy", {"source": "hosts", "destination": "notes/copy"}),
+        ("mv hosts guests", "move", {"source": "hosts", "destination": "guests"}),
         ("chmod +x hosts", "change_mode", {"mode": "+x", "file": "hosts"}),
         (
             "find . -name '*.txt' -delete",
             "delete_found",
             {"file": ".", "stages": [["find", "{}", "-name", "*.txt"]]},
         ),
-        ("rm notes/a.txt", "remove_file", {"file": "notes/a.txt"}),
+        ("rm notes/a.txt", "remove", {"target": "notes/a.txt"}),
         (
             "sort -r < hosts | head -n 1",
             "look_into",
             {"file": "hosts", "stages": [["cat", "{}"], ["sort", "-r"], ["head", "-n", "1"]]},
         ),
-        ("comm hosts hosts | head -n 1", "comm_head", {"file": "hosts", "number": "1"}),
+        (
+            "cat hosts hosts app.json | head -n 1",
+            "show_file_head",
+            {"file": "hosts", "file2": "app.json", "number": "1"},
+        ),
     ],
 )
 async def test_a_command_becomes_a_tool_that_does_the_same_and_is_undone(
@@ -227,7 +231,7 @@ async def test_the_next_domain_has_the_tools_of_the_library(workspace: Workspace
         ("mkfifo pipe", "could not be undone"),
         ("cat missing.txt", "exit code"),
         ("cat", ""),
-        ("python3 -c 'import time; time.sleep(99)'", "not ended in time"),
+        ("python3 -c 'import time; time.sleep(99)' hosts", "not ended in time"),
     ],
 )
 async def test_what_cannot_become_a_tool_is_refused_with_the_reason_and_does_no_harm(

@@ -91,6 +91,7 @@ def _show_growth(arm: str, one: dict[str, Any]) -> None:
     tens = f": {', '.join(map(str, curve[9::10]))} after each ten" if curve[9:] else ""
     lines = (
         f"tools     {one['tools']} for {one['tasks']} tasks, {first} of them after {number}{tens}",
+        f"orders    {_at(one, number)} after {number} on average over all orders{_tens(one)}",
         f"reuse     {one['reused']} of {one['served']} tasks by a tool that was there",
         f"inverse   {one['write_tools_undone']} of {one['write_tools']} tools that wrote were undone exactly",
         f"outside   {one['footprint_violations']} calls would have changed what the tool does not declare",
@@ -101,6 +102,15 @@ def _show_growth(arm: str, one: dict[str, Any]) -> None:
         out.print(line, markup=False, highlight=False)
     for task, why in one["without_tool"].items():
         out.print(f"no tool: {task}: {why}"[:300], markup=False, style="dim")
+
+
+def _at(one: dict[str, Any], number: int) -> str:
+    return f"{one['expected_curve'][number - 1]:.1f}"
+
+
+def _tens(one: dict[str, Any]) -> str:
+    found = [_at(one, number) for number in range(10, len(one["expected_curve"]) + 1, 10)]
+    return f": {', '.join(found)} after each ten" if found else ""
 
 
 def _workers(model: str | None, base_url: str | None, answers: Answers, seconds: float) -> dict[str, Any]:

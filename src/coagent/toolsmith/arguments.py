@@ -56,7 +56,7 @@ def _value(spec: ToolSpec, workspace: Workspace, name: str, value: Any) -> str:
     if parameter.pattern is not None and not re.fullmatch(parameter.pattern, value):
         raise _wrong(name, f"does not match {parameter.pattern}")
     if parameter.type == "path":
-        return _path(workspace, name, value)
+        return _path(workspace, name, value, itself=parameter.itself)
     if value.startswith("-") and not parameter.option_safe:
         raise _wrong(name, "begins with a dash, which a program would take for an option")
     return value
@@ -93,12 +93,13 @@ def _stages(name: str, parameter: Parameter, value: Any) -> str:
     return text
 
 
-def _path(workspace: Workspace, name: str, value: str) -> str:
+def _path(workspace: Workspace, name: str, value: str, *, itself: bool) -> str:
     """Return a path relative to the workspace, in one form, which no program takes for an option."""
     if "#" in value:
         raise _wrong(name, "has a # in it, which begins the part of a file in keys")
     try:
-        relative = workspace.canonical(f"{value.rstrip('/')}/" if value.strip("./") == "" else value)
+        place = f"{value.rstrip('/')}/" if value.strip("./") == "" else value
+        relative = workspace.canonical(place, itself=itself)
     except TargetError as error:
         raise _wrong(name, str(error)) from error
     if relative and workspace.excluded(relative):

@@ -15,6 +15,8 @@ from typing import Any
 
 from coagent.errors import ToolFailed
 from coagent.targets.workspace import Workspace
+from coagent.toolsmith.file_shapes import FILES
+from coagent.toolsmith.idioms import gone_to, named_temporaries, sorted_in_place
 from coagent.toolsmith.maker import Judge, Proposal
 from coagent.toolsmith.parse import Simple, parse
 from coagent.toolsmith.piped import PIPED
@@ -27,9 +29,18 @@ _IN_PLACE = 'out=$(mktemp) && {command} > "$out" && cat "$out" > "$file"'
 # Programs whose first operand says what they do.
 _WITH_VERBS = frozenset({"cargo", "docker", "git", "go", "kubectl", "npm", "pip", "systemctl", "tar", "uv"})
 # Programs with an operand that is code: it stays as it is, since a value there could do anything.
-_WITH_CODE = frozenset(
-    {"awk", "bash", "eval", "node", "perl", "python", "python3", "ruby", "sed", "sh", "xargs"}
+_WITH_CODE = re.compile(
+    r"(?:[gmn]?awk|bash|dash|eval|g?sed|k?sh|lua|node|perl|php|psql|mysql|python|pypy|Rscript|ruby|sqlite"
+    r"|bc|bun|dc|deno|ed|ex|expect|gdb|jshell|julia|m4|tclsh|vim?|xargs|yq|zsh)[\d.]*"
 )
+# Programs whose words are another program and its words.
+_RUNNERS = frozenset(
+    {
+        ".", "builtin", "busybox", "chroot", "command", "doas", "env", "exec", "flock",
+        "ionice", "nice", "nohup", "parallel", "script", "setsid", "source", "ssh",
+        "stdbuf", "strace", "sudo", "time", "timeout", "trap", "unshare", "watch",
+    }
+)  # fmt: skip
 # Options of find and others after which a word is part of the command's shape.
 _FIXED_AFTER = frozenset(
     {"-type", "-maxdepth", "-mindepth", "-exec", "-print", "-size", "-o", "-k", "-t", "-d", "-F"}
@@ -62,16 +73,17 @@ class ByExample:
         Raises:
             ToolFailed: It is no valid bash, or only running it would tell what it is.
         """
-        steps = parse(command)
-        core, in_place = _core(steps)
+        steps = parse(named_temporaries(command))
+        core, in_place = _core(gone_to(steps))
         found: list[Proposal] = []
         if not any(one.globs or one.merged for one in core):
-            for shape in (*SHAPES, *PIPED):
-                draft = shape(core, in_place)
-                if draft is not None and self._usable(draft):
-                    found.append(_proposal(draft, request))
-                    break
-        found.append(_proposal(_Words(self._workspace, steps).draft(), request))
+            drafts = (shape(core, in_place) for shape in (*SHAPES, *FILES, *PIPED))
+            found = [_proposal(one, request) for one in drafts if one is not None and self._usable(one)]
+        try:
+            found.append(_proposal(_Words(self._workspace, steps).draft(), request))
+        except ToolFailed:
+            if not found:
+                raise
         return found
 
     async def make(self, request: str, command: str, judge: Judge) -> int:
@@ -91,6 +103,9 @@ def _core(steps: list[Simple]) -> tuple[list[Simple], str]:
     end = next((number for number, one in enumerate(steps) if number and one.joined != "|"), len(steps))
     core, rest = steps[:end], steps[end:]
     last = core[-1]
+    if len(steps) == 1:
+        one, file = sorted_in_place(last)
+        return [one], file
     if not rest or len(last.redirects) != 1 or last.redirects[0].operator != ">":
         return steps, ""
     temporary = last.redirects[0].file
@@ -129,6 +144,31 @@ def _inside(workspace: Workspace, path: str) -> bool:
     return not os.path.isabs(path) and ".." not in path.split("/") and workspace.root != path
 
 
+def _has_code(step: Simple) -> bool:
+    return _WITH_CODE.fullmatch(os.path.basename(step.program)) is not None
+
+
+def _fixed(step: Simple) -> set[int]:
+    """Return the numbers of the words that stay: the program, its options, and what says what is done."""
+    numbers = range(len(step.words))
+    if step.program in _RUNNERS:
+        return set(numbers)
+    before = ["", *step.words]
+    fixed = {
+        at
+        for at, word in enumerate(step.words)
+        if at == 0 or word.startswith("-") or word in ("{}", ";", "+") or before[at] in _FIXED_AFTER
+    }
+    code = _has_code(step)
+    by_option = {at for at in numbers[1:] if code and re.fullmatch(r"-\w*[ce]", before[at])}
+    operands = [at for at in numbers if at not in fixed | by_option and before[at] != "-C"]
+    if code and not by_option:
+        return fixed | set(operands[1:2] if step.program.startswith("sqlite") else operands[:1])
+    plain_tar = step.program == "tar" and 1 in fixed
+    verb = operands[:1] if step.program in _WITH_VERBS and not plain_tar else []
+    return fixed | by_option | set(verb)
+
+
 class _Words:
     """A tool whose parameters are the words of a command that are no programs and no options."""
 
@@ -147,38 +187,36 @@ class _Words:
                 f"the command has {len(self.parameters)} words that differ, too many for a tool",
                 "Run it with bash, or send a part of it.",
             )
+        if not self.parameters and any(_has_code(step) for step in self._steps):
+            raise ToolFailed(
+                "the command is code of which no word can be another, so its tool could do nothing else",
+                "Run it with bash.",
+            )
         shown = " ".join(part for step in self._steps for part in self._shown(step))
         return Draft(self._name(), f"Run: {shown}"[:300], command, self.arguments, self.parameters)
 
     def _step(self, step: Simple) -> Iterator[str]:
         if step.joined:
             yield step.joined
-        after = ""
-        verb = step.program in _WITH_VERBS
-        code = step.program in _WITH_CODE
         if step.program == "cd" and len(step.words) == 2:
             self._folder = step.words[1]
-        yield shlex.quote(step.program)
-        for number, word in enumerate(step.words[1:], 1):
+        fixed = _fixed(step)
+        for number, word in enumerate(step.words):
             if number in step.globs:
                 yield re.sub(r"([^\w./*?\[\]-])", r"\\\1", word)
-            elif word.startswith("-") or after in _FIXED_AFTER or word in ("{}", ";", "+"):
-                yield shlex.quote(word)
-            elif (verb or code) and after != "-C":
-                yield self._code(step, word) if code else shlex.quote(word)
-                verb = code = False
+            elif number in fixed:
+                yield self._code(step, word) if number else shlex.quote(word)
             else:
                 yield f'"${self._parameter(step, word)}"'
-            after = word
         for redirect in step.redirects:
-            fixed = redirect.file.startswith("/dev/")
-            place = redirect.file if fixed else f'"${self._parameter(step, redirect.file, path=True)}"'
+            device = redirect.file.startswith("/dev/")
+            place = redirect.file if device else f'"${self._parameter(step, redirect.file, path=True)}"'
             yield f"{redirect.operator} {place}"
         if step.merged:
             yield "2>&1"
 
     def _code(self, step: Simple, word: str) -> str:
-        if step.program == "awk" and "'" not in word:
+        if step.program == "awk" and "'" not in word and not word.startswith("-"):
             return f"'{awk_program(word, lambda value, _: self._compared(value))}'"
         return shlex.quote(word)
 
@@ -236,5 +274,6 @@ class _Words:
             }
             parts += [word for word in first.operands if word not in skip][:1]
         parts += [one.program for one in programs[1:3] if one.program != first.program]
+        parts = [part for at, part in enumerate(parts) if part not in parts[:at]]
         name = re.sub(r"[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
         return name[:40] if re.match(r"[a-z]", name) and len(name) > 1 else f"run_{name[:36]}"

@@ -106,6 +106,10 @@ def _template(spec: ToolSpec, paths: Mapping[str, str], places: list[str], path:
         if paths[name] == path:
             return f"file:{{{name}}}"
     for name in places:
+        ending = path.removeprefix(paths[name])
+        if ending != path and re.fullmatch(r"\.[a-z0-9]{1,8}", ending):  # gzip's .gz and its like
+            return f"file:{{{name}}}{ending}"
+    for name in places:
         if path.startswith(f"{paths[name]}/") or paths[name] == ".":
             for other in paths:
                 if posixpath.normpath(f"{paths[name]}/{paths[other]}") == path:

@@ -1,7 +1,8 @@
 """Bash commands taken apart, by tree-sitter: simple commands, how they are joined, words, redirects.
 
 Only what can be taken apart wholly becomes a tool: literal words, pipes, lists and redirects. Variables,
-substitutions, loops, functions and here-documents say what they mean only when they run.
+substitutions, loops and functions say what they mean only when they run. A here-document is taken apart where
+`cat` makes a file of it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 COMMAND_LENGTH_MAX = 20_000
 _CURE = "Send one made of plain commands, or run it with bash."
 _JOINS = ("&&", "||", ";", "|")
+_LOCALES = ("LC_ALL=C", "LC_COLLATE=C", "LC_ALL=C.UTF-8", "LANG=C")
+"""Variables that may be set for one command: the order and the signs that filters go by."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,9 @@ def _command(node: Node, found: list[Simple], joined: str) -> None:
         body = node.child_by_field_name("body")
         if body is None or body.type not in ("command", "list", "pipeline"):
             raise _refused(node)
+        if any(one.type == "heredoc_redirect" for one in node.children):
+            _here(node, body, found, joined)
+            return
         if body.type == "command":
             _command(body, found, joined)
         else:
@@ -149,6 +155,9 @@ def _command(node: Node, found: list[Simple], joined: str) -> None:
         raise _refused(node)
     simple = Simple([], joined=joined)
     for child in node.children:
+        if child.type == "variable_assignment" and _text(child) in _LOCALES:
+            simple.words += ["env", _text(child)]
+            continue
         if child.type == "command_name":
             child = child.children[0]
         if child.type == "file_redirect":
@@ -160,6 +169,24 @@ def _command(node: Node, found: list[Simple], joined: str) -> None:
         simple.words.append(text)
     if not simple.words or simple.program.startswith("-"):
         raise _refused(node)
+    found.append(simple)
+
+
+def _here(node: Node, body: Node, found: list[Simple], joined: str) -> None:
+    """Take `cat > FILE <<'END'` for the printf that does the same."""
+    here = next(one for one in node.children if one.type == "heredoc_redirect")
+    parts = {one.type: one for one in here.children}
+    known = {"<<", "heredoc_start", "file_redirect", "heredoc_body", "heredoc_end"}
+    if _text(body) != "cat" or len(parts) != len(here.children) or "<<" not in parts or parts.keys() - known:
+        raise _refused(node)
+    text = _text(parts["heredoc_body"]) if "heredoc_body" in parts else ""
+    quoted = any(sign in _text(parts["heredoc_start"]) for sign in "'\"\\")
+    if not text.endswith("\n") or (not quoted and any(sign in text for sign in "$`\\")):
+        raise _refused(node)
+    simple = Simple(["printf", "%s\\n", text[:-1]], joined=joined)
+    for one in (*node.children, *here.children):
+        if one.type == "file_redirect":
+            _redirect(one, simple)
     found.append(simple)
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+from coagent.toolsmith.idioms import deleting_find
 from coagent.toolsmith.parse import Simple
 from coagent.toolsmith.shapes import Draft
 from coagent.toolsmith.spec import Parameter
-from coagent.toolsmith.stages import PROGRAMS, WORD_END, at_folder, placed
+from coagent.toolsmith.stages import PAIRED, PROGRAMS, WORD_END, at_folder, placed, placed_pair
 
 _WORDS = 'words=(); while [ -n "$stages" ]; do ' + (
     "words+=(\"${stages%%$'\\x1f'*}\"); stages=${stages#*$'\\x1f'}; done"
@@ -28,7 +30,7 @@ _PIPE = f"""
 run() {{
   local code=0
   command "$@" || code=$?
-  case $1:$code in grep:1|*:141) code=0;; esac
+  case $1:$3:$code in grep:*:1|env:grep:1|diff:*:1|cmp:*:1|*:141) code=0;; esac
   return $code
 }}
 pipe() {{
@@ -43,6 +45,10 @@ pipe() {{
 set -o pipefail
 pipe "${{words[@]}}"
 """.strip()
+_SECOND = "second=$other; case $second in *[=:]*) second=./$second;; esac"
+_PIPE_OF_TWO = f"{_SECOND}\n{_PIPE}".replace(
+    "; else stage+=", '; elif [ "$1" = \'{2}\' ]; then stage+=("$second"); else stage+='
+)
 _STAGES = Parameter(
     type="stages",
     description=(
@@ -96,10 +102,72 @@ def rewrite(steps: list[Simple], in_place: str) -> Draft | None:
     )
 
 
+def write_found(steps: list[Simple], in_place: str) -> Draft | None:
+    """Put what a pipeline finds into another file."""
+    last = steps[-1]
+    if in_place or len(last.redirects) != 1 or last.redirects[0].operator not in (">", ">>"):
+        return None
+    (redirect,) = last.redirects
+    found = _stages([*steps[:-1], replace(last, redirects=[])])
+    if found is None or redirect.file == found[1] or redirect.file.startswith("/dev/"):
+        return None
+    adds = redirect.operator == ">>"
+    return Draft(
+        "append_found" if adds else "write_found",
+        f"{'Append' if adds else 'Write'} to a file what a pipeline of programs that only read finds in "
+        "another file or folder.",
+        f'{{ {_PIPE}; }} {redirect.operator} "$output"',
+        {"file": found[1], "stages": found[0], "output": redirect.file},
+        {
+            "file": Parameter(type="path", description="The file or folder."),
+            "stages": _STAGES,
+            "output": Parameter(type="path", description="The file that is written."),
+        },
+        writes=["file:{output}"],
+    )
+
+
+def compare(steps: list[Simple], in_place: str) -> Draft | None:
+    """Print, or put into a file, what programs that look at two files find in them."""
+    last = steps[-1]
+    redirects = last.redirects
+    if in_place or any(one.joined != "|" for one in steps[1:]) or any(one.redirects for one in steps[:-1]):
+        return None
+    if len(redirects) > 1 or any(one.operator != ">" or one.file.startswith("/dev/") for one in redirects):
+        return None
+    found = placed_pair([one.words for one in steps])
+    if found is None or any(one.file in found[1:] for one in redirects):
+        return None
+    parameters = {
+        "file": Parameter(type="path", description="The first file."),
+        "other": Parameter(type="path", description="The second file."),
+        "stages": Parameter(
+            type="stages",
+            description=(
+                "The programs, each a list of words, joined by pipes; {} and {2} at the end of the first for "
+                f'the two files: [["comm", "-12", "{{}}", "{{2}}"]]. It begins with {", ".join(PAIRED)}.'
+            ),
+            pattern=rf"(?s)[^\x1e]*\{{\}}{WORD_END}\{{2\}}{WORD_END}\x1e.*",
+        ),
+    }
+    arguments: dict[str, Any] = {"file": found[1], "other": found[2], "stages": found[0]}
+    if not redirects:
+        about = "Print what comm, diff, join, paste, sort and the like find in two files."
+        return Draft("compare_files", about, _PIPE_OF_TWO, arguments, parameters)
+    return Draft(
+        "combine_files",
+        "Put what comm, join, paste, sort, cat and the like make of two files into another file.",
+        f'{{ {_PIPE_OF_TWO}; }} > "$output"',
+        {**arguments, "output": redirects[0].file},
+        {**parameters, "output": Parameter(type="path", description="The file that is written.")},
+        writes=["file:{output}"],
+    )
+
+
 def delete_found(steps: list[Simple], in_place: str) -> Draft | None:
     """Delete what a find finds."""
-    one = steps[0]
-    if len(steps) != 1 or one.program != "find" or one.words[-1] != "-delete":
+    one = deleting_find(steps)
+    if one is None:
         return None
     found = _stages([replace(one, words=one.words[:-1])])
     if found is None:
@@ -124,17 +192,25 @@ def tar(steps: list[Simple], in_place: str) -> Draft | None:
     one = steps[0]
     if len(steps) != 1 or one.program != "tar" or one.redirects:
         return None
-    packs = re.fullmatch(r"-?c([zjJ]?)f", one.words[1]) if len(one.words) == 4 else None
+    at, name = [".", one.words[3]] if len(one.words) == 4 else ["", ""]
+    if len(one.words) == 6 and one.words[3] == "-C":
+        at, name = one.words[4:]
+    packs = re.fullmatch(r"-?c([zjJ]?)f", one.words[1]) if at else None
     archive = Parameter(type="path", description="The archive.")
-    if packs is not None and not one.words[3].startswith("-"):
+    if packs is not None and not name.startswith(("-", "/")) and ".." not in name.split("/"):
         return Draft(
             "pack_archive",
             "Pack a file or folder into a tar archive.",
-            'tar --force-local "-c${format}f" "$archive" -- "$file"',
-            {"archive": one.words[2], "file": one.words[3], "format": packs[1]},
+            'tar --force-local "-c${format}f" "$archive" -C "$folder" -- "$name"',
+            {"archive": one.words[2], "folder": at, "name": name, "format": packs[1]},
             {
                 "archive": archive,
-                "file": Parameter(type="path", description="The file or folder."),
+                "folder": Parameter(type="path", description="In which folder it is."),
+                "name": Parameter(
+                    type="string",
+                    description="The file or folder, as seen from that folder; . for all.",
+                    pattern=r"(?!/)(?!(?:.*/)?\.\.(?:/|$)).+",
+                ),
                 "format": Parameter(
                     type="string", description="z: gzip, j: bzip2, J: xz, or nothing.", pattern="[zjJ]?"
                 ),
@@ -164,24 +240,27 @@ def git_name(steps: list[Simple], in_place: str) -> Draft | None:
     words = at_folder(steps[0].words)
     if len(steps) != 1 or words[:2] != ["git", "-C"] or len(words) not in (5, 6) or steps[0].redirects:
         return None
-    folder, kind, name, commit = [*words[2:], "HEAD"][:4]
+    folder, kind, name, commit = [*words[2:], ""][:4]
     if kind not in ("tag", "branch") or not re.fullmatch(_REFERENCE, name) or commit.startswith("-"):
         return None
     kinds = {"tag": "tags", "branch": "heads"}
     return Draft(
         "git_name",
         "Give a commit the name of a new tag or branch.",
-        'case $kind in tags) git -C "$folder" tag "$name" "$commit";; '
-        'heads) git -C "$folder" branch --no-track "$name" "$commit";; esac',
+        'set -- "$name"; [ -z "$commit" ] || set -- "$name" "$commit"; '
+        'case $kind in tags) git -C "$folder" tag "$@";; '
+        'heads) git -C "$folder" branch --no-track "$@";; esac',
         {"folder": folder, "kind": kinds[kind], "name": name, "commit": commit},
         {
             "folder": Parameter(type="path", description="The repository."),
             "kind": Parameter(type="string", description="tags or heads (branches).", pattern="tags|heads"),
             "name": Parameter(type="string", description="The new name.", pattern=_REFERENCE),
-            "commit": Parameter(type="string", description="What it is given to: a revision.", pattern=".+"),
+            "commit": Parameter(type="string", description="A revision; empty for the current one."),
         },
         writes=[f"file:{{folder}}/.git/{place}refs/{{kind}}/{{name}}" for place in ("", "logs/")],
     )
 
 
-PIPED: tuple[Callable[[list[Simple], str], Draft | None], ...] = (look, rewrite, delete_found, tar, git_name)
+PIPED: tuple[Callable[[list[Simple], str], Draft | None], ...] = (
+    look, rewrite, write_found, compare, delete_found, tar, git_name,
+)  # fmt: skip

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from coagent.toolsmith.idioms import sed_of_perl
 from coagent.toolsmith.parse import Simple
 from coagent.toolsmith.spec import Parameter
 
@@ -114,14 +115,14 @@ def sqlite(steps: list[Simple], in_place: str) -> Draft | None:
         return Draft(
             "sqlite_query",
             "Query a SQLite database.",
-            'sqlite3 -readonly "$file" "$sql"',
+            'sqlite3 -safe -readonly "$file" "$sql"',
             {"file": file, "sql": sql},
             {"file": _FILE, "sql": statement},
         )
     return Draft(
         "sqlite_exec",
         "Change a SQLite database with SQL.",
-        'sqlite3 "$file" "$sql"',
+        'sqlite3 -safe "$file" "$sql"',
         {"file": file, "sql": sql},
         {"file": _FILE, "sql": statement},
         writes=["file:{file}"],
@@ -173,27 +174,55 @@ def sed_set(steps: list[Simple], in_place: str) -> Draft | None:
             "value": _text("The new value.", option_safe=True),
         },
         in_place=True,
-        writes=["ini:{file}#*/{key}", "yaml:{file}#/{key}"],
+        writes=["ini:{file}#*/{key}", "yaml:{file}#/{key}", "toml:{file}#*/{key}"],
     )
 
 
 def sed_script(steps: list[Simple], in_place: str) -> Draft | None:
     """Edit a file by a sed script that neither runs programs nor touches others: sed sees to that."""
-    one = steps[0]
-    options = [option for option in one.options if option != "-e"]
-    if len(steps) != 1 or one.program != "sed" or len(one.operands) != 2 or one.redirects:
+    found = _edit(steps[0]) if len(steps) == 1 and not steps[0].redirects else None
+    if found is None:
         return None
-    if "-i" not in options or any(option not in ("-n", "-i", "-E", "-r") for option in options):
-        return None
-    script, file = one.operands
+    script, file, syntax = found
     return Draft(
         "edit_with_sed",
-        f"Edit a file with a sed script ({' '.join(['sed', *options])}).",
-        f'sed --sandbox {" ".join([*options, "-e"])} "$script" "$file"',
-        {"file": file, "script": script},
-        {"file": _FILE, "script": _text("A sed script.", multiline="\n" in script, option_safe=True)},
+        "Edit a file with a sed script.",
+        'case $syntax in extended) set -- -E;; *) set --;; esac; sed --sandbox "$@" -i -e "$script" "$file"',
+        {"file": file, "script": script, "syntax": syntax},
+        {
+            "file": _FILE,
+            "script": _text("A sed script.", multiline=True, option_safe=True),
+            "syntax": _text("Of regular expressions, basic or extended.", pattern="basic|extended"),
+        },
         writes=["file:{file}"],
     )
+
+
+def _edit(one: Simple) -> tuple[str, str, str] | None:
+    """Return the script, file and syntax of a sed that edits, or of a perl that does no more than sed can."""
+    perl = one.program == "perl"
+    scripts, operands, options = [], [], set()
+    words = iter(one.words[1:])
+    for word in words:
+        if word in (("-e", "-pe", "-pie") if perl else ("-e",)):
+            options.add(word)
+            scripts.append(next(words, ""))
+        elif word.startswith("-"):
+            options.add(word)
+        else:
+            operands.append(word)
+    if not scripts and not perl and operands:
+        scripts.append(operands.pop(0))
+    if len(operands) != 1 or not scripts:
+        return None
+    if not perl:
+        fits = "-i" in options and options <= {"-i", "-e", "-E", "-r"}
+        syntax = "extended" if options & {"-E", "-r"} else "basic"
+        return ("\n".join(scripts), operands[0], syntax) if fits else None
+    edits = [sed_of_perl(script) for script in scripts]
+    if options not in ({"-pi", "-e"}, {"-i", "-pe"}, {"-p", "-i", "-e"}) or None in edits:
+        return None
+    return "\n".join(edit for edit in edits if edit), operands[0], "extended"
 
 
 def _sed(steps: list[Simple], option: str) -> tuple[str, str] | None:
@@ -285,26 +314,41 @@ def _awk_name(program: str, value: str, name: str, taken: dict[str, Any]) -> str
     return wish
 
 
-def echo(steps: list[Simple], in_place: str) -> Draft | None:
-    """Append a line to a file, or make it the only one."""
+def lines(steps: list[Simple], in_place: str) -> Draft | None:
+    """Append a line or more to a file, or make them all that is in it."""
     one = steps[0]
-    if len(steps) != 1 or one.program != "echo" or one.options or len(one.redirects) != 1 or one.globs:
+    line = _printed(one)
+    if len(steps) != 1 or line is None or len(one.redirects) != 1 or one.globs:
         return None
     (redirect,) = one.redirects
     if redirect.operator not in (">", ">>") or "\n" in redirect.file:
         return None
-    line = " ".join(one.words[1:])
     appends = redirect.operator == ">>"
     return Draft(
         "append_line" if appends else "write_line",
-        "Append a line to a file." if appends else "Make a file of one line.",
+        "Append a line or several to a file." if appends else "Make a file of a line or several.",
         f'printf \'%s\\n\' "$line" {redirect.operator} "$file"',
         {"file": redirect.file, "line": line},
-        {"file": _FILE, "line": _text("The line.", option_safe=True, multiline="\n" in line)},
+        {"file": _FILE, "line": _text("The line, or the lines.", option_safe=True, multiline=True)},
         writes=["file:{file}"],
     )
 
 
+def _printed(one: Simple) -> str | None:
+    """Return what an echo or printf of whole lines prints, without the last line end; None for others."""
+    if one.program == "echo" and not one.options:
+        return " ".join(one.words[1:])
+    if one.program != "printf" or len(one.words) < 2:
+        return None
+    form, values = one.words[1], one.words[2:]
+    if form == "%s\\n" and values:
+        return "\n".join(values)
+    if values or re.search(r"%|\\[^nt\\]", form) or not form.endswith("\\n"):
+        return None
+    signs = {"n": "\n", "t": "\t", "\\": "\\"}
+    return re.sub(r"\\([nt\\])", lambda found: signs[found[1]], form)[:-1]
+
+
 SHAPES: tuple[Callable[[list[Simple], str], Draft | None], ...] = (
-    jq, sqlite, sed_get, sed_set, sed_script, awk, echo,
+    jq, sqlite, sed_get, sed_set, sed_script, awk, lines,
 )  # fmt: skip

@@ -161,7 +161,9 @@ class ToolSmith:
                 return self._usable(same, arguments)
             if await verifier.matches(same, arguments, command):
                 return Answer("reused", same, arguments)
-            return Answer("refused", reason=f"{same.name}: does something else here than the command")
+            return Answer(
+                "refused", reason=f"{same.name}: does something else here than the command, or may not"
+            )
         if spec.is_verified:  # a proposal never is: this one was of the library, and somebody has removed it
             return Answer("refused", reason=f"{spec.name}: is in the library no more")
         made = await verifier.verify(spec, [arguments], like=command)

@@ -39,6 +39,7 @@ class Parameter(_Strict):
         multiline: Whether a text may have line ends in it.
         option_safe: Whether the value may begin with a dash: the command passes it where no program takes it
             for an option.
+        itself: Whether a path that ends in a symbolic link names the link, and not what it leads to.
     """
 
     type: ParameterType
@@ -46,6 +47,7 @@ class Parameter(_Strict):
     pattern: str | None = None
     multiline: bool = False
     option_safe: bool = False
+    itself: bool = False
 
     @field_validator("pattern")
     @classmethod
@@ -158,6 +160,9 @@ class ToolSpec(_Strict):
         """What tells one definition from another: all but what was verified and where it came from."""
         left_out = {"verified", "request", "maker", "examples", "blind", "tokens"}
         plain = self.model_dump(mode="json", by_alias=True, exclude=left_out)
+        for one in plain["parameters"].values():
+            if not one["itself"]:  # it came later: tools that are older keep their digests
+                del one["itself"]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

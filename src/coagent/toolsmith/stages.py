@@ -14,10 +14,13 @@ from dataclasses import dataclass
 
 PLACE = "{}"
 """The word that stands for the file or folder; in the first stage only, once."""
+OTHER = "{2}"
+"""The word that stands for the second file of programs that look at two; right after that for the first."""
 WORD_END, STAGE_END = "\x1f", "\x1e"
 """End a word and a stage in the text that commands get; no word can hold them."""
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _STAGES_MAX = 12
+_LOCALES = (["LC_ALL=C"], ["LC_COLLATE=C"], ["LC_ALL=C.UTF-8"], ["LANG=C"])
 
 AWK_HARMLESS = (
     r"(?!.*(?:(?:system|close|fflush)\s*\(|getline|ENVIRON|PROCINFO|ARG|@))"  # programs, other files
@@ -90,6 +93,20 @@ _PROGRAMS = {
 }  # fmt: skip
 
 
+_PAIRED = {
+    "cat": _PROGRAMS["cat"],
+    "cmp": _Program("sl"),
+    "comm": _Program("123z", long="--nocheck-order"),
+    "diff": _Program("uqwbBiy", {"U": r"\d{1,6}"}, long="--brief|--suppress-common-lines"),
+    "join": _Program(
+        "i", {**dict.fromkeys("te", _ANY), **dict.fromkeys("12av", r"\d{1,3}"), "o": r"[\d.,]+"}
+    ),
+    "paste": _PROGRAMS["paste"],
+    "sort": _PROGRAMS["sort"],
+}
+"""Programs that look at two files."""
+
+
 def checked_stages(stages: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return stages in the one form in which they are run; a sed has its `--sandbox`.
 
@@ -108,6 +125,12 @@ def checked_stages(stages: Sequence[Sequence[str]]) -> list[list[str]]:
             raise NoReader("has a stage without a program")
         if any(_CONTROLS.search(word) for word in words):
             raise NoReader("has control characters or line ends in it")
+        before = words[:2] if words[0] == "env" else []
+        if before and before[1:] not in _LOCALES:
+            raise NoReader("has an env of more than one variable, or not of LC_ALL=C and its like")
+        words = words[len(before) :]
+        if not words:
+            raise NoReader("has an env without a program")
         check = _OWN.get(words[0])
         if check is not None:
             check(words, number == 0)
@@ -115,7 +138,7 @@ def checked_stages(stages: Sequence[Sequence[str]]) -> list[list[str]]:
             _known(words, number == 0)
         if words[0] == "sed" and "--sandbox" not in words:
             words.insert(1, "--sandbox")
-        found.append(words)
+        found.append([*before, *words])
     return found
 
 
@@ -131,12 +154,13 @@ def decoded(text: str) -> list[list[str]]:
 
 
 def _known(words: list[str], first: bool) -> None:
-    program = _PROGRAMS.get(words[0])
+    pair = first and words[-2:] == [PLACE, OTHER]
+    program = (_PAIRED if pair else _PROGRAMS).get(words[0])
     if program is None:
         raise NoReader(f"runs {words[0]!r}, which is none of the programs that only read")
     if not (program.place if first else program.piped):
         raise NoReader(f"has {words[0]!r} where it cannot stand")
-    _words(words, program, first)
+    _words(words[:-1] if pair else words, program, first)
 
 
 def _words(words: list[str], program: _Program, first: bool) -> None:
@@ -188,6 +212,7 @@ _TESTS = {
     **dict.fromkeys(("-name", "-iname", "-path", "-ipath"), _ANY),
     **dict.fromkeys(("-maxdepth", "-mindepth"), r"\d{1,3}"),
     **dict.fromkeys(("-mtime", "-mmin", "-links"), r"[+-]?\d{1,9}"),
+    "-newermt": r"(?!-)[\w: .+-]+",
     "-type": r"[fdl](?:,[fdl])*", "-size": r"[+-]?\d{1,12}[cwbkMG]?", "-perm": r"[-/]?[0-7ugoarwxst=+,-]+",
     "-printf": r"(?s)(?:[^%]|%[pfhPsmMy%])*",
 }  # fmt: skip
@@ -215,7 +240,7 @@ _GIT_OPTIONS = (
     r"|--always|--(?:format|pretty)=(?!.*%[-+ ]?G).*|-r|-p"
 )
 _GIT_READS = frozenset(
-    {"cat-file", "describe", "for-each-ref", "log", "ls-files", "ls-tree", "rev-list", "rev-parse"}
+    {"cat-file", "describe", "for-each-ref", "grep", "log", "ls-files", "ls-tree", "rev-list", "rev-parse"}
 )
 _REVISION = r"(?!-)[\w./~^@{}:+-]+"
 
@@ -224,12 +249,31 @@ def _git(words: list[str], first: bool) -> None:
     """Let in questions to a repository; a patch is not among them, as git runs filters of its own for it."""
     if not first or words[1:3] != ["-C", PLACE] or len(words) < 4 or words[3] not in _GIT_READS:
         raise NoReader(f"has a git that is none of `git -C {PLACE} {'|'.join(sorted(_GIT_READS))}`")
+    if words[3] == "grep":
+        _git_grep(words[4:])
+        return
     for word in words[4:]:
         option = word.startswith("-")
         if word == PLACE or not re.fullmatch(_GIT_OPTIONS if option else _REVISION, word):
             raise NoReader(f"gives git {word!r}, which is not let in")
         if word in ("-p", "-r") and words[3] != ("cat-file" if word == "-p" else "ls-tree"):
             raise NoReader(f"gives git {words[3]} {word}, which is not let in")
+
+
+def _git_grep(words: list[str]) -> None:
+    """Let in options that choose and show, then one pattern, and perhaps a revision; `-O` runs a pager."""
+    while words and re.fullmatch(r"-[clnivwEFPhqH]+|--(?:count|ignore-case|cached)", words[0]):
+        words = words[1:]
+    if words[:1] == ["-e"]:
+        words = words[1:]
+    elif words and words[0].startswith("-"):
+        raise NoReader(f"gives git grep {words[0]!r}, which is not let in")
+    if (
+        not 1 <= len(words) <= 2
+        or PLACE in words
+        or not all(re.fullmatch(_REVISION, one) for one in words[1:])
+    ):
+        raise NoReader("has a git grep of other operands than a pattern and a revision")
 
 
 def _tar(words: list[str], first: bool) -> None:
@@ -252,12 +296,16 @@ def _xargs(words: list[str], first: bool) -> None:
 _OWN: dict[str, Callable[[list[str], bool], None]] = {
     "awk": _awk, "find": _find, "git": _git, "tar": _tar, "xargs": _xargs,
 }  # fmt: skip
+PAIRED = tuple(sorted(_PAIRED))
+"""The programs that begin stages of two files."""
 PROGRAMS = tuple(sorted({*_PROGRAMS, *_OWN}))
 """The programs of stages."""
 
 
 def at_folder(words: Sequence[str]) -> list[str]:
     """Return a command with the folder that it looks at named, where that is the one that it stands in."""
+    if words[0] == "env" and len(words) > 2:
+        return [*words[:2], *at_folder(words[2:])]
     program, rest = words[0], list(words[1:])
     if program == "git" and rest[:1] != ["-C"]:
         return [program, "-C", ".", *rest]
@@ -280,3 +328,14 @@ def placed(stages: list[list[str]]) -> tuple[list[list[str]], str] | None:
         except NoReader:
             continue
     return None
+
+
+def placed_pair(stages: list[list[str]]) -> tuple[list[list[str]], str, str] | None:
+    """Return stages with `{}` and `{2}` for the files they look at, and both; None if they are none."""
+    *words, one, other = stages[0] if len(stages[0]) > 2 else ["", "-", "-"]
+    if one.startswith("-") or other.startswith("-"):
+        return None
+    try:
+        return checked_stages([[*words, PLACE, OTHER], *stages[1:]]), one, other
+    except NoReader:
+        return None

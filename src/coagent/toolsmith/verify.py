@@ -62,7 +62,7 @@ class Verifier:
         return await anyio.to_thread.run_sync(self._verify, spec, list(arguments)[:_ARGUMENTS_MAX], like)
 
     async def matches(self, spec: ToolSpec, arguments: Mapping[str, Any], like: str) -> bool:
-        """Tell whether a tool does with some arguments what a command does.
+        """Tell whether a tool does with some arguments what a command does, and no more than it declares.
 
         Raises:
             TargetError: No throw-away view can be made here.
@@ -71,7 +71,11 @@ class Verifier:
         def compare() -> bool:
             with self._trials(self._workspace, timeout_s=self._timeout_s) as trials:
                 values = checked(spec, self._workspace, arguments)
-                return trials.run(spec.command, values).effect == trials.run(like).effect
+                trial = trials.run(spec.command, values)
+                keys = filled(spec, spec.writes, values)
+                if outside(keys, trial.changes, trials.content):
+                    return False
+                return trial.effect == trials.run(like).effect
 
         try:
             return await anyio.to_thread.run_sync(compare)

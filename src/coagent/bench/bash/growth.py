@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from math import comb
 from typing import Any
 
 from coagent.bench.bash.results import Result
+
+
+def expected_curve(tools: Iterable[str]) -> list[float]:
+    """Return how many tools there are after each number of tasks, on average over all orders of the tasks.
+
+    A tool is there after k of n tasks unless none of the k is one of the tasks that it serves. Nothing has to
+    be run for it: which tool serves a task does not hang on those before it. Source: Hurlbert, "The
+    Nonconcept of Species Diversity", Ecology 52 (1971), the expected number of species.
+
+    Args:
+        tools: The tool that served each task; an empty text for none.
+    """
+    names = list(tools)
+    counts = Counter(name for name in names if name)
+    return [
+        sum(1 - comb(len(names) - count, number) / comb(len(names), number) for count in counts.values())
+        for number in range(1, len(names) + 1)
+    ]
 
 
 def growth(results: list[Result]) -> dict[str, Any]:
@@ -23,6 +44,7 @@ def growth(results: list[Result]) -> dict[str, Any]:
     return {
         "tools": len(tools),
         "curve": curve,
+        "expected_curve": [round(one, 1) for one in expected_curve(one.tool for one in results)],
         "served": len(served),
         "reused": sum(not one.made for one in served),
         "write_tools": len(writers),
