@@ -1,0 +1,306 @@
+"""What an agent leaves in temporary folders: there for its later commands, in order, and for nobody else."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest_sandbox import needs_views, shells, tree
+
+from coagent.sandbox.own_tmp import Stack, TemporaryLayers
+
+pytestmark = [pytest.mark.anyio, needs_views]
+overlays_only = pytest.mark.skipif(
+    os.environ.get("COAGENT_TEST_VIEW") == "copy", reason="in copies $TMPDIR alone can be written"
+)
+_LATER = "cat $TMPDIR/f 2>&1 | tail -c 30"
+
+
+async def _said(agent: Any, command: str) -> str:
+    found: str = (await agent.call("bash", command=command)).value["output"]
+    return found
+
+
+@pytest.fixture
+def machines() -> Iterator[Path]:
+    """A folder that the machine has in /tmp."""
+    place = Path("/tmp") / f"own-tmp-test-{uuid.uuid4().hex}"
+    place.mkdir()
+    (place / "one").write_text("one\n")
+    (place / "two").write_text("two\n")
+    yield place
+    shutil.rmtree(place)
+
+
+async def test_what_a_command_leaves_is_there_for_the_next_one_of_its_agent_alone(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _said(a, "cd $TMPDIR; echo x > f; mkdir -p d/e; ln -s ../f d/link; chmod 750 f")
+        seen = await _said(a, "cd $TMPDIR; cat d/link; stat -c %a f; ls d")
+        assert seen == "x\n750\ne\nlink\n"
+        assert "No such" in await _said(b, _LATER)
+        await _said(b, "echo other > $TMPDIR/f")
+        assert await _said(a, _LATER) == "x\n"
+        assert await _said(b, _LATER) == "other\n"
+
+
+@overlays_only
+@pytest.mark.parametrize("place", ["/tmp", "/var/tmp"])
+async def test_a_file_in_a_temporary_folder_is_there_again_whatever_only_looks(
+    workspace: Path, place: str
+) -> None:
+    name = f"{place}/own-tmp-test-{uuid.uuid4().hex}"
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _said(a, f"printf 'echo ran > %s\\n' {name}.out > {name}; echo found > a.txt")
+        assert await _said(a, f"sh {name}; cat {name}.out a.txt") == "ran\nfound\n"
+        assert await _said(a, f"grep -c ran {name}.out {name}") == f"{name}.out:1\n{name}:1\n"
+        assert "No such" in await _said(b, f"cat {name}")
+        assert not Path(name).exists()
+    assert not Path(name).exists()
+
+
+async def test_a_command_that_runs_again_finds_what_was_there_at_its_place(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _said(b, "cat a.txt >> $TMPDIR/f; cp $TMPDIR/f out.txt")
+        await _said(b, "echo later >> $TMPDIR/f; cp $TMPDIR/f more.txt")
+        await a.call("write_file", path="a.txt", content="now\n")
+        assert (workspace / "out.txt").read_text() == "now\n"
+        assert (workspace / "more.txt").read_text() == "now\nlater\n"
+        assert await _said(b, _LATER) == "now\nlater\n"
+
+
+async def test_a_command_that_found_something_else_runs_again_and_its_agent_hears_of_it(
+    workspace: Path,
+) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _said(b, "test -e later.txt && echo there > $TMPDIR/f")
+        await _said(b, "cat $TMPDIR/f || echo nothing")
+        await _said(b, "cat /proc/sys/kernel/random/uuid")  # looks at nothing there, so it does not run again
+        assert not (await b.call("bash", command="true")).notifications
+        await a.call("write_file", path="later.txt", content="")
+        notices = (await b.call("bash", command="true")).notifications
+        assert [one.premises for one in notices] == [["B.1"], ["B.2"]]
+        assert "there" in notices[1].text
+
+
+async def test_an_undo_and_an_amendment_go_through_to_later_commands(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        first = await a.call("bash", command="echo one >> $TMPDIR/f")
+        second = await a.call("bash", command="echo two >> $TMPDIR/f; cp $TMPDIR/f out.txt")
+        changed = await a.amend(first.call_id, command="echo ONE >> $TMPDIR/f")
+        assert (workspace / "out.txt").read_text() == "ONE\ntwo\n", changed
+        await a.undo(first.call_id)
+        assert (workspace / "out.txt").read_text() == "two\n"
+        await a.undo(second.call_id)
+        assert "No such" in await _said(a, _LATER)
+
+
+async def test_it_ends_with_its_agent(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        for end in ("abort", "finish"):
+            a = await domain.join("A")
+            await _said(a, "echo x > $TMPDIR/f")
+            await getattr(a, end)()
+            a = await domain.join("A")
+            assert "No such" in await _said(a, _LATER)
+            await a.finish()
+
+
+async def test_what_was_removed_is_gone_and_nothing_is_left_without_need(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        for command in ("true", "x=$(mktemp); rm $x", "cat <<< here", "mkfifo $TMPDIR/pipe", "ls $TMPDIR"):
+            await _said(a, command)
+            calls = domain.driver.kernel.agents[a.rank].calls.values()
+            assert not any(one.startswith("tmp:") for call in calls for one in call.writes), command
+        await _said(a, "mkdir $TMPDIR/d; echo x > $TMPDIR/d/f; echo y > $TMPDIR/g")
+        await _said(a, "rm $TMPDIR/d/f; mkfifo $TMPDIR/pipe")
+        assert await _said(a, "cd $TMPDIR; find . | sort") == ".\n./d\n./g\n"
+        await _said(a, "rm -r $TMPDIR/d; echo d > $TMPDIR/d")
+        assert await _said(a, "cd $TMPDIR; cat d g") == "d\ny\n"
+
+
+@overlays_only
+async def test_what_the_machine_has_is_changed_and_deleted_for_the_agent_alone(
+    workspace: Path, machines: Path
+) -> None:
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _said(a, f"cd {machines}; rm one; echo more >> two")
+        assert await _said(a, f"cd {machines}; ls; cat two") == "two\ntwo\nmore\n"
+        assert await _said(b, f"cd {machines}; cat *") == "one\ntwo\n"
+        await _said(a, f"rm -r {machines}; mkdir {machines}; echo new > {machines}/three")
+        assert await _said(a, f"ls {machines}") == "three\n"
+    assert tree(machines) == tree(machines.parent / machines.name)
+    assert (machines / "two").read_text() == "two\n"
+    assert (machines / "one").exists()
+
+
+@overlays_only
+async def test_all_of_tmp_can_be_emptied(workspace: Path, machines: Path) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        await _said(a, "echo x > $TMPDIR/f")
+        await _said(a, f"rm -rf {machines} $TMPDIR")
+        assert "No such" in await _said(a, f"ls -d {machines}")
+        assert await _said(a, "ls $TMPDIR; echo y > $TMPDIR/g; ls $TMPDIR") == "g\n"
+        assert await _said(a, "ls $TMPDIR") == "g\n"
+
+
+async def test_the_folder_of_the_layers_cannot_be_looked_into(workspace: Path) -> None:
+    async with shells(workspace, view="overlay") as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _said(a, "echo secret > $TMPDIR/f")
+        mine = [str(one) for one in Path("/var/tmp").glob(f"coagent-tmp-{os.getpid()}-*")]
+        for agent in (a, b):
+            found = await _said(agent, f"ls -d {' '.join(mine)} 2>&1 | grep -v 'No such'")
+            assert found == ""
+
+
+async def test_many_layers_become_one(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        for number in range(25):
+            await _said(a, f"cd $TMPDIR; echo {number} >> f; echo {number} > {number}; rm -f {number - 2}")
+        found = await _said(a, "cd $TMPDIR; ls; wc -l < f")
+        assert found == "23\n24\nf\n25\n"
+
+
+async def test_what_is_too_much_is_not_kept_and_the_agent_hears_of_it(workspace: Path) -> None:
+    async with shells(workspace, tmp_mib_max=1) as domain:
+        a = await domain.join("A")
+        await _said(a, "echo x > $TMPDIR/f")
+        found = await a.call("bash", command="head -c 2000000 /dev/zero > $TMPDIR/big; rm $TMPDIR/f")
+        assert "more than 1 MiB" in found.value["tmp_not_kept"]
+        assert await _said(a, "ls $TMPDIR") == "f\n"
+        for _ in range(3):
+            await _said(a, "head -c 700000 /dev/urandom > $TMPDIR/big")
+        assert await _said(a, "cat $TMPDIR/big | wc -c") == "700000\n"
+
+
+async def test_layers_that_are_gone_are_told_of(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        await _said(a, "echo x > $TMPDIR/f")
+        for folder in Path("/var/tmp").glob(f"coagent-tmp-{os.getpid()}-*"):
+            for layer in folder.glob("[0-9a-f]*"):
+                shutil.rmtree(layer)
+        found = await a.call("bash", command="ls $TMPDIR; echo y > $TMPDIR/g")
+        assert "Make it again" in found.value["tmp_lost"]
+        assert found.value["output"] == ""
+        again = await a.call("bash", command="cat $TMPDIR/g")
+        assert again.value == {"exit_code": 0, "output": "y\n"}
+
+
+async def test_layers_of_another_living_process_are_found(tmp_path: Path) -> None:
+    one, other = TemporaryLayers(), TemporaryLayers()
+    upper = tmp_path / "upper"
+    (upper / "d").mkdir(parents=True)
+    (upper / "d/f").write_text("x")
+    names = one.keep(Stack(), {"tmp": upper}, whole=False)
+    assert names is not None
+    stack = other.take(names)
+    assert stack == Stack(names)
+    assert (other.folder / names[0] / "tmp/d/f").read_text() == "x"
+    folders = one.folder, other.folder
+    other.release(stack)
+    one.close()
+    other.close()
+    assert not any(folder.exists() for folder in folders)
+
+
+async def test_nothing_stays_when_the_domain_is_closed(workspace: Path) -> None:
+    def mine() -> set[Path]:
+        return set(Path("/var/tmp").glob(f"coagent-tmp-{os.getpid()}-*"))
+
+    before = mine()
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        await _said(a, "mkdir $TMPDIR/d; echo x > $TMPDIR/d/f; chmod 0 $TMPDIR/d/f; chmod 500 $TMPDIR/d")
+        assert await _said(a, "cat $TMPDIR/d/f") == "x\n"
+        assert mine() - before
+    assert not mine() - before
+
+
+_NAMES = ("f", "g", "d/f", "d/g", "e/h", "d")
+_COMMANDS = (
+    "mkdir -p $T/d $T/e; echo {word} >> $T/{one}",
+    "mkdir -p $T/d; cat a.txt > $T/{one}",
+    "mkdir -p $T/e; cp $T/{one} $T/{other}",
+    "mv $T/{one} $T/{other}",
+    "rm -rf $T/{one}",
+    "rm -rf $T/*",
+    "rm -rf $T/d; mkdir $T/d; echo {word} > $T/d/x",
+    "cat $T/{one} >> b.txt",
+    "(cd $T; find . -type f | sort | xargs cat) > b.txt",
+    "(cd $T; find . | sort) > c.txt",
+    "ln -sfn {one} $T/{other}; chmod 700 $T/{one}",
+    "(cd $T; stat -c '%a %F' {one}) >> c.txt",
+    "echo {word} >> a.txt",
+    "echo {word} >> c.txt",
+    "grep {word} a.txt && mkdir -p $T/d && echo {word} > $T/{one}",
+)
+
+
+@pytest.mark.parametrize("view", ["overlay", "copy"])
+@pytest.mark.parametrize("seed", range(20))
+async def test_random_commands_end_as_in_plain_bash_with_a_folder_for_each_agent(
+    tmp_path: Path, seed: int, view: str
+) -> None:
+    await _compared(tmp_path, seed, "$TMPDIR", view=view)
+
+
+@overlays_only
+@pytest.mark.parametrize("seed", range(100, 110))
+@pytest.mark.parametrize("place", ["/tmp/MINE", "/var/tmp/MINE"])
+async def test_random_commands_in_tmp_itself_end_as_in_plain_bash(
+    tmp_path: Path, seed: int, place: str
+) -> None:
+    mine = place.replace("MINE", f"own-tmp-test-{uuid.uuid4().hex}")
+    await _compared(tmp_path, seed, mine, first=f"mkdir {mine}")
+    assert not Path(mine).exists()
+
+
+async def _compared(tmp_path: Path, seed: int, place: str, *, first: str = "true", **options: Any) -> None:
+    chosen = random.Random(seed)
+
+    def command() -> str:
+        one, other = chosen.sample(_NAMES, 2)
+        return chosen.choice(_COMMANDS).format(one=one, other=other, word=chosen.choice(("foo", "bar", "o")))
+
+    scripts = [[command() for _ in range(chosen.randint(3, 6))] for _ in range(chosen.randint(2, 3))]
+    root, plain = tmp_path / "work", tmp_path / "plain"
+    root.mkdir()
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (root / name).write_text(f"one {name}\ntwo foo\n")
+    shutil.copytree(root, plain)
+    for number, script in enumerate(scripts):
+        own = tmp_path / f"tmp{number}"
+        own.mkdir()
+        for one in script:
+            variables = {**os.environ, "T": str(own)}
+            subprocess.run(["bash", "-c", one], cwd=plain, capture_output=True, check=False, env=variables)
+    order = [rank for rank, script in enumerate(scripts) for _ in script]
+    chosen.shuffle(order)
+    async with shells(root, **options) as domain:
+        agents = [await domain.join(f"agent{rank}") for rank in range(len(scripts))]
+        for agent in agents:
+            await agent.call("bash", command=first)
+        ahead = [list(script) for script in scripts]
+        for rank in order:
+            await agents[rank].call("bash", command=f"T={place}; {ahead[rank].pop(0)}")
+        assert tree(root) == tree(plain), (scripts, order)
+        for number, agent in enumerate(agents):
+            await agent.call("bash", command=f"cp -a {place}/. left{number}")
+            assert tree(root / f"left{number}") == tree(tmp_path / f"tmp{number}"), (scripts, order)
