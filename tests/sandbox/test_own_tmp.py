@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +15,29 @@ from typing import Any
 import pytest
 from conftest_sandbox import needs_views, shells, tree
 
+from coagent.sandbox.overlay import Overlay
 from coagent.sandbox.own_tmp import Stack, TemporaryLayers
 
 pytestmark = [pytest.mark.anyio, needs_views]
 overlays_only = pytest.mark.skipif(
     os.environ.get("COAGENT_TEST_VIEW") == "copy", reason="in copies $TMPDIR alone can be written"
 )
+
+
+def available_in(place: Path) -> str:
+    """Return why a folder cannot have what commands write."""
+    (place / "root").mkdir()
+    view = Overlay(str(place / "root"), place / "view")
+    view.prepare({})
+    done = subprocess.run(
+        view.command(["sh", "-c", "echo x > tried"], str(place / "root")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stderr
+
+
 _LATER = "cat $TMPDIR/f 2>&1 | tail -c 30"
 
 
@@ -220,6 +238,74 @@ async def test_layers_of_another_living_process_are_found(tmp_path: Path) -> Non
     assert not any(folder.exists() for folder in folders)
 
 
+async def test_another_process_of_the_domain_runs_commands_again_over_the_same_layers(
+    workspace: Path,
+) -> None:
+    url = f"sqlite:{workspace.parent}/log"
+    async with shells(workspace, url=url) as one, shells(workspace, url=url) as other:
+        a = await one.join("A")
+        b = await other.join("B")
+        await _said(b, "echo kept > $TMPDIR/g; cat a.txt >> $TMPDIR/f; cp $TMPDIR/f out.txt")
+        await _said(b, "cat $TMPDIR/f $TMPDIR/g > more.txt")
+        await a.call("write_file", path="a.txt", content="now\n")
+        assert (workspace / "more.txt").read_text() == "now\nkept\n"
+        assert await _said(b, "cat $TMPDIR/*") == "now\nkept\n"
+        await a.finish(wait=True)
+
+
+async def test_an_agent_that_is_taken_up_by_a_new_process_hears_that_its_folder_is_gone(
+    workspace: Path,
+) -> None:
+    url = f"sqlite:{workspace.parent}/log"
+    async with shells(workspace, url=url) as domain:
+        await _said(await domain.join("A"), "echo x > $TMPDIR/f; echo y > b.txt")
+    async with shells(workspace, url=url) as domain:
+        a = domain.attach("A")
+        found = await a.call("bash", command="cat $TMPDIR/f; cat b.txt")
+        assert "Make it again" in found.value["tmp_lost"]
+        assert found.value["output"].endswith("No such file or directory\ny\n")
+        await _said(a, "echo z > $TMPDIR/f")
+        assert await _said(a, "cat $TMPDIR/f") == "z\n"
+
+
+@overlays_only
+async def test_a_home_in_tmp_stays_what_it_is(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(tempfile.mkdtemp(prefix="own-tmp-home-"))
+    (home / "cache").mkdir()
+    (home / "here").write_text("here\n")
+    monkeypatch.setenv("HOME", str(home))
+    try:
+        async with shells(workspace, writable=[str(home / "cache")]) as domain:
+            a = await domain.join("A")
+            await _said(a, "echo x > /tmp/f; echo y > /var/tmp/f")
+            found = await _said(a, "echo z > ~/z; cat ~/z ~/here /tmp/f /var/tmp/f; echo kept > ~/cache/f")
+            assert found == "z\nhere\nx\ny\n"
+            assert await _said(a, "ls ~; cat ~/cache/f") == "cache\nhere\nkept\n"
+            outside = await _said(a, f"echo x > {workspace.parent}/outside.txt")
+            assert "Read-only file system" in outside
+        assert (home / "cache/f").read_text() == "kept\n"
+    finally:
+        shutil.rmtree(home)
+
+
+@overlays_only
+async def test_layers_may_lie_in_another_file_system_than_what_commands_write(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    if available_in(place):
+        pytest.skip("the file system for shared memory takes no views")
+    try:
+        async with shells(workspace) as domain:
+            a = await domain.join("A")
+            await _said(a, "cd $TMPDIR; mkdir d; echo x > d/f; chmod 700 d; ln -s d link")
+            await _said(a, "cd $TMPDIR; rm -r d; mkdir d; echo y > d/g")
+            assert await _said(a, "cd $TMPDIR; ls d; cat link/g") == "g\ny\n"
+    finally:
+        shutil.rmtree(place)
+
+
 async def test_nothing_stays_when_the_domain_is_closed(workspace: Path) -> None:
     def mine() -> set[Path]:
         return set(Path("/var/tmp").glob(f"coagent-tmp-{os.getpid()}-*"))
@@ -242,6 +328,9 @@ _COMMANDS = (
     "rm -rf $T/{one}",
     "rm -rf $T/*",
     "rm -rf $T/d; mkdir $T/d; echo {word} > $T/d/x",
+    "mkdir -p $T/d/e/f; rm -f $T/d/e/x",
+    "mkdir -p $T/d/e; echo {word} > $T/d/e/x; chmod 700 $T/d",
+    "rm -rf $T/d; mkdir -p $T/d/e",
     "cat $T/{one} >> b.txt",
     "(cd $T; find . -type f | sort | xargs cat) > b.txt",
     "(cd $T; find . | sort) > c.txt",
@@ -253,12 +342,14 @@ _COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("view", ["overlay", "copy"])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "options", [{}, {"trace": False}, {"view": "copy"}], ids=["traced", "coarse", "copy"]
+)
+@pytest.mark.parametrize("seed", range(15))
 async def test_random_commands_end_as_in_plain_bash_with_a_folder_for_each_agent(
-    tmp_path: Path, seed: int, view: str
+    tmp_path: Path, seed: int, options: dict[str, Any]
 ) -> None:
-    await _compared(tmp_path, seed, "$TMPDIR", view=view)
+    await _compared(tmp_path, seed, "$TMPDIR", **options)
 
 
 @overlays_only

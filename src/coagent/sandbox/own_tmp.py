@@ -28,6 +28,8 @@ from coagent.sandbox.layers import is_opaque, is_whiteout, make_way, put_whiteou
 
 PLACES = {"tmp": "/tmp", "var-tmp": "/var/tmp"}
 """The temporary folders, by the names that they have in a layer."""
+_REAL = {"tmp": Path("/tmp")}
+"""Of these, what commands see below all layers."""
 BYTES_MAX_DEFAULT = 1024**3
 TEMPORARY = "of-this-command"
 """What a command has for $TMPDIR in /tmp, where overlays can be had."""
@@ -74,7 +76,7 @@ class TemporaryLayers:
     def folder(self) -> Path:
         """In which the layers are."""
         with self._lock:
-            if self._folder is None:
+            if self._folder is None or not self._folder.is_dir():
                 parent = _parent()
                 _remove_stale(parent)
                 self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
@@ -128,22 +130,27 @@ class TemporaryLayers:
         Raises:
             OSError: It cannot be kept.
         """
-        if not any(_has_left(upper) for upper in uppers.values()):
+        written = {name: upper for name, upper in uppers.items() if _has_left(upper)}
+        if not written:
             return () if whole else stack.names
         folder = self.folder
         made = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
-        for name, upper in uppers.items():
-            _tidy(upper, PLACES[name])
-            below = [] if whole else [folder / one / name for one in reversed(stack.names)]
+        for name, upper in written.items():
+            real = _REAL.get(name)
+            _tidy(upper, real)
             if not whole:
-                _prune(upper, [*below, Path(PLACES[name])])
+                _prune(
+                    upper,
+                    [*(folder / one / name for one in reversed(stack.names)), *([real] if real else [])],
+                )
             if _has_left(upper):
                 _move(upper, made / name)
         if not any(made.iterdir()):
             made.rmdir()
             return () if whole else stack.names
         names = all_names = self._put(folder, made, () if whole else stack.names)
-        if len(names) > _LAYERS_MAX or self._size(names) > self.bytes_max:
+        again = names[-1] in names[:-1]  # an overlay takes no layer twice
+        if again or len(names) > _LAYERS_MAX or self._size(names) > self.bytes_max:
             names = self._put(folder, self._merged(folder, names), ())
             self._drop({*all_names, *names} - {*stack.names, *names[:1]})
         if self._size(names) <= self.bytes_max:
@@ -187,10 +194,10 @@ class TemporaryLayers:
     def _merged(self, folder: Path, names: Sequence[str]) -> Path:
         made = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
         for one in names:
-            for name, real in PLACES.items():
+            for name in PLACES:
                 if (folder / one / name).is_dir():
                     (made / name).mkdir(exist_ok=True)
-                    _lay_over(folder / one / name, made / name, Path(real))
+                    _lay_over(folder / one / name, made / name, _REAL.get(name, made / "none"))
         return made
 
     def _is_here(self, folder: Path, name: str) -> bool:
@@ -263,15 +270,16 @@ def _has_left(upper: Path) -> bool:
     return bool(names)
 
 
-def _tidy(upper: Path, real: str) -> None:
-    """Remove what is not kept: pipes, sockets, and what concerns the sandbox's own folders.
+def _tidy(upper: Path, real: Path | None) -> None:
+    """Remove what is not kept: pipes, sockets, and what concerns the sandbox's own folders, in the real one.
 
     What its owner could not look into is opened to him: who is not root could not keep it.
     """
     upper.chmod(0o1777)
     for name in os.listdir(upper):
         place = upper / name
-        mine = name.startswith(_SANDBOX) and (os.path.lexists(f"{real}/{name}") or is_whiteout(place))
+        mine = name.startswith(_SANDBOX) and real is not None
+        mine = mine and (is_whiteout(place) or os.path.lexists(f"{real}/{name}"))
         empty = name == TEMPORARY and stat.S_ISDIR(place.lstat().st_mode) and not os.listdir(place)
         if mine or empty:
             make_way(place)
@@ -305,9 +313,24 @@ def _prune(upper: Path, below: Sequence[Path]) -> None:
         path = os.path.relpath(at, upper)
         if path == "." or os.listdir(at) or is_opaque(at):
             continue
-        before = next((one / path for one in below if os.path.lexists(one / path)), None)
-        if before is not None and before.lstat().st_mode == os.lstat(at).st_mode:
+        before = _below(path, upper, below)
+        if before is not None and before.st_mode == os.lstat(at).st_mode:
             os.rmdir(at)
+
+
+def _below(path: str, upper: Path, below: Sequence[Path]) -> os.stat_result | None:
+    """Return what the layers below have at a path, the highest first; None where nothing of it is seen."""
+    parts = path.split("/")
+    above = ["/".join(parts[:length]) for length in range(1, len(parts))]
+    if any(is_opaque(f"{upper}/{one}") for one in above):
+        return None
+    for layer in below:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return os.lstat(layer / path)
+        for one in (f"{layer}/{one}" for one in above):
+            if os.path.lexists(one) and (os.path.islink(one) or not os.path.isdir(one) or is_opaque(one)):
+                return None
+    return None
 
 
 def _move(upper: Path, place: Path) -> None:
