@@ -210,7 +210,7 @@ async def test_what_is_too_much_is_not_kept_and_the_agent_hears_of_it(workspace:
 async def test_layers_that_are_gone_are_told_of(workspace: Path) -> None:
     async with shells(workspace) as domain:
         a = await domain.join("A")
-        await _said(a, "echo x > $TMPDIR/f")
+        await _said(a, f"echo {uuid.uuid4()} > $TMPDIR/f")
         for folder in Path("/var/tmp").glob(f"coagent-tmp-{os.getpid()}-*"):
             for layer in folder.glob("[0-9a-f]*"):
                 shutil.rmtree(layer)

@@ -103,11 +103,10 @@ def bash_tool(runner: CommandRunner) -> NativeTool:
         """Run a shell command in the workspace.
 
         It sees and changes the workspace as it is at your place in the order. It has no terminal and mostly
-        no network but localhost, and what it leaves in the background ends with it. What it leaves in /tmp is
-        there for your later commands, and for nobody else. In git you have an index,
-        stashes and settings of your own; branches and tags are shared, and git leaves the uncommitted work of
-        others alone. What would drop others' commits is refused. The result names what it made that cannot be
-        kept.
+        no network but localhost, and what it leaves in the background ends with it. What it leaves in /tmp or
+        $TMPDIR is there for your later commands, and for nobody else. In git you have an index, stashes and
+        settings of your own; branches and tags are shared, and git leaves the uncommitted work of others
+        alone. What would drop others' commits is refused. The result names what it made that cannot be kept.
 
         Args:
             command: The command, for bash.

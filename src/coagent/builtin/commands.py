@@ -88,6 +88,7 @@ class CommandRunner:
         self._server = LaunchServer()
         self._clearing = Clearing()
         self._layers = TemporaryLayers(tmp_bytes_max)
+        self._keeps_tmp = self.view == "copy" or self._layers.apart
         for close in (self._server.close, self._snapshots.close, self._clearing.close, self._layers.close):
             workspace.at_close(close)
 
@@ -180,7 +181,7 @@ class CommandRunner:
             state.own("file:"),
             GitCalls.here(state, begun_s),
             self._git.environment(state.position, command.text, variables),
-            OwnTmp.here(state, self._layers) if command.own_tmp else None,
+            OwnTmp.here(state, self._layers) if command.own_tmp and self._keeps_tmp else None,
         )
 
     def _carry_out(self, run: CommandRun) -> None:

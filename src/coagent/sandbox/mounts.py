@@ -98,6 +98,7 @@ class Mounts:
             layers = _layers(["/tmp"], f"{scratch}/tmp", f"{scratch}/tmp-work")
             mounted("overlay", "/tmp", "overlay", 0, layers)
         except OSError:  # overlays stack two deep at most
+            os.rmdir(own)
             place = f"{scratch}/tmp" if first else "/tmp"
             mounted(f"{scratch}/tmp", place, None, _MS_BIND, None)
         else:

@@ -83,6 +83,11 @@ class TemporaryLayers:
                 self._end = weakref.finalize(self, _removed, self._folder, _locked(self._folder))
             return self._folder
 
+    @property
+    def apart(self) -> bool:
+        """Whether they lie outside /tmp, as overlays need."""
+        return not f"{os.path.realpath(_parent())}/".startswith(f"{os.path.realpath('/tmp')}/")
+
     def close(self) -> None:
         """Remove all layers."""
         with self._lock:
