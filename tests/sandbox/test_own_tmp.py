@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from conftest_sandbox import needs_views, shells, tree
 
+from coagent.runs.history import History
+from coagent.runs.verdict import judge
 from coagent.sandbox.overlay import Overlay
 from coagent.sandbox.own_tmp import Stack, TemporaryLayers
 
@@ -147,6 +149,9 @@ async def test_what_was_removed_is_gone_and_nothing_is_left_without_need(workspa
         assert await _said(a, "cd $TMPDIR; find . | sort") == ".\n./d\n./g\n"
         await _said(a, "rm -r $TMPDIR/d; echo d > $TMPDIR/d")
         assert await _said(a, "cd $TMPDIR; cat d g") == "d\ny\n"
+        for command in ("rm $TMPDIR/d; mkdir -p $TMPDIR/d/e", "rm -r $TMPDIR/d", "mkdir -p $TMPDIR/d/e"):
+            await _said(a, command)
+        assert await _said(a, "cd $TMPDIR; find . | sort") == ".\n./d\n./d/e\n./g\n"
 
 
 @overlays_only
@@ -304,6 +309,22 @@ async def test_layers_may_lie_in_another_file_system_than_what_commands_write(
             assert await _said(a, "cd $TMPDIR; ls d; cat link/g") == "g\ny\n"
     finally:
         shutil.rmtree(place)
+
+
+async def test_a_run_is_judged_to_be_serial(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        history = History(domain)
+        domain.driver.observers.append(history)
+        a, b = await domain.join("A"), await domain.join("B")
+        await _said(b, "cat a.txt > $TMPDIR/f")
+        await _said(b, "cp $TMPDIR/f out.txt; rm $TMPDIR/f; ls $TMPDIR > more.txt")
+        await _said(a, "echo x > $TMPDIR/f; cp $TMPDIR/f a.txt")
+        for agent in (a, b):
+            while agent.state != "committed":
+                await agent.finish()
+        verdict = await judge(domain, history)
+    assert (verdict.kind, verdict.calls) == ("serial", 3), verdict.reason
+    assert (workspace / "out.txt").read_text() == "x\n"
 
 
 async def test_nothing_stays_when_the_domain_is_closed(workspace: Path) -> None:

@@ -1,9 +1,9 @@
 """What an agent's commands leave in /tmp, /var/tmp and $TMPDIR, as an object that is the agent's own.
 
-`tmp:agent/RANK` names the layers that its commands have left there (`sandbox/own_tmp.py`), as of one call's
-place in the order. A command that leaves something writes it, and has read it; one that looks there reads it.
-So what is undone leaves `/tmp`, and a command that runs again finds there what was there at its place. It has
-no live value, since it ends with its agent.
+`tmp:agent/RANK/layers` names the layers that its commands have left there (`sandbox/own_tmp.py`), as of one
+call's place in the order. A command that leaves something writes it, and has read it; one that looks there
+reads it. So what is undone leaves `/tmp`, and a command that runs again finds there what was there at its
+place. It has no live value, since it ends with its agent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOST = (
 
 def own_key(position: Position) -> Key:
     """Return the key of what the agent of a position has left in temporary folders."""
-    return f"{SCHEME}:agent/{position[0]}"
+    return f"{SCHEME}:agent/{position[0]}/layers"
 
 
 class OwnTmp:
@@ -51,7 +51,7 @@ class OwnTmp:
     def here(cls, state: State, layers: TemporaryLayers) -> OwnTmp:
         """Return those at a call's place in the order; asked at the same moment as the rest of the state."""
         key = own_key(state.position)
-        value = state.written(key).get(key) or {}
+        value = state.written(key.removesuffix("layers")).get(key) or {}
         return cls(layers, key, value.get("layers", ()))
 
     def begin(self, view: Confined) -> None:
@@ -89,7 +89,7 @@ class OwnTmp:
     def record(self, state: State, view: Confined, seen: Seen | None) -> None:
         """Make it a read of the call, if the command has looked there or left something."""
         if seen is None or view.looked_in_tmp or self.writes:
-            state.trace(self._key)
+            state.trace(self._key.removesuffix("layers"))
 
     def release(self) -> None:
         """Say that the run has ended."""

@@ -14,13 +14,14 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ BYTES_MAX_DEFAULT = 1024**3
 TEMPORARY = "of-this-command"
 """What a command has for $TMPDIR in /tmp, where overlays can be had."""
 _PREFIX = "coagent-tmp-"
+_NEW = "new-"
+_NAME = re.compile(r"[0-9a-f]{32}")
 _SANDBOX = "coagent-"
 _LAYERS_MAX = 20
 """How many layers lie over one another at most: overlays take a bounded number, and get slow before."""
@@ -139,29 +142,52 @@ class TemporaryLayers:
         if not written:
             return () if whole else stack.names
         folder = self.folder
-        made = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
-        for name, upper in written.items():
-            real = _REAL.get(name)
-            _tidy(upper, real)
-            if not whole:
-                _prune(
-                    upper,
-                    [*(folder / one / name for one in reversed(stack.names)), *([real] if real else [])],
-                )
-            if _has_left(upper):
-                _move(upper, made / name)
-        if not any(made.iterdir()):
-            made.rmdir()
-            return () if whole else stack.names
-        names = all_names = self._put(folder, made, () if whole else stack.names)
-        again = names[-1] in names[:-1]  # an overlay takes no layer twice
-        if again or len(names) > _LAYERS_MAX or self._size(names) > self.bytes_max:
-            names = self._put(folder, self._merged(folder, names), ())
-            self._drop({*all_names, *names} - {*stack.names, *names[:1]})
-        if self._size(names) <= self.bytes_max:
-            return names
-        self._drop(set(names))
-        return None
+        made = Path(tempfile.mkdtemp(prefix=_NEW, dir=folder))
+        try:
+            for name, upper in written.items():
+                _tidy(upper, _REAL.get(name))
+                if not whole:
+                    _prune(upper, self._below(folder, stack, name))
+                if _has_left(upper):
+                    _move(upper, made / name)
+            if not any(made.iterdir()):
+                return () if whole else stack.names
+            return self._over(folder, () if whole else stack.names, made)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+    def _below(self, folder: Path, stack: Stack, name: str) -> list[Path]:
+        """Return what commands see below what they write in a temporary folder, the highest first."""
+        layers = [folder / one / name for one in reversed(stack.names)]
+        return [*layers, *([_REAL[name]] if name in _REAL else [])]
+
+    def _over(self, folder: Path, names: tuple[str, ...], made: Path) -> tuple[str, ...] | None:
+        """Lay something new over layers, or make one of all of them; None where it is too much."""
+        digest, size = _digest(made)
+        with self._lock:
+            total = size + sum(self._sizes[one] for one in names)
+        again = digest in names  # an overlay takes no layer twice
+        if total <= self.bytes_max and len(names) < _LAYERS_MAX and not again:
+            self._put(folder / digest, made, size)
+            return (*names, digest)
+        if not names:
+            return None
+        merged = Path(tempfile.mkdtemp(prefix=_NEW, dir=folder))
+        try:
+            for layer in (*(folder / one for one in names), made):
+                for name in PLACES:
+                    if (layer / name).is_dir():
+                        (merged / name).mkdir(exist_ok=True)
+                        _lay_over(layer / name, merged / name, _REAL.get(name, merged / "none"))
+            return self._over(folder, (), merged)
+        finally:
+            shutil.rmtree(merged, ignore_errors=True)
+
+    def _put(self, place: Path, made: Path, size: int) -> None:
+        with self._lock:
+            if place.name not in self._sizes:
+                made.rename(place)
+                self._sizes[place.name] = size
 
     def lay(self, stack: Stack, name: str, place: Path) -> None:
         """Put all that the layers have for a temporary folder into a plain one.
@@ -175,37 +201,8 @@ class TemporaryLayers:
             if (self.folder / one / name).is_dir():
                 _lay_over(self.folder / one / name, place, None)
 
-    def _drop(self, names: Collection[str]) -> None:
-        with self._lock:
-            for one in names:
-                if one not in self._uses and self._sizes.pop(one, None) is not None and self._folder:
-                    shutil.rmtree(self._folder / one, ignore_errors=True)
-
-    def _size(self, names: Sequence[str]) -> int:
-        with self._lock:
-            return sum(self._sizes[one] for one in names)
-
-    def _put(self, folder: Path, made: Path, below: tuple[str, ...]) -> tuple[str, ...]:
-        """Take a folder for a layer over others; it gets its name."""
-        digest, size = _digest(made)
-        with self._lock:
-            if digest in self._sizes:
-                shutil.rmtree(made, ignore_errors=True)
-            else:
-                made.rename(folder / digest)
-                self._sizes[digest] = size
-        return (*below, digest)
-
-    def _merged(self, folder: Path, names: Sequence[str]) -> Path:
-        made = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
-        for one in names:
-            for name in PLACES:
-                if (folder / one / name).is_dir():
-                    (made / name).mkdir(exist_ok=True)
-                    _lay_over(folder / one / name, made / name, _REAL.get(name, made / "none"))
-        return made
-
     def _is_here(self, folder: Path, name: str) -> bool:
+        assert _NAME.fullmatch(name), f"{name!r} names no layer"
         if name in self._sizes and not (folder / name).is_dir():
             del self._sizes[name]  # somebody has cleared it away
         return name in self._sizes
@@ -215,7 +212,7 @@ class TemporaryLayers:
         for other in folder.parent.glob(f"{_PREFIX}*/{name}"):
             if other.parent == folder or other.parent.stat().st_uid != os.geteuid():
                 continue
-            made = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
+            made = Path(tempfile.mkdtemp(prefix=_NEW, dir=folder))
             with contextlib.suppress(OSError):
                 for one in PLACES:
                     if (other / one).is_dir():
