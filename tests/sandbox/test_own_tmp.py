@@ -37,6 +37,7 @@ def available_in(place: Path) -> str:
         text=True,
         check=False,
     )
+    view.remove()
     return done.stderr
 
 
