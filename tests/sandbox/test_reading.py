@@ -24,7 +24,10 @@ from coagent.sandbox.snapshot import Snapshots
         "cat $(rm b.txt)", "cat `rm b.txt`", "cat <(rm b.txt)", "sort -o b.txt a.txt", "find . -delete",
         "git status | tee x", "git stash", "git -c alias.status='!rm b.txt' status", "X=1 cat a.txt",
         "sudo cat a.txt", "catx", "",
-        "git status& rm b.txt", "git statusx", "sed -i s/a/b/ a.txt", "cat a.txt\r\nrm b.txt", "\\cat a.txt",
+        "git status& rm b.txt", "git statusx", "git diff --output=b.txt", "git log -p --output b.txt",
+        "git diff --outpu=b.txt",
+        "git diff '--out'put=b.txt", "git branch x", "git show HEAD >b.txt", "git commit -m x",
+        "git diff-files", "sed -i s/a/b/ a.txt", "cat a.txt\r\nrm b.txt", "\\cat a.txt",
     ],
 )  # fmt: skip
 def test_what_may_write_is_not_taken_for_what_only_reads(command: str) -> None:
@@ -34,6 +37,8 @@ def test_what_may_write_is_not_taken_for_what_only_reads(command: str) -> None:
 _READERS = (
     "git status", "git status --short", "git status --porcelain=v2 --branch", "cat a.txt src/run.sh",
     "ls -la src", "grep -rn one .", "wc -l a.txt b.txt", "head -n1 a.txt", "stat -c %s a.txt", "du -a src",
+    "git diff", "git diff --stat HEAD -- src", "git log --oneline -3", "git show --stat HEAD",
+    "git blame a.txt", "git ls-files -m", "git rev-parse HEAD", "git describe --always",
     "tail -n 1 *.txt", "cat none", "ls node_modules", "ls .git/HEAD", "  git status  ",
 )  # fmt: skip
 

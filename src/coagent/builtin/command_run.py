@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from coagent.builtin.git_calls import TO_TAKE, GitCalls, Here, Place
 from coagent.builtin.looked_up import record
 from coagent.builtin.own_tmp import OwnTmp
+from coagent.builtin.plain_words import without_shell
 from coagent.builtin.reading import only_reads
 from coagent.builtin.tree_values import contents, scheme_of
 from coagent.content import Content
@@ -133,10 +134,16 @@ class CommandRun:
         if self.git:
             files = _files(written, shown)
             self.place = git.begin(self.moment.here, view, files, GitCalls.named(text))
+        variables = self.moment.environment
         own_tmp = self.moment.own_tmp
         if own_tmp is not None:
             own_tmp.begin(view)
-        view.spec(["bash", "-c", text], self.cwd, self.moment.environment)
+        plain = only_looks and not (own_tmp is not None and own_tmp.on_path(variables))
+        direct = without_shell(text, view.frame.root, variables) if plain else None
+        if direct is None:
+            view.spec(["bash", "-c", text], self.cwd, variables)
+        else:
+            view.spec(direct[1], self.cwd, {**variables, "PWD": self.cwd}, direct[0])
         self._begun = True
         start = perf_counter()
         self.answer = _answer(server, view, self.command.timeout_s)

@@ -8,7 +8,7 @@ place. It has no live value, since it ends with its agent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coagent.errors import TargetError
@@ -59,6 +59,11 @@ class OwnTmp:
         if self._names:
             self._stack = self._layers.take(self._names)
             view.lay_tmp(self._layers, self._stack)
+
+    def on_path(self, variables: Mapping[str, str]) -> bool:
+        """Tell whether programs may be looked for in what the agent has left."""
+        folders = variables.get("PATH", "").split(":")
+        return bool(self._names) and any(f"{one}/".startswith(("/tmp/", "/var/tmp/")) for one in folders)
 
     def end(self, view: Confined) -> dict[str, str]:
         """Keep what the command has left, and return what its agent is told of that.

@@ -13,8 +13,9 @@ _SHELL = re.compile(r"[;&|<>$`\\(){}\n\r]")
 """What may make more of a command than one program and its words."""
 _ANY_OPTIONS = frozenset({"cat", "du", "grep", "head", "ls", "stat", "tail", "wc"})
 """Programs none of whose options writes (POSIX, and GNU coreutils and grep)."""
-_GIT_STATUS = re.compile(r"git status(\s+\S+)*")
-"""It refreshes the index, which is in the git folder and has a layer of its own. Source: git-status(1)."""
+_GIT = re.compile(r"git (status|diff|log|show|blame|shortlog|describe|ls-files|rev-parse)(?!.*--ou)(\s+\S+)*")
+"""Those of git that do nothing in the tree, without `--output`, and nothing in the index but refresh it,
+which is in the git folder and has a layer of its own. Source: git-status(1), "Background refresh"."""
 
 
 def only_reads(text: str) -> bool:
@@ -26,4 +27,5 @@ def only_reads(text: str) -> bool:
     text = text.strip()
     if _SHELL.search(text):
         return False
-    return text.partition(" ")[0] in _ANY_OPTIONS or _GIT_STATUS.fullmatch(text) is not None
+    plain = text.replace('"', "").replace("'", "")
+    return text.partition(" ")[0] in _ANY_OPTIONS or _GIT.fullmatch(plain) is not None

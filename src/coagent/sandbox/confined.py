@@ -154,20 +154,24 @@ class Confined(Overlay):
         put_over(self.git_layer, merged)
         return merged
 
-    def spec(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str]) -> None:
+    def spec(
+        self, argv: Sequence[str], cwd: str, environment: Mapping[str, str], program: str | None = None
+    ) -> None:
         """Write the file that tells `launcher.py` what to run in the view.
 
         Args:
             argv: The command.
             cwd: Where it starts, as an absolute path below the root or elsewhere.
             environment: All of its variables.
+            program: The path of its program; else it is looked for by its name.
         """
         spec: dict[str, Any] = {
             "root": self._tree,
             "lower": self._root,
             "git_laid": self._git_laid.name if self._git_laid is not None else "",
             "cwd": cwd,
-            "argv": [shutil.which(argv[0]) or argv[0], *argv[1:]],
+            "program": program or shutil.which(argv[0]) or argv[0],
+            "argv": argv,
             "environment": dict(environment),
             "layered": self._layered,
             "real": self._real,

@@ -64,7 +64,9 @@ class Copied(Confined):
     def _cache(self) -> Path:
         return self._scratch / "cache"
 
-    def spec(self, argv: Sequence[str], cwd: str, environment: Mapping[str, str]) -> None:
+    def spec(
+        self, argv: Sequence[str], cwd: str, environment: Mapping[str, str], program: str | None = None
+    ) -> None:
         temporary = self._scratch / "tmp"
         for folder in (temporary, self._cache):
             folder.mkdir(exist_ok=True)
@@ -72,7 +74,7 @@ class Copied(Confined):
         variables = {key: self.name(value, inside=True) for key, value in environment.items()}
         variables |= {"TMPDIR": str(temporary), "XDG_CACHE_HOME": str(self._cache)}
         inside = [self.name(one, inside=True) for one in argv]
-        super().spec(inside, self.name(cwd, inside=True), variables)
+        super().spec(inside, self.name(cwd, inside=True), variables, program)
 
     def only_look(self) -> None:
         pass

@@ -6,6 +6,7 @@ agent has there; what differs afterwards is what the command has done.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -74,12 +75,18 @@ def lay(layer: Path, git: Path, own: Mapping[str, Own | None]) -> None:
 
 def to_hide(git: Path) -> tuple[str, ...]:
     """Return the names in a git folder of which `lay` hides those that are not among the agent's own."""
-    found = []
-    for folder in ("refs", "logs"):
-        for at, folders, names in os.walk(git / folder):
-            folders.sort()
-            found += [f"{at}/{name}" for name in (*folders, *sorted(names))]
+    found: list[str] = []
+    _list_below(f"{git}/refs", found)
+    _list_below(f"{git}/logs", found)
     return tuple(found)
+
+
+def _list_below(folder: str, found: list[str]) -> None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda one: one.name):
+            found.append(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                _list_below(entry.path, found)
 
 
 def _cover(layer: Path, real: Path) -> None:

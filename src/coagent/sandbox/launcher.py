@@ -339,7 +339,7 @@ def _become(temporary: str, channel: socket.socket, *, fenced: bool) -> None:
         channel.close()
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        os.execve(spec["argv"][0], spec["argv"], environment)
+        os.execve(spec["program"], spec["argv"], environment)
     except OSError as error:
         sys.stderr.write(f"the command cannot be begun: {error.strerror}\n")
     finally:
