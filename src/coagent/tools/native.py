@@ -103,6 +103,9 @@ class NativeTool:
         schemes: Those of objects that no target has: what agents keep for themselves, until they end.
     """
 
+    schemes: tuple[str, ...] = ()
+    """Those of objects that no target has."""
+
     def __init__(
         self,
         function: ToolFunction,
