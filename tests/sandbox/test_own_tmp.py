@@ -312,6 +312,20 @@ async def test_layers_may_lie_in_another_file_system_than_what_commands_write(
         shutil.rmtree(place)
 
 
+@overlays_only
+async def test_a_program_that_the_agent_has_put_on_its_path_is_taken(
+    workspace: Path, machines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{machines}:{os.environ['PATH']}")
+    async with shells(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _said(
+            a, f"echo '#!/bin/sh' > {machines}/cat; echo echo mine >> {machines}/cat; chmod +x {machines}/*"
+        )
+        assert await _said(a, "cat a.txt") == "mine\n"
+        assert await _said(b, "cat a.txt") == "one\n"
+
+
 async def test_a_run_is_judged_to_be_serial(workspace: Path) -> None:
     async with shells(workspace) as domain:
         history = History(domain)
@@ -326,6 +340,40 @@ async def test_a_run_is_judged_to_be_serial(workspace: Path) -> None:
         verdict = await judge(domain, history)
     assert (verdict.kind, verdict.calls) == ("serial", 3), verdict.reason
     assert (workspace / "out.txt").read_text() == "x\n"
+
+
+def _kept(layers: TemporaryLayers, place: Path, size: int) -> Stack:
+    place.mkdir()
+    (place / "f").write_bytes(os.urandom(size))
+    names = layers.keep(Stack(), {"tmp": place}, whole=False)
+    assert names is not None
+    return Stack(names)
+
+
+async def test_what_was_used_longest_ago_goes_when_there_is_too_much_of_all(tmp_path: Path) -> None:
+    layers = TemporaryLayers(bytes_max=100_000)
+    first, *more = [_kept(layers, tmp_path / f"upper{number}", 90_000) for number in range(5)]
+    assert layers.take(first.names) == first  # in use, so it stays
+    layers.release(layers.take(more[-1].names))
+    assert layers.take(first.names) == first
+    assert layers.take(more[0].names) == Stack(lost=True)
+    assert layers.take(more[1].names) == more[1]
+    layers.close()
+
+
+async def test_the_folders_of_processes_that_have_died_are_removed_and_those_in_use_are_not() -> None:
+    dead, young = (Path(tempfile.mkdtemp(prefix="coagent-tmp-999999-", dir="/var/tmp")) for _ in range(2))
+    (dead / "layer").mkdir()
+    one, other = TemporaryLayers(), TemporaryLayers()
+    for folder in (one.folder, dead):
+        os.utime(folder, (0, 0))
+    assert other.folder.is_dir()
+    assert one.folder.is_dir()
+    assert young.is_dir()
+    assert not dead.exists()
+    one.close()
+    other.close()
+    young.rmdir()
 
 
 async def test_nothing_stays_when_the_domain_is_closed(workspace: Path) -> None:
