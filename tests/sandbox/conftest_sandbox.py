@@ -24,7 +24,7 @@ needs_views = pytest.mark.skipif(bool(available()), reason=available() or "priva
 
 
 @asynccontextmanager
-async def shells(root: Path, **options: Any) -> AsyncIterator[coagent.Domain]:
+async def shells(root: Path, *, url: str = "memory:", **options: Any) -> AsyncIterator[coagent.Domain]:
     """Open a domain over a folder whose agents have files and a shell.
 
     The variable COAGENT_TEST_VIEW has all tests run in views of one kind.
@@ -32,7 +32,7 @@ async def shells(root: Path, **options: Any) -> AsyncIterator[coagent.Domain]:
     options.setdefault("view", os.environ.get("COAGENT_TEST_VIEW", "auto"))
     files = Files(root)
     tools = [FILE_TOOLS, bash_tools(files.workspace, **options)]
-    async with coagent.open_domain("memory:", targets=[files], tools=tools) as domain:
+    async with coagent.open_domain(url, targets=[files], tools=tools) as domain:
         yield domain
 
 

@@ -151,17 +151,16 @@ async def test_what_cannot_be_handed_to_bash_is_refused(workspace: Path, command
         assert (await _value(a, f"printf %s {'x' * 131_000} | wc -c"))["output"] == "131000\n"
 
 
-async def test_temporary_folders_can_be_written_and_end_with_the_command(workspace: Path) -> None:
-    name = "coagent-test-temporary"
+async def test_temporary_folders_can_be_written_and_are_nobody_elses(workspace: Path) -> None:
+    name = "own-test-temporary"
     command = f"for at in /tmp /var/tmp /dev/shm $TMPDIR; do echo x > $at/{name} && cat $at/{name}; done"
     async with shells(workspace, view="overlay") as domain:
-        a = await domain.join("A")
+        a, b = await domain.join("A"), await domain.join("B")
         for _ in range(2):
             assert await _value(a, command) == {"exit_code": 0, "output": "x\n" * 4}
-            assert await _value(a, f"ls /tmp/{name} $TMPDIR/{name} 2>&1 | grep -c 'No such'") == {
-                "exit_code": 0,
-                "output": "2\n",
-            }
+            for agent, missing in ((a, 0), (b, 2)):
+                found = await _value(agent, f"ls /tmp/{name} $TMPDIR/{name} 2>&1 | grep -c 'No such'")
+                assert found["output"] == f"{missing}\n"
     assert not any((Path(at) / name).exists() for at in ("/tmp", "/var/tmp", "/dev/shm"))
 
 

@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 from coagent.builtin.command_run import TIMEOUT_S_DEFAULT, Command
 from coagent.builtin.commands import CommandRunner, View
+from coagent.builtin.own_tmp import SCHEME
+from coagent.sandbox.own_tmp import BYTES_MAX_DEFAULT
 from coagent.targets.workspace import Workspace
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
@@ -36,6 +38,7 @@ def bash_tools(
     trace: bool = True,
     writable: Sequence[str] = (),
     view: View = "auto",
+    tmp_mib_max: int = BYTES_MAX_DEFAULT // 1024**2,
 ) -> tuple[NativeTool, ...]:
     """Return the tool `bash` for a workspace, and `bash_network` where the network is irreversible.
 
@@ -50,6 +53,7 @@ def bash_tools(
         writable: Folders outside the workspace that commands may write to, such as a compiler's cache. What
             they do there cannot be undone.
         view: "overlay", "copy" (slower; needs neither overlays nor namespaces), or the first that can be had.
+        tmp_mib_max: How much each agent may leave in /tmp, /var/tmp and $TMPDIR, in MiB.
 
     Raises:
         ConfigurationError: Private views cannot be had here.
@@ -61,6 +65,7 @@ def bash_tools(
         trace=trace,
         writable=writable,
         view=view,
+        tmp_bytes_max=tmp_mib_max * 1024**2,
     )
     return (
         (bash_tool(runner), bash_network_tool(runner)) if network == "irreversible" else (bash_tool(runner),)
@@ -70,7 +75,7 @@ def bash_tools(
 def bash_network_tool(runner: CommandRunner) -> NativeTool:
     """Return the tool `bash_network`, whose commands have the network and cannot be taken back."""
 
-    @tool(name="bash_network", effect="irreversible", gate="wait")
+    @tool(name="bash_network", effect="irreversible", gate="wait", schemes=(SCHEME,))
     async def bash_network(
         state: State, command: str, cwd: str = ".", timeout_s: float = TIMEOUT_S_DEFAULT
     ) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def bash_network_tool(runner: CommandRunner) -> NativeTool:
             cwd: Where it starts, relative to the workspace.
             timeout_s: How long it may take, in seconds.
         """
-        return await runner.run(state, Command(command, cwd, timeout_s, network=True))
+        return await runner.run(state, Command(command, cwd, timeout_s, network=True, own_tmp=True))
 
     return bash_network
 
@@ -91,24 +96,24 @@ def bash_network_tool(runner: CommandRunner) -> NativeTool:
 def bash_tool(runner: CommandRunner) -> NativeTool:
     """Return the tool `bash` whose commands a runner runs."""
 
-    @tool(name="bash")
+    @tool(name="bash", schemes=(SCHEME,))
     async def bash(
         state: State, command: str, cwd: str = ".", timeout_s: float = TIMEOUT_S_DEFAULT
     ) -> dict[str, Any]:
         """Run a shell command in the workspace.
 
         It sees and changes the workspace as it is at your place in the order. It has no terminal and mostly
-        no network but localhost, and what it leaves in the background ends with it. In git you have an index,
-        stashes and settings of your own; branches and tags are shared, and git leaves the uncommitted work of
-        others alone. What would drop others' commits is refused. The result names what it made that cannot be
-        kept.
+        no network but localhost, and what it leaves in the background ends with it. What it leaves in /tmp or
+        $TMPDIR is there for your later commands, and for nobody else. In git you have an index, stashes and
+        settings of your own; branches and tags are shared, and git leaves the uncommitted work of others
+        alone. What would drop others' commits is refused. The result names what it made that cannot be kept.
 
         Args:
             command: The command, for bash.
             cwd: Where it starts, relative to the workspace.
             timeout_s: How long it may take, in seconds.
         """
-        return await runner.run(state, Command(command, cwd, timeout_s))
+        return await runner.run(state, Command(command, cwd, timeout_s, own_tmp=True))
 
     if runner.view == "copy":
         bash.description += f" {_IN_A_COPY}"

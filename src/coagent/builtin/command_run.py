@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from coagent.builtin.git_calls import TO_TAKE, GitCalls, Here, Place
 from coagent.builtin.looked_up import record
+from coagent.builtin.own_tmp import OwnTmp
 from coagent.builtin.plain_words import without_shell
 from coagent.builtin.reading import only_reads
 from coagent.builtin.tree_values import contents, scheme_of
@@ -40,6 +41,7 @@ class Command:
         environment: Variables set for it, beside those of this process.
         bare: Whether it gets those variables alone.
         network: Whether it may use the network, even where others may not.
+        own_tmp: Whether what it leaves in temporary folders is there for later commands of its agent.
         check: Called with what it has changed before any of that is kept, and with what tells of a file how
             it was; raises where it may not be.
     """
@@ -50,6 +52,7 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
     bare: bool = False
     network: bool = False
+    own_tmp: bool = False
     check: Callable[[Changes, Callable[[str], Content | None]], None] | None = None
 
 
@@ -68,6 +71,7 @@ class Moment:
         own: Which of it are files of the agent itself.
         here: What is to be known of the repository.
         environment: All variables of the command.
+        own_tmp: What the agent has left in temporary folders, where that is there for it.
     """
 
     lower: Path
@@ -76,6 +80,7 @@ class Moment:
     own: frozenset[Key]
     here: Here
     environment: dict[str, str]
+    own_tmp: OwnTmp | None = None
 
 
 @dataclass(slots=True)
@@ -130,7 +135,11 @@ class CommandRun:
             files = _files(written, shown)
             self.place = git.begin(self.moment.here, view, files, GitCalls.named(text))
         variables = self.moment.environment
-        direct = without_shell(text, view.frame.root, variables) if only_looks else None
+        own_tmp = self.moment.own_tmp
+        if own_tmp is not None:
+            own_tmp.begin(view)
+        plain = only_looks and not (own_tmp is not None and own_tmp.on_path(variables))
+        direct = without_shell(text, view.frame.root, variables) if plain else None
         if direct is None:
             view.spec(["bash", "-c", text], self.cwd, variables)
         else:
@@ -158,6 +167,8 @@ class CommandRun:
         lost = view.lost()
         if lost:
             self.answer["not_kept"] = lost
+        if own_tmp is not None:
+            self.answer |= own_tmp.end(view)
 
     def record(self, state: State, git: GitCalls, left_out: Callable[[str], bool]) -> None:
         """Make what it has seen the reads of its call, if it has begun, and whatever came of it.
@@ -170,6 +181,8 @@ class CommandRun:
         if not self._begun or self.view is None:
             return
         record(state, self.seen, self.view, left_out)
+        if self.moment.own_tmp is not None:
+            self.moment.own_tmp.record(state, self.view, self.seen)
         if self.place is not None:
             git.record(state, self.place, self.seen)
         for path in (self.seen.emptied if self.seen is not None else frozenset()) - self.changes.keys():

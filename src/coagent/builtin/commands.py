@@ -20,6 +20,7 @@ import anyio.to_thread
 
 from coagent.builtin.command_run import Changes, Command, CommandRun, GitUsed, Moment
 from coagent.builtin.git_calls import GitCalls
+from coagent.builtin.own_tmp import OwnTmp
 from coagent.builtin.sweeping import Sweeping
 from coagent.builtin.tree_values import SCHEMES, values
 from coagent.errors import ConfigurationError, ToolFailed
@@ -30,6 +31,7 @@ from coagent.sandbox.confined import Confined, Frame
 from coagent.sandbox.copied import Copied
 from coagent.sandbox.launch_server import LaunchServer
 from coagent.sandbox.overlay import available
+from coagent.sandbox.own_tmp import BYTES_MAX_DEFAULT, TemporaryLayers
 from coagent.sandbox.snapshot import Snapshots
 from coagent.targets.workspace import Workspace
 from coagent.tools.state import State
@@ -54,6 +56,7 @@ class CommandRunner:
         writable: Folders outside the workspace that commands may write to.
         view: "overlay", "copy" (slower, but needs neither overlays nor namespaces), or the first that can be
             had.
+        tmp_bytes_max: How much each agent may leave in temporary folders.
 
     Raises:
         ConfigurationError: Such views cannot be had here.
@@ -68,6 +71,7 @@ class CommandRunner:
         trace: bool = True,
         writable: Sequence[str] = (),
         view: View = "auto",
+        tmp_bytes_max: int = BYTES_MAX_DEFAULT,
     ) -> None:
         self.view, self.why_copy = _chosen(view)
         self._workspace = workspace
@@ -83,7 +87,9 @@ class CommandRunner:
         self._lock = anyio.Lock()
         self._server = LaunchServer()
         self._clearing = Clearing()
-        for close in (self._server.close, self._snapshots.close, self._clearing.close):
+        self._layers = TemporaryLayers(tmp_bytes_max)
+        self._keeps_tmp = self.view == "copy" or self._layers.apart
+        for close in (self._server.close, self._snapshots.close, self._clearing.close, self._layers.close):
             workspace.at_close(close)
 
     @property
@@ -100,7 +106,8 @@ class CommandRunner:
         Returns:
             `exit_code`, `output`, `not_kept` where it made something that was not kept, `not_governed` where
             it made folders that are left out of the workspace, `no_network` where it tried to reach one,
-            `left_to_others` (and `why_left`) where git left a person's work alone.
+            `left_to_others` (and `why_left`) where git left a person's work alone, `tmp_not_kept` and
+            `tmp_lost` where something is missing in temporary folders.
 
         Raises:
             ToolFailed: It may not be kept, or has not ended in time; nothing of it is kept.
@@ -150,11 +157,15 @@ class CommandRunner:
             self._snapshots.release(lower)
             if run.place is not None:
                 self._git.release(run.place)
+            if moment.own_tmp is not None:
+                moment.own_tmp.release()
             if run.view is not None:
                 self._clearing.remove(run.view)
         for key, value in changed:
             await state.put(key, value, literal=not key.startswith("gitdir:"))
         for key, value in run.moved.items():
+            await state.put(key, value)
+        for key, value in moment.own_tmp.writes.items() if moment.own_tmp is not None else ():
             await state.put(key, value)
         no_network = f"It tried to reach a network. {self._no_network}" if run.view.went_out else ""
         more = {"not_governed": handed_over, "no_network": no_network}
@@ -170,13 +181,17 @@ class CommandRunner:
             state.own("file:"),
             GitCalls.here(state, begun_s),
             self._git.environment(state.position, command.text, variables),
+            OwnTmp.here(state, self._layers) if command.own_tmp and self._keeps_tmp else None,
         )
 
     def _carry_out(self, run: CommandRun) -> None:
         """Make a view for a run, and run it there; in a thread."""
         network = self._network or run.command.network
         laid = str(self._git.laid.folder)
-        frame = Frame(self._root, network, self._writable, fenced=self.view == "copy", laid=laid)
+        layers = str(self._layers.folder)
+        frame = Frame(
+            self._root, network, self._writable, fenced=self.view == "copy", laid=laid, layers=layers
+        )
         view = (Confined if self.view == "overlay" else Copied)(
             frame,
             run.moment.lower,

@@ -15,6 +15,7 @@ from coagent.config.explain import Table, nearest
 from coagent.config.modules import load_tools
 from coagent.config.targets import FilesTarget, SqlTarget, database_url
 from coagent.errors import ConfigurationError
+from coagent.sandbox.own_tmp import BYTES_MAX_DEFAULT
 from coagent.targets.workspace import Workspace
 
 _BUILTIN = {
@@ -35,6 +36,7 @@ class BashTable(Table):
     trace: bool = True
     writable: list[str] = Field(default_factory=list)
     view: View = "auto"
+    tmp_mib_max: int = Field(default=BYTES_MAX_DEFAULT // 1024**2, ge=0)
 
 
 class ToolsmithTable(Table):
@@ -125,7 +127,7 @@ def _bash(make: Any, table: BashTable, targets: Sequence[Any], folder: Path, pla
     missing = [one for one in writable if not Path(one).is_dir()]
     if missing:
         raise ConfigurationError(f"{place}: there is no folder {missing[0]!r}", "Mend `writable`.")
-    settings = {"network": table.network, "trace": table.trace, "view": table.view}
+    settings = table.model_dump(exclude={"writable"})
     return make(Workspace(root), writable=writable, **settings)
 
 

@@ -205,8 +205,7 @@ class Domain:
                 raise ConfigurationError(
                     f"two tools are named {tool.name!r}", "Rename one with @tool(name=...)."
                 )
-            if isinstance(tool, DeclaredTool):
-                self._targets.extend(self._opaque, tool.schemes)
+            self._targets.extend(self._opaque, tool.schemes)
             self.tools[tool.name] = tool
             if isinstance(tool, NativeTool):
                 tool.offered(self.add_tools)

@@ -1,4 +1,4 @@
-"""The target that stands for systems behind declared tools: nothing of them can be seen or put."""
+"""The target for what no target has: systems behind declared tools, and what agents keep for themselves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from coagent.targets.base import Target
 
 
 class Opaque(Target):
-    """Owns the schemes of declared tools. The values there are tokens, so putting one does nothing."""
+    """Owns the schemes that tools name. Their values are in the log alone, so putting one does nothing."""
 
     schemes: tuple[str, ...] = ()
+
+    def unseen(self, key: Key) -> bool:
+        return True
 
     async def get(self, key: Key) -> Value:
         return None

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from coagent.content import EXECUTABLE, mode_value, rights
 from coagent.sandbox.git_layer import is_untouched, put_over
 from coagent.sandbox.overlay import Overlay, above
+from coagent.sandbox.own_tmp import PLACES, Stack, TemporaryLayers
 
 _FILE_BYTES_MAX = 1024**3
 """The size of one file that a command may write."""
@@ -37,6 +38,7 @@ class Frame(NamedTuple):
         writable: Folders elsewhere that it may write to.
         fenced: Whether it is bounded by a fence alone, without namespaces.
         laid: The folder in which all is that may be laid over the git folder; none where that is empty.
+        layers: The folder in which all is that may be laid over temporary folders; none where that is empty.
     """
 
     root: str
@@ -44,6 +46,7 @@ class Frame(NamedTuple):
     writable: tuple[str, ...] = ()
     fenced: bool = False
     laid: str = ""
+    layers: str = ""
 
     def message(self, scratch: Path) -> bytes:
         """Return it as `launcher.py` takes it, with the folder that the view will have."""
@@ -95,6 +98,10 @@ class Confined(Overlay):
         self._trace = trace
         self._git_laid: Path | None = None
         self._layered = True
+        self._own_tmp: dict[str, list[str]] = {name: [] for name in PLACES}
+        self._plain_tmp = False
+        self.looked_in_tmp = True
+        """Whether it has looked at anything in temporary folders; known after `outcome`."""
         self.went_out = False
         """Whether the command tried to reach a network that it has not; known after `outcome`."""
 
@@ -123,6 +130,17 @@ class Confined(Overlay):
     def lay_git(self, folder: Path) -> None:
         """Lay a folder over the git folder, below what the command will write there."""
         self._git_laid = folder
+
+    def lay_tmp(self, layers: TemporaryLayers, stack: Stack) -> None:
+        """Lay what the agent has left in temporary folders over them."""
+        for name, laid in self._own_tmp.items():
+            laid[:] = [one for one in reversed(stack.names) if (layers.folder / one / name).is_dir()]
+
+    def left_in_tmp(self) -> tuple[dict[str, Path], bool]:
+        """Return where the command has written in temporary folders, and whether all is there."""
+        plain = self._plain_tmp
+        places = {name: f"own-{name}" if laid and not plain else name for name, laid in self._own_tmp.items()}
+        return {name: self._scratch / place for name, place in places.items()}, plain
 
     def git_changes(self) -> Path | None:
         """Return all that lies over the git folder after the command; None where it has changed nothing."""
@@ -158,6 +176,8 @@ class Confined(Overlay):
             "layered": self._layered,
             "real": self._real,
             "network": self.frame.network,
+            "own_tmp": self._own_tmp,
+            "temporary": list(PLACES.values()),
             "trace": self._trace,
             "file_bytes_max": _FILE_BYTES_MAX,
             "fence": None,
@@ -184,8 +204,10 @@ class Confined(Overlay):
             return False, None
         found = json.loads(text)
         self.went_out = bool(found["went_out"])
+        self._plain_tmp = bool(found["plain_tmp"])
         if not found["complete"]:
             return bool(found["ready"]), None
+        self.looked_in_tmp = found["looked_in_tmp"]
         length = len(self.name(self._tree, inside=True)) + 1
         seen = {path[length:]: bits for path, bits in found["seen"].items()}
         return True, Seen(

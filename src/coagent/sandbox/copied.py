@@ -20,6 +20,7 @@ from coagent.sandbox.confined import Confined, Seen
 from coagent.sandbox.git_layer import put_over
 from coagent.sandbox.layers import make_way, put_whiteout
 from coagent.sandbox.overlay import above
+from coagent.sandbox.own_tmp import Stack, TemporaryLayers
 
 _COPY_S_MAX = 600
 
@@ -53,24 +54,37 @@ class Copied(Confined):
         real = [f"{self._tree}/{name}" for name in self._real]
         return {
             "root": str(self._copy),
-            "fence": [str(self._copy), str(temporary), *real, *self.frame.writable],
+            "fence": [str(self._copy), str(temporary), str(self._cache), *real, *self.frame.writable],
+            "temporary": [str(temporary)],
             "hidden": self._tree,
             "readable": [f"{git}/objects"],
         }
+
+    @property
+    def _cache(self) -> Path:
+        return self._scratch / "cache"
 
     def spec(
         self, argv: Sequence[str], cwd: str, environment: Mapping[str, str], program: str | None = None
     ) -> None:
         temporary = self._scratch / "tmp"
-        temporary.mkdir(exist_ok=True)
-        temporary.chmod(0o1777)
+        for folder in (temporary, self._cache):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o1777)
         variables = {key: self.name(value, inside=True) for key, value in environment.items()}
-        variables |= {"TMPDIR": str(temporary), "XDG_CACHE_HOME": f"{temporary}/cache"}
+        variables |= {"TMPDIR": str(temporary), "XDG_CACHE_HOME": str(self._cache)}
         inside = [self.name(one, inside=True) for one in argv]
         super().spec(inside, self.name(cwd, inside=True), variables, program)
 
     def only_look(self) -> None:
         pass
+
+    def lay_tmp(self, layers: TemporaryLayers, stack: Stack) -> None:
+        (self._scratch / "tmp").mkdir(exist_ok=True)
+        layers.lay(stack, "tmp", self._scratch / "tmp")
+
+    def left_in_tmp(self) -> tuple[dict[str, Path], bool]:
+        return {"tmp": self._scratch / "tmp"}, True
 
     def git_changes(self) -> Path | None:
         return self.git_layer

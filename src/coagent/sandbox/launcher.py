@@ -207,9 +207,13 @@ def _run(begun: _Begun, library: "ctypes.CDLL | None") -> int:
     socket.send_fds(begun.channel, [b"1"], [given, 1])
     ready, listeners, _, _ = socket.recv_fds(begun.channel, 4, 1)  # or how it has ended
     seen = None
+    looked_in_tmp = True
     if listeners:
         python = None if library is not None else _beside("trace.py")
-        seen = _lookups.followed(listeners[0], spec["root"], begun.processes, library, python)
+        folders = spec["root"], begun.mounts.apart if begun.mounts else spec["root"], spec["temporary"]
+        seen = _lookups.followed(listeners[0], folders, begun.processes, library, python)
+    if seen is not None:
+        looked_in_tmp = bool(sum(seen.pop(place, 0) for place in spec["temporary"]))
     ended = begun.channel.recv(4) if len(ready) == 1 else ready
     code = struct.unpack("=i", ended)[0] if ended else _waited(begun.child)
     answer = {
@@ -217,6 +221,8 @@ def _run(begun: _Begun, library: "ctypes.CDLL | None") -> int:
         "complete": seen is not None,
         "seen": seen or {},
         "tracer": None if seen is None else "python" if library is None else "c",
+        "looked_in_tmp": looked_in_tmp,
+        "plain_tmp": begun.mounts is not None and not begun.mounts.layered_tmp,
         "went_out": not begun.fenced and not begun.network and _went_out(begun.processes),
     }
     left = memoryview(json.dumps(answer).encode())

@@ -91,7 +91,7 @@ def program() -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
 
 def followed(
     listener: int,
-    root: str,
+    folders: "tuple[str, str, list[str]]",
     processes: int,
     library: "ctypes.CDLL | None",
     python: types.ModuleType | None,
@@ -100,7 +100,8 @@ def followed(
 
     Args:
         listener: What `install` has returned.
-        root: The tree.
+        folders: The tree; the folder that it is in, if it is in a temporary one; and the temporary ones, of
+            which is only told that something in them was looked up.
         processes: The folder of processes.
         library: The tracer in C.
         python: That in Python, where there is none in C.
@@ -110,7 +111,7 @@ def followed(
         fcntl.ioctl(listener, _SET_FLAGS, 1)
     if library is None:
         assert python is not None
-        trace = python.Trace(root, processes, calls)
+        trace = python.Trace(*folders, processes, calls)
         trace.follow(listener)
         return trace.seen if trace.complete else None
     count = max(calls) + 1
@@ -121,8 +122,10 @@ def followed(
         table[6 * number : 6 * number + 6] = [
             1 + _CALL_KINDS.index(kind), used, *(folder for folder, _ in pairs), *(path for _, path in pairs)
         ]  # fmt: skip
+    root, apart, temporary = folders
+    given = os.fsencode(root), os.fsencode(apart), b"".join(os.fsencode(one) + b"\0" for one in temporary)
     with open(os.memfd_create("seen"), "w+b") as file:
-        complete = library.follow(listener, processes, os.fsencode(root), table, count, file.fileno())
+        complete = library.follow(listener, processes, *given, table, count, file.fileno())
         os.close(listener)
         file.seek(0)
         found = file.read().split(b"\0")[:-1]

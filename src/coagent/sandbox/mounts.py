@@ -38,6 +38,13 @@ class Mounts:
         self._real = _held(root)
         self._scratch = _held(scratch)
         self._laid = _held(frame["laid"]) if frame["laid"] else -1
+        self._layers = _held(frame["layers"]) if frame["layers"] else -1
+        self._machines = _held("/tmp")
+        self.layered_tmp = False
+        """Whether /tmp is the machine's with a layer over it, and not a plain folder."""
+        self.apart = root
+        """The folder in /tmp that the tree is in, or the tree."""
+        self._over_tmp: list[tuple[int, str, bool]] = []  # what is mounted in temporary folders, if writable
         writable: list[str] = []
         kept = [name for name in frame["writable"] if not f"{name}/".startswith(f"{root}/")]
         held = {name: _held(name) for name in kept}  # the real ones, also where they are in the home
@@ -50,10 +57,16 @@ class Mounts:
                 if home.startswith("/tmp/"):
                     held = {home: _held(home), **held}
         self.temporary = self._mount_temporary(scratch, writable)
+        if f"{root}/".startswith("/var/tmp/") and frame["layers"]:  # elsewhere it is covered already
+            os.makedirs(f"{scratch}/nothing", exist_ok=True)
+            mounted(f"{scratch}/nothing", frame["layers"], None, _MS_BIND, None)
         for name, descriptor in held.items():
             os.makedirs(name, exist_ok=True)
             self._bind(descriptor, name)
-            os.close(descriptor)
+            if name.startswith(("/tmp/", "/var/tmp/")):
+                self._over_tmp.append((descriptor, name, True))
+            else:
+                os.close(descriptor)
         writable += kept
         if not frame["network"] and os.path.isdir("/run") and not f"{root}/".startswith("/run/"):
             mounted("tmpfs", "/run", "tmpfs", 0, "mode=755")  # sockets of services, such as Docker's
@@ -74,7 +87,7 @@ class Mounts:
             mounted(f"{scratch}/var-tmp", "/var/tmp", None, _MS_BIND, None)
             writable.append("/var/tmp")
         first = "/".join(root.split("/")[:3]) if f"{root}/".startswith("/tmp/") else ""
-        above = _held(first or "/")
+        above = _held(first) if first else -1
         own = f"{scratch}/tmp/of-this-command"  # a look may read what is below it, and nothing else of /tmp
         os.makedirs(own, exist_ok=True)
         os.chmod(own, _TEMPORARY)
@@ -85,13 +98,16 @@ class Mounts:
             layers = _layers(["/tmp"], f"{scratch}/tmp", f"{scratch}/tmp-work")
             mounted("overlay", "/tmp", "overlay", 0, layers)
         except OSError:  # overlays stack two deep at most
+            os.rmdir(own)
             place = f"{scratch}/tmp" if first else "/tmp"
             mounted(f"{scratch}/tmp", place, None, _MS_BIND, None)
         else:
             place = "/tmp/of-this-command"
+            self.layered_tmp = True
             if first:
+                self.apart = first
                 self._bind(above, first)
-        os.close(above)
+                self._over_tmp.append((above, first, False))
         writable.append("/tmp" if place.startswith("/tmp/of-") else place)
         return place
 
@@ -105,10 +121,51 @@ class Mounts:
             mounted("overlay", "", "overlay", 0, _layers([""], "/", "/"))
         _attributes(self._scratch, _ATTR_RDONLY, 0)
 
+    def _lay_tmp(self, own: dict, scratch: str) -> None:  # type: ignore[type-arg]
+        """Lay what the agent's commands have left over the temporary folders.
+
+        Args:
+            own: The names of layers by those of the folders in them, the highest first.
+            scratch: The folder of the view.
+        """
+        for name, place in (("tmp", "/tmp"), ("var-tmp", "/var/tmp")):
+            laid = [f"self/fd/{self._layers}/{one}/{name}" for one in own[name]]
+            if not laid or (name == "var-tmp" and f"{self._root}/".startswith("/var/tmp/")):
+                continue
+            if not self.layered_tmp:
+                self._copy_tmp(laid, f"{scratch}/{name}")
+                continue
+            upper, mine = f"{scratch}/own-{name}", f"{place}/of-this-command"
+            os.makedirs(upper)
+            os.chmod(upper, _TEMPORARY)
+            below = []
+            if name == "tmp":
+                below = [f"self/fd/{self._machines}"]
+                if not any(os.path.lexists(f"{one}/of-this-command") for one in laid):
+                    os.rename(f"{scratch}/tmp/of-this-command", f"{upper}/of-this-command")
+            mounted("overlay", place, "overlay", 0, _layers([*laid, *below], upper, f"{upper}-work"))
+            if name == "tmp" and not os.path.isdir(mine):
+                with contextlib.suppress(OSError):  # the agent has put something else there
+                    os.mkdir(mine)
+                    os.chmod(mine, _TEMPORARY)
+        for held, place, writable in self._over_tmp if self.layered_tmp else ():
+            if own["tmp" if place.startswith("/tmp/") else "var-tmp"]:
+                self._bind(held, place)
+                _attributes(place, _ATTR_RDONLY if writable else 0, 0 if writable else _ATTR_RDONLY)
+
+    @staticmethod
+    def _copy_tmp(laid: "list[str]", place: str) -> None:
+        import shutil
+
+        for one in reversed(laid):
+            shutil.copytree(one, place, symlinks=True, dirs_exist_ok=True)
+
     def show(self, spec: dict) -> None:  # type: ignore[type-arg]
         """Put the view of a command where the tree is."""
         os.fchdir(self._processes)
         root, real, scratch = self._root, f"self/fd/{self._real}", f"self/fd/{self._scratch}"
+        if spec["own_tmp"]["tmp"] or spec["own_tmp"]["var-tmp"]:
+            self._lay_tmp(spec["own_tmp"], scratch)
         lower = spec["lower"]
         if f"{lower}/".startswith(f"{root}/"):
             lower = real + lower[len(root) :]

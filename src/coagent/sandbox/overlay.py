@@ -244,7 +244,7 @@ class Overlay:
 
 def remove_scratch(scratch: Path) -> None:
     """Throw the folder of a view away; what fails in that is left to who clears temporary folders."""
-    for name in ("work", "git-work", "home-work", "tmp-work"):
+    for name in ("work", "git-work", "home-work", "tmp-work", "own-tmp-work", "own-var-tmp-work"):
         with contextlib.suppress(OSError):  # overlays leave a folder here that nobody may enter
             (scratch / name / "work").chmod(0o700)
     shutil.rmtree(scratch, ignore_errors=True)

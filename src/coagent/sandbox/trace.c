@@ -71,10 +71,31 @@ static int inside(const char *path, const char *root, size_t length)
     return !strncmp(path, root, length) && (path[length] == '/' || !path[length]);
 }
 
-/* Follow a path from the top (what is not there counts as a name), noting the tree's links on the way. What
-   is known to be none is in `plain`, unless that is null. */
-static int resolve(const char *given, char *real, const char *root, struct set *seen, struct set *plain)
+struct trace {
+    int processes;
+    const char *root, *apart, *temporary;
+    const struct call *calls;
+    int count;
+    int remembers;
+    struct set known, plain, seen;
+};
+
+static void saw(struct trace *trace, const char *real, int bits)
 {
+    if (inside(real, trace->root, strlen(trace->root)))
+        *slot(&trace->seen, real) |= bits;
+    else if (!inside(real, trace->apart, strlen(trace->apart)))
+        for (const char *place = trace->temporary; *place; place += strlen(place) + 1)
+            if (inside(real, place, strlen(place)) && (real[strlen(place)] || bits != LOOKED_UP))
+                *slot(&trace->seen, place) |= LOOKED_UP;
+}
+
+/* Follow a path from the top (what is not there counts as a name), noting links on the way. What is known to
+   be none is in `plain`, as long as that can be remembered. */
+static int resolve(struct trace *trace, const char *given, char *real)
+{
+    const char *root = trace->root;
+    struct set *plain = trace->remembers ? &trace->plain : NULL;
     char rest[3 * LENGTH_MAX], target[LENGTH_MAX], joined[3 * LENGTH_MAX];
     size_t root_length = strlen(root), length = 0;
     int links = 0;
@@ -123,8 +144,7 @@ static int resolve(const char *given, char *real, const char *root, struct set *
         if (++links > LINKS_MAX)
             return 0;
         target[count] = 0;
-        if (inside(real, root, root_length))
-            *slot(seen, real) |= LOOKED_UP;
+        saw(trace, real, LOOKED_UP);
         length = target[0] == '/' ? 0 : before;
         real[length] = 0;
         if (snprintf(joined, sizeof joined, "%s%s", target, at) >= (int)sizeof joined)
@@ -154,15 +174,6 @@ static int text(pid_t pid, uint64_t address, char *found)
     found[length] = 0;
     return 0;
 }
-
-struct trace {
-    int processes;
-    const char *root;
-    const struct call *calls;
-    int count;
-    int remembers;
-    struct set known, plain, seen;
-};
 
 static int opened(pid_t pid, int kind, uint64_t flags)
 {
@@ -212,10 +223,9 @@ static int note(struct trace *trace, pid_t pid, const struct seccomp_data *data)
         if (trace->remembers && *known & bits)
             continue;
         *known |= bits;
-        if (resolve(whole, real, trace->root, &trace->seen, trace->remembers ? &trace->plain : NULL))
+        if (resolve(trace, whole, real))
             return -1;
-        if (inside(real, trace->root, strlen(trace->root)))
-            *slot(&trace->seen, real) |= bits;
+        saw(trace, real, bits);
     }
     return 0;
 }
@@ -235,11 +245,13 @@ static int written(const struct set *seen, int out)
     return fclose(file);
 }
 
-/* Hear of the calls until nobody is left who could make one. Writes to `out` a digit and a path, ended by a
+/* Hear of the calls until nobody is left who could make one. What is looked up in the folders of `temporary`
+   (each ended by a zero byte), but not in `apart`, is noted as that folder. Writes to `out` a digit and a path, ended by a
    zero byte, for all that was seen; returns 1 where that is complete. */
-int follow(int listener, int processes, const char *root, const struct call *calls, int count, int out)
+int follow(int listener, int processes, const char *root, const char *apart, const char *temporary,
+           const struct call *calls, int count, int out)
 {
-    struct trace trace = {processes, root, calls, count, 1, {0}, {0}, {0}};
+    struct trace trace = {processes, root, apart, temporary, calls, count, 1, {0}, {0}, {0}};
     struct pollfd polled = {listener, POLLIN, 0};
     int complete = 1;
     for (;;) {

@@ -30,15 +30,26 @@ class Trace:
 
     Args:
         root: The tree.
+        apart: A folder that it is in, if that is in a temporary one.
+        temporary: The temporary folders: what is looked up in them is noted as the folder alone.
         processes: A descriptor of a `/proc` that shows the command's processes.
         calls: Where each system call has its paths, as in `lookups.py`.
     """
 
-    def __init__(self, root: str, processes: int, calls: dict) -> None:  # type: ignore[type-arg]
+    def __init__(
+        self,
+        root: str,
+        apart: str,
+        temporary: "list[str]",
+        processes: int,
+        calls: dict,  # type: ignore[type-arg]
+    ) -> None:
         self.seen: dict[str, int] = {}
         self.complete = True
         self._root = root
         self._inside = root + "/"
+        self._apart = apart + "/"
+        self._temporary = temporary
         self._processes = processes
         self._calls = calls
         self._known: dict[str, int] = {}
@@ -100,8 +111,15 @@ class Trace:
                 continue
             self._known[path] = self._known.get(path, 0) | seen
             real = self._resolved(path)
-            if real.startswith(self._inside) or real == self._root:
-                self.seen[real] = self.seen.get(real, 0) | seen
+            self._saw(real, seen)
+
+    def _saw(self, real: str, seen: int) -> None:
+        if real.startswith(self._inside) or real == self._root:
+            self.seen[real] = self.seen.get(real, 0) | seen
+        elif not f"{real}/".startswith(self._apart):
+            for place in self._temporary:
+                if real.startswith(f"{place}/") or (real == place and seen > 1):
+                    self.seen[place] = 1
 
     def _resolved(self, path: str) -> str:
         """Follow a path, of which not all need be there, and note the links of the tree on the way."""
@@ -124,8 +142,7 @@ class Trace:
             links += 1
             if links > _LINKS_MAX:
                 break
-            if real.startswith(self._inside):
-                self.seen[real] = self.seen.get(real, 0) | 1
+            self._saw(real, 1)
             real = "" if target[0] == "/" else before
             rest += target.split("/")[::-1]
         return real or "/"

@@ -100,7 +100,11 @@ class NativeTool:
         description: What models are told; the docstring's summary by default.
         effect: "inferred", or "irreversible" for what cannot be taken back (a mail, a payment).
         gate: When an irreversible tool runs: "stage" at commit, "wait" once all lower ranks have committed.
+        schemes: Those of objects that no target has: what agents keep for themselves, until they end.
     """
+
+    schemes: tuple[str, ...] = ()
+    """Those of objects that no target has."""
 
     def __init__(
         self,
@@ -110,6 +114,7 @@ class NativeTool:
         description: str | None = None,
         effect: Effect = "inferred",
         gate: Gate | None = None,
+        schemes: Sequence[str] = (),
     ) -> None:
         self.name = name or function.__name__
         if not inspect.iscoroutinefunction(function):
@@ -131,6 +136,7 @@ class NativeTool:
                 'effect is "inferred" or "irreversible"; gate is "stage" or "wait".',
             )
         self.function = function
+        self.schemes = tuple(schemes)
         self.description = description or described(function)
         self.effect: Effect = effect
         self.gate: Gate | None = (gate or "stage") if effect == "irreversible" else None
@@ -177,6 +183,7 @@ def tool(
     description: str | None = None,
     effect: Effect = "inferred",
     gate: Gate | None = None,
+    schemes: Sequence[str] = (),
 ) -> Callable[[ToolFunction], NativeTool]: ...
 
 
@@ -188,6 +195,7 @@ def tool(
     description: str | None = None,
     effect: Effect = "inferred",
     gate: Gate | None = None,
+    schemes: Sequence[str] = (),
 ) -> NativeTool | Callable[[ToolFunction], NativeTool]:
     """Make a governed tool of `async def name(state: State, ...)`.
 
@@ -201,6 +209,7 @@ def tool(
         description: What models are told; the docstring's summary by default.
         effect: "inferred" from what it does, or "irreversible".
         gate: For irreversible tools: "stage" (the default) runs it at commit, "wait" holds the call.
+        schemes: Those of objects that no target has: what agents keep for themselves, until they end.
 
     Returns:
         The `NativeTool`, which can still be awaited as a function from other tools.
@@ -210,7 +219,8 @@ def tool(
     """
 
     def made(function: ToolFunction) -> NativeTool:
-        return NativeTool(function, name=name, description=description, effect=effect, gate=gate)
+        about = {"name": name, "description": description}
+        return NativeTool(function, **about, effect=effect, gate=gate, schemes=schemes)
 
     return made if function is None else made(function)
 
