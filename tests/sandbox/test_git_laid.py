@@ -13,7 +13,8 @@ from conftest_sandbox import git
 from coagent.builtin.git_calls import GitCalls, Here, Place
 from coagent.builtin.git_laid import LaidFolders
 from coagent.sandbox.confined import Confined, Frame
-from coagent.sandbox.git_layer import is_untouched, put_over
+from coagent.sandbox.git_layer import is_untouched
+from coagent.sandbox.layers import put_over
 from coagent.sandbox.snapshot import Snapshots
 from coagent.targets.git import PREFIX
 

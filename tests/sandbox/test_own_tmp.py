@@ -465,3 +465,12 @@ async def _compared(tmp_path: Path, seed: int, place: str, *, first: str = "true
         for number, agent in enumerate(agents):
             await agent.call("bash", command=f"cp -a {place}/. left{number}")
             assert tree(root / f"left{number}") == tree(tmp_path / f"tmp{number}"), (scripts, order)
+
+
+@pytest.mark.parametrize("name", ["../x", "", "/etc", "0" * 31, "0" * 32 + "\n", "0" * 32])
+def test_what_names_no_layer_that_is_there_is_lost_and_nothing_else_is_taken(name: str) -> None:
+    layers = TemporaryLayers()
+    stack = layers.take([name])
+    assert stack == Stack(lost=True)
+    layers.release(stack)
+    layers.close()

@@ -157,8 +157,6 @@ class CommandRunner:
             self._snapshots.release(lower)
             if run.place is not None:
                 self._git.release(run.place)
-            if moment.own_tmp is not None:
-                moment.own_tmp.release()
             if run.view is not None:
                 self._clearing.remove(run.view)
         for key, value in changed:
@@ -200,7 +198,11 @@ class CommandRunner:
             trace=run.trace,
             left_out=self._left_out,
         )
-        run.carry_out(self._server, self._git, view)
+        try:
+            run.carry_out(self._server, self._git, view)
+        finally:
+            if run.moment.own_tmp is not None:
+                run.moment.own_tmp.release()
 
 
 def _chosen(view: View) -> tuple[Literal["overlay", "copy"], str]:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from coagent.content import EXECUTABLE, mode_value, rights
-from coagent.sandbox.git_layer import is_untouched, put_over
+from coagent.sandbox.git_layer import OBJECTS, is_untouched
+from coagent.sandbox.layers import put_over
 from coagent.sandbox.overlay import Overlay, above
 from coagent.sandbox.own_tmp import PLACES, Stack, TemporaryLayers
 
@@ -150,8 +151,8 @@ class Confined(Overlay):
             return None
         merged = self._scratch / "git-merged"
         merged.mkdir()
-        put_over(self._git_laid, merged)
-        put_over(self.git_layer, merged)
+        for layer in (self._git_laid, self.git_layer):
+            put_over(layer, merged, without=OBJECTS)
         return merged
 
     def spec(

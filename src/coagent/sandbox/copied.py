@@ -17,8 +17,8 @@ from typing import Any
 from coagent.errors import TargetError
 from coagent.sandbox import fence, kernel_bounds
 from coagent.sandbox.confined import Confined, Seen
-from coagent.sandbox.git_layer import put_over
-from coagent.sandbox.layers import make_way, put_whiteout
+from coagent.sandbox.git_layer import OBJECTS
+from coagent.sandbox.layers import make_way, put_over, put_whiteout
 from coagent.sandbox.overlay import above
 from coagent.sandbox.own_tmp import Stack, TemporaryLayers
 
@@ -44,7 +44,7 @@ class Copied(Confined):
         if git.is_dir():
             if self._git_laid is not None:
                 self.git_layer.mkdir(parents=True, exist_ok=True)
-                put_over(self._git_laid, self.git_layer)
+                put_over(self._git_laid, self.git_layer, without=OBJECTS)
             self._git = _Layer(git, self._copy / ".git", self.git_layer, without="objects")
             self._git.lay()
             alternates = self._copy / ".git/objects/info/alternates"  # gitrepository-layout(5)

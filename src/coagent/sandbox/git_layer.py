@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coagent.errors import TargetError, ToolFailed
-from coagent.sandbox.layers import is_opaque, make_way, put_whiteout
+from coagent.sandbox.layers import is_opaque, put_whiteout
 
 # Not an agent's own: kept elsewhere, made anew by git, or of no use to anybody.
 _ELSEWHERE = re.compile(
@@ -27,6 +27,8 @@ _ELSEWHERE = re.compile(
     r"(.*/)?\.nfs[^/]*|.*\.lock"
 )
 _REFS_OWN = re.compile(r"refs/(stash|bisect/.*|worktree/.*|rewritten/.*)")
+OBJECTS = "objects"
+"""What is in this folder is kept from where it was made, so layers need not have it."""
 _OBJECT = re.compile(r"[0-9a-f]{2}/(?:[0-9a-f]{38}|[0-9a-f]{62})")
 _OWN_BYTES_MAX = 4 * 1024 * 1024
 
@@ -103,32 +105,6 @@ def _cover(layer: Path, real: Path) -> None:
 def _hide(place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     put_whiteout(place)
-
-
-def put_over(upper: Path, layer: Path) -> None:
-    """Lay a layer over another one, into which it goes; files are the same ones in both, so write in neither.
-
-    Objects are left out: they are kept from where they were made.
-    """
-    for entry in os.scandir(upper):
-        place = layer / entry.name
-        if entry.is_dir(follow_symlinks=False):
-            if not place.is_dir() or place.is_symlink() or is_opaque(entry.path):
-                make_way(place)
-                place.mkdir()
-            if entry.name != "objects":
-                put_over(Path(entry.path), place)
-            continue
-        make_way(place)
-        if stat.S_ISCHR(entry.stat(follow_symlinks=False).st_mode):
-            _hide(place)
-        elif entry.is_symlink():
-            place.symlink_to(os.readlink(entry.path))
-        elif entry.is_file():
-            try:
-                os.link(entry.path, place)
-            except OSError:  # another file system
-                shutil.copy2(entry.path, place)
 
 
 def is_untouched(upper: Path) -> bool:

@@ -246,8 +246,8 @@ static int written(const struct set *seen, int out)
 }
 
 /* Hear of the calls until nobody is left who could make one. What is looked up in the folders of `temporary`
-   (each ended by a zero byte), but not in `apart`, is noted as that folder. Writes to `out` a digit and a path, ended by a
-   zero byte, for all that was seen; returns 1 where that is complete. */
+   (each ended by a zero byte), but not in `apart`, is noted as that folder. Writes to `out` a digit and a
+   path, ended by a zero byte, for all that was seen; returns 1 where that is complete. */
 int follow(int listener, int processes, const char *root, const char *apart, const char *temporary,
            const struct call *calls, int count, int out)
 {

@@ -12,6 +12,7 @@ from coagent.toolsmith.parse import Simple, syntax, walk
 _MADE = re.compile(r"\s*(\w+)=(?:\$\(mktemp\)|\"\$\(mktemp\)\")[ \t]*(?:&&|;|\n)[ \t]*")
 _EXPANSIONS = ("simple_expansion", "expansion", "$")
 _TEMPORARY = "/tmp/of-the-command"
+_EXECUTED = [["-exec", "rm", *force, "{}", end] for force in ([], ["-f"]) for end in ("+", ";")]
 
 
 def named_temporaries(command: str) -> str:
@@ -78,9 +79,6 @@ def deleting_find(steps: list[Simple]) -> Simple | None:
     if [word for word in apart[1:] if word not in ("-0", "-r", "-0r", "-r0")] not in (["rm"], ["rm", "-f"]):
         return None
     return Simple([*words, "-delete"])
-
-
-_EXECUTED = [["-exec", "rm", *force, "{}", end] for force in ([], ["-f"]) for end in ("+", ";")]
 
 
 def sed_of_perl(script: str) -> str | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COMMAND_LENGTH_MAX = 20_000
 _CURE = "Send one made of plain commands, or run it with bash."
 _JOINS = ("&&", "||", ";", "|")
-_LOCALES = ("LC_ALL=C", "LC_COLLATE=C", "LC_ALL=C.UTF-8", "LANG=C")
+LOCALES = ("LC_ALL=C", "LC_COLLATE=C", "LC_ALL=C.UTF-8", "LANG=C")
 """Variables that may be set for one command: the order and the signs that filters go by."""
 
 
@@ -155,7 +155,7 @@ def _command(node: Node, found: list[Simple], joined: str) -> None:
         raise _refused(node)
     simple = Simple([], joined=joined)
     for child in node.children:
-        if child.type == "variable_assignment" and _text(child) in _LOCALES:
+        if child.type == "variable_assignment" and _text(child) in LOCALES:
             simple.words += ["env", _text(child)]
             continue
         if child.type == "command_name":

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from coagent.toolsmith.parse import LOCALES
+
 PLACE = "{}"
 """The word that stands for the file or folder; in the first stage only, once."""
 OTHER = "{2}"
@@ -20,7 +22,6 @@ WORD_END, STAGE_END = "\x1f", "\x1e"
 """End a word and a stage in the text that commands get; no word can hold them."""
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _STAGES_MAX = 12
-_LOCALES = (["LC_ALL=C"], ["LC_COLLATE=C"], ["LC_ALL=C.UTF-8"], ["LANG=C"])
 
 AWK_HARMLESS = (
     r"(?!.*(?:(?:system|close|fflush)\s*\(|getline|ENVIRON|PROCINFO|ARG|@))"  # programs, other files
@@ -126,7 +127,7 @@ def checked_stages(stages: Sequence[Sequence[str]]) -> list[list[str]]:
         if any(_CONTROLS.search(word) for word in words):
             raise NoReader("has control characters or line ends in it")
         before = words[:2] if words[0] == "env" else []
-        if before and before[1:] not in _LOCALES:
+        if before and (len(before) < 2 or before[1] not in LOCALES):
             raise NoReader("has an env of more than one variable, or not of LC_ALL=C and its like")
         words = words[len(before) :]
         if not words:
