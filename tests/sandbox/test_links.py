@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,3 +42,43 @@ async def test_a_session_ends_as_in_plain_bash_and_leaves_nothing(
             assert tree(workspace) == tree(plain), command
         await a.abort()
     assert tree(workspace) == before
+
+
+_SWITCHES = (
+    "mkdir -p {one}/sub; echo {word} > {one}/sub/f",
+    "rm -rf {one}; ln -s {other} {one}",
+    "rm -rf {one}; mkdir -p {one}/sub",
+    "rm -rf {one}; mv {other} {one}",
+    "rm -rf {one}; cp -r {other} {one}",
+    "rmdir {one}/sub; touch {one}/g",
+    "ls -R {one} {other} > list",
+    "echo {word} >> {one}/sub/f",
+    "mv {one}/sub {other}/",
+    "rm {one}; echo {word} > {one}",
+    "rm -rf {one}; ln -s ../{other}/sub {other}/link; ln -s {other}/link {one}",
+)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 22, 89])
+async def test_random_sessions_of_one_agent_do_so_too(workspace: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    session = []
+    for _ in range(8):
+        one, other = chance.sample(("a", "b", "c", "src"), 2)
+        session.append(
+            chance.choice(_SWITCHES).format(one=one, other=other, word=chance.choice(("foo", "bar")))
+        )
+    await test_a_session_ends_as_in_plain_bash_and_leaves_nothing(workspace, session)
+
+
+async def test_what_a_folder_had_is_not_looked_for_where_a_link_leads_that_took_its_place(
+    workspace: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "run.sh").write_text("of somebody else\n")
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        await a.call("bash", command=f"rm -r src; ln -s {elsewhere} src")
+        assert tree(workspace)["src"] == (str(elsewhere).encode(), "link")
+        assert "of somebody else" not in str(domain.snapshot())

@@ -157,13 +157,7 @@ class Overlay:
 
     def _is_behind_link(self, folder: str) -> bool:
         """Tell whether a folder is reached by a link in the directory: what is in it has another name."""
-        found = self._behind.get(folder)
-        if found is None:
-            found = self._is_behind_link(folder.rpartition("/")[0]) or os.path.islink(
-                f"{self._root}/{folder}"
-            )
-            self._behind[folder] = found
-        return found
+        return _is_behind_link(self._root, folder, self._behind)
 
     def _names(self, place: Path, path: str) -> set[str]:
         return {name for name in os.listdir(place) if not self._is_left_out(f"{path}/{name}")}
@@ -177,12 +171,14 @@ class Overlay:
         Pipes and sockets are left behind.
         """
         touched = dict.fromkeys(self._touched(""))
+        behind = {"": False}
         for path, content in self._prepared.items():
             if content is not None and not os.path.lexists(self._upper / path):
                 touched[path] = None
         found: dict[str, Content | None] = {}
         for path in touched:
-            after = self._after(path)
+            in_link = _is_behind_link(str(self._upper), path.rpartition("/")[0], behind)
+            after = None if in_link else self._after(path)
             if self.before(path) != after:
                 found[path] = after
         return found
@@ -291,6 +287,15 @@ def tree_content(root: Path, path: str, left_out: Callable[[str], bool]) -> Cont
     if any(not left_out(f"{path}/{name}") and not left_out(f"{path}/{name}/x") for name in os.listdir(place)):
         return None
     return EMPTY_FOLDER
+
+
+def _is_behind_link(root: str, folder: str, known: dict[str, bool]) -> bool:
+    """Tell whether a relative folder is reached by a link; `known` holds what has been asked before."""
+    found = known.get(folder)
+    if found is None:
+        found = _is_behind_link(root, folder.rpartition("/")[0], known) or os.path.islink(f"{root}/{folder}")
+        known[folder] = found
+    return found
 
 
 def above(path: str) -> list[str]:
