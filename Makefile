@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help demo test check format soak bench lock clean
 
 PYTHON ?=
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist worksteal
 RUNS ?= 2000
 
 BIN := .venv/bin
@@ -20,7 +20,7 @@ demo: .venv/.stamp ## Two agents, one cluster, one canary; then several agents i
 	@$(BIN)/coagent demo canary
 	@$(BIN)/coagent demo repo
 
-test: .venv/.stamp ## Run the tests (PYTEST_ARGS="-n 2" by default)
+test: .venv/.stamp ## Run the tests (PYTEST_ARGS="-n 2 --dist worksteal" by default)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: .venv/.stamp ## Check format, lint, types and layers

@@ -42,6 +42,12 @@ def workspace(tmp_path: Path) -> Workspace:
     return Files(root).workspace
 
 
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """One for many commands: what a tool is there for need not be verified again."""
+    return Library(tmp_path_factory.mktemp("library") / "tools")
+
+
 @pytest.mark.parametrize(
     ("command", "tool"),
     [
@@ -79,9 +85,9 @@ def workspace(tmp_path: Path) -> Workspace:
     ],
 )  # fmt: skip
 async def test_a_usual_way_of_saying_it_comes_to_the_tool_for_it(
-    workspace: Workspace, tmp_path: Path, command: str, tool: str
+    workspace: Workspace, library: Library, command: str, tool: str
 ) -> None:
-    answer = await ToolSmith(workspace, Library(tmp_path / "tools")).request("x", command)
+    answer = await ToolSmith(workspace, library).request("x", command)
     assert answer.tool is not None, answer.reason
     assert answer.tool.name == tool, answer.tool.command
     assert answer.tool.is_verified
