@@ -22,14 +22,15 @@ _SESSIONS = [
 ]
 
 
+@pytest.mark.parametrize("view", ["overlay", "copy"])
 @pytest.mark.parametrize("session", _SESSIONS)
 async def test_a_session_ends_as_in_plain_bash_and_leaves_nothing(
-    workspace: Path, session: list[str]
+    workspace: Path, session: list[str], view: str
 ) -> None:
     plain = workspace.parent / "plain"
     shutil.copytree(workspace, plain, symlinks=True)
     before = tree(workspace)
-    async with shells(workspace) as domain:
+    async with shells(workspace, view=view) as domain:
         a = await domain.join("A")
         for command in session:
             found = (await a.call("bash", command=command)).value
@@ -68,7 +69,7 @@ async def test_random_sessions_of_one_agent_do_so_too(workspace: Path, seed: int
         session.append(
             chance.choice(_SWITCHES).format(one=one, other=other, word=chance.choice(("foo", "bar")))
         )
-    await test_a_session_ends_as_in_plain_bash_and_leaves_nothing(workspace, session)
+    await test_a_session_ends_as_in_plain_bash_and_leaves_nothing(workspace, session, "auto")
 
 
 async def test_what_a_folder_had_is_not_looked_for_where_a_link_leads_that_took_its_place(

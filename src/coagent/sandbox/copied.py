@@ -19,7 +19,7 @@ from coagent.sandbox import fence, kernel_bounds
 from coagent.sandbox.confined import Confined, Seen
 from coagent.sandbox.git_layer import OBJECTS
 from coagent.sandbox.layers import make_way, put_over, put_whiteout
-from coagent.sandbox.overlay import above
+from coagent.sandbox.overlay import above, is_behind_link
 from coagent.sandbox.own_tmp import Stack, TemporaryLayers
 
 _COPY_S_MAX = 600
@@ -184,11 +184,13 @@ class _Layer:
         shutil.rmtree(self._upper, ignore_errors=True)
         self._upper.mkdir(parents=True)
         now = dict(self._found())
+        behind = {"": False}
         hidden = {path for path in self._laid if path not in self._begun}
         for path, signature in now.items():
             place = self._copy / path
             is_folder = place.is_dir() and not place.is_symlink()
-            if is_folder and (self._lower / path).is_dir() and not (self._lower / path).is_symlink():
+            in_link = is_behind_link(str(self._lower), path, behind)
+            if is_folder and (self._lower / path).is_dir() and not in_link:
                 before = (self._lower / path).stat().st_mode
                 if place.stat().st_mode != before or path in hidden | self._laid_folders:
                     self._folder(path)

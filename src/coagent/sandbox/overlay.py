@@ -157,7 +157,7 @@ class Overlay:
 
     def _is_behind_link(self, folder: str) -> bool:
         """Tell whether a folder is reached by a link in the directory: what is in it has another name."""
-        return _is_behind_link(self._root, folder, self._behind)
+        return is_behind_link(self._root, folder, self._behind)
 
     def _names(self, place: Path, path: str) -> set[str]:
         return {name for name in os.listdir(place) if not self._is_left_out(f"{path}/{name}")}
@@ -177,7 +177,7 @@ class Overlay:
                 touched[path] = None
         found: dict[str, Content | None] = {}
         for path in touched:
-            in_link = _is_behind_link(str(self._upper), path.rpartition("/")[0], behind)
+            in_link = is_behind_link(str(self._upper), path.rpartition("/")[0], behind)
             after = None if in_link else self._after(path)
             if self.before(path) != after:
                 found[path] = after
@@ -289,11 +289,17 @@ def tree_content(root: Path, path: str, left_out: Callable[[str], bool]) -> Cont
     return EMPTY_FOLDER
 
 
-def _is_behind_link(root: str, folder: str, known: dict[str, bool]) -> bool:
-    """Tell whether a relative folder is reached by a link; `known` holds what has been asked before."""
+def is_behind_link(root: str, folder: str, known: dict[str, bool]) -> bool:
+    """Tell whether a folder is a link, or is reached by one.
+
+    Args:
+        root: The tree.
+        folder: Its relative path.
+        known: What has been asked before, and that there is none for "".
+    """
     found = known.get(folder)
     if found is None:
-        found = _is_behind_link(root, folder.rpartition("/")[0], known) or os.path.islink(f"{root}/{folder}")
+        found = is_behind_link(root, folder.rpartition("/")[0], known) or os.path.islink(f"{root}/{folder}")
         known[folder] = found
     return found
 
