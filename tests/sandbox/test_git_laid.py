@@ -31,12 +31,12 @@ class _Calls:
         self.git = GitCalls(str(root), self.snapshots, lambda path: path[:1] == ".")
         self._views = 0
 
-    def begin(self, **shared: object) -> tuple[Confined, Place]:
+    def begin(self, looks: str = "", **shared: object) -> tuple[Confined, Place]:
         self._views += 1
         view = Confined(Frame(str(self.root)), self.lower, self.root.parent / f"view{self._views}")
         known = {f"{PREFIX}{name.replace('__', '/')}": value for name, value in shared.items()}
         here = Here(_ME, known, frozenset(), time.time())
-        return view, self.git.begin(here, view, {}, True)
+        return view, self.git.begin(here, view, {}, True, looks)
 
 
 def test_a_folder_is_made_anew_only_for_what_is_otherwise(workspace: Path) -> None:
@@ -63,11 +63,11 @@ def test_what_a_command_has_changed_is_found_over_what_was_laid(workspace: Path)
     view.git_layer.mkdir(parents=True)
     (view.git_layer / "refs").mkdir()
     assert view.git_changes() is None
-    assert calls.git.end(view, place, only_looks=False) == ({}, [])
+    assert calls.git.end(view, place) == ({}, [])
     (view.git_layer / "refs/heads").mkdir()
     (view.git_layer / "refs/heads/new").write_text(f"{place.refs['refs/heads/main']}\n")
     os.mknod(view.git_layer / "ORIG_HEAD", stat.S_IFCHR | 0o600, os.makedev(0, 0))
-    writes, _ = calls.git.end(view, place, only_looks=False)
+    writes, _ = calls.git.end(view, place)
     assert writes[f"{PREFIX}refs/heads/new"] == place.refs["refs/heads/main"]
     assert (place.laid.folder / "HEAD").read_text() == "ref: refs/heads/main\n"
     calls.snapshots.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -22,7 +23,7 @@ _LONG_AGO = 1_000_000_000
 
 def _looked(calls: _Calls) -> tuple[Confined, Place, Path]:
     """Begin a command that writes its index anew; return where that is."""
-    view, place = calls.begin()
+    view, place = calls.begin("git status")
     view.git_layer.mkdir(parents=True)
     index = view.git_layer / "index"
     shutil.copyfile(place.laid.folder / "index", index)
@@ -33,7 +34,7 @@ def test_what_a_look_has_found_unchanged_is_known_to_the_next_command(workspace:
     calls = _Calls(workspace)
     view, place, index = _looked(calls)
     index.write_bytes(index.read_bytes() + b"refreshed")
-    assert calls.git.end(view, place, only_looks=True) == ({}, [])
+    assert calls.git.end(view, place) == ({}, [])
     _, after = calls.begin()
     assert (after.laid.folder / "index").read_bytes() == index.read_bytes()
     assert (after.built.name, calls.git.indexes.made) == (place.built.name, 1)
@@ -46,7 +47,7 @@ def test_of_two_looks_at_once_the_first_one_is_kept(workspace: Path) -> None:
     first, second = _looked(calls), _looked(calls)
     for number, (view, place, index) in enumerate((first, second)):
         index.write_bytes(index.read_bytes() + b"%d" % number)
-        assert calls.git.end(view, place, only_looks=True) == ({}, [])
+        assert calls.git.end(view, place) == ({}, [])
     assert (calls.begin()[1].laid.folder / "index").read_bytes() == first[2].read_bytes()
     calls.snapshots.close()
 
@@ -56,9 +57,36 @@ def test_an_index_never_seems_younger_than_what_it_knows_of(workspace: Path) -> 
     before = time.time()
     view, place, index = _looked(calls)
     assert (place.laid.folder / "index").stat().st_mtime < before - 1
-    calls.git.end(view, place, only_looks=True)
+    calls.git.end(view, place)
     os.utime(index)
     assert (calls.begin()[1].laid.folder / "index").stat().st_mtime < before - 1
+    calls.snapshots.close()
+
+
+def test_only_a_look_that_has_found_nothing_to_write_goes_without_a_layer_the_next_time(
+    workspace: Path,
+) -> None:
+    def layered(view: Confined) -> bool:
+        view.spec(["true"], str(workspace), {})
+        return bool(json.loads((view.scratch / "spec.json").read_text())["git_layered"])
+
+    calls = _Calls(workspace)
+    view, place, index = _looked(calls)
+    index.write_bytes(index.read_bytes() + b"refreshed")
+    calls.git.end(view, place)
+    for expected in (True, False):
+        view, place = calls.begin("git status")
+        view.scratch.mkdir(exist_ok=True)
+        assert layered(view) is expected
+        assert calls.git.end(view, place) == ({}, [])
+    for looks in ("", "git diff"):
+        view, _ = calls.begin(looks)
+        view.scratch.mkdir(exist_ok=True)
+        assert layered(view)
+    commit = git(workspace, "rev-parse", "HEAD").strip()
+    view, _ = calls.begin("git status", refs__heads__other=commit)
+    view.scratch.mkdir(exist_ok=True)
+    assert layered(view)
     calls.snapshots.close()
 
 

@@ -68,7 +68,7 @@ class Moment:
         lower: The snapshot.
         left_out: Folders that are not in it and that the command has all the same.
         written: What agents have written, as it is here.
-        own: Which of it are files of the agent itself.
+        own: Which of it are files, links and modes of the agent itself.
         here: What is to be known of the repository.
         environment: All variables of the command.
         own_tmp: What the agent has left in temporary folders, where that is there for it.
@@ -133,7 +133,8 @@ class CommandRun:
             view.only_look()
         if self.git:
             files = _files(written, shown)
-            self.place = git.begin(self.moment.here, view, files, GitCalls.named(text))
+            looks = text if only_looks else ""
+            self.place = git.begin(self.moment.here, view, files, GitCalls.named(text), looks)
         variables = self.moment.environment
         own_tmp = self.moment.own_tmp
         if own_tmp is not None:
@@ -154,7 +155,7 @@ class CommandRun:
             raise GitUsed
         if not begun:
             raise TargetError(f"no view of the workspace could be made: {self.answer['output'].strip()}")
-        self.moved, left = git.end(view, self.place, only_looks=only_looks)
+        self.moved, left = git.end(view, self.place)
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
         self.changes = changes = view.changes()

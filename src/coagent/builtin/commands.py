@@ -84,7 +84,7 @@ class CommandRunner:
         self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", self._left_out)
         self._sweeping = Sweeping(self._snapshots)
         self._git = GitCalls(self._root, self._snapshots, self._left_out)
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._server = LaunchServer()
         self._clearing = Clearing()
         self._layers = TemporaryLayers(tmp_bytes_max)
@@ -170,14 +170,15 @@ class CommandRunner:
         return run.answer | {name: said for name, said in more.items() if said}
 
     def _moment(self, state: State, command: Command, lower: Path, begun_s: float) -> Moment:
+        own = state.own("file:", "mode:", "link:")
         variables = {**({} if command.bare else os.environ), **command.environment}
         return Moment(
             lower,
             [path for path in self._snapshots.left_out() if not _hidden(path)],
             # Asked only now: what has come into the snapshot meanwhile is among it.
             {key: value for one in SCHEMES for key, value in state.written(f"{one}:").items()},
-            state.own("file:"),
-            GitCalls.here(state, begun_s),
+            own,
+            GitCalls.here(state, own, begun_s),
             self._git.environment(state.position, command.text, variables),
             OwnTmp.here(state, self._layers) if command.own_tmp and self._keeps_tmp else None,
         )

@@ -13,10 +13,10 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from coagent.builtin.git_index import Built, Indexes, Staged, exclusion
 from coagent.builtin.git_laid import Laid, LaidFolders
@@ -24,6 +24,7 @@ from coagent.builtin.git_unowned import Unowned
 from coagent.content import Content
 from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position
+from coagent.protocol.keys import Key
 from coagent.sandbox.confined import Confined, Seen
 from coagent.sandbox.git_layer import Own, keep_objects, lay, own_files, to_hide
 from coagent.sandbox.git_nested import refuse_ungoverned, refuse_within
@@ -40,6 +41,7 @@ TO_TAKE = (
 )
 """What an agent is told of the paths that were left alone."""
 _TIMES_MAX = 10_000
+_LOOKS_MAX = 1_000
 _ELSEWHERE = (  # variables that would lead git somewhere else
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_PREFIX",
@@ -63,6 +65,10 @@ class Here:
     begun_s: float
 
 
+Look: TypeAlias = tuple[str, str, Path]
+"""A command that only reads, the tree that it sees, and the git folder."""
+
+
 @dataclass(slots=True)
 class Place:
     """The repository as it is at one call's place in the order."""
@@ -75,6 +81,7 @@ class Place:
     nobodys: list[str]
     laid: Laid
     begun_s: float
+    look: Look | None = None
 
 
 class GitCalls:
@@ -93,6 +100,9 @@ class GitCalls:
         self.laid = LaidFolders()
         self._lock = threading.Lock()  # views are made in threads, several at a time
         self._times: dict[tuple[Position, str], str] = {}
+        self._idle: dict[
+            Look | None, None
+        ] = {}  # those that have found nothing to write, so they need no layer
 
     @staticmethod
     def named(text: str) -> bool:
@@ -114,17 +124,20 @@ class GitCalls:
         return {"GIT_AUTHOR_DATE": now, "GIT_COMMITTER_DATE": now} | found
 
     @staticmethod
-    def here(state: State, begun_s: float) -> Here:
+    def here(state: State, own: Iterable[Key], begun_s: float) -> Here:
         """Return what is to be known of the state; all at one moment, on the thread that changes it.
 
         Args:
             state: The state.
+            own: What earlier calls of the agent have written of the tree.
             begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
         """
-        own = {one.partition(":")[2] for scheme in ("file:", "mode:", "link:") for one in state.own(scheme)}
-        return Here(agent_key(state.position[0]), state.written(PREFIX), frozenset(own), begun_s)
+        paths = frozenset(one.partition(":")[2] for one in own)
+        return Here(agent_key(state.position[0]), state.written(PREFIX), paths, begun_s)
 
-    def begin(self, here: Here, view: Confined, files: Mapping[str, Content | None], fresh: bool) -> Place:
+    def begin(
+        self, here: Here, view: Confined, files: Mapping[str, Content | None], fresh: bool, looks: str = ""
+    ) -> Place:
         """Make the git folder of a view; give it back with `release`.
 
         Args:
@@ -132,10 +145,14 @@ class GitCalls:
             view: The view.
             files: The files that any agent has written, as they are here, by relative path.
             fresh: Whether to look anew for changes that nobody in the domain has made.
+            looks: What the command is, if it is known to change nothing but times of files in the index.
         """
         with self._lock:
             place = self._place(here, files, fresh)
-        view.lay_git(place.laid.folder)
+            if looks:
+                place.look = (looks, view.lower, place.laid.folder)
+            layered = not looks or place.look not in self._idle
+        view.lay_git(place.laid.folder, layered=layered)
         return place
 
     def release(self, place: Place) -> None:
@@ -234,15 +251,12 @@ class GitCalls:
         if ".git/refs" in seen.opened:
             state.trace(f"{PREFIX}refs/")
 
-    def end(
-        self, view: Confined, place: Place | None, *, only_looks: bool
-    ) -> tuple[dict[str, Any], list[str]]:
+    def end(self, view: Confined, place: Place | None) -> tuple[dict[str, Any], list[str]]:
         """Return what a command has done in the git folder, as writes, and whose work it left alone.
 
         Args:
             view: Its view.
             place: The repository in it; None where it was not meant to use git.
-            only_looks: Whether it is known to change nothing in the index but times of files.
 
         Raises:
             ToolFailed: It would drop what is not the agent's, or cannot be kept.
@@ -252,6 +266,11 @@ class GitCalls:
             return {}, []
         layer = view.git_changes()
         if layer is None:
+            if place.look is not None:
+                with self._lock:
+                    self._idle[place.look] = None
+                    while len(self._idle) > _LOOKS_MAX:
+                        self._idle.pop(next(iter(self._idle)))
             return {}, []
         repository = self.repository
         head = _head(layer)
@@ -263,7 +282,7 @@ class GitCalls:
         }
         own = own_files(layer, repository.path)
         touched = _identity(layer / "index") != _identity(place.laid.folder / "index")
-        if touched and only_looks:
+        if touched and place.look is not None:
             touched = False
             with self._lock:
                 self.indexes.renew(place.built, layer / "index", place.begun_s)
@@ -389,9 +408,10 @@ def _identity(place: Path) -> tuple[int, int]:
     return status.st_ino, status.st_mtime_ns
 
 
-def _bytes(place: Path) -> bytes:
+def _bytes(place: Path | str) -> bytes:
     try:
-        return place.read_bytes()
+        with open(place, "rb") as file:
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return b""
 

@@ -135,8 +135,8 @@ class _SerialReader:
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return {key: value for key, value in self.values.items() if key.startswith(prefix)}
 
-    def own(self, prefix: str) -> frozenset[Key]:
-        return frozenset(key for key in self.owned if key.startswith(prefix))
+    def own(self, *prefixes: str) -> frozenset[Key]:
+        return frozenset(key for key in self.owned if key.startswith(prefixes))
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
         missing = [key for key in keys if key not in self.values]

@@ -114,15 +114,15 @@ class PositionReader:
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return dict(self._kernel.written_under(prefix, self.position))
 
-    def own(self, prefix: str) -> frozenset[Key]:
+    def own(self, *prefixes: str) -> frozenset[Key]:
         rank = self.position[0]
         return frozenset(
             key
             for agent in self._kernel.agents.values()
             for call in agent.calls.values()
-            if call.position[0] == rank and call.position < self.position
+            if call.writes and call.position[0] == rank and call.position < self.position
             for key in call.writes
-            if key.startswith(prefix)
+            if key.startswith(prefixes)
         )
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:

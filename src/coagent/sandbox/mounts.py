@@ -172,12 +172,12 @@ class Mounts:
         if spec["layered"]:
             layers = _layers([lower], f"{scratch}/upper", f"{scratch}/work")
             mounted("overlay", root, "overlay", 0, layers)
+            start = len(f"{scratch}/upper")
+            for at, folders, _ in os.walk(f"{scratch}/upper"):  # the first look at a folder of two layers
+                for name in folders:  # changes the one above it: tar would find it changed while it reads
+                    os.lstat(f"{root}{at[start:]}/{name}")
         else:
             mounted(lower, root, None, _MS_BIND, None)  # read-only, as all was when it was mounted
-        start = len(f"{scratch}/upper")
-        for at, folders, _ in os.walk(f"{scratch}/upper"):  # the first look at a folder of two layers changes
-            for name in folders:  # the one above it, so that tar would find it changed while it reads
-                os.lstat(f"{root}{at[start:]}/{name}")
         for name in spec["real"]:
             os.makedirs(f"{root}/{name}", exist_ok=True)
             mounted(f"{real}/{name}", f"{root}/{name}", None, _MS_BIND, None)
@@ -185,7 +185,11 @@ class Mounts:
         if os.path.isdir(f"{real}/.git"):
             os.makedirs(f"{root}/.git", exist_ok=True)
             laid = [f"self/fd/{self._laid}/{spec['git_laid']}"] if spec["git_laid"] else []
-            layers = _layers([*laid, f"{real}/.git"], f"{scratch}/git-upper", f"{scratch}/git-work")
+            below = [*laid, f"{real}/.git"]
+            if laid and not spec["git_layered"]:
+                layers = f"lowerdir={':'.join(map(_escaped, below))}"
+            else:
+                layers = _layers(below, f"{scratch}/git-upper", f"{scratch}/git-work")
             mounted("overlay", f"{root}/.git", "overlay", 0, layers)
         _attributes(self._scratch, 0, _ATTR_RDONLY)  # the command shall not write there but by its view
         os.chdir(spec["cwd"])

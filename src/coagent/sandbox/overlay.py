@@ -82,7 +82,8 @@ class Overlay:
         """
         try:
             for name in ("upper", "work"):
-                os.makedirs(self._scratch / name, exist_ok=True)
+                if not os.path.isdir(f"{self._scratch}/{name}"):  # mostly they wait there
+                    os.makedirs(f"{self._scratch}/{name}", exist_ok=True)
             for path, content in differing.items():
                 if content is not None:
                     put_content(self._upper / path, content)

@@ -48,8 +48,12 @@ class Repository:
     @property
     def governed(self) -> bool:
         """Whether it is there, and of a kind that can be governed: a folder, with references in files."""
-        git = self.path
-        return (git / "HEAD").is_file() and (git / "objects").is_dir() and not (git / "reftable").exists()
+        git = str(self.path)  # asked for each command: paths as objects take four times as long
+        return (
+            os.path.isfile(f"{git}/HEAD")
+            and os.path.isdir(f"{git}/objects")
+            and not os.path.exists(f"{git}/reftable")
+        )
 
     def run(
         self,

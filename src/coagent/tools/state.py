@@ -42,8 +42,8 @@ class Reader(Protocol):
     def written(self, prefix: str) -> Mapping[Key, Value]:
         """Return the filtered values of the objects that agents have written and not committed."""
 
-    def own(self, prefix: str) -> frozenset[Key]:
-        """Return the objects under a prefix that the agent itself has written before this position."""
+    def own(self, *prefixes: str) -> frozenset[Key]:
+        """Return the objects under prefixes that the agent itself has written before this position."""
 
 
 class State:
@@ -213,12 +213,12 @@ class State:
         shown = self._shown[prefix] = dict(self._reader.written(prefix))
         return dict(shown)
 
-    def own(self, prefix: str) -> frozenset[Key]:
-        """Return the objects under a prefix that earlier calls of the same agent have written.
+    def own(self, *prefixes: str) -> frozenset[Key]:
+        """Return the objects under prefixes that earlier calls of the same agent have written.
 
         None of them becomes a premise: what an agent has written itself, nobody else can change.
         """
-        return self._reader.own(self._reader.canonical(prefix))
+        return self._reader.own(*map(self._reader.canonical, prefixes))
 
     def trace(self, prefix: str, part: Literal["content", "name"] = "content") -> None:
         """Take what lies under a prefix for read: a change of it below runs the call again.

@@ -37,7 +37,7 @@ class _Dict:
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return {}
 
-    def own(self, prefix: str) -> frozenset[Key]:
+    def own(self, *prefixes: str) -> frozenset[Key]:
         return frozenset()
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
