@@ -10,6 +10,9 @@ from conftest_sandbox import git, needs_views, shells, tree
 from coagent.errors import ToolFailed
 
 pytestmark = [pytest.mark.anyio, needs_views]
+_COMMIT = (
+    "cd nest && echo one > f && git add f && git -c user.name=T -c user.email=t@example.com commit -qm inside"
+)
 
 
 async def test_a_repository_without_commits_is_one_in_the_next_call(workspace: Path) -> None:
@@ -17,7 +20,7 @@ async def test_a_repository_without_commits_is_one_in_the_next_call(workspace: P
     async with shells(workspace) as domain:
         agent = await domain.join("A")
         await agent.call("bash", command="git init -q -b inner nest")
-        await agent.call("bash", command="cd nest && echo one > f && git add f && git commit -qm inside")
+        await agent.call("bash", command=_COMMIT)
         said = await agent.call("bash", command="git -C nest log --format=%s inner")
         assert said.value["output"] == "inside\n"
         assert git(workspace, "rev-parse", "main") == top  # git did not take the one around for it
@@ -47,7 +50,7 @@ async def test_undo_leaves_nothing_of_it(workspace: Path, command: str) -> None:
     async with shells(workspace) as domain:
         agent = await domain.join("A")
         await agent.call("bash", command=command)
-        await agent.call("bash", command="cd nest && echo one > f && git add f && git commit -qm inside")
+        await agent.call("bash", command=_COMMIT)
         await agent.abort()
     assert tree(workspace) == before
 
@@ -57,7 +60,7 @@ async def test_undo_puts_back_the_empty_folders_of_a_persons(workspace: Path) ->
     before = tree(workspace)
     async with shells(workspace) as domain:
         agent = await domain.join("A")
-        await agent.call("bash", command="cd nest && echo one > f && git add f && git commit -qm inside")
+        await agent.call("bash", command=_COMMIT)
         await agent.abort()
     assert tree(workspace) == before
 

@@ -88,7 +88,7 @@ def refuse_programs(
     Args:
         changes: What it has changed.
         before: Returns a file as the command found it.
-        written: The objects that agents have written: settings only where they have made the repository.
+        written: The objects that agents have written.
 
     Raises:
         ToolFailed: It changes them, in a repository that was there before.

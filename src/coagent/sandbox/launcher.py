@@ -62,6 +62,7 @@ def _beside(name: str):  # type: ignore[no-untyped-def]
 
 _lookups = _beside("lookups.py")
 _mounts = _beside("mounts.py")
+_moving = _beside("moving.py")
 _IDLE_S = 0.01
 """How long nobody has asked for anything when a process is made ahead, so that it takes no time from one."""
 
@@ -147,7 +148,8 @@ def _rehearse(mounts: "object | None" = None) -> None:
     json.loads(text)
     os.close(descriptors[0])
     if _lookups.known():
-        _lookups.program()
+        _lookups.program(moves_only=False)
+        _lookups.program(moves_only=True)
     if mounts is not None:
         mounts.rehearse()  # type: ignore[attr-defined]
 
@@ -211,7 +213,9 @@ def _run(begun: _Begun, library: "ctypes.CDLL | None") -> int:
     if listeners:
         python = None if library is not None else _beside("trace.py")
         folders = spec["root"], begun.mounts.apart if begun.mounts else spec["root"], spec["temporary"]
-        seen = _lookups.followed(listeners[0], folders, begun.processes, library, python)
+        moves = _moving.Moves(spec["root"], begun.mounts.lower if begun.mounts else -1)
+        seen = _lookups.followed(listeners[0], folders, begun.processes, library, python, moves.begins)
+        seen = None if seen is None or not spec["trace"] else _both(seen, moves.seen)
     if seen is not None:
         looked_in_tmp = bool(sum(seen.pop(place, 0) for place in spec["temporary"]))
     ended = begun.channel.recv(4) if len(ready) == 1 else ready
@@ -229,6 +233,10 @@ def _run(begun: _Begun, library: "ctypes.CDLL | None") -> int:
     while left:
         left = left[os.write(begun.report, left) :]
     return code
+
+
+def _both(seen: "dict[str, int]", more: "dict[str, int]") -> "dict[str, int]":
+    return seen | {path: bits | seen.get(path, 0) for path, bits in more.items()}
 
 
 def _waited(child: int) -> int:
@@ -330,7 +338,8 @@ def _become(temporary: str, channel: socket.socket, *, fenced: bool) -> None:
         if temporary:
             environment["TMPDIR"] = temporary
         _bound(spec)
-        listener = _lookups.install() if spec["trace"] and _lookups.known() else -1
+        asks = _lookups.known() and (spec["trace"] or not fenced)
+        listener = _lookups.install(moves_only=not spec["trace"]) if asks else -1
         if listener >= 0:
             socket.send_fds(channel, [b"1"], [listener])
             os.close(listener)
