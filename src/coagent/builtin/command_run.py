@@ -159,7 +159,7 @@ class CommandRun:
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
         self.changes = changes = view.changes()
-        refuse_programs(changes, view.before)
+        refuse_programs(changes, view.before, written)
         others = {key.partition(":")[2] for key in written.keys() - self.moment.own}
         refuse_sweeps(text, changes, view.before, others)
         if self.command.check is not None:

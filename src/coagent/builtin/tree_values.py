@@ -92,10 +92,10 @@ def _values(path: str, content: Content | None) -> dict[Key, Value]:
         if content.mode is not None and scheme == "file":
             found[f"mode:{path}"] = content.mode
         return found
-    if scheme_of(path) != "file":
-        return {}  # git needs neither
     if content.kind == "folder":
-        return {f"folder:{path}": FOLDER}
+        return {f"folder:{path}": FOLDER}  # also in `.git`: without `objects` and `refs` it is no repository
+    if scheme_of(path) != "file":
+        return {}  # git needs no links
     target = decoded(content.data)
     if not isinstance(target, str):
         raise ToolFailed(

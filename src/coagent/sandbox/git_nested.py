@@ -76,14 +76,19 @@ def refuse_ungoverned(layer: Path) -> None:
         )
 
 
-def refuse_programs(changes: Mapping[str, Content | None], before: Callable[[str], Content | None]) -> None:
-    """Refuse a command that changes settings or hooks of a repository in a subfolder.
+def refuse_programs(
+    changes: Mapping[str, Content | None],
+    before: Callable[[str], Content | None],
+    written: Container[str],
+) -> None:
+    """Refuse a command that changes settings or hooks of a repository in a subfolder that no agent has made.
 
     The files there are governed one by one, so a person's git would act on such changes outside of all views.
 
     Args:
         changes: What it has changed.
         before: Returns a file as the command found it.
+        written: The objects that agents have written.
 
     Raises:
         ToolFailed: It changes them, in a repository that was there before.
@@ -91,7 +96,8 @@ def refuse_programs(changes: Mapping[str, Content | None], before: Callable[[str
     for path in changes:
         folder, inside, rest = path.rpartition("/.git/")
         programs = rest in ("config", "config.worktree") or rest.startswith("hooks/")
-        if inside and programs and before(f"{folder}/.git/HEAD") is not None:
+        made = f"gitdir:{folder}/.git/config" in written
+        if inside and programs and not made and before(f"{folder}/.git/HEAD") is not None:
             raise ToolFailed(
                 f"the command changes {path!r}, which a person's git would act on outside of your view",
                 "Nothing that it did was kept. Pass settings with `git -c name=value`.",

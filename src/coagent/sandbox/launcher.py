@@ -62,6 +62,7 @@ def _beside(name: str):  # type: ignore[no-untyped-def]
 
 _lookups = _beside("lookups.py")
 _mounts = _beside("mounts.py")
+_moving = _beside("moving.py")
 _IDLE_S = 0.01
 """How long nobody has asked for anything when a process is made ahead, so that it takes no time from one."""
 
@@ -147,7 +148,8 @@ def _rehearse(mounts: "object | None" = None) -> None:
     json.loads(text)
     os.close(descriptors[0])
     if _lookups.known():
-        _lookups.program()
+        _lookups.program(moves_only=False)
+        _lookups.program(moves_only=True)
     _libc.prctl(_PR_CAPBSET_READ, 0, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if mounts is not None:
@@ -265,7 +267,9 @@ def _followed(begun: _Begun, spec: dict, library: "ctypes.CDLL | None") -> int: 
     if listeners:
         python = None if library is not None else _beside("trace.py")
         folders = spec["root"], begun.mounts.apart if begun.mounts else spec["root"], spec["temporary"]
-        seen = _lookups.followed(listeners[0], folders, begun.processes, library, python)
+        moves = _moving.Moves(spec["root"], begun.mounts.lower if begun.mounts else -1)
+        seen = _lookups.followed(listeners[0], folders, begun.processes, library, python, moves.begins)
+        seen = None if seen is None or not spec["trace"] else _both(seen, moves.seen)
     ended = begun.channel.recv(4) if len(ready) == 1 else ready
     code = struct.unpack("=i", ended)[0] if ended else _waited(begun.child)
     _tell(begun, spec, seen, ready=len(ready) == 1)
@@ -288,6 +292,10 @@ def _tell(begun: _Begun, spec: dict, seen: "dict | None", *, ready: bool) -> Non
     left = memoryview(json.dumps(answer).encode())
     while left:
         left = left[os.write(begun.report, left) :]
+
+
+def _both(seen: "dict[str, int]", more: "dict[str, int]") -> "dict[str, int]":
+    return seen | {path: bits | seen.get(path, 0) for path, bits in more.items()}
 
 
 def _waited(child: int) -> int:
@@ -392,7 +400,8 @@ def _become(temporary: str, channel: socket.socket, *, fenced: bool) -> None:
         if temporary:
             environment["TMPDIR"] = temporary
         _bound(spec)
-        listener = _lookups.install() if spec["trace"] and _lookups.known() else -1
+        asks = _lookups.known() and (spec["trace"] or not fenced)
+        listener = _lookups.install(moves_only=not spec["trace"]) if asks else -1
         if listener >= 0:
             socket.send_fds(channel, [b"1"], [listener])
             os.close(listener)

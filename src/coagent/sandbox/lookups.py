@@ -12,6 +12,7 @@ import os
 import platform
 import struct
 import types
+from collections.abc import Callable
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _ALLOW, _NOTIFY, _ERRNO_ENOSYS = 0x7FFF0000, 0x7FC00000, 0x00050000 | 38
@@ -20,20 +21,22 @@ _SET_FLAGS = 0x40082104
 _AT_EMPTY_PATH = 0x1000
 _IO_URING_SETUP, _OPENAT2 = 425, 437
 # Where a system call has its path: (argument of the folder's descriptor or -1, argument of the path) pairs.
-# "open" marks those whose flags follow the path, "link" those that may put a symbolic link somewhere.
+# "open" marks those whose flags follow the path, "link" those that may put a symbolic link somewhere, "move"
+# those that may also move a folder.
 _AT = (((0, 1),), "")
 _PLAIN = (((-1, 0),), "")
-_TWO, _TWO_AT = (((-1, 0), (-1, 1)), "link"), (((0, 1), (2, 3)), "link")
+_TWO, _TWO_AT = ((-1, 0), (-1, 1)), ((0, 1), (2, 3))
 _ARCHITECTURES = {
     "x86_64": (
         0xC000003E, 317, (262, 332),
         {
             2: (((-1, 0),), "open"), 257: (((0, 1),), "open"), 437: (((0, 1),), "open2"),
             4: _PLAIN, 6: _PLAIN, 21: _PLAIN, 59: _PLAIN, 76: _PLAIN, 80: _PLAIN, 83: _PLAIN, 84: _PLAIN,
-            85: _PLAIN, 87: _PLAIN, 89: _PLAIN, 90: _PLAIN, 133: _PLAIN, 82: _TWO, 86: _TWO,
+            85: _PLAIN, 87: _PLAIN, 89: _PLAIN, 90: _PLAIN, 133: _PLAIN,
+            82: (_TWO, "move"), 86: (_TWO, "link"),
             88: (((-1, 1),), "link"), 258: _AT, 259: _AT, 262: _AT, 263: _AT, 267: _AT, 268: _AT, 269: _AT,
-            322: _AT, 332: _AT, 439: _AT, 452: _AT, 264: _TWO_AT, 265: _TWO_AT, 316: _TWO_AT,
-            266: (((1, 2),), "link"),
+            322: _AT, 332: _AT, 439: _AT, 452: _AT, 264: (_TWO_AT, "move"), 265: (_TWO_AT, "link"),
+            316: (_TWO_AT, "move2"), 266: (((1, 2),), "link"),
         },
     ),
     "aarch64": (
@@ -41,11 +44,12 @@ _ARCHITECTURES = {
         {
             56: (((0, 1),), "open"), 437: (((0, 1),), "open2"), 33: _AT, 34: _AT, 35: _AT, 45: _PLAIN,
             48: _AT, 53: _AT, 78: _AT, 79: _AT, 221: _PLAIN, 281: _AT, 291: _AT, 439: _AT, 452: _AT,
-            36: (((1, 2),), "link"), 37: _TWO_AT, 38: _TWO_AT, 276: _TWO_AT,
+            36: (((1, 2),), "link"), 37: (_TWO_AT, "link"), 38: (_TWO_AT, "move"), 276: (_TWO_AT, "move2"),
         },
     ),
 }  # fmt: skip
-_CALL_KINDS = ("", "open", "open2", "link")
+_CALL_KINDS = ("", "open", "open2", "link", "move", "move2")
+_MOVE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p)
 
 
 def known() -> bool:
@@ -53,13 +57,16 @@ def known() -> bool:
     return platform.machine() in _ARCHITECTURES
 
 
-def install() -> int:
+def install(*, moves_only: bool) -> int:
     """Have this process and all that it begins ask before each call.
+
+    Args:
+        moves_only: Whether only before those that may move a folder.
 
     Returns:
         The descriptor that hears of the calls, -1 where the kernel has none.
     """
-    count, held = program()
+    count, held = program(moves_only=moves_only)
     given = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", count, ctypes.addressof(held)))
     seccomp = ctypes.c_long(_ARCHITECTURES[platform.machine()][1])
     for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
@@ -70,9 +77,14 @@ def install() -> int:
 
 
 @functools.cache
-def program() -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
+def program(*, moves_only: bool) -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
     """Return the filter, and how many steps it has."""
     architecture, _, with_empty, calls = _ARCHITECTURES[platform.machine()]
+    if moves_only:
+        steps = [(0x20, 0, 0, 4), (0x15, 1, 0, architecture), (0x06, 0, 0, _ALLOW), (0x20, 0, 0, 0)]
+        for number in sorted(number for number, (_, kind) in calls.items() if kind in ("move", "move2")):
+            steps += [(0x15, 0, 1, number), (0x06, 0, 0, _NOTIFY)]
+        return _held(steps)
     steps = [(0x20, 0, 0, 4), (0x15, 1, 0, architecture), (0x06, 0, 0, _NOTIFY), (0x20, 0, 0, 0)]
     steps += [(0x35, 0, 1, 0x40000000), (0x06, 0, 0, _NOTIFY)]  # x32
     steps += [(0x15, 0, 1, _IO_URING_SETUP), (0x06, 0, 0, _ERRNO_ENOSYS)]
@@ -84,7 +96,12 @@ def program() -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
         ]  # fmt: skip
     for number in sorted(calls.keys() - set(with_empty)):
         steps += [(0x15, 0, 1, number), (0x06, 0, 0, _NOTIFY)]
-    steps.append((0x06, 0, 0, _ALLOW))
+    return _held(steps)
+
+
+def _held(steps: "list[tuple[int, int, int, int]]") -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
+    """Return a filter that allows what none of its steps is about."""
+    steps = [*steps, (0x06, 0, 0, _ALLOW)]
     code = b"".join(struct.pack("HBBI", *step) for step in steps)
     return len(steps), ctypes.create_string_buffer(code)
 
@@ -95,6 +112,7 @@ def followed(
     processes: int,
     library: "ctypes.CDLL | None",
     python: types.ModuleType | None,
+    begins: "Callable[[str, str], None]",
 ) -> "dict[str, int] | None":
     """Return what a command looks up until it ends, None where that is not known.
 
@@ -105,13 +123,14 @@ def followed(
         processes: The folder of processes.
         library: The tracer in C.
         python: That in Python, where there is none in C.
+        begins: Called before a folder is moved, with the paths that it has and will have.
     """
     calls = _ARCHITECTURES[platform.machine()][3]
     with contextlib.suppress(OSError):  # Linux 6.6: wake the other side on this processor, which is faster
         fcntl.ioctl(listener, _SET_FLAGS, 1)
     if library is None:
         assert python is not None
-        trace = python.Trace(*folders, processes, calls)
+        trace = python.Trace(*folders, processes, calls, begins)
         trace.follow(listener)
         return trace.seen if trace.complete else None
     count = max(calls) + 1
@@ -124,8 +143,9 @@ def followed(
         ]  # fmt: skip
     root, apart, temporary = folders
     given = os.fsencode(root), os.fsencode(apart), b"".join(os.fsencode(one) + b"\0" for one in temporary)
+    called = _MOVE(lambda source, target: begins(os.fsdecode(source), os.fsdecode(target)))
     with open(os.memfd_create("seen"), "w+b") as file:
-        complete = library.follow(listener, processes, *given, table, count, file.fileno())
+        complete = library.follow(listener, processes, *given, table, count, called, file.fileno())
         os.close(listener)
         file.seek(0)
         found = file.read().split(b"\0")[:-1]

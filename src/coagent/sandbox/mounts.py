@@ -40,6 +40,8 @@ class Mounts:
         self._laid = _held(frame["laid"]) if frame["laid"] else -1
         self._layers = _held(frame["layers"]) if frame["layers"] else -1
         self._machines = _held("/tmp")
+        self.lower = -1
+        """What is below the view of the tree, where that is an overlay; known once it is shown."""
         self.layered_tmp = False
         """Whether /tmp is the machine's with a layer over it, and not a plain folder."""
         self.apart = root
@@ -170,6 +172,7 @@ class Mounts:
         if f"{lower}/".startswith(f"{root}/"):
             lower = real + lower[len(root) :]
         if spec["layered"]:
+            self.lower = _held(lower)
             layers = _layers([lower], f"{scratch}/upper", f"{scratch}/work")
             mounted("overlay", root, "overlay", 0, layers)
             start = len(f"{scratch}/upper")

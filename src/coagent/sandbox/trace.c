@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -23,7 +25,8 @@
 
 /* One system call: lookups.py fills the table, so that there is one list of them. */
 struct call {
-    int kind;  /* 0 unknown, 1 looks up, 2 opens, 3 opens as openat2, 4 looks up and may make a link */
+    int kind;  /* 0 unknown, 1 looks up, 2 opens, 3 opens as openat2, 4 looks up and may make a link, 5 may
+                  also move a folder, 6 so may renameat2 */
     int pairs; /* how many of the following are used */
     int folder[2], path[2];
 };
@@ -76,6 +79,7 @@ struct trace {
     const char *root, *apart, *temporary;
     const struct call *calls;
     int count;
+    void (*begins)(const char *source, const char *target); /* called before a folder is moved */
     int remembers;
     struct set known, plain, seen;
 };
@@ -187,6 +191,12 @@ static int opened(pid_t pid, int kind, uint64_t flags)
     return flags & O_PATH ? LOOKED_UP : OPENED;
 }
 
+static int is_folder(const char *path)
+{
+    struct stat status;
+    return !lstat(path, &status) && S_ISDIR(status.st_mode);
+}
+
 static int note(struct trace *trace, pid_t pid, const struct seccomp_data *data)
 {
     if (data->nr < 0 || data->nr >= trace->count || !trace->calls[data->nr].kind)
@@ -197,8 +207,10 @@ static int note(struct trace *trace, pid_t pid, const struct seccomp_data *data)
         bits = opened(pid, call->kind, data->args[call->path[0] + 1]);
     if (bits < 0)
         return -1;
-    if (call->kind == 4)
+    if (call->kind >= 4)
         trace->remembers = 0;
+    char ends[2][LENGTH_MAX + 8] = {"", ""};
+    int folder[2] = {0, 0};
     for (int i = 0; i < call->pairs; i++) {
         char path[LENGTH_MAX], whole[2 * LENGTH_MAX], real[LENGTH_MAX + 8], name[64];
         if (text(pid, data->args[call->path[i]], path))
@@ -226,7 +238,13 @@ static int note(struct trace *trace, pid_t pid, const struct seccomp_data *data)
         if (resolve(trace, whole, real))
             return -1;
         saw(trace, real, bits);
+        strcpy(ends[i], real);
+        folder[i] = call->kind >= 5 && is_folder(whole);
     }
+    if (folder[0] && *ends[1])
+        trace->begins(ends[0], ends[1]);
+    if (folder[1] && *ends[0] && call->kind == 6 && data->args[4] & RENAME_EXCHANGE)
+        trace->begins(ends[1], ends[0]);
     return 0;
 }
 
@@ -249,9 +267,9 @@ static int written(const struct set *seen, int out)
    (each ended by a zero byte), but not in `apart`, is noted as that folder. Writes to `out` a digit and a
    path, ended by a zero byte, for all that was seen; returns 1 where that is complete. */
 int follow(int listener, int processes, const char *root, const char *apart, const char *temporary,
-           const struct call *calls, int count, int out)
+           const struct call *calls, int count, void (*begins)(const char *, const char *), int out)
 {
-    struct trace trace = {processes, root, apart, temporary, calls, count, 1, {0}, {0}, {0}};
+    struct trace trace = {processes, root, apart, temporary, calls, count, begins, 1, {0}, {0}, {0}};
     struct pollfd polled = {listener, POLLIN, 0};
     int complete = 1;
     for (;;) {

@@ -8,12 +8,15 @@ import ctypes
 import fcntl
 import os
 import select
+import stat
 import struct
+from collections.abc import Callable
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _O_PATH, _O_TRUNC, _O_EXCL, _O_WRONLY = 0o10000000, 0o1000, 0o200, 1
 _LINKS_MAX = 40  # path_resolution(7)
+_RENAME_EXCHANGE = 2
 
 
 class _Range(ctypes.Structure):
@@ -34,6 +37,7 @@ class Trace:
         temporary: The temporary folders: what is looked up in them is noted as the folder alone.
         processes: A descriptor of a `/proc` that shows the command's processes.
         calls: Where each system call has its paths, as in `lookups.py`.
+        begins: Called before a folder is moved, with the paths that it has and will have.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Trace:
         temporary: "list[str]",
         processes: int,
         calls: dict,  # type: ignore[type-arg]
+        begins: "Callable[[str, str], None]",
     ) -> None:
         self.seen: dict[str, int] = {}
         self.complete = True
@@ -52,6 +57,7 @@ class Trace:
         self._temporary = temporary
         self._processes = processes
         self._calls = calls
+        self._begins = begins
         self._known: dict[str, int] = {}
         self._remembers = True  # until a link may be made, which leads known paths elsewhere
         self._buffer = ctypes.create_string_buffer(256)
@@ -89,7 +95,7 @@ class Trace:
             return
         pairs, kind = places
         seen = 1
-        if kind == "link":
+        if kind in ("link", "move", "move2"):
             self._remembers = False
         elif kind:
             flags = arguments[pairs[0][1] + 1]
@@ -99,6 +105,7 @@ class Trace:
                 seen = 4
             elif not flags & _O_PATH:
                 seen = 2
+        ends = []
         for folder, at in pairs:
             path = self._text(pid, arguments[at])
             if not path:
@@ -112,6 +119,11 @@ class Trace:
             self._known[path] = self._known.get(path, 0) | seen
             real = self._resolved(path)
             self._saw(real, seen)
+            ends.append((real, _is_folder(path)) if kind.startswith("move") else (real, False))
+        if len(ends) == 2 and ends[0][1]:
+            self._begins(ends[0][0], ends[1][0])
+        if len(ends) == 2 and ends[1][1] and kind == "move2" and arguments[4] & _RENAME_EXCHANGE:
+            self._begins(ends[1][0], ends[0][0])
 
     def _saw(self, real: str, seen: int) -> None:
         if real.startswith(self._inside) or real == self._root:
@@ -168,3 +180,10 @@ class Trace:
                 break
             found += more
         return os.fsdecode(found.partition(b"\0")[0])
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False

@@ -13,7 +13,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import secrets
 import stat
 import sys
@@ -47,8 +46,6 @@ _CURES = {
 # Handing a read to a thread costs more than reading a file of this size.
 _INLINE_BYTES = 256 * 1024
 _LOCK_POLL_S = 0.001
-_GIT_LOOSE = re.compile(r"/\.git/(?:objects/[^/]+|(?:logs/)?refs/[^/]+/.+)$")
-"""Folders that git itself removes once they are empty: of objects, and of names such as `topic/one`."""
 
 
 class _Locked(TargetError):
@@ -102,7 +99,7 @@ class Files(Target):
 
     def _canonical(self, scheme: str, path: str) -> str:
         itself = scheme in ("link", "folder")
-        return self.workspace.canonical(path, in_repository=scheme == "gitdir", itself=itself)
+        return self.workspace.canonical(path, in_repository=scheme in ("gitdir", "folder"), itself=itself)
 
     def unseen(self, key: Key) -> bool:
         return self._git.unseen(key)
@@ -369,8 +366,6 @@ class Files(Target):
         """Remove the folders above what is gone, as far as nothing is in them."""
         folder = os.path.dirname(path)
         while folder != self.workspace.root:
-            if ".git" in folder.split("/") and _GIT_LOOSE.search(folder) is None:
-                return  # git needs these folders, empty or not
             try:
                 os.rmdir(folder)
             except OSError:
