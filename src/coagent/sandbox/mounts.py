@@ -189,11 +189,13 @@ class Mounts:
             os.makedirs(f"{root}/.git", exist_ok=True)
             laid = [f"self/fd/{self._laid}/{spec['git_laid']}"] if spec["git_laid"] else []
             below = [*laid, f"{real}/.git"]
-            if laid and not spec["git_layered"]:
-                layers = f"lowerdir={':'.join(map(_escaped, below))}"
-            else:
+            if spec["git_layered"]:
                 layers = _layers(below, f"{scratch}/git-upper", f"{scratch}/git-work")
-            mounted("overlay", f"{root}/.git", "overlay", 0, layers)
+                mounted("overlay", f"{root}/.git", "overlay", 0, layers)
+            elif laid:
+                mounted("overlay", f"{root}/.git", "overlay", 0, f"lowerdir={':'.join(map(_escaped, below))}")
+            else:
+                mounted(f"{real}/.git", f"{root}/.git", None, _MS_BIND, None)  # read-only, as the tree was
         _attributes(self._scratch, 0, _ATTR_RDONLY)  # the command shall not write there but by its view
         os.chdir(spec["cwd"])
 
