@@ -334,6 +334,15 @@ def test_a_process_that_was_forked_takes_nothing_away(place: Path) -> None:
     assert not Path(path).exists()
 
 
+def test_what_is_left_to_another_process_after_its_end_closes_nothing(tmp_path: Path) -> None:
+    made = ScratchFolder("test", tmp_path)
+    made.close()
+    others = [os.open(tmp_path, os.O_RDONLY) for _ in range(4)]  # they have the numbers of what it held
+    made.leave()
+    for one in others:
+        os.close(one)
+
+
 def test_a_folder_that_somebody_has_cleared_away_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
