@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import select
@@ -353,6 +355,21 @@ def test_a_folder_that_somebody_has_cleared_away_is_made_again(
     again = scratch.new_folder("two")
     assert again.parent == scratch.process_folder() != first
     assert again.is_dir()
+
+
+def test_where_there_are_no_locks_a_folder_is_made_and_nobody_takes_it_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(held: int, _: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))  # as NFS without its lock manager: flock(2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refuse)
+        made = ScratchFolder("test", tmp_path)
+    _swept(tmp_path)
+    assert made.path.is_dir()
+    made.close()
+    assert not made.path.exists()
 
 
 def test_a_folder_is_never_taken_away_while_it_is_made(tmp_path: Path) -> None:
