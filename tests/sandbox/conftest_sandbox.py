@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -19,6 +21,13 @@ from coagent.sandbox.overlay import available
 from coagent.targets.files import Files
 
 Shells = Callable[..., AbstractAsyncContextManager[coagent.Domain]]
+
+SOURCES = [
+    str(Path(__file__).parent),
+    str(Path(coagent.__file__).parents[1]),
+    *(one for one in sys.path if one.endswith("site-packages")),
+]
+"""Where a program finds this package, and what the tests need."""
 
 needs_views = pytest.mark.skipif(bool(available()), reason=available() or "private views can be had")
 
@@ -51,6 +60,24 @@ def tree(root: Path) -> dict[str, tuple[bytes, str]]:
             elif path.is_file():
                 found[name] = (path.read_bytes(), f"{stat.S_IMODE(path.stat().st_mode):04o}")
     return found
+
+
+def ordinary_python() -> str:
+    """Return a Python of this version that every user may run; skips the test where there is none."""
+    for name in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
+        real = Path(name).resolve()
+        if real.is_file() and all(one.stat().st_mode & 0o001 for one in (real, *real.parents)):
+            return name
+    pytest.skip("there is no Python of this version that others may run")
+
+
+def give_away(folder: Path) -> None:
+    """Make a folder in the temporary one nobody's, who may then come to it."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 65534, 65534)
+    for path in folder.parents:
+        if path.is_relative_to(tempfile.gettempdir()) and path != Path(tempfile.gettempdir()):
+            path.chmod(0o755)
 
 
 def git(root: Path, *arguments: str) -> str:

@@ -361,21 +361,6 @@ async def test_what_was_used_longest_ago_goes_when_there_is_too_much_of_all(tmp_
     layers.close()
 
 
-async def test_the_folders_of_processes_that_have_died_are_removed_and_those_in_use_are_not() -> None:
-    dead, young = (Path(tempfile.mkdtemp(prefix="coagent-tmp-999999-", dir="/var/tmp")) for _ in range(2))
-    (dead / "layer").mkdir()
-    one, other = TemporaryLayers(), TemporaryLayers()
-    for folder in (one.folder, dead):
-        os.utime(folder, (0, 0))
-    assert other.folder.is_dir()
-    assert one.folder.is_dir()
-    assert young.is_dir()
-    assert not dead.exists()
-    one.close()
-    other.close()
-    young.rmdir()
-
-
 async def test_nothing_stays_when_the_domain_is_closed(workspace: Path) -> None:
     def mine() -> set[Path]:
         return set(Path("/var/tmp").glob(f"coagent-tmp-{os.getpid()}-*"))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from coagent.content import Content
+from coagent.scratch import new_folder
 from coagent.targets.git_repository import Entry, Repository, index_line, raw_changes
 
 Staged: TypeAlias = dict[str, list[list[str | int]]]
@@ -63,7 +64,7 @@ class Indexes:
     def __init__(self, repository: Repository, known: Path) -> None:
         self._repository = repository
         self._known = known
-        self._folder = Path(tempfile.mkdtemp(prefix="coagent-git-"))
+        self._folder = new_folder("git")
         weakref.finalize(self, shutil.rmtree, self._folder, True)
         self._kept: dict[str, Built] = {}
         self._renewed = 0
@@ -151,7 +152,7 @@ class Indexes:
 
         No filter runs, since those are programs: what goes through one is taken as it is.
         """
-        with tempfile.TemporaryDirectory(prefix="coagent-git-ends-") as name:
+        with tempfile.TemporaryDirectory(prefix="ends-", dir=self._folder) as name:
             tree = Path(name)
             files = {path: one.data for path, one in kept.contents.items() if one is not None}
             asked = [path for path in paths if "\n" not in path and path in files]

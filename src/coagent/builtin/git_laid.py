@@ -6,7 +6,6 @@ Most commands of an agent find its git folder as the one before left it; none wr
 from __future__ import annotations
 
 import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from coagent.sandbox.git_layer import Own
+from coagent.scratch import new_folder
 
 _KEPT_MAX = 16
 
@@ -39,7 +39,7 @@ class LaidFolders:
     """Makes such folders, and keeps the last ones and those in use."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="coagent-git-"))
+        self.folder = new_folder("git")
         weakref.finalize(self, shutil.rmtree, self.folder, True)
         """In which they are."""
         self._kept: list[Laid] = []

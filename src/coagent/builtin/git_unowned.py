@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 import weakref
 from collections.abc import Callable, Collection
 from functools import partial
-from pathlib import Path
 from typing import TypeAlias
 
 from coagent.builtin.git_index import date
 from coagent.sandbox.snapshot import Snapshots
+from coagent.scratch import new_folder
 from coagent.targets.git_repository import Repository
 from coagent.targets.git_settings import Signature, signature
 
@@ -37,7 +36,7 @@ class Unowned:
         self._repository = repository
         self._snapshots = snapshots
         self._left_out = left_out
-        self._folder = Path(tempfile.mkdtemp(prefix="coagent-git-"))
+        self._folder = new_folder("git")
         weakref.finalize(self, shutil.rmtree, self._folder, True)
         self.index = self._folder / "real"
         """The index of the last look: of its commit, with what git knows of unchanged files."""

@@ -14,7 +14,7 @@ class Clearing:
         self._thread: ThreadPoolExecutor | None = None
 
     def remove(self, view: Overlay) -> None:
-        """Throw a view away soon; what fails in that is left to who clears temporary folders."""
+        """Throw a view away soon; what fails in that goes with this process, or the next."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="coagent-clearing")
         self._thread.submit(view.remove)

@@ -25,6 +25,7 @@ from coagent.sandbox import launcher
 from coagent.sandbox.confined import Confined, Frame
 from coagent.sandbox.launch import Launch, is_closed
 from coagent.sandbox.overlay import remove_scratch
+from coagent.scratch import new_folder, process_folder
 
 _COMPILE_S_MAX = 30
 _START_S_MAX = 30
@@ -64,7 +65,7 @@ class LaunchServer:
                     self._chosen[waiting.scratch] = waiting
                     return waiting.scratch
                 waiting.discard()
-        return _folder()
+        return new_folder("bash")
 
     def run(self, view: Confined, output: IO[bytes], timeout_s: float) -> int:
         """Run the command of a view's `spec` and return its exit code.
@@ -85,7 +86,7 @@ class LaunchServer:
             with launch.channel:
                 process = launch.start(output)
                 if process is not None:
-                    following = _Asked(view.frame, _folder())
+                    following = _Asked(view.frame, new_folder("bash"))
                     try:
                         return _waited(launch.channel, process, timeout_s)
                     finally:
@@ -125,7 +126,7 @@ class LaunchServer:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with tempfile.TemporaryDirectory(prefix="coagent-trace-") as folder:
+        with tempfile.TemporaryDirectory(prefix="trace-", dir=process_folder()) as folder:
             library = _compiled(Path(folder)) if self._compiled else []
             argv = [sys.executable, "-IS", launcher.__file__, str(theirs.fileno()), *library]
             try:
@@ -211,10 +212,6 @@ def _waited(answer: socket.socket, process: int, timeout_s: float) -> int:
     finally:
         os.close(process)
     return int.from_bytes(code, sys.byteorder, signed=True) if code else _KILLED
-
-
-def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="coagent-bash-"))
 
 
 def _compiled(folder: Path) -> list[str]:

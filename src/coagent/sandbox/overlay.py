@@ -19,6 +19,7 @@ from pathlib import Path
 from coagent.content import EMPTY_FOLDER, Content, content_at, put_content
 from coagent.errors import TargetError
 from coagent.sandbox.layers import is_opaque, is_whiteout, put_whiteout
+from coagent.scratch import process_folder, remove_tree
 
 _TRIAL_S_MAX = 10
 # The inner shell gets $1 the root, $2 the scratch folder, $3 the mount options, $4 the folder to start in;
@@ -240,11 +241,11 @@ class Overlay:
 
 
 def remove_scratch(scratch: Path) -> None:
-    """Throw the folder of a view away; what fails in that is left to who clears temporary folders."""
+    """Throw the folder of a view away; what fails in that goes with this process, or the next."""
     for name in ("work", "git-work", "home-work", "tmp-work", "own-tmp-work", "own-var-tmp-work"):
         with contextlib.suppress(OSError):  # overlays leave a folder here that nobody may enter
             (scratch / name / "work").chmod(0o700)
-    shutil.rmtree(scratch, ignore_errors=True)
+    remove_tree(scratch)
 
 
 @cache
@@ -254,7 +255,7 @@ def available() -> str:
 
     if not hasattr(os, "geteuid") or shutil.which("unshare") is None:
         return "there is no unshare(1): private views need Linux with util-linux"
-    with tempfile.TemporaryDirectory(prefix="coagent-trial-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="trial-", dir=process_folder()) as scratch:
         root = Path(scratch) / "root"
         root.mkdir()
         overlay = Overlay(str(root), Path(scratch) / "view")

@@ -10,33 +10,29 @@ Linux kernel, fs/overlayfs/super.c, `ovl_check_layer`.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
 import tempfile
 import threading
-import time
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from coagent.sandbox.layers import put_into, put_over
 from coagent.sandbox.tmp_layer import has_left, move, name_and_size, prune, tidy
+from coagent.scratch import PREFIX, ScratchFolder
 
 PLACES = {"tmp": "/tmp", "var-tmp": "/var/tmp"}
 """The temporary folders, by the names that they have in a layer."""
 _REAL = {"tmp": Path("/tmp")}
 """Of these, what commands see below all layers."""
 BYTES_MAX_DEFAULT = 1024**3
-_PREFIX = "coagent-tmp-"
+_KIND = "tmp"
 _NEW = "new-"
 _NAME = re.compile(r"[0-9a-f]{32}")
 _LAYERS_MAX = 20
 """How many layers lie over one another at most: overlays take a bounded number, and get slow before."""
-_YOUNG_S = 60
-"""How old a folder is, at least, that is taken for one of a process that has died."""
 _KEPT_TIMES_MAX = 4
 """How many times what one agent may leave is kept for all of them."""
 
@@ -64,7 +60,7 @@ class TemporaryLayers:
     def __init__(self, bytes_max: int = BYTES_MAX_DEFAULT) -> None:
         self.bytes_max = bytes_max
         self._lock = threading.Lock()
-        self._folder: Path | None = None
+        self._scratch: ScratchFolder | None = None
         self._sizes: dict[str, int] = {}
         """The layers that are here, those used last at the end."""
         self._uses: dict[str, int] = {}
@@ -73,12 +69,9 @@ class TemporaryLayers:
     def folder(self) -> Path:
         """In which the layers are."""
         with self._lock:
-            if self._folder is None or not self._folder.is_dir():
-                parent = _parent()
-                _remove_stale(parent)
-                self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
-                self._end = weakref.finalize(self, _removed, self._folder, _locked(self._folder))
-            return self._folder
+            if self._scratch is None or not self._scratch.path.is_dir():
+                self._scratch = ScratchFolder(_KIND, _parent())
+            return self._scratch.path
 
     @property
     def apart(self) -> bool:
@@ -88,9 +81,9 @@ class TemporaryLayers:
     def close(self) -> None:
         """Remove all layers."""
         with self._lock:
-            if self._folder is not None:
-                self._end()
-            self._folder = None
+            if self._scratch is not None:
+                self._scratch.close()
+            self._scratch = None
             self._sizes.clear()
 
     def take(self, names: Sequence[str]) -> Stack:
@@ -115,8 +108,8 @@ class TemporaryLayers:
             for one in list(self._sizes)[:-1]:
                 if total > _KEPT_TIMES_MAX * self.bytes_max and one not in self._uses:
                     total -= self._sizes.pop(one)
-                    if self._folder is not None:
-                        shutil.rmtree(self._folder / one, ignore_errors=True)
+                    if self._scratch is not None:
+                        shutil.rmtree(self._scratch.path / one, ignore_errors=True)
 
     def keep(self, stack: Stack, uppers: Mapping[str, Path], *, whole: bool) -> tuple[str, ...] | None:
         """Make what a command has left a layer, and return the names of all that its agent has then.
@@ -204,8 +197,8 @@ class TemporaryLayers:
 
     def _fetched(self, folder: Path, name: str) -> bool:
         """Take a layer over from another process, if one has it."""
-        for other in folder.parent.glob(f"{_PREFIX}*/{name}"):
-            if other.parent == folder or other.parent.stat().st_uid != os.geteuid():
+        for other in folder.parent.glob(f"{PREFIX}{_KIND}-*/{name}"):
+            if other.parent == folder or other.parent.lstat().st_uid != os.geteuid():
                 continue
             made = Path(tempfile.mkdtemp(prefix=_NEW, dir=folder))
             with contextlib.suppress(OSError):
@@ -225,31 +218,3 @@ class TemporaryLayers:
 def _parent() -> Path:
     known = Path("/var/tmp")
     return known if os.access(known, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
-
-
-def _locked(folder: Path) -> int:
-    """Return a descriptor that tells other processes, as long as it is open, that a folder is in use.
-
-    Raises:
-        BlockingIOError: It is in use.
-    """
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(held)
-        raise
-    return held
-
-
-def _remove_stale(parent: Path) -> None:
-    """Remove the folders of processes that have died."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if folder.lstat().st_uid == os.geteuid() and time.time() - folder.lstat().st_mtime > _YOUNG_S:
-                _removed(folder, _locked(folder))
-
-
-def _removed(folder: Path, held: int) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    os.close(held)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import stat
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import TypeAlias
 
 from coagent.errors import TargetError
 from coagent.sandbox.watch import Watch
+from coagent.scratch import ScratchFolder
 
 _Seen: TypeAlias = tuple[int, int, int, int]
 """Inode, time of change in nanoseconds, size in bytes, mode; a plain tuple, since there are many of them."""
@@ -37,15 +36,15 @@ class Snapshots:
 
     Args:
         root: The tree.
-        folder: Where they are kept, on the same file system, in a folder of this process; what processes
-            that are gone have left there is thrown away.
+        folder: Where they are kept, on the same file system, in a folder that ends with this object or with
+            the process.
         left_out: Tells of a relative path whether it is left out, with all below it.
     """
 
     def __init__(self, root: str, folder: Path, left_out: Callable[[str], bool]) -> None:
         self._root = root
         self._shared = folder
-        self._folder = folder / f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._scratch: ScratchFolder | None = None
         self._left_out = left_out
         self._number = 0
         self._watch = Watch(root)
@@ -59,8 +58,6 @@ class Snapshots:
         self._history: deque[tuple[int, frozenset[str]]] = deque()
         self.moment = 0
         """Grows with each snapshot that differs from the one before."""
-        self._remove_left_over()
-        weakref.finalize(self, shutil.rmtree, self._folder, True)
 
     def take(self) -> Path:
         """Return a folder that holds the tree as it is now; give it back with `release`.
@@ -108,8 +105,12 @@ class Snapshots:
             shutil.rmtree(snapshot, ignore_errors=True)
 
     def close(self) -> None:
-        """Watch the tree no more; the next snapshot costs a look at every file."""
+        """Watch the tree no more, and keep what is in use only; the next snapshot is made from nothing."""
         self._watch.close()
+        with self._counting:
+            if self._scratch is not None and not any(self._uses.values()):
+                self._scratch.close()
+                self._scratch = self._current = None
 
     def left_out(self) -> list[str]:
         """Return the folders that are left out of the last snapshot, as relative paths."""
@@ -144,12 +145,15 @@ class Snapshots:
     def _begin(self) -> None:
         if self._current is not None and not self._uses.get(self._current):
             shutil.rmtree(self._current, ignore_errors=True)
+        if self._scratch is None or not self._scratch.path.is_dir():
+            self._shared.mkdir(parents=True, exist_ok=True)
+            ignore = self._shared / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+            self._scratch = ScratchFolder("snapshots", self._shared)
         self._number += 1
-        self._current = self._folder / str(self._number)
-        self._current.mkdir(parents=True)
-        ignore = self._shared / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        self._current = self._scratch.path / str(self._number)
+        self._current.mkdir()
 
     def _start_over(self) -> None:
         """Forget what may not be so: the next snapshot is made from nothing."""
@@ -159,12 +163,6 @@ class Snapshots:
         self._watch.close()
         self._history.clear()
         self.moment += 1
-
-    def _remove_left_over(self) -> None:
-        for place in self._shared.glob("*-*"):
-            pid = place.name.partition("-")[0]
-            if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
-                shutil.rmtree(place, ignore_errors=True)
 
     # ---- looking -------------------------------------------------------------------------------------------
 

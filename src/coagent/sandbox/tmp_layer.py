@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from coagent.sandbox.layers import is_opaque, is_whiteout, make_way, put_over
+from coagent.scratch import PREFIX
 
 TEMPORARY = "of-this-command"
 """What a command has for $TMPDIR in /tmp, where overlays can be had."""
-_SANDBOX = "coagent-"
 _ENTRY_BYTES = 512
 
 
@@ -42,7 +42,7 @@ def tidy(upper: Path, real: Path | None) -> None:
     upper.chmod(0o1777)
     for name in os.listdir(upper):
         place = upper / name
-        mine = name.startswith(_SANDBOX) and real is not None
+        mine = name.startswith(PREFIX) and real is not None
         mine = mine and (is_whiteout(place) or os.path.lexists(f"{real}/{name}"))
         empty = name == TEMPORARY and stat.S_ISDIR(place.lstat().st_mode) and not os.listdir(place)
         if mine or empty:

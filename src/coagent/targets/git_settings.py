@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 import threading
 import weakref
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from coagent.errors import TargetError
+from coagent.scratch import new_folder
 
 _KEPT: Final = frozenset({
     "core.repositoryformatversion", "core.filemode", "core.ignorecase", "core.symlinks", "core.autocrlf",
@@ -116,7 +116,7 @@ class Plain:
 
     def _made(self) -> Path:
         if self._folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="coagent-git-dir-"))
+            folder = new_folder("git-dir")
             weakref.finalize(self, shutil.rmtree, folder, True)
             (folder / "refs").mkdir()
             (folder / "HEAD").write_text("ref: refs/heads/none\n", encoding="utf-8")

@@ -8,10 +8,8 @@ place in the order sees it. Source of the events and answers: Claude Code docume
 from __future__ import annotations
 
 import shlex
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -30,6 +28,7 @@ from coagent.protocol.values import Value, same
 from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession, Outcome
 from coagent.sandbox.overlay import Overlay
+from coagent.scratch import new_folder
 from coagent.targets.files import decoded, encoded
 
 Answer = dict[str, Any]
@@ -146,7 +145,7 @@ class ClaudeSession:
 
     async def _in_a_view(self, given: Mapping[str, Any], differing: Mapping[Key, Value]) -> Answer:
         """Let a command run where the tree is as this session may see it, since on disk it is not."""
-        scratch = Path(tempfile.mkdtemp(prefix="coagent-view-"))
+        scratch = new_folder("view")
         self._view = Overlay(self.hub.root, scratch)
         contents = {
             _path(key): None if value is None else file_content(encoded(value), await self._mode(key))
