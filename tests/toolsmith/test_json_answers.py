@@ -93,6 +93,7 @@ async def test_the_overview_is_bounded(workspace: Workspace) -> None:
 
 def test_a_domain_file_says_how_the_model_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from coagent.config.targets import FilesTarget
+    from coagent.targets.files import Files
 
     chosen: list[ModelChoice] = []
     monkeypatch.setattr(smith_module, "smith_tools", lambda *_, choice: chosen.append(choice) or ())
@@ -101,5 +102,5 @@ def test_a_domain_file_says_how_the_model_answers(tmp_path: Path, monkeypatch: p
         table = ToolsTable.model_validate(
             {"builtin": ["toolsmith"], "toolsmith": {"model": "openai:x", **more}}
         )
-        make_tools(table, [target], tmp_path, "config.toml:1")
+        make_tools(table, [target], [Files(tmp_path)], tmp_path, "config.toml:1")
     assert [one.answers for one in chosen] == ["tools", "json"]

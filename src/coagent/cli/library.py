@@ -80,14 +80,14 @@ def verify(
     """
     import anyio
 
-    from coagent.targets.workspace import Workspace
+    from coagent.targets.files import Files
     from coagent.toolsmith.verify import Verifier
 
     kept = _library(workspace, library)
     known, faults = kept.load()
     tools = [_one(kept, name) for name in names] if names else list(known.values())
     faults = [] if names else faults
-    verifier = Verifier(Workspace(workspace))
+    verifier = Verifier(Files(workspace).workspace)
     found: list[ToolSpec] = []
     with console(stderr=True).status("verifying") as status:
         for spec in tools:

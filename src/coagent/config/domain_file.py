@@ -150,7 +150,9 @@ def configured(path: Path) -> Configured:
         make_target(table, folder, at(path, text, ("targets", index)))
         for index, table in enumerate(file.targets)
     ]
-    tools: list[Any] = make_tools(file.tools, file.targets, folder, at(path, text, ("tools", "builtin")))
+    tools: list[Any] = make_tools(
+        file.tools, file.targets, targets, folder, at(path, text, ("tools", "builtin"))
+    )
     try:
         domain = open_domain(log_url(file.log, folder), targets=targets, tools=tools, protocol=file.protocol)
     except FootprintViolation as error:

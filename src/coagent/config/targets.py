@@ -11,14 +11,27 @@ from pydantic import Field
 from coagent.config.explain import Table
 from coagent.errors import ConfigurationError
 from coagent.targets.base import Target
+from coagent.targets.files import EXCLUDED, MIB_MAX_DEFAULT
 from coagent.targets.memory import Memory
 
 
 class FilesTarget(Table):
-    """A folder, for instance a git working tree."""
+    """A folder, for instance a git working tree.
+
+    Args:
+        exclude: Globs of relative paths that are no part of it, beside those that never are.
+        max_mib: How large a file may be, in MiB.
+    """
 
     kind: Literal["files"]
     root: str = "."
+    exclude: list[str] = Field(default_factory=list)
+    max_mib: int = Field(default=MIB_MAX_DEFAULT, ge=1, le=1024)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `Files` is made with, beside its root."""
+        return {"exclude": (*EXCLUDED, *self.exclude), "max_bytes": self.max_mib * 1024**2}
 
 
 class KubernetesTarget(Table):
@@ -73,8 +86,9 @@ def make_target(table: Any, folder: Path, place: str) -> Target:
             raise ConfigurationError(
                 f"{place}: there is no folder {str(root)!r}", "`root` is relative to the file."
             )
-        name = "Files" if isinstance(table, FilesTarget) else "Documents"
-        return _made(f"coagent.targets.{name.lower()}", name, place, root)
+        if isinstance(table, DocumentsTarget):
+            return _made("coagent.targets.documents", "Documents", place, root)
+        return _made("coagent.targets.files", "Files", place, root, **table.options)
     if isinstance(table, SqlTarget):
         return _made("coagent.targets.sql", "Sql", place, database_url(table, folder, place))
     if isinstance(table, KubernetesTarget):

@@ -13,9 +13,11 @@ from coagent.builtin.bash import Network
 from coagent.builtin.commands import View
 from coagent.config.explain import Table, nearest
 from coagent.config.modules import load_tools
-from coagent.config.targets import FilesTarget, SqlTarget, database_url
+from coagent.config.targets import SqlTarget, database_url
 from coagent.errors import ConfigurationError
 from coagent.sandbox.own_tmp import BYTES_MAX_DEFAULT
+from coagent.targets.base import Target
+from coagent.targets.files import Files
 from coagent.targets.workspace import Workspace
 
 _BUILTIN = {
@@ -70,12 +72,15 @@ class ToolsTable(Table):
     toolsmith: ToolsmithTable = Field(default_factory=ToolsmithTable)
 
 
-def make_tools(table: ToolsTable, targets: Sequence[Any], folder: Path, place: str) -> list[Any]:
+def make_tools(
+    table: ToolsTable, targets: Sequence[Any], live: Sequence[Target], folder: Path, place: str
+) -> list[Any]:
     """Return the tools that a table names: built-in ones, by default those of the targets, and modules' own.
 
     Args:
         table: The table.
         targets: The tables of the targets.
+        live: The targets.
         folder: Where relative paths start.
         place: `file:line`, for messages.
 
@@ -101,11 +106,10 @@ def make_tools(table: ToolsTable, targets: Sequence[Any], folder: Path, place: s
             tools.extend(found(database_url(one, folder, place)) for one in databases)
         elif name == "toolsmith":
             library = table.toolsmith.library
-            root = _one_root(name, targets, folder, place)
             shelf = None if library is None else folder / library
-            tools.extend(found(Workspace(root), shelf, choice=_choice(table.toolsmith)))
+            tools.extend(found(_workspace(name, live, place), shelf, choice=_choice(table.toolsmith)))
         elif name == "bash":
-            tools.extend(_bash(found, table.bash, targets, folder, place))
+            tools.extend(_bash(found, table.bash, _workspace(name, live, place), place))
         else:
             tools.append(found)
     for module in table.modules:
@@ -121,21 +125,21 @@ def _choice(table: ToolsmithTable) -> Any:
     return made(table.model, table.base_url, table.api_key_env, answers=table.answers, **limits)
 
 
-def _bash(make: Any, table: BashTable, targets: Sequence[Any], folder: Path, place: str) -> Any:
-    root = _one_root("bash", targets, folder, place)
+def _bash(make: Any, table: BashTable, workspace: Workspace, place: str) -> Any:
     writable = [str(Path(one).expanduser()) for one in table.writable]
     missing = [one for one in writable if not Path(one).is_dir()]
     if missing:
         raise ConfigurationError(f"{place}: there is no folder {missing[0]!r}", "Mend `writable`.")
     settings = table.model_dump(exclude={"writable"})
-    return make(Workspace(root), writable=writable, **settings)
+    return make(workspace, writable=writable, **settings)
 
 
-def _one_root(name: str, targets: Sequence[Any], folder: Path, place: str) -> Path:
-    roots = [folder / Path(one.root).expanduser() for one in targets if isinstance(one, FilesTarget)]
-    if len(roots) != 1:
+def _workspace(name: str, live: Sequence[Target], place: str) -> Workspace:
+    """Return that of the one target of files: it says what is left out, and is told when all is over."""
+    found = [one.workspace for one in live if isinstance(one, Files)]
+    if len(found) != 1:
         raise ConfigurationError(
-            f'{place}: {name!r} needs one target of kind "files", and there are {len(roots)}',
+            f'{place}: {name!r} needs one target of kind "files", and there are {len(found)}',
             f'Add a [[targets]] with kind = "files", or leave "{name}" out of `builtin`.',
         )
-    return roots[0]
+    return found[0]

@@ -66,7 +66,7 @@ def make_plan(
     folder = path.parent
     places = [at(path, text, ("targets", index)) for index in range(len(file.targets))]
     targets = [make_target(table, folder, place) for table, place in zip(file.targets, places, strict=True)]
-    tools = make_tools(file.tools, file.targets, folder, at(path, text, ("tools", "builtin")))
+    tools = make_tools(file.tools, file.targets, targets, folder, at(path, text, ("tools", "builtin")))
     url = log or log_url(file.log, folder)
     if file.clock == "virtual" and url != "memory:":
         raise ConfigurationError(

@@ -295,7 +295,7 @@ class Confined(Overlay):
                     place.parent.mkdir(parents=True, exist_ok=True)
                     shutil.move(os.path.join(at, name), place)
                     moved.append(path)
-        return moved
+        return sorted(moved)
 
     def lost(self) -> list[str]:
         """Return what it has made that is not kept: pipes, rights of folders, what a mode does not tell."""

@@ -43,6 +43,8 @@ _CURES = {
     errno.ELOOP: "It is a symbolic link by now; remove the link, or name its target.",
     errno.EFBIG: "The system bounds the size of files; the old content is still there.",
 }
+EXCLUDED = (".coagent/**", "**/__pycache__/**", "**/node_modules/**", ".venv/**")
+MIB_MAX_DEFAULT = 16
 # Handing a read to a thread costs more than reading a file of this size.
 _INLINE_BYTES = 256 * 1024
 _LOCK_POLL_S = 0.001
@@ -76,8 +78,8 @@ class Files(Target):
         self,
         root: str | os.PathLike[str] = ".",
         *,
-        exclude: Sequence[str] = (".coagent/**", "**/__pycache__/**", "**/node_modules/**", ".venv/**"),
-        max_bytes: int = 16 * 1024 * 1024,
+        exclude: Sequence[str] = EXCLUDED,
+        max_bytes: int = MIB_MAX_DEFAULT * 1024**2,
         lock_wait_s_max: float = 30.0,
     ) -> None:
         self.workspace = Workspace(root, exclude)
@@ -224,7 +226,8 @@ class Files(Target):
         if status.st_size > max_bytes:
             raise TargetError(
                 f"{relative!r} has {status.st_size} bytes, more than the {max_bytes} that are read",
-                "Look at it with another program, or open the workspace with a larger max_bytes.",
+                "Look at it with another program, or open the workspace with a larger max_bytes (in a "
+                "configuration: max_mib).",
             )
         try:
             content = _content(self.workspace.absolute(relative), status.st_size)
@@ -308,7 +311,8 @@ class Files(Target):
         if len(content) > self._max_bytes:
             raise TargetError(
                 f"{relative!r} would have {len(content)} bytes, and no more than {self._max_bytes} are read",
-                "Write less, or open the workspace with a larger max_bytes.",
+                "Write less, leave its folder out of the workspace (exclude), or open that with a larger "
+                "max_bytes (in a configuration: max_mib).",
             )
         return content
 

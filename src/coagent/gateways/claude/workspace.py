@@ -31,7 +31,7 @@ def open_workspace(root: Path) -> tuple[Domain, SharedTree, DomainFile]:
     tree: SharedTree | None = None
     for index, table in enumerate(file.targets):
         if isinstance(table, FilesTarget) and tree is None:
-            tree = SharedTree(str(folder / table.root))
+            tree = SharedTree(str(folder / table.root), **table.options)
             targets.append(tree)
         else:
             targets.append(make_target(table, folder, at(path, text, ("targets", index))))
@@ -39,7 +39,7 @@ def open_workspace(root: Path) -> tuple[Domain, SharedTree, DomainFile]:
         raise ConfigurationError(
             f"{path}: no target is a folder of files", 'Add [[targets]] with kind = "files" and root = "..".'
         )
-    tools = make_tools(file.tools, file.targets, folder, at(path, text, ("tools", "builtin")))
+    tools = make_tools(file.tools, file.targets, targets, folder, at(path, text, ("tools", "builtin")))
     if CHANGE_TOOLS not in tools:
         tools.append(CHANGE_TOOLS)
     domain = open_domain(log_url(file.log, folder), targets=targets, tools=tools, protocol=file.protocol)
