@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from coagent.tools.state import State
 
 OUTPUT_LENGTH_MAX = 30_000
 TIMEOUT_S_DEFAULT = 120.0
+_PATH_SHOWN_MAX = 200
 
 Changes: TypeAlias = dict[str, Content | None]
 """What a command has changed: relative paths to contents, None where the file is gone."""
@@ -160,7 +162,7 @@ class CommandRun:
         self.moved, left = git.end(view, self.place)
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
-        self.changes = changes = view.changes()
+        self.changes = changes = _changes(view)
         refuse_programs(changes, view.before, written)
         others = {key.partition(":")[2] for key in written.keys() - self.moment.own}
         refuse_sweeps(text, changes, view.before, others)
@@ -197,6 +199,22 @@ def _files(written: Iterable[Key], shown: Mapping[str, Content | None]) -> dict[
     """Return what agents have written of that which git takes for a file, as it is shown."""
     paths = {key.partition(":")[2] for key in written if not key.startswith(("folder:", "gitdir:"))}
     return {path: shown.get(path) for path in paths if scheme_of(path) == "file"}
+
+
+def _changes(view: Confined) -> Changes:
+    """Return what a command has changed.
+
+    Raises:
+        ToolFailed: That cannot be read: its owner may not, or the path is too long.
+    """
+    try:
+        return view.changes()
+    except OSError as error:
+        path = os.path.relpath(error.filename or "", view.scratch / "upper")
+        raise ToolFailed(
+            f"what the command leaves at {path[:_PATH_SHOWN_MAX]!r} cannot be read: {error.strerror}",
+            "Nothing that it did was kept. Leave its owner the right to read, and paths short.",
+        ) from error
 
 
 def _answer(server: LaunchServer, view: Confined, timeout_s: float) -> dict[str, Any]:

@@ -322,13 +322,14 @@ class Confined(Overlay):
     def _usual(self, path: str, mode: int) -> bool:
         """Tell whether something will have its mode in the tree, too."""
         prepared = self._prepared.get(path)
+        there = True
         try:
             before = stat.S_IMODE(os.lstat(os.path.join(self._root, path)).st_mode)
         except OSError:
-            before = 0
+            there, before = False, 0
         if prepared is not None and prepared.is_file:
             before = rights(prepared.mode, 0)
         wanted = stat.S_IMODE(mode)
         if stat.S_ISDIR(mode):
-            return wanted in (before, rights(EXECUTABLE, 0))
+            return wanted == rights(EXECUTABLE, 0) or (there and wanted == before)
         return wanted in (before, rights(mode_value(mode), before))

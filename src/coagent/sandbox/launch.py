@@ -12,6 +12,8 @@ from typing import IO
 from coagent.sandbox.confined import Frame
 from coagent.sandbox.overlay import remove_scratch
 
+_END_S_MAX = 5
+
 
 class Launch:
     """A process that has begun, or soon will.
@@ -58,7 +60,12 @@ class Launch:
         return processes[0] if processes else None
 
     def discard(self) -> None:
-        """Let it go without a command."""
+        """Let it go without a command; what it still makes in its folder would stay, so it ends first."""
+        with contextlib.suppress(OSError):
+            self.channel.shutdown(socket.SHUT_WR)
+            self.channel.settimeout(_END_S_MAX)
+            while self.channel.recv(16):
+                pass
         self.close()
         remove_scratch(self.scratch)
 

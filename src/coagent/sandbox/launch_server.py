@@ -187,13 +187,13 @@ def _ended(
     waiting: list[Launch],
     chosen: dict[Path, Launch],
 ) -> None:
+    requests.close()
+    process.kill()  # and with it all that it has begun
+    process.wait()
     for one in (*waiting, *chosen.values()):
         one.discard()
     waiting.clear()
     chosen.clear()
-    requests.close()
-    process.kill()
-    process.wait()
 
 
 def _waited(answer: socket.socket, process: int, timeout_s: float) -> int:

@@ -34,8 +34,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _NEWNS, _NEWUSER, _NEWPID, _NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 1, 23, 24
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
-# NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_TIME, MKNOD: what undoes a view.
-_DROPPED = (12, 16, 17, 19, 21, 22, 25, 27)
+# LINUX_IMMUTABLE, NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_TIME, MKNOD: what
+# undoes a view, or keeps it from being removed.
+_DROPPED = (9, 12, 16, 17, 19, 21, 22, 25, 27)
 
 # A view's files have other inode numbers and change times than the tree's: without this, git would take
 # every file for changed and read it. Source: git-config(1), core.checkStat.

@@ -1,0 +1,71 @@
+"""What commands leave that cannot be kept, and what must not be left of views."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from conftest_sandbox import needs_views, shells, tree
+
+from coagent.errors import ToolFailed
+
+pytestmark = [pytest.mark.anyio, needs_views]
+
+
+@pytest.fixture
+def scratches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which views are made."""
+    place = tmp_path / "scratches"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return place
+
+
+async def test_closed_domains_leave_no_folders_of_views(workspace: Path, scratches: Path) -> None:
+    for _ in range(5):
+        async with shells(workspace) as domain:
+            agent = await domain.join("A")
+            await agent.call("bash", command="true")
+        assert not list(scratches.glob("coagent-bash-*"))
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("chattr"), reason="only root may make files immutable"
+)
+async def test_no_file_of_a_view_can_be_made_immutable(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        agent = await domain.join("A")
+        done = await agent.call("bash", command="echo more >> a.txt; chattr +i a.txt")
+        assert done.value["exit_code"] == 1
+        assert "Operation not permitted" in done.value["output"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read all files")
+async def test_a_file_that_its_owner_may_not_read_is_refused_by_its_name(workspace: Path) -> None:
+    before = tree(workspace)
+    async with shells(workspace) as domain:
+        agent = await domain.join("A")
+        with pytest.raises(ToolFailed, match=r"at 'src/run.sh' cannot be read: Permission denied"):
+            await agent.call("bash", command="echo more >> a.txt; chmod 000 src/run.sh")
+    assert tree(workspace) == before
+
+
+async def test_a_path_that_is_too_long_is_refused_by_its_name(workspace: Path) -> None:
+    before = tree(workspace)
+    make = "for i in $(seq 40); do mkdir $n && cd $n; done; touch file"
+    async with shells(workspace) as domain:
+        agent = await domain.join("A")
+        with pytest.raises(ToolFailed, match=r"at 'nnnn.*' cannot be read: File name too long"):
+            await agent.call("bash", command=f"n=$(printf 'n%.0s' $(seq 200)); {make}")
+    assert tree(workspace) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others cannot look into it, so it is refused")
+async def test_a_new_folder_that_nobody_may_enter_is_told_of(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        agent = await domain.join("A")
+        done = await agent.call("bash", command="mkdir new && chmod 000 new")
+        assert done.value["not_kept"] == ["new (mode 0000)"]
