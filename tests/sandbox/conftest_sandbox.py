@@ -29,6 +29,8 @@ SOURCES = [
 ]
 """Where a program finds this package, and what the tests need."""
 
+IN_COPIES = os.environ.get("COAGENT_TEST_VIEW") == "copy"
+
 needs_views = pytest.mark.skipif(bool(available()), reason=available() or "private views can be had")
 
 

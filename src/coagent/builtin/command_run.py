@@ -158,6 +158,9 @@ class CommandRun:
         if begun and self.place is None and git.repository.governed and GitCalls.used(self.seen):
             raise GitUsed
         if not begun:
+            cwd = os.path.relpath(self.cwd, view.frame.root)
+            if not view.has_folder(cwd):
+                raise ToolFailed(f"there is no folder {cwd!r}", "Make it first, or name another.")
             raise TargetError(f"no view of the workspace could be made: {self.answer['output'].strip()}")
         self.moved, left = git.end(view, self.place)
         if left:

@@ -42,6 +42,7 @@ TO_TAKE = (
 """What an agent is told of the paths that were left alone."""
 _TIMES_MAX = 10_000
 _LOOKS_MAX = 1_000
+_SPARSE = "info/sparse-checkout"
 _ELSEWHERE = (  # variables that would lead git somewhere else
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_PREFIX",
@@ -291,6 +292,8 @@ class GitCalls:
         if "shallow" in own:
             raise ToolFailed("the command makes the repository shallow", "Leave that to a person.")
         was = place.laid.own
+        if own.get(_SPARSE) != was.get(_SPARSE):
+            raise _refused("it chooses which files are checked out", "Leave that to a person.")
         refuse_within(path for path, file in own.items() if file is not None and file != was.get(path))
         keep_objects(view.git_layer, repository.path, self._unpack)
         before = dict(place.private.get("before", {}))

@@ -130,9 +130,12 @@ class Confined(Overlay):
             return
         try:
             for name in (*self._keep, *self._real):  # what is mounted there needs a place
-                if not os.path.isdir(f"{self._root}/{name}"):
+                place = f"{self._root}/{name}"
+                if os.path.isdir(f"{self._tree}/{name}") and not os.path.isdir(place):
                     with contextlib.suppress(FileExistsError):
-                        os.mkdir(f"{self._root}/{name}")
+                        os.mkdir(place)
+                elif os.path.isfile(f"{self._tree}/{name}") and not os.path.isfile(place):
+                    os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o644))  # of a linked worktree
         except OSError:
             return  # the folder around it has gone meanwhile
         self._layered = False
@@ -255,6 +258,12 @@ class Confined(Overlay):
             return "folder" if stat.S_ISDIR(os.lstat(f"{self._root}/{path}").st_mode) else "file"
         except OSError:
             return "nothing"
+
+    def has_folder(self, path: str) -> bool:
+        """Tell whether a folder was there when the command began; "." is the tree."""
+        if path == "." or self._is_left_out(path):
+            return os.path.isdir(f"{self._tree}/{path}")
+        return self.kind_before(path) == "folder"
 
     def _is_covered(self, path: str) -> bool:
         """Tell whether nothing that the snapshot has below a path was shown."""

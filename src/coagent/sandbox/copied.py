@@ -50,6 +50,8 @@ class Copied(Confined):
             alternates = self._copy / ".git/objects/info/alternates"  # gitrepository-layout(5)
             alternates.parent.mkdir(parents=True)
             alternates.write_text(f"{git}/objects\n", encoding="utf-8")
+        elif git.is_file():  # of a linked worktree
+            shutil.copyfile(git, self._copy / ".git")
         temporary = self._scratch / "tmp"
         real = [f"{self._tree}/{name}" for name in self._real]
         return {
@@ -100,6 +102,8 @@ class Copied(Confined):
         if self._git is not None:
             (self._copy / ".git/objects/info/alternates").unlink(missing_ok=True)
             self._git.take()
+        elif (Path(self._tree) / ".git").is_file():
+            (self._copy / ".git").unlink(missing_ok=True)
         elif os.path.lexists(self._copy / ".git"):  # the command has made it: as an overlay would show that
             shutil.move(self._copy / ".git", self._upper / ".git")
         return super().outcome()

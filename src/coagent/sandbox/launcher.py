@@ -39,8 +39,10 @@ _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
 _DROPPED = (9, 12, 16, 17, 19, 21, 22, 25, 27)
 
 # A view's files have other inode numbers and change times than the tree's: without this, git would take
-# every file for changed and read it. Source: git-config(1), core.checkStat.
+# every file for changed and read it. Source: git-config(1), core.checkStat. A workspace may lie in a
+# repository, and its view is a mount of its own.
 _GIT_STATS = {
+    "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1",
     "GIT_CONFIG_COUNT": "2",
     "GIT_CONFIG_KEY_0": "core.checkStat",
     "GIT_CONFIG_VALUE_0": "minimal",

@@ -196,6 +196,11 @@ class Mounts:
                 mounted("overlay", f"{root}/.git", "overlay", 0, f"lowerdir={':'.join(map(_escaped, below))}")
             else:
                 mounted(f"{real}/.git", f"{root}/.git", None, _MS_BIND, None)  # read-only, as the tree was
+        elif os.path.isfile(f"{real}/.git"):  # it leads to a repository elsewhere, which is read-only
+            if not os.path.isfile(f"{root}/.git"):
+                os.close(os.open(f"{root}/.git", os.O_WRONLY | os.O_CREAT, 0o644))
+            mounted(f"{real}/.git", f"{root}/.git", None, _MS_BIND, None)
+            _attributes(f"{root}/.git", 0, _ATTR_RDONLY)
         _attributes(self._scratch, 0, _ATTR_RDONLY)  # the command shall not write there but by its view
         os.chdir(spec["cwd"])
 

@@ -1,0 +1,89 @@
+"""Git where the repository of a workspace is elsewhere: it can be looked at, and nothing there is changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest_sandbox import IN_COPIES, git, needs_views, shells
+
+from coagent.errors import ToolFailed
+
+pytestmark = [pytest.mark.anyio, needs_views]
+
+
+async def _run(agent: Any, command: str) -> tuple[int, str]:
+    value = (await agent.call("bash", command=command)).value
+    return value["exit_code"], value["output"]
+
+
+async def test_a_linked_worktree_has_its_repository_read_only(workspace: Path) -> None:
+    linked = workspace.parent / "linked"
+    git(workspace, "worktree", "add", "-q", "-b", "other", str(linked))
+    said = (linked / ".git").read_text()
+    async with shells(linked) as domain:
+        a = await domain.join("A")
+        assert await _run(a, "cat .git") == (0, said)
+        for log in ("git log --format=%s -1", "git log --format=%s | head -1"):
+            assert await _run(a, log) == (0, git(linked, "log", "--format=%s", "-1"))
+        assert await _run(a, "echo new > new.txt; git status --short") == (0, "?? new.txt\n")
+        code, answer = await _run(a, "git add new.txt")
+        assert code == 128
+        assert "Unable to create" in answer
+        await a.abort()
+    assert (linked / ".git").read_text() == said
+    assert git(linked, "status", "--short") == ""
+
+
+@pytest.mark.skipif(IN_COPIES, reason="a copy does not lie in the repository")
+async def test_a_workspace_in_a_folder_of_a_repository_has_that_read_only(workspace: Path) -> None:
+    async with shells(workspace / "src") as domain:
+        a = await domain.join("A")
+        for status in ("git status --short", "git status --short | cat"):
+            assert await _run(a, status) == (0, "")
+        assert await _run(a, "echo new > new.txt; git status --short") == (0, "?? new.txt\n")
+        assert (await _run(a, "git add -A"))[0] == 128
+        await a.abort()
+    assert git(workspace, "status", "--short") == ""
+
+
+@pytest.mark.parametrize("command", ["ls -A", "ls -A; true"])
+async def test_a_workspace_without_a_repository_has_none(tmp_path: Path, command: str) -> None:
+    root = tmp_path / "plain"
+    root.mkdir()
+    async with shells(root) as domain:
+        a = await domain.join("A")
+        for _ in range(2):
+            assert await _run(a, command) == (0, "")
+
+
+async def test_which_files_are_checked_out_is_left_to_a_person(workspace: Path) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        with pytest.raises(ToolFailed, match="chooses which files are checked out"):
+            await a.call("bash", command="git sparse-checkout set src")
+        assert await _run(a, "git status --short; git ls-files | wc -l") == (
+            0, f"{len(git(workspace, 'ls-files').splitlines())}\n",
+        )  # fmt: skip
+
+
+async def test_what_a_person_has_chosen_to_check_out_is_no_deletion_of_the_rest(workspace: Path) -> None:
+    git(workspace, "sparse-checkout", "set", "--no-cone", "/a.txt")
+    assert not (workspace / "src").exists()
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        assert await _run(a, "git status --short; echo more >> a.txt; git commit -qam more") == (0, "")
+        assert await _run(a, "git show --format= --name-only") == (0, "a.txt\n")
+
+
+@pytest.mark.parametrize("cwd", ["none", "src/none", "a.txt"])
+async def test_a_folder_that_is_not_there_is_named(workspace: Path, cwd: str) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        for command in ("pwd", "ls"):
+            with pytest.raises(ToolFailed, match=f"there is no folder '{cwd}'"):
+                await a.call("bash", command=command, cwd=cwd)
+        assert (await a.call("bash", command="ls", cwd="src")).value["output"] == "run.sh\n"
+        (workspace / "node_modules").mkdir()
+        assert (await a.call("bash", command="ls", cwd="node_modules")).value["exit_code"] == 0
