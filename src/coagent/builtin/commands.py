@@ -151,7 +151,7 @@ class CommandRunner:
             assert run.view is not None
             if run.seen is not None:
                 self._sweeping.learn(command.text, run.seen, run.seconds)
-            changed = _changed(state, run.changes, run.view)
+            changed = _changed(self._workspace, run.changes, run.view)
             handed_over = run.view.hand_over(lambda path: not _hidden(path))
         finally:
             self._snapshots.release(lower)
@@ -219,7 +219,7 @@ def _chosen(view: View) -> tuple[Literal["overlay", "copy"], str]:
     )
 
 
-def _changed(state: State, changes: Changes, view: Confined) -> list[tuple[Key, Any]]:
+def _changed(workspace: Workspace, changes: Changes, view: Confined) -> list[tuple[Key, Any]]:
     """Return what a command has changed as objects and their values.
 
     Raises:
@@ -228,7 +228,7 @@ def _changed(state: State, changes: Changes, view: Confined) -> list[tuple[Key, 
     changed = [one for path, content in changes.items() for one in values(path, view.before(path), content)]
     for key, _ in changed:
         scheme, _, path = key.partition(":")
-        state.canonical(f"{'link' if scheme == 'file' else scheme}:{path}")
+        workspace.literal(path, in_repository=scheme == "gitdir")
     return changed
 
 

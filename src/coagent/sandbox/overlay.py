@@ -83,13 +83,14 @@ class Overlay:
         try:
             for name in ("upper", "work"):
                 os.makedirs(self._scratch / name, exist_ok=True)
-            for path, content in differing.items():
+            uncovered = _uncovered(differing)
+            for path, content in uncovered.items():
                 if content is not None:
                     put_content(self._upper / path, content)
-            for path, content in differing.items():
+            for path, content in uncovered.items():
                 if content is None:
                     self._hide(path)
-            self._hide_folders(differing)
+            self._hide_folders(uncovered)
         except OSError as error:
             raise TargetError(
                 f"the view in {str(self._scratch)!r} cannot be made: {error.strerror}",
@@ -308,6 +309,15 @@ def above(path: str) -> list[str]:
     """Return the folders that a path lies in."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: length + 1]) for length in range(len(parts))]
+
+
+def _uncovered(differing: Mapping[str, Content | None]) -> dict[str, Content | None]:
+    """Leave out what lies below a file or a link of the view: that covers what the directory has there.
+
+    To prepare it all the same would be to go through the link, to wherever that leads.
+    """
+    covering = {path for path, content in differing.items() if content and content.kind != "folder"}
+    return {path: content for path, content in differing.items() if covering.isdisjoint(above(path))}
 
 
 def _unshare(privileged: bool) -> list[str]:
