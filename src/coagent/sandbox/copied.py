@@ -93,6 +93,9 @@ class Copied(Confined):
         names = self._tree, str(self._copy)
         return text.replace(*(names if inside else reversed(names)))
 
+    def folders_gone(self) -> set[str]:
+        return self._tree_layer.gone
+
     def outcome(self) -> tuple[bool, Seen | None]:
         for name in self._real:
             (self._copy / name).unlink(missing_ok=True)
@@ -123,6 +126,7 @@ class _Layer:
         self._begun: dict[str, tuple[int, int]] = {}
         self._laid: set[str] = set()
         self._laid_folders: set[str] = set()
+        self.gone: set[str] = set()
 
     def lay(self) -> None:
         """Make the copy.
@@ -201,6 +205,8 @@ class _Layer:
                 os.rename(place, self._upper / path)
             if is_folder and path in hidden:
                 os.setxattr(self._upper / path, "user.overlay.opaque", b"y")
+        folders = {path for path, (_, time) in self._begun.items() if not time}
+        self.gone = {path for path in folders if now.get(path) != self._begun[path]}
         for path in sorted(self._begun.keys() | self._laid - now.keys()):
             if path not in now and os.path.lexists(self._lower / path):
                 self._whiteout(path)
