@@ -21,6 +21,7 @@ import anyio.to_thread
 from coagent.builtin.command_run import Changes, Command, CommandRun, GitUsed, Moment
 from coagent.builtin.git_calls import GitCalls
 from coagent.builtin.own_tmp import OwnTmp
+from coagent.builtin.places import place
 from coagent.builtin.sweeping import Sweeping
 from coagent.builtin.tree_values import SCHEMES, values
 from coagent.errors import ConfigurationError, ToolFailed
@@ -121,7 +122,7 @@ class CommandRunner:
         if not 0 < command.timeout_s <= TIMEOUT_S_MAX:
             raise ToolFailed(f"timeout_s is {command.timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
         cwd = command.cwd
-        folder = state.canonical(f"file:{cwd.rstrip('/')}/" if cwd not in ("", ".") else "file:")[5:]
+        folder = await place(state, f"{cwd.rstrip('/')}/") if cwd not in ("", ".") else ""
         trace = self._trace and not self._sweeping.is_known(command.text)
         git = self._git.repository.governed and (not trace or GitCalls.named(command.text))
         try:
