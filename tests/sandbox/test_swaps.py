@@ -85,7 +85,9 @@ async def test_what_is_moved_at_once_with_its_folder_is_read(tmp_path: Path) -> 
     async with shells(tmp_path) as domain:
         one, two = await domain.join("one"), await domain.join("two")
         await two.call("bash", command="mv a b; echo of two > a")
-        await one.call("bash", command="touch a/y")  # where the command now runs again, `a` is laid over a file
+        await one.call(
+            "bash", command="touch a/y"
+        )  # where the command now runs again, `a` is laid over a file
         await one.call("bash", command="echo new > a/x")
         assert (tmp_path / "b/x").read_text() == "new\n"
         await one.call("bash", command="touch a/z")
