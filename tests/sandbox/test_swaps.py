@@ -19,7 +19,7 @@ async def test_commands_end_as_in_plain_bash_in_the_order_of_ranks(tmp_path: Pat
     assert not refused
 
 
-@pytest.mark.parametrize("seed", [17, 42, 95, 118, 230])
+@pytest.mark.parametrize("seed", [17, 42, 56, 95, 118, 230])
 async def test_commands_in_copies_do_so_too(tmp_path: Path, seed: int) -> None:
     made, order = scripts(seed)
     ended, refused = await together(made, order, tmp_path / "work", view="copy")
