@@ -555,8 +555,14 @@ def test_a_file_and_a_folder_of_one_name_cannot_both_be(root: Path) -> None:
 
     async def story(a: Session, b: Session) -> None:
         await value(b, "write_file", path="docs/index.md", content="B\n")
-        said = await fails(a, "write_file", path="docs", content="A\n")
-        assert "A folder is in the way" in said
+        await value(a, "write_file", path="docs", content="A\n")
+        assert tree(root).keys() == {*before, "docs"}
+        (notice,) = (await b.finish()).notifications
+        assert "'docs' is a file" in notice.text
+        assert "'docs' is a file" in await fails(b, "write_file", path="docs/index.md", content="B\n")
+        await value(b, "delete_file", path="docs")
+        await value(b, "write_file", path="docs/index.md", content="B\n")
+        assert "is a folder" in await fails(b, "write_file", path="docs", content="B\n")
         assert tree(root).keys() == {*before, "docs", "docs/index.md"}
 
     tell(root, story)

@@ -83,3 +83,29 @@ async def test_what_a_folder_had_is_not_looked_for_where_a_link_leads_that_took_
         await a.call("bash", command=f"rm -r src; ln -s {elsewhere} src")
         assert tree(workspace)["src"] == (str(elsewhere).encode(), "link")
         assert "of somebody else" not in str(domain.snapshot())
+
+
+@pytest.mark.parametrize("view", ["overlay", "copy"])
+async def test_a_view_is_made_without_going_through_its_links(
+    workspace: Path, tmp_path: Path, view: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "sub").mkdir(parents=True)
+    (elsewhere / "sub/file").write_text("of somebody else\n")
+    async with shells(workspace, view=view) as domain:
+        a, b, c = [await domain.join(name) for name in "abc"]
+        await c.call("bash", command="rm -f z; mkdir -p z/sub; touch z/sub/mine")
+        await a.call("bash", command=f"ln -s {elsewhere} z")
+        found = (await b.call("bash", command="rm z; mkdir z; ls -A z")).value
+    assert (found["exit_code"], found["output"]) == (0, "")
+    assert tree(elsewhere) == {"sub/file": (b"of somebody else\n", "0644")}
+
+
+async def test_what_was_behind_a_link_out_of_the_workspace_may_become_a_folder_in_it(
+    workspace: Path, tmp_path: Path
+) -> None:
+    async with shells(workspace) as domain:
+        a = await domain.join("a")
+        await a.call("bash", command=f"ln -s {tmp_path} z")
+        await a.call("bash", command="rm z; mkdir -p z/sub; touch z/sub/mine")
+        assert (workspace / "z/sub/mine").is_file()

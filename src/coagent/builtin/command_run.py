@@ -188,7 +188,7 @@ class CommandRun:
         """
         if not self._begun or self.view is None:
             return
-        record(state, self.seen, self.view, left_out)
+        record(state, self.seen, self.view, self.changes, left_out)
         if self.moment.own_tmp is not None:
             self.moment.own_tmp.record(state, self.view, self.seen)
         if self.place is not None:

@@ -21,6 +21,7 @@ import anyio.to_thread
 from coagent.builtin.command_run import Changes, Command, CommandRun, GitUsed, Moment
 from coagent.builtin.git_calls import GitCalls
 from coagent.builtin.own_tmp import OwnTmp
+from coagent.builtin.places import place
 from coagent.builtin.sweeping import Sweeping
 from coagent.builtin.tree_values import SCHEMES, values
 from coagent.errors import ConfigurationError, ToolFailed
@@ -121,7 +122,7 @@ class CommandRunner:
         if not 0 < command.timeout_s <= TIMEOUT_S_MAX:
             raise ToolFailed(f"timeout_s is {command.timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
         cwd = command.cwd
-        folder = state.canonical(f"file:{cwd.rstrip('/')}/" if cwd not in ("", ".") else "file:")[5:]
+        folder = await place(state, f"{cwd.rstrip('/')}/") if cwd not in ("", ".") else ""
         trace = self._trace and not self._sweeping.is_known(command.text)
         git = self._git.repository.governed and (not trace or GitCalls.named(command.text))
         try:
@@ -151,7 +152,7 @@ class CommandRunner:
             assert run.view is not None
             if run.seen is not None:
                 self._sweeping.learn(command.text, run.seen, run.seconds)
-            changed = _changed(state, run.changes, run.view)
+            changed = _changed(self._workspace, run.changes, run.view)
             handed_over = run.view.hand_over(lambda path: not _hidden(path))
         finally:
             self._snapshots.release(lower)
@@ -220,7 +221,7 @@ def _chosen(view: View) -> tuple[Literal["overlay", "copy"], str]:
     )
 
 
-def _changed(state: State, changes: Changes, view: Confined) -> list[tuple[Key, Any]]:
+def _changed(workspace: Workspace, changes: Changes, view: Confined) -> list[tuple[Key, Any]]:
     """Return what a command has changed as objects and their values.
 
     Raises:
@@ -229,7 +230,7 @@ def _changed(state: State, changes: Changes, view: Confined) -> list[tuple[Key, 
     changed = [one for path, content in changes.items() for one in values(path, view.before(path), content)]
     for key, _ in changed:
         scheme, _, path = key.partition(":")
-        state.canonical(f"{'link' if scheme == 'file' else scheme}:{path}")
+        workspace.literal(path, in_repository=scheme == "gitdir")
     return changed
 
 

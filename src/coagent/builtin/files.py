@@ -9,9 +9,11 @@ import difflib
 import re
 from typing import Any
 
+from coagent.builtin.places import make_room, place
 from coagent.errors import ToolFailed
 from coagent.protocol.keys import glob_matches
 from coagent.protocol.values import Matches
+from coagent.sandbox.overlay import above
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
 
@@ -36,7 +38,8 @@ async def read_file(state: State, path: str, offset: int | None = None, limit: i
     if first < 1 or (limit is not None and limit < 1):
         raise ToolFailed("offset and limit count lines from 1", "Pass numbers from 1 on.")
     last = None if limit is None else first + limit - 1
-    part = await state.get(f"file:{path}", lines=(first, last))
+    at = await place(state, path)
+    part = await state.get(f"file:{at}", lines=(first, last), literal=True)
     if part is None:
         _text(path, await _existing(state, path))
     if part == "" and first > 1:
@@ -53,10 +56,12 @@ async def write_file(state: State, path: str, content: str, executable: bool | N
         content: The whole new content.
         executable: Set or clear the executable bit; by default it stays as it is.
     """
-    await state.put(f"file:{path}", content)
+    at = await place(state, path)
+    await make_room(state, at, path)
+    await state.put(f"file:{at}", content, literal=True)
     if executable is not None:
-        await state.put(f"mode:{path}", "executable" if executable else None)
-    await _fill_folder(state, path)
+        await state.put(f"mode:{at}", "executable" if executable else None, literal=True)
+    await _fill_folders(state, at)
     return "written"
 
 
@@ -87,7 +92,8 @@ async def edit_file(
             f"old_string occurs {count} times in {path!r}",
             "Include more of its surroundings.",
         )
-    await state.put(f"file:{path}", text.replace(old_string, new_string))
+    at = await place(state, path)
+    await state.put(f"file:{at}", text.replace(old_string, new_string), literal=True)
     return "edited"
 
 
@@ -99,9 +105,10 @@ async def delete_file(state: State, path: str) -> str:
         path: The file, relative to the workspace.
     """
     await _existing(state, path)
-    await state.delete(f"file:{path}")
-    if await state.get(f"mode:{path}") is not None:
-        await state.delete(f"mode:{path}")
+    at = await place(state, path)
+    await state.delete(f"file:{at}", literal=True)
+    if await state.get(f"mode:{at}", literal=True) is not None:
+        await state.delete(f"mode:{at}", literal=True)
     return "deleted"
 
 
@@ -115,19 +122,21 @@ async def move_file(state: State, source: str, destination: str, overwrite: bool
         overwrite: Replace the file that is there, if one is.
     """
     content = await _existing(state, source)
-    mode = await state.get(f"mode:{source}")
-    if not overwrite and await state.get(f"file:{destination}") is not None:
+    at, to = await place(state, source), await place(state, destination)
+    mode = await state.get(f"mode:{at}", literal=True)
+    if not overwrite and await state.get(f"file:{to}", literal=True) is not None:
         raise ToolFailed(
             f"there is already a file {destination!r}", "Pass overwrite, or choose another name."
         )
-    await state.delete(f"file:{source}")
-    await state.put(f"file:{destination}", content)
+    await state.delete(f"file:{at}", literal=True)
+    await make_room(state, to, destination)
+    await state.put(f"file:{to}", content, literal=True)
     if mode is not None:
-        await state.delete(f"mode:{source}")
-        await state.put(f"mode:{destination}", mode)
+        await state.delete(f"mode:{at}", literal=True)
+        await state.put(f"mode:{to}", mode, literal=True)
     elif overwrite:
-        await state.put(f"mode:{destination}", None)
-    await _fill_folder(state, destination)
+        await state.put(f"mode:{to}", None, literal=True)
+    await _fill_folders(state, to)
     return "moved"
 
 
@@ -140,7 +149,7 @@ async def list_files(state: State, path: str = "", glob: str = "**/*") -> list[s
         glob: Only files whose path below the folder matches; `**` crosses folders.
     """
     prefix, chosen = await _range(state, path, glob)
-    names = [key[5:] for key in await state.list(prefix, glob=chosen)]
+    names = [key[5:] for key in await state.list(prefix, glob=chosen, literal=True)]
     if len(names) > NAMES_MAX:
         return [*names[:NAMES_MAX], f"… and {len(names) - NAMES_MAX} more: narrow the glob"]
     return names
@@ -170,7 +179,7 @@ async def search_files(
             f"{pattern!r} is no regular expression: {error}", "Escape it, or correct it."
         ) from None
     prefix, chosen = await _range(state, path, glob)
-    found = await state.select(prefix, Matches(pattern, ignore_case), glob=chosen)
+    found = await state.select(prefix, Matches(pattern, ignore_case), glob=chosen, literal=True)
     lines = [f"{key[5:]}:{number}: {_cut(text)}" for key, part in found.items() for number, text in part]
     if len(lines) > MATCHES_MAX:
         return [*lines[:MATCHES_MAX], f"… and {len(lines) - MATCHES_MAX} more: narrow the search"]
@@ -192,8 +201,8 @@ FILE_TOOLS: tuple[NativeTool, ...] = (
 async def _range(state: State, path: str, glob: str) -> tuple[str, str | None]:
     """Return the prefix and the glob of the files under a folder, or of the one file that `path` names."""
     below = path.rstrip("/") if path.strip("/") else path
-    folder = state.canonical(f"file:{below}/" if below not in ("", ".") else "file:")
-    if folder != "file:" and await state.list(folder[:-1], glob=_literally(folder[5:-1])):
+    folder = f"file:{await place(state, f'{below}/') if below not in ('', '.') else ''}"
+    if folder != "file:" and await state.list(folder[:-1], glob=_literally(folder[5:-1]), literal=True):
         return folder[:-1], _literally(folder[5:-1])
     if glob in ("**/*", "**", ""):
         return folder, None
@@ -216,21 +225,17 @@ def _cut(line: str) -> str:
     return line if len(line) <= LINE_LENGTH_MAX else f"{line[:LINE_LENGTH_MAX]}…"
 
 
-async def _fill_folder(state: State, path: str) -> None:
-    """Say of the folders that a file comes into that they are not empty any more, should they be."""
-    folder = state.canonical(f"file:{path}")[5:].rpartition("/")[0]
-    if not folder:
-        return
+async def _fill_folders(state: State, at: str) -> None:
+    """Say of the folders that a file comes into, or in the place of, that they are not empty any more."""
     known = state.written("folder:")
-    state.trace(f"folder:{folder.partition('/')[0]}")
-    while folder:
+    state.trace(f"folder:{at.partition('/')[0]}")
+    for folder in (*above(at), at):
         if known.get(f"folder:{folder}") is not None:
-            await state.delete(f"folder:{folder}")
-        folder = folder.rpartition("/")[0]
+            await state.delete(f"folder:{folder}", literal=True)
 
 
 async def _existing(state: State, path: str) -> Any:
-    content = await state.get(f"file:{path}")
+    content = await state.get(f"file:{await place(state, path)}", literal=True)
     if content is None:
         raise ToolFailed(f"there is no file {path!r}", await _hint(state, path))
     return content
@@ -238,8 +243,8 @@ async def _existing(state: State, path: str) -> Any:
 
 async def _hint(state: State, path: str) -> str:
     """Return what may have been meant. It looks at few names, since what it sees becomes a premise."""
-    folder, slash, name = state.canonical(f"file:{path}")[5:].rstrip("/").rpartition("/")
-    if name and await state.list(f"file:{folder}{slash}{name}/"):
+    folder, slash, name = (await place(state, path)).rstrip("/").rpartition("/")
+    if name and await state.list(f"file:{folder}{slash}{name}/", literal=True):
         return "It is a folder: list the files in it."
     for glob in (f"**/{_literally(name)}", f"{_literally(folder + slash)}*"):
         names = [key[5:] for key in await state.list("file:", glob=glob)]

@@ -7,11 +7,13 @@ it was not, that folder is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from coagent.builtin.tree_values import SCHEMES, scheme_of
+from coagent.content import EMPTY_FOLDER, Content
 from coagent.sandbox.confined import Confined, Seen
+from coagent.sandbox.overlay import above
 from coagent.tools.state import State
 
 _PREFIXES_MAX = 500
@@ -19,13 +21,20 @@ _OTHER_PREFIXES_MAX = 25
 """Modes, links and empty folders change rarely: what was seen of them is told in larger pieces."""
 
 
-def record(state: State, seen: Seen | None, view: Confined, left_out: Callable[[str], bool]) -> None:
+def record(
+    state: State,
+    seen: Seen | None,
+    view: Confined,
+    changes: Mapping[str, Content | None],
+    left_out: Callable[[str], bool],
+) -> None:
     """Make what a command has seen the reads of its call.
 
     Args:
         state: Of the call.
         seen: What it has looked up; None where that is not known: then it has read everything.
         view: In which it ran.
+        changes: What it has changed there.
         left_out: Tells of a relative path whether it is no part of the workspace.
     """
     if seen is None:
@@ -36,9 +45,13 @@ def record(state: State, seen: Seen | None, view: Confined, left_out: Callable[[
     for path in seen.looked_up | seen.opened:
         if not left_out(path):
             reads.add(path, opened=path in seen.opened)
-    reads.missing_in |= {path.rpartition("/")[0] for path in seen.emptied if not left_out(path)}
+    emptied = {path for path in seen.emptied if not left_out(path)}
+    reads.missing_in |= {path.rpartition("/")[0] for path in emptied}
+    reads.others |= emptied  # whatever the file held: it was no link, and no folder
+    reads.contents |= {f"{path}/" for path in view.folders_gone() if not left_out(path)}
     reads.add_folders_above()
-    for prefix in reads.listed:
+    reads.add_folders_left(changes)
+    for prefix in reads.listed | _few({f"{path}/" for path in emptied}, _PREFIXES_MAX):
         state.trace(f"{scheme_of(prefix)}:{prefix}", "name")
     for prefix in _few(reads.contents, _PREFIXES_MAX):
         state.trace(f"{scheme_of(prefix)}:{prefix}")
@@ -102,6 +115,23 @@ class _Reads:
                     break
                 self.contents.add(folder)
                 folder = folder.rpartition("/")[0]
+
+    def add_folders_left(self, changes: Mapping[str, Content | None]) -> None:
+        """Take for read why folders are empty now, or still are not, that something was taken out of."""
+        done: set[str] = set()
+        for path in (path for path, after in changes.items() if after is None):
+            for folder in reversed(above(path)):
+                if folder in done:
+                    break
+                done.add(folder)
+                if changes.get(folder) == EMPTY_FOLDER:
+                    self.listed.add(f"{folder}/")
+                    self.others.add(f"{folder}/")
+                    break
+                kept = next(self.view.below_before(folder, without=changes), None)
+                if kept is not None:
+                    (self.listed if kept[1] == "file" else self.others).add(kept[0])
+                    break
 
 
 def _few(paths: Iterable[str], most: int) -> set[str]:

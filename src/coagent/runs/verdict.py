@@ -118,6 +118,9 @@ class _SerialReader:
             self.read_volatile = True
         return self._targets.of(key).canonical(key)
 
+    def literal(self, key: Key) -> Key:
+        return self._targets.of(key).literal(key)
+
     async def read(self, key: Key) -> Value:
         if key in self.values:
             return self.values[key]

@@ -88,6 +88,9 @@ class PositionReader:
     def canonical(self, key: Key) -> Key:
         return self._targets.of(key).canonical(key)
 
+    def literal(self, key: Key) -> Key:
+        return self._targets.of(key).literal(key)
+
     async def read(self, key: Key) -> Value:
         value = self._kernel.lookup(key, self.position)
         while value is UNLOADED:

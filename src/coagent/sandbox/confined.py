@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -274,14 +274,23 @@ class Confined(Overlay):
 
     def one_below(self, path: str) -> tuple[str, str] | None:
         """Return something in a folder when the command began, and its kind; None where it was empty."""
+        return next(self.below_before(path), None)
+
+    def below_before(self, path: str, without: Container[str] = ()) -> Iterator[tuple[str, str]]:
+        """Yield what was in a folder when the command began, with its kind.
+
+        Args:
+            path: The folder.
+            without: What to leave out.
+        """
         for one, content in self._prepared.items():
-            if content is not None and one.startswith(f"{path}/"):
-                return one, content.kind
+            if content is not None and one.startswith(f"{path}/") and one not in without:
+                yield one, content.kind
         for one in self._leaves(path):
-            if one != path and one not in self._prepared and self.kind_before(one) != "nothing":
-                place = Path(self._root) / one
-                return one, "link" if place.is_symlink() else "folder" if place.is_dir() else "file"
-        return None
+            if one in without or one == path or one in self._prepared or self.kind_before(one) == "nothing":
+                continue
+            place = Path(self._root) / one
+            yield one, "link" if place.is_symlink() else "folder" if place.is_dir() else "file"
 
     def hand_over(self, worth_it: Callable[[str], bool]) -> list[str]:
         """Move new folders that are no part of the tree, such as `node_modules`, into the real one.
@@ -331,11 +340,11 @@ class Confined(Overlay):
     def _usual(self, path: str, mode: int) -> bool:
         """Tell whether something will have its mode in the tree, too."""
         prepared = self._prepared.get(path)
-        there = True
-        try:
-            before = stat.S_IMODE(os.lstat(os.path.join(self._root, path)).st_mode)
-        except OSError:
-            there, before = False, 0
+        there, before = False, 0  # what is of another kind was not there
+        with contextlib.suppress(OSError):
+            status = os.lstat(os.path.join(self._root, path))
+            if stat.S_IFMT(status.st_mode) == stat.S_IFMT(mode):
+                there, before = True, stat.S_IMODE(status.st_mode)
         if prepared is not None and prepared.is_file:
             before = rights(prepared.mode, 0)
         wanted = stat.S_IMODE(mode)

@@ -95,6 +95,9 @@ class Copied(Confined):
         names = self._tree, str(self._copy)
         return text.replace(*(names if inside else reversed(names)))
 
+    def folders_gone(self) -> set[str]:
+        return self._tree_layer.gone
+
     def outcome(self) -> tuple[bool, Seen | None]:
         for name in self._real:
             (self._copy / name).unlink(missing_ok=True)
@@ -127,6 +130,7 @@ class _Layer:
         self._begun: dict[str, tuple[int, int]] = {}
         self._laid: set[str] = set()
         self._laid_folders: set[str] = set()
+        self.gone: set[str] = set()
 
     def lay(self) -> None:
         """Make the copy.
@@ -189,22 +193,23 @@ class _Layer:
         self._upper.mkdir(parents=True)
         now = dict(self._found())
         behind = {"": False}
-        hidden = {path for path in self._laid if path not in self._begun}
         for path, signature in now.items():
             place = self._copy / path
             is_folder = place.is_dir() and not place.is_symlink()
             in_link = is_behind_link(str(self._lower), path, behind)
             if is_folder and (self._lower / path).is_dir() and not in_link:
                 before = (self._lower / path).stat().st_mode
-                if place.stat().st_mode != before or path in hidden | self._laid_folders:
+                if place.stat().st_mode != before or path in self._laid | self._laid_folders:
                     self._folder(path)
             elif is_folder:
                 self._folder(path)
             elif self._begun.get(path) != signature or path in self._laid:
                 self._folder(os.path.dirname(path))
                 os.rename(place, self._upper / path)
-            if is_folder and path in hidden:
+            if is_folder and path in self._laid:  # which was no folder, and covered what the tree has there
                 os.setxattr(self._upper / path, "user.overlay.opaque", b"y")
+        folders = {path for path, (_, time) in self._begun.items() if not time}
+        self.gone = {path for path in folders if now.get(path) != self._begun[path]}
         for path in sorted(self._begun.keys() | self._laid - now.keys()):
             if path not in now and os.path.lexists(self._lower / path):
                 self._whiteout(path)

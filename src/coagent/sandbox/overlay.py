@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -69,6 +70,7 @@ class Overlay:
         self._prepared: dict[str, Content | None] = {}
         self._shown: set[str] = set()  # folders in which something was prepared
         self._hidden_folders: set[str] = set()
+        self._made: dict[str, int] = {}  # folders of the upper layer: inodes
         self._behind: dict[str, bool] = {"": False}  # folders of the directory: whether a link leads there
 
     def prepare(self, differing: Mapping[str, Content | None]) -> None:
@@ -85,19 +87,30 @@ class Overlay:
             for name in ("upper", "work"):
                 if not os.path.isdir(f"{self._scratch}/{name}"):  # mostly they wait there
                     os.makedirs(f"{self._scratch}/{name}", exist_ok=True)
-            for path, content in differing.items():
+            uncovered = _uncovered(differing)
+            for path, content in uncovered.items():
                 if content is not None:
                     put_content(self._upper / path, content)
-            for path, content in differing.items():
+            for path, content in uncovered.items():
                 if content is None:
                     self._hide(path)
-            self._hide_folders(differing)
+            self._hide_folders(uncovered)
         except OSError as error:
             raise TargetError(
                 f"the view in {str(self._scratch)!r} cannot be made: {error.strerror}",
                 "Free some space there.",
             ) from error
         self._prepared = dict(differing)
+        if differing:
+            self._made = dict(self._folders_made(""))
+
+    def _folders_made(self, folder: str) -> Iterator[tuple[str, int]]:
+        with os.scandir(self._upper / folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    path = f"{folder}/{entry.name}" if folder else entry.name
+                    yield path, entry.inode()
+                    yield from self._folders_made(path)
 
     def _hide(self, path: str) -> None:
         place = self._upper / path
@@ -156,6 +169,21 @@ class Overlay:
             one.startswith(f"{path}/") for one, content in self._prepared.items() if content is not None
         )
         return None if inside else EMPTY_FOLDER
+
+    def folders_gone(self) -> set[str]:
+        """Return folders that the command has moved away, or removed, without a look at what was in them.
+
+        What the directory has cannot be moved at once, only what was prepared.
+        """
+        gone = set()
+        for path, inode in self._made.items():
+            try:
+                status = os.lstat(self._upper / path)
+            except OSError:
+                status = None
+            if status is None or not stat.S_ISDIR(status.st_mode) or status.st_ino != inode:
+                gone.add(path)
+        return gone
 
     def _is_behind_link(self, folder: str) -> bool:
         """Tell whether a folder is reached by a link in the directory: what is in it has another name."""
@@ -310,6 +338,15 @@ def above(path: str) -> list[str]:
     """Return the folders that a path lies in."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: length + 1]) for length in range(len(parts))]
+
+
+def _uncovered(differing: Mapping[str, Content | None]) -> dict[str, Content | None]:
+    """Leave out what lies below a file or a link of the view: that covers what the directory has there.
+
+    To prepare it all the same would be to go through the link, to wherever that leads.
+    """
+    covering = {path for path, content in differing.items() if content and content.kind != "folder"}
+    return {path: content for path, content in differing.items() if covering.isdisjoint(above(path))}
 
 
 def _unshare(privileged: bool) -> list[str]:

@@ -59,6 +59,14 @@ class Target(ABC):
         """
         return key
 
+    def literal(self, key: Key) -> Key:
+        """Return the name of the object that `key` names by its words alone, where some names lead to others.
+
+        Raises:
+            TargetError: As for `canonical`.
+        """
+        return self.canonical(key)
+
     @abstractmethod
     async def get(self, key: Key) -> Value:
         """Return the live value of an object as new data, or None where it does not exist.

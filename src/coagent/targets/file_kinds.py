@@ -10,7 +10,9 @@ import os
 import secrets
 import stat
 
-from coagent.content import FOLDER
+from coagent.content import EXECUTABLE, FOLDER, is_mode
+from coagent.errors import TargetError
+from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.targets.workspace import TEMPORARY, Workspace
 
@@ -24,6 +26,26 @@ def can_lead(text: str) -> bool:
         return 0 < len(text.encode("utf-8")) <= LINK_LENGTH_MAX and "\0" not in text
     except UnicodeEncodeError:
         return False
+
+
+def check(key: Key, value: Value) -> None:
+    """Refuse what a `mode:`, `link:` or `folder:` object cannot be.
+
+    Raises:
+        TargetError: It cannot be that.
+    """
+    scheme, _, relative = key.partition(":")
+    if not relative or relative.endswith("/"):
+        raise TargetError(f"{key!r} names no object", "Name one without a slash at its end.")
+    if value is None:
+        return
+    if scheme == "mode" and not is_mode(value):
+        cure = f"It is {EXECUTABLE!r}, four octal digits such as '0600', or None for the usual rights."
+        raise TargetError(f"{key!r} cannot be {value!r}", cure)
+    if scheme == "folder" and value != FOLDER:
+        raise TargetError(f"{key!r} cannot be {value!r}", f"It is {FOLDER!r}, or None.")
+    if scheme == "link" and (type(value) is not str or not can_lead(value)):
+        raise TargetError(f"{key!r} cannot lead to {value!r}", "A link leads to a path.")
 
 
 def link(path: str) -> str | None:

@@ -17,12 +17,12 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, cast
 
 import anyio.to_thread
 
-from coagent.content import EXECUTABLE, FOLDER, is_mode, mode_value, rights
+from coagent.content import mode_value, rights
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, same
@@ -88,10 +88,18 @@ class Files(Target):
         self._git = GitObjects(self.workspace.root, lambda: self._lock(lock_wait_s_max))
 
     def canonical(self, key: Key) -> Key:
+        return self._named(key, self._canonical)
+
+    def literal(self, key: Key) -> Key:
+        return self._named(
+            key, lambda scheme, path: self.workspace.literal(path, in_repository=scheme == "gitdir")
+        )
+
+    def _named(self, key: Key, relative_of: Callable[[str, str], str]) -> Key:
         if key.startswith("git:"):
             return self._git.canonical(key)
         scheme, _, path = key.partition(":")
-        relative = self._canonical(scheme, path)
+        relative = relative_of(scheme, path)
         if relative and not relative.endswith("/") and self.workspace.excluded(relative):
             raise TargetError(
                 f"{key!r} is excluded from the workspace",
@@ -133,6 +141,9 @@ class Files(Target):
         return await anyio.to_thread.run_sync(read)
 
     async def list(self, prefix: str) -> dict[Key, Value]:
+        folder = prefix.partition(":")[2].rpartition("/")[0]
+        if folder and not os.path.isdir(self.workspace.absolute(folder)):
+            return self._list(prefix)  # nothing to wait for
         return await anyio.to_thread.run_sync(self._list, prefix)
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
@@ -152,7 +163,7 @@ class Files(Target):
         if not relative or relative.endswith("/"):
             raise TargetError(f"{relative or '.'!r} is a folder", "Name a file in it.")
         if scheme not in ("file", "gitdir"):
-            _check_kind(key, value)
+            file_kinds.check(key, value)
             return value
         return None if value is None else decoded(self._encoded(relative, value))
 
@@ -266,7 +277,7 @@ class Files(Target):
         scheme, _, relative = key.partition(":")
         content = b""
         if scheme not in ("file", "gitdir"):
-            _check_kind(key, value)
+            file_kinds.check(key, value)
         elif value is not None:
             content = self._encoded(relative, value)
         if value is not None and self._canonical(scheme, relative) != relative:
@@ -429,26 +440,6 @@ def decoded(content: bytes) -> Value:
 def encoded(value: Value) -> bytes:
     """Return the bytes of a file's content."""
     return value if isinstance(value, bytes) else str(value).encode("utf-8")
-
-
-def _check_kind(key: Key, value: Value) -> None:
-    """Refuse what a `mode:`, `link:` or `folder:` object cannot be.
-
-    Raises:
-        TargetError: It cannot be that.
-    """
-    scheme, _, relative = key.partition(":")
-    if not relative or relative.endswith("/"):
-        raise TargetError(f"{key!r} names no object", "Name one without a slash at its end.")
-    if value is None:
-        return
-    if scheme == "mode" and not is_mode(value):
-        cure = f"It is {EXECUTABLE!r}, four octal digits such as '0600', or None for the usual rights."
-        raise TargetError(f"{key!r} cannot be {value!r}", cure)
-    if scheme == "folder" and value != FOLDER:
-        raise TargetError(f"{key!r} cannot be {value!r}", f"It is {FOLDER!r}, or None.")
-    if scheme == "link" and (type(value) is not str or not file_kinds.can_lead(value)):
-        raise TargetError(f"{key!r} cannot lead to {value!r}", "A link leads to a path.")
 
 
 def _alike(left: Value, right: Value) -> bool:

@@ -64,19 +64,7 @@ class Workspace:
         Raises:
             TargetError: It leaves the workspace, also through a symbolic link, or belongs to git.
         """
-        if "\0" in path or not _encodable(path):
-            what = "has a NUL in it" if "\0" in path else "is not valid Unicode"
-            raise TargetError(f"path {path!r} {what}", "Name a file of the workspace.")
-        folder = path == "" or path.endswith("/")
-        absolute = path if path.startswith("/") else f"{self.root}/{path}"
-        lexical = os.path.normpath(absolute)
-        if lexical.startswith("//"):  # POSIX lets two slashes stand for something else; Linux does not
-            lexical = lexical[1:]
-        if lexical != self.root and not lexical.startswith(self.root + "/"):
-            resolved = os.path.realpath(absolute)  # the root itself may have been named through a link
-            if resolved != self.root and not resolved.startswith(self.root + "/"):
-                raise _outside(path)
-            lexical = resolved
+        lexical = self._lexical(path)
         if itself and lexical != self.root:
             parent, _, name = lexical.rpartition("/")
             real = f"{self._resolved(parent)}/{name}"
@@ -86,6 +74,32 @@ class Workspace:
             raise TargetError(
                 f"path {path!r} leaves the workspace through a symbolic link", "Name a file of the workspace."
             )
+        return self._relative(real, path, in_repository)
+
+    def literal(self, path: str, *, in_repository: bool = False) -> str:
+        """Return the relative path that a path names by its words alone, whatever links there are now.
+
+        Args and raises are those of `canonical`.
+        """
+        return self._relative(self._lexical(path), path, in_repository)
+
+    def _lexical(self, path: str) -> str:
+        """Return an absolute path without dots, below the root."""
+        if "\0" in path or not _encodable(path):
+            what = "has a NUL in it" if "\0" in path else "is not valid Unicode"
+            raise TargetError(f"path {path!r} {what}", "Name a file of the workspace.")
+        absolute = path if path.startswith("/") else f"{self.root}/{path}"
+        lexical = os.path.normpath(absolute)
+        if lexical.startswith("//"):  # POSIX lets two slashes stand for something else; Linux does not
+            lexical = lexical[1:]
+        if lexical != self.root and not lexical.startswith(self.root + "/"):
+            resolved = os.path.realpath(absolute)  # the root itself may have been named through a link
+            if resolved != self.root and not resolved.startswith(self.root + "/"):
+                raise _outside(path)
+            lexical = resolved
+        return lexical
+
+    def _relative(self, real: str, path: str, in_repository: bool) -> str:
         relative = real[len(self.root) + 1 :]
         if not _encodable(relative):
             raise TargetError(f"path {path!r} leads to a name that is not valid UTF-8", "Rename the file.")
@@ -94,6 +108,7 @@ class Workspace:
             raise TargetError(
                 f"path {path!r} belongs to git", "Leave .git to git, and run git commands instead."
             )
+        folder = path == "" or path.endswith("/")
         if not folder and not relative:
             raise TargetError(f"path {path!r} is the workspace itself", "Name a file in it.")
         return f"{relative}/" if folder and relative else relative

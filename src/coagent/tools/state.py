@@ -30,6 +30,9 @@ class Reader(Protocol):
     def canonical(self, key: Key) -> Key:
         """Return the object's one name; raises FootprintViolation or TargetError for a key nobody owns."""
 
+    def literal(self, key: Key) -> Key:
+        """Return the name of the object that `key` names by its words alone; raises as `canonical` does."""
+
     async def read(self, key: Key) -> Value:
         """Return the filtered value, None where the object does not exist at this position."""
 
@@ -76,6 +79,19 @@ class State:
         """
         return self._reader.canonical(key)
 
+    def literal(self, key: Key) -> Key:
+        """Return the name of the object that `key` names by its words alone, where some names lead to others.
+
+        The live system leads a name where it leads now, which later agents may have changed (symbolic links).
+
+        Raises:
+            FootprintViolation, TargetError: As for `canonical`.
+        """
+        return self._reader.literal(key)
+
+    def _name(self, key: Key, literal: bool) -> Key:
+        return key if literal else self._reader.canonical(key)
+
     async def get(
         self,
         key: Key,
@@ -83,6 +99,7 @@ class State:
         path: str | None = None,
         lines: tuple[int, int | None] | None = None,
         match: str | None = None,
+        literal: bool = False,
     ) -> Any:
         """Read an object, or a part of it; only a change of that part will be news to the agent.
 
@@ -91,6 +108,7 @@ class State:
             path: A field of a JSON value, by JSON Pointer (`/spec/replicas`).
             lines: A range of lines of a text, (first, last), counted from 1; last None: to the end.
             match: A regular expression; the result is `[[line number, line], ...]`.
+            literal: As for `put`.
 
         Returns:
             The value (a copy that the tool may change), or None where the object does not exist.
@@ -99,7 +117,7 @@ class State:
             FootprintViolation: No target of the domain owns the key.
             TargetError: The target cannot be read.
         """
-        key = self._reader.canonical(key)
+        key = self._name(key, literal)
         selector: Selector | None = None
         if path is not None:
             selector = Field(path)
@@ -129,20 +147,21 @@ class State:
             FootprintViolation: No target of the domain owns the key.
             TypeError: The value is not plain data.
         """
-        self.writes[key if literal else self._reader.canonical(key)] = copied(value)
+        self.writes[self._name(key, literal)] = copied(value)
 
-    async def delete(self, key: Key) -> None:
+    async def delete(self, key: Key, *, literal: bool = False) -> None:
         """Remove an object; removing what does not exist is no error and no change."""
-        self.writes[self._reader.canonical(key)] = None
+        self.writes[self._name(key, literal)] = None
 
-    async def list(self, prefix: str, *, glob: str | None = None) -> list[Key]:
+    async def list(self, prefix: str, *, glob: str | None = None, literal: bool = False) -> list[Key]:
         """Return the sorted keys that exist under a prefix; objects that appear or vanish will be news.
 
         Args:
             prefix: For instance `k8s:default/deployments/` or `file:`.
             glob: Only keys whose path (what follows the colon) matches; `**` crosses slashes.
+            literal: As for `put`.
         """
-        scan = Scan(self._reader.canonical(prefix), glob)
+        scan = Scan(self._name(prefix, literal), glob)
         if scan not in self.scans:
             listing = await self._reader.keys(scan.prefix)
             self._remember(scan, listing)
@@ -172,7 +191,9 @@ class State:
         found = await self.select(prefix, Matches(pattern, ignore_case), glob=glob)
         return {key: [(number, line) for number, line in lines] for key, lines in found.items()}
 
-    async def select(self, prefix: str, selector: Selector, *, glob: str | None = None) -> dict[Key, Any]:
+    async def select(
+        self, prefix: str, selector: Selector, *, glob: str | None = None, literal: bool = False
+    ) -> dict[Key, Any]:
         """Return one part of every object under a prefix, for the objects where it is not empty.
 
         Only a change of these parts will be news, wherever it happens in the range.
@@ -181,11 +202,12 @@ class State:
             prefix: The range of keys.
             selector: The part, such as `Where(predicate)` for the rows that match.
             glob: Only keys whose path matches.
+            literal: As for `put`.
 
         Returns:
             Key to part (a copy), sorted by key.
         """
-        scan = Scan(self._reader.canonical(prefix), glob, selector)
+        scan = Scan(self._name(prefix, literal), glob, selector)
         if scan not in self.scans:
             listing = await self._reader.keys(scan.prefix)
             keys = sorted(key for key in listing if glob is None or scan.covers(key))
@@ -203,13 +225,13 @@ class State:
                     result[key] = part
         return {key: copied(result[key]) for key in sorted(result)}
 
-    def written(self, prefix: str) -> dict[Key, Any]:
+    def written(self, prefix: str, *, literal: bool = False) -> dict[Key, Any]:
         """Return the objects under a prefix that agents have written and not committed, as they are here.
 
         None of them becomes a premise. For tools that show the state to a program, beside `trace`, which
         takes for seen what was returned here: whatever is written while the program runs, it has not seen.
         """
-        prefix = self._reader.canonical(prefix)
+        prefix = self._name(prefix, literal)
         shown = self._shown[prefix] = dict(self._reader.written(prefix))
         return dict(shown)
 

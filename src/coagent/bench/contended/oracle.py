@@ -28,6 +28,8 @@ class _Dict:
     def canonical(self, key: Key) -> Key:
         return key
 
+    literal = canonical
+
     async def read(self, key: Key) -> Value:
         return self._objects.get(key)
 
