@@ -230,7 +230,7 @@ def _changed(workspace: Workspace, changes: Changes, view: Confined) -> list[tup
     changed = [one for path, content in changes.items() for one in values(path, view.before(path), content)]
     for key, _ in changed:
         scheme, _, path = key.partition(":")
-        workspace.literal(path, in_repository=scheme == "gitdir")
+        workspace.literal(path, in_repository=scheme in ("gitdir", "folder"))
     return changed
 
 

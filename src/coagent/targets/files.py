@@ -48,6 +48,7 @@ MIB_MAX_DEFAULT = 16
 # Handing a read to a thread costs more than reading a file of this size.
 _INLINE_BYTES = 256 * 1024
 _LOCK_POLL_S = 0.001
+_IN_REPOSITORY = ("gitdir", "folder")
 
 
 class _Locked(TargetError):
@@ -92,7 +93,7 @@ class Files(Target):
 
     def literal(self, key: Key) -> Key:
         return self._named(
-            key, lambda scheme, path: self.workspace.literal(path, in_repository=scheme == "gitdir")
+            key, lambda scheme, path: self.workspace.literal(path, in_repository=scheme in _IN_REPOSITORY)
         )
 
     def _named(self, key: Key, relative_of: Callable[[str, str], str]) -> Key:
@@ -109,7 +110,7 @@ class Files(Target):
 
     def _canonical(self, scheme: str, path: str) -> str:
         itself = scheme in ("link", "folder")
-        return self.workspace.canonical(path, in_repository=scheme in ("gitdir", "folder"), itself=itself)
+        return self.workspace.canonical(path, in_repository=scheme in _IN_REPOSITORY, itself=itself)
 
     def unseen(self, key: Key) -> bool:
         return self._git.unseen(key)
