@@ -6,8 +6,10 @@ same as another where all that it holds is. Access rights count as far as they a
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -55,17 +57,19 @@ def file_content(data: bytes, mode: str | None) -> Content:
     return Content(data, bool(int(mode, 8) & 0o100), rights=mode)
 
 
-def content_at(place: str | Path) -> Content | None:
+def content_at(place: str | Path, bytes_max: int = sys.maxsize) -> Content | None:
     """Return the regular file or the link at a path; None for anything else, or nothing.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It cannot be read, or is larger than that (EFBIG).
     """
     try:
         status = os.lstat(place)
         if stat.S_ISLNK(status.st_mode):
             return Content(os.fsencode(os.readlink(place)), kind="link")
         if stat.S_ISREG(status.st_mode):
+            if status.st_size > bytes_max:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(place))
             return file_content(Path(place).read_bytes(), mode_value(status.st_mode))
     except (FileNotFoundError, NotADirectoryError):
         pass

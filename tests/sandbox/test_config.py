@@ -11,7 +11,7 @@ import coagent
 from coagent.config.domain_file import configured
 from coagent.config.targets import FilesTarget, MemoryTarget, make_target
 from coagent.config.tools import ToolsTable, make_tools
-from coagent.errors import ConfigurationError, TargetError
+from coagent.errors import ConfigurationError, ToolFailed
 
 
 def children() -> set[str]:
@@ -77,13 +77,20 @@ async def test_a_domain_file_says_how_large_files_may_be(workspace: Path) -> Non
     make = "head -c 17000000 /dev/zero > large"
     file.write_text(text.format(""))
     async with configured(file).domain as domain:
-        with pytest.raises(TargetError, match=r"17000000 bytes.*max_mib"):
+        with pytest.raises(ToolFailed, match=r"'large', which has more than 16777216 bytes.*max_mib"):
             await (await domain.join("A")).call("bash", command=make)
     assert not (workspace / "large").exists()
     file.write_text(text.format("max_mib = 17\n"))
     async with configured(file).domain as domain:
         await (await domain.join("A")).call("bash", command=make)
     assert (workspace / "large").stat().st_size == 17_000_000
+    file.write_text(text.format(""))
+    async with configured(file).domain as domain:
+        a = await domain.join("A")
+        assert (await a.call("bash", command="wc -c < large")).value["output"] == "17000000\n"
+        with pytest.raises(ToolFailed, match="'large'"):  # it could not be put back
+            await a.call("bash", command="rm large")
+    assert (workspace / "large").exists()
 
 
 async def test_nothing_of_it_is_left_when_the_domain_of_a_file_is_closed(workspace: Path) -> None:

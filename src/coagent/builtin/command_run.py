@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -208,14 +209,24 @@ def _changes(view: Confined) -> Changes:
     """Return what a command has changed.
 
     Raises:
-        ToolFailed: That cannot be read: its owner may not, or the path is too long.
+        ToolFailed: That cannot be read: its owner may not, or the path is too long, or the file too large.
     """
     try:
         return view.changes()
     except OSError as error:
-        path = os.path.relpath(error.filename or "", view.scratch / "upper")
+        place = error.filename or ""
+        above = next(
+            (one for one in (f"{view.scratch}/upper", view.lower) if place.startswith(f"{one}/")), "/"
+        )
+        path = os.path.relpath(place, above)[:_PATH_SHOWN_MAX]
+        if error.errno == errno.EFBIG:
+            raise ToolFailed(
+                f"the command changes {path!r}, which has more than {view.file_bytes_max} bytes",
+                "Nothing that it did was kept. Leave its folder out of the workspace (exclude), or open that "
+                "with a larger max_bytes (in a configuration: max_mib).",
+            ) from error
         raise ToolFailed(
-            f"what the command leaves at {path[:_PATH_SHOWN_MAX]!r} cannot be read: {error.strerror}",
+            f"what the command leaves at {path!r} cannot be read: {error.strerror}",
             "Nothing that it did was kept. Leave its owner the right to read, and paths short.",
         ) from error
 

@@ -200,6 +200,7 @@ class CommandRunner:
             trace=run.trace,
             left_out=self._left_out,
         )
+        view.file_bytes_max = self._workspace.file_bytes_max
         try:
             run.carry_out(self._server, self._git, view)
         finally:

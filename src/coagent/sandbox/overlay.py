@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -62,6 +63,8 @@ class Overlay:
         keep: Sequence[str] = (".git", ".coagent"),
         left_out: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self.file_bytes_max = sys.maxsize
+        """How large a file may be that is read."""
         self._left_out = left_out
         self._root = root
         self._scratch = scratch
@@ -162,7 +165,7 @@ class Overlay:
         if path not in self._prepared:
             found = None
             if not self._is_behind_link(path.rpartition("/")[0]):
-                found = tree_content(Path(self._root), path, self._left_out)
+                found = tree_content(Path(self._root), path, self._left_out, self.file_bytes_max)
             if found != EMPTY_FOLDER:
                 return found
         inside = any(
@@ -217,7 +220,7 @@ class Overlay:
         """Return what is now at a path that the command has touched."""
         place = self._upper / path
         if place.is_symlink() or not place.is_dir():
-            return content_at(place)  # a whiteout is no file
+            return content_at(place, self.file_bytes_max)  # a whiteout is no file
         names = os.listdir(place)
         if any(not is_whiteout(place / name) for name in names if not self._is_left_out(f"{path}/{name}")):
             return None
@@ -303,17 +306,23 @@ def available() -> str:
     return ""
 
 
-def tree_content(root: Path, path: str, left_out: Callable[[str], bool]) -> Content | None:
+def tree_content(
+    root: Path, path: str, left_out: Callable[[str], bool], bytes_max: int = sys.maxsize
+) -> Content | None:
     """Return what a tree has at a path; None where there is nothing, or a folder with something in it.
 
     Args:
         root: The tree.
         path: The relative path.
         left_out: Tells of a relative path whether it is no part of the tree.
+        bytes_max: How large a file may be that is read.
+
+    Raises:
+        OSError: It cannot be read, or is larger than that (EFBIG).
     """
     place = root / path
     if place.is_symlink() or not place.is_dir():
-        return content_at(place)
+        return content_at(place, bytes_max)
     if any(not left_out(f"{path}/{name}") and not left_out(f"{path}/{name}/x") for name in os.listdir(place)):
         return None
     return EMPTY_FOLDER

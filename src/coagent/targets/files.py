@@ -83,7 +83,7 @@ class Files(Target):
         max_bytes: int = MIB_MAX_DEFAULT * 1024**2,
         lock_wait_s_max: float = 30.0,
     ) -> None:
-        self.workspace = Workspace(root, exclude)
+        self.workspace = Workspace(root, exclude, max_bytes)
         self._max_bytes = max_bytes
         self._lock_wait_s_max = lock_wait_s_max
         self._git = GitObjects(self.workspace.root, lambda: self._lock(lock_wait_s_max))

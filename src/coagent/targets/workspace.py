@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -22,12 +23,18 @@ class Workspace:
     Args:
         root: The directory.
         exclude: Globs of paths that are no objects, beside `.git` and files of CoAgent's own.
+        file_bytes_max: How large a file of it may be, for whoever looks at it directly.
 
     Raises:
         TargetError: `root` is no readable directory.
     """
 
-    def __init__(self, root: str | os.PathLike[str], exclude: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        exclude: Sequence[str] = (),
+        file_bytes_max: int = sys.maxsize,
+    ) -> None:
         given = Path(root).expanduser()
         if not given.is_dir():
             what = "is not a directory" if given.exists() else "does not exist"
@@ -35,6 +42,7 @@ class Workspace:
         self.root = os.path.realpath(given)
         if self.root == "/":
             raise TargetError("the whole file system is no workspace", "Name a directory in it.")
+        self.file_bytes_max = file_bytes_max
         self._exclude = tuple(exclude)
         self._at_close: list[Callable[[], None]] = []
         try:
