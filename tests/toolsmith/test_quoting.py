@@ -13,10 +13,12 @@ _LOOSE = (
     "for i in $file; do :; done", "case x in x) cat $file ;; esac", "[ -e $file ]", "[[ -e $(cat $file) ]]",
     'echo "$(cat $file)"', "cat ${file:-x}", "(cat $file)", "if cat $file; then :; fi", "x=1 cat $file",
     "cat $file | wc", "cat a && cat $file", "diff <(cat $file) a", "while read -r a; do cat $file; done",
+    'words=($file); cat "${words[@]}"', 'words+=(a $file)',
 )  # fmt: skip
 _WHOLE = (
     'cat "$file"', 'cat "${file}"', 'cat "x$file"', 'echo "$(cat "$file")"', "x=$file; true",
     "[[ -e $file ]]", 'cat < "$file"', "echo '$file'", "echo ${#file}", "cat <<< $file",
+    'words=("$file"); cat "${words[@]}"', "declare -a x=(${#file})",
     "case $file in a) ;; esac",
     "echo $other", "echo $((file + 1))",
 )  # fmt: skip

@@ -13,7 +13,7 @@ _WHOLE = frozenset({
 })  # fmt: skip
 """In these a value stays one word. Source: Bash Reference Manual, "Shell Expansions"."""
 _ANEW = frozenset(
-    {"command", "command_substitution", "process_substitution", "for_statement", "file_redirect"}
+    {"array", "command", "command_substitution", "process_substitution", "for_statement", "file_redirect"}
 )
 """In these words begin anew, whatever is around them."""
 
