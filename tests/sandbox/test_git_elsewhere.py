@@ -87,3 +87,20 @@ async def test_a_folder_that_is_not_there_is_named(workspace: Path, cwd: str) ->
         assert (await a.call("bash", command="ls", cwd="src")).value["output"] == "run.sh\n"
         (workspace / "node_modules").mkdir()
         assert (await a.call("bash", command="ls", cwd="node_modules")).value["exit_code"] == 0
+
+
+@pytest.mark.parametrize(
+    "command", ["echo 1 > new; git add new; git commit", "git rebase -i HEAD~1", "git tag -a v1"]
+)
+async def test_what_needs_an_editor_says_so_at_once(
+    workspace: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("EDITOR", "VISUAL", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        await _run(a, "git commit -q --allow-empty -m more")
+        code, said = await _run(a, command)
+        assert code != 0
+        assert "Terminal is dumb, but EDITOR unset" in said

@@ -172,7 +172,8 @@ class CommandRunner:
 
     def _moment(self, state: State, command: Command, lower: Path, begun_s: float) -> Moment:
         own = state.own("file:", "mode:", "link:")
-        variables = {**({} if command.bare else os.environ), **command.environment}
+        # There is no terminal: with another TERM, git would begin an editor and wait for somebody to write.
+        variables = {**({} if command.bare else {**os.environ, "TERM": "dumb"}), **command.environment}
         return Moment(
             lower,
             [path for path in self._snapshots.left_out() if not _hidden(path)],
