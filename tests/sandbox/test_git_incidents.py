@@ -223,6 +223,22 @@ async def test_a_merge_with_a_conflict_goes_on_over_several_calls(workspace: Pat
     _clean(workspace)
 
 
+@pytest.mark.parametrize("back", ["merge --abort", "reset --merge HEAD"])
+async def test_a_merge_with_a_conflict_is_given_up_in_a_later_call(workspace: Path, back: str) -> None:
+    before = tree(workspace)
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        change = "echo side > a.txt; echo side > b.txt; rm src/run.sh; mkdir in; echo x > in/new"
+        await _run(a, f"git checkout -qb side; {change}; git add -A; git commit -qm side")
+        await _run(a, "git checkout -q main")
+        await _run(a, "echo main > a.txt; git commit -qam main")
+        await _run(a, "git merge side", 1)
+        await _run(a, f"git {back}")
+        await _run(a, "git reset -q --hard HEAD~1")
+        assert tree(workspace) == before
+    _clean(workspace)
+
+
 async def test_settings_and_hooks_hold_in_the_agents_views_only(workspace: Path) -> None:
     real = (workspace / ".git/config").read_bytes(), sorted((workspace / ".git/hooks").iterdir())
     async with shells(workspace) as domain:

@@ -101,6 +101,17 @@ async def test_files_as_old_as_the_index_are_read_once(workspace: Path) -> None:
         assert (seen.value["exit_code"], seen.value["output"]) == (0, "")
 
 
+async def test_links_are_known_for_unchanged(workspace: Path) -> None:
+    (workspace / "link").symlink_to("a.txt")
+    os.utime(workspace / "link", (_LONG_AGO, _LONG_AGO), follow_symlinks=False)
+    git(workspace, "add", "link")
+    git(workspace, "commit", "-qm", "link")
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        seen = await a.call("bash", command="git diff-files; git diff-index HEAD")
+        assert (seen.value["exit_code"], seen.value["output"]) == (0, "")
+
+
 @pytest.mark.parametrize("seed", range(2))
 async def test_changes_of_one_second_and_size_are_seen(workspace: Path, seed: int) -> None:
     random_ = random.Random(seed)

@@ -203,6 +203,8 @@ class Indexes:
         )
         if lines:
             run("update-index", "-z", "--index-info", index=place, given=lines)
+            # `merge --abort` and `reset --merge` take a file without times for one with work in it.
+            run("update-index", "-q", "--refresh", index=place, codes=(0, 1), linked=True)
         marked = [os.fsencode(path) + b"\0" for path in tracked if path not in staged]
         if marked:
             run("update-index", "-z", "--skip-worktree", "--stdin", index=place, given=b"".join(marked))

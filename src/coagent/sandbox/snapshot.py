@@ -338,7 +338,10 @@ def _bring_up(root: str, snapshot: Path, changes: _Changes) -> None:
 
 def _put(source: str, place: Path, mode: int) -> None:
     if stat.S_ISLNK(mode):
+        status = os.lstat(source)
         os.symlink(os.readlink(source), place)
+        times = status.st_atime_ns, status.st_mtime_ns  # by them git knows it for unchanged
+        os.utime(place, ns=times, follow_symlinks=False)
     elif stat.S_ISREG(mode):
         try:
             os.link(source, place, follow_symlinks=False)
