@@ -69,3 +69,20 @@ async def test_a_new_folder_that_nobody_may_enter_is_told_of(workspace: Path) ->
         agent = await domain.join("A")
         done = await agent.call("bash", command="mkdir new && chmod 000 new")
         assert done.value["not_kept"] == ["new (mode 0000)"]
+
+
+@pytest.mark.anyio
+async def test_files_come_in_the_order_in_which_a_command_has_written_them(workspace: Path) -> None:
+    (workspace / "Makefile").write_text("out: in z\n\tcat in z > out\nz:\n\techo z > z\n")
+    (workspace / "in").write_text("1\n")
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+
+        async def run(command: str) -> str:
+            return str((await a.call("bash", command=command)).value["output"])
+
+        await run("make -s")
+        assert "up to date" in await run("make")
+        await run("make -s; until [ in -nt out ]; do echo 2 > in; done")
+        assert await run("make -s; cat out") == "2\nz\n"
+        assert "up to date" in await run("make")

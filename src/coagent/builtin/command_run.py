@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -155,7 +156,8 @@ class CommandRun:
         self.answer = _answer(server, view, self.command.timeout_s)
         self.seconds = perf_counter() - start
         self.answer["output"] = view.name(self.answer["output"], inside=False)
-        begun, self.seen = view.outcome()
+        with _readable(view):
+            begun, self.seen = view.outcome()
         if begun and self.place is None and git.repository.governed and GitCalls.used(self.seen):
             raise GitUsed
         if not begun:
@@ -166,7 +168,8 @@ class CommandRun:
         self.moved, left = git.end(view, self.place)
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
-        self.changes = changes = _changes(view)
+        with _readable(view):
+            self.changes = changes = view.changes()
         refuse_programs(changes, view.before, written)
         others = {key.partition(":")[2] for key in written.keys() - self.moment.own}
         refuse_sweeps(text, changes, view.before, others)
@@ -205,19 +208,23 @@ def _files(written: Iterable[Key], shown: Mapping[str, Content | None]) -> dict[
     return {path: shown.get(path) for path in paths if scheme_of(path) == "file"}
 
 
-def _changes(view: Confined) -> Changes:
-    """Return what a command has changed.
+@contextmanager
+def _readable(view: Confined) -> Iterator[None]:
+    """Look at what a command has left.
 
     Raises:
         ToolFailed: That cannot be read: its owner may not, or the path is too long, or the file too large.
     """
     try:
-        return view.changes()
+        yield
+    except RecursionError as error:
+        raise ToolFailed(
+            "the command leaves folders that lie too deep in one another", "Nothing that it did was kept."
+        ) from error
     except OSError as error:
         place = error.filename or ""
-        above = next(
-            (one for one in (f"{view.scratch}/upper", view.lower) if place.startswith(f"{one}/")), "/"
-        )
+        places = (f"{view.scratch}/upper", f"{view.scratch}/tree", view.lower)
+        above = next((one for one in places if place.startswith(f"{one}/")), "/")
         path = os.path.relpath(place, above)[:_PATH_SHOWN_MAX]
         if error.errno == errno.EFBIG:
             raise ToolFailed(

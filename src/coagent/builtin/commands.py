@@ -153,6 +153,7 @@ class CommandRunner:
             if run.seen is not None:
                 self._sweeping.learn(command.text, run.seen, run.seconds)
             changed = _changed(self._workspace, run.changes, run.view)
+            self._workspace.say_times(_times(run.changes, run.view))
             handed_over = run.view.hand_over(lambda path: not _hidden(path))
         finally:
             self._snapshots.release(lower)
@@ -234,6 +235,19 @@ def _changed(workspace: Workspace, changes: Changes, view: Confined) -> list[tup
         scheme, _, path = key.partition(":")
         workspace.literal(path, in_repository=scheme in ("gitdir", "folder"))
     return changed
+
+
+def _times(changes: Changes, view: Confined) -> dict[str, tuple[bytes, int]]:
+    """Return when the files that a command leaves are to have been changed: now, but in the same order.
+
+    To take the times of its view would not do: git, and who looks for what has changed, must not find a file
+    older than when it came into the workspace.
+    """
+    files = {path: one.data for path, one in changes.items() if one is not None and one.is_file}
+    when = {path: view.changed_ns(path) for path in files}
+    ranks = {one: number for number, one in enumerate(sorted(set(when.values())))}
+    end_ns = time.time_ns() - 1000 * len(ranks)
+    return {path: (data, end_ns + 1000 * ranks[when[path]]) for path, data in files.items()}
 
 
 def _hidden(path: str) -> bool:

@@ -173,6 +173,13 @@ class Overlay:
         )
         return None if inside else EMPTY_FOLDER
 
+    def changed_ns(self, path: str) -> int:
+        """Return when a file that the command has left was changed, in nanoseconds since the epoch."""
+        try:
+            return os.lstat(f"{self._upper}/{path}").st_mtime_ns
+        except OSError:
+            return 0
+
     def folders_gone(self) -> set[str]:
         """Return folders that the command has moved away, or removed, without a look at what was in them.
 

@@ -336,6 +336,9 @@ class Files(Target):
         try:
             _make_folders(folder, made)
             _create(temporary, content, self._status(relative))
+            time_ns = self.workspace.time_of(relative, content)
+            if time_ns is not None:
+                os.utime(temporary, ns=(time_ns, time_ns))
             try:
                 os.replace(temporary, path)
             except IsADirectoryError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from coagent.content import mode_value
 from coagent.errors import TargetError
 from coagent.protocol.keys import any_glob_matches
 
+_TIMES_MAX = 10_000
 TEMPORARY = ".coagent-tmp-"
 """How the names of half-written files begin; no listing shows them."""
 
@@ -44,6 +45,7 @@ class Workspace:
             raise TargetError("the whole file system is no workspace", "Name a directory in it.")
         self.file_bytes_max = file_bytes_max
         self._exclude = tuple(exclude)
+        self._times: dict[str, tuple[int, int]] = {}
         self._at_close: list[Callable[[], None]] = []
         try:
             os.scandir(self.root).close()
@@ -51,6 +53,22 @@ class Workspace:
             raise TargetError(
                 f"workspace {str(given)!r} cannot be read: {error.strerror}", "Check its permissions."
             ) from None
+
+    def say_times(self, files: Mapping[str, tuple[bytes, int]]) -> None:
+        """Say when files are to have been changed, once they are written: programs such as make compare that.
+
+        Args:
+            files: Content and time, in nanoseconds since the epoch, by relative path.
+        """
+        for path, (content, time_ns) in files.items():
+            self._times[path] = (hash(content), time_ns)
+        while len(self._times) > _TIMES_MAX:
+            self._times.pop(next(iter(self._times)))
+
+    def time_of(self, path: str, content: bytes) -> int | None:
+        """Return when a file that is written now is to have been changed; None where nothing was said."""
+        known = self._times.get(path)
+        return known[1] if known is not None and known[0] == hash(content) else None
 
     def at_close(self, action: Callable[[], None]) -> None:
         """Have something done each time that the workspace's target is closed."""
