@@ -42,6 +42,7 @@ async def test_a_domain_file_that_names_bash_offers_it(workspace: Path) -> None:
         ([MemoryTarget(kind="memory")], {}, 'needs one target of kind "files"'),
         ([FilesTarget(kind="files"), FilesTarget(kind="files")], {}, "there are 2"),
         ([FilesTarget(kind="files")], {"writable": ["/no/such/folder"]}, "no folder '/no/such/folder'"),
+        ([FilesTarget(kind="files")], {"writable": ["src"]}, "no folder '.*/src'"),  # not where it is run
     ],
 )
 def test_a_domain_file_that_cannot_have_bash_is_refused(
@@ -52,6 +53,31 @@ def test_a_domain_file_that_cannot_have_bash_is_refused(
         make_tools(
             table, targets, [make_target(one, tmp_path, "file:1") for one in targets], tmp_path, "file:1"
         )
+
+
+async def test_folders_that_commands_may_write_start_from_the_file(workspace: Path) -> None:
+    (workspace.parent / "cache").mkdir()
+    file = workspace.parent / "domain.toml"
+    file.write_text(
+        'log = "memory:"\n[[targets]]\nkind = "files"\nroot = "work"\n'
+        '[tools]\nbuiltin = ["bash"]\n[tools.bash]\nwritable = ["cache"]\n'
+    )
+    async with configured(file).domain as domain:
+        a = await domain.join("A")
+        made = await a.call("bash", command="echo x > ../cache/x")
+        assert made.value["exit_code"] == 0, made.value["output"]
+    assert (workspace.parent / "cache" / "x").read_text() == "x\n"
+
+
+def test_a_library_that_is_no_folder_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "tools").write_text("")
+    file = tmp_path / "domain.toml"
+    file.write_text(
+        '[[targets]]\nkind = "files"\nroot = "."\n'
+        '[tools]\nbuiltin = ["toolsmith"]\n[tools.toolsmith]\nlibrary = "tools"\n'
+    )
+    with pytest.raises(ConfigurationError, match=r"domain.toml:5: '.*tools' is no folder"):
+        configured(file)
 
 
 async def test_what_a_domain_file_leaves_out_of_the_workspace_commands_have_as_it_is(workspace: Path) -> None:

@@ -42,7 +42,7 @@ _COMMANDS = (
     "ln -sfn notes/deep current",
     "find notes -name '*.bak' -exec rm {} +",
     "tar -czf notes.tgz -C notes deep",
-    "git branch topic/one",
+    "git -C inner branch topic/one",
     "chmod 600 hosts",
 )
 _ODD = (
@@ -63,7 +63,8 @@ def root(tmp_path: Path) -> Path:
     (tree / "notes" / "b.bak").write_text("b\n")
     (tree / "notes" / "deep" / "c").write_text("c\n")
     (tree / "current").symlink_to("notes")
-    begin = "git init -q; git add hosts; git -c user.name=a -c user.email=a@example.com commit -qm begin"
+    begin = "git init -q; git add hosts; git -c user.name=a -c user.email=a@example.com commit -qm begin; "
+    begin += "git clone -q . inner"
     subprocess.run(["bash", "-c", begin], cwd=tree, check=True)
     (tmp_path / "aside").write_text("aside\n")
     return tree

@@ -37,7 +37,8 @@ def workspace(tmp_path: Path) -> Workspace:
     (root / "notes" / "deep" / "c.bak").write_text("c\n")
     (root / "current").symlink_to("notes")
     (root / "a=1.csv").write_text("1,one\n")
-    begin = "git init -q; git add hosts; git -c user.name=a -c user.email=a@example.com commit -qm begin"
+    begin = "git init -q; git add hosts; git -c user.name=a -c user.email=a@example.com commit -qm begin; "
+    begin += "git clone -q . inner"
     subprocess.run(["bash", "-c", begin], cwd=root, check=True)
     return Files(root).workspace
 
@@ -67,7 +68,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
         ("sort -u hosts notes/a.txt > both", "combine_files"),
         ("git -C . grep -n one", "look_into"),
         ("cd notes && git log --oneline", "look_into"),
-        ("git branch topic/one", "git_name"),
+        ("git -C inner branch topic/one", "git_name"),
         ("find notes -name '*.bak' -exec rm {} +", "delete_found"),
         ("find notes -type f -name '*.bak' -exec rm -f {} \\;", "delete_found"),
         ("find notes -name '*.bak' -print0 | xargs -0 rm -f", "delete_found"),
@@ -91,6 +92,23 @@ async def test_a_usual_way_of_saying_it_comes_to_the_tool_for_it(
     assert answer.tool is not None, answer.reason
     assert answer.tool.name == tool, answer.tool.command
     assert answer.tool.is_verified
+
+
+@pytest.mark.parametrize(
+    ("command", "changed"),
+    [
+        ("git tag v1", ".git/refs/tags/v1"),
+        ("git config user.name somebody", ".git/config"),
+        ("git -c user.name=a -c user.email=a@example.com commit -q --allow-empty -m x", ".git/logs/HEAD"),
+        ("echo x >> hosts && git add hosts", ".git/index"),
+    ],
+)
+async def test_what_changes_the_repository_of_the_workspace_makes_no_tool(
+    workspace: Workspace, tmp_path: Path, command: str, changed: str
+) -> None:
+    answer = await ToolSmith(workspace, Library(tmp_path / "tools")).request("x", command)
+    assert answer.tool is None  # every call of it would be refused
+    assert changed in answer.reason
 
 
 async def test_one_tool_serves_many_ways_of_saying_it(workspace: Workspace, tmp_path: Path) -> None:

@@ -192,6 +192,9 @@ async def test_writers_of_one_kind_share_a_tool_and_declare_what_they_change(
     workspace: Workspace,
 ) -> None:
     smith = ToolSmith(workspace, Library(Path(workspace.root) / "tools"))
+    git = ["git", "-C", f"{workspace.root}/inner", "-c", "user.name=x", "-c", "user.email=x@x"]
+    subprocess.run(["git", "init", "-q", f"{workspace.root}/inner"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
     commands = {
         "rewrite_file": (
             "sort -r hosts > t && mv t hosts",
@@ -199,7 +202,7 @@ async def test_writers_of_one_kind_share_a_tool_and_declare_what_they_change(
         ),
         "delete_found": ("find notes -name '*.bak' -delete", "find . -type f -empty -delete"),
         "pack_archive": ("tar -czf notes.tgz notes", "tar -cf old.tar hosts"),
-        "git_name": ("git -C . tag v1", "git branch topic/one HEAD"),
+        "git_name": ("git -C inner tag v1", "git -C inner branch topic/one HEAD"),
     }
     for name, (one, other) in commands.items():
         first, second = await smith.request("x", one), await smith.request("x", other)
@@ -214,7 +217,7 @@ async def test_writers_of_one_kind_share_a_tool_and_declare_what_they_change(
                 "rewrite_file": ["file:notes/a.txt"],
                 "delete_found": ["file:"],
                 "pack_archive": ["file:old.tar"],
-                "git_name": ["file:.git/refs/heads/topic/one", "file:.git/logs/refs/heads/topic/one"],
+                "git_name": [f"file:inner/.git/{one}refs/heads/topic/one" for one in ("", "logs/")],
             }[name]
         )
 

@@ -521,8 +521,9 @@ def test_a_broken_file_of_the_library_is_named_and_takes_no_other_with_it(
     (folder / "broken.toml").write_text("name = [")
     (folder / "wrong.toml").write_text('schema = "coagent-tool/1"\nname = "wrong"\neffect = "write"\n')
     (folder / "bin.toml").write_bytes(b"\xff\xfe")
+    os.mkfifo(folder / "pipe.toml")  # to open it would wait for ever
     tools, faults = Library(folder).load()
-    assert {fault.file for fault in faults} == {"broken.toml", "wrong.toml", "bin.toml"}
+    assert {fault.file for fault in faults} == {"broken.toml", "wrong.toml", "bin.toml", "pipe.toml"}
     assert all("Mend or remove it" in fault.why for fault in faults)
     assert len(tools) == 4
 
@@ -572,6 +573,36 @@ def test_the_command_line_lists_shows_verifies_and_removes(
     code, output = run("remove", "append_line", "--json")
     assert (code, json.loads(output)) == (0, {"removed": "append_line"})
     assert run("show", "append_line")[0] == 2
+
+
+def test_the_command_line_takes_the_library_that_the_domain_file_names(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".coagent").mkdir()
+    text = f'[tools]\nbuiltin = ["toolsmith"]\n[tools.toolsmith]\nlibrary = "{library}"\n'
+    (tmp_path / ".coagent" / "config.toml").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["coagent", "tools", "show", "json_set", "--workspace", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "json:{file}#{pointer}" in capsys.readouterr().out
+
+
+def test_counts_that_are_none_are_counted_anew(tmp_path: Path) -> None:
+    (tmp_path / "uses.json").write_text("[1]")
+    kept = Library(tmp_path)
+    assert kept.uses() == {}
+    kept.count_use("json_set")
+    assert kept.uses() == {"json_set": 1}
+
+
+def test_what_cannot_be_removed_is_told_and_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be removed: Is a directory"):
+        Library(tmp_path).remove("folder")
+    with pytest.raises(ConfigurationError, match="It has none"):
+        Library(tmp_path / "none").remove("x")
+    assert not (tmp_path / "none").exists()
 
 
 def test_names_that_no_tool_has_are_told_with_those_there_are(library: Path) -> None:

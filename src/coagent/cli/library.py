@@ -19,7 +19,8 @@ _Workspace = Annotated[
     typer.Option("--workspace", exists=True, file_okay=False, help="The workspace that the tools are for."),
 ]
 _Folder = Annotated[
-    Path | None, typer.Option("--library", help="The library; .coagent/tools of the workspace by default.")
+    Path | None,
+    typer.Option("--library", help="The library; by default that of the domain file, or .coagent/tools."),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Name = Annotated[str, typer.Argument(help="The name of the tool.")]
@@ -126,10 +127,19 @@ def _library(workspace: Path, folder: Path | None) -> Library:
         raise ConfigurationError(
             f"grown tools cannot be read: {error}", "Install it: pip install 'coagent-mtpo[toolsmith]'."
         ) from None
-    place = folder if folder is not None else workspace / DEFAULT_FOLDER
+    place = folder or _configured(workspace) or workspace / DEFAULT_FOLDER
     if folder is not None and not folder.is_dir():
         raise ConfigurationError(f"there is no library {str(folder)!r}", "Name its folder with --library.")
     return Library(place)
+
+
+def _configured(workspace: Path) -> Path | None:
+    """Return the library that the domain file of a workspace names."""
+    from coagent.config.domain_file import FOLDER, NAME, read_domain_file
+
+    file = workspace / FOLDER / NAME
+    named = read_domain_file(file).tools.toolsmith.library if file.is_file() else None
+    return None if named is None else file.parent / Path(named).expanduser()
 
 
 def _one(library: Library, name: str) -> ToolSpec:

@@ -106,10 +106,13 @@ def make_tools(
             tools.extend(found(database_url(one, folder, place)) for one in databases)
         elif name == "toolsmith":
             library = table.toolsmith.library
-            shelf = None if library is None else folder / library
+            shelf = None if library is None else folder / Path(library).expanduser()
+            if shelf is not None and shelf.exists() and not shelf.is_dir():
+                cure = "Mend `library` in [tools.toolsmith]."
+                raise ConfigurationError(f"{place}: {str(shelf)!r} is no folder", cure)
             tools.extend(found(_workspace(name, live, place), shelf, choice=_choice(table.toolsmith)))
         elif name == "bash":
-            tools.extend(_bash(found, table.bash, _workspace(name, live, place), place))
+            tools.extend(_bash(found, table.bash, _workspace(name, live, place), folder, place))
         else:
             tools.append(found)
     for module in table.modules:
@@ -125,11 +128,12 @@ def _choice(table: ToolsmithTable) -> Any:
     return made(table.model, table.base_url, table.api_key_env, answers=table.answers, **limits)
 
 
-def _bash(make: Any, table: BashTable, workspace: Workspace, place: str) -> Any:
-    writable = [str(Path(one).expanduser()) for one in table.writable]
+def _bash(make: Any, table: BashTable, workspace: Workspace, folder: Path, place: str) -> Any:
+    writable = [str((folder / Path(one).expanduser()).resolve()) for one in table.writable]
     missing = [one for one in writable if not Path(one).is_dir()]
     if missing:
-        raise ConfigurationError(f"{place}: there is no folder {missing[0]!r}", "Mend `writable`.")
+        cure = "Mend `writable` in [tools.bash]; relative ones start from the file's folder."
+        raise ConfigurationError(f"{place}: there is no folder {missing[0]!r}", cure)
     settings = table.model_dump(exclude={"writable"})
     return make(workspace, writable=writable, **settings)
 

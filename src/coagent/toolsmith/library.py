@@ -108,13 +108,19 @@ class Library:
         """Remove a tool.
 
         Raises:
-            ConfigurationError: There is none of that name.
+            ConfigurationError: There is none of that name, or it cannot be removed.
         """
+        path = self.folder / f"{Path(name).name}.toml"
+        if not os.path.lexists(path):
+            raise self.unknown(name)
         with self._locked():
             try:
-                (self.folder / f"{Path(name).name}.toml").unlink()
+                path.unlink()
             except FileNotFoundError:
                 raise self.unknown(name) from None
+            except OSError as error:
+                why = f"{str(path)!r} cannot be removed: {error.strerror}"
+                raise ConfigurationError(why, "Check what it is, and its permissions.") from error
 
     def unknown(self, name: str) -> ConfigurationError:
         """Return the error for a name that no tool has."""
@@ -127,7 +133,8 @@ class Library:
             found = json.loads((self.folder / _USES).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return {str(name): int(count) for name, count in found.items() if isinstance(count, int)}
+        counts = found.items() if isinstance(found, dict) else ()
+        return {str(name): int(count) for name, count in counts if isinstance(count, int)}
 
     def count_use(self, name: str) -> None:
         """Count one call of a tool; where that cannot be written, the call goes on."""
@@ -137,6 +144,9 @@ class Library:
             self._write(self.folder / _USES, json.dumps(dict(sorted(uses.items())), indent=2) + "\n")
 
     def _read(self, path: Path, faults: list[Fault]) -> ToolSpec | None:
+        if path.exists() and not path.is_file():  # to open a pipe would wait for whoever writes to it
+            faults.append(Fault(path.name, "is no file. Mend or remove it."))
+            return None
         try:
             spec = ToolSpec.model_validate(tomlkit.parse(path.read_text(encoding="utf-8")).unwrap())
         except (OSError, UnicodeDecodeError) as error:

@@ -32,7 +32,8 @@ class Trial(NamedTuple):
         output: What it printed, cut to size.
         changes: The files that are something else than in the workspace, by relative paths; None where they
             are gone.
-        unkept: What it made that is no regular file and so could not be undone.
+        unkept: What it made that is no regular file and so could not be undone, and what it changed in the
+            git repository of the workspace, which a tool cannot declare.
         seen: What it looked up; None where that is not known.
     """
 
@@ -136,9 +137,24 @@ class Trials:
                 raise TargetError(f"no view of the workspace could be made: {text.strip()}")
             changes = {**(begin or {}), **view.changes()}
             changes = {path: one for path, one in changes.items() if one != self.content(path)}
-            return Trial(exit_code, text, changes, view.lost(), seen)
+            return Trial(exit_code, text, changes, [*view.lost(), *_moved(view.git_layer)], seen)
         finally:
             view.remove()
+
+
+def _moved(layer: Path) -> list[str]:
+    """Return what a command has changed in the git folder, but for what questions to git leave there too.
+
+    Args:
+        layer: What lies over the git folder.
+    """
+    found = [
+        os.path.relpath(os.path.join(at, one), layer) for at, _, names in os.walk(layer) for one in names
+    ]
+    objects = any(one.startswith("objects/") for one in found)  # else the index was only refreshed
+    return sorted(
+        f".git/{one}" for one in found if not one.startswith("objects/") and (objects or one != "index")
+    )
 
 
 _DATE = "2000-01-01T00:00:00Z"

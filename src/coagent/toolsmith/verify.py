@@ -73,7 +73,7 @@ class Verifier:
                 values = checked(spec, self._workspace, arguments)
                 trial = trials.run(spec.command, values)
                 keys = filled(spec, spec.writes, values)
-                if outside(keys, trial.changes, trials.content):
+                if trial.unkept or outside(keys, trial.changes, trials.content):
                     return False
                 return trial.effect == trials.run(like).effect
 

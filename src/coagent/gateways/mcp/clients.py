@@ -12,7 +12,7 @@ from typing import Literal
 import anyio
 
 from coagent.config.domain_file import ClientTable
-from coagent.errors import ConfigurationError, JoinRefused, UnknownAgent
+from coagent.errors import ConfigurationError, JoinRefused
 from coagent.gateways.mcp.claims import Claims
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
@@ -142,13 +142,24 @@ class Clients:
             client.session = await self._joined_as_another(client, rank)
             return client.session
         self._claims.take(client.name)
-        if client.session is None:
-            try:
-                client.session = self.domain.attach(client.name)  # it was here before, and was kept
-            except UnknownAgent:
-                client.session = await self.domain.join(client.name, rank=rank)
-        else:
-            client.session = await self.domain.join(client.name)
+        if client.session is not None:
+            rank = None
+        elif (kept := self.resumed(client)) is not None:
+            return kept
+        client.session = await self.domain.join(client.name, rank=rank)
+        return client.session
+
+    def resumed(self, client: Client) -> AgentSession | None:
+        """Return the session of a client's agent, also of one that an earlier connection has left at work.
+
+        Raises:
+            JoinRefused: Another process serves it.
+        """
+        self.domain.driver.catch_up()
+        at_work = any(one.name == client.name and not one.ended for one in self.domain.agents)
+        if at_work and client.session is None and client.own_name:
+            self._claims.take(client.name)
+            client.session = self.domain.attach(client.name)
         return client.session
 
     async def _joined_as_another(self, client: Client, rank: int | None) -> AgentSession:

@@ -166,7 +166,7 @@ class Gateway:
         if isinstance(wait_s, bool) or not isinstance(wait_s, int | float) or not 0 <= wait_s <= _WAIT_S_MAX:
             raise InvalidArguments(f"wait_s is {wait_s!r}", f"Pass seconds from 0 to {_WAIT_S_MAX:g}.")
         client.kept = bool(arguments.get("keep", client.kept))
-        session = client.session
+        session = self._clients.resumed(client)
         if session is None or client.over:
             return (
                 texts.COMMITTED if session is not None else "You have not called anything: nothing to commit."
@@ -192,7 +192,7 @@ class Gateway:
         return outcome_text(await session.amend(_call_id(arguments), **changed))
 
     async def _status(self, client: Client, arguments: Mapping[str, Any]) -> str:
-        session = client.session
+        session = self._clients.resumed(client)
         if session is None or client.over:
             return f"You are {client.name!r}, and have no work under way: your next call begins some."
         lines = [
