@@ -194,6 +194,19 @@ async def test_a_repository_without_a_commit_gets_its_first(tmp_path: Path) -> N
     assert git(root, "status", "--short") == ""
 
 
+async def test_the_first_commit_undone_leaves_nothing_staged(tmp_path: Path) -> None:
+    root = tmp_path / "work"
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    (root / "own").write_text("of a person\n")
+    git(root, "add", "own")
+    async with shells(root) as domain:
+        a = await domain.join("A")
+        await _run(a, "echo a > a; git add a; git commit -qm A")
+        await a.abort()
+    assert git(root, "status", "--short") == "A  own\n"
+
+
 async def test_what_a_person_has_staged_stays_staged_when_an_agent_commits(workspace: Path) -> None:
     (workspace / "b.txt").write_text("staged\n")
     git(workspace, "add", "b.txt")

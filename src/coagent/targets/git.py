@@ -127,6 +127,8 @@ class GitObjects:
                 repository.run("update-ref", "--no-deref", name, str(value), *guard)
             after = repository.commit()
             # A branch that HEAD names may come to be a moment later: the index goes there in one step.
-            self._index_at = before if after is None else None
-            if after is not None:
+            # Where there is no branch any more, the first commit of all has been undone.
+            waits = after is None and bool(repository.refs())
+            self._index_at = before if waits else None
+            if not waits:
                 repository.follow(before, after)
