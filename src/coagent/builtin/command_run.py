@@ -139,8 +139,6 @@ class CommandRun:
             files = _files(written, shown)
             looks = text if only_looks else ""
             self.place = git.begin(self.moment.here, view, files, GitCalls.named(text), looks)
-        elif git.repository.governed:  # it runs again if it comes to git all the same
-            view.only_read_git()
         variables = self.moment.environment
         own_tmp = self.moment.own_tmp
         if own_tmp is not None:

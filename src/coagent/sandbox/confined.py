@@ -140,10 +140,6 @@ class Confined(Overlay):
             return  # the folder around it has gone meanwhile
         self._layered = False
 
-    def only_read_git(self) -> None:
-        """Say that the command may write nothing in the git folder: a layer for that takes time."""
-        self._git_layered = False
-
     def lay_git(self, folder: Path, *, layered: bool) -> None:
         """Lay a folder over the git folder.
 

@@ -189,13 +189,11 @@ class Mounts:
             os.makedirs(f"{root}/.git", exist_ok=True)
             laid = [f"self/fd/{self._laid}/{spec['git_laid']}"] if spec["git_laid"] else []
             below = [*laid, f"{real}/.git"]
-            if spec["git_layered"]:
-                layers = _layers(below, f"{scratch}/git-upper", f"{scratch}/git-work")
-                mounted("overlay", f"{root}/.git", "overlay", 0, layers)
-            elif laid:
-                mounted("overlay", f"{root}/.git", "overlay", 0, f"lowerdir={':'.join(map(_escaped, below))}")
+            if laid and not spec["git_layered"]:
+                layers = f"lowerdir={':'.join(map(_escaped, below))}"
             else:
-                mounted(f"{real}/.git", f"{root}/.git", None, _MS_BIND, None)  # read-only, as the tree was
+                layers = _layers(below, f"{scratch}/git-upper", f"{scratch}/git-work")
+            mounted("overlay", f"{root}/.git", "overlay", 0, layers)
         elif os.path.isfile(f"{real}/.git"):  # it leads to a repository elsewhere, which is read-only
             if not os.path.isfile(f"{root}/.git"):
                 os.close(os.open(f"{root}/.git", os.O_WRONLY | os.O_CREAT, 0o644))
