@@ -104,3 +104,14 @@ async def test_what_needs_an_editor_says_so_at_once(
         code, said = await _run(a, command)
         assert code != 0
         assert "Terminal is dumb, but EDITOR unset" in said
+
+
+@pytest.mark.parametrize("command", ["chmod -R go-w .", "find . -type d -exec touch {} +"])
+async def test_what_goes_through_the_git_folder_by_the_way_can_do_so(workspace: Path, command: str) -> None:
+    before = git(workspace, "log", "--format=%H")
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        assert await _run(a, command) == (0, "")
+        assert await _run(a, "git status --short; git log --format=%H") == (0, before)
+        await a.abort()
+    assert git(workspace, "status", "--short") == ""
