@@ -189,12 +189,14 @@ class _Begun:
             except OSError as error:
                 self.why_not = _why_not(error)
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.first, ready = os.pipe()
         self.child = os.fork()
         if not self.child:
             answers.close()  # who waits for one shall hear when this process ends
             self.channel.close()
-            _be_first(self.mounts.temporary if self.mounts else "", theirs, fenced=self.fenced)
+            _be_first(self.mounts.temporary if self.mounts else "", theirs, ready, fenced=self.fenced)
         theirs.close()
+        os.close(ready)
 
     def alive(self) -> "bytes | None":
         """Return the children of the first process of the namespace: what is left of a command is among them.
@@ -243,6 +245,7 @@ def _spawned(begun: _Begun, spec: dict) -> int:  # type: ignore[type-arg]
     _bound(spec)
     for capability in _DROPPED:
         _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    os.read(begun.first, 1)  # until then, /proc is that of the machine
     left = begun.alive()
     environment = {**spec["environment"], **_GIT_STATS, "TMPDIR": begun.mounts.temporary}  # type: ignore[union-attr]
     signals = [signal.SIGPIPE, signal.SIGXFSZ]
@@ -345,7 +348,7 @@ def _went_out(counted: "list[int]") -> bool:
     return False
 
 
-def _be_first(temporary: str, channel: socket.socket, *, fenced: bool) -> None:
+def _be_first(temporary: str, channel: socket.socket, ready: int, *, fenced: bool) -> None:
     """Be the first process of the new namespace: when it ends, so does all that the command has left."""
     code = UNREADY
     fence = None
@@ -360,6 +363,8 @@ def _be_first(temporary: str, channel: socket.socket, *, fenced: bool) -> None:
         pid = os.fork()
         if not pid:
             _become(temporary, channel, fenced=fenced)
+        os.write(ready, b"1")
+        os.close(ready)
         while True:
             ended, status = os.wait()
             if ended == pid:
