@@ -306,8 +306,12 @@ def test_links_out_of_what_is_left_are_removed_and_what_they_lead_to_is_as_befor
         give_away(place)
     left = _Holder(place, **who).left()[0]
     (left / "folder").symlink_to(outside)
+    for folder in (left / "shut", left / "shut/in"):  # as long as something is put there
+        folder.chmod(0o700)
     (left / "shut/in/folder").symlink_to(outside / "shut")
     (left / "shut/in/file").hardlink_to(outside / "shut/file")
+    for folder in (left / "shut/in", left / "shut"):
+        folder.chmod(0)
     (outside / "shut").chmod(0o500)
     _swept(place, **who)
     assert not left.exists()
