@@ -11,7 +11,7 @@ from swaps import plainly, scripts, together
 pytestmark = [pytest.mark.anyio, needs_views]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 17, 20, 42, 76, 95, 103, 111, 118, 136, 142, 219, 230, 275, 341])
+@pytest.mark.parametrize("seed", [0, 1, 2, 17, 20, 42, 76, 95, 111, 118, 136, 142, 219, 230, 275, 341])
 async def test_commands_end_as_in_plain_bash_in_the_order_of_ranks(tmp_path: Path, seed: int) -> None:
     made, order = scripts(seed)
     ended, refused = await together(made, order, tmp_path / "work")
