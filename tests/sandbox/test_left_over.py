@@ -29,7 +29,8 @@ async def test_closed_domains_leave_no_folders_of_views(workspace: Path, scratch
         async with shells(workspace) as domain:
             agent = await domain.join("A")
             await agent.call("bash", command="true")
-        assert not list(scratches.glob("coagent-bash-*"))
+            assert list(scratches.glob("coagent-process-*/bash-*"))  # of the process that waits
+        assert not list(scratches.glob("coagent-process-*/bash-*"))
 
 
 @pytest.mark.skipif(
@@ -86,3 +87,16 @@ async def test_files_come_in_the_order_in_which_a_command_has_written_them(works
         await run("make -s; until [ in -nt out ]; do echo 2 > in; done")
         assert await run("make -s; cat out") == "2\nz\n"
         assert "up to date" in await run("make")
+
+
+@pytest.mark.anyio
+async def test_what_is_written_again_later_has_been_changed_later(workspace: Path) -> None:
+    place = workspace / "new.txt"
+    async with shells(workspace) as domain:
+        a = await domain.join("A")
+        await a.call("bash", command="echo 1 > new.txt")
+        first = place.stat().st_mtime_ns
+        await a.call("delete_file", path="new.txt")
+        (workspace / "between").touch()
+        await a.call("write_file", path="new.txt", content="1\n")
+        assert first < (workspace / "between").stat().st_mtime_ns <= place.stat().st_mtime_ns

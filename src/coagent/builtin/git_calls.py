@@ -101,9 +101,8 @@ class GitCalls:
         self.laid = LaidFolders()
         self._lock = threading.Lock()  # views are made in threads, several at a time
         self._times: dict[tuple[Position, str], str] = {}
-        self._idle: dict[
-            Look | None, None
-        ] = {}  # those that have found nothing to write, so they need no layer
+        # Those that have found nothing to write: the next time they need no layer for that.
+        self._idle: dict[Look | None, None] = {}
 
     @staticmethod
     def named(text: str) -> bool:

@@ -336,7 +336,7 @@ class Files(Target):
         try:
             _make_folders(folder, made)
             _create(temporary, content, self._status(relative))
-            time_ns = self.workspace.time_of(relative, content)
+            time_ns = self.workspace.take_time(relative, content)
             if time_ns is not None:
                 os.utime(temporary, ns=(time_ns, time_ns))
             try:

@@ -65,9 +65,12 @@ class Workspace:
         while len(self._times) > _TIMES_MAX:
             self._times.pop(next(iter(self._times)))
 
-    def time_of(self, path: str, content: bytes) -> int | None:
-        """Return when a file that is written now is to have been changed; None where nothing was said."""
-        known = self._times.get(path)
+    def take_time(self, path: str, content: bytes) -> int | None:
+        """Return when a file that is written now is to have been changed; None where nothing was said.
+
+        It holds for one write: whoever writes the same later has changed the file then.
+        """
+        known = self._times.pop(path, None)
         return known[1] if known is not None and known[0] == hash(content) else None
 
     def at_close(self, action: Callable[[], None]) -> None:
