@@ -138,8 +138,7 @@ def _configured(workspace: Path) -> Path | None:
     from coagent.config.domain_file import FOLDER, NAME, read_domain_file
 
     file = workspace / FOLDER / NAME
-    named = read_domain_file(file).tools.toolsmith.library if file.is_file() else None
-    return None if named is None else file.parent / Path(named).expanduser()
+    return read_domain_file(file).tools.toolsmith.folder(file.parent) if file.is_file() else None
 
 
 def _one(library: Library, name: str) -> ToolSpec:

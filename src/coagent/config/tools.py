@@ -62,6 +62,10 @@ class ToolsmithTable(Table):
     seconds: float = Field(default=300.0, gt=0)
     answers: Literal["tools", "json"] = "tools"
 
+    def folder(self, start: Path) -> Path | None:
+        """Return the folder of the library, where one is named; a relative one starts from a folder."""
+        return None if self.library is None else start / Path(self.library).expanduser()
+
 
 class ToolsTable(Table):
     """What the agents may call."""
@@ -105,8 +109,7 @@ def make_tools(
             databases = [one for one in targets if isinstance(one, SqlTarget)]
             tools.extend(found(database_url(one, folder, place)) for one in databases)
         elif name == "toolsmith":
-            library = table.toolsmith.library
-            shelf = None if library is None else folder / Path(library).expanduser()
+            shelf = table.toolsmith.folder(folder)
             if shelf is not None and shelf.exists() and not shelf.is_dir():
                 cure = "Mend `library` in [tools.toolsmith]."
                 raise ConfigurationError(f"{place}: {str(shelf)!r} is no folder", cure)
