@@ -112,6 +112,16 @@ class TargetError(CoAgentError):
     code = "target_error"
 
 
+class TargetUnavailable(TargetError):
+    """A target is away, locked or too slow just now: the same request may succeed later. Nothing was changed.
+
+    The runtime tries again for a while before anybody hears of it. Every other `TargetError` is definite: the
+    target has looked at the request and will not do it.
+    """
+
+    code = "target_unavailable"
+
+
 class LogError(CoAgentError):
     """The log cannot be read or appended to: newer version, damaged, locked, disk full."""
 

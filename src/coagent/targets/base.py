@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 from coagent.errors import TargetError
@@ -45,6 +45,41 @@ class Target(ABC):
     volatile: tuple[str, ...] = ()
     """Those of its schemes that the environment owns (status, logs): always read live, never tracked."""
 
+    @property
+    def identity(self) -> str:
+        """What tells this live system from others of its kind, without asking it: a path, a server.
+
+        A log remembers it and is not opened over another system. Empty: any system will do (memory). It holds
+        no secrets: it is written down and shown.
+        """
+        return ""
+
+    def unchanged(self, key: Key) -> bool:
+        """Tell at once whether an object is for sure as it was when last read or put through this target.
+
+        Asked at every touch of an object that agents have read or written, so it must cost next to nothing
+        (a look at a file's times, at what a watch has reported). False where it cannot be told like that:
+        then the object is read.
+        """
+        return False
+
+    async def changed(self, keys: Collection[Key], prefixes: Collection[str]) -> Collection[Key]:
+        """Return objects that others may have changed since they were last read or put through this target.
+
+        Asked about once a second while agents are at work. What it returns is read again and compared; what
+        it misses is seen when somebody touches the object, and before a commit rests on it. The default
+        names each of `keys` that is not `unchanged`.
+
+        Args:
+            keys: Objects that agents have read or written.
+            prefixes: Ranges that agents have scanned: objects that came, went or changed in them are asked
+                for too, as far as the target can tell without a full listing.
+
+        Raises:
+            TargetUnavailable: The system cannot be reached just now.
+        """
+        return [key for key in keys if not self.unchanged(key)]
+
     def unseen(self, key: Key) -> bool:
         """Tell whether an object has no live value at all: it ends with the agent that wrote it."""
         return False
@@ -72,7 +107,8 @@ class Target(ABC):
         """Return the live value of an object as new data, or None where it does not exist.
 
         Raises:
-            TargetError: The system cannot be reached or refuses.
+            TargetUnavailable: The system cannot be reached, or does not answer in time.
+            TargetError: It refuses.
         """
 
     async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
@@ -87,14 +123,16 @@ class Target(ABC):
         """Return the live objects under a prefix: to values, or `UNLOADED` where that costs extra.
 
         Raises:
-            TargetError: The system cannot be reached or refuses.
+            TargetUnavailable, TargetError: As for `get`.
         """
 
     @abstractmethod
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
         """Make `value` the live value of the object (None deletes it), if the live value is an expected one.
 
-        Idempotent: where the live value is already `value`, nothing is done and nothing is wrong.
+        Idempotent: where the live value is already `value`, nothing is done and nothing is wrong. What
+        somebody else writes between comparison and put must not be lost: both are done in one
+        step where the system can do that, and otherwise found afterwards and reported as `GuardFailed`.
 
         Args:
             key: A canonical key.
@@ -103,7 +141,9 @@ class Target(ABC):
 
         Raises:
             GuardFailed: The live value is neither `value` nor an expected one; nothing was changed.
-            TargetError: The system cannot be reached or refuses the value; nothing was changed.
+            TargetUnavailable: The system cannot be reached or is locked, or it cannot be told whether the
+                value has arrived: the same put will be tried again.
+            TargetError: The system refuses the value for good; nothing was changed.
         """
 
     async def put_many(self, changes: Sequence[tuple[Key, Value, Sequence[Value]]]) -> None:
