@@ -22,7 +22,8 @@ from coagent.errors import (
 )
 from coagent.runtime.domain import Domain, open_domain
 from coagent.runtime.notices import Notification
-from coagent.runtime.session import AgentSession, Outcome, Settlement
+from coagent.runtime.outcomes import Outcome, Settlement
+from coagent.runtime.session import AgentSession
 from coagent.tools.declared import DeclaredTool
 from coagent.tools.native import tool
 from coagent.tools.state import State

@@ -128,6 +128,12 @@ class LogError(CoAgentError):
     code = "log_error"
 
 
+class IllegalEvent(CoAgentError):
+    """Something was to be recorded that may not happen in the state that the domain is in; nothing was."""
+
+    code = "illegal_event"
+
+
 class ConfigurationError(CoAgentError):
     """A run file, option or value is wrong; the cure names the place and the nearest right name."""
 

@@ -218,7 +218,7 @@ async def run(seed: int, protocol: str) -> tuple[dict[str, Value], dict[str, Val
                 if agent.phase.value == "committed" and agent.name not in order:
                     order.append(agent.name)
 
-        domain.driver.observers.append(note)
+        domain.observe(note)
         async with anyio.create_task_group() as tasks:
             for number, one in enumerate(programs):
                 tasks.start_soon(follow, await domain.join(str(number)), one, target)

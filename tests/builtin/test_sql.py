@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import random
 import sqlite3
@@ -14,12 +13,8 @@ from test_sql_engines import Database, database, postgres  # noqa: F401
 
 import coagent
 from coagent.builtin.sql import sql_tools
-from coagent.runtime.driver import Driver
 from coagent.targets import Sql
 
-needs_put_many = pytest.mark.skipif(
-    "put_many" not in inspect.getsource(Driver), reason="the driver does not apply effects together yet"
-)
 Step = tuple[str, str]
 
 
@@ -153,7 +148,6 @@ STATEMENTS = [
 ]
 
 
-@needs_put_many
 def test_one_agent_gets_what_the_database_would_have_told(database: Database) -> None:  # noqa: F811
     from test_sql_engines import TABLES
 
@@ -226,7 +220,7 @@ def test_the_premise_of_a_select_is_what_it_matched(database: Database) -> None:
             await call(low, "UPDATE orders SET amount = 4 WHERE id = 1")
             assert not high.notified
             await call(low, "UPDATE orders SET amount = 1 WHERE id = 1")
-            assert [one.calls[0].after for one in high.notifications()] == [{"rows": [{"n": 2}]}]
+            assert [one.calls[0].after for one in await high.notifications()] == [{"rows": [{"n": 2}]}]
             await call(low, "INSERT INTO people (name) VALUES ('cy')")
             assert high.notified
             await high.abort()
@@ -244,7 +238,7 @@ def test_ids_come_out_in_the_order_of_ranks(database: Database) -> None:  # noqa
             low, high = await domain.join("low"), await domain.join("high")
             assert (await call(high, "INSERT INTO people (name) VALUES ('high')"))["ids"] == [3]
             assert (await call(low, "INSERT INTO people (name) VALUES ('low')"))["ids"] == [3]
-            assert high.notifications()[0].calls[0].after == {"rows_changed": 1, "ids": [4]}
+            assert (await high.notifications())[0].calls[0].after == {"rows_changed": 1, "ids": [4]}
             await low.finish()
             await high.finish()
         found = target.snapshot("sql:people/")
@@ -261,7 +255,7 @@ def test_a_late_change_of_a_table_reaches_those_who_used_it(database: Database) 
             await call(high, "SELECT * FROM stock WHERE item = 'ink'")
             await call(high, "UPDATE stock SET amount = 1 WHERE item = 'pen'")
             await call(low, "ALTER TABLE stock ADD COLUMN note TEXT DEFAULT 'x'")
-            notice = high.notifications()[0]
+            notice = (await high.notifications())[0]
             assert notice.calls[0].after == {
                 "rows": [{"place": "here", "item": "ink", "amount": 7, "note": "x"}]
             }
@@ -303,7 +297,6 @@ def random_statement(source: random.Random) -> str:
     )
 
 
-@needs_put_many
 @pytest.mark.parametrize("seed", range(40))
 def test_two_agents_end_as_one_after_the_other(database: Database, seed: int) -> None:  # noqa: F811
     from test_sql_engines import TABLES

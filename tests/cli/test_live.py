@@ -29,7 +29,7 @@ async def main():
             elif act == "finish":
                 answer = (await sessions[name].finish()).state
             elif act == "notices":
-                answer = [one.key for one in sessions[name].notifications()]
+                answer = [one.key for one in await sessions[name].notifications()]
             else:
                 answer = (await sessions[name].call(act, **rest[0])).value
             print(json.dumps(answer), flush=True)
@@ -143,11 +143,15 @@ def test_following_prints_what_comes_later(worker: Worker) -> None:
 
 def test_looking_on_changes_nothing(worker: Worker) -> None:
     at_work(worker)
-    before = sqlite3.connect(worker.log).execute("select count(*), max(number) from coagent_log").fetchone()
+    before = (
+        sqlite3.connect(worker.log).execute("select count(*), max(number) from coagent_records").fetchone()
+    )
     files = sorted(path.name for path in worker.folder.rglob("*"))
     worker.said("status")
     worker.said("log")
-    after = sqlite3.connect(worker.log).execute("select count(*), max(number) from coagent_log").fetchone()
+    after = (
+        sqlite3.connect(worker.log).execute("select count(*), max(number) from coagent_records").fetchone()
+    )
     assert (after, sorted(path.name for path in worker.folder.rglob("*"))) == (before, files)
 
 
@@ -205,11 +209,11 @@ def test_a_domain_that_nobody_has_joined_is_empty(tmp_path: Path) -> None:
 def test_a_damaged_log_is_named(worker: Worker) -> None:
     at_work(worker)
     with sqlite3.connect(worker.log) as connection:
-        connection.execute("update coagent_log set record = '[1]' where number = 2")
+        connection.execute("update coagent_records set record = '[1]' where number = 2")
     done = worker.coagent("status")
     assert done.returncode == 1
     assert "record 2 of log" in done.stderr
-    assert "is damaged" in done.stderr
+    assert "is damaged, or not in its place" in done.stderr
 
 
 def test_control_characters_of_others_are_not_printed(worker: Worker) -> None:

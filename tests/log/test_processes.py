@@ -59,7 +59,7 @@ def test_two_processes_on_one_log_end_in_the_serial_state(tmp_path: Path, first:
         memory = memory_of(world)
         async with open_domain(log, targets=[memory], tools=TOOLS) as domain:
             assert domain.quiescent
-            domain.driver.kernel.check_invariants()
+            domain.kernel.check_invariants()
             serial = run_serially(world.initial, [(name, world.program(name)) for name in names], TOOLS)
             live = memory.snapshot()
             assert same(live, dict(sorted(serial.state.items())))
@@ -91,7 +91,7 @@ def test_a_process_that_is_killed_leaves_a_log_that_another_one_goes_on_with(tmp
     async def go_on() -> None:
         files = targets.Files(directory)
         async with open_domain(log, targets=[files], tools=TOOLS) as domain:
-            kernel = domain.driver.kernel
+            kernel = domain.kernel
             kernel.check_invariants()
             held = files.snapshot("file:")
             assert sum(text.count("\n") for text in held.values()) >= 21, "what was answered is there"

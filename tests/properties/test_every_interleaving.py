@@ -141,7 +141,7 @@ async def run(agents: Sequence[Sequence[Call]], order: Sequence[int], protocol: 
     target = coagent.targets.Memory(INITIAL)
     async with coagent.open_domain("memory:", targets=[target], tools=TOOLS, protocol=protocol) as domain:
         if protocol == "mtpo":
-            domain.driver.observers.append(lambda _event: domain.driver.kernel.check_invariants())
+            domain.observe(lambda _event: domain.kernel.check_invariants())
         steps = [Steps(await domain.join(str(who)), calls) for who, calls in enumerate(agents)]
         for who in order:
             await steps[who].step()

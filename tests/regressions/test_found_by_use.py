@@ -75,7 +75,7 @@ async def test_result_says_what_the_agent_was_told() -> None:
         seen = await b.call("read", key="kv:x")
         await a.call("put", key="kv:x", value=2)
         assert b.result(seen.call_id) == 1
-        assert [notice.after for notice in b.notifications()] == [2]
+        assert [notice.after for notice in await b.notifications()] == [2]
         assert b.result(seen.call_id) == 2
 
 

@@ -246,7 +246,7 @@ async def test_a_domain_that_comes_back_from_its_log_still_has_what_was_staged(w
 async def test_a_run_with_git_is_judged_to_be_serial(workspace: Path) -> None:
     async with shells(workspace) as domain:
         history = History(domain)
-        domain.driver.observers.append(history)
+        domain.observe(history)
         a, b = await domain.join("A"), await domain.join("B")
         await _run(b, "echo y > b.txt; git add b.txt; echo z > new")
         await _run(b, "git commit -qm B; git stash -qu; git checkout -qb b")

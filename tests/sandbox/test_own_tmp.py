@@ -143,7 +143,7 @@ async def test_what_was_removed_is_gone_and_nothing_is_left_without_need(workspa
         a = await domain.join("A")
         for command in ("true", "x=$(mktemp); rm $x", "cat <<< here", "mkfifo $TMPDIR/pipe", "ls $TMPDIR"):
             await _said(a, command)
-            calls = domain.driver.kernel.agents[a.rank].calls.values()
+            calls = domain.kernel.agents[a.rank].calls.values()
             assert not any(one.startswith("tmp:") for call in calls for one in call.writes), command
         await _said(a, "mkdir $TMPDIR/d; echo x > $TMPDIR/d/f; echo y > $TMPDIR/g")
         await _said(a, "rm $TMPDIR/d/f; mkfifo $TMPDIR/pipe")
@@ -329,7 +329,7 @@ async def test_a_program_that_the_agent_has_put_on_its_path_is_taken(
 async def test_a_run_is_judged_to_be_serial(workspace: Path) -> None:
     async with shells(workspace) as domain:
         history = History(domain)
-        domain.driver.observers.append(history)
+        domain.observe(history)
         a, b = await domain.join("A"), await domain.join("B")
         await _said(b, "cat a.txt > $TMPDIR/f")
         await _said(b, "cp $TMPDIR/f out.txt; rm $TMPDIR/f; ls $TMPDIR > more.txt")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from coagent.errors import CoAgentError
 from coagent.runtime.notices import Notification
+from coagent.runtime.outcomes import Issued
 from coagent.runtime.session import AgentSession
 from coagent.runtime.shown import CHANGED_LENGTH_MAX, text_of, with_notices
 
@@ -57,7 +58,7 @@ def judging_prompt(goal: str, session: AgentSession, notices: Sequence[Notificat
 
 def second_look_prompt(session: AgentSession, notices: Sequence[Notification]) -> str:
     """Return what a model is asked before it commits, about writes that it has left as they were."""
-    calls = {call.call_id: call for call in session.calls}
+    calls: dict[str, Issued] = {call.call_id: call for call in session.calls}
     standing = sorted({one for notice in notices for one in notice.dependents} & calls.keys())
     lines = [
         f"[call {one}] {calls[one].tool} {text_of(dict(calls[one].arguments), CHANGED_LENGTH_MAX)}"

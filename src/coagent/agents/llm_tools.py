@@ -25,7 +25,8 @@ from coagent.errors import (
     UnknownTool,
 )
 from coagent.runtime.notices import Notification
-from coagent.runtime.session import AgentSession, Outcome
+from coagent.runtime.outcomes import Outcome
+from coagent.runtime.session import AgentSession
 from coagent.runtime.shown import error_text, outcome_text, undone_text
 from coagent.tools.names import function_names
 

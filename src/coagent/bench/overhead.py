@@ -208,7 +208,7 @@ async def _contended(operation: str, count: int, lower: Any, higher: Any) -> lis
 
     async def told(number: int) -> None:
         if rmw:
-            assert len(higher.notifications()) == 1, "the higher rank's result has changed"
+            assert len(await higher.notifications()) == 1, "the higher rank's result has changed"
 
     await timed(WARM_UP, lambda n: late(-1 - n), before=lambda n: first(-1 - n), after=told)
     return await timed(count, late, before=first, after=told)

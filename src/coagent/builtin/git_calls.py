@@ -133,7 +133,7 @@ class GitCalls:
             begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
         """
         paths = frozenset(one.partition(":")[2] for one in own)
-        return Here(agent_key(state.position[0]), state.written(PREFIX), paths, begun_s)
+        return Here(agent_key(state.rank), state.written(PREFIX), paths, begun_s)
 
     def begin(
         self, here: Here, view: Confined, files: Mapping[str, Content | None], fresh: bool, looks: str = ""

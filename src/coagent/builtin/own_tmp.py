@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coagent.errors import TargetError
-from coagent.protocol.calls import Position
+from coagent.protocol.calls import Rank
 from coagent.protocol.keys import Key
 from coagent.sandbox.confined import Confined, Seen
 from coagent.sandbox.own_tmp import Stack, TemporaryLayers
@@ -25,9 +25,9 @@ _LOST = (
 )
 
 
-def own_key(position: Position) -> Key:
-    """Return the key of what the agent of a position has left in temporary folders."""
-    return f"{SCHEME}:agent/{position[0]}/layers"
+def own_key(rank: Rank) -> Key:
+    """Return the key of what an agent has left in temporary folders."""
+    return f"{SCHEME}:agent/{rank}/layers"
 
 
 class OwnTmp:
@@ -50,7 +50,7 @@ class OwnTmp:
     @classmethod
     def here(cls, state: State, layers: TemporaryLayers) -> OwnTmp:
         """Return those at a call's place in the order; asked at the same moment as the rest of the state."""
-        key = own_key(state.position)
+        key = own_key(state.rank)
         value = state.written(key.removesuffix("layers")).get(key) or {}
         return cls(layers, key, value.get("layers", ()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from coagent.cli.output import console, print_json
 from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from coagent.protocol.calls import CallId
     from coagent.runtime.domain import Domain
     from coagent.runtime.session import AgentSession
 
@@ -77,18 +79,23 @@ async def _undo(found: Any, what: str, yes: bool, abort: bool) -> dict[str, Any]
             done["changed"].update(outcome.changed)
         done["changed"] = {one: value for one, value in done["changed"].items() if one not in dict(calls)}
         if abort:
-            await session.abort("aborted by hand")
+            tools = {one.call_id: one.tool for one in session.calls}
+            stay = await session.abort("aborted by hand")
+            known = {one["call"] for one in done["kept"]}
+            done["kept"] += [{"call": one, "tool": tools[one]} for one in stay if one not in known]
             done["aborted"] = True
         return done
 
 
-def _meant(domain: Domain, what: str) -> tuple[AgentSession, list[tuple[str, str]]]:
+def _meant(domain: Domain, what: str) -> tuple[AgentSession, list[tuple[CallId, str]]]:
     """Return the agent that is meant, and the calls to take back."""
     from coagent.errors import UnknownAgent
+    from coagent.protocol.calls import parsed_call_id
 
-    name, _, sequence = what.rpartition(".")
+    parsed = parsed_call_id(what)
     known = {one.name for one in domain.agents}
-    if sequence.isdigit() and name in known and what not in known:
+    if parsed is not None and parsed[0] in known and what not in known:
+        name = parsed[0]
         _require_open(domain, name)
         session = domain.attach(name)
         calls = [(one.call_id, one.tool) for one in session.calls if one.call_id == what]
@@ -115,7 +122,7 @@ def _require_open(domain: Domain, name: str) -> None:
         raise ConfigurationError(f"agent {name!r} has {state}: nothing of it can be undone", cure)
 
 
-def _confirm(session: AgentSession, calls: list[tuple[str, str]], yes: bool, abort: bool) -> None:
+def _confirm(session: AgentSession, calls: Sequence[tuple[str, str]], yes: bool, abort: bool) -> None:
     if yes or (len(calls) <= 1 and not abort):
         return
     if not sys.stdin.isatty():

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from coagent.agents.scripted import AgentReport, Program, RunReport, ScriptedAgent, run_agents
 from coagent.demos.report import Lane, Mark, MarkKind, Told
 from coagent.errors import CoAgentError
+from coagent.protocol.calls import parsed_call_id
 from coagent.protocol.values import Value, same
 from coagent.runtime.clock import VirtualClock
 from coagent.runtime.domain import open_domain
@@ -155,7 +156,10 @@ def _mark(kind: str, text: str, time_s: float, labelled: Sequence[Labelled]) -> 
 
 def _time_of(call_id: str, report: RunReport) -> float | None:
     """Return when a call was first made: `A.3` is the third that A made."""
-    name, _, sequence = call_id.rpartition(".")
+    parsed = parsed_call_id(call_id)
+    if parsed is None:
+        return None
+    name, sequence = parsed
     made = [
         event.time_s
         for one in report.agents
@@ -163,5 +167,4 @@ def _time_of(call_id: str, report: RunReport) -> float | None:
         for event in one.tally.timeline
         if event.kind in ("call", "staged", "failed")
     ]
-    number = int(sequence) - 1
-    return made[number] if number < len(made) else None
+    return made[sequence - 1] if sequence <= len(made) else None

@@ -4,12 +4,35 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from coagent.protocol.checkpoint import KernelState
 from coagent.protocol.events import Event
 
 
 class HeadMoved(Exception):
     """Others have appended since: nothing was written; read what they wrote, then decide anew."""
+
+
+class LogSettings(NamedTuple):
+    """What a log is begun with, and what everybody who opens it has to agree with.
+
+    Args:
+        protocol: The protocol of its domain.
+        order: "fixed" or "early" (rule 10).
+        targets: The identities of the live systems that it is about (`Target.identity`).
+    """
+
+    protocol: str
+    order: str
+    targets: tuple[str, ...]
+
+
+class Checkpoint(NamedTuple):
+    """The state of the kernel after an event, by which the events up to it need not be read."""
+
+    number: int
+    state: KernelState
 
 
 class Log(ABC):
@@ -22,13 +45,24 @@ class Log(ABC):
     shared: bool = False
     """Whether other processes may append, so that waiting means looking again."""
 
+    instant: bool = False
+    """Whether `note` appends at once, and nobody else can have appended."""
+
+    by_itself: bool = False
+    """Whether its events are of format 1, in which agents commit without an event of their own."""
+
     @property
     @abstractmethod
     def head(self) -> int:
         """The number of the last event that this process has appended or read."""
 
+    @property
     @abstractmethod
-    def append(self, events: Sequence[Event]) -> None:
+    def settings(self) -> LogSettings:
+        """What the log was begun with."""
+
+    @abstractmethod
+    async def append(self, events: Sequence[Event]) -> None:
         """Append events after `head`, all or none; when it returns they survive the death of the process.
 
         Raises:
@@ -36,30 +70,46 @@ class Log(ABC):
             LogError: The log cannot be written (disk full, locked, read-only).
         """
 
+    def note(self, event: Event) -> None:
+        """Append one event to an instant log."""
+        raise NotImplementedError(f"{type(self).__name__} is no instant log")
+
     @abstractmethod
-    def read(self) -> Sequence[Event]:
-        """Return the events after `head`, and move `head` past them.
+    async def read(self) -> Sequence[Event]:
+        """Return some of the events after `head`, and move `head` past them; none where that is the end.
 
         Raises:
             LogError: A record is damaged, or comes from a newer version.
         """
 
-    @property
-    @abstractmethod
-    def protocol(self) -> str:
-        """The protocol under which the log was begun."""
+    def read_now(self) -> Sequence[Event]:
+        """Do as `read` does, and let the process wait for it."""
+        return ()
 
-    def try_lock(self) -> bool:
-        """Take the domain's lock for work that the log cannot order (declared tools), if nobody holds it.
+    def stale(self) -> bool:
+        """Tell, at next to no cost, whether others may have appended since `read` was called last."""
+        return False
 
-        It may be taken several times over by one process. It is released when the process dies.
+    async def checkpoint(self) -> Checkpoint | None:
+        """Return the last checkpoint, and move `head` there; to be called before anything is read.
+
+        Raises:
+            LogError: It is damaged.
         """
-        return True
+        return None
 
-    def unlock(self) -> None:
-        """Give the lock back, once for each time it was taken."""
-        return
+    async def keep(self, checkpoint: Checkpoint) -> None:  # noqa: B027 - a log in memory keeps none
+        """Keep a checkpoint; older records may be archived from then on.
+
+        Raises:
+            LogError: It cannot be written; nothing has changed.
+        """
+
+    @property
+    def since_checkpoint(self) -> int:
+        """How many events this process has seen since the last checkpoint; 0 where none is needed."""
+        return 0
 
     @abstractmethod
-    def close(self) -> None:
+    async def close(self) -> None:
         """Release files and connections."""

@@ -8,18 +8,21 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from coagent.errors import LogError
+from coagent.protocol import checkpoint as states
 from coagent.protocol import events
-from coagent.protocol.calls import Cause, Observation
+from coagent.protocol.calls import CallId, Cause, Footprint, Observation, Position
+from coagent.protocol.checkpoint import KernelState
 from coagent.protocol.events import Event
 from coagent.protocol.keys import Scan
+from coagent.protocol.participants import Disturbance
 from coagent.protocol.predicates import Where
 from coagent.protocol.values import Field, Lines, Matches, Selector, Traced
 
-FORMAT = 1
+FORMAT = 2
 """The version of the record format. A log of a newer one is refused; each change raises it."""
 
 _BYTES = "$bytes"
@@ -30,23 +33,36 @@ _KINDS: dict[str, type[Any]] = {
         events.Joined,
         events.CallObserved,
         events.CallStaged,
-        events.StagedStarted,
-        events.StagedRan,
+        events.CallBegun,
+        events.RunBegun,
+        events.CallRan,
         events.CallReexecuted,
+        events.ReversalBegun,
         events.CallReversed,
+        events.ReversalFailed,
         events.CallUndone,
         events.CallAmended,
         events.StagedAmended,
         events.NoticesDelivered,
         events.Finished,
+        events.Promoted,
+        events.Committed,
         events.Aborted,
         events.Blocked,
         events.Restarted,
         events.EffectApplied,
         events.EffectRefused,
+        events.Stuck,
+        events.Resolved,
         events.OutsideWrite,
     )
 }
+_NOTHING = Footprint(frozenset(), frozenset(), frozenset())
+_OLD: dict[str, Callable[..., Event]] = {
+    "StagedStarted": lambda call_id: events.RunBegun(call_id, _NOTHING),
+    "StagedRan": lambda call_id, observation: events.CallRan(call_id, _unpacked(observation)),
+}
+"""How events of format 1 are read that there are no more."""
 _SELECTORS: dict[str, type[Any]] = {
     "field": Field,
     "lines": Lines,
@@ -61,8 +77,10 @@ def encode(event: Event) -> str:
     """Return the record of an event."""
     fields: list[Any] = [type(event).__name__]
     for field in event:
-        if type(field) is Observation:
+        if isinstance(field, Observation):
             fields.append(_packed(field))
+        elif isinstance(field, Footprint):
+            fields.append(_packed_footprint(field))
         else:
             fields.append(list(field) if isinstance(field, tuple) else field)
     text = _dumps(fields)
@@ -79,6 +97,8 @@ def decode(record: str) -> Event:
     """
     try:
         kind, *fields = json.loads(record, object_hook=_unescaped)
+        if kind in _OLD:
+            return _OLD[kind](*fields)
         made = _KINDS[kind]
         pairs = zip(made._fields, fields, strict=False)
         return made(*(_FIELDS[name](value) if name in _FIELDS else value for name, value in pairs))  # type: ignore[no-any-return]
@@ -89,24 +109,30 @@ def decode(record: str) -> Event:
         ) from None
 
 
-def checksum(record: str) -> int:
-    """Return the CRC-32 of a record, which tells a damaged one."""
-    return zlib.crc32(record.encode())
+def checksum(record: str, before: int = 0) -> int:
+    """Return the CRC-32 of a record and of all records before it, by which a damaged or moved one is told.
+
+    Args:
+        record: The record.
+        before: The checksum of the record before.
+    """
+    return zlib.crc32(record.encode(), before)
+
+
+# ---- observations ------------------------------------------------------------------------------------------
 
 
 def _packed(observation: Observation) -> list[Any]:
+    reads, scans, writes, bases, value, error, declared, prepared = observation
     return [
-        [[key, _packed_selector(selector), seen] for (key, selector), seen in observation.reads.items()],
-        [
-            [scan.prefix, scan.glob, _packed_selector(scan.selector), seen]
-            for scan, seen in observation.scans.items()
-        ],
-        observation.writes,
-        observation.bases,
-        observation.value,
-        observation.error,
-        observation.declared,
-        observation.prepared,
+        [[key, _packed_selector(selector), seen] for (key, selector), seen in reads.items()],
+        [[*_packed_scan(scan), seen] for scan, seen in scans.items()] if scans else [],
+        writes,
+        bases,
+        value,
+        error,
+        declared,
+        prepared,
     ]
 
 
@@ -114,7 +140,7 @@ def _unpacked(fields: list[Any]) -> Observation:
     reads, scans, writes, bases, value, error, declared, prepared = fields
     return Observation(
         {(key, _unpacked_selector(selector)): seen for key, selector, seen in reads},
-        {Scan(prefix, glob, _unpacked_selector(selector)): seen for prefix, glob, selector, seen in scans},
+        {_unpacked_scan(scan): seen for *scan, seen in scans},
         writes,
         bases,
         value,
@@ -124,12 +150,33 @@ def _unpacked(fields: list[Any]) -> Observation:
     )
 
 
+def _packed_footprint(footprint: Footprint) -> list[Any]:
+    scans = sorted((_packed_scan(scan) for scan in footprint.scans), key=str)
+    return [sorted(footprint.reads), scans, sorted(footprint.writes)]
+
+
+def _unpacked_footprint(fields: list[Any]) -> Footprint:
+    reads, scans, writes = fields
+    return Footprint(frozenset(reads), frozenset(map(_unpacked_scan, scans)), frozenset(writes))
+
+
 _FIELDS: dict[str, Callable[[Any], Any]] = {
     "observation": _unpacked,
+    "footprint": _unpacked_footprint,
     "call_ids": tuple,
+    "keys": tuple,
     "by": tuple,
     "cause": lambda fields: Cause(*fields),
 }
+
+
+def _packed_scan(scan: Scan) -> list[Any]:
+    return [scan.prefix, scan.glob, _packed_selector(scan.selector)]
+
+
+def _unpacked_scan(fields: list[Any]) -> Scan:
+    prefix, glob, selector = fields
+    return Scan(prefix, glob, _unpacked_selector(selector))
 
 
 def _packed_selector(selector: Selector | None) -> list[Any] | None:
@@ -138,6 +185,86 @@ def _packed_selector(selector: Selector | None) -> list[Any] | None:
 
 def _unpacked_selector(packed: list[Any] | None) -> Selector | None:
     return None if packed is None else _SELECTORS[packed[0]](*packed[1:])
+
+
+# ---- checkpoints -------------------------------------------------------------------------------------------
+
+
+def encode_state(state: KernelState) -> str:
+    """Return the text of a checkpoint."""
+    return _dumps(_escaped(_packed_state(state)))
+
+
+def decode_state(text: str) -> KernelState:
+    """Return the state that a checkpoint holds.
+
+    Raises:
+        LogError: It is no checkpoint of this format.
+    """
+    try:
+        found: Any = KernelState(*json.loads(text, object_hook=_unescaped))
+        state: KernelState = found._replace(
+            agents=tuple(map(_agent_state, found.agents)),
+            ended=tuple(found.ended),
+            calls=tuple(map(_call_state, found.calls)),
+            objects=tuple(map(_object_state, found.objects)),
+        )
+        return state
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise LogError(
+            f"the log's checkpoint cannot be understood ({type(error).__name__}: {error})",
+            "It was written by another version of CoAgent, or edited by hand.",
+        ) from None
+
+
+def _packed_state(value: Any) -> Any:
+    kind = type(value)
+    if kind is Observation:
+        return _packed(value)
+    if kind is Footprint:
+        return _packed_footprint(value)
+    if isinstance(value, tuple):
+        return [_packed_state(item) for item in value]
+    if kind is dict:
+        return {key: _packed_state(item) for key, item in value.items()}
+    return value
+
+
+def _agent_state(fields: list[Any]) -> states.AgentState:
+    saved = states.AgentState(*fields)
+    disturbed = {
+        key: Disturbance(kind, before, after, CallId(call_id), Cause(*cause))
+        for key, (kind, before, after, call_id, cause) in saved.disturbed.items()
+    }
+    return saved._replace(calls=tuple(saved.calls), pending=tuple(saved.pending), disturbed=disturbed)
+
+
+def _call_state(fields: list[Any]) -> states.CallState:
+    saved = states.CallState(*fields)
+    packed: Mapping[str, Any] = saved._asdict()
+    return saved._replace(
+        seen=_unpacked(packed["seen"]),
+        told=None if packed["told"] is None else _unpacked(packed["told"]),
+        cause=None if packed["cause"] is None else Cause(*packed["cause"]),
+        under_way=None if packed["under_way"] is None else _unpacked_footprint(packed["under_way"]),
+    )
+
+
+def _object_state(fields: list[Any]) -> states.ObjectState:
+    saved = states.ObjectState(*fields)
+    return saved._replace(
+        accepted=tuple(saved.accepted),
+        accepted_at=tuple(_position(at) for at in saved.accepted_at),
+        edits=tuple(states.EditState(_position(at), *rest) for at, *rest in saved.edits),
+    )
+
+
+def _position(fields: Any) -> Position:
+    order, sequence, number = fields
+    return Position((order, sequence, number))
+
+
+# ---- bytes -------------------------------------------------------------------------------------------------
 
 
 def _marked_bytes(value: Any) -> dict[str, str]:

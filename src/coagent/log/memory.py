@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coagent.log.base import Log
+from coagent.log.base import Log, LogSettings
 from coagent.protocol.events import Event
 
 
 class MemoryLog(Log):
-    """Events in a list."""
+    """Counts events and keeps none: nobody could read them again. To see them, observe the domain."""
 
-    def __init__(self, protocol: str) -> None:
-        self.events: list[Event] = []
-        self._protocol = protocol
+    instant = True
+
+    def __init__(self, settings: LogSettings) -> None:
+        self._settings = settings
+        self._head = 0
 
     @property
     def head(self) -> int:
-        return len(self.events)
+        return self._head
 
     @property
-    def protocol(self) -> str:
-        return self._protocol
+    def settings(self) -> LogSettings:
+        return self._settings
 
-    def append(self, events: Sequence[Event]) -> None:
-        self.events.extend(events)
+    async def append(self, events: Sequence[Event]) -> None:
+        self._head += len(events)
 
-    def read(self) -> Sequence[Event]:
+    def note(self, event: Event) -> None:
+        self._head += 1
+
+    async def read(self) -> Sequence[Event]:
         return ()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         return None

@@ -2,160 +2,241 @@
 
 WAL mode with synchronous=NORMAL: a commit survives the death of the process, and a power cut loses at most
 the last commits, never the file (https://www.sqlite.org/pragma.html#pragma_synchronous).
+
+Records are chained by their checksums, and SQLite itself remembers the highest number ever given
+(AUTOINCREMENT): a record that is damaged, exchanged or missing is noticed, also at the end.
 """
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
 
 from coagent.errors import LogError
-from coagent.log.base import HeadMoved, Log
-from coagent.log.codec import FORMAT, checksum, decode, encode
-from coagent.log.process_lock import ProcessLock
+from coagent.log.archive import Archive
+from coagent.log.base import Checkpoint, HeadMoved, Log, LogSettings
+from coagent.log.codec import FORMAT, checksum, decode, decode_state, encode, encode_state
+from coagent.log.sqlite_schema import (
+    Position,
+    begun,
+    connected,
+    failed,
+    is_busy,
+    latest_checkpoint,
+    read_after,
+    settings_of,
+)
 from coagent.protocol.events import Event
 
+T = TypeVar("T")
 _BUSY_TIMEOUT_S = 10.0
-_SCHEMA = """
-create table if not exists coagent_log_meta (name text primary key, value text not null) strict;
-create table if not exists coagent_log (
-    number integer primary key, checksum integer not null, record text not null
-) strict;
-"""
-_INSERT = "insert into coagent_log (number, checksum, record) values (?, ?, ?)"
-_ASIDE = "Move the file aside to start afresh, or restore a copy."
+_LOOK_INTERVAL_S = 0.001
+_READ_AT_ONCE = 2000
+_CHECKPOINTS_KEPT = 4
+_INSERT = "insert into coagent_records (number, checksum, record) values (?, ?, ?)"
 
 
 class SqliteLog(Log):
-    """Events in a table of a SQLite database.
+    """Events in a table of a SQLite database; made by `SqliteLog.open`.
 
     Args:
-        path: The file; it is created where it does not exist.
-        protocol: The protocol for a new log; an existing one keeps its own.
-
-    Raises:
-        LogError: The file is no log, is damaged, or was written by a newer version.
+        path: The file.
+        connection: To it.
+        settings: What it was begun with.
+        format: The version of its records.
     """
 
     shared = True
 
-    def __init__(self, path: Path, protocol: str) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, settings: LogSettings, format: int
+    ) -> None:
         self._path = path
-        self._head = 0
-        self._lock = ProcessLock(path.with_name(path.name + ".lock"))
+        self._connection = connection
+        self._settings = settings
+        self._at = Position(0, 0)
+        self._checkpointed = 0
+        self._data_version = -1
+        self._looked_s = 0.0
+        self.by_itself = format == 1
+
+    @classmethod
+    async def open(cls, path: Path, settings: LogSettings) -> SqliteLog:
+        """Open a log, or begin one.
+
+        Args:
+            path: The file; it is created where it does not exist.
+            settings: For a new log; an existing one keeps its own.
+
+        Raises:
+            LogError: The file is no log, is damaged, or was written by a newer version.
+        """
         if not path.parent.is_dir():
             raise LogError(f"there is no directory {str(path.parent)!r} for the log", "Create it first.")
-        try:
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
+        deadline = time.monotonic() + _BUSY_TIMEOUT_S
+        while True:
             # Two processes that make the file at once find each other in the way, and switching to WAL does
-            # not wait for a lock as everything else does; so they take turns.
-            with self._turn():
-                self._connection.execute("pragma journal_mode = wal")
-                self._connection.execute("pragma synchronous = normal")
-                meta = self._begin(protocol)
-        except (sqlite3.Error, OSError) as error:
-            raise self._failed("opened", error) from error
-        if int(meta["format"]) > FORMAT:
-            self._connection.close()
-            raise LogError(
-                f"log {str(path)!r} has format {meta['format']}, this version of CoAgent knows {FORMAT}",
-                "Upgrade CoAgent: pip install --upgrade coagent-mtpo",
-            )
-        self._protocol = meta["protocol"]
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        with open(self._lock.path, "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    def _begin(self, protocol: str) -> dict[str, str]:
-        self._connection.executescript(f"begin immediate; {_SCHEMA} commit;")
-        self._connection.executemany(
-            "insert or ignore into coagent_log_meta (name, value) values (?, ?)",
-            [("format", str(FORMAT)), ("protocol", protocol)],
-        )
-        return dict(self._connection.execute("select name, value from coagent_log_meta").fetchall())
+            # not wait for a lock as everything else does; so whoever comes second tries again.
+            connection: sqlite3.Connection | None = None
+            try:
+                connection = connected(path)
+                meta = begun(connection, settings)
+                found, version = settings_of(path, meta)
+                return cls(path, connection, found, version)
+            except sqlite3.Error as error:
+                if connection is not None:
+                    connection.close()
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise failed(path, "opened", error) from error
+            except BaseException:
+                if connection is not None:
+                    connection.close()
+                raise
+            await anyio.sleep(0.01)
 
     @property
     def head(self) -> int:
-        return self._head
+        return self._at.number
 
     @property
-    def protocol(self) -> str:
-        return self._protocol
+    def settings(self) -> LogSettings:
+        return self._settings
 
-    def append(self, events: Sequence[Event]) -> None:
+    # ---- appending -----------------------------------------------------------------------------------------
+
+    async def append(self, events: Sequence[Event]) -> None:
         rows = []
-        for number, event in enumerate(events, self._head + 1):
+        number, chain = self._at
+        for event in events:
             record = encode(event)
-            rows.append((number, checksum(record), record))
-        execute = self._connection.execute
+            number, chain = number + 1, checksum(record, chain)
+            rows.append((number, chain, record))
         try:
-            if len(rows) == 1:
-                execute(_INSERT, rows[0])
-            else:
-                execute("begin immediate")
-                try:
-                    self._connection.executemany(_INSERT, rows)
-                    execute("commit")
-                except sqlite3.Error:
-                    execute("rollback")
-                    raise
+            await self._do("written", lambda: self._insert(rows))
         except sqlite3.IntegrityError:
             raise HeadMoved from None
-        except sqlite3.Error as error:
-            raise self._failed("written", error) from error
-        self._head += len(rows)
+        self._at = Position(number, chain)
 
-    def read(self) -> Sequence[Event]:
+    def _insert(self, rows: list[tuple[int, int, str]]) -> None:
+        execute = self._connection.execute
+        if len(rows) == 1:
+            execute(_INSERT, rows[0])
+            return
+        execute("begin immediate")
         try:
-            found = read_after(self._connection, self._head, self._path)
+            self._connection.executemany(_INSERT, rows)
+            execute("commit")
+        except sqlite3.Error:
+            if self._connection.in_transaction:
+                execute("rollback")
+            raise
+
+    async def _do(self, act: str, work: Callable[[], T]) -> T:
+        """Do something at once, or in a thread where another process is in the way.
+
+        Raises:
+            LogError: It cannot be done.
+            sqlite3.IntegrityError: A record of that number is there.
+        """
+        try:
+            return work()
+        except sqlite3.IntegrityError:
+            raise
         except sqlite3.Error as error:
-            raise self._failed("read", error) from error
-        self._head += len(found)
-        return found
+            if not is_busy(error):
+                raise failed(self._path, act, error) from error
+        try:
+            return await anyio.to_thread.run_sync(self._patiently, work)
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise failed(self._path, act, error) from error
 
-    def try_lock(self) -> bool:
-        return self._lock.try_acquire()
+    def _patiently(self, work: Callable[[], T]) -> T:
+        self._connection.execute(f"pragma busy_timeout = {int(_BUSY_TIMEOUT_S * 1000)}")
+        try:
+            return work()
+        finally:
+            self._connection.execute("pragma busy_timeout = 0")
 
-    def unlock(self) -> None:
-        self._lock.release()
+    # ---- reading -------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
+    async def read(self) -> Sequence[Event]:
+        return await self._do("read", self._read)
+
+    def read_now(self) -> Sequence[Event]:
+        try:
+            return self._patiently(self._read)
+        except sqlite3.Error as error:
+            raise failed(self._path, "read", error) from error
+
+    def _read(self) -> list[Event]:
+        self._data_version = self._version()
+        records, self._at = read_after(self._connection, self._at, self._path, _READ_AT_ONCE, self.by_itself)
+        return [decode(record) for record in records]
+
+    def stale(self) -> bool:
+        now_s = time.monotonic()
+        if now_s - self._looked_s < _LOOK_INTERVAL_S:
+            return False
+        self._looked_s = now_s
+        return self._version() != self._data_version
+
+    def _version(self) -> int:
+        version: int = self._connection.execute("pragma data_version").fetchone()[0]
+        return version
+
+    # ---- checkpoints ---------------------------------------------------------------------------------------
+
+    async def checkpoint(self) -> Checkpoint | None:
+        found = await self._do("read", lambda: latest_checkpoint(self._connection, self._path))
+        if found is None:
+            return None
+        self._at, text = found
+        self._checkpointed = self._at.number
+        return Checkpoint(self._at.number, decode_state(text))
+
+    @property
+    def since_checkpoint(self) -> int:
+        return self._at.number - self._checkpointed
+
+    async def keep(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.number != self._at.number:
+            return  # others have appended since it was made
+        text = encode_state(checkpoint.state)
+        row = (checkpoint.number, self._at.chain, checksum(text), text)
+
+        def insert() -> None:
+            with self._connection:
+                self._connection.execute("begin immediate")
+                self._connection.execute(
+                    "insert or replace into coagent_checkpoints (number, chain, checksum, state) "
+                    "values (?, ?, ?, ?)",
+                    row,
+                )
+                self._connection.execute(
+                    "delete from coagent_checkpoints where number not in "
+                    "(select number from coagent_checkpoints order by number desc limit ?)",
+                    (_CHECKPOINTS_KEPT,),
+                )
+                if self.by_itself:
+                    self._connection.execute(
+                        "update coagent_log_meta set value = ? where name = 'format'", (str(FORMAT),)
+                    )
+
+        await self._do("written", insert)
+        self._checkpointed = checkpoint.number
+        self.by_itself = False
+
+    async def archive(self) -> int:
+        """Move records that no checkpoint needs out of the file; returns how many."""
+        return await anyio.to_thread.run_sync(Archive(self._path).fill)
+
+    async def close(self) -> None:
         self._connection.close()
-
-    def _failed(self, act: str, error: sqlite3.Error | OSError) -> LogError:
-        text = str(error)
-        cure = _ASIDE
-        if "locked" in text or "busy" in text:
-            cure = "Another process holds it; end that process or try again."
-        elif "full" in text:
-            cure = "Free some disk space; what was logged is safe."
-        elif "readonly" in text or "unable to open" in text:
-            cure = "Make the file and its directory writable."
-        return LogError(f"log {str(self._path)!r} cannot be {act}: {text}", cure)
-
-
-def read_after(connection: sqlite3.Connection, head: int, path: Path) -> list[Event]:
-    """Return the events after a head.
-
-    Raises:
-        LogError: A record is missing or damaged.
-    """
-    rows = connection.execute(
-        "select number, checksum, record from coagent_log where number > ? order by number", (head,)
-    ).fetchall()
-    found: list[Event] = []
-    for number, stored, record in rows:
-        if number != head + len(found) + 1:
-            raise LogError(f"log {str(path)!r} lacks record {head + len(found) + 1}", _ASIDE)
-        if not isinstance(record, str) or checksum(record) != stored:
-            raise LogError(f"record {number} of log {str(path)!r} is damaged", _ASIDE)
-        found.append(decode(record))
-    return found

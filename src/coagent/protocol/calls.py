@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, NewType, TypeAlias
 
 from coagent.protocol.keys import Key, Scan
+from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import Selector, Value
 
-Rank: TypeAlias = int
-"""An agent's place in the serialization order, fixed at join."""
+Rank = NewType("Rank", int)
+"""An agent's place in the serialization order, given at join; it names the agent for ever."""
 
-Position: TypeAlias = tuple[int, int]
-"""(rank, sequence within the agent): the order in which calls count, whatever the order they arrived in."""
+CallId = NewType("CallId", str)
+"""The name of a call, `AGENT.SEQUENCE`; its form is known here alone (`call_id`, `parsed_call_id`)."""
+
+Position = NewType("Position", tuple[int, int, int])
+"""Where a call counts: (order of its agent, sequence within the agent, 0), whatever the order of arrival.
+
+An agent's order is its rank until it is promoted (rule 10). The third number is above 0 for what somebody
+outside has written right above a call (rule 9).
+"""
+
+BOTTOM: Final = Position((-(2**62), 0, 0))
+"""Below every call."""
 
 Reads: TypeAlias = Mapping[tuple[Key, Selector | None], Value]
 Scans: TypeAlias = Mapping[Scan, Value]
 Writes: TypeAlias = Mapping[Key, Value]
+
+
+def position_of(order: int, sequence: int) -> Position:
+    """Return the position of an agent's call."""
+    return Position((order, sequence, 0))
+
+
+def call_id(agent: str, sequence: int) -> CallId:
+    """Return the id of an agent's call; sequences count from 1."""
+    return CallId(f"{agent}.{sequence}")
+
+
+def parsed_call_id(text: str) -> tuple[str, int] | None:
+    """Return agent and sequence of what may be the id of a call; None where it is none."""
+    agent, _, sequence = text.rpartition(".")
+    if not agent or not (sequence.isascii() and sequence.isdigit()) or int(sequence) < 1:
+        return None
+    return agent, int(sequence)
 
 
 class Observation(NamedTuple):
@@ -42,72 +71,82 @@ class Observation(NamedTuple):
     declared: bool = False
     prepared: Value = None
 
+    @classmethod
+    def failed(cls, error: str, reads: Reads | None = None, scans: Scans | None = None) -> Observation:
+        """Return the observation of a run that failed, having seen what it saw."""
+        return cls(reads or {}, scans or {}, {}, {}, None, error)
 
-NOTHING: Observation = Observation({}, {}, {}, {}, None, None)
+
+NOTHING: Final = Observation({}, {}, {}, {}, None)
+
+
+class Footprint(NamedTuple):
+    """The keys and ranges that a call reads, and the keys that it writes; as declared, or as observed."""
+
+    reads: frozenset[Key]
+    scans: frozenset[Scan]
+    writes: frozenset[Key]
 
 
 class Cause(NamedTuple):
     """Who set off a change: the agent that acted, its call and the call's tool (None from outside)."""
 
     agent: str
-    call_id: str | None
+    call_id: CallId | None
     tool: str | None
     rank: Rank
 
 
+OUTSIDE: Final = Cause("outside", None, None, Rank(-1))
+"""The cause of what somebody outside the domain has changed (rule 9)."""
+
+
 class Call:
-    """One call of an agent, from its first run until its agent commits or it is undone.
+    """One call of an agent, from when it takes its position until its agent ends or it is undone.
+
+    What is rarely otherwise than usual is kept at the class, so that the many calls that only read stay
+    small.
 
     Invariants (checked by `Kernel.check_invariants`):
         1. A call that is not awaiting re-execution has seen exactly its filtered values.
-        2. A failed, dormant or staged call has no writes.
+        2. A failed, lapsed or staged call has no writes.
         3. It is pending in its agent's inbox just when what it returns now is not what the agent was told.
     """
 
-    __slots__ = (
-        "agent", "applied", "arguments", "cause", "declared", "dormant", "error",
-        "id", "irreversible", "position", "prepared", "rank", "refused",
-        "reads", "scans", "staged", "started", "told_error", "told_reads", "told_scans", "told_value",
-        "tool", "value", "writes",
-    )  # fmt: skip
+    seen: Observation = NOTHING
+    """What its last run saw and did."""
+    told: Observation = NOTHING
+    """The run that its agent knows of."""
+    writes: Writes = NOTHING.writes
+    """Its writes as they stand in the trajectories: those of `seen`, or none."""
+    cause: Cause | None = None
+    """What last made it run again."""
+    phase: CallPhase = CallPhase.STANDING
+    lapsed: bool = False
+    """Whether its agent knows that it failed: should it succeed now, only `amend` brings it back to life."""
+    irreversible: bool = False
+    refused: bool = False
+    """Whether its target would not have what it wrote."""
+    under_way: Footprint | None = None
+    """While it runs, or is reversed, in a system that nobody can see into: what must not be touched there."""
+    accepted: frozenset[Key] = frozenset()
+    """Which of its writes their targets have held as they are: to put them again is to restore."""
 
     def __init__(
         self,
-        call_id: str,
+        id: CallId,
         agent: str,
         rank: Rank,
         position: Position,
         tool: str,
         arguments: Mapping[str, Value],
     ) -> None:
-        self.id = call_id
+        self.id = id
         self.agent = agent
         self.rank = rank
         self.position = position
         self.tool = tool
         self.arguments = arguments
-        self.reads: Reads = {}
-        self.scans: Scans = {}
-        self.writes: Writes = {}
-        self.value: Value = None
-        self.error: str | None = None
-        self.told_reads: Reads = {}
-        self.told_scans: Scans = {}
-        self.told_value: Value = None
-        self.told_error: str | None = None
-        self.cause: Cause | None = None
-        # Once its agent knows that it failed, a later success is news, not an effect: the agent may have
-        # done something else instead, so only `amend` brings the call back to life.
-        self.dormant = False
-        # Whether it failed because its target would not have what it wrote.
-        self.refused = False
-        self.irreversible = False
-        self.staged = False
-        self.started = False
-        # Whether a declared tool ran, whether its effect is in the target now, and what its reverse needs.
-        self.declared = False
-        self.applied = False
-        self.prepared: Value = None
 
     @property
     def as_cause(self) -> Cause:
@@ -115,18 +154,31 @@ class Call:
         return Cause(self.agent, self.id, self.tool, self.rank)
 
     @property
-    def reversible(self) -> bool:
-        """Whether it can still be undone: an irreversible call only while it is staged and not started."""
-        return not self.irreversible or (self.staged and not self.started)
+    def declared(self) -> bool:
+        """Whether a declared tool ran: only its own `reverse` takes it back."""
+        return self.seen.declared
 
-    def told(self) -> None:
-        """Record that the agent knows what the call returns now."""
-        self.told_value = self.value
-        self.told_error = self.error
-        self.told_reads = self.reads
-        self.told_scans = self.scans
-        if self.error is not None:
-            self.dormant = True
+    @property
+    def applied(self) -> bool:
+        """Whether it is a declared call whose effect is in its target now, and would have to be reversed."""
+        return self.seen.declared and self.phase is CallPhase.STANDING and bool(self.writes)
+
+    @property
+    def reversible(self) -> bool:
+        """Whether it can still be undone: an irreversible call only before its run has begun."""
+        return not self.irreversible or self.phase is CallPhase.STAGED
+
+    @property
+    def has_happened(self) -> bool:
+        """Whether it is irreversible and its run has begun, so that no abort takes it back."""
+        return self.irreversible and self.phase is not CallPhase.STAGED
+
+    @property
+    def footprint(self) -> Footprint:
+        """What it read and wrote."""
+        return Footprint(
+            frozenset(key for key, _ in self.seen.reads), frozenset(self.seen.scans), frozenset(self.writes)
+        )
 
     def __repr__(self) -> str:
         return f"<call {self.id} {self.tool} at {self.position}>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from coagent.protocol.calls import Call, Position, Rank
+from coagent.protocol.calls import Call, CallId, Position, Rank
 from coagent.protocol.keys import Key
 
 
@@ -17,8 +17,8 @@ class Cascade:
     __slots__ = ("_by_rank", "_calls", "_heap")
 
     def __init__(self) -> None:
-        self._calls: dict[str, Call] = {}
-        self._heap: list[tuple[Position, str]] = []  # may name calls that are gone
+        self._calls: dict[CallId, Call] = {}
+        self._heap: list[tuple[Position, CallId]] = []  # may name calls that are gone
         self._by_rank: dict[Rank, int] = {}
 
     def __bool__(self) -> bool:
@@ -27,6 +27,9 @@ class Cascade:
     def __contains__(self, call_id: object) -> bool:
         return call_id in self._calls
 
+    def __len__(self) -> int:
+        return len(self._calls)
+
     def add(self, call: Call) -> None:
         """Let a call wait; one that waits already goes on waiting."""
         if call.id not in self._calls:
@@ -34,7 +37,7 @@ class Cascade:
             self._by_rank[call.rank] = self._by_rank.get(call.rank, 0) + 1
             heappush(self._heap, (call.position, call.id))
 
-    def pop(self, call_id: str) -> Call | None:
+    def pop(self, call_id: CallId) -> Call | None:
         """Take a call out, and return it if it was waiting."""
         call = self._calls.pop(call_id, None)
         if call is not None:
@@ -49,6 +52,12 @@ class Cascade:
         while heap and heap[0][1] not in self._calls:
             heappop(heap)
         return self._calls[heap[0][1]] if heap else None
+
+    def in_order(self) -> list[Call]:
+        """Return the waiting calls, lowest position first."""
+        if len(self._calls) < 2:
+            return list(self._calls.values())
+        return sorted(self._calls.values(), key=lambda call: call.position)
 
     def concerns(self, rank: Rank) -> bool:
         """Tell whether a call of the agent is waiting."""

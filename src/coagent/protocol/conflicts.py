@@ -1,50 +1,110 @@
-"""Which declared calls stand in the way of a call below them, and so have to be reversed first."""
+"""Which calls touch the same: what has to be reversed, run first or waited for, so that one more can run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from coagent.protocol.calls import Call, Position
+from coagent.protocol.calls import Call, Footprint, Position
+from coagent.protocol.decisions import Obstacles
 from coagent.protocol.keys import Key, Scan
 
 
-def conflicting(
-    applied: Iterable[Call],
-    position: Position,
-    reads: frozenset[Key],
-    scans: frozenset[Scan],
-    writes: frozenset[Key],
-) -> list[Call]:
-    """Return the applied calls above `position` that conflict with a footprint, the highest first.
+def conflict(one: Footprint, other: Footprint) -> bool:
+    """Tell whether one of two calls writes what the other reads or writes."""
+    return _meet(one.writes, other) or _meet(other.writes, one)
 
-    Two calls conflict where one writes what the other reads or writes. A call that conflicts with one to be
-    reversed has to be reversed too, if it stands above that one: it was built on its effect.
 
-    Args:
-        applied: The declared calls whose effects are in their targets.
-        position: Where the call with the footprint stands.
-        reads: The keys that it reads, those that it writes among them.
-        scans: The ranges that it reads.
-        writes: The keys that it writes.
-    """
-    all_reads, all_scans, all_writes = set(reads), set(scans), set(writes)
+def independent(calls: Iterable[Call]) -> list[Call]:
+    """Return those calls, in their order, that have nothing to do with any call before them."""
     found: list[Call] = []
-    for call in sorted(applied, key=lambda one: one.position):
-        if call.position <= position:
-            continue
-        call_reads = {key for key, _ in call.reads}
-        if (
-            _meet(call.writes, all_reads, all_scans)
-            or _meet(all_writes, call_reads, call.scans)
-        ):  # fmt: skip
+    passed: list[Footprint] = []
+    for call in calls:
+        footprint = call.footprint
+        if not any(conflict(footprint, other) for other in passed):
             found.append(call)
-            all_reads |= call_reads
-            all_scans |= set(call.scans)
-            all_writes |= set(call.writes)
-    found.reverse()
+        passed.append(footprint)
     return found
 
 
-def _meet(writes: Iterable[Key], reads: Iterable[Key], scans: Iterable[Scan]) -> bool:
-    read = set(reads)
-    return any(key in read or any(scan.covers(key) for scan in scans) for key in writes)
+def obstacles(
+    position: Position,
+    footprint: Footprint,
+    declared: Iterable[Call],
+    under_way: Collection[Call],
+    dirty: Iterable[Call],
+    own: Call | None,
+) -> Obstacles:
+    """Return what stands in the way of a declared call at `position`.
+
+    A call that conflicts with one to be reversed has to be reversed too, if it stands above that one: it was
+    built on its effect.
+
+    Args:
+        position: Where the call stands.
+        footprint: What it touches.
+        declared: The standing declared calls.
+        under_way: The calls that run, or are reversed, just now.
+        dirty: The calls that have to run again.
+        own: The call itself, where it has run before.
+    """
+    reads, scans, writes = set(footprint.reads), set(footprint.scans), set(footprint.writes)
+    above = sorted((call for call in declared if call.applied and call.position > position), key=_by_position)
+    reverse: list[Call] = []
+    for call in above:
+        found = call.footprint
+        if conflict(Footprint(frozenset(reads), frozenset(scans), frozenset(writes)), found):
+            reverse.append(call)
+            reads |= found.reads
+            scans |= found.scans
+            writes |= found.writes
+    reverse.reverse()
+    if own is not None and own.applied:
+        reverse.append(own)
+    touched = Footprint(frozenset(reads), frozenset(scans), frozenset(writes))
+    wait_for = [
+        call
+        for call in under_way
+        if call is own or (call.under_way is not None and conflict(call.under_way, touched))
+    ]
+    wait_for += [
+        call
+        for call in dirty
+        if call.declared
+        and call.position < position
+        and call is not own
+        and conflict(call.footprint, footprint)
+    ]
+    fixed = [call for call in reverse if call.irreversible]
+    return Obstacles(tuple(wait_for), tuple(reverse), tuple(fixed))
+
+
+def kept_with(calls: list[Call]) -> set[Call]:
+    """Return those of an agent's calls that no abort takes back: what has happened, and what lies under it.
+
+    Args:
+        calls: The agent's calls in order of position.
+    """
+    kept: list[Call] = []
+    for call in reversed(calls):
+        if call.has_happened or (
+            call.applied
+            and any(conflict(call.footprint, other.footprint) for other in kept if other.declared)
+        ):
+            kept.append(call)
+    return set(kept)
+
+
+def _meet(writes: Collection[Key], other: Footprint) -> bool:
+    if not writes:
+        return False
+    if not other.writes.isdisjoint(writes) or not other.reads.isdisjoint(writes):
+        return True
+    return any(_covers(other.scans, key) for key in writes)
+
+
+def _covers(scans: Iterable[Scan], key: Key) -> bool:
+    return any(scan.covers(key) for scan in scans)
+
+
+def _by_position(call: Call) -> Position:
+    return call.position

@@ -1,24 +1,25 @@
 """What the kernel is told, and what the log records: frozen inputs, one class an event.
 
-Every event was valid at the head of the log when it was appended, so replaying a log rebuilds the kernel
-exactly. `rank` names the agent: names may be used again once their agent has ended, ranks may not.
+Every event is legal at the head of the log when it is appended (`legality.py`), so replaying a log rebuilds
+the kernel exactly. `rank` names the agent: names may be used again once their agent has ended, ranks may not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
-from coagent.protocol.calls import Cause, Observation, Rank
+from coagent.protocol.calls import CallId, Cause, Footprint, Observation, Rank
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 
 
 class Joined(NamedTuple):
-    """An agent takes its place in the order."""
+    """An agent takes its place in the order; a pinned one is passed by nobody (rule 10)."""
 
     agent: str
     rank: Rank
+    pinned: bool = False
 
 
 class CallObserved(NamedTuple):
@@ -39,43 +40,68 @@ class CallStaged(NamedTuple):
     arguments: Mapping[str, Value]
 
 
-class StagedStarted(NamedTuple):
-    """A staged call is about to run: from here on it may have had its effect."""
+class CallBegun(NamedTuple):
+    """A call took its position and is about to run: it may have an effect from here on, unseen."""
 
-    call_id: str
+    rank: Rank
+    tool: str
+    arguments: Mapping[str, Value]
+    footprint: Footprint
+    irreversible: bool = False
 
 
-class StagedRan(NamedTuple):
-    """A staged call ran, at its position."""
+class RunBegun(NamedTuple):
+    """The same for a call that has its position: a staged one, or a declared one that has to run again."""
 
-    call_id: str
+    call_id: CallId
+    footprint: Footprint
+
+
+class CallRan(NamedTuple):
+    """A call whose run had begun ran, at its position."""
+
+    call_id: CallId
     observation: Observation
 
 
 class CallReexecuted(NamedTuple):
-    """A call ran again on its new prefix (rules 2 and 3); an observation with an error withdraws it."""
+    """A call ran again on its new prefix (rules 2 and 3); one that failed has no writes any more."""
 
-    call_id: str
+    call_id: CallId
     observation: Observation
+
+
+class ReversalBegun(NamedTuple):
+    """The effect of a declared call is about to be taken back; nobody else touches what it touched."""
+
+    call_id: CallId
+    footprint: Footprint
 
 
 class CallReversed(NamedTuple):
     """The effect of a declared call was taken back, to make room below it; it has to run again."""
 
-    call_id: str
+    call_id: CallId
     cause: Cause
+
+
+class ReversalFailed(NamedTuple):
+    """The effect of a declared call could not be taken back: what its system holds now is not known."""
+
+    call_id: CallId
+    error: str
 
 
 class CallUndone(NamedTuple):
     """An agent withdrew one of its own calls (rule 5)."""
 
-    call_id: str
+    call_id: CallId
 
 
 class CallAmended(NamedTuple):
     """An agent replaced one of its own calls in place (rule 5)."""
 
-    call_id: str
+    call_id: CallId
     arguments: Mapping[str, Value]
     observation: Observation
 
@@ -83,15 +109,16 @@ class CallAmended(NamedTuple):
 class StagedAmended(NamedTuple):
     """An agent replaced the arguments of a call that is staged."""
 
-    call_id: str
+    call_id: CallId
     arguments: Mapping[str, Value]
 
 
 class NoticesDelivered(NamedTuple):
-    """The agent was told what these of its calls return now (rule 4): that is its premise from here on."""
+    """The agent was told what these calls return now (rule 4), and what has become of these objects."""
 
     rank: Rank
-    call_ids: tuple[str, ...]
+    call_ids: tuple[CallId, ...]
+    keys: tuple[Key, ...] = ()
 
 
 class Finished(NamedTuple):
@@ -100,8 +127,21 @@ class Finished(NamedTuple):
     rank: Rank
 
 
+class Promoted(NamedTuple):
+    """The agent passes those below it, with which it has nothing to do (rule 10): its order is lower now."""
+
+    rank: Rank
+    order: int
+
+
+class Committed(NamedTuple):
+    """The agent's turn has come: what it wrote is part of the base (rule 7)."""
+
+    rank: Rank
+
+
 class Aborted(NamedTuple):
-    """The agent ends and all its calls are withdrawn (rule 8)."""
+    """The agent ends and all its calls are withdrawn, but for what cannot be taken back (rule 8)."""
 
     rank: Rank
     reason: str
@@ -135,8 +175,24 @@ class EffectRefused(NamedTuple):
     error: str
 
 
+class Stuck(NamedTuple):
+    """The target will not take back a version that it has held: a person has to decide."""
+
+    key: Key
+    version: int
+    error: str
+
+
+class Resolved(NamedTuple):
+    """A person has decided about a stuck object: to try again, or to accept what its target holds."""
+
+    key: Key
+    how: Literal["retry", "accept"]
+    value: Value = None
+
+
 class OutsideWrite(NamedTuple):
-    """The live value is one that no call wrote: a write below every active rank (rule 9)."""
+    """The live value is one that no call wrote (rule 9)."""
 
     key: Key
     value: Value
@@ -146,19 +202,26 @@ Event: TypeAlias = (
     Joined
     | CallObserved
     | CallStaged
-    | StagedStarted
-    | StagedRan
+    | CallBegun
+    | RunBegun
+    | CallRan
     | CallReexecuted
+    | ReversalBegun
     | CallReversed
+    | ReversalFailed
     | CallUndone
     | CallAmended
     | StagedAmended
     | NoticesDelivered
     | Finished
+    | Promoted
+    | Committed
     | Aborted
     | Blocked
     | Restarted
     | EffectApplied
     | EffectRefused
+    | Stuck
+    | Resolved
     | OutsideWrite
 )

@@ -1,35 +1,39 @@
-"""What an agent has to be told: premises that moved, coalesced by object, and what may rest on them."""
+"""What an agent has to be told: premises that moved, by object, and what may rest on them (rule 4)."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from coagent.protocol.calls import Call, Cause, Position
+from coagent.protocol.calls import OUTSIDE, Call, CallId, Cause, Position
 from coagent.protocol.differences import replaced_literals
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
+from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import Traced, Value, same
 
-News: TypeAlias = Literal["result_changed", "withdrawn", "failure_changed", "would_succeed"]
+News: TypeAlias = Literal[
+    "result_changed", "withdrawn", "failure_changed", "would_succeed", "overruled", "stuck"
+]
 
 # A notice is for reading: beyond these, more of the same only costs.
 _LOOKED_THROUGH_MAX = 200
 _STALE_MAX = 50
-_UNKNOWN = Cause("outside", None, None, -1)
+_DEPENDENTS_MAX = 1000
 
 
 class CallNews(NamedTuple):
     """How one of the agent's calls ends now, and how it ended when the agent last heard of it.
 
-    `kind` is "withdrawn" where it fails now, so that its writes are undone, and "would_succeed" where it had
-    failed and would go through now: it has no effect until the agent amends it or calls again.
+    `kind` is "withdrawn" where it fails now, so that its writes are undone, "would_succeed" where it had
+    failed and would go through now: it has no effect until the agent amends it or calls again. "overruled"
+    and "stuck" are as in `Disturbance`.
     """
 
-    call_id: str
+    call_id: CallId
     tool: str
     kind: News
     before: Value
@@ -39,7 +43,7 @@ class CallNews(NamedTuple):
 class StaleLiteral(NamedTuple):
     """An argument of a later write in which the old value still stands, and the new one if that is clear."""
 
-    call_id: str
+    call_id: CallId
     argument: str
     old: str
     new: str | None
@@ -55,52 +59,114 @@ class Moved:
     after: Value
     cause: Cause
     calls: list[CallNews] = field(default_factory=list)
-    dependents: list[str] = field(default_factory=list)
+    dependents: list[CallId] = field(default_factory=list)
     stale_literals: list[StaleLiteral] = field(default_factory=list)
 
 
-def moved_premises(agent: Participant) -> list[Moved]:
-    """Return what the agent has to be told, in the order in which its calls first saw it."""
+class Inbox(NamedTuple):
+    """What an agent is to be told with its next result.
+
+    Args:
+        moved: What others have changed, in the order in which its calls first saw it.
+        changed: What the agent has changed itself, by a repair: its own later calls, and how they end now.
+        call_ids: All its calls that this speaks of.
+        keys: The objects whose disturbances this speaks of.
+    """
+
+    moved: list[Moved]
+    changed: list[CallNews]
+    call_ids: tuple[CallId, ...]
+    keys: tuple[Key, ...]
+
+
+def inbox(agent: Participant) -> Inbox:
+    """Return what the agent has to be told."""
+    pending = sorted(agent.pending.values(), key=_by_position)
+    # What its staged calls have done when they ran is news to it, though nobody else's: it had been told
+    # nothing.
+    own = [call for call in pending if call.cause is not None and call.cause.rank == agent.rank]
+    promised = {call.id for call in own if not _was_staged(agent, call.cause)}
+    others = [call for call in pending if call.id not in promised]
+    moved = [*moved_premises(agent, others), *_disturbances(agent)]
+    changed = [news_of(call) for call in own if call.id in promised]
+    return Inbox(moved, changed, tuple(agent.pending), tuple(agent.disturbed))
+
+
+def _was_staged(agent: Participant, cause: Cause | None) -> bool:
+    call = None if cause is None or cause.call_id is None else agent.calls.get(cause.call_id)
+    return call is not None and call.irreversible
+
+
+def moved_premises(agent: Participant, pending: Iterable[Call]) -> list[Moved]:
+    """Return the premises behind those calls that moved, with what may rest on them."""
     found: dict[tuple[Key, str | None], list[Moved]] = {}
-    for call in sorted(agent.pending.values(), key=_by_position):
-        news = _news(call)
+    written: dict[Key, Moved] = {}
+    for call in pending:
+        news = news_of(call)
         for key, part, before, after in _changes(call):
-            alike = found.setdefault((key, part), [])
-            moved = next((one for one in alike if same(one.before, before) and same(one.after, after)), None)
+            moved = written.get(key)
             if moved is None:
-                moved = Moved(key, part, before, after, call.cause or _UNKNOWN)
-                alike.append(moved)
+                alike = found.setdefault((key, part), [])
+                # Only the last ones are looked at: values that come again far apart are rare.
+                moved = next(
+                    (one for one in alike[-2:] if same(one.before, before) and same(one.after, after)), None
+                )
+                if moved is None:
+                    moved = Moved(key, part, before, after, call.cause or OUTSIDE)
+                    alike.append(moved)
             moved.cause = call.cause or moved.cause
             moved.calls.append(news)
-    writes = sorted((call for call in agent.calls.values() if call.writes or call.staged), key=_by_position)
+            # What the agent reads of its own writes moved because of what it had read before it wrote them.
+            written.update(dict.fromkeys(call.writes, moved))
     premises = [moved for alike in found.values() for moved in alike]
+    _add_dependents(agent, premises)
+    return premises
+
+
+def _disturbances(agent: Participant) -> list[Moved]:
+    found = []
+    for key, disturbed in agent.disturbed.items():
+        call = agent.calls.get(disturbed.call_id)
+        tool = "" if call is None else call.tool
+        news = CallNews(disturbed.call_id, tool, disturbed.kind, disturbed.before, disturbed.after)
+        found.append(Moved(key, None, disturbed.before, disturbed.after, disturbed.cause, [news]))
+    return found
+
+
+def _add_dependents(agent: Participant, premises: list[Moved]) -> None:
+    writes = sorted(
+        (call for call in agent.calls.values() if call.writes or call.phase is CallPhase.STAGED),
+        key=_by_position,
+    )
     for moved in premises:
         first = agent.calls[moved.calls[0].call_id]
-        later = writes[bisect_right(writes, first.position, key=_by_position) :]
-        moved.dependents = [call.id for call in later]
-        moved.stale_literals = list(islice(_stale_literals(moved, later[:_LOOKED_THROUGH_MAX]), _STALE_MAX))
-    return premises
+        start = bisect_right(writes, first.position, key=_by_position)
+        moved.dependents = [call.id for call in writes[start : start + _DEPENDENTS_MAX]]
+        later = writes[start : start + _LOOKED_THROUGH_MAX]
+        moved.stale_literals = list(islice(_stale_literals(moved, later), _STALE_MAX))
 
 
 def _by_position(call: Call) -> Position:
     return call.position
 
 
-def _news(call: Call) -> CallNews:
-    if call.error is not None:
-        kind: News = "withdrawn" if call.told_error is None else "failure_changed"
+def news_of(call: Call) -> CallNews:
+    """Return how a call ends now, beside how it ended when its agent was told."""
+    seen, told = call.seen, call.told
+    if seen.error is not None:
+        kind: News = "withdrawn" if told.error is None else "failure_changed"
     else:
-        kind = "would_succeed" if call.dormant else "result_changed"
-    before = call.told_value if call.told_error is None else call.told_error
-    after = call.value if call.error is None else call.error
+        kind = "would_succeed" if call.phase is CallPhase.LAPSED else "result_changed"
+    before = told.value if told.error is None else told.error
+    after = seen.value if seen.error is None else seen.error
     return CallNews(call.id, call.tool, kind, before, after)
 
 
 def _changes(call: Call) -> Iterator[tuple[Key, str | None, Value, Value]]:
     """Yield (key or range, part, seen when told, seen now) for what the call read and that differs."""
-    news = _news(call)
+    news = news_of(call)
     any_change = False
-    sides: list[tuple[Any, Any]] = [(call.told_reads, call.reads), (call.told_scans, call.scans)]
+    sides: list[tuple[Any, Any]] = [(call.told.reads, call.seen.reads), (call.told.scans, call.seen.scans)]
     for told, now in sides:
         for premise, seen in now.items():
             if isinstance(premise, Scan) and isinstance(premise.selector, Traced):
@@ -113,7 +179,11 @@ def _changes(call: Call) -> Iterator[tuple[Key, str | None, Value, Value]]:
                     return
                 yield key, part, told[premise], seen
     if not any_change:  # it read something else altogether, or its target refused it: show the results
-        key = next(iter(call.writes), None) or next((key for key, _ in call.reads), None) or f"call:{call.id}"
+        key = (
+            next(iter(call.writes), None)
+            or next((key for key, _ in call.seen.reads), None)
+            or f"call:{call.id}"
+        )
         yield key, "result", news.before, news.after
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
-from coagent.protocol.calls import Call, Observation, Position, Rank
-from coagent.protocol.decisions import Ready
+from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position, Rank
+from coagent.protocol.decisions import Gate, Obstacles, Ready
 from coagent.protocol.events import Event
-from coagent.protocol.keys import Key, Scan
+from coagent.protocol.inbox import Inbox
+from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
+from coagent.protocol.trajectory import OutsideEdit
 from coagent.protocol.values import Value
 
 
@@ -25,12 +27,39 @@ class Kernel(ABC):
     """Whether calls may have to wait for locks: then `blockers` and `waiting` have something to say."""
     stages_all: bool = False
     """Whether any agent may have to begin again, so that irreversible calls can only run at its commit."""
+    notifies: bool = True
+    """Whether whoever saw something else than what is there now hears of it, or runs again."""
+    early: bool = False
+    """Whether agents may be promoted past those that they have nothing to do with (rule 10)."""
     agents: dict[Rank, Participant]
     """Every agent that has not ended, and those that ended last, by rank."""
+    steps: int = 0
+    """How many events it has taken: while that stands still, nothing has changed."""
+    passed_over: int = 0
+    """How many events of its log could not happen when they were replayed."""
+
+    # ---- events --------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def step(self, event: Event) -> None:
-        """Take one event, valid at this point of the log, and change state accordingly."""
+    def objection(self, event: Event) -> str | None:
+        """Say why an event may not happen now; None where it may. To be asked before it is appended."""
+
+    @abstractmethod
+    def take(self, event: Event) -> Call | Participant | None:
+        """Take one event, to which there is no objection, and change state accordingly.
+
+        Returns:
+            The call or agent that it made or is about; None for events about objects.
+        """
+
+    def step(self, event: Event) -> Call | Participant | None:
+        """Take an event of a log; one that may not happen, as old logs hold some, changes nothing."""
+        if self.objection(event) is not None:
+            self.passed_over += 1
+            return None
+        return self.take(event)
+
+    # ---- outstanding work ----------------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -38,20 +67,14 @@ class Kernel(ABC):
         """Whether `ready` would return any work."""
 
     @abstractmethod
-    def lowest_dirty(self) -> Call | None:
-        """Return what `ready` would have re-executed, without working out the rest."""
-
-    @abstractmethod
     def ready(self) -> Ready:
         """Return the outstanding work."""
 
-    @property
     @abstractmethod
-    def forgotten(self) -> int:
-        """How often a written object has ceased to be one, or to be tracked.
+    def unsettled(self) -> set[Key]:
+        """Return the objects that have no final value yet, since calls that wrote them have to run again."""
 
-        While it stands still, a value read from a target stays true as long as its object is not tracked.
-        """
+    # ---- agents --------------------------------------------------------------------------------------------
 
     @abstractmethod
     def refusal(self, agent: str, rank: Rank | None) -> str | None:
@@ -70,8 +93,29 @@ class Kernel(ABC):
         """Tell whether the agent may call now; otherwise the call is held until it may."""
 
     @abstractmethod
-    def may_run_irreversible(self, agent: Participant) -> bool:
-        """Tell whether nothing that is still open can change the agent's premises (rule 6)."""
+    def gate(self, agent: Participant, gate: str | None) -> Gate:
+        """Say what becomes of an irreversible call that the agent wants to make now (rule 6).
+
+        Args:
+            agent: The agent.
+            gate: That of the tool, "stage" or "wait".
+        """
+
+    @abstractmethod
+    def its_turn(self, agent: Participant) -> bool:
+        """Tell whether nothing that is still open can change the agent's premises."""
+
+    @abstractmethod
+    def promotion(self, agent: Participant) -> int | None:
+        """Return the order that the agent would have if it were promoted now; None where it may not be."""
+
+    @abstractmethod
+    def waits_for(self, agent: Participant) -> list[Participant]:
+        """Return the agents that keep this one from committing, lowest order first."""
+
+    @abstractmethod
+    def inbox(self, agent: Participant) -> Inbox:
+        """Return what the agent has to be told (rule 4)."""
 
     def blockers(self, agent: Participant, observation: Observation) -> frozenset[Rank]:
         """Return the agents that hold locks which a run needs before it may be recorded."""
@@ -80,6 +124,20 @@ class Kernel(ABC):
     def waiting(self, agent: Participant) -> bool:
         """Tell whether the agent still waits for locks."""
         return False
+
+    def must_begin_again(self, agent: Participant) -> bool:
+        """Tell whether an agent that means to end has to begin again instead, for what it has read."""
+        return agent.must_restart
+
+    # ---- objects -------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def forgotten(self) -> int:
+        """How often a written object has ceased to be one, or to be tracked.
+
+        While it stands still, a value read from a target stays true as long as its object is not tracked.
+        """
 
     @abstractmethod
     def lookup(self, key: Key, position: Position) -> Value:
@@ -102,21 +160,61 @@ class Kernel(ABC):
         """Return the value that the target should hold, or `UNLOADED` where the kernel does not track it."""
 
     @abstractmethod
+    def version(self, key: Key) -> int:
+        """Return what names the live value of an object among all that there have been; 0 for the first."""
+
+    @abstractmethod
+    def may_hold(self, key: Key) -> tuple[Value, ...]:
+        """Return every value that the target of a tracked object may hold now, the live value last."""
+
+    @abstractmethod
+    def edits(self, key: Key) -> list[OutsideEdit]:
+        """Return what outsiders have changed above writes of active agents, in order of position."""
+
+    @abstractmethod
+    def tracked_keys(self) -> list[Key]:
+        """Return the objects that active agents have read or written and whose base is known."""
+
+    @abstractmethod
+    def scanned_prefixes(self) -> list[str]:
+        """Return the ranges that active agents have scanned."""
+
+    @abstractmethod
+    def concerns_a_scan(self, key: Key, value: Value) -> bool:
+        """Tell whether an active agent has scanned a range with an untracked object and saw it otherwise."""
+
+    @abstractmethod
     def take_live_changes(self) -> Sequence[tuple[Key, Value]]:
         """Return the changes of live values since the last time it was asked, oldest first."""
 
+    @property
     @abstractmethod
-    def call(self, call_id: str) -> Call | None:
+    def stuck(self) -> dict[Key, str]:
+        """The objects about which a person has to decide, and why."""
+
+    # ---- calls ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def call(self, call_id: CallId) -> Call | None:
         """Return a standing call of an agent that has not ended."""
 
     @abstractmethod
-    def applied_above(
-        self, position: Position, reads: frozenset[Key], scans: frozenset[Scan], writes: frozenset[Key]
-    ) -> list[Call]:
-        """Return the declared calls to reverse before a call with that footprint can run at `position`.
+    def is_dirty(self, call: Call) -> bool:
+        """Tell whether a call has to run again."""
 
-        They come in the order in which to reverse them: the highest first.
+    @abstractmethod
+    def obstacles(self, position: Position, footprint: Footprint, own: Call | None = None) -> Obstacles:
+        """Return what stands in the way of a declared call that is to run, or to be reversed, at `position`.
+
+        Args:
+            position: Where it stands.
+            footprint: What it touches.
+            own: The call itself, where it has run before and has to be reversed as well.
         """
+
+    @abstractmethod
+    def kept_calls(self, agent: Participant) -> list[Call]:
+        """Return the agent's calls that an abort could not take back."""
 
     @abstractmethod
     def check_invariants(self) -> None:

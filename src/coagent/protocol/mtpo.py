@@ -1,11 +1,12 @@
-"""MTPO, Monotonic Trajectory Pre-Order: the transition rules (arXiv 2606.15376; the design's section 3).
+"""MTPO, Monotonic Trajectory Pre-Order: the rules (arXiv 2606.15376; numbered in docs/concepts.md).
 
 The state is one trajectory per touched object: its base, the writes above it in order of position, and the
 calls that read it. Everything follows from one question, asked whenever a write enters, changes or leaves at
 position p of object o: *who above p, up to and including the next writer of o, saw something else than what
-the object's prefix leaves now?* Those calls are dirty. The lowest dirty call is re-executed at its own
-position over its new prefix; its writes change in turn, so the question is asked again, always further up,
-until nobody is dirty. Then the live values, those of the last positions, are moved to the targets in one go.
+the object's prefix leaves now?* Those calls are dirty (`state.py`). The lowest dirty call is re-executed at
+its own position over its new prefix; its writes change in turn, so the question is asked again, always
+further up, until nobody is dirty. Then the live values, those of the last positions, are moved to the targets
+in one go.
 
 Beyond the next writer nobody needs to be asked: what readers there saw is what that writer left. That is the
 Thomas write rule where the next writer is blind, and the cascade where it reads before it writes.
@@ -20,480 +21,356 @@ and by induction everybody commits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
-from coagent.protocol.calls import NOTHING, Call, Cause, Observation, Position, Rank, Reads, Scans
-from coagent.protocol.cascade import Cascade
-from coagent.protocol.conflicts import conflicting
-from coagent.protocol.decisions import Ready
-from coagent.protocol.events import (
-    Aborted,
-    CallAmended,
-    CallObserved,
-    CallReexecuted,
-    CallReversed,
-    CallStaged,
-    CallUndone,
-    EffectApplied,
-    EffectRefused,
-    Event,
-    Finished,
-    Joined,
-    NoticesDelivered,
-    OutsideWrite,
-    StagedAmended,
-    StagedRan,
-    StagedStarted,
-)
-from coagent.protocol.invariants import check
-from coagent.protocol.kernel import Kernel
-from coagent.protocol.keys import Key, Scan
-from coagent.protocol.objects import Objects
-from coagent.protocol.participants import Participant, Phase
-from coagent.protocol.premises import read_changed, scan_changed
+from coagent.protocol import events
+from coagent.protocol.calls import NOTHING, OUTSIDE, Call, Cause, Observation, Rank
+from coagent.protocol.events import Event
+from coagent.protocol.participants import Disturbance, Participant
+from coagent.protocol.phases import AGENT_PHASES, CALL_PHASES, AgentPhase, CallPhase
 from coagent.protocol.trajectory import Trajectory
-from coagent.protocol.values import UNLOADED, Value, same
+from coagent.protocol.turns import Turns
+from coagent.protocol.values import Value, same
 
-OUTSIDE = Cause("outside", None, None, -1)
 _ENDED_KEPT = 64
 
 
-class Mtpo(Kernel):
-    """The MTPO kernel."""
+class Mtpo(Turns):
+    """The MTPO kernel.
+
+    Args:
+        early: Whether agents may be promoted past those that they have nothing to do with (rule 10).
+        commits_itself: Whether agents commit as soon as their turn has come, as logs of format 1 have it.
+    """
 
     name = "mtpo"
+    resumable = True
+    """Whether its whole state can be told and restored (`checkpoint.py`)."""
 
-    def __init__(self) -> None:
-        self.agents: dict[Rank, Participant] = {}
-        self._order: list[Rank] = []  # of the agents that have not ended, ascending
-        self._active_names: set[str] = set()
+    def __init__(self, *, early: bool = False, commits_itself: bool = False) -> None:
+        super().__init__(early=early)
+        self.commits_itself = commits_itself
         self._ended: deque[Rank] = deque()
-        self._top: Rank = -1  # the highest rank ever given
-        self._floor: Rank = -1  # nobody may be ranked at or below it
-        self._calls: dict[str, Call] = {}
-        self._objects = Objects()
-        self._dirty = Cascade()
-        self._declared: dict[str, Call] = {}  # the declared calls whose effect is in their target
-        self._transitions: dict[type[Any], Callable[[Any], None]] = {
-            CallObserved: self._call_observed,
-            EffectApplied: self._effect_applied,
-            Joined: self._joined,
-            CallStaged: self._call_staged,
-            StagedStarted: self._staged_started,
-            StagedRan: self._staged_ran,
-            CallReexecuted: self._call_reexecuted,
-            CallReversed: self._call_reversed,
-            CallUndone: self._call_undone,
-            CallAmended: self._call_amended,
-            StagedAmended: self._staged_amended,
-            NoticesDelivered: self._notices_delivered,
-            Finished: self._finished,
-            Aborted: self._aborted,
-            EffectRefused: self._effect_refused,
-            OutsideWrite: self._outside_write,
+        self._transitions = {
+            events.CallObserved: self._call_observed,
+            events.EffectApplied: self._effect_applied,
+            events.Joined: self._joined,
+            events.CallStaged: self._call_staged,
+            events.CallBegun: self._call_begun,
+            events.RunBegun: self._run_begun,
+            events.CallRan: self._call_ran,
+            events.CallReexecuted: self._call_reexecuted,
+            events.ReversalBegun: self._reversal_begun,
+            events.CallReversed: self._call_reversed,
+            events.ReversalFailed: self._reversal_failed,
+            events.CallUndone: self._call_undone,
+            events.CallAmended: self._call_amended,
+            events.StagedAmended: self._staged_amended,
+            events.NoticesDelivered: self._notices_delivered,
+            events.Finished: self._finished,
+            events.Promoted: self._promoted,
+            events.Committed: self._committed,
+            events.Aborted: self._aborted,
+            events.EffectRefused: self._effect_refused,
+            events.Stuck: self._stuck,
+            events.Resolved: self._resolved,
+            events.OutsideWrite: self._outside_write,
         }
 
-    # ---- the interface -------------------------------------------------------------------------------------
+    def take(self, event: Event) -> Call | Participant | None:
+        self.steps += 1
+        made: Call | Participant | None = self._transitions[type(event)](event)
+        if self.commits_itself:
+            self._commit_all()
+        return made
 
-    def step(self, event: Event) -> None:
-        self._transitions[type(event)](event)
-
-    @property
-    def forgotten(self) -> int:
-        return self._objects.forgotten
-
-    @property
-    def has_work(self) -> bool:
-        return bool(self._objects.unapplied or self._dirty) or (
-            bool(self._order) and self._staged_call_due() is not None
-        )
-
-    def lowest_dirty(self) -> Call | None:
-        return self._dirty.lowest()
-
-    def ready(self) -> Ready:
-        lowest = self._dirty.lowest()
-        blocked = self._dirty.written() if lowest is not None else ()
-        run = self._staged_call_due() if self._order else None
-        return Ready(lowest, self._objects.effects(blocked), run)
-
-    def refusal(self, agent: str, rank: Rank | None) -> str | None:
-        if agent in self._active_names:
-            return f"an agent named {agent!r} is already active"
-        if rank is None:
-            return None
-        if rank in self.agents:
-            return f"rank {rank} belongs to agent {self.agents[rank].name!r}"
-        if rank <= self._floor:
-            return f"rank {rank} lies below work already done (the lowest free rank is {self._floor + 1})"
-        return None
-
-    def next_rank(self) -> Rank:
-        return self._top + 1
-
-    def position(self, agent: Participant) -> Position:
-        return (agent.rank, agent.next_sequence)
-
-    def may_call(self, agent: Participant) -> bool:
-        return True
-
-    def may_run_irreversible(self, agent: Participant) -> bool:
-        return self._order[0] == agent.rank and not agent.pending and not self._dirty.concerns(agent.rank)
-
-    def lookup(self, key: Key, position: Position) -> Value:
-        return self._objects.lookup(key, position)
-
-    def written_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
-        return self._objects.written_under(prefix, position)
-
-    def base_known(self, key: Key) -> bool:
-        return self._objects.base_known(key)
-
-    def holds(self, observation: Observation, position: Position) -> bool:
-        return self._objects.holds(observation, position)
-
-    def live_value(self, key: Key) -> Value:
-        trajectory = self._objects.trajectories.get(key)
-        return UNLOADED if trajectory is None or not trajectory.base_known else trajectory.live()
-
-    def take_live_changes(self) -> Sequence[tuple[Key, Value]]:
-        changes, self._objects.live_changes = self._objects.live_changes, []
-        return changes
-
-    def call(self, call_id: str) -> Call | None:
-        return self._calls.get(call_id)
-
-    def applied_above(
-        self, position: Position, reads: frozenset[Key], scans: frozenset[Scan], writes: frozenset[Key]
-    ) -> list[Call]:
-        return conflicting(self._declared.values(), position, reads, scans, writes)
+    def _commit_all(self) -> None:
+        while (rank := self.ready().commit) is not None:
+            self._committed(events.Committed(rank))
 
     # ---- joining and calling (rules 1 and 2) ---------------------------------------------------------------
 
-    def _joined(self, event: Joined) -> None:
-        self.agents[event.rank] = Participant(event.agent, event.rank)
-        self._active_names.add(event.agent)
-        self._order.append(event.rank)
-        self._order.sort()
+    def _joined(self, event: events.Joined) -> Participant:
+        agent = self.agents[event.rank] = Participant(event.agent, event.rank, event.pinned)
+        self._names[event.agent] = event.rank
+        self._order.append(agent)
+        self._sort()
         self._top = max(self._top, event.rank)
+        return agent
 
-    def _new_call(self, rank: Rank, tool: str, arguments: Any) -> Call:
-        agent = self.agents[rank]
-        agent.phase = Phase.ACTIVE
-        if not agent.called:
-            agent.called = True
-            self._floor = max(self._floor, rank)
-        position = self.position(agent)
-        call = Call(f"{agent.name}.{agent.next_sequence}", agent.name, rank, position, tool, arguments)
-        agent.next_sequence += 1
-        self._calls[call.id] = agent.calls[call.id] = call
-        return call
-
-    def _call_observed(self, event: CallObserved) -> None:
+    def _call_observed(self, event: events.CallObserved) -> Call:
         call = self._new_call(event.rank, event.tool, event.arguments)
         call.irreversible = event.irreversible
         self._observe(call, event.observation, None)
-        call.told()
+        self._tell(call)
+        return call
 
-    def _call_staged(self, event: CallStaged) -> None:
+    def _call_staged(self, event: events.CallStaged) -> Call:
         call = self._new_call(event.rank, event.tool, event.arguments)
-        call.irreversible = call.staged = True
-        call.value = "staged"
-        call.told()
+        call.irreversible, call.phase = True, CallPhase.STAGED
+        call.seen = call.told = NOTHING._replace(value="staged")
+        return call
 
-    def _observe(self, call: Call, observation: Observation, root: Cause | None) -> None:
-        """Put what a run saw and wrote in the place of what the call saw and wrote before."""
-        old_reads, old_scans = call.reads, call.scans
-        call.reads, call.scans = observation.reads, observation.scans
-        call.value, call.error, call.refused = observation.value, observation.error, False
-        for (key, selector), seen in observation.reads.items():
-            trajectory = self._objects.track(key)
-            if selector is None and not trajectory.base_known:
-                self._learn_base(trajectory, seen)
-            trajectory.add_reader(call)
-        for scan in observation.scans:
-            self._objects.scans.add(scan, call)
-        silent = call.error is not None or call.dormant
-        writes = {} if silent else observation.writes
-        if observation.declared or call.applied:
-            call.declared, call.prepared = True, observation.prepared
-            call.applied = bool(writes)
-            if call.applied:
-                self._declared[call.id] = call
-            else:
-                self._declared.pop(call.id, None)
-        if writes or call.writes:
-            self._rewrite(call, writes, observation.bases, root)
-        if old_reads or old_scans:  # only now: so far they may be all that keeps a base known
-            self._forget_reads(call, old_reads, old_scans)
+    # ---- runs that may have an effect before they are recorded ---------------------------------------------
 
-    def _learn_base(self, trajectory: Trajectory, value: Value) -> None:
-        """Take what the target holds for the base; whoever read a part of something else saw it change."""
-        trajectory.learn_base(value)
-        for reader in trajectory.readers:
-            if read_changed(reader, trajectory.key, value):
-                self._mark(reader, OUTSIDE)
+    def _call_begun(self, event: events.CallBegun) -> Call:
+        call = self._new_call(event.rank, event.tool, event.arguments)
+        call.irreversible, call.phase = event.irreversible, CallPhase.RUNNING
+        return self._start(call, event)
 
-    def _rewrite(self, call: Call, writes: Any, bases: Any, root: Cause | None) -> None:
-        """Replace the call's writes and ask whom that concerns."""
-        before, call.writes = call.writes, writes
-        changed: list[tuple[Trajectory, Value, Value]] = []
-        for key, old in before.items():
-            if key not in writes:
-                trajectory = self._objects.trajectories[key]
-                trajectory.remove_writer(call)
-                changed.append((trajectory, old, trajectory.filtered(call.position)))
-        for key, value in writes.items():
+    def _run_begun(self, event: events.RunBegun) -> Call:
+        call = self._next_phase(event)
+        return self._start(call, event)
+
+    def _reversal_begun(self, event: events.ReversalBegun) -> Call:
+        call = self._next_phase(event)
+        return self._start(call, event)
+
+    def _start(self, call: Call, event: events.CallBegun | events.RunBegun | events.ReversalBegun) -> Call:
+        call.under_way = event.footprint
+        self._under_way[call.id] = call
+        return call
+
+    def _stop(self, call: Call) -> None:
+        """The call is not under way any more."""
+        call.under_way = None
+        self._under_way.pop(call.id, None)
+        if call.phase is CallPhase.RUNNING:
+            call.phase = CallPhase.LAPSED if call.lapsed else CallPhase.STANDING
+
+    def _call_ran(self, event: events.CallRan) -> Call:
+        call = self._under_way[event.call_id]
+        self._stop(call)
+        if call.id not in self._calls:
+            self._happened(call, event.observation)
+            return call
+        promised = (
+            call.told is NOTHING
+        )  # a staged call returned "staged": what it returns now was not promised
+        self._observe(call, event.observation, None)
+        if promised or event.observation.error is None:
+            self._tell(call)
+        else:
+            self._review(call)
+        return call
+
+    def _happened(self, call: Call, observation: Observation) -> None:
+        """An irreversible call ran although its agent has been aborted meanwhile: what it wrote stands."""
+        for key, value in observation.writes.items() if observation.error is None else ():
             trajectory = self._objects.track(key)
             if not trajectory.base_known:
-                self._learn_base(trajectory, bases[key])
-            if key in before:
-                changed.append((trajectory, before[key], value))
-            else:
-                changed.append((trajectory, trajectory.filtered(call.position), value))
-                if not trajectory.writers:
-                    self._objects.written.add(key)
-                trajectory.add_writer(call)
-        for trajectory, old, new in changed:
-            if not same(old, new):
-                cause = root or call.as_cause
-                self._spread(trajectory, call.position, new, cause, trajectory.base)
-                self._objects.refresh_live(trajectory)
-            if not trajectory.writers:
-                self._objects.maybe_forget(trajectory)
-
-    def _spread(
-        self, trajectory: Trajectory, position: Position, value: Value, cause: Cause, base: Value
-    ) -> None:
-        """Mark the calls above `position` that saw another value than the one its prefix leaves now."""
-        positions = trajectory.reader_positions
-        readers_above = bool(positions) and positions[-1] > position
-        if not readers_above and not self._objects.scans:
-            return
-        until = trajectory.next_write(position)
-        key = trajectory.key
-        if readers_above:
-            for reader in trajectory.readers_between(position, until):
-                if read_changed(reader, key, value):
-                    self._mark(reader, cause)
-        for reader in self._objects.scans.readers(key, position, until):
-            if scan_changed(reader, key, value, base):
-                self._mark(reader, cause)
-
-    def _mark(self, call: Call, cause: Cause) -> None:
-        call.cause = cause
-        if call.irreversible:
-            return  # it has not run yet, or ran when its premises were final; it never runs twice
-        self._dirty.add(call)
+                self._learn_base(trajectory, observation.bases[key])
+            self._make_base(trajectory, value, call.as_cause)
 
     # ---- cascade (rules 2 and 3) ---------------------------------------------------------------------------
 
-    def _call_reexecuted(self, event: CallReexecuted) -> None:
-        call = self._dirty.pop(event.call_id)
-        if call is None:
-            return  # withdrawn meanwhile, or already done by another process
+    def _call_reexecuted(self, event: events.CallReexecuted) -> Call | None:
+        call = self._calls[event.call_id]
+        if self._dirty.pop(call.id) is None and call.phase is not CallPhase.RUNNING:
+            return None  # done by another process already
+        self._stop(call)
+        if call.phase is CallPhase.REVERSED:
+            call.phase = CALL_PHASES[CallPhase.REVERSED, "CallReexecuted"]
+        call.refused = False
         self._observe(call, event.observation, call.cause)
         self._review(call)
-        self._advance()
+        return call
 
-    def _call_reversed(self, event: CallReversed) -> None:
-        call = self._calls[event.call_id]
-        call.applied = False
-        self._declared.pop(call.id, None)
+    def _call_reversed(self, event: events.CallReversed) -> Call:
+        call = self._next_phase(event)
+        self._stop(call)
         call.cause = event.cause
         self._dirty.add(call)
+        return call
 
-    def _review(self, call: Call) -> None:
-        """Put the call into its agent's inbox, or take it out, by what the agent was told (rule 4)."""
-        agent = self.agents[call.rank]
-        if call.error == call.told_error and same(call.value, call.told_value):
-            agent.pending.pop(call.id, None)
-        else:
-            agent.pending[call.id] = call
+    def _reversal_failed(self, event: events.ReversalFailed) -> Call:
+        call = self._next_phase(event)
+        self._stop(call)
+        for key in call.writes:
+            self._get_stuck(self._objects.trajectories[key], event.error)
+        return call
 
-    def _notices_delivered(self, event: NoticesDelivered) -> None:
+    def _notices_delivered(self, event: events.NoticesDelivered) -> None:
         agent = self.agents[event.rank]
-        agent.phase = Phase.ACTIVE
+        self._next_agent_phase(agent, event)
         for call_id in event.call_ids:
             call = agent.pending.pop(call_id, None)
             if call is not None:
-                call.told()
+                self._tell(call)
+        for key in event.keys:
+            agent.disturbed.pop(key, None)
 
     # ---- repair (rule 5) -----------------------------------------------------------------------------------
 
-    def _call_undone(self, event: CallUndone) -> None:
+    def _call_undone(self, event: events.CallUndone) -> Call:
         call = self._calls[event.call_id]
-        self.agents[call.rank].phase = Phase.ACTIVE
+        self._next_agent_phase(self.agents[call.rank], event)
+        self._stop(call)
         self._remove(call, call.as_cause)
-        self._advance()
+        return call
 
-    def _remove(self, call: Call, cause: Cause) -> None:
-        agent = self.agents[call.rank]
-        del self._calls[call.id]
-        del agent.calls[call.id]
-        agent.pending.pop(call.id, None)
-        self._dirty.pop(call.id)
-        self._observe(call, NOTHING, cause)
-
-    def _call_amended(self, event: CallAmended) -> None:
+    def _call_amended(self, event: events.CallAmended) -> Call:
         call = self._calls[event.call_id]
         agent = self.agents[call.rank]
-        agent.phase = Phase.ACTIVE
+        self._next_agent_phase(agent, event)
+        self._stop(call)
+        call.phase = CallPhase.STANDING
         call.arguments = event.arguments
-        call.dormant = False
+        call.lapsed = call.refused = False
         self._dirty.pop(call.id)
         self._observe(call, event.observation, call.as_cause)
         agent.pending.pop(call.id, None)
-        call.told()
+        self._tell(call)
+        return call
 
-    def _staged_amended(self, event: StagedAmended) -> None:
+    def _staged_amended(self, event: events.StagedAmended) -> Call:
         call = self._calls[event.call_id]
-        self.agents[call.rank].phase = Phase.ACTIVE
+        self._next_agent_phase(self.agents[call.rank], event)
         call.arguments = event.arguments
+        return call
 
-    # ---- irreversible calls (rule 6) -----------------------------------------------------------------------
+    # ---- the end of an agent (rules 7, 8 and 10) -----------------------------------------------------------
 
-    def _staged_call_due(self) -> Call | None:
-        agent = self.agents[self._order[0]]
-        if agent.phase is not Phase.FINISHED or agent.pending or self._dirty.concerns(agent.rank):
-            return None
-        return next((call for call in agent.calls.values() if call.staged and not call.started), None)
+    def _finished(self, event: events.Finished) -> None:
+        self._next_agent_phase(self.agents[event.rank], event)
 
-    def _staged_started(self, event: StagedStarted) -> None:
-        self._calls[event.call_id].started = True
+    def _promoted(self, event: events.Promoted) -> Participant:
+        agent = self.agents[event.rank]
+        self._move(agent, event.order)
+        return agent
 
-    def _staged_ran(self, event: StagedRan) -> None:
-        call = self._calls[event.call_id]
-        call.staged = False
-        self._observe(call, event.observation, None)
-        if call.error is None:
-            call.told()  # what it returned was not promised to the agent, so it is no news
-        else:
-            self._review(call)
-        self._advance()
-
-    # ---- the end of an agent (rules 7 and 8) ---------------------------------------------------------------
-
-    def _finished(self, event: Finished) -> None:
-        self.agents[event.rank].phase = Phase.FINISHED
-        self._advance()
-
-    def _advance(self) -> None:
-        """Commit the agents whose turn has come, lowest first."""
-        while self._order:
-            agent = self.agents[self._order[0]]
-            if (
-                agent.phase is not Phase.FINISHED
-                or agent.pending
-                or self._dirty.concerns(agent.rank)
-                or self._owes(agent)
-            ):
-                return
-            self._commit(agent)
-
-    def _owes(self, agent: Participant) -> bool:
-        """Tell whether a staged call has yet to run, or the target has yet to accept a write of the agent."""
-        if any(call.staged for call in agent.calls.values()):
-            return True
-        return any(
-            trajectory.writers and trajectory.writers[-1].rank == agent.rank
-            for trajectory in self._objects.unapplied.values()
-        )
-
-    def _commit(self, agent: Participant) -> None:
+    def _committed(self, event: events.Committed) -> Participant:
+        agent = self.agents[event.rank]
         touched = self._touched(agent)
         for trajectory in touched:
-            trajectory.fold(agent.rank)
+            trajectory.fold(agent.order)
+            self._settle_edits(trajectory)
         for call in agent.calls.values():
-            for scan in call.scans:
-                self._objects.scans.fold(scan, agent.rank)
-        self._end(agent, Phase.COMMITTED, touched)
+            for prefix in {scan.prefix for scan in call.seen.scans}:
+                self._objects.scans.remove(prefix, call)
+        self._end(agent, AgentPhase.COMMITTED, touched)
+        return agent
 
     def _touched(self, agent: Participant) -> list[Trajectory]:
-        keys = dict.fromkeys(key for call in agent.calls.values() for key, _ in call.reads)
+        keys = dict.fromkeys(key for call in agent.calls.values() for key, _ in call.seen.reads)
         keys.update(dict.fromkeys(key for call in agent.calls.values() for key in call.writes))
         return [self._objects.trajectories[key] for key in keys]
 
-    def _end(self, agent: Participant, phase: Phase, touched: Sequence[Trajectory]) -> None:
+    def _end(self, agent: Participant, phase: AgentPhase, touched: list[Trajectory]) -> None:
         agent.phase = phase
         for call_id in agent.calls:
             del self._calls[call_id]
             self._declared.pop(call_id, None)
         agent.calls = {}
         agent.pending = {}
-        self._order.remove(agent.rank)
-        if phase is Phase.COMMITTED:
+        agent.disturbed = {}
+        self._order.remove(agent)
+        if phase is AgentPhase.COMMITTED:
             self._floor = max(self._floor, agent.rank)
         for trajectory in touched:
             self._objects.maybe_forget(trajectory)
-        self._active_names.discard(agent.name)
+        self._names.pop(agent.name, None)
+        self._withdrawals += 1
         self._ended.append(agent.rank)
         if len(self._ended) > _ENDED_KEPT:
             del self.agents[self._ended.popleft()]
 
-    def _aborted(self, event: Aborted) -> None:
+    def _aborted(self, event: events.Aborted) -> Participant:
         agent = self.agents[event.rank]
         self._withdraw_all(agent)
-        self._end(agent, Phase.ABORTED, ())
-        self._advance()
+        self._end(agent, AgentPhase.ABORTED, [])
+        return agent
 
     def _withdraw_all(self, agent: Participant) -> None:
-        """Take out all that the agent has done, newest first."""
+        """Take out all that the agent has done, newest first; what has happened stands all the same."""
         cause = Cause(agent.name, None, None, agent.rank)
         for call in reversed(list(agent.calls.values())):
-            if call.irreversible and not call.staged:
-                self._keep(call)  # it has happened, whatever becomes of its agent
+            under_way, phase = call.under_way, call.phase
+            if call.has_happened or call.applied:
+                self._keep(call)
             self._remove(call, cause)
+            if under_way is not None:  # it will be heard of when it has ended
+                call.phase, self._under_way[call.id] = phase, call
 
     def _keep(self, call: Call) -> None:
-        """Make the writes of an irreversible call part of the base: it ran when all below it was settled."""
+        """Make the writes of a call that has happened part of the base: all below was settled when it ran."""
         for key, value in call.writes.items():
             trajectory = self._objects.trajectories[key]
-            if trajectory.writers[0].rank >= call.rank:
-                trajectory.base = value
+            if trajectory.writers[0].position[0] >= call.position[0]:
+                self._make_base(trajectory, value, call.as_cause)
+
+    def _make_base(self, trajectory: Trajectory, value: Value, cause: Cause) -> None:
+        self._change_base(trajectory, value, cause)
+        self._settle_edits(trajectory)
+        self._objects.refresh_live(trajectory)
+        self._objects.maybe_forget(trajectory)
 
     # ---- targets (rules 2 and 9) ---------------------------------------------------------------------------
 
-    def _effect_applied(self, event: EffectApplied) -> None:
-        if self._objects.applied(event.key, event.version):
-            self._advance()
+    def _effect_applied(self, event: events.EffectApplied) -> None:
+        self._objects.applied(event.key, event.version)
 
-    def _effect_refused(self, event: EffectRefused) -> None:
-        trajectory = self._objects.refused(event.key, event.version)
+    def _effect_refused(self, event: events.EffectRefused) -> Call | None:
+        trajectory = self._objects.outstanding(event.key, event.version)
         if trajectory is None:
-            return
-        call = trajectory.writers[-1]
+            return None
+        call = self.to_blame(trajectory)
+        if call is None:
+            self._get_stuck(trajectory, event.error)
+            return None
         self._dirty.pop(call.id)
-        observation = Observation(call.reads, call.scans, {}, {}, None, event.error)
-        self._observe(call, observation, call.as_cause)
+        failed = Observation.failed(event.error, call.seen.reads, call.seen.scans)
+        self._observe(call, failed, call.as_cause)
         call.refused = True
         self._review(call)
+        return call
 
-    def _outside_write(self, event: OutsideWrite) -> None:
+    def to_blame(self, trajectory: Trajectory) -> Call | None:
+        """Return the call whose write a target refuses; None where it had held that, or nobody wrote it."""
+        writer = trajectory.writers[-1] if trajectory.writers else None
+        if not isinstance(writer, Call) or trajectory.key in writer.accepted or writer.has_happened:
+            return None
+        return writer
+
+    def _stuck(self, event: events.Stuck) -> None:
+        trajectory = self._objects.outstanding(event.key, event.version)
+        if trajectory is not None:
+            self._get_stuck(trajectory, event.error)
+
+    def _get_stuck(self, trajectory: Trajectory, error: str) -> None:
+        """Leave an object to a person, and tell everybody who has touched it, once."""
+        key = trajectory.key
+        self._objects.stuck[key] = error
+        concerned = [call for call in trajectory.writers if isinstance(call, Call)] + trajectory.readers
+        for call in concerned:
+            agent = self.agents[call.rank]
+            agent.disturbed[key] = Disturbance("stuck", None, error, call.id, OUTSIDE)
+
+    def _resolved(self, event: events.Resolved) -> None:
+        if self._objects.stuck.pop(event.key, None) is None:
+            return
+        for agent in self._order:
+            known = agent.disturbed.get(event.key)
+            if known is not None and known.kind == "stuck":
+                del agent.disturbed[event.key]
+        trajectory = self._objects.trajectories.get(event.key)
+        if event.how == "accept" and trajectory is not None and trajectory.base_known:
+            self._outside(trajectory, event.value)
+
+    def _outside_write(self, event: events.OutsideWrite) -> None:
         trajectory = self._objects.trajectories.get(event.key)
         if trajectory is None or not trajectory.base_known:
-            return
-        before = trajectory.base
-        self._objects.found_outside(trajectory, event.value)
-        if not same(before, event.value):
-            self._spread(trajectory, (-1, 0), event.value, OUTSIDE, before)
-        self._objects.maybe_forget(trajectory)
+            self._outside_untracked(event.key, event.value)
+        elif not any(same(event.value, value) for value in trajectory.accepted):
+            self._outside(trajectory, event.value)
 
-    # ---- bookkeeping ---------------------------------------------------------------------------------------
+    # ---- phases --------------------------------------------------------------------------------------------
 
-    def _forget_reads(self, call: Call, reads: Reads, scans: Scans) -> None:
-        """Forget what the call read before, as far as it has not read it again."""
-        for key in {key for key, _ in reads} - {key for key, _ in call.reads}:
-            trajectory = self._objects.trajectories.get(key)
-            if trajectory is not None:
-                trajectory.remove_reader(call)
-                if not trajectory.readers:
-                    self._objects.maybe_forget(trajectory)
-        prefixes = {scan.prefix for scan in call.scans}
-        for scan in scans:
-            if scan.prefix not in prefixes:
-                self._objects.scans.remove(scan, call)
+    def _next_phase(
+        self, event: events.RunBegun | events.ReversalBegun | events.CallReversed | events.ReversalFailed
+    ) -> Call:
+        call = self._calls[event.call_id]
+        call.phase = CALL_PHASES[call.phase, type(event).__name__]
+        return call
 
-    def check_invariants(self) -> None:
-        check(self._calls, self._objects.trajectories, self._dirty, self.agents)
+    def _next_agent_phase(self, agent: Participant, event: Event) -> None:
+        agent.phase = AGENT_PHASES[agent.phase, type(event).__name__]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from coagent.protocol.calls import Observation, Position
+from coagent.protocol.calls import Call, Observation, Position
 from coagent.protocol.decisions import Effect
 from coagent.protocol.key_index import KeyIndex
 from coagent.protocol.keys import Key
@@ -19,15 +19,20 @@ class Objects:
     Invariants:
         1. An object is tracked just as long as an active agent has touched it, or its target lags behind.
         2. `written` holds the tracked objects whose filtered and target values may differ.
+        3. A stuck object is one that its target does not hold as it should.
     """
 
-    __slots__ = ("forgotten", "live_changes", "scans", "trajectories", "unapplied", "versions", "written")
+    __slots__ = (
+        "forgotten", "live_changes", "scans", "stuck", "trajectories", "unapplied", "versions", "written",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.trajectories: dict[Key, Trajectory] = {}
         self.written = KeyIndex()
         self.scans = ScanIndex()
         self.unapplied: dict[Key, Trajectory] = {}
+        self.stuck: dict[Key, str] = {}
+        """What a person has to decide about, and why; declared calls too stand here by what they wrote."""
         self.versions = 0
         self.live_changes: list[tuple[Key, Value]] = []
         self.forgotten = 0
@@ -76,66 +81,89 @@ class Objects:
                 now = selected(trajectory.filtered(position), selector)
                 if now is not seen and not same(now, seen):
                     return False
+        return self.scans_hold(observation, position) and all(
+            key in observation.bases or self.base_known(key) for key in observation.writes
+        )
+
+    def scans_hold(self, observation: Observation, position: Position) -> bool:
+        """Tell whether the scans of a run at `position` are what they would be now."""
         for scan, seen in observation.scans.items():
             for key, value in self.written_under(scan.prefix, position):
                 base = self.trajectories[key].base
                 if scan.covers(key) and not scan_holds(scan, seen, key, value, base):
                     return False
-        return all(key in observation.bases or self.base_known(key) for key in observation.writes)
+        return True
 
     # ---- live values ---------------------------------------------------------------------------------------
 
     def refresh_live(self, trajectory: Trajectory) -> None:
         """Note the live value of an object, if it is another one now, as something for its target."""
-        live = trajectory.live()
+        live, position = trajectory.live(), trajectory.live_position
         if same(live, trajectory.accepted[-1]):
+            trajectory.accepted_at[-1] = position
             return
+        self._note_live(trajectory, live, position)
+
+    def _note_live(self, trajectory: Trajectory, live: Value, position: Position) -> None:
         self.versions += 1
         trajectory.version = self.versions
         trajectory.accepted.append(live)
-        self.unapplied[trajectory.key] = trajectory
-        self.written.add(trajectory.key)
-        self.live_changes.append((trajectory.key, live))
+        trajectory.accepted_at.append(position)
+        key = trajectory.key
+        self.unapplied[key] = trajectory
+        if self.stuck:
+            self.stuck.pop(key, None)  # another value may do
+        self.written.add(key)
+        self.live_changes.append((key, live))
 
     def effects(self, blocked: Collection[Key]) -> tuple[Effect, ...]:
-        """Return what the targets need, but for the blocked objects, in order of key."""
+        """Return what the targets need, but for blocked and stuck objects, in order of key."""
         found = []
-        for key in sorted(self.unapplied):
-            if key not in blocked:
+        for key in sorted(self.unapplied) if len(self.unapplied) > 1 else self.unapplied:
+            if key not in blocked and key not in self.stuck:
                 trajectory = self.unapplied[key]
                 accepted = trajectory.accepted
                 found.append(Effect(key, accepted[-1], tuple(accepted), trajectory.version))
         return tuple(found)
 
-    def applied(self, key: Key, version: int) -> bool:
-        """Note that the target holds a version; False where that version is not the latest."""
+    def applied(self, key: Key, version: int) -> Trajectory | None:
+        """Note that the target holds a version; None where that version is not the latest."""
         trajectory = self.unapplied.get(key)
         if trajectory is None or trajectory.version != version:
-            return False
-        del self.unapplied[key]
-        trajectory.accepted = [trajectory.accepted[-1]]
-        if not trajectory.writers:
-            self.maybe_forget(trajectory)
-        return True
-
-    def refused(self, key: Key, version: int) -> Trajectory | None:
-        """Return the trajectory of a refused version, if that is the latest and a call is to blame."""
-        trajectory = self.unapplied.get(key)
-        if trajectory is None or trajectory.version != version or not trajectory.writers:
             return None
+        del self.unapplied[key]
+        trajectory.accepted, trajectory.accepted_at = [trajectory.accepted[-1]], [trajectory.accepted_at[-1]]
+        if trajectory.writers:
+            writer = trajectory.writers[-1]
+            if type(writer) is Call and key not in writer.accepted:
+                writer.accepted |= {key}
+        else:
+            self.maybe_forget(trajectory)
         return trajectory
 
-    def found_outside(self, trajectory: Trajectory, value: Value) -> None:
-        """Take a value that no call wrote for the new base, and put the live value above it again."""
-        trajectory.base = value
+    def outstanding(self, key: Key, version: int) -> Trajectory | None:
+        """Return the trajectory whose latest version that is, if its target has yet to take it."""
+        trajectory = self.unapplied.get(key)
+        return trajectory if trajectory is not None and trajectory.version == version else None
+
+    def take_outside(self, trajectory: Trajectory, found: Value, at: Position) -> None:
+        """Note that the target holds a value that no call wrote, and see to it that it gets the live one.
+
+        Args:
+            trajectory: Of the object, into which the outsider's change has been entered.
+            found: What the target holds.
+            at: Where the outsider's change has been entered.
+        """
         trajectory.ever_written = True
-        self.versions += 1
-        trajectory.version = self.versions
-        live = trajectory.live()
-        if same(live, value):
+        self.stuck.pop(trajectory.key, None)
+        live, position = trajectory.live(), trajectory.live_position
+        if same(live, found):
+            self.versions += 1  # a version that was on its way is not the latest any more
+            trajectory.version = self.versions
+            trajectory.accepted, trajectory.accepted_at = [live], [position]
             self.unapplied.pop(trajectory.key, None)
-            trajectory.accepted = [live]
+            self.live_changes.append((trajectory.key, live))
         else:
-            trajectory.accepted += [value, live]
-            self.unapplied[trajectory.key] = trajectory
-        self.live_changes.append((trajectory.key, live))
+            trajectory.accepted.append(found)
+            trajectory.accepted_at.append(at)
+            self._note_live(trajectory, live, position)

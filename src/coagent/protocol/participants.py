@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from typing import Literal, NamedTuple
 
-from coagent.protocol.calls import Call, Rank
+from coagent.protocol.calls import Call, CallId, Cause, Position, Rank, position_of
+from coagent.protocol.keys import Key
+from coagent.protocol.phases import AgentPhase
+from coagent.protocol.values import Value
 
 
-class Phase(Enum):
-    """How far an agent has come. Transitions: ACTIVE <-> FINISHED -> COMMITTED, and either -> ABORTED."""
+class Disturbance(NamedTuple):
+    """Something that has befallen what an agent wrote, although none of its premises changed.
 
-    ACTIVE = "active"
-    FINISHED = "finished"
-    COMMITTED = "committed"
-    ABORTED = "aborted"
+    Args:
+        kind: "overruled": somebody outside wrote the same part of the object, and theirs stands (rule 9).
+            "stuck": its target will not hold what it should, and a person has to decide.
+        before: What the agent's write left.
+        after: What stands; for a stuck object the reason, as text.
+        call_id: The agent's call.
+    """
+
+    kind: Literal["overruled", "stuck"]
+    before: Value
+    after: Value
+    call_id: CallId
+    cause: Cause
 
 
 class Participant:
@@ -22,31 +34,50 @@ class Participant:
     Args:
         name: Unique among the agents that have not ended.
         rank: Unique for ever.
+        pinned: Whether its rank was asked for, so that it neither passes anybody nor is passed (rule 10).
     """
 
     __slots__ = (
-        "called", "calls", "must_restart", "name", "next_sequence", "pending", "phase", "rank", "restarts",
+        "called", "calls", "disturbed", "held_up_by", "must_restart", "name", "next_sequence", "order",
+        "pending", "phase", "pinned", "rank", "restarts",
     )  # fmt: skip
 
-    def __init__(self, name: str, rank: Rank) -> None:
+    def __init__(self, name: str, rank: Rank, pinned: bool = False) -> None:
         self.name = name
         self.rank = rank
-        self.phase = Phase.ACTIVE
+        self.pinned = pinned
+        self.order: int = rank
+        """Where it stands in the serialization order: its rank until it is promoted."""
+        self.phase = AgentPhase.ACTIVE
         self.next_sequence = 1
         # Whether it has ever called: from then on nobody may be ranked below it.
         self.called = False
         # Under locking and optimistic control: whether it has to begin again, and how often it has.
         self.must_restart = False
         self.restarts = 0
-        self.calls: dict[str, Call] = {}
+        self.held_up_by: tuple[Rank, int] | None = None
+        """Who kept it from being promoted when that was last asked, and after how many withdrawals."""
+        self.calls: dict[CallId, Call] = {}
         """Its calls that stand, by id, in order of arrival."""
-        self.pending: dict[str, Call] = {}
+        self.pending: dict[CallId, Call] = {}
         """Its calls that return something else now than what it was told, by id."""
+        self.disturbed: dict[Key, Disturbance] = {}
+        """What it has not been told of what became of its writes, by object."""
+
+    @property
+    def position(self) -> Position:
+        """Where its next call will stand."""
+        return position_of(self.order, self.next_sequence)
 
     @property
     def ended(self) -> bool:
         """Whether it has committed or aborted."""
-        return self.phase in (Phase.COMMITTED, Phase.ABORTED)
+        return self.phase in (AgentPhase.COMMITTED, AgentPhase.ABORTED)
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is something that it has not been told."""
+        return bool(self.pending or self.disturbed)
 
     def __repr__(self) -> str:
         return f"<agent {self.name} rank {self.rank} {self.phase.value}>"

@@ -7,10 +7,44 @@ that of the last position, so a late write below a later one leaves the live val
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from typing import TypeAlias
 
-from coagent.protocol.calls import Call, Position, Rank
+from coagent.protocol.calls import BOTTOM, Call, Position
 from coagent.protocol.keys import Key
+from coagent.protocol.merging import distance, merge
 from coagent.protocol.values import Value
+
+
+class OutsideEdit:
+    """What somebody outside has changed in an object that agents at work have written (rule 9).
+
+    It stands in the trajectory as a read-modify-write right above the write that the outsider saw, and is
+    applied again whenever what is below it changes.
+
+    Args:
+        position: Where it counts.
+        saw: What the outsider changed: the value that CoAgent had last put.
+        found: What they left.
+    """
+
+    __slots__ = ("clean", "found", "position", "saw", "writes")
+
+    def __init__(self, key: Key, position: Position, saw: Value, found: Value) -> None:
+        self.position = position
+        self.saw = saw
+        self.found = found
+        self.writes: dict[Key, Value] = {key: found}
+        self.clean = True
+
+    def apply(self, key: Key, prefix: Value) -> Value:
+        """Change what is below now as the outsider changed what they saw; returns the result."""
+        merged = merge(self.saw, self.found, prefix)
+        self.writes = {key: merged.value}
+        self.clean = merged.clean
+        return merged.value
+
+
+Writer: TypeAlias = Call | OutsideEdit
 
 
 class Trajectory:
@@ -20,11 +54,13 @@ class Trajectory:
         1. `positions` and `reader_positions` ascend, and run parallel to `writers` and `readers`.
         2. Every writer has the key in its writes, every reader in its reads.
         3. `base_known` holds wherever there is a writer.
-        4. `accepted` is not empty once `base_known`; its last value is the live value.
+        4. `accepted` and `accepted_at` run parallel and are not empty once `base_known`; their last value is
+           the live value.
+        5. An outside edit stands above a write, never directly above the base.
     """
 
     __slots__ = (
-        "accepted", "base", "base_known", "ever_written", "key", "positions",
+        "accepted", "accepted_at", "base", "base_known", "ever_written", "key", "positions",
         "reader_positions", "readers", "version", "writers",
     )  # fmt: skip
 
@@ -33,19 +69,23 @@ class Trajectory:
         self.base: Value = None
         self.base_known = False
         self.positions: list[Position] = []
-        self.writers: list[Call] = []
+        self.writers: list[Writer] = []
         self.reader_positions: list[Position] = []
         self.readers: list[Call] = []
         self.accepted: list[Value] = []
+        """Every value that the target may hold now."""
+        self.accepted_at: list[Position] = []
+        """Where each of them was written; `BOTTOM` for the base."""
         self.version = 0
+        """Names the live value among all that there have been."""
         self.ever_written = False
 
     def learn_base(self, value: Value) -> None:
-        """Take `value`, which the target holds, for the state below all positions, unless it is known."""
-        if not self.base_known:
-            self.base = value
-            self.base_known = True
-            self.accepted = [value]
+        """Take `value`, which the target holds, for the state below all positions."""
+        assert not self.base_known, f"the base of {self.key!r} is known already"
+        self.base = value
+        self.base_known = True
+        self.accepted, self.accepted_at = [value], [BOTTOM]
 
     def filtered(self, position: Position) -> Value:
         """Return the value that the writes before `position` leave."""
@@ -61,27 +101,44 @@ class Trajectory:
         """Return the value that all writes leave."""
         return self.writers[-1].writes[self.key] if self.writers else self.base
 
-    def next_write(self, position: Position) -> Position | None:
-        """Return the position of the first write after `position`, if there is one."""
-        index = bisect_right(self.positions, position)
-        return self.positions[index] if index < len(self.positions) else None
+    @property
+    def live_position(self) -> Position:
+        """Where the live value was written."""
+        return self.positions[-1] if self.positions else BOTTOM
 
-    def add_writer(self, call: Call) -> None:
+    def next_writer(self, position: Position) -> Writer | None:
+        """Return the first write after `position`, if there is one."""
+        index = bisect_right(self.positions, position)
+        return self.writers[index] if index < len(self.positions) else None
+
+    def seen_by(self, found: Value) -> tuple[Value, Position]:
+        """Return of which value that the target may have held somebody has made `found`, and its place.
+
+        After a crash it is not known whether the latest value had arrived; it is the one that differs least.
+        """
+        if len(self.accepted) == 1:
+            return self.accepted[0], self.accepted_at[0]
+        distances = [distance(value, found) for value in self.accepted]
+        chosen = distances.index(min(distances))
+        return self.accepted[chosen], self.accepted_at[chosen]
+
+    def add_writer(self, writer: Writer) -> None:
         """Enter a write at its position."""
-        position = call.position
+        position = writer.position
         self.ever_written = True
         if not self.positions or self.positions[-1] < position:
             self.positions.append(position)
-            self.writers.append(call)
+            self.writers.append(writer)
             return
         index = bisect_left(self.positions, position)
+        assert self.positions[index] != position, f"two writes of {self.key!r} at {position}"
         self.positions.insert(index, position)
-        self.writers.insert(index, call)
+        self.writers.insert(index, writer)
 
-    def remove_writer(self, call: Call) -> None:
+    def remove_writer(self, writer: Writer) -> None:
         """Take a write out again."""
-        index = bisect_left(self.positions, call.position)
-        assert self.writers[index] is call
+        index = bisect_left(self.positions, writer.position)
+        assert self.writers[index] is writer, f"{writer} has not written {self.key!r}"
         del self.positions[index]
         del self.writers[index]
 
@@ -99,22 +156,45 @@ class Trajectory:
         high = len(self.readers) if until is None else bisect_right(self.reader_positions, until)
         return self.readers[low:high]
 
-    def fold(self, rank: Rank) -> None:
-        """Make the writes up to and including `rank` part of the base and forget its readers."""
-        bound = (rank + 1, -1)
+    def touched_below(self, order: int) -> int | None:
+        """Return the lowest order below `order` at which the object was read or written, if it was."""
+        lowest = min(
+            self.positions[0][0] if self.positions else order,
+            self.reader_positions[0][0] if self.reader_positions else order,
+        )
+        return lowest if lowest < order else None
+
+    def written_below(self, order: int) -> int | None:
+        """Return the lowest order below `order` at which the object was written, if it was."""
+        return self.positions[0][0] if self.positions and self.positions[0][0] < order else None
+
+    def fold(self, order: int) -> None:
+        """Make the writes up to and including those of an order part of the base, and forget its readers."""
+        bound = Position((order + 1, -1, 0))
         index = bisect_left(self.positions, bound)
         if index:
             self.base = self.writers[index - 1].writes[self.key]
             del self.positions[:index]
             del self.writers[:index]
+            self.accepted_at = [at if at >= bound else BOTTOM for at in self.accepted_at]
         index = bisect_left(self.reader_positions, bound)
         del self.reader_positions[:index]
         del self.readers[:index]
 
-    @property
-    def idle(self) -> bool:
-        """Whether no active call has touched the object."""
-        return not self.writers and not self.readers
+    def move(self, before: int, order: int) -> None:
+        """Follow an agent whose calls have moved to another order, with the edits right above them."""
+        for writer in self.writers:
+            if type(writer) is OutsideEdit and writer.position[0] == before:
+                writer.position = Position((order, *writer.position[1:]))
+        self.accepted_at = [Position((order, *at[1:])) if at[0] == before else at for at in self.accepted_at]
+        self.writers.sort(key=_position)
+        self.readers.sort(key=_position)
+        self.positions = [writer.position for writer in self.writers]
+        self.reader_positions = [reader.position for reader in self.readers]
+
+
+def _position(call: Writer) -> Position:
+    return call.position
 
 
 def add_at(positions: list[Position], calls: list[Call], call: Call) -> None:

@@ -103,7 +103,7 @@ class Lines(NamedTuple):
         """Return the text of the range with its line ends, or None for a value that is no text."""
         if type(value) is not str:
             return None
-        return "".join(_lines(value)[self.first - 1 : self.last])
+        return "".join(text_lines(value)[self.first - 1 : self.last])
 
     def __str__(self) -> str:
         return f"lines {self.first}-{self.last if self.last is not None else 'end'}"
@@ -122,7 +122,7 @@ class Matches(NamedTuple):
         search = _compiled(self.pattern, self.ignore_case).search
         if not _ENDS.search(self.pattern) and not search(value):
             return []  # most files of a tree match nowhere: one look at the whole text settles those
-        lines = (line.rstrip("\r\n") for line in _lines(value))
+        lines = (line.rstrip("\r\n") for line in text_lines(value))
         return [[number, line] for number, line in enumerate(lines, 1) if search(line)]
 
     def __str__(self) -> str:
@@ -171,7 +171,7 @@ def selected(value: Value, selector: Selector | None) -> Value:
     return value if selector is None else selector.of(value)
 
 
-def _lines(text: str) -> list[str]:
+def text_lines(text: str) -> list[str]:
     """Return the lines with their ends; only line feeds end lines, as for grep, git and compilers."""
     lines = [f"{line}\n" for line in text.split("\n")]
     last = lines.pop()[:-1]

@@ -54,15 +54,15 @@ async def execute(plan: Plan, changed: Callable[[Progress], None] | None = None)
     async with plan.domain as domain:
         _require_rest(domain)
         history = progress.history = History(domain, lambda: progress.changed(progress))
-        domain.driver.observers.append(history)
+        domain.observe(history)
         started = domain.clock.now_s()
-        first = domain.driver.kernel.next_rank()
+        first = domain.kernel.next_rank()
         sessions = {one.name: await domain.join(one.name, rank=first + one.order) for one in plan.agents}
         await _run_all(progress, domain, sessions)
         seconds = domain.clock.now_s() - started
         verdict, changes = Verdict("unknown", "the run did not come to its end"), []
         try:
-            await domain.driver.pump()
+            await domain.settle()
             changes = await changes_of(domain, history)
             verdict = await judge(domain, history)
         except CoAgentError as error:

@@ -9,15 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
-from coagent.protocol.calls import Observation, Rank
+from coagent.protocol.calls import CallId, Observation, Rank, call_id
 from coagent.protocol.differences import brief
 from coagent.protocol.events import (
     Aborted,
     CallAmended,
+    CallBegun,
     CallObserved,
+    CallRan,
     CallReexecuted,
     CallStaged,
     CallUndone,
+    Committed,
     EffectRefused,
     Event,
     Finished,
@@ -26,11 +29,9 @@ from coagent.protocol.events import (
     OutsideWrite,
     Restarted,
     StagedAmended,
-    StagedRan,
 )
 from coagent.protocol.keys import Key
-from coagent.protocol.participants import Phase
-from coagent.protocol.values import Value
+from coagent.protocol.values import Value, same
 from coagent.runtime.domain import Domain
 
 ActKind: TypeAlias = Literal["call", "stage", "amend", "undo", "told", "restart", "finish", "abort"]
@@ -41,8 +42,28 @@ class Act(NamedTuple):
 
     seconds: float
     kind: ActKind
-    call_ids: tuple[str, ...]
+    call_ids: tuple[CallId, ...]
     detail: str
+
+
+class OutsideChange(NamedTuple):
+    """What somebody outside made of an object.
+
+    Args:
+        key: The object.
+        saw: What they changed.
+        found: What they made of it.
+        rank: The agent after whose call it counts; None where no agent at work had written the object.
+        sequence: The number of that call.
+        after: The agents that had committed by then, where it counts after those.
+    """
+
+    key: Key
+    saw: Value
+    found: Value
+    rank: Rank | None
+    sequence: int
+    after: frozenset[Rank] = frozenset()
 
 
 @dataclass
@@ -58,7 +79,7 @@ class RecordedCall:
         undone: Its agent withdrew it.
     """
 
-    call_id: str
+    call_id: CallId
     tool: str
     arguments: Mapping[str, Value]
     observation: Observation | None
@@ -86,7 +107,7 @@ class RecordedAgent:
 
 
 class History:
-    """Collects the events of a run; put it into `domain.driver.observers`.
+    """Collects the events of a run; x.
 
     Args:
         domain: The domain, open and with no active agents.
@@ -97,14 +118,14 @@ class History:
         self._domain = domain
         self._changed = changed
         self._started_s = domain.clock.now_s()
-        self._calls: dict[str, RecordedCall] = {}
+        self._calls: dict[CallId, RecordedCall] = {}
         self.agents: dict[Rank, RecordedAgent] = {}
         self.initial: dict[Key, Value] = {}
         """The values before the run of objects that were written or read as a whole, as far as seen."""
         self.written: set[Key] = set()
         """The objects that anybody wrote, also those whose writes were undone."""
-        self.outside: list[tuple[frozenset[Rank], Key, Value]] = []
-        """What others wrote from outside the domain: each counts after those agents, which had committed."""
+        self.outside: list[OutsideChange] = []
+        """What others changed from outside the domain."""
         self.committed: list[Rank] = []
         """The agents that have committed, in that order."""
 
@@ -116,7 +137,9 @@ class History:
                 self._new_call(event.rank, event.tool, event.arguments, event.observation, event.irreversible)
             case CallStaged():
                 self._new_call(event.rank, event.tool, event.arguments, None, True)
-            case CallReexecuted() | StagedRan() if event.call_id in self._calls:
+            case CallBegun():
+                self._new_call(event.rank, event.tool, event.arguments, None, event.irreversible, "call")
+            case CallReexecuted() | CallRan() if event.call_id in self._calls:
                 self._observed(self._calls[event.call_id], event.observation)
             case CallAmended():
                 call = self._calls[event.call_id]
@@ -145,16 +168,11 @@ class History:
                 self._refused(event)
             case OutsideWrite():
                 self._outside(event)
+            case Committed() if event.rank in self.agents:
+                self.committed.append(event.rank)
+                self.agents[event.rank].phase = "committed"
             case _:
                 pass
-        for agent in self._domain.agents:
-            if (
-                agent.phase is Phase.COMMITTED
-                and agent.rank in self.agents
-                and agent.rank not in self.committed
-            ):
-                self.committed.append(agent.rank)
-                self.agents[agent.rank].phase = "committed"
         if self._changed is not None:
             self._changed()
 
@@ -165,9 +183,10 @@ class History:
         arguments: Mapping[str, Value],
         observation: Observation | None,
         once: bool,
+        kind: ActKind = "stage",
     ) -> None:
         agent = self.agents[rank]
-        call = RecordedCall(f"{agent.name}.{len(agent.calls) + 1}", tool, arguments, None, once)
+        call = RecordedCall(call_id(agent.name, len(agent.calls) + 1), tool, arguments, None, once)
         agent.calls.append(call)
         self._calls[call.call_id] = call
         if observation is not None:
@@ -176,7 +195,7 @@ class History:
         detail = call_text(call)
         if observation is not None and observation.error is not None:
             detail = f"{detail}: {brief(observation.error)}"
-        self._act(rank, "stage" if observation is None else "call", (call.call_id,), detail)
+        self._act(rank, kind if observation is None else "call", (call.call_id,), detail)
 
     def _observed(self, call: RecordedCall, observation: Observation) -> None:
         call.observation = observation
@@ -187,13 +206,13 @@ class History:
         self.written.update(observation.writes)
 
     def _told(self, event: NoticesDelivered) -> None:
-        for call_id in event.call_ids:
-            call = self._calls.get(call_id)
+        for told_id in event.call_ids:
+            call = self._calls.get(told_id)
             if call is not None and call.observation is not None and call.observation.error is not None:
                 call.dormant = True
         causes: dict[str, None] = {}
-        for call_id in event.call_ids:
-            now = self._domain.driver.kernel.call(call_id)
+        for told_id in event.call_ids:
+            now = self._domain.kernel.call(told_id)
             if now is not None and now.cause is not None:
                 causes[now.cause.call_id or now.cause.agent] = None
         own = f"{self.agents[event.rank].name}."
@@ -203,22 +222,30 @@ class History:
             self._act(event.rank, "told", event.call_ids, detail)
 
     def _refused(self, event: EffectRefused) -> None:
-        for call_id, call in self._calls.items():
-            now = self._domain.driver.kernel.call(call_id)
-            if now is not None and now.error == event.error and call.observation is not None:
+        for refused_id, call in self._calls.items():
+            now = self._domain.kernel.call(refused_id)
+            refused = now is not None and now.refused and now.seen.error == event.error
+            if refused and call.observation is not None:
                 call.observation = call.observation._replace(writes={}, value=None, error=event.error)
                 call.refused = True
 
     def _outside(self, event: OutsideWrite) -> None:
-        self.outside.append((frozenset(self.committed), event.key, event.value))
+        edits = [edit for edit in self._domain.kernel.edits(event.key) if same(edit.found, event.value)]
+        if edits:  # it counts right above the call that the outsider saw
+            order, sequence, _ = edits[-1].position
+            rank = next((one.rank for one in self._domain.agents if one.order == order), None)
+            change = OutsideChange(event.key, edits[-1].saw, event.value, rank, sequence)
+        else:
+            change = OutsideChange(event.key, None, event.value, None, 0, frozenset(self.committed))
+        self.outside.append(change)
         self.written.add(event.key)
 
-    def _acted_on(self, call_id: str, kind: ActKind) -> None:
+    def _acted_on(self, call_id: CallId, kind: ActKind) -> None:
         call = self._calls[call_id]
         agent = next(agent for agent in self.agents.values() if any(one is call for one in agent.calls))
         self._act(agent.rank, kind, (call_id,), f"{call_id} {call_text(call)}")
 
-    def _act(self, rank: Rank, kind: ActKind, call_ids: tuple[str, ...] = (), detail: str = "") -> None:
+    def _act(self, rank: Rank, kind: ActKind, call_ids: tuple[CallId, ...] = (), detail: str = "") -> None:
         agent = self.agents[rank]
         agent.phase = {"finish": "finished", "abort": "aborted"}.get(kind, "working")
         agent.acts.append(Act(self._domain.clock.now_s() - self._started_s, kind, call_ids, detail))

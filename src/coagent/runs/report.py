@@ -129,7 +129,7 @@ async def changes_of(domain: Domain, history: History) -> list[Change]:
     """Return what is not as it was, by comparing the written objects' first and live values."""
     found: list[Change] = []
     for key in sorted(history.written & history.initial.keys()):
-        before, after = history.initial[key], await domain.driver.targets.of(key).get(key)
+        before, after = history.initial[key], await domain.targets.of(key).get(key)
         if not same(before, after):
             found.append(
                 Change("added" if before is None else "deleted" if after is None else "modified", key)

@@ -14,11 +14,12 @@ from typing import Any, Literal
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from coagent.errors import CoAgentError
-from coagent.protocol.calls import Position, Rank
+from coagent.protocol.calls import Position, Rank, parsed_call_id, position_of
 from coagent.protocol.differences import brief
 from coagent.protocol.keys import Key
+from coagent.protocol.merging import merge
 from coagent.protocol.values import UNLOADED, Value, copied, same, selected
-from coagent.runs.history import History, RecordedCall
+from coagent.runs.history import History, OutsideChange, RecordedCall
 from coagent.runtime.domain import Domain
 from coagent.runtime.reader import Targets
 from coagent.tools.native import NativeTool
@@ -59,15 +60,16 @@ class _Ended(Exception):
 async def judge(domain: Domain, history: History) -> Verdict:
     """Judge a run that has come to its end.
 
-    MTPO promises the order of the ranks, so only that one will do. The other protocols promise no order in
-    advance: first that of the commits is tried, then (for up to five agents) every other one.
+    MTPO promises the order of the ranks, or with early commits that of the commits, so only that one will do.
+    The other protocols promise no order in advance: first that of the commits is tried, then (for up to five
+    agents) every other one.
 
     Args:
         domain: The domain, still open: its tools run again, and its targets are read.
         history: Of all that happened in it since the first agent joined.
     """
     tried: list[Verdict] = []
-    for order in _orders(domain.protocol, history):
+    for order in _orders(domain, history):
         verdict = await _judge_in(order, domain, history)
         if verdict.kind == "serial":
             return verdict
@@ -91,12 +93,12 @@ async def _judge_in(order: Sequence[Rank], domain: Domain, history: History) -> 
     return Verdict("serial", "", replay.compared, names)
 
 
-def _orders(protocol: str, history: History) -> Iterator[Sequence[Rank]]:
+def _orders(domain: Domain, history: History) -> Iterator[Sequence[Rank]]:
     ranks = sorted(history.agents)
-    if protocol in _ORDERED:
-        yield ranks
-        return
     ended = [*history.committed, *(rank for rank in ranks if rank not in history.committed)]
+    if domain.protocol in _ORDERED:
+        yield ranks if domain.order == "fixed" else ended
+        return
     yield ended
     if len(ended) <= _PERMUTED_MAX:
         yield from (order for order in permutations(ended) if list(order) != ended)
@@ -109,7 +111,8 @@ class _SerialReader:
         self._targets = targets
         self.volatile = targets.volatile
         self.values = values
-        self.position: Position = (0, 0)
+        self.position: Position = position_of(0, 0)
+        self.rank = Rank(0)
         self.read_volatile = False
         self.owned: set[Key] = set()
 
@@ -151,7 +154,7 @@ class _Replay:
     def __init__(self, domain: Domain, history: History) -> None:
         self._domain = domain
         self._history = history
-        self._targets = domain.driver.targets
+        self._targets = domain.targets
         self.compared = 0
         self._volatile = False
         initial = {key: history.initial.get(key) for key in history.written}
@@ -162,19 +165,32 @@ class _Replay:
         unknown = self._history.written - self._history.initial.keys()
         if unknown:
             raise _Ended("unknown", f"nobody saw what {min(unknown)} was before the run")
-        outside = list(self._history.outside)
+        below = [change for change in self._history.outside if change.rank is None]
         done: set[Rank] = set()
         for rank in order:
-            while outside and outside[0][0] <= done:
-                _, key, value = outside.pop(0)
-                self._reader.values[key] = value
+            while below and below[0].after <= done:
+                change = below.pop(0)
+                self._reader.values[change.key] = change.found
             self._reader.owned = set()
+            self._reader.rank = rank
+            above = [change for change in self._history.outside if change.rank == rank]
             for call in self._history.agents[rank].standing():
-                self._reader.position = (rank, int(call.call_id.rpartition(".")[2]))
+                parsed = parsed_call_id(call.call_id)
+                assert parsed is not None, "recorded calls have ids"
+                self._apply_edits(above, parsed[1])
+                self._reader.position = position_of(rank, parsed[1])
                 await self._call(call)
+            self._apply_edits(above, None)
             done.add(rank)
-        for _, key, value in outside:
-            self._reader.values[key] = value
+        for change in below:
+            self._reader.values[change.key] = change.found
+
+    def _apply_edits(self, changes: list[OutsideChange], before: int | None) -> None:
+        """Make the changes of outsiders that count before a call of an agent; None: all that are left."""
+        while changes and (before is None or changes[0].sequence < before):
+            change = changes.pop(0)
+            now = self._reader.values.get(change.key)
+            self._reader.values[change.key] = merge(change.saw, change.found, now).value
 
     async def compare_live(self) -> None:
         """Compare what the serial run leaves with what the targets hold."""
@@ -199,7 +215,7 @@ class _Replay:
         if call.irreversible or call.refused:
             await self._compare_premises(call)
             writes = {} if call.dormant else call.observation.writes
-        elif isinstance(tool, NativeTool):
+        elif tool is not None and tool.kind == "native":
             writes = await self._run_again(call, tool)
         else:
             raise _Ended("unknown", f"call {call.call_id} used {call.tool!r}, which is not here to run again")

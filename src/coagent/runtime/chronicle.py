@@ -9,16 +9,19 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from coagent.errors import ConfigurationError
-from coagent.protocol.calls import Call, Observation
+from coagent.protocol.calls import Call, Observation, parsed_call_id
 from coagent.protocol.events import (
     Aborted,
     Blocked,
     CallAmended,
+    CallBegun,
     CallObserved,
+    CallRan,
     CallReexecuted,
     CallReversed,
     CallStaged,
     CallUndone,
+    Committed,
     EffectApplied,
     EffectRefused,
     Event,
@@ -26,13 +29,17 @@ from coagent.protocol.events import (
     Joined,
     NoticesDelivered,
     OutsideWrite,
+    Promoted,
+    Resolved,
     Restarted,
+    ReversalBegun,
+    ReversalFailed,
+    RunBegun,
     StagedAmended,
-    StagedRan,
-    StagedStarted,
+    Stuck,
 )
 from coagent.protocol.keys import Key
-from coagent.protocol.participants import Phase
+from coagent.protocol.phases import AgentPhase
 from coagent.runtime.watch import Watch
 
 _ARGUMENTS_LENGTH_MAX = 120
@@ -51,21 +58,21 @@ class Chronicle:
     def __init__(self, watch: Watch, *, agent: str | None = None, key: str | None = None) -> None:
         self._watch = watch
         self._agent, self._key = agent, key
-        self._names: dict[int, str] = {}
-        self._committed: set[int] = set()
+        agents = watch.kernel.agents
+        self._names: dict[int, str] = {rank: agent.name for rank, agent in agents.items()}
+        self._committed: set[int] = {rank for rank, agent in agents.items() if agent.ended}
         self._call: Call | None = None
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """Yield what has happened since the last time: number, agent, kind, call, keys and text.
-
-        Commits are no events of their own: they follow from the one that they are told after.
-        """
+        """Yield what has happened since the last time: number, agent, kind, call, keys and text."""
         for event in self._watch.events(self._note):
             entry = self._entry(event)
             if entry is not None and self._wanted(entry):
                 yield entry
             for rank, one in self._watch.kernel.agents.items():
-                if one.phase is Phase.COMMITTED and rank not in self._committed:
+                # In format 1 commits are no events of their own: they follow from the one they are told
+                # after.
+                if one.phase is AgentPhase.COMMITTED and rank not in self._committed:
                     self._committed.add(rank)
                     commit = self._made(one.name, "commit", None, (), "committed")
                     if self._wanted(commit):
@@ -96,10 +103,18 @@ class Chronicle:
             case Joined():
                 self._names[event.rank] = event.agent
                 return self._made(event.agent, "join", None, (), f"joined with rank {event.rank}")
-            case CallObserved() | CallStaged():
+            case CallObserved() | CallStaged() | CallBegun():
                 return self._called(event)
-            case EffectApplied():
-                return None  # that a target holds what was written is no news
+            case EffectApplied() | ReversalBegun() | Committed():
+                return None  # no news, or told by what follows
+            case Promoted():
+                text = "comes before those that it has nothing to do with"
+                return self._made(self._names[event.rank], "promote", None, (), text)
+            case Stuck():
+                return self._made(None, "stuck", None, (event.key,), f"{event.key} is stuck: {event.error}")
+            case Resolved():
+                text = f"a person decided about {event.key}: {event.how}"
+                return self._made(None, "resolve", None, (event.key,), text)
             case OutsideWrite():
                 return self._made(None, "outside", None, (event.key,), f"somebody outside wrote {event.key}")
             case EffectRefused():
@@ -123,19 +138,22 @@ class Chronicle:
             case _:
                 return self._about_a_call(event)
 
-    def _called(self, event: CallObserved | CallStaged) -> dict[str, Any]:
+    def _called(self, event: CallObserved | CallStaged | CallBegun) -> dict[str, Any]:
         name = self._names[event.rank]
         agent = self._watch.kernel.agents.get(event.rank)
         call = None if agent is None or not agent.calls else next(reversed(agent.calls.values())).id
         told = f"{event.tool}({_short(event.arguments)})"
         if isinstance(event, CallStaged):
             return self._made(name, "stage", call, (), f"{told} is staged until commit")
+        if isinstance(event, CallBegun):
+            return self._made(name, "start", call, tuple(event.footprint.writes), f"{told} begins")
         keys = _touched(event.observation)
         return self._made(name, "call", call, keys, f"{told}{_outcome(event.observation)}")
 
     def _about_a_call(self, event: Event) -> dict[str, Any]:
         call_id: str = event.call_id  # type: ignore[union-attr]  # all that are left have one
-        name = call_id.rpartition(".")[0]
+        parsed = parsed_call_id(call_id)
+        name = "" if parsed is None else parsed[0]
         told = call_id if self._call is None else f"{call_id} {self._call.tool}"
         match event:
             case CallReexecuted():
@@ -163,9 +181,13 @@ class Chronicle:
                 return self._made(
                     name, "reverse", call_id, (), f"{told} was taken back, for {event.cause.agent}"
                 )
-            case StagedStarted():
-                return self._made(name, "start", call_id, (), f"{told} begins: it cannot be taken back")
-            case StagedRan():
+            case RunBegun():
+                return self._made(name, "start", call_id, (), f"{told} begins")
+            case ReversalFailed():
+                return self._made(
+                    name, "stuck", call_id, (), f"{told} could not be taken back: {event.error}"
+                )
+            case CallRan():
                 keys = _touched(event.observation)
                 return self._made(name, "ran", call_id, keys, f"{told} has run{_outcome(event.observation)}")
             case _:

@@ -1,197 +1,390 @@
 """Runs declared tools: what stands in the way is reversed newest first, and runs again afterwards.
 
 Nobody can see into the systems behind declared tools, so the kernel tracks tokens instead of values: each run
-leaves a token of its own on the keys it writes, and whoever saw another token is run again.
+leaves a token of its own on the keys it writes, and whoever saw another token is run again. Before anything
+is done in such a system, the log says so, with what will be touched: whoever wants to touch the same waits,
+in any process, and nobody else does.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from coagent.errors import TargetError
-from coagent.protocol.calls import Call, Cause, Observation, Position
+from coagent.errors import AgentNotActive, TargetError, ToolFailed
+from coagent.protocol.calls import Call, CallId, Cause, Footprint, Observation, Position, call_id
 from coagent.protocol.events import (
-    Aborted,
     CallAmended,
-    CallObserved,
+    CallBegun,
+    CallRan,
     CallReexecuted,
     CallReversed,
     CallUndone,
     Event,
-    StagedRan,
+    ReversalBegun,
+    ReversalFailed,
+    RunBegun,
 )
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
+from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import UNLOADED, Value, same
 from coagent.runtime.outcomes import Run, plain, told
-from coagent.tools.declared import DeclaredFootprint, DeclaredTool
+from coagent.runtime.runner import Ran, Runner, require_active
+from coagent.tools.base import Tool
+from coagent.tools.declared import DeclaredTool
 
-if TYPE_CHECKING:
-    from coagent.runtime.driver import Driver
 
-
-class DeclaredRunner:
-    """The part of the driver that runs declared tools; one at a time in all processes of the domain."""
-
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+class DeclaredRunner(Runner):
+    """Runs tools that say what they touch, and how they are taken back."""
 
     async def perform(
-        self,
-        agent: Participant,
-        tool: DeclaredTool,
-        arguments: Mapping[str, Value],
-        checked: Mapping[str, Any],
-    ) -> tuple[Call, Exception | None]:
-        """Run a tool at the end of the agent's sequence and record it."""
-        driver, kernel = self._driver, self._driver.kernel
-        footprint = tool.footprint(checked)
-        async with self._alone():
-            call_id = f"{agent.name}.{agent.next_sequence}"
-            await self._rewind(
-                kernel.position(agent), footprint, Cause(agent.name, call_id, tool.name, agent.rank)
+        self, agent: Participant, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
+    ) -> Ran:
+        declared = _declared(tool)
+        footprint = declared.footprint(checked)
+        irreversible = tool.effect == "irreversible"
+        recorder = self._parts.recorder
+
+        async def carried() -> Ran:
+            cause = Cause(agent.name, call_id(agent.name, agent.next_sequence), tool.name, agent.rank)
+
+            def begin() -> Event:
+                require_active(agent)
+                return CallBegun(agent.rank, tool.name, arguments, footprint, irreversible)
+
+            call = await self._clear_and_begin(
+                lambda: self._parts.kernel.position(agent), footprint, cause, begin, lambda: agent.ended
             )
-            run = await self._run(tool, checked)
-            irreversible = tool.effect == "irreversible"
+            assert call is not None, "a call of an active agent begins"
+            run = await self._run(declared, checked)
+            await recorder.record(
+                lambda: CallRan(call.id, self._observed(run, footprint, call.position, call.id))
+            )
+            return Ran(call.id, run.observation, run.failure, call)
 
-            def decide() -> Event:
-                seen = self._observed(run, footprint, kernel.position(agent), call_id)
-                return CallObserved(agent.rank, tool.name, arguments, seen, irreversible)
+        return await self._parts.tasks.carry(carried)
 
-            driver.record_when(decide)
-            return next(reversed(agent.calls.values())), run.failure
+    async def reexecute(self, call: Call, tool: Tool) -> None:
+        declared = _declared(tool)
+        kernel, recorder = self._parts.kernel, self._parts.recorder
+        arguments = call.arguments
 
-    async def reexecute(self, call: Call, tool: DeclaredTool) -> None:
-        """Run a call again at its position; part of the outstanding work."""
-        async with driver_lock(self._driver):
-            checked = tool.arguments.checked(call.arguments)
-            footprint = tool.footprint(checked)
-            await self._rewind(call.position, footprint, call.cause or call.as_cause, also=call)
-            run = await self._run(tool, checked)
-            if call.dormant and run.failure is None and footprint.writes:
+        def gone() -> bool:
+            return (
+                kernel.call(call.id) is not call
+                or not kernel.is_dirty(call)
+                or call.arguments is not arguments
+            )
+
+        async def carried() -> None:
+            try:
+                checked = declared.arguments.checked(arguments)
+            except ToolFailed as failure:
+                failed = Observation.failed(told(failure))
+                await recorder.record(lambda: CallReexecuted(call.id, failed))
+                return
+            footprint = declared.footprint(checked)
+            begun = await self._clear_and_begin(
+                lambda: call.position,
+                footprint,
+                call.cause or call.as_cause,
+                lambda: None if gone() else RunBegun(call.id, footprint),
+                gone,
+                own=call,
+            )
+            if begun is None:
+                return
+            run = await self._run(declared, checked)
+            if call.lapsed and run.failure is None and footprint.writes:
                 # Its agent knows that it had failed; only an amendment brings it back, so this was a trial.
-                await tool.reverse(run.observation.prepared, run.observation.value, checked)
+                await declared.reverse(run.observation.prepared, run.observation.value, checked)
+            await recorder.record(lambda: CallReexecuted(call.id, self._again(call, run, footprint)))
 
-            def decide() -> Event | None:
-                if self._driver.kernel.call(call.id) is not call:
-                    return None
-                seen = self._observed(run, footprint, call.position, call.id)
-                if (
-                    run.failure is None
-                    and call.writes
-                    and same(seen.value, call.value)
-                    and seen.reads == call.reads
-                ):
-                    seen = seen._replace(writes=call.writes)  # the same again: nobody above need hear of it
-                return CallReexecuted(call.id, seen)
+        await self._parts.tasks.carry(carried)
 
-            self._driver.record_when(decide)
+    async def run_staged(self, call: Call, tool: Tool) -> None:
+        declared = _declared(tool)
+        recorder = self._parts.recorder
 
-    async def run_staged(self, call: Call, tool: DeclaredTool) -> None:
-        """Run a staged call whose turn has come; everything below it has committed."""
-        async with driver_lock(self._driver):
-            checked = tool.arguments.checked(call.arguments)
-            footprint = tool.footprint(checked)
-            await self._rewind(call.position, footprint, call.as_cause)
-            run = await self._run(tool, checked)
-            self._driver.record_when(
-                lambda: StagedRan(call.id, self._observed(run, footprint, call.position, call.id))
+        async def carried() -> None:
+            try:
+                checked = declared.arguments.checked(call.arguments)
+                footprint = declared.footprint(checked)
+            except ToolFailed as failure:
+                failed, nothing = (
+                    Observation.failed(told(failure)),
+                    Footprint(frozenset(), frozenset(), frozenset()),
+                )
+                if await recorder.record(lambda: _if_staged(call, RunBegun(call.id, nothing))) is not None:
+                    await recorder.record(lambda: CallRan(call.id, failed))
+                return
+            begun = await self._clear_and_begin(
+                lambda: call.position,
+                footprint,
+                call.as_cause,
+                lambda: _if_staged(call, RunBegun(call.id, footprint)),
+                lambda: call.phase is not CallPhase.STAGED,
             )
+            if begun is None:
+                return
+            run = await self._run(declared, checked)
+            await recorder.record(
+                lambda: CallRan(call.id, self._observed(run, footprint, call.position, call.id))
+            )
+
+        await self._parts.tasks.carry(carried)
 
     async def undo(self, call: Call) -> None:
-        """Take a call back and withdraw it."""
-        async with self._alone():
-            await self._rewind_own(call)
-            kernel = self._driver.kernel
-            self._driver.record_when(lambda: CallUndone(call.id) if kernel.call(call.id) is call else None)
+        kernel, recorder = self._parts.kernel, self._parts.recorder
+
+        async def carried() -> None:
+            while not await self._take_back(call, call.footprint, lambda: CallUndone(call.id)):
+                # It has failed, or was reversed to make room: there is nothing to be taken back.
+                free = kernel.call(call.id) is call and call.under_way is None and not call.applied
+                if await recorder.record(lambda: CallUndone(call.id) if free else None) is not None:  # noqa: B023
+                    return
+
+        await self._parts.tasks.carry(carried)
 
     async def amend(
-        self, call: Call, tool: DeclaredTool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
+        self, call: Call, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
     ) -> Run:
-        """Take a call back and run it with other arguments in its place."""
-        footprint = tool.footprint(checked)
-        async with self._alone():
-            await self._rewind_own(call)
-            await self._rewind(call.position, footprint, call.as_cause)
-            run = await self._run(tool, checked)
+        declared = _declared(tool)
+        kernel, recorder = self._parts.kernel, self._parts.recorder
+        footprint = declared.footprint(checked)
 
-            def decide() -> Event | None:
-                if self._driver.kernel.call(call.id) is not call:
-                    return None
-                return CallAmended(call.id, arguments, self._observed(run, footprint, call.position, call.id))
+        def begin() -> Event:
+            self._require_standing(call)
+            return RunBegun(call.id, footprint)
 
-            self._driver.record_when(decide)
+        async def carried() -> Run:
+            if not await self._take_back(call, _both(call.footprint, footprint), begin):
+                await self._clear_and_begin(
+                    lambda: call.position,
+                    footprint,
+                    call.as_cause,
+                    begin,
+                    lambda: kernel.call(call.id) is not call,
+                    own=call,
+                )
+            run = await self._run(declared, checked)
+            await recorder.record(
+                lambda: CallAmended(
+                    call.id, arguments, self._observed(run, footprint, call.position, call.id)
+                )
+            )
             return run
 
-    async def abort(self, agent: Participant, reason: str) -> None:
-        """Take back all calls of an agent that can be, and end it."""
-        async with self._alone():
-            for call in reversed(list(agent.calls.values())):
-                if call.applied and not call.irreversible:
-                    await self._rewind_own(call)
-            self._driver.record_when(lambda: None if agent.ended else Aborted(agent.rank, reason))
+        return await self._parts.tasks.carry(carried)
 
-    # ---- parts ---------------------------------------------------------------------------------------------
+    def _require_standing(self, call: Call) -> None:
+        if self._parts.kernel.call(call.id) is not call:
+            raise AgentNotActive(f"call {call.id!r} does not stand any more")
 
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """Hold everybody else off until what was reversed has run again."""
-        driver = self._driver
-        async with driver.exclusive(), driver_lock(driver):
-            driver.catch_up()
-            await driver.work_off()
-            try:
-                yield
-            finally:
-                await driver.work_off()
+    # ---- making room ---------------------------------------------------------------------------------------
 
-    async def _rewind_own(self, call: Call) -> None:
-        footprint = DeclaredFootprint(
-            frozenset(key for key, _ in call.reads), frozenset(call.scans), frozenset(call.writes)
-        )
-        await self._rewind(call.position, footprint, call.as_cause, also=call)
+    async def _take_back(self, call: Call, footprint: Footprint, then: Callable[[], Event]) -> bool:
+        """Reverse a call, and those above that rest on it; its own end is recorded as `then`.
 
-    async def _rewind(
-        self, position: Position, footprint: DeclaredFootprint, cause: Cause, *, also: Call | None = None
-    ) -> None:
-        """Reverse the applied calls above a position that conflict with a footprint, newest first."""
-        in_the_way = self._driver.kernel.applied_above(position, *footprint)
-        if also is not None and also.applied:
-            in_the_way.append(also)
-        for call in in_the_way:
-            tool = self._driver.tool(call.tool)
-            if not isinstance(tool, DeclaredTool) or call.irreversible:
-                raise TargetError(
-                    f"call {call.id!r} ({call.tool}) stands in the way and cannot be reversed here",
-                    "Wait until its agent has committed, or run in a process that has its tool.",
+        Args:
+            call: The call.
+            footprint: What nobody else may touch meanwhile.
+            then: What is recorded when it has been reversed.
+
+        Returns:
+            Whether it was reversed; False where it has no effect that could be.
+
+        Raises:
+            AgentNotActive: It does not stand any more.
+            TargetError: It, or something above it, cannot be reversed.
+        """
+        recorder = self._parts.recorder
+        while True:
+            self._require_standing(call)
+            if call.under_way is not None:
+                self._parts.advance()
+                await recorder.until(lambda: call.under_way is None, self._parts.meanwhile)
+                continue
+            if not call.applied:
+                return False
+            gone = await self._cleared(
+                lambda: call.position,
+                footprint,
+                call.as_cause,
+                lambda: self._parts.kernel.call(call.id) is not call or not call.applied,
+                own=call,
+            )
+            if not gone and await self._begin_reversal(call, footprint, own=call):
+                await self._reverse(call, then)
+                return True
+
+    async def _clear_and_begin(
+        self,
+        position: Callable[[], Position],
+        footprint: Footprint,
+        cause: Cause,
+        begin: Callable[[], Event | None],
+        gone: Callable[[], bool],
+        *,
+        own: Call | None = None,
+    ) -> Call | None:
+        """Make room for a call and record that it begins, with nobody in between; None where it is gone.
+
+        Raises:
+            TargetError: Something that stands in the way cannot be reversed.
+        """
+        kernel, recorder = self._parts.kernel, self._parts.recorder
+        while True:
+            if await self._cleared(position, footprint, cause, gone, own=own, also_own=True):
+                begin()  # says why, where the agent has ended
+                return None
+
+            def decide() -> Event | None:
+                now = kernel.obstacles(position(), footprint, own)
+                return None if now.wait_for or now.reverse or self._stuck(footprint) else begin()
+
+            made = await recorder.record(decide)
+            if isinstance(made, Call):
+                return made
+            if gone():
+                return None
+
+    async def _cleared(
+        self,
+        position: Callable[[], Position],
+        footprint: Footprint,
+        cause: Cause,
+        gone: Callable[[], bool],
+        *,
+        own: Call | None = None,
+        also_own: bool = False,
+    ) -> bool:
+        """Wait for what is under way and reverse what is above, until nothing is in the way.
+
+        Args:
+            position: Where the call stands.
+            footprint: What it touches.
+            cause: Who makes room.
+            gone: Whether it is not wanted any more.
+            own: The call itself, where it has run before.
+            also_own: Whether that is to be reversed as well.
+
+        Returns:
+            Whether it is gone meanwhile.
+
+        Raises:
+            TargetError: Something that stands in the way cannot be reversed.
+        """
+        kernel, recorder = self._parts.kernel, self._parts.recorder
+        await recorder.catch_up()
+        while not gone():
+            self._refuse_stuck(footprint)
+            obstacles = kernel.obstacles(position(), footprint, own)
+            if obstacles.wait_for:
+                waiting = obstacles.wait_for
+                self._parts.advance()
+                await recorder.until(
+                    lambda: gone() or kernel.obstacles(position(), footprint, own).wait_for != waiting,  # noqa: B023
+                    self._parts.meanwhile,
                 )
-            try:
-                await tool.reverse(call.prepared, call.value, tool.arguments.checked(call.arguments))
-            except Exception as failure:
-                keys = ", ".join(sorted(call.writes))
-                raise TargetError(
-                    f"call {call.id!r} ({call.tool}) could not be reversed ({told(failure)}): "
-                    f"the state of {keys} is unknown",
-                    "Look at the system and mend it by hand, then try again.",
-                ) from failure
-            self._driver.record_when(lambda call=call: CallReversed(call.id, cause))  # type: ignore[misc]
+                continue
+            in_the_way = [call for call in obstacles.reverse if also_own or call is not own]
+            if not in_the_way:
+                return False
+            call = in_the_way[0]
+            self._require_reversible(call)
+            if await self._begin_reversal(call, footprint):
+                await self._reverse(call, lambda: CallReversed(call.id, cause))  # noqa: B023
+        return True
+
+    async def _begin_reversal(self, call: Call, footprint: Footprint, own: Call | None = None) -> bool:
+        """Record that a call is about to be reversed; False where something has come in between."""
+        kernel = self._parts.kernel
+        touched = _both(call.footprint, footprint)
+
+        def decide() -> Event | None:
+            if kernel.call(call.id) is not call or not call.applied or call.under_way is not None:
+                return None
+            if own is not None:
+                now = kernel.obstacles(call.position, footprint, own)
+                if now.wait_for or any(other is not call for other in now.reverse):
+                    return None
+            return ReversalBegun(call.id, touched)
+
+        return await self._parts.recorder.record(decide) is not None
+
+    async def _reverse(self, call: Call, then: Callable[[], Event]) -> None:
+        """Reverse a call whose reversal has begun.
+
+        Raises:
+            TargetError: It could not be reversed.
+        """
+        declared = _declared(self._parts.catalog.get(call.tool))
+        try:
+            checked = declared.arguments.checked(call.arguments)
+            await declared.reverse(call.seen.prepared, call.seen.value, checked)
+        except Exception as failure:
+            keys = ", ".join(sorted(call.writes))
+            error = (
+                f"call {call.id!r} ({call.tool}) could not be reversed ({told(failure)}): "
+                f"the state of {keys} is unknown"
+            )
+            await self._parts.recorder.record(lambda: ReversalFailed(call.id, error))
+            raise TargetError(
+                error, "Look at the system and mend it by hand, then say so: coagent resolve."
+            ) from failure
+        await self._parts.recorder.record(then)
+
+    def _require_reversible(self, call: Call) -> None:
+        tool = self._parts.catalog.find(call.tool)
+        if tool is None or call.irreversible:
+            raise TargetError(
+                f"call {call.id!r} ({call.tool}) stands in the way and cannot be reversed here",
+                "Wait until its agent has committed, or run in a process that has its tool.",
+            )
+
+    def _stuck(self, footprint: Footprint) -> Key | None:
+        stuck = self._parts.kernel.stuck
+        if not stuck:
+            return None
+        touched = footprint.reads | footprint.writes
+        return next(
+            (key for key in stuck if key in touched or any(scan.covers(key) for scan in footprint.scans)),
+            None,
+        )
+
+    def _refuse_stuck(self, footprint: Footprint) -> None:
+        key = self._stuck(footprint)
+        if key is not None:
+            raise TargetError(
+                f"what {key!r} holds is not known: {self._parts.kernel.stuck[key]}",
+                "A person has to decide what becomes of it: coagent resolve.",
+            )
+
+    # ---- runs ----------------------------------------------------------------------------------------------
 
     async def _run(self, tool: DeclaredTool, checked: Mapping[str, Any]) -> Run:
         try:
             prepared = plain(tool.name, await tool.prepare(checked))
             value = plain(tool.name, await tool.exec(checked))
         except Exception as failure:
-            return Run(Observation({}, {}, {}, {}, None, told(failure), declared=True), failure)
+            return Run(Observation.failed(told(failure))._replace(declared=True), failure)
         return Run(Observation({}, {}, {}, {}, value, None, declared=True, prepared=prepared), None)
 
-    def _observed(
-        self, run: Run, footprint: DeclaredFootprint, position: Position, call_id: str
-    ) -> Observation:
+    def _again(self, call: Call, run: Run, footprint: Footprint) -> Observation:
+        seen = self._observed(run, footprint, call.position, call.id)
+        unchanged = (
+            run.failure is None and same(seen.value, call.seen.value) and seen.reads == call.seen.reads
+        )
+        if call.writes and unchanged:
+            return seen._replace(writes=call.writes)  # the same again: nobody above need hear of it
+        return seen
+
+    def _observed(self, run: Run, footprint: Footprint, position: Position, identity: CallId) -> Observation:
         """Return the run with the tokens that stand on its keys now."""
-        kernel = self._driver.kernel
-        token = f"{call_id}@{self._driver.log.head + 1}"
+        kernel = self._parts.kernel
+        token = f"{identity}@{self._parts.recorder.log.head + 1}"
         writes: dict[Key, Value] = {}
         if run.failure is None:
             writes = dict.fromkeys(sorted(footprint.writes), token)
@@ -210,16 +403,18 @@ class DeclaredRunner:
         )
 
     def _token(self, key: Key, position: Position) -> Value:
-        token = self._driver.kernel.lookup(key, position)
+        token = self._parts.kernel.lookup(key, position)
         return None if token is UNLOADED else token
 
 
-@asynccontextmanager
-async def driver_lock(driver: Driver) -> AsyncIterator[None]:
-    """Hold the lock that keeps the other processes of the domain from running declared tools."""
-    while not driver.log.try_lock():
-        await driver.clock.sleep(0.01)
-    try:
-        yield
-    finally:
-        driver.log.unlock()
+def _declared(tool: Tool) -> DeclaredTool:
+    assert isinstance(tool, DeclaredTool), "the runner of declared tools runs declared tools"
+    return tool
+
+
+def _both(one: Footprint, other: Footprint) -> Footprint:
+    return Footprint(one.reads | other.reads, one.scans | other.scans, one.writes | other.writes)
+
+
+def _if_staged(call: Call, event: Event) -> Event | None:
+    return event if call.phase is CallPhase.STAGED else None

@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from coagent.errors import ConfigurationError, JoinRefused, UnknownAgent
-from coagent.log.base import Log
+import anyio
+
+from coagent.errors import CoAgentError, ConfigurationError, JoinRefused, LogError, UnknownAgent
+from coagent.log.base import Log, LogSettings
 from coagent.log.open import open_log
 from coagent.protocol.baselines.locking import Locking
 from coagent.protocol.baselines.naive import Naive
 from coagent.protocol.baselines.optimistic import Optimistic
 from coagent.protocol.baselines.serial import Serial
 from coagent.protocol.calls import Rank
-from coagent.protocol.events import Event, Joined
+from coagent.protocol.checkpoint import restore
+from coagent.protocol.events import Event, Joined, Resolved
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value
+from coagent.runtime.catalog import Catalog
 from coagent.runtime.clock import Clock, RealClock, VirtualClock
-from coagent.runtime.driver import Driver, Tool
+from coagent.runtime.declared import DeclaredRunner
+from coagent.runtime.effects import Effects
+from coagent.runtime.native import NativeRunner
 from coagent.runtime.opaque import Opaque
+from coagent.runtime.outsiders import Outsiders
+from coagent.runtime.patience import LIMIT_S_DEFAULT, Patience
 from coagent.runtime.reader import Targets
+from coagent.runtime.recorder import Recorder
+from coagent.runtime.runner import Parts
 from coagent.runtime.session import AgentSession
+from coagent.runtime.tasks import Tasks
+from coagent.runtime.work import Work
 from coagent.targets.base import Target
-from coagent.tools.declared import DeclaredTool
-from coagent.tools.native import NativeTool
+from coagent.tools.base import Tool
 
-PROTOCOLS: dict[str, type[Kernel]] = {
+Order: TypeAlias = Literal["fixed", "early"]
+ATTEND_INTERVAL_S = 0.5
+"""How often a domain looks, in seconds, at what nobody has told it."""
+
+PROTOCOLS: dict[str, type[Mtpo]] = {
     "mtpo": Mtpo,
     "serial": Serial,
     "naive": Naive,
@@ -41,78 +56,138 @@ PROTOCOLS: dict[str, type[Kernel]] = {
 
 
 class Domain:
-    """One shared state. Use it as `async with open_domain(...) as domain`."""
+    """One shared state. Use it as `async with open_domain(...) as domain`, entered and left by one task."""
 
     def __init__(
-        self, url: str, *, targets: Iterable[Target], tools: Iterable[Any], protocol: str, clock: Clock | None
+        self,
+        url: str,
+        *,
+        targets: Iterable[Target],
+        tools: Iterable[Any],
+        protocol: str,
+        order: Order,
+        clock: Clock | None,
+        patience_s: float,
     ) -> None:
-        if protocol not in PROTOCOLS:
-            raise ConfigurationError(
-                f"there is no protocol {protocol!r}", f"Choose one of: {', '.join(sorted(PROTOCOLS))}."
-            )
+        _check_choice("protocol", protocol, PROTOCOLS)
+        _check_choice("order", order, ("fixed", "early"))
         self.url = url
         self.protocol = protocol
+        self.order = order
         self.clock = clock or RealClock()
-        self.tools: dict[str, Tool] = {}
+        self._catalog = Catalog()
         self._opaque = Opaque()
         self._targets = Targets([*targets, self._opaque])
+        self._patience = Patience(self.clock, patience_s)
         self.add_tools(tools)
-        self._log: Log | None = None
-        self._driver: Driver | None = None
+        self._open: _Open | None = None
+        self._abandoned = False
 
     async def __aenter__(self) -> Domain:
-        log = open_log(self.url, self.protocol)
+        about = LogSettings(self.protocol, self.order, tuple(self._identities()))
+        log = await open_log(self.url, about)
         if log.shared and isinstance(self.clock, VirtualClock):
-            log.close()
+            await log.close()
             raise ConfigurationError(
                 f"log {self.url!r} is shared with other processes, which know nothing of a virtual clock",
                 "Use 'memory:' with a virtual clock, or the real clock.",
             )
-        if log.protocol != self.protocol:
-            log.close()
-            raise ConfigurationError(
-                f"log {self.url!r} was begun under protocol {log.protocol!r}, not {self.protocol!r}",
-                f"Open it with protocol={log.protocol!r}, or name another file.",
-            )
-        self._log = log
-        self._driver = Driver(PROTOCOLS[self.protocol](), log, self._targets, self.tools, self.clock)
-        self._driver.catch_up()
-        await self._driver.pump()
+        try:
+            self._open = await self._assembled(log)
+        except BaseException:
+            await log.close()
+            raise
         return self
+
+    async def _assembled(self, log: Log) -> _Open:
+        """Put the parts together, and bring them to where the log is."""
+        kernel = PROTOCOLS[self.protocol](early=self.order == "early", commits_itself=log.by_itself)
+        saved = await log.checkpoint()
+        if saved is not None:
+            restore(kernel, saved.state)
+        targets = self._targets.all if log.shared else []
+        replicas = {
+            scheme: target.replicate
+            for target in targets
+            for scheme in target.schemes
+            if target.replicate is not None
+        }
+        recorder = Recorder(kernel, log, self.clock, replicas)
+        outsiders = Outsiders(kernel, recorder, self._targets, self._patience)
+        effects = Effects(kernel, recorder, self._targets, self._patience)
+        tasks = Tasks()
+        parts = Parts(
+            kernel,
+            recorder,
+            self._targets,
+            self._catalog,
+            self.clock,
+            self._patience,
+            outsiders,
+            effects,
+            tasks,
+        )
+        work = Work(parts, {"native": NativeRunner(parts), "declared": DeclaredRunner(parts)})
+        parts.advance = work.advance
+        await recorder.catch_up()
+        if log.by_itself:
+            await self._bring_up_to_date(kernel, recorder)
+        await tasks.open()
+        watching = not isinstance(self.clock, VirtualClock)
+        if watching:
+            tasks.start(attend, parts, work)
+        await work.settle()
+        return _Open(log, parts, work)
+
+    async def _bring_up_to_date(self, kernel: Mtpo, recorder: Recorder) -> None:
+        """Go on with a log of format 1 in the format of today."""
+        if not kernel.resumable:
+            raise LogError(
+                f"log {self.url!r} is of an older format, with which {self.protocol!r} cannot go on",
+                "Name another log.",
+            )
+        kernel.commits_itself = False
+        await recorder.keep_checkpoint(whatever=True)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._log is not None
+        opened = self._opened
+        self._open = None
         try:
-            if kind is None:
-                await self.driver.pump()
-            self.driver.flush()
+            if kind is None and not self._abandoned:
+                await opened.work.settle()
+            await opened.parts.tasks.close(at_once=self._abandoned)
+            if not self._abandoned:
+                await opened.parts.recorder.flush()
+                await opened.parts.recorder.keep_checkpoint()
         finally:
-            self._log.close()
+            await opened.log.close()
             for target in self._targets.all:
                 await target.close()
 
-    @property
-    def driver(self) -> Driver:
-        """The loop between kernel, log and targets; for gateways and tests.
+    def abandon(self) -> None:
+        """Have the domain end as that of a killed process does: nothing more is recorded. For simulations."""
+        self._abandoned = True
 
-        Raises:
-            ConfigurationError: The domain is not open.
-        """
-        if self._driver is None:
+    @property
+    def _opened(self) -> _Open:
+        if self._open is None:
             raise ConfigurationError(
                 "the domain is not open", "Use `async with coagent.open_domain(...) as domain:`."
             )
-        return self._driver
+        return self._open
 
-    async def join(self, name: str, *, rank: Rank | None = None) -> AgentSession:
+    # ---- agents --------------------------------------------------------------------------------------------
+
+    async def join(self, name: str, *, rank: int | None = None) -> AgentSession:
         """Take a place in the serialization order.
 
         Args:
             name: Unique among the agents that have not ended.
             rank: A pinned rank; by default the next one after all others. An agent may be pinned below
-                another one only as long as that one has not called anything.
+                another one only as long as that one has not called anything. With order "early", nobody
+                passes an agent that is pinned.
 
         Returns:
             The agent's session.
@@ -120,22 +195,24 @@ class Domain:
         Raises:
             JoinRefused: The name or rank is taken, or the rank lies below work already done.
         """
-        driver = self.driver
+        parts = self._opened.parts
+        kernel = parts.kernel
         _check_name(name)
         if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
             raise JoinRefused(f"rank {rank!r} is not a whole number from 0 on")
-        driver.catch_up()
-        taken: list[Rank] = []
+        await parts.recorder.flush()
+        await parts.recorder.catch_up()
 
         def decide() -> Event:
-            refusal = driver.kernel.refusal(name, rank)
+            pinned = None if rank is None else Rank(rank)
+            refusal = kernel.refusal(name, pinned)
             if refusal is not None:
                 raise JoinRefused(refusal, "Join under another name, or without a rank to come last.")
-            taken[:] = [driver.kernel.next_rank() if rank is None else rank]
-            return Joined(name, taken[0])
+            return Joined(name, kernel.next_rank() if pinned is None else pinned, pinned is not None)
 
-        driver.record_when(decide)
-        return self._session(driver.kernel.agents[taken[0]])
+        made = await parts.recorder.record(decide)
+        assert isinstance(made, Participant), "an agent has joined"
+        return self._session(made)
 
     def attach(self, name: str) -> AgentSession:
         """Return a session for an agent that joined before, in this process or in one that has ended.
@@ -143,8 +220,9 @@ class Domain:
         Raises:
             UnknownAgent: No agent of that name is active.
         """
-        self.driver.catch_up()
-        active = {one.name: one for one in self.driver.kernel.agents.values() if not one.ended}
+        parts = self._opened.parts
+        parts.recorder.catch_up_now()
+        active = {agent.name: agent for agent in parts.kernel.agents.values() if not agent.ended}
         if name not in active:
             nearest = difflib.get_close_matches(name, active, 1)
             known = ", ".join(sorted(active)) or "none"
@@ -152,14 +230,64 @@ class Domain:
             raise UnknownAgent(f"there is no active agent {name!r}", cure)
         return self._session(active[name])
 
+    def session(self, rank: Rank) -> AgentSession:
+        """Return a session for an agent by its rank, also for one that ended a while ago; for simulations."""
+        return self._session(self.kernel.agents[rank])
+
     def _session(self, participant: Participant) -> AgentSession:
-        self.driver.local.add(participant.rank)
-        return AgentSession(self.driver, participant)
+        opened = self._opened
+        opened.work.local.add(participant.rank)
+        return AgentSession(opened.parts, opened.work, participant)
 
-    async def look(self, key: Key) -> bool:
-        """Look whether somebody outside has changed an object that agents have read or written.
+    @property
+    def agents(self) -> list[Participant]:
+        """The agents that have not ended, and those that ended last, in rank order."""
+        return [agent for _, agent in sorted(self.kernel.agents.items())]
 
-        What they wrote counts as a write below every active agent (rule 9), with the usual notifications.
+    # ---- the state -----------------------------------------------------------------------------------------
+
+    @property
+    def kernel(self) -> Kernel:
+        """The protocol's state, to look at: for audits, simulations and tests."""
+        return self._opened.parts.kernel
+
+    @property
+    def targets(self) -> Targets:
+        """The live systems, by scheme."""
+        return self._targets
+
+    @property
+    def tools(self) -> dict[str, Tool]:
+        """What agents may call, by name."""
+        return self._catalog.tools
+
+    @property
+    def events(self) -> int:
+        """How many events the log holds."""
+        return self._opened.log.head
+
+    def observe(self, observer: Callable[[Event], None]) -> None:
+        """Have every event shown to an observer from now on, right after the kernel has taken it."""
+        self._opened.parts.recorder.observers.append(observer)
+
+    async def settle(self) -> None:
+        """Take what other processes have recorded, and do the outstanding work, all that this process can.
+
+        Raises:
+            LogError: The log cannot be written.
+        """
+        opened = self._opened
+        await opened.parts.recorder.catch_up()
+        opened.work.retry()
+        await opened.work.settle(all=True)
+        await opened.parts.recorder.flush()
+
+    async def catch_up(self) -> None:
+        """Take what other processes have recorded."""
+        await self._opened.parts.recorder.catch_up()
+
+    async def look(self, key: str) -> bool:
+        """Look whether somebody outside has changed an object that agents have read or written (rule 9).
 
         Returns:
             Whether somebody had.
@@ -167,21 +295,66 @@ class Domain:
         Raises:
             TargetError: The object cannot be read.
         """
-        found = await self.driver.look(self._targets.of(key).canonical(key))
-        await self.driver.pump()
+        opened = self._opened
+        canonical = self._targets.of(key).canonical(key)
+        if opened.parts.kernel.base_known(canonical):
+            found = await opened.parts.outsiders.look(canonical)
+        else:
+            found = await opened.parts.outsiders.look_at_untracked(canonical)
+        await opened.work.settle()
         return found
 
-    @property
-    def agents(self) -> list[Participant]:
-        """The agents that have not ended, and those that ended last, in rank order."""
-        return [agent for _, agent in sorted(self.driver.kernel.agents.items())]
+    def spare(self, spares: Callable[[Key], bool]) -> None:
+        """Have it known that some changes of objects are no outside writes.
+
+        Args:
+            spares: Tells of an object whether somebody who belongs to the domain is changing it by other
+            means
+                just now, such as a client's own tools, and will say so.
+        """
+        self._opened.parts.outsiders.spares.append(spares)
+
+    async def look_around(self) -> bool:
+        """Ask every target what others may have changed, and look at it.
+
+        Returns:
+            Whether somebody had changed something.
+
+        Raises:
+            TargetError: A target cannot be asked.
+        """
+        opened = self._opened
+        found = await opened.parts.outsiders.look_around()
+        await opened.work.settle()
+        return found
+
+    async def resolve(self, key: str, how: Literal["retry", "accept"]) -> None:
+        """Decide about a stuck object.
+
+        Args:
+            key: One of `kernel.stuck`.
+            how: "retry": put again what it should hold; "accept": take what it holds for what it should.
+
+        Raises:
+            ConfigurationError: The object is not stuck.
+            TargetError: It cannot be read.
+        """
+        opened = self._opened
+        kernel = opened.parts.kernel
+        await opened.parts.recorder.catch_up()
+        if key not in kernel.stuck:
+            known = ", ".join(sorted(kernel.stuck)) or "nothing"
+            raise ConfigurationError(f"{key!r} is not stuck", f"Stuck is: {known}.")
+        target = self._targets.of(key)
+        value = None if how == "retry" or target.unseen(key) else await target.get(key)
+        await opened.parts.recorder.record(lambda: Resolved(key, how, value) if key in kernel.stuck else None)
+        await opened.work.settle()
 
     @property
     def quiescent(self) -> bool:
         """Whether every agent has ended and every effect has reached its target."""
-        driver = self.driver
-        ready = driver.kernel.ready()
-        return all(agent.ended for agent in driver.kernel.agents.values()) and not ready.apply
+        kernel = self.kernel
+        return all(agent.ended for agent in kernel.agents.values()) and not kernel.ready().apply
 
     def snapshot(self, prefix: str = "") -> dict[Key, Value]:
         """Return the live state of all targets under a prefix."""
@@ -207,8 +380,32 @@ class Domain:
                 )
             self._targets.extend(self._opaque, tool.schemes)
             self.tools[tool.name] = tool
-            if isinstance(tool, NativeTool):
-                tool.offered(self.add_tools)
+            tool.offered(self.add_tools)
+
+    def _identities(self) -> Iterable[str]:
+        return (target.identity for target in self._targets.all if target.identity)
+
+
+class _Open(NamedTuple):
+    """What a domain has while it is open."""
+
+    log: Log
+    parts: Parts
+    work: Work
+
+
+async def attend(parts: Parts, work: Work) -> None:
+    """Look after an open domain: outside writers, other processes, targets that are back."""
+    while True:
+        await anyio.sleep(ATTEND_INTERVAL_S)
+        try:
+            await parts.recorder.catch_up()
+            if parts.kernel.notifies and any(not agent.ended for agent in parts.kernel.agents.values()):
+                await parts.outsiders.look_around()
+            await parts.recorder.flush()
+        except CoAgentError:
+            continue  # a target or the log is away: whoever needs it is told, and it is asked again
+        work.retry()
 
 
 def open_domain(
@@ -217,16 +414,24 @@ def open_domain(
     targets: Iterable[Target] = (),
     tools: Iterable[Any] = (),
     protocol: str = "mtpo",
+    order: Order = "fixed",
     clock: Clock | None = None,
+    patience_s: float = LIMIT_S_DEFAULT,
 ) -> Domain:
     """Open a domain: one shared state under one serialization order.
+
+    No target need be there: what is outstanding is done when they are.
 
     Args:
         url: Its log: `memory:`, or `sqlite:PATH`, which other processes of this host may open too.
         targets: The live systems; each owns the keys of its schemes.
         tools: What agents may call: functions made with `@tool`, or collections of them.
         protocol: "mtpo", or a baseline: "serial", "naive", "2pl", "occ".
+        order: "fixed": agents count in the order of their ranks. "early": a finished agent need not wait for
+            lower ones that it has nothing to do with; it passes them (rule 10). A log keeps the one that it
+            was begun with.
         clock: For agents that think; the real clock by default.
+        patience_s: For how long a call waits for a target that is away, in seconds.
 
     Returns:
         The domain, to be entered with `async with`. An existing log is resumed where it ended.
@@ -234,19 +439,35 @@ def open_domain(
     Raises:
         ConfigurationError: Unknown protocol or log engine, two tools of one name, something that is no tool.
         FootprintViolation: Two targets own one scheme.
-        LogError: On entering: the log is damaged, comes from a newer version, or cannot be opened.
+        LogError: On entering: the log is damaged, comes from a newer version, belongs to other targets, or
+            cannot be opened.
     """
-    return Domain(url, targets=targets, tools=tools, protocol=protocol, clock=clock)
+    return Domain(
+        url,
+        targets=targets,
+        tools=tools,
+        protocol=protocol,
+        order=order,
+        clock=clock,
+        patience_s=patience_s,
+    )
 
 
 def _flattened(tools: Iterable[Any]) -> Iterable[Tool]:
     for tool in tools:
-        if isinstance(tool, NativeTool | DeclaredTool):
+        if isinstance(tool, Tool):
             yield tool
         elif isinstance(tool, list | tuple | set | frozenset):
             yield from _flattened(tool)
         else:
             raise ConfigurationError(f"{tool!r} is not a tool", "Decorate the function with @coagent.tool.")
+
+
+def _check_choice(what: str, chosen: str, known: Collection[str]) -> None:
+    if chosen not in known:
+        raise ConfigurationError(
+            f"there is no {what} {chosen!r}", f"Choose one of: {', '.join(sorted(known))}."
+        )
 
 
 def _check_name(name: str) -> None:

@@ -7,6 +7,7 @@ cut to a bounded size, and never phrased as instructions (OWASP LLM01, prompt in
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from coagent.protocol.calls import Cause
@@ -21,6 +22,8 @@ _NEWS = {
     "result_changed": "returns something else now",
     "withdrawn": "fails now, so its writes were undone",
     "failure_changed": "fails in another way now",
+    "overruled": "wrote what somebody outside wrote otherwise, and theirs stands",
+    "stuck": "touched what a person has to decide about now",
     "would_succeed": "had failed and would go through now (not done: amend it if you still want it)",
 }
 
@@ -107,7 +110,7 @@ def _text(moved: Moved, diff: str) -> str:
     return "\n".join(lines)
 
 
-def bounded(lines: list[str]) -> list[str]:
+def bounded(lines: Sequence[str]) -> Sequence[str]:
     """Return lines for reading: not too many, with a word on how many more there are."""
     if len(lines) <= LINES_MAX:
         return lines

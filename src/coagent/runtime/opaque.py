@@ -12,7 +12,11 @@ from coagent.targets.base import Target
 class Opaque(Target):
     """Owns the schemes that tools name. Their values are in the log alone, so putting one does nothing."""
 
+    instant = True
     schemes: tuple[str, ...] = ()
+
+    def unchanged(self, key: Key) -> bool:
+        return True
 
     def unseen(self, key: Key) -> bool:
         return True

@@ -1,14 +1,75 @@
-"""How a run of a tool ended, as the log and the agent get it."""
+"""How calls, repairs and agents end: what the agent gets, and what the log gets."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from coagent.errors import CoAgentError, ToolFailed
-from coagent.protocol.calls import Observation
+from coagent.protocol.calls import CallId, Observation
+from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, copied
+from coagent.runtime.notices import Notification
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a call, an undo or an amendment gives.
+
+    Args:
+        value: What the tool returned; "staged" for a staged call; None for an undo or a call held back.
+        call_id: The call, for `undo` and `amend`.
+        notifications: What the agent has not been told yet.
+        status: "done"; "staged": it runs at commit; "held_back": an irreversible call that did not run,
+            because there are notices to read first: call again if it is still right.
+        changed: Own calls that rested on the one undone or amended, and what they return now.
+        delayed: Objects that it wrote and whose target is away: they are put as soon as it answers.
+    """
+
+    value: Value
+    call_id: CallId
+    notifications: list[Notification] = field(default_factory=list)
+    status: Literal["done", "staged", "held_back"] = "done"
+    changed: dict[str, Value] = field(default_factory=dict)
+    delayed: list[Key] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What `finish` returns.
+
+    Args:
+        state: "committed"; "notified": something is to be read first, look at it and finish again; "waiting":
+            the agent's turn has not come yet.
+        notifications: The notices, where the state is "notified".
+        waits_for: The names of the agents that keep this one from committing, where the state is "waiting".
+    """
+
+    state: Literal["committed", "notified", "waiting"]
+    notifications: list[Notification] = field(default_factory=list)
+    waits_for: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """One of an agent's own calls as it stands now.
+
+    Args:
+        call_id: For `undo` and `amend`.
+        tool: What was called.
+        arguments: As called or last amended.
+        effective: Whether it went through and, if it writes, its writes count.
+        staged: Whether it is irreversible and has yet to run.
+    """
+
+    call_id: CallId
+    tool: str
+    arguments: Mapping[str, Value]
+    effective: bool
+    staged: bool
 
 
 class Run(NamedTuple):

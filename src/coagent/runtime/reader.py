@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from coagent.errors import FootprintViolation
-from coagent.protocol.calls import Position
+from coagent.errors import FootprintViolation, TargetError, TargetUnavailable
+from coagent.protocol.calls import Position, Rank
+from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key, scheme_of
-from coagent.protocol.values import UNLOADED, Value
-
-if TYPE_CHECKING:
-    from coagent.protocol.kernel import Kernel
-    from coagent.targets.base import Target
+from coagent.protocol.values import UNLOADED, Value, same
+from coagent.runtime.patience import Patience
+from coagent.targets.base import Target
 
 
 class Targets:
@@ -75,14 +73,33 @@ class PositionReader:
     Each read for itself is right: what a target held while an object came to be or ceased to be
     tracked may be neither the old value nor the new one, so it is asked again. Irreversible tools rest on
     that, as they run once.
+
+    Args:
+        kernel: The protocol's state.
+        targets: Where objects are that it does not track.
+        position: Of the call.
+        rank: Of its agent.
+        look: Called with objects that the kernel tracks and that somebody outside may have changed.
+        patience: With targets that are away.
     """
 
-    __slots__ = ("_kernel", "_targets", "position", "volatile")
+    __slots__ = ("_kernel", "_look", "_patience", "_targets", "position", "rank", "volatile")
 
-    def __init__(self, kernel: Kernel, targets: Targets, position: Position) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        targets: Targets,
+        position: Position,
+        rank: Rank,
+        look: Callable[[Key], Awaitable[bool]],
+        patience: Patience,
+    ) -> None:
         self._kernel = kernel
         self._targets = targets
+        self._look = look
+        self._patience = patience
         self.position = position
+        self.rank = rank
         self.volatile = targets.volatile
 
     def canonical(self, key: Key) -> Key:
@@ -92,53 +109,100 @@ class PositionReader:
         return self._targets.of(key).literal(key)
 
     async def read(self, key: Key) -> Value:
-        value = self._kernel.lookup(key, self.position)
+        kernel, target = self._kernel, self._targets.of(key)
+        if kernel.stuck:
+            self._refuse_stuck(key)
+        value = kernel.lookup(key, self.position)
+        if value is not UNLOADED:
+            if target.unchanged(key) or not await self._look(key):
+                return value
+            value = kernel.lookup(key, self.position)
         while value is UNLOADED:
-            forgotten = self._kernel.forgotten
-            found = await self._targets.of(key).get(key)
-            value = self._kernel.lookup(key, self.position)
-            if value is UNLOADED and self._kernel.forgotten == forgotten:
+            forgotten = kernel.forgotten
+            try:
+                found = await target.get(key)
+            except TargetUnavailable as failure:
+                found = await self._patience.retry(lambda: target.get(key), failure)
+            value = kernel.lookup(key, self.position)
+            if value is UNLOADED and kernel.forgotten == forgotten:
                 return found
         return value
 
+    def _refuse_stuck(self, key: Key) -> None:
+        why = self._kernel.stuck.get(key)
+        if why is not None:
+            raise TargetError(
+                f"what {key!r} holds is not what it should: {why}",
+                "A person has to decide what becomes of it: coagent resolve.",
+            )
+
     async def keys(self, prefix: str) -> Mapping[Key, Value]:
+        kernel, target = self._kernel, self._targets.of(prefix)
         while True:
-            forgotten = self._kernel.forgotten
-            listing = dict(await self._targets.of(prefix).list(prefix))
-            if self._kernel.forgotten == forgotten:
+            forgotten = kernel.forgotten
+            try:
+                listing = dict(await target.list(prefix))
+            except TargetUnavailable as failure:
+                listing = dict(await self._patience.retry(lambda: target.list(prefix), failure))
+            if kernel.forgotten == forgotten and not await self._look_at(prefix, listing):
                 break
-        for key, value in self._kernel.written_under(prefix, self.position):
+        for key, value in kernel.written_under(prefix, self.position):
             if value is None:
                 listing.pop(key, None)
             else:
                 listing[key] = value
         return listing
 
+    async def _look_at(self, prefix: str, listing: Mapping[Key, Value]) -> bool:
+        """Look at those tracked objects of a listing that are not as they should be."""
+        kernel = self._kernel
+        suspects = [key for key, found in listing.items() if self._is_suspect(key, found)]
+        suspects += [
+            key
+            for key, _ in kernel.written_under(prefix, self.position)
+            if key not in listing and kernel.live_value(key) is not None
+        ]
+        seen = False
+        for key in suspects:
+            seen = await self._look(key) or seen
+        return seen
+
+    def _is_suspect(self, key: Key, found: Value) -> bool:
+        live = self._kernel.live_value(key)
+        if live is UNLOADED:
+            return False
+        return live is None if found is UNLOADED else not same(found, live)
+
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return dict(self._kernel.written_under(prefix, self.position))
 
     def own(self, *prefixes: str) -> frozenset[Key]:
-        rank = self.position[0]
+        agent = self._kernel.agents.get(self.rank)
         return frozenset(
             key
-            for agent in self._kernel.agents.values()
-            for call in agent.calls.values()
-            if call.writes and call.position[0] == rank and call.position < self.position
+            for call in (() if agent is None else agent.calls.values())
+            if call.writes and call.position < self.position
             for key in call.writes
             if key.startswith(prefixes)
         )
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
+        kernel = self._kernel
         while True:
-            forgotten = self._kernel.forgotten
-            found = {key: self._kernel.lookup(key, self.position) for key in keys}
+            forgotten = kernel.forgotten
+            found = {key: kernel.lookup(key, self.position) for key in keys}
             missing = [key for key, value in found.items() if value is UNLOADED]
             if not missing:
                 return found
-            found.update(await self._targets.of(missing[0]).get_many(missing))
+            target = self._targets.of(missing[0])
+            try:
+                values = await target.get_many(missing)
+            except TargetUnavailable as failure:
+                values = await self._patience.retry(lambda: target.get_many(missing), failure)  # noqa: B023
+            found.update(values)
             for key in missing:
-                tracked = self._kernel.lookup(key, self.position)
+                tracked = kernel.lookup(key, self.position)
                 if tracked is not UNLOADED:
                     found[key] = tracked
-            if self._kernel.forgotten == forgotten:
+            if kernel.forgotten == forgotten:
                 return found

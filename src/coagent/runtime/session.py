@@ -2,100 +2,36 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from coagent.errors import (
-    AgentNotActive,
     CoAgentError,
     NotReversible,
     TargetError,
     ToolFailed,
     UnknownCall,
-    UnknownTool,
 )
-from coagent.protocol.calls import Call, Observation, Position, Rank
-from coagent.protocol.events import (
-    Aborted,
-    CallAmended,
-    CallStaged,
-    CallUndone,
-    Event,
-    Finished,
-    NoticesDelivered,
-    StagedAmended,
-)
-from coagent.protocol.inbox import moved_premises
+from coagent.protocol.calls import Call, CallId, Position, Rank, parsed_call_id
+from coagent.protocol.decisions import Gate
+from coagent.protocol.events import Aborted, CallStaged, Event, Finished, NoticesDelivered, StagedAmended
 from coagent.protocol.keys import Key
-from coagent.protocol.participants import Participant, Phase
+from coagent.protocol.participants import Participant
+from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value, copied
-from coagent.runtime.driver import Driver, Tool
 from coagent.runtime.notices import Notification, notification
-from coagent.runtime.outcomes import Run
-from coagent.runtime.reader import PositionReader
-from coagent.tools.declared import DeclaredTool
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a call, an undo or an amendment gives.
-
-    Args:
-        value: What the tool returned; "staged" for a staged call; None for an undo or a call held back.
-        call_id: The call, for `undo` and `amend`.
-        notifications: What the agent has not been told yet.
-        status: "done"; "staged": it runs at commit; "held_back": an irreversible call that did not run,
-            because there are notices to read first: call again if it is still right.
-        changed: Own calls that rested on the one undone or amended, and what they return now.
-    """
-
-    value: Value
-    call_id: str
-    notifications: list[Notification] = field(default_factory=list)
-    status: Literal["done", "staged", "held_back"] = "done"
-    changed: dict[str, Value] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What `finish` returns.
-
-    Args:
-        state: "committed"; "notified": a premise moved, look at the notices and finish again; "waiting": an
-            agent that comes before has not ended yet.
-        notifications: The notices, where the state is "notified".
-    """
-
-    state: Literal["committed", "notified", "waiting"]
-    notifications: list[Notification] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """One of an agent's own calls as it stands now.
-
-    Args:
-        call_id: For `undo` and `amend`.
-        tool: What was called.
-        arguments: As called or last amended.
-        effective: Whether it went through and, if it writes, its writes count.
-        staged: Whether it is irreversible and has yet to run.
-    """
-
-    call_id: str
-    tool: str
-    arguments: Mapping[str, Value]
-    effective: bool
-    staged: bool
+from coagent.runtime.outcomes import Issued, Outcome, Settlement
+from coagent.runtime.runner import Parts, require_active, restart
+from coagent.runtime.work import Work
+from coagent.tools.base import Tool
 
 
 class AgentSession:
     """One agent. Made by `Domain.join`; its methods may be called concurrently."""
 
-    def __init__(self, driver: Driver, participant: Participant) -> None:
-        self._driver = driver
+    def __init__(self, parts: Parts, work: Work, participant: Participant) -> None:
+        self._parts = parts
+        self._work = work
         self._participant = participant
 
     @property
@@ -116,7 +52,9 @@ class AgentSession:
     @property
     def notified(self) -> bool:
         """Whether there is something that the agent has not been told yet."""
-        return bool(self._participant.pending)
+        return self._participant.unread
+
+    # ---- calls ---------------------------------------------------------------------------------------------
 
     async def call(self, tool: str, /, **arguments: Any) -> Outcome:
         """Call a tool at the end of the agent's sequence.
@@ -133,35 +71,50 @@ class AgentSession:
             InvalidArguments: The arguments do not fit the tool's schema.
             ToolFailed: The tool raised; its own CoAgentError is raised as it is. Nothing has changed, and
                 the error carries `call_id` and `notifications`.
+            TargetUnavailable: A live system was away for too long. Nothing has changed or was recorded.
             AgentNotActive: The agent has ended.
             AgentRestarted: Under "2pl" and "occ": all its calls were withdrawn, begin again.
         """
-        driver, participant = self._driver, self._participant
-        made = driver.tool(tool)
-        if made is None:
-            raise self._unknown_tool(tool)
+        parts, participant = self._parts, self._participant
+        made = parts.catalog.tools.get(tool) or parts.catalog.get(tool)
         checked = made.arguments.checked(arguments)
-        self._require_active()
-        if participant.must_restart:
-            await driver.restart(participant)
-        if not driver.kernel.may_call(participant):
-            await driver.until(lambda: participant.ended or driver.kernel.may_call(participant))
-            self._require_active()
+        if parts.recorder.log.shared:
+            await parts.recorder.freshen()
+        if participant.ended or participant.must_restart or not parts.kernel.may_call(participant):
+            await self._until_it_may_call()
         stored = _stored(made, arguments)
         if made.effect == "irreversible":
             held = await self._gate(made, stored)
             if held is not None:
                 return held
-        call, failure = await driver.perform(participant, made, stored, checked)
-        await driver.pump()
-        if failure is not None or call.refused:
-            self._raise(call, failure)
-        # Others may have set off a re-execution meanwhile: then the first result comes with the notice of it.
-        value = copied(call.told_value)
-        if participant.pending:
-            notifications, changed = self._deliver()
-            return Outcome(value, call.id, notifications, changed=changed)
-        return Outcome(value, call.id)
+        ran = await self._work.runner(made).perform(participant, made, stored, checked)
+        call, failure = ran.call, ran.failure
+        written: Collection[Key] = () if call is None else call.writes
+        await self._work.settle(written)
+        if call is None:
+            value = copied(ran.observation.value)
+        elif failure is not None or call.refused:
+            raise await self._failed(call, failure)
+        else:
+            # Others may have set off a re-execution meanwhile: then the first result comes with the notice of
+            # it.
+            value = copied(call.told.value)
+        outcome = Outcome(value, ran.call_id)
+        if parts.effects.delayed:
+            outcome.delayed = [key for key in written if key in parts.effects.delayed]
+        if participant.unread:
+            outcome.notifications, outcome.changed = await self._deliver()
+        return outcome
+
+    async def _until_it_may_call(self) -> None:
+        parts, participant = self._parts, self._participant
+        require_active(participant)
+        if participant.must_restart:
+            await self._begin_again()
+        await parts.recorder.until(
+            lambda: participant.ended or parts.kernel.may_call(participant), parts.meanwhile
+        )
+        require_active(participant)
 
     async def undo(self, call_id: str) -> Outcome:
         """Withdraw one of the agent's own calls, with everything mechanical that follows from it.
@@ -175,22 +128,18 @@ class AgentSession:
         Raises:
             UnknownCall: The agent has made no such call.
             NotReversible: The call was irreversible and has run.
+            TargetError: What it did could not be taken back.
             AgentNotActive: The agent has ended.
         """
-        self._require_active()
+        require_active(self._participant)
+        await self._parts.recorder.flush()
         if not self._was_undone(call_id):
             call = self._own(call_id)
-
-            if call.applied:
-                await self._driver.declared.undo(call)
-            else:
-                kernel = self._driver.kernel
-                self._driver.record_when(
-                    lambda: CallUndone(call_id) if kernel.call(call_id) is call else None
-                )
-            await self._driver.pump()
-        notifications, changed = self._deliver()
-        return Outcome(None, call_id, notifications, changed=changed)
+            written = list(call.writes)
+            await self._work.runner_of(call).undo(call)
+            await self._work.settle(written)
+        notifications, changed = await self._deliver()
+        return Outcome(None, CallId(call_id), notifications, changed=changed)
 
     async def amend(self, call_id: str, /, **arguments: Any) -> Outcome:
         """Replace one of the agent's own calls in place, keeping its position.
@@ -206,27 +155,26 @@ class AgentSession:
             UnknownCall, NotReversible, InvalidArguments, AgentNotActive: As for `undo` and `call`.
             ToolFailed: The new run failed; the call now has no effect.
         """
-        self._require_active()
-        driver, call = self._driver, self._own(call_id)
-        made = driver.tool(call.tool)
-        if made is None:
-            raise self._unknown_tool(call.tool)
+        require_active(self._participant)
+        parts = self._parts
+        await parts.recorder.flush()
+        call = self._own(call_id)
+        made = parts.catalog.get(call.tool)
         merged = {**call.arguments, **arguments}
         checked = made.arguments.checked(merged)
         stored = _stored(made, merged)
-        if call.staged:
-            driver.record_when(lambda: StagedAmended(call_id, stored))
-            return Outcome("staged", call_id, self._deliver()[0], "staged")
-        if isinstance(made, DeclaredTool):
-            run = await driver.declared.amend(call, made, stored, checked)
-        else:
-            run = await self._amend_native(call, stored)
-        await driver.pump()
+        if call.phase is CallPhase.STAGED:
+            await parts.recorder.record(lambda: StagedAmended(call.id, stored))
+            return Outcome("staged", call.id, (await self._deliver())[0], "staged")
+        run = await self._work.runner(made).amend(call, made, stored, checked)
+        await self._work.settle(call.writes)
         if run.failure is not None or call.refused:
-            self._raise(call, run.failure)
-        value = copied(call.told_value)
-        notifications, changed = self._deliver()
-        return Outcome(value, call_id, notifications, changed=changed)
+            raise await self._failed(call, run.failure)
+        value = copied(call.told.value)
+        notifications, changed = await self._deliver()
+        return Outcome(value, call.id, notifications, changed=changed)
+
+    # ---- the end -------------------------------------------------------------------------------------------
 
     async def finish(self, *, wait: bool = False) -> Settlement:
         """Say that the agent has nothing more to do, and commit when its turn has come.
@@ -242,47 +190,65 @@ class AgentSession:
         Raises:
             AgentNotActive: The agent was aborted.
         """
-        driver, participant = self._driver, self._participant
+        parts, participant = self._parts, self._participant
         while True:
-            driver.catch_up()
-            await driver.pump()
-            if participant.phase is Phase.COMMITTED:
+            await parts.recorder.catch_up()
+            await self._work.settle(committing=participant.rank)
+            if participant.phase is AgentPhase.COMMITTED:
                 return Settlement("committed")
-            self._require_active()
+            require_active(participant)
             if participant.must_restart:
-                await driver.restart(participant)
-            if participant.pending:
-                notifications, _ = self._deliver()
+                await self._begin_again()
+            if participant.unread:
+                notifications, _ = await self._deliver()
                 if notifications:
                     return Settlement("notified", notifications)
                 continue
-            driver.flush()
-            if participant.phase is Phase.ACTIVE:
-                driver.record_when(self._finished)
+            await parts.recorder.flush()
+            if participant.phase is AgentPhase.ACTIVE:
+                await parts.recorder.record(self._finished)
                 continue
             if not wait:
-                return Settlement("waiting")
-            await driver.until(
-                lambda: participant.ended or bool(participant.pending) or participant.must_restart
+                waits_for = [agent.name for agent in parts.kernel.waits_for(participant)]
+                return Settlement("waiting", waits_for=waits_for)
+            await parts.recorder.until(
+                lambda: participant.ended or participant.unread or participant.must_restart, parts.meanwhile
             )
 
-    async def abort(self, reason: str = "") -> None:
+    async def abort(self, reason: str = "") -> list[CallId]:
         """End the agent and withdraw all its calls; agents above that had read them are notified.
 
         Aborting an aborted agent does nothing.
 
+        Returns:
+            The calls that stand all the same, because they cannot be taken back.
+
         Raises:
             AgentNotActive: The agent has committed.
+            TargetError: A call could not be taken back; the agent has not ended.
         """
-        if self._participant.phase is Phase.ABORTED:
-            return
-        self._require_active()
-        participant = self._participant
-        if any(call.applied for call in participant.calls.values()):
-            await self._driver.declared.abort(participant, reason)
-        else:
-            self._driver.record_when(lambda: None if participant.ended else Aborted(participant.rank, reason))
-        await self._driver.pump()
+        participant, parts = self._participant, self._parts
+        await parts.recorder.flush()
+        while participant.phase is not AgentPhase.ABORTED:
+            require_active(participant)
+            kept = parts.kernel.kept_calls(participant)
+            await self._take_back_all(kept)
+            made = await parts.recorder.record(lambda: self._aborted(reason))
+            if made is not None:
+                await self._work.settle()
+                return [call.id for call in kept]
+        return []
+
+    async def _take_back_all(self, kept: Collection[Call]) -> None:
+        """Take back what only its own tool can take back, newest first."""
+        for call in reversed(list(self._participant.calls.values())):
+            reversible = call not in kept and self._participant.calls.get(call.id) is call
+            if reversible and (call.applied or (call.under_way is not None and not call.irreversible)):
+                await self._work.runner_of(call).undo(call)
+
+    def _aborted(self, reason: str) -> Event | None:
+        event = Aborted(self._participant.rank, reason)
+        return None if self._parts.kernel.objection(event) is not None else event
 
     async def wait_for_turn(self) -> list[Notification]:
         """Wait until what the agent was told is final: every agent before it has ended; or for notices.
@@ -294,23 +260,40 @@ class AgentSession:
 
         Raises:
             AgentNotActive: The agent has ended.
+            AgentRestarted: Under "2pl" and "occ": what it read was not final, begin again.
         """
-        driver, participant = self._driver, self._participant
-        await driver.pump()
-        await driver.until(
-            lambda: (
-                participant.ended
-                or bool(participant.pending)
-                or driver.kernel.may_run_irreversible(participant)
-            )
+        parts, participant = self._parts, self._participant
+        await parts.recorder.flush()
+        await self._work.settle()
+        if not participant.ended and parts.kernel.must_begin_again(participant):
+            await self._begin_again()
+        await parts.recorder.until(
+            lambda: participant.ended or participant.unread or parts.kernel.its_turn(participant),
+            parts.meanwhile,
         )
-        self._require_active()
-        return self._deliver()[0]
+        require_active(participant)
+        return (await self._deliver())[0]
 
-    def notifications(self) -> list[Notification]:
+    async def _begin_again(self) -> None:
+        """Have all calls withdrawn, as a baseline protocol wants it.
+
+        Raises:
+            AgentRestarted: Always.
+        """
+        await self._take_back_all(self._parts.kernel.kept_calls(self._participant))
+        try:
+            await restart(self._parts, self._participant)
+        finally:
+            await self._work.settle()
+
+    # ---- what the agent knows ------------------------------------------------------------------------------
+
+    async def notifications(self) -> list[Notification]:
         """Take the notices that have come, without calling anything; they count as told."""
-        self._driver.catch_up()
-        return self._deliver()[0]
+        await self._parts.recorder.flush()
+        await self._parts.recorder.catch_up()
+        await self._work.settle()
+        return (await self._deliver())[0]
 
     def result(self, call_id: str) -> Value:
         """Return what one of the agent's calls returns, as far as the agent has been told.
@@ -322,136 +305,137 @@ class AgentSession:
             ToolFailed: It failed.
             UnknownCall: The agent has made no such call, or has undone it.
         """
-        call = self._own(call_id, reversible=False)
-        if call.told_error is not None:
-            raise ToolFailed(call.told_error, call_id=call_id)
-        return copied(call.told_value)
+        waiting = self._parts.recorder.waiting_read(call_id)
+        told = waiting.observation if waiting is not None else self._own(call_id, reversible=False).told
+        if told.error is not None:
+            raise ToolFailed(told.error, call_id=call_id)
+        return copied(told.value)
 
     @property
     def position(self) -> Position:
         """Where the agent's next call will stand in the order."""
-        return self._driver.kernel.position(self._participant)
+        return self._parts.recorder.position(self._participant)
 
     async def peek(self, key: Key) -> Value:
         """Return an object as the agent would read it now; it does not become a premise.
 
         For gateways that have to know what an agent may see, such as whether a file is there for it.
         """
-        driver = self._driver
-        reader = PositionReader(driver.kernel, driver.targets, self.position)
+        reader = self._parts.reader(self.position, self.rank)
         return await reader.read(reader.canonical(key))
+
+    async def flush(self) -> None:
+        """Make durable what the agent was told so far; for gateways, before they answer another process."""
+        await self._parts.recorder.flush()
 
     @property
     def calls(self) -> list[Issued]:
         """The agent's calls that it has not undone, in its order."""
-        return [
-            Issued(call.id, call.tool, call.arguments, call.error is None and not call.dormant, call.staged)
+        standing = [
+            Issued(
+                call.id,
+                call.tool,
+                call.arguments,
+                call.seen.error is None and not call.lapsed,
+                call.phase is CallPhase.STAGED,
+            )
             for call in self._participant.calls.values()
         ]
+        waiting = self._parts.recorder.waiting_reads(self._participant)
+        return standing + [Issued(one, event.tool, event.arguments, True, False) for one, event in waiting]
 
     def effective(self, call_id: str) -> bool:
         """Tell whether a call stands and, if it writes, whether its writes count."""
-        call = self._driver.kernel.call(call_id)
-        return call is not None and call.error is None and not call.dormant
-
-    async def _amend_native(self, call: Call, stored: Mapping[str, Value]) -> Run:
-        driver = self._driver
-        while True:
-            run = await driver.observe_again(call, stored)
-            assert run is not None
-            observation = run.observation
-
-            def decide(observation: Observation = observation) -> Event | None:
-                self._own(call.id)
-                holds = driver.kernel.holds(observation, call.position)
-                return CallAmended(call.id, stored, observation) if holds else None
-
-            if driver.record_when(decide):
-                return run
+        if self._parts.recorder.waiting_read(call_id) is not None:
+            return True
+        call = self._parts.kernel.call(CallId(call_id))
+        return call is not None and call.seen.error is None and not call.lapsed
 
     # ---- parts ---------------------------------------------------------------------------------------------
 
     async def _gate(self, made: Tool, stored: Mapping[str, Value]) -> Outcome | None:
-        """Stage or hold an irreversible call; None when it may run now."""
-        driver, participant = self._driver, self._participant
-        if made.gate == "stage" or driver.kernel.stages_all:
-            driver.record_when(lambda: CallStaged(participant.rank, made.name, stored))
-            call = next(reversed(participant.calls.values()))
-            return Outcome("staged", call.id, self._deliver()[0], "staged")
+        """Stage or hold an irreversible call; None when it may run now (rule 6)."""
+        parts, participant = self._parts, self._participant
+        kernel, recorder = parts.kernel, parts.recorder
+        await recorder.flush()
         while True:
-            if participant.pending:
-                return Outcome(None, "", self._deliver()[0], "held_back")
-            if driver.kernel.may_run_irreversible(participant):
-                staged = next((call for call in participant.calls.values() if call.staged), None)
-                if staged is None:
-                    return None
+            await recorder.catch_up()
+            require_active(participant)
+            gate = kernel.gate(participant, made.gate)
+            if gate is Gate.STAGE:
+                event = CallStaged(participant.rank, made.name, stored)
+                call = await self._work.runner(made).record_call(participant, event)
+                return Outcome("staged", call.id, (await self._deliver())[0], "staged")
+            if gate is Gate.TELL:
+                return Outcome(None, CallId(""), (await self._deliver())[0], "held_back")
+            if gate is Gate.RUN:
+                return None
+            if gate is Gate.FIRST:
                 # What was staged before this call comes before it in the order, so it runs first.
-                await driver.run_staged(staged)
+                staged = [call for call in participant.calls.values() if call.phase is CallPhase.STAGED]
+                await self._work.run_staged(staged[0])
                 continue
-            await driver.until(
+            if kernel.promotion(participant) is not None:
+                await self._work.promote(participant.rank)
+                continue
+            parts.advance()
+            await recorder.until(
                 lambda: (
                     participant.ended
-                    or bool(participant.pending)
-                    or driver.kernel.may_run_irreversible(participant)
-                )
+                    or kernel.gate(participant, made.gate) is not Gate.WAIT
+                    or kernel.promotion(participant) is not None
+                ),
+                parts.meanwhile,
             )
-            self._require_active()
 
     def _finished(self) -> Event | None:
         participant = self._participant
-        if participant.ended or participant.pending or participant.phase is not Phase.ACTIVE:
+        if participant.ended or participant.unread or participant.phase is not AgentPhase.ACTIVE:
             return None
         return Finished(participant.rank)
 
-    def _deliver(self) -> tuple[list[Notification], dict[str, Value]]:
+    async def _deliver(self) -> tuple[list[Notification], dict[str, Value]]:
         """Tell the agent what it has not been told: notices, and changes that it set off itself."""
-        participant = self._participant
+        participant, kernel = self._participant, self._parts.kernel
         notifications: list[Notification] = []
         changed: dict[str, Value] = {}
+        if not participant.unread:
+            return notifications, changed
 
         def decide() -> Event | None:
             notifications.clear()
             changed.clear()
-            if not participant.pending:
+            if not participant.unread or participant.ended:
                 return None
-            for moved in moved_premises(participant):
-                if moved.cause.rank == participant.rank:
-                    changed.update({news.call_id: copied(news.after) for news in moved.calls})
-                else:
-                    notifications.append(notification(moved))
-            return NoticesDelivered(participant.rank, tuple(participant.pending))
+            inbox = kernel.inbox(participant)
+            notifications.extend(map(notification, inbox.moved))
+            changed.update({news.call_id: copied(news.after) for news in inbox.changed})
+            return NoticesDelivered(participant.rank, inbox.call_ids, inbox.keys)
 
-        self._driver.record_when(decide)
+        await self._parts.recorder.record(decide)
         return notifications, changed
 
-    def _raise(self, call: Call, failure: Exception | None) -> None:
-        notifications, _ = self._deliver()
+    async def _failed(self, call: Call, failure: Exception | None) -> CoAgentError:
+        """Return the error that a call ends with."""
+        notifications, _ = await self._deliver()
         if isinstance(failure, CoAgentError):
             error = failure
         elif failure is not None:
-            error = ToolFailed(f"tool {call.tool!r} failed: {call.error}")
+            error = ToolFailed(f"tool {call.tool!r} failed: {call.seen.error}")
+            error.__cause__ = failure
         else:
-            error = TargetError(f"the target refused what tool {call.tool!r} wrote: {call.error}")
+            error = TargetError(f"the target refused what tool {call.tool!r} wrote: {call.seen.error}")
         error.call_id = call.id
         error.notifications = list(notifications)
-        raise error from (None if error is failure else failure)
-
-    def _require_active(self) -> None:
-        if self._participant.ended:
-            raise AgentNotActive(
-                f"agent {self.name!r} has {self._participant.phase.value}",
-                "Join the domain again, as a new agent.",
-            )
+        return error
 
     def _was_undone(self, call_id: str) -> bool:
-        name, _, sequence = call_id.rpartition(".")
-        known = (
-            name == self.name and sequence.isdigit() and 0 < int(sequence) < self._participant.next_sequence
-        )
+        parsed = parsed_call_id(call_id)
+        known = parsed is not None and parsed[0] == self.name and parsed[1] < self._participant.next_sequence
         return known and call_id not in self._participant.calls
 
     def _own(self, call_id: str, *, reversible: bool = True) -> Call:
-        call = self._participant.calls.get(call_id)
+        call = self._participant.calls.get(CallId(call_id))
         if call is None:
             standing = ", ".join(list(self._participant.calls)[-10:]) or "none"
             raise UnknownCall(
@@ -463,12 +447,6 @@ class AgentSession:
                 "Make up for it by another call.",
             )
         return call
-
-    def _unknown_tool(self, name: str) -> UnknownTool:
-        nearest = difflib.get_close_matches(name, self._driver.tools, 1)
-        known = ", ".join(sorted(self._driver.tools)) or "none"
-        cure = f"Did you mean {nearest[0]!r}?" if nearest else f"The domain has: {known}."
-        return UnknownTool(f"there is no tool {name!r}", cure)
 
 
 def _stored(made: Tool, arguments: Mapping[str, Any]) -> dict[str, Value]:

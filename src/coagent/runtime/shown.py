@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from coagent.errors import CoAgentError
 from coagent.protocol.values import Value
 from coagent.runtime.notices import Notification
-from coagent.runtime.session import Outcome
+from coagent.runtime.outcomes import Outcome
 
 RESULT_LENGTH_MAX = 20_000
 CHANGED_LENGTH_MAX = 2_000

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from coagent.errors import ConfigurationError
-from coagent.log.sqlite_reader import SqliteReader
+from coagent.log.open import path_of
+from coagent.log.reader import LogReader
+from coagent.protocol.checkpoint import restore
 from coagent.protocol.events import Event
-from coagent.protocol.participants import Participant, Phase
+from coagent.protocol.participants import Participant
+from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.runtime.domain import PROTOCOLS
 
 
@@ -40,57 +42,76 @@ class Watch:
 
     Args:
         url: The log, `sqlite:PATH`.
+        tail: How many of the last events are wanted; None: all, from the first.
 
     Raises:
         ConfigurationError: Nobody has joined the domain yet, or its log is not in a file.
         LogError: It cannot be read.
     """
 
-    def __init__(self, url: str) -> None:
-        scheme, _, path = url.partition(":")
-        if scheme != "sqlite":
+    def __init__(self, url: str, *, tail: int | None = 0) -> None:
+        if url.partition(":")[0] != "sqlite":
             raise ConfigurationError(
                 f"log {url!r} is in the memory of a process",
                 "Only a domain whose log is a file can be watched.",
             )
-        file = Path(path).expanduser()
+        file = path_of(url)
         if not file.exists():
             raise NothingYet(f"there is no log {str(file)!r}: nobody has joined this domain yet")
-        self._reader = SqliteReader(file)
-        self.kernel = PROTOCOLS[self._reader.protocol]()
-        self.protocol = self._reader.protocol
-        self.number = 0
-        """How many events there are."""
+        self._reader = LogReader(file)
+        self.protocol = self._reader.settings.protocol
+        early = self._reader.settings.order == "early"
+        self.kernel = PROTOCOLS[self.protocol](early=early, commits_itself=self._reader.by_itself)
+        self._whole = tail is None
+        if tail is not None and (saved := self._reader.checkpoint(tail)) is not None:
+            restore(self.kernel, saved.state)
+        self.number = self._reader.head
+        """The number of the last event looked at."""
         self._ended: dict[int, Standing] = {}
+        for agent in self.kernel.agents.values():
+            self._note(agent)
 
     def events(self, before: Callable[[Event], None] = lambda event: None) -> Iterator[Event]:
         """Yield the events since the last time, each after the kernel has taken it.
 
         Args:
             before: Called with each one before that.
+
+        Raises:
+            LogError: A record is missing or damaged.
         """
-        for event in self._reader.read():
+        for event in self._unread():
             before(event)
-            self.kernel.step(event)
+            about = self.kernel.step(event)
             self.kernel.take_live_changes()
             self.number += 1
-            for agent in self.kernel.agents.values():
-                if agent.ended:
-                    self._ended[agent.rank] = self._standing(agent)
+            if isinstance(about, Participant):
+                self._note(about)
             yield event
 
+    def _unread(self) -> Iterator[Event]:
+        if self._whole:
+            self._whole = False
+            yield from self._reader.history()
+        while events := self._reader.read():
+            yield from events
+
+    def _note(self, agent: Participant) -> None:
+        if agent.ended:
+            self._ended[agent.rank] = self._standing(agent)
+
     def agents(self) -> list[Standing]:
-        """Return all agents in rank order, also those that have ended."""
-        found = {**self._ended, **{rank: self._standing(one) for rank, one in self.kernel.agents.items()}}
-        return [one for _, one in sorted(found.items())]
+        """Return all agents in rank order, also those that ended since the watch began, or shortly before."""
+        active: dict[int, Standing] = {rank: self._standing(one) for rank, one in self.kernel.agents.items()}
+        return [one for _, one in sorted({**self._ended, **active}.items())]
 
     def outstanding(self) -> dict[str, Any]:
-        """Return what has yet to be done: a call to run again, and objects written but not confirmed yet."""
+        """Return what has yet to be done: calls to run again, objects not confirmed yet, and stuck ones."""
         ready = self.kernel.ready()
-        again = self.kernel.lowest_dirty()
         return {
-            "runs_again": None if again is None else again.id,
+            "runs_again": ready.reexecute[0].id if ready.reexecute else None,
             "unconfirmed": [effect.key for effect in ready.apply],
+            "stuck": dict(self.kernel.stuck),
         }
 
     def close(self) -> None:
@@ -98,15 +119,15 @@ class Watch:
         self._reader.close()
 
     def _standing(self, agent: Participant) -> Standing:
-        before = [one.name for one in self.kernel.agents.values() if one.rank < agent.rank and not one.ended]
+        waits_for = self.kernel.waits_for(agent) if agent.phase is AgentPhase.FINISHED else []
         return Standing(
             agent.name,
             agent.rank,
             agent.phase.value,
             len(agent.calls),
-            0 if agent.ended else len(agent.pending),
-            0 if agent.ended else sum(one.staged for one in agent.calls.values()),
-            before if agent.phase is Phase.FINISHED else [],
+            0 if agent.ended else len(agent.pending) + len(agent.disturbed),
+            0 if agent.ended else sum(one.phase is CallPhase.STAGED for one in agent.calls.values()),
+            [one.name for one in waits_for],
         )
 
 

@@ -85,7 +85,7 @@ async def _run(
             widths.append(len(movable))
             schedule.append(chosen.agent.name)
             await chosen.step()
-            domain.driver.kernel.check_invariants()
+            domain.kernel.check_invariants()
             if chosen.may_step() and chosen.run.walker.idle and chosen.run.walker.failure is None:
                 await chosen.step()
         live = target.snapshot()

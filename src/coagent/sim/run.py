@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
+from anyio.abc import TaskGroup
 
 from coagent.agents.scripted import AgentReport, ScriptedAgent, run_agents
-from coagent.log.memory import MemoryLog
 from coagent.protocol.events import Event
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.values import Value
@@ -22,6 +22,7 @@ from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
 from coagent.sim.check import Violation, check_notices, check_outcome, check_replay
 from coagent.sim.dump import dump
 from coagent.sim.oracle import SerialRun, run_serially
+from coagent.sim.processes import Process
 from coagent.sim.stepper import Stepper
 from coagent.sim.targets import Crowded, Slow, Systems
 from coagent.sim.tools import TOOLS, outbox, pauses
@@ -56,6 +57,7 @@ class Options:
     dialect: Dialect = "memory"
     log: str = "memory"
     protocol: str = "mtpo"
+    order: Literal["fixed", "early"] = "fixed"
     mode: Mode = "stepped"
     joining: Literal["first", "pinned", "late"] = "first"
     patience: int = 1
@@ -163,6 +165,7 @@ class _Simulation:
         self.effects: list[tuple[str, str, Any]] = []
         self.absent: set[str] = set()
         self.steps = 0
+        self.events: list[Event] = []
         self.dumps: list[str] = []
 
     async def verdict(self) -> Verdict:
@@ -208,52 +211,61 @@ class _Simulation:
             for stale in path.parent.glob(f"{path.name}*"):
                 stale.unlink()
             url = f"sqlite:{path}"
-        shared = options.log != "memory"
-        domains = [await self._open(url) for _ in range(2 if shared else 1)]
-        steppers = [Stepper(self.rng.choice(domains), agent) for agent in self.agents()]
+        processes = [Process(lambda: self._domain(url)) for _ in range(2 if options.log != "memory" else 1)]
+        async with anyio.create_task_group() as tasks:
+            for process in processes:
+                await process.start(tasks)
+                self._watch(process.domain)
+            try:
+                await self._step_through(processes, tasks)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    for process in processes:
+                        await process.end()
+
+    async def _step_through(self, processes: list[Process], tasks: TaskGroup) -> None:
+        options, shared = self.options, len(processes) > 1
+        steppers = [Stepper(self.rng.choice(processes).domain, agent) for agent in self.agents()]
         await self._join(steppers)
         last: Stepper | None = None
         while any(not stepper.ended for stepper in steppers):
             if shared:
                 if self.rng.random() < options.crashing:
-                    await self._crash(domains, steppers, url)
-                for domain in domains:
-                    domain.driver.catch_up()
-                if not any(stepper.may_step() for stepper in steppers):
-                    await self._wait(domains)
-                    if all(stepper.ended for stepper in steppers):
-                        break
+                    await self._crash(processes, steppers, tasks)
+                for process in processes:
+                    await process.domain.catch_up()
+            if not any(stepper.may_step() for stepper in steppers):
+                await self._wait(processes)
+                if all(stepper.ended for stepper in steppers):
+                    break
             last = self._next(steppers, last)
             if shared and self.rng.random() < options.moving:
-                last.move_to(self.rng.choice(domains))
+                if last.joined and not last.ended:
+                    await last.run.session.flush()
+                last.move_to(self.rng.choice(processes).domain)
             if last.may_step():
                 await self._move(last, steppers)
-        await self._wait(domains)
+        await self._wait(processes)
         for stepper in steppers:
             if stepper.run.report.state == "active":
                 stepper.run.ended("committed")  # while it was waiting
         by_rank = sorted((one.run.report for one in steppers), key=lambda report: report.rank)
         self.verdict_.reports = by_rank
-        live = await self.systems.snapshot(domains[0])
-        self._judge(domains[0], live, self._serial([report.name for report in by_rank]))
-        for domain in domains:
-            await domain.__aexit__(None, None, None)
+        domain = processes[0].domain
+        live = await self.systems.snapshot(domain)
+        self._judge(domain, live, self._serial([report.name for report in by_rank]))
 
-    async def _open(self, url: str) -> Domain:
+    def _domain(self, url: str) -> Domain:
         target = self.systems.target(self.world.initial)
-        domain = open_domain(url, targets=[target], tools=TOOLS, protocol=self.options.protocol)
-        await domain.__aenter__()
-        if self.options.log == "memory":
-            self._watch(domain)
-        return domain
+        return open_domain(
+            url, targets=[target], tools=TOOLS, protocol=self.options.protocol, order=self.options.order
+        )
 
-    async def _wait(self, domains: list[Domain]) -> None:
+    async def _wait(self, processes: list[Process]) -> None:
         """Do what processes do whose agents all wait: look at the log, and at what is left to be done."""
         for _ in range(2):
-            for domain in domains:
-                domain.driver.catch_up()
-                await domain.driver.pump()
-                domain.driver.flush()
+            for process in processes:
+                await process.domain.settle()
 
     async def _join(self, steppers: list[Stepper]) -> None:
         if self.options.joining == "first":
@@ -291,29 +303,35 @@ class _Simulation:
         else:
             await stepper.step()
 
-    async def _crash(self, domains: list[Domain], steppers: list[Stepper], url: str) -> None:
+    async def _crash(self, processes: list[Process], steppers: list[Stepper], tasks: TaskGroup) -> None:
         """Replace a process: what it had not logged is lost, and its agents go on elsewhere."""
-        number = self.rng.randrange(len(domains))
-        dead = domains[number]
-        dead.driver.log.close()
-        domains[number] = await self._open(url)
+        process = self.rng.choice(processes)
+        dead = process.domain
+        for stepper in steppers:
+            if stepper.domain is dead and stepper.joined and not stepper.ended:
+                await (
+                    stepper.run.session.flush()
+                )  # what its agents were told, they would tell a later process
+        await process.kill()
+        await process.start(tasks)
         for stepper in steppers:
             if stepper.domain is dead:
-                stepper.move_to(domains[number])
+                stepper.move_to(process.domain)
 
     # ---- judging -------------------------------------------------------------------------------------------
 
     def _watch(self, domain: Domain) -> None:
         if not self.options.watched:
             return
-        kernel = domain.driver.kernel
+        kernel = domain.kernel
         assert isinstance(kernel, Mtpo)
 
         def look(event: Event) -> None:
             kernel.check_invariants()
+            self.events.append(event)
             self.dumps.append(dump(kernel))
 
-        domain.driver.observers.append(look)
+        domain.observe(look)
 
     def _serial(self, order: list[str]) -> SerialRun:
         programs = [(name, self.world.program(name)) for name in order]
@@ -321,21 +339,19 @@ class _Simulation:
 
     def _judge(self, domain: Domain, live: dict[str, Value], serial: SerialRun) -> None:
         reports = self.verdict_.reports
-        kernel = domain.driver.kernel
+        kernel = domain.kernel
         kernel.check_invariants()
         if isinstance(kernel, Mtpo) and kernel._objects.trajectories:
             raise Violation(f"still tracked at the end: {sorted(kernel._objects.trajectories)}")
         if not domain.quiescent:
             raise Violation("all agents have ended, but the domain is not quiescent")
         check_outcome(live, self.effects, reports, serial, self.absent)
-        log = domain.driver.log
-        self.verdict_.events = log.head
+        self.verdict_.events = domain.events
         if self.options.protocol == "mtpo":
             check_notices(reports)
-        if self.options.watched and isinstance(log, MemoryLog):
-            again = PROTOCOLS[self.options.protocol]()
-            assert isinstance(again, Mtpo)
-            check_replay(log.events, self.dumps, again)
+        if self.options.watched and self.options.log == "memory":
+            again = PROTOCOLS[self.options.protocol](early=self.options.order == "early")
+            check_replay(self.events, self.dumps, again)
 
 
 def _described(failure: BaseException) -> str:

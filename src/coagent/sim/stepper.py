@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 from coagent.agents.repair import Made
 from coagent.agents.scripted import ScriptedAgent, ScriptedRun
 from coagent.errors import NotReversible, ToolFailed
+from coagent.protocol.calls import CallId
 from coagent.protocol.values import Value, copied
 from coagent.runtime.domain import Domain
-from coagent.runtime.session import AgentSession
 
 Did: TypeAlias = Literal["acted", "finished", "committed", "aborted", "blocked"]
 
@@ -57,11 +57,7 @@ class Stepper:
         """Go on in another process, as it were: on another domain object over the same log."""
         self.domain = domain
         if self.joined and not self.ended:
-            driver, rank = domain.driver, self.run.session.rank
-            if driver.kernel.agents[rank].ended:  # which the other process has not heard of
-                session = AgentSession(driver, driver.kernel.agents[rank])
-            else:
-                session = domain.attach(self.agent.name)
+            session = domain.session(self.run.session.rank)
             self.run.session = self.run.walker.session = session
 
     def may_step(self) -> bool:
@@ -74,11 +70,11 @@ class Stepper:
         if session.notified or self._stray is not None:
             return True
         walker.look()
-        kernel = self.domain.driver.kernel
+        kernel = self.domain.kernel
         participant = kernel.agents[session.rank]
         if not kernel.may_call(participant):
             return False
-        turn = kernel.may_run_irreversible(participant)
+        turn = kernel.its_turn(participant) or kernel.promotion(participant) is not None
         if walker.asked is not None:
             tool = self.domain.tools.get(walker.asked.tool)
             return turn or tool is None or tool.gate != "wait"
@@ -101,7 +97,7 @@ class Stepper:
             return "acted"
         if run.walker.failure is not None:
             if run.session.notified:
-                run.walker.heed(run.session.notifications())
+                run.walker.heed(await run.session.notifications())
                 return "acted"
             await run.give_up()
             return "aborted"
@@ -139,7 +135,7 @@ class Stepper:
             elif choice == "amend" and standing:
                 await self._amend_wrongly(rng, rng.choice(standing))
             elif choice == "look":
-                walker.heed(run.session.notifications())
+                walker.heed(await run.session.notifications())
         except NotReversible:
             pass
         except ToolFailed as failure:
@@ -150,7 +146,7 @@ class Stepper:
         found: list[Made] = []
         for made in reversed(self.run.walker.made):
             if made.call_id is not None:
-                call = self.domain.driver.kernel.call(made.call_id)
+                call = self.domain.kernel.call(CallId(made.call_id))
                 if call is None or not call.reversible:
                     break
                 found.append(made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
 
 from coagent.errors import TargetError
@@ -41,6 +41,9 @@ class Target(ABC):
 
     deletes_first: ClassVar[bool] = False
     """Whether what is deleted may be in the way of what is written at the same time (a file, of a folder)."""
+
+    instant: ClassVar[bool] = False
+    """Whether `get` and `put` answer at once and are never away, so that nobody need wait for them."""
 
     volatile: tuple[str, ...] = ()
     """Those of its schemes that the environment owns (status, logs): always read live, never tracked."""
@@ -80,6 +83,18 @@ class Target(ABC):
         """
         return [key for key in keys if not self.unchanged(key)]
 
+    def entangled(self, key: Key, others: Collection[Key]) -> bool:
+        """Tell whether an object can only be put once it is known what becomes of some others.
+
+        Asked where calls have to run again that wrote the others: a file cannot be where a folder still is,
+        and a row may refer to another one.
+
+        Args:
+            key: The object.
+            others: Objects of this target that have no final value yet.
+        """
+        return False
+
     def unseen(self, key: Key) -> bool:
         """Tell whether an object has no live value at all: it ends with the agent that wrote it."""
         return False
@@ -101,6 +116,9 @@ class Target(ABC):
             TargetError: As for `canonical`.
         """
         return self.canonical(key)
+
+    replicate: Callable[[Key, Value], None] | None = None
+    """Takes over a live value from the log, where every process has its own copy of what the target holds."""
 
     @abstractmethod
     async def get(self, key: Key) -> Value:

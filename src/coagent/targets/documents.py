@@ -18,7 +18,7 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -144,6 +144,10 @@ class Documents(Target):
     def canonical(self, key: Key) -> Key:
         name, hash_sign, section = key.removeprefix("doc:").partition("#")
         return f"doc:{self._workspace.canonical(name)}{hash_sign}{section}"
+
+    def entangled(self, key: Key, others: Collection[Key]) -> bool:
+        file = f"{key.partition('#')[0]}#"
+        return any(other.startswith(file) for other in others)
 
     async def get(self, key: Key) -> Value:
         name, section = _split(key)

@@ -17,7 +17,7 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal, cast
 
 import anyio.to_thread
@@ -111,6 +111,10 @@ class Files(Target):
     def _canonical(self, scheme: str, path: str) -> str:
         itself = scheme in ("link", "folder")
         return self.workspace.canonical(path, in_repository=scheme in _IN_REPOSITORY, itself=itself)
+
+    def entangled(self, key: Key, others: Collection[Key]) -> bool:
+        path = key.partition(":")[2]
+        return any(_on_one_path(path, other.partition(":")[2]) for other in others)
 
     def unseen(self, key: Key) -> bool:
         return self._git.unseen(key)
@@ -418,6 +422,11 @@ class Files(Target):
             yield
         finally:
             os.close(descriptor)
+
+
+def _on_one_path(path: str, other: str) -> bool:
+    """Tell whether one of two objects is, or lies in, what the other one names."""
+    return path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")
 
 
 def _content(path: str, size: int) -> bytes:

@@ -17,6 +17,8 @@ class Memory(Target):
         schemes: Further schemes to own, for objects that do not exist yet.
     """
 
+    instant = True
+
     def __init__(self, initial: Mapping[Key, Value] | None = None, *, schemes: Sequence[str] = ()) -> None:
         self._objects: dict[Key, Value] = {
             key: copied(value) for key, value in (initial or {}).items() if value is not None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
@@ -68,6 +68,9 @@ class Sql(Target):
         if "\0" in key:
             raise TargetError(f"{key!r} has a NUL in it")
         return f"{scheme}:{table.lower() if self._local else table}{slash}{row}"
+
+    def entangled(self, key: Key, others: Collection[Key]) -> bool:
+        return bool(others)  # rows refer to each other, and share unique values
 
     async def get(self, key: Key) -> Value:
         return await self._reading(lambda session: self._get(session, key))

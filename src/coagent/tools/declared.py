@@ -11,27 +11,21 @@ import inspect
 import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from coagent.errors import ConfigurationError, FootprintViolation
+from coagent.protocol.calls import Footprint
 from coagent.protocol.keys import Key, Scan, scheme_of
 from coagent.protocol.values import Field, Value
-from coagent.tools.native import Arguments, Effect, Gate, described
+from coagent.tools.base import Effect, Gate, Tool
+from coagent.tools.native import Arguments, described
 from coagent.tools.schema import SchemaArguments
 
 _FIELD = re.compile(r"\{(\w+)(:path)?\}")
 WHOLE = Field("")
 
 
-class DeclaredFootprint(NamedTuple):
-    """The keys and ranges that one call reads, and the keys that it writes."""
-
-    reads: frozenset[Key]
-    scans: frozenset[Scan]
-    writes: frozenset[Key]
-
-
-class DeclaredTool:
+class DeclaredTool(Tool):
     """A tool with a declared footprint and a reverse.
 
     Templates name keys with the arguments in braces: `crm:customers/{id}`. An argument makes one segment of
@@ -55,6 +49,8 @@ class DeclaredTool:
     Raises:
         ConfigurationError: A template names no argument of the tool, or no scheme; or a phase is not async.
     """
+
+    kind = "declared"
 
     def __init__(
         self,
@@ -93,12 +89,7 @@ class DeclaredTool:
         self.effect: Effect = "irreversible" if irreversible else "inferred"
         self.gate: Gate | None = (gate or "stage") if irreversible else None
 
-    @property
-    def schema(self) -> dict[str, Any]:
-        """The JSON Schema of the arguments (an object)."""
-        return self.arguments.schema
-
-    def footprint(self, arguments: Mapping[str, Any]) -> DeclaredFootprint:
+    def footprint(self, arguments: Mapping[str, Any]) -> Footprint:
         """Return what a call with these arguments reads and writes.
 
         Raises:
@@ -117,7 +108,7 @@ class DeclaredTool:
             reads.add(everything)  # so that a call that writes everything concerns every other call
             if everything in writes:
                 scans.add(Scan(everything, None, WHOLE))
-        return DeclaredFootprint(frozenset(reads | writes), frozenset(scans), frozenset(writes))
+        return Footprint(frozenset(reads | writes), frozenset(scans), frozenset(writes))
 
     async def prepare(self, arguments: Mapping[str, Any]) -> Any:
         """Capture what `reverse` needs; None where the tool has no such phase."""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, get_type_hints, overload
+from typing import Any, TypeAlias, get_type_hints, overload
 
 import docstring_parser
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from coagent.errors import ConfigurationError, InvalidArguments
+from coagent.tools.base import Effect, Gate, Tool
 from coagent.tools.state import State
 
-Effect: TypeAlias = Literal["inferred", "irreversible"]
-Gate: TypeAlias = Literal["stage", "wait"]
 ToolFunction: TypeAlias = Callable[..., Awaitable[Any]]
 
 
@@ -91,7 +90,7 @@ def signature_of(schema: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "no arguments"
 
 
-class NativeTool:
+class NativeTool(Tool):
     """A tool whose reads and writes are observed while it runs; made by `@tool`.
 
     Args:
@@ -103,8 +102,7 @@ class NativeTool:
         schemes: Those of objects that no target has: what agents keep for themselves, until they end.
     """
 
-    schemes: tuple[str, ...] = ()
-    """Those of objects that no target has."""
+    kind = "native"
 
     def __init__(
         self,
@@ -142,29 +140,9 @@ class NativeTool:
         self.gate: Gate | None = (gate or "stage") if effect == "irreversible" else None
         self.arguments = Arguments(function, self.name, skip=1)
 
-    @property
-    def schema(self) -> dict[str, Any]:
-        """The JSON Schema of the arguments (an object)."""
-        return self.arguments.schema
-
-    async def run(self, state: State, arguments: Mapping[str, Any]) -> Any:
+    def run(self, state: State, arguments: Mapping[str, Any]) -> Awaitable[Any]:
         """Run the function over `state` with arguments that `arguments.checked` returned."""
-        return await self.function(state, **arguments)
-
-    def offered(self, add_tools: Callable[[Sequence[NativeTool]], None]) -> None:
-        """Hear that a domain offers the tool now.
-
-        Args:
-            add_tools: Offers further tools in it, for a tool that makes some.
-        """
-
-    def named(self, name: str) -> NativeTool | None:
-        """Return a tool that this one knows of and that is not offered yet; another process may have made it.
-
-        Args:
-            name: That of the tool.
-        """
-        return None
+        return self.function(state, **arguments)
 
     async def __call__(self, state: State, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, so that one tool can be built from others."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypeAlias
 
-from coagent.protocol.calls import Position
+from coagent.protocol.calls import Position, Rank
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.values import UNLOADED, Field, Lines, Matches, Selector, Traced, Value, copied, selected
 
@@ -26,6 +26,10 @@ class Reader(Protocol):
     @property
     def position(self) -> Position:
         """Where the call stands in the serialization order."""
+
+    @property
+    def rank(self) -> Rank:
+        """Which agent's call it is."""
 
     def canonical(self, key: Key) -> Key:
         """Return the object's one name; raises FootprintViolation or TargetError for a key nobody owns."""
@@ -67,8 +71,13 @@ class State:
 
     @property
     def position(self) -> Position:
-        """Where the call stands in the serialization order: (rank, number within the agent)."""
+        """Where the call stands in the serialization order; it may move as a whole with its agent."""
         return self._reader.position
+
+    @property
+    def rank(self) -> Rank:
+        """The rank of the agent whose call it is: that names the agent for ever."""
+        return self._reader.rank
 
     def canonical(self, key: Key) -> Key:
         """Return the one name of the object that `key` names; reading or writing does this by itself.

@@ -74,7 +74,7 @@ class Modelled:
                     "memory:", targets=[target], tools=[family.tools], protocol=protocol
                 ) as domain:
                     reports = await _together(domain, agents)
-                    trial.deadlocks = getattr(domain.driver.kernel, "deadlocks", 0)
+                    trial.deadlocks = getattr(domain.kernel, "deadlocks", 0)
                     final = family.final(target.snapshot())
         except (
             Exception

@@ -7,7 +7,7 @@ from typing import Any
 
 from coagent.bench.contended.workload import Program
 from coagent.errors import CoAgentError
-from coagent.protocol.calls import Position
+from coagent.protocol.calls import Position, Rank, position_of
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.tools.native import NativeTool
@@ -20,7 +20,8 @@ class _Dict:
     """Reads for a `State`, from a dict."""
 
     volatile: frozenset[str] = frozenset()
-    position: Position = (0, 0)
+    position: Position = position_of(0, 0)
+    rank = Rank(0)
 
     def __init__(self, objects: Mapping[Key, Value]) -> None:
         self._objects = objects

@@ -70,7 +70,7 @@ async def run_trial(
                     session = await domain.join(agent.name)
                     runs.append(_run_of(workload, agent, session, clock, costs, judging, f"{seed}/{number}"))
                 await _together(runs, clock)
-                trial.deadlocks = getattr(domain.driver.kernel, "deadlocks", 0)
+                trial.deadlocks = getattr(domain.kernel, "deadlocks", 0)
                 snapshot = target.snapshot()
     except Exception as failure:  # a policy may raise anything; it costs this trial only
         trial.failure = told(failure)

@@ -62,6 +62,11 @@ class Hub:
         self._command = anyio.Lock()
         self._commanding = ""
         self._landed = anyio.Event()
+        domain.spare(self._is_by_own_hand)
+
+    def _is_by_own_hand(self, key: Key) -> bool:
+        """Tell whether a session's own tool may be changing an object just now: its call is still to come."""
+        return key in self._under_way or (bool(self._commanding) and key.startswith(self.tree.schemes))
 
     def key_of(self, path: str, cwd: str) -> Key | None:
         """Return the object that a path names; None for what is not governed."""
@@ -75,12 +80,12 @@ class Hub:
 
     def live(self, key: Key, otherwise: Value) -> Value:
         """Return what the domain has put on disk, or something else for what it does not track."""
-        kernel = self.domain.driver.kernel
+        kernel = self.domain.kernel
         return kernel.live_value(key) if kernel.base_known(key) else otherwise
 
     def differing(self, position: Position) -> dict[Key, Value]:
         """Return the files that are something else at a position than on disk: what they are there."""
-        kernel = self.domain.driver.kernel
+        kernel = self.domain.kernel
         return {
             key: value
             for key, value in kernel.written_under("file:", position)

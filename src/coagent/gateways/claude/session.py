@@ -26,7 +26,8 @@ from coagent.gateways.claude.texts import finished_text, notices_text, welcome
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.notices import Notification
-from coagent.runtime.session import AgentSession, Outcome
+from coagent.runtime.outcomes import Outcome
+from coagent.runtime.session import AgentSession
 from coagent.sandbox.overlay import Overlay
 from coagent.scratch import new_folder
 from coagent.targets.files import decoded, encoded
@@ -78,7 +79,7 @@ class ClaudeSession:
 
     async def prompted(self, event: Mapping[str, Any]) -> Answer:
         """UserPromptSubmit: tell what has come meanwhile."""
-        self._tell(self.agent.notifications())
+        self._tell(await self.agent.notifications())
         return self._context("UserPromptSubmit", self._taken())
 
     # ---- before a tool -------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ class ClaudeSession:
         self._heard.clear()
         for key in self.hub.under_way(self.id):
             await self.hub.landed(key, self.id)  # let through and then refused by the user
-        self._tell(self.agent.notifications())
+        self._tell(await self.agent.notifications())
         self._disclaim()
         return self._context("PostToolBatch", self._taken())
 

@@ -29,11 +29,12 @@ from coagent.errors import (
 )
 from coagent.gateways.frameworks.texts import AMEND, UNDO, finished_prompt
 from coagent.runtime.domain import Domain
-from coagent.runtime.session import AgentSession, Outcome
+from coagent.runtime.outcomes import Outcome
+from coagent.runtime.session import AgentSession
 from coagent.runtime.shown import error_text, outcome_text, undone_text
+from coagent.tools.base import Gate
 from coagent.tools.declared import DeclaredTool
 from coagent.tools.names import function_names
-from coagent.tools.native import Gate
 
 Phase = Callable[..., Awaitable[Any]]
 

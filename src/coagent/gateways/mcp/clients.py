@@ -155,7 +155,6 @@ class Clients:
         Raises:
             JoinRefused: Another process serves it.
         """
-        self.domain.driver.catch_up()
         at_work = any(one.name == client.name and not one.ended for one in self.domain.agents)
         if at_work and client.session is None and client.own_name:
             self._claims.take(client.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -15,8 +16,9 @@ from coagent.config.explain import nearest
 from coagent.config.upstreams import StepTable, UpstreamTable, UpstreamToolTable
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.gateways.mcp.upstream import Upstream, UpstreamCrashed
+from coagent.protocol.calls import Footprint
 from coagent.protocol.values import Value
-from coagent.tools.declared import DeclaredFootprint, DeclaredTool
+from coagent.tools.declared import DeclaredTool
 
 _PLACE = re.compile(r"\{([\w.-]+)\}")
 _TOLD_MAX = 500
@@ -59,7 +61,7 @@ class UpstreamTool(DeclaredTool):
         self._root = root
         self._paths = tuple(paths)
 
-    def footprint(self, arguments: Mapping[str, Any]) -> DeclaredFootprint:
+    def footprint(self, arguments: Mapping[str, Any]) -> Footprint:
         if self._root is None:
             return super().footprint(arguments)
         shorter = dict(arguments)
@@ -119,7 +121,9 @@ class Phases:
         self._upstream = upstream
         self._tool = tool
         self._declaration = declaration
-        self._prepared: Value = None
+        # Of the run of this task: others may run the tool at the same time, for what has nothing to do with
+        # it.
+        self._prepared: ContextVar[Value] = ContextVar("prepared", default=None)
 
     async def prepare(self, **arguments: Any) -> Value:
         """Capture what the reverse needs: name to what is there, or None where nothing is."""
@@ -131,7 +135,7 @@ class Phases:
                 if step.absent is None or not re.search(step.absent, str(failure)):
                     raise
                 found[name] = None
-        self._prepared = found
+        self._prepared.set(found)
         return found
 
     async def exec(self, **arguments: Any) -> Value:
@@ -151,17 +155,17 @@ class Phases:
             ) from None
 
     async def _after_crash(self, crash: UpstreamCrashed, arguments: Mapping[str, Any]) -> None:
-        """Take back what a call may have done whose server has crashed; phases are run one at a time."""
+        """Take back what a call may have done whose server has crashed."""
         told = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         unknown = f"{crash.cause}: whether {self._tool}({told[:_TOLD_MAX]}) took effect is unknown"
         if self._declaration.reverse is None:
             raise UpstreamCrashed(unknown, "Look at the system, and mend it by hand if need be.") from None
         try:
-            await self.reverse(self._prepared, None, **arguments)
+            await self.reverse(self._prepared.get(), None, **arguments)
         except Exception as failure:
             raise UpstreamCrashed(
                 f"{unknown}, and it could not be taken back: {failure}",
-                f"Look at the system; what was there before it: {str(self._prepared)[:_TOLD_MAX]}",
+                f"Look at the system; what was there before it: {str(self._prepared.get())[:_TOLD_MAX]}",
             ) from None
 
     async def reverse(self, prepared: Value, result: Value, **arguments: Any) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from coagent.protocol.calls import Call, Cause, Position
+from collections.abc import Mapping
+
+from coagent.protocol import events
+from coagent.protocol.calls import NOTHING, Call, Cause, Position, Rank, position_of
 from coagent.protocol.mtpo import Mtpo
-from coagent.protocol.participants import Participant, Phase
+from coagent.protocol.participants import Participant
+from coagent.protocol.phases import AgentPhase
 from coagent.protocol.trajectory import Trajectory
 from coagent.protocol.values import Value
 
@@ -15,34 +19,60 @@ class ArrivalOrder(Mtpo):
     Undoing a call takes its write out and re-executes nothing, and nobody is told anything.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    resumable = False
+    notifies = False
+
+    def __init__(self, *, early: bool = False, commits_itself: bool = False) -> None:
+        super().__init__(early=False, commits_itself=commits_itself)
         self._arrivals = 0
 
     def position(self, agent: Participant) -> Position:
-        return (0, self._arrivals)
+        return position_of(0, self._arrivals)
 
-    def _new_call(self, rank: int, tool: str, arguments: Value) -> Call:
+    def _new_call(self, rank: Rank, tool: str, arguments: Mapping[str, Value]) -> Call:
         call = super()._new_call(rank, tool, arguments)
         self._arrivals += 1
         return call
 
-    def may_run_irreversible(self, agent: Participant) -> bool:
+    def its_turn(self, agent: Participant) -> bool:
         return True
+
+    def waits_for(self, agent: Participant) -> list[Participant]:
+        return []
 
     def _spread(
         self, trajectory: Trajectory, position: Position, value: Value, cause: Cause, base: Value
     ) -> None:
         """Nobody is asked whether what it saw still holds."""
 
-    def _staged_call_due(self) -> Call | None:
-        for rank in self._order:
-            agent = self.agents[rank]
-            if agent.phase is Phase.FINISHED:
-                for call in agent.calls.values():
-                    if call.staged and not call.started:
-                        return call
+    def _mark(self, call: Call, cause: Cause) -> None:
+        """Nothing runs again."""
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._objects.unapplied) or any(
+            agent.phase is AgentPhase.FINISHED for agent in self._order
+        )
+
+    def may_commit(self, agent: Participant) -> str | None:
+        return f"something of agent {agent.name!r} is under way" if self._owes(agent) else None
+
+    def _commit_due(self) -> Rank | None:
+        for agent in self._order:
+            if agent.phase is AgentPhase.FINISHED and self.may_commit(agent) is None:
+                return agent.rank
         return None
+
+    def _staged_due(self) -> Call | None:
+        for agent in self._order:
+            if agent.phase is AgentPhase.FINISHED and (call := self.first_staged(agent)) is not None:
+                return call
+        return None
+
+    def _committed(self, event: events.Committed) -> Participant:
+        agent = self.agents[event.rank]
+        self._settle(agent)
+        return agent
 
     def _settle(self, agent: Participant) -> None:
         """Make the agent's writes part of the base, whatever others have written meanwhile."""
@@ -54,9 +84,9 @@ class ArrivalOrder(Mtpo):
                 trajectory.base = value
         for trajectory in touched:
             if trajectory.base_known:
+                self._settle_edits(trajectory)
                 self._objects.refresh_live(trajectory)
         for call in agent.calls.values():
-            reads, scans = call.reads, call.scans
-            call.reads, call.scans, call.writes = {}, {}, {}
-            self._forget_reads(call, reads, scans)
-        self._end(agent, Phase.COMMITTED, touched)
+            old, call.seen, call.writes = call.seen, NOTHING, {}
+            self._forget_reads(call, old)
+        self._end(agent, AgentPhase.COMMITTED, touched)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from coagent.protocol import events
 from coagent.protocol.baselines.arrival import ArrivalOrder
-from coagent.protocol.participants import Phase
+from coagent.protocol.participants import Participant
+from coagent.protocol.phases import AgentPhase
 
 
 class Naive(ArrivalOrder):
@@ -11,21 +13,29 @@ class Naive(ArrivalOrder):
 
     name = "naive"
 
-    def _advance(self) -> None:
+    def _committed(self, event: events.Committed) -> Participant:
         # A call cannot be folded away while an earlier arrival of another agent may still be undone, so
-        # finished agents stay until nobody is left who could.
-        agents = [self.agents[rank] for rank in self._order]
-        for agent in agents:
-            if agent.phase is Phase.FINISHED and not self._owes(agent):
-                agent.phase = Phase.COMMITTED
-                self._active_names.discard(agent.name)
-        if any(agent.phase is not Phase.COMMITTED for agent in agents):
-            return
-        for trajectory in list(self._objects.trajectories.values()):
+        # agents that have committed stay until nobody is left who could.
+        agent = self.agents[event.rank]
+        agent.phase = AgentPhase.COMMITTED
+        self._names.pop(agent.name, None)
+        if all(other.phase is AgentPhase.COMMITTED for other in self._order):
+            self._fold_everything()
+        return agent
+
+    def _fold_everything(self) -> None:
+        trajectories = list(self._objects.trajectories.values())
+        for trajectory in trajectories:
             trajectory.fold(0)
-        for agent in agents:
+        for agent in list(self._order):
             for call in agent.calls.values():
-                for scan in call.scans:
-                    self._objects.scans.fold(scan, 0)
-        for agent in agents:
-            self._end(agent, Phase.COMMITTED, list(self._objects.trajectories.values()))
+                for prefix in {scan.prefix for scan in call.seen.scans}:
+                    self._objects.scans.remove(prefix, call)
+        for agent in list(self._order):
+            self._end(agent, AgentPhase.COMMITTED, trajectories)
+
+    def _aborted(self, event: events.Aborted) -> Participant:
+        agent = super()._aborted(event)
+        if self._order and all(other.phase is AgentPhase.COMMITTED for other in self._order):
+            self._fold_everything()
+        return agent

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from coagent.protocol.baselines.arrival import ArrivalOrder
-from coagent.protocol.events import Finished, Restarted
+from coagent.protocol.events import Committed, Finished, Restarted
 from coagent.protocol.keys import Key
-from coagent.protocol.participants import Participant, Phase
+from coagent.protocol.participants import Participant
+from coagent.protocol.phases import AgentPhase
 from coagent.protocol.premises import scan_holds
 from coagent.protocol.values import Value, same, selected
 
@@ -29,18 +30,27 @@ class Optimistic(ArrivalOrder):
     name = "occ"
     stages_all = True
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, early: bool = False, commits_itself: bool = False) -> None:
+        super().__init__(early=early, commits_itself=commits_itself)
         # What was committed or undone while others were under way: their scans may have seen it otherwise.
         self._recent: dict[Key, Value] = {}
         self._transitions[Restarted] = self._restarted
 
     def may_call(self, agent: Participant) -> bool:
-        if agent.restarts < _FAILURES_MAX:
+        starving = [other for other in self._order if other.restarts >= _FAILURES_MAX]
+        if not starving:
             return True
-        starving = [rank for rank in self._order if self.agents[rank].restarts >= _FAILURES_MAX]
-        others = [rank for rank in self._order if rank not in starving and self.agents[rank].called]
-        return not others and starving[0] == agent.rank
+        if agent not in starving:
+            return bool(agent.calls)  # who is under way comes to its end; nobody else begins
+        if any(other.calls for other in self._order if other not in starving):
+            return False
+        return agent is next((other for other in starving if other.calls), starving[0])
+
+    def its_turn(self, agent: Participant) -> bool:
+        return self._valid(agent)
+
+    def must_begin_again(self, agent: Participant) -> bool:
+        return agent.must_restart or not self._valid(agent)
 
     def _finished(self, event: Finished) -> None:
         agent = self.agents[event.rank]
@@ -54,12 +64,12 @@ class Optimistic(ArrivalOrder):
         own: dict[Key, Value] = {}
         trajectories = self._objects.trajectories
         for call in agent.calls.values():
-            for (key, selector), seen in call.reads.items():
+            for (key, selector), seen in call.seen.reads.items():
                 if trajectories[key].base_known:
                     now = own[key] if key in own else trajectories[key].base
                     if not same(selected(now, selector), seen):
                         return False
-            for scan, seen in call.scans.items():
+            for scan, seen in call.seen.scans.items():
                 for key, base in self._bases_under(scan.prefix):
                     now = own.get(key, base)
                     if scan.covers(key) and not scan_holds(scan, seen, key, now, None):
@@ -93,17 +103,13 @@ class Optimistic(ArrivalOrder):
         agent = self.agents[event.rank]
         self._withdraw_all(agent)
         agent.must_restart = False
-        agent.phase = Phase.ACTIVE
+        agent.phase = AgentPhase.ACTIVE
         agent.restarts += 1
-        self._advance()
 
-    def _advance(self) -> None:
-        for rank in list(self._order):
-            agent = self.agents[rank]
-            if agent.phase is not Phase.FINISHED or self._owes(agent):
-                continue
-            if self._valid(agent):
-                self._settle(agent)
-            else:  # somebody committed while its last effects were on their way
-                agent.phase = Phase.ACTIVE
-                agent.must_restart = True
+    def _committed(self, event: Committed) -> Participant:
+        agent = self.agents[event.rank]
+        if self._valid(agent):
+            return super()._committed(event)
+        agent.phase = AgentPhase.ACTIVE  # somebody committed while its last effects were on their way
+        agent.must_restart = True
+        return agent

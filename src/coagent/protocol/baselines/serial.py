@@ -12,4 +12,4 @@ class Serial(Mtpo):
     name = "serial"
 
     def may_call(self, agent: Participant) -> bool:
-        return self._order[0] == agent.rank
+        return self._order[0] is agent

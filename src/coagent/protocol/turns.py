@@ -1,0 +1,309 @@
+"""Whose turn it is: gates, commits, promotions (rules 6, 7 and 10); and what is outstanding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position, Rank, position_of
+from coagent.protocol.conflicts import conflict, independent, kept_with, obstacles
+from coagent.protocol.decisions import Gate, Obstacles, Ready
+from coagent.protocol.events import Event
+from coagent.protocol.inbox import Inbox, inbox
+from coagent.protocol.keys import Key
+from coagent.protocol.legality import objection
+from coagent.protocol.participants import Participant
+from coagent.protocol.phases import AgentPhase, CallPhase
+from coagent.protocol.state import MtpoState
+from coagent.protocol.trajectory import OutsideEdit, Trajectory
+from coagent.protocol.values import Value
+
+
+class Turns(MtpoState):
+    """What may happen when, and what has to be done next."""
+
+    def objection(self, event: Event) -> str | None:
+        if type(event) not in self._transitions:
+            return f"{type(event).__name__} is no event of protocol {self.name!r}"
+        return objection(self, event)
+
+    # ---- the order -----------------------------------------------------------------------------------------
+
+    def refusal(self, agent: str, rank: Rank | None) -> str | None:
+        if agent in self._names:
+            return f"an agent named {agent!r} is already active"
+        if rank is None:
+            return None
+        if rank in self.agents:
+            return f"rank {rank} belongs to agent {self.agents[rank].name!r}"
+        if rank <= self._floor:
+            return f"rank {rank} lies below work already done (the lowest free rank is {self._floor + 1})"
+        return None
+
+    def next_rank(self) -> Rank:
+        return Rank(self._top + 1)
+
+    def position(self, agent: Participant) -> Position:
+        return agent.position
+
+    def may_call(self, agent: Participant) -> bool:
+        return True
+
+    def _sort(self) -> None:
+        self._order.sort(key=lambda agent: agent.order)
+
+    def _below(self, agent: Participant) -> list[Participant]:
+        return [other for other in self._order if other.order < agent.order]
+
+    def waits_for(self, agent: Participant) -> list[Participant]:
+        below = self._below(agent)
+        if not self.early or agent.pinned or any(other.pinned for other in below):
+            return below
+        blocker = self._conflict_below(agent)
+        return [other for other in below if other.order == blocker]
+
+    # ---- irreversible calls (rule 6) -----------------------------------------------------------------------
+
+    def its_turn(self, agent: Participant) -> bool:
+        return self._order[:1] == [agent] and not agent.unread and not self._dirty.concerns(agent.rank)
+
+    def gate(self, agent: Participant, gate: str | None) -> Gate:
+        if gate == "stage" or self.stages_all:
+            return Gate.STAGE
+        if agent.unread:
+            return Gate.TELL
+        if not self.its_turn(agent):
+            return Gate.WAIT
+        if any(call.phase is CallPhase.STAGED for call in agent.calls.values()):
+            return Gate.FIRST
+        return Gate.RUN
+
+    def _staged_due(self) -> Call | None:
+        agent = self._order[0]
+        if agent.phase is not AgentPhase.FINISHED or not self.its_turn(agent):
+            return None
+        return self.first_staged(agent)
+
+    def first_staged(self, agent: Participant) -> Call | None:
+        """Return the agent's first staged call, unless another one of its staged calls runs."""
+        for call in agent.calls.values():
+            if call.phase is CallPhase.STAGED:
+                return call
+            if call.phase is CallPhase.RUNNING and call.irreversible:
+                return None
+        return None
+
+    # ---- commits (rule 7) ----------------------------------------------------------------------------------
+
+    def may_commit(self, agent: Participant) -> str | None:
+        """Say why an agent may not commit; None where it may."""
+        if agent.unread:
+            return f"agent {agent.name!r} has something to read"
+        if self._dirty.concerns(agent.rank):
+            return f"a call of agent {agent.name!r} has to run again"
+        if self._owes(agent):
+            return f"something of agent {agent.name!r} is under way"
+        if self._order[0] is not agent:
+            return f"agent {self._order[0].name!r} comes before {agent.name!r}"
+        return None
+
+    def _owes(self, agent: Participant) -> bool:
+        """Tell whether a call has yet to run or end, or a target has yet to accept a write of the agent."""
+        if any(
+            call.phase in (CallPhase.STAGED, CallPhase.RUNNING, CallPhase.REVERSING)
+            for call in agent.calls.values()
+        ):
+            return True
+        return any(
+            self._writer_rank(trajectory) == agent.rank for trajectory in self._objects.unapplied.values()
+        )
+
+    def _writer_rank(self, trajectory: Trajectory) -> Rank | None:
+        """Return the rank of the agent whose write is on top."""
+        for writer in reversed(trajectory.writers):
+            if not isinstance(writer, OutsideEdit):
+                return writer.rank
+        return None
+
+    def _commit_due(self) -> Rank | None:
+        agent = self._order[0]
+        due = agent.phase is AgentPhase.FINISHED and self.may_commit(agent) is None
+        return agent.rank if due else None
+
+    # ---- promotions (rule 10) ------------------------------------------------------------------------------
+
+    def promotion(self, agent: Participant) -> int | None:
+        if not self.early or agent.pinned or agent.ended or self._order[0] is agent:
+            return None
+        if (
+            agent.unread
+            or self._dirty.concerns(agent.rank)
+            or any(other.pinned for other in self._below(agent))
+        ):
+            return None
+        if any(call.under_way is not None for call in agent.calls.values()):
+            return None
+        if agent.held_up_by is not None:
+            rank, withdrawals = agent.held_up_by
+            holder = self.agents.get(rank)
+            if holder is not None and not holder.ended and withdrawals == self._withdrawals:
+                return None  # footprints only grow while nothing is withdrawn
+        blocker = self._conflict_below(agent)
+        if blocker is None:
+            return self._order[0].order - 1
+        holders = [other.rank for other in self._order if other.order == blocker]
+        agent.held_up_by = (holders[0], self._withdrawals) if holders else None
+        return None
+
+    def _promotion_due(self) -> tuple[Rank, int] | None:
+        if not self.early:
+            return None
+        for agent in self._order[1:]:
+            if agent.phase is AgentPhase.FINISHED and (order := self.promotion(agent)) is not None:
+                return agent.rank, order
+        return None
+
+    def _conflict_below(self, agent: Participant) -> int | None:
+        """Return the order of an agent below with which this one has something to do, if there is one.
+
+        Calls of agents that have ended are gone, so whatever is found below belongs to one that may yet
+        change.
+        """
+        order = agent.order
+        for call in agent.calls.values():
+            found = self._conflict_of(call, order)
+            if found is not None:
+                return found
+        for call in self._under_way.values():
+            touched = call.under_way
+            if touched is None or call.position[0] >= order:
+                continue
+            if any(conflict(touched, own.footprint) for own in agent.calls.values()):
+                return call.position[0]
+        return None
+
+    def _conflict_of(self, call: Call, order: int) -> int | None:
+        objects = self._objects
+        for key in call.writes:
+            found = objects.trajectories[key].touched_below(order)
+            if found is None and objects.scans:
+                found = objects.scans.scanned_below(key, order)
+            if found is not None:
+                return found
+        for key, _ in call.seen.reads:
+            found = objects.trajectories[key].written_below(order)
+            if found is not None:
+                return found
+        for scan in call.seen.scans:
+            for key in objects.written.under(scan.prefix):
+                if scan.covers(key):
+                    found = objects.trajectories[key].written_below(order)
+                    if found is not None:
+                        return found
+        return None
+
+    def _move(self, agent: Participant, order: int) -> None:
+        """Give an agent another order. Nobody in between has anything to do with it, so no value changes."""
+        before, agent.order = agent.order, order
+        objects = self._objects
+        touched: dict[Key, Trajectory] = {}
+        for call in agent.calls.values():
+            call.position = position_of(order, call.position[1])
+            for key in [*call.writes, *(key for key, _ in call.seen.reads)]:
+                touched[key] = objects.trajectories[key]
+        for trajectory in touched.values():
+            trajectory.move(before, order)
+        for call in agent.calls.values():
+            for prefix in {scan.prefix for scan in call.seen.scans}:
+                objects.scans.reorder(prefix)
+        self._sort()
+
+    # ---- what is outstanding -------------------------------------------------------------------------------
+
+    @property
+    def has_work(self) -> bool:
+        if self._objects.unapplied or self._dirty:
+            return True
+        if not self._order:
+            return False
+        lowest = self._order[0]
+        if lowest.phase is AgentPhase.FINISHED and not lowest.unread:
+            return True
+        return self.early and self._promotion_due() is not None
+
+    def ready(self) -> Ready:
+        if not self._order:
+            return Ready(apply=self._objects.effects(()))
+        blocked = self._dirty.written() if self._dirty else ()
+        promote = self._promotion_due()
+        return Ready(
+            self._reexecutable(),
+            self._objects.effects(blocked),
+            promote,
+            self._staged_due(),
+            self._commit_due() if promote is None else None,
+        )
+
+    def unsettled(self) -> set[Key]:
+        return self._dirty.written() if self._dirty else set()
+
+    def _reexecutable(self) -> tuple[Call, ...]:
+        if not self._dirty:
+            return ()
+        waiting = self._dirty.in_order()
+        stuck = self._objects.stuck
+        return tuple(
+            call
+            for call in independent(waiting)
+            if call.under_way is None
+            and not (stuck and any(key in stuck for key in call.footprint.reads | call.footprint.writes))
+        )
+
+    # ---- questions -----------------------------------------------------------------------------------------
+
+    @property
+    def forgotten(self) -> int:
+        return self._objects.forgotten
+
+    @property
+    def stuck(self) -> dict[Key, str]:
+        return self._objects.stuck
+
+    def written_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
+        return self._objects.written_under(prefix, position)
+
+    def base_known(self, key: Key) -> bool:
+        return self._objects.base_known(key)
+
+    def holds(self, observation: Observation, position: Position) -> bool:
+        return self._objects.holds(observation, position)
+
+    def version(self, key: Key) -> int:
+        trajectory = self._objects.trajectories.get(key)
+        return 0 if trajectory is None else trajectory.version
+
+    def may_hold(self, key: Key) -> tuple[Value, ...]:
+        return tuple(self._objects.trajectories[key].accepted)
+
+    def inbox(self, agent: Participant) -> Inbox:
+        return inbox(agent)
+
+    def underway(self, call_id: CallId) -> Call | None:
+        """Return a call whose run, or reversal, has begun and not ended, also where its agent was aborted."""
+        return self._under_way.get(call_id)
+
+    def is_dirty(self, call: Call) -> bool:
+        return call.id in self._dirty
+
+    def obstacles(self, position: Position, footprint: Footprint, own: Call | None = None) -> Obstacles:
+        return obstacles(
+            position,
+            footprint,
+            self._declared.values(),
+            self._under_way.values(),
+            self._dirty.in_order(),
+            own,
+        )
+
+    def kept_calls(self, agent: Participant) -> list[Call]:
+        kept = kept_with(list(agent.calls.values()))
+        return [call for call in agent.calls.values() if call in kept]

@@ -1,0 +1,154 @@
+"""Brings the live state to the targets: effects out, and what targets say to them back to the log.
+
+A target may fail in three ways. It is away: the put is tried again for as long as it takes, and nothing else
+waits for it. It refuses the value: the call that wrote it has failed. It will not take back what it had held:
+the object is stuck, and a person decides (`coagent resolve`). And it may hold what nobody has put there: then
+somebody outside has written (rule 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coagent.errors import TargetError, TargetUnavailable
+from coagent.protocol.decisions import Effect
+from coagent.protocol.events import EffectApplied, EffectRefused, Event, OutsideWrite
+from coagent.protocol.kernel import Kernel
+from coagent.protocol.keys import Key
+from coagent.protocol.values import Value, same
+from coagent.runtime.patience import Patience
+from coagent.runtime.reader import Targets
+from coagent.runtime.recorder import Recorder
+from coagent.targets.base import GuardFailed, Target
+
+
+class Effects:
+    """Applies effects; each target takes them in one task of this process at a time, in its own order.
+
+    Args:
+        kernel: Says what the targets need.
+        recorder: Takes what they answer.
+        targets: The live systems.
+        patience: With those that are away.
+    """
+
+    def __init__(self, kernel: Kernel, recorder: Recorder, targets: Targets, patience: Patience) -> None:
+        self._kernel = kernel
+        self._recorder = recorder
+        self._targets = targets
+        self._patience = patience
+        self._busy: set[Target] = set()
+        self.under_way: set[Key] = set()
+        """The objects that a target of this process has yet to take."""
+        self.delayed: dict[Key, TargetUnavailable] = {}
+        """The objects whose target is away just now, and how it failed last."""
+
+    def startable(self, effects: Sequence[Effect]) -> list[Target]:
+        """Return the targets that need something and are not busy; each is to be served by `apply`."""
+        if not effects:
+            return []
+        targets = dict.fromkeys(self._targets.of(effect.key) for effect in self._open(effects))
+        return [target for target in targets if target not in self._busy and self._of(target)]
+
+    def begin(self, target: Target) -> None:
+        """Note that a target is being served from now on; `apply` ends that."""
+        self._busy.add(target)
+        self.under_way.update(effect.key for effect in self._of(target))
+
+    async def apply(self, target: Target) -> None:
+        """Put what a target needs, until it needs nothing more that it will take.
+
+        Raises:
+            LogError: What came of it could not be recorded; the effects stay outstanding.
+        """
+        tried = 0
+        try:
+            while effects := self._of(target):
+                self.under_way.update(effect.key for effect in effects)
+                away = 0
+                for batch in self._batches(target, effects):
+                    away += not await self._put(target, batch)
+                if away:
+                    await self._patience.pause(tried)
+                    tried += 1
+        finally:
+            self._busy.discard(target)
+            for key in [key for key in self.under_way if self._targets.of(key) is target]:
+                self.under_way.discard(key)
+                self.delayed.pop(key, None)
+
+    def _open(self, effects: Sequence[Effect]) -> list[Effect]:
+        """Return those effects that the target is not known to have taken."""
+        is_acknowledged = self._recorder.is_acknowledged
+        return [effect for effect in effects if not is_acknowledged(effect.key, effect.version)]
+
+    def _of(self, target: Target) -> list[Effect]:
+        effects = [
+            effect
+            for effect in self._open(self._kernel.ready().apply)
+            if self._targets.of(effect.key) is target
+        ]
+        return self._disentangled(target, effects) if effects else effects
+
+    def _disentangled(self, target: Target, effects: list[Effect]) -> list[Effect]:
+        """Leave out what depends on objects whose final value is not known yet."""
+        unsettled = {key for key in self._kernel.unsettled() if self._targets.of(key) is target}
+        while unsettled:
+            held = {effect.key for effect in effects if target.entangled(effect.key, unsettled)}
+            if not held:
+                break
+            effects = [effect for effect in effects if effect.key not in held]
+            unsettled = held
+        return effects
+
+    def _batches(self, target: Target, effects: list[Effect]) -> list[list[Effect]]:
+        """Return effects in the order in which a target takes them, each transaction together."""
+        if target.takes_many:
+            return [effects]
+        if target.deletes_first:  # what is deleted may be in the way of what is written at the same time
+            effects = sorted(effects, key=lambda effect: effect.value is not None)
+        return [[effect] for effect in effects]
+
+    async def _put(self, target: Target, effects: list[Effect]) -> bool:
+        """Put what belongs together, and record what came of it; False where the target is away."""
+        try:
+            if len(effects) == 1:
+                key, value, expected, _ = effects[0]
+                await target.put(key, value, expected=expected)
+            else:
+                await target.put_many([(one.key, one.value, one.expected) for one in effects])
+        except TargetUnavailable as away:
+            self.delayed.update({effect.key: away for effect in effects})
+            return False
+        except GuardFailed as guard:
+            await self._found_outside(guard.key, guard.found)
+        except TargetError as refusal:
+            blamed = getattr(refusal, "key", None)
+            await self._refused(next((one for one in effects if one.key == blamed), effects[-1]), refusal)
+        else:
+            self._acknowledge(effects)
+        for effect in effects:
+            self.delayed.pop(effect.key, None)
+        return True
+
+    def _acknowledge(self, effects: Sequence[Effect]) -> None:
+        recorder = self._recorder
+        for effect in effects:
+            if recorder.log.instant:
+                recorder.record_now(EffectApplied(effect.key, effect.version))
+            else:
+                recorder.acknowledge(effect.key, effect.version)  # one commit less
+
+    async def _found_outside(self, key: Key, found: Value) -> None:
+        def decide() -> Event | None:
+            if not self._kernel.base_known(key) or any(
+                same(found, one) for one in self._kernel.may_hold(key)
+            ):
+                return None  # another process has put it meanwhile
+            return OutsideWrite(key, found)
+
+        await self._recorder.catch_up()
+        await self._recorder.record(decide)
+
+    async def _refused(self, effect: Effect, failure: TargetError) -> None:
+        await self._recorder.record(lambda: EffectRefused(effect.key, effect.version, str(failure)))

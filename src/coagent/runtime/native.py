@@ -1,0 +1,236 @@
+"""Runs native tools: their reads and writes are observed, and recorded together when they end.
+
+A reversible run that saw what is no longer so when it ends is thrown away and made again: it has changed
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from coagent.errors import AgentNotActive, TargetUnavailable, ToolFailed
+from coagent.protocol.calls import NOTHING, Call, Footprint, Observation, Position, Rank
+from coagent.protocol.events import (
+    Blocked,
+    CallAmended,
+    CallBegun,
+    CallObserved,
+    CallRan,
+    CallReexecuted,
+    CallUndone,
+    Event,
+    RunBegun,
+)
+from coagent.protocol.keys import Key
+from coagent.protocol.participants import Participant
+from coagent.protocol.phases import AgentPhase, CallPhase
+from coagent.protocol.values import Value
+from coagent.runtime.outcomes import Run, plain, told
+from coagent.runtime.runner import Ran, Runner, restart
+from coagent.tools.base import Tool
+from coagent.tools.native import NativeTool
+from coagent.tools.state import State
+
+_NOTHING = Footprint(frozenset(), frozenset(), frozenset())
+"""What an irreversible native call keeps others from: nothing, since what it writes enters like any other."""
+
+
+class NativeRunner(Runner):
+    """Runs tools written in Python over a `State`."""
+
+    async def perform(
+        self, agent: Participant, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
+    ) -> Ran:
+        assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
+        if tool.effect == "irreversible":
+            return await self._perform_once(agent, tool, arguments, checked)
+        parts = self._parts
+        kernel, recorder = parts.kernel, parts.recorder
+        while True:
+            steps, forgotten, position = kernel.steps, kernel.forgotten, recorder.position(agent)
+            run = await self._observe(tool, checked, position, agent.rank)
+            if kernel.steps != steps or recorder.position(agent) != position:
+                if recorder.position(agent) != position or kernel.forgotten != forgotten:
+                    continue
+                if not kernel.holds(run.observation, position):
+                    continue
+            observation, failure = run
+            if kernel.locks and await self._blocked(agent, observation):
+                continue
+            event = CallObserved(agent.rank, tool.name, arguments, observation)
+            if recorder.log.instant:
+                call = recorder.record_now(event)
+                assert isinstance(call, Call), "a call was recorded"
+                return Ran(call.id, observation, failure, call)
+            if (
+                not observation.writes
+                and failure is None
+                and agent.called
+                and agent.phase is AgentPhase.ACTIVE
+                and not kernel.stages_all
+            ):
+                call_id = recorder.record_read(agent, event)
+                if recorder.full:
+                    await recorder.flush()
+                return Ran(call_id, observation, None, None)
+            made = await self._record_if_it_holds(agent, event, position, forgotten)
+            if made is not None:
+                return Ran(made.id, observation, failure, made)
+
+    async def _record_if_it_holds(
+        self, agent: Participant, event: CallObserved, position: Position, forgotten: int
+    ) -> Call | None:
+        """Record a run unless it saw what is no longer so; None where it has to be made again."""
+        parts = self._parts
+        kernel, recorder = parts.kernel, parts.recorder
+        steps = kernel.steps
+
+        def decide() -> Event | None:
+            if kernel.steps == steps:
+                return event  # nothing has happened since it was looked at
+            if agent.ended:
+                raise AgentNotActive(
+                    f"agent {agent.name!r} has {agent.phase.value}", "Join the domain again, as a new agent."
+                )
+            still = recorder.position(agent) == position and kernel.forgotten == forgotten
+            return event if still and kernel.holds(event.observation, position) else None
+
+        made = await recorder.record(decide)
+        return made if isinstance(made, Call) else None
+
+    async def _perform_once(
+        self, agent: Participant, tool: NativeTool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
+    ) -> Ran:
+        """Run an irreversible tool: recorded before and after, once and no more."""
+
+        async def carried() -> Ran:
+            call = await self.record_call(
+                agent, CallBegun(agent.rank, tool.name, arguments, _NOTHING, irreversible=True)
+            )
+            run = await self._observe(tool, checked, call.position, call.rank)
+            await self._parts.recorder.record(lambda: CallRan(call.id, run.observation))
+            return Ran(call.id, run.observation, run.failure, call)
+
+        return await self._parts.tasks.carry(carried)
+
+    async def run_staged(self, call: Call, tool: Tool) -> None:
+        assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
+        recorder = self._parts.recorder
+
+        def begin() -> Event | None:
+            return RunBegun(call.id, _NOTHING) if call.phase is CallPhase.STAGED else None
+
+        async def carried() -> None:
+            if await recorder.record(begin) is None:
+                return  # undone, or begun by somebody else
+            # What it sees is final, and so is what it does.
+            try:
+                checked = tool.arguments.checked(call.arguments)
+                run = await self._observe(tool, checked, call.position, call.rank)
+            except ToolFailed as failure:
+                run = Run(Observation.failed(told(failure)), failure)
+            await recorder.record(lambda: CallRan(call.id, run.observation))
+
+        await self._parts.tasks.carry(carried)
+
+    async def reexecute(self, call: Call, tool: Tool) -> None:
+        arguments, position = call.arguments, call.position
+        kernel = self._parts.kernel
+        run = await self._observe_again(call, tool, arguments)
+
+        def decide() -> Event | None:
+            if kernel.call(call.id) is not call or call.arguments is not arguments:
+                return None  # undone or amended while it ran
+            if not kernel.holds(run.observation, position) or call.position != position:
+                return None
+            return CallReexecuted(call.id, run.observation)
+
+        await self._parts.recorder.record(decide)
+
+    async def undo(self, call: Call) -> None:
+        kernel = self._parts.kernel
+        await self._parts.recorder.record(
+            lambda: CallUndone(call.id) if kernel.call(call.id) is call else None
+        )
+
+    async def amend(
+        self, call: Call, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
+    ) -> Run:
+        kernel = self._parts.kernel
+        agent = kernel.agents[call.rank]
+        while True:
+            run = await self._observe_again(call, tool, arguments)
+            observation = run.observation
+
+            def decide(observation: Observation = observation) -> Event | None:
+                if kernel.call(call.id) is not call:
+                    raise AgentNotActive(f"call {call.id!r} of agent {agent.name!r} does not stand any more")
+                holds = kernel.holds(observation, call.position)
+                return CallAmended(call.id, arguments, observation) if holds else None
+
+            if await self._parts.recorder.record(decide) is not None:
+                return run
+
+    # ---- parts ---------------------------------------------------------------------------------------------
+
+    async def _observe(
+        self, tool: NativeTool, checked: Mapping[str, Any], position: Position, rank: Rank
+    ) -> Run:
+        """Run a tool over the state at a position, and load what its undo needs."""
+        parts = self._parts
+        reader = parts.reader(position, rank)
+        state = State(reader)
+        try:
+            value = plain(tool.name, await tool.run(state, checked))
+            writes = state.writes
+            if not writes:
+                return Run(Observation(state.reads, state.scans, NOTHING.writes, NOTHING.bases, value), None)
+            bases: dict[Key, Value] = {}
+            once = (
+                tool.effect == "irreversible"
+            )  # recorded in any case, even if its objects are forgotten first
+            for key in writes:
+                target = parts.targets.of(key)
+                if target.admits:
+                    writes[key] = await target.admit(key, writes[key])
+                if once or not parts.kernel.base_known(key):
+                    whole = (key, None)
+                    bases[key] = state.reads[whole] if whole in state.reads else await reader.read(key)
+        except TargetUnavailable as failure:
+            if (
+                tool.effect == "irreversible"
+            ):  # it may have acted, so that it did not come to its end is recorded
+                return Run(Observation.failed(told(failure), state.reads, state.scans), failure)
+            raise
+        except Exception as failure:
+            return Run(Observation.failed(told(failure), state.reads, state.scans), failure)
+        return Run(Observation(state.reads, state.scans, writes, bases, value), None)
+
+    async def _observe_again(self, call: Call, tool: Tool, arguments: Mapping[str, Value]) -> Run:
+        """Run a call once more at its own position."""
+        assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
+        kernel = self._parts.kernel
+        while True:
+            forgotten, position = kernel.forgotten, call.position
+            try:
+                checked = tool.arguments.checked(arguments)
+            except ToolFailed as failure:
+                return Run(Observation.failed(told(failure)), failure)
+            run = await self._observe(tool, checked, position, call.rank)
+            still = kernel.forgotten == forgotten and call.position == position
+            if still and kernel.holds(run.observation, position):
+                return run
+
+    async def _blocked(self, agent: Participant, observation: Observation) -> bool:
+        """Wait until the locks that a run needs may be free; False where they are free now."""
+        parts = self._parts
+        kernel = parts.kernel
+        blockers = kernel.blockers(agent, observation)
+        if not blockers:
+            return False
+        await parts.recorder.record(lambda: Blocked(agent.rank, tuple(sorted(blockers))))
+        await parts.recorder.until(lambda: agent.must_restart or agent.ended or not kernel.waiting(agent))
+        if agent.must_restart:
+            await restart(parts, agent)
+        return True

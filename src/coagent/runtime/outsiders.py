@@ -1,0 +1,189 @@
+"""Notices what somebody outside the domain has changed: a person, a controller, another program (rule 9).
+
+It is seen when an agent touches the object, when a target's watch reports it, and at the latest before a
+commit rests on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from coagent.errors import TargetUnavailable
+from coagent.protocol.calls import Call
+from coagent.protocol.events import Event, OutsideWrite
+from coagent.protocol.kernel import Kernel
+from coagent.protocol.keys import Key, Scan
+from coagent.protocol.participants import Participant
+from coagent.protocol.values import UNLOADED, Traced, Value, same
+from coagent.runtime.patience import Patience
+from coagent.runtime.reader import PositionReader, Targets
+from coagent.runtime.recorder import Recorder
+from coagent.targets.base import Target
+
+
+class Outsiders:
+    """Compares what targets hold with what they should hold.
+
+    Args:
+        kernel: Knows what they should hold.
+        recorder: Takes what was found.
+        targets: The live systems.
+        patience: With those that are away.
+    """
+
+    def __init__(self, kernel: Kernel, recorder: Recorder, targets: Targets, patience: Patience) -> None:
+        self._kernel = kernel
+        self._recorder = recorder
+        self._targets = targets
+        self._patience = patience
+        self.spares: list[Callable[[Key], bool]] = []
+        """Tell of an object whether somebody of the domain is changing it by other means just now."""
+
+    async def look(self, key: Key) -> bool:
+        """Take note of an outside write to an object that agents have read or written, if there was one.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            TargetUnavailable, TargetError: The object cannot be read.
+        """
+        kernel, target = self._kernel, self._targets.of(key)
+        if target.unseen(key) or key in kernel.stuck or self._is_spared(key):
+            return False
+        while kernel.base_known(key):
+            # What was on its way before the look may be found by it, also if it is acknowledged meanwhile.
+            version, before = kernel.version(key), kernel.may_hold(key)
+            try:
+                found = await target.get(key)
+            except TargetUnavailable as failure:
+                found = await self._patience.retry(lambda: target.get(key), failure)
+            if _among(found, before):
+                return False
+            await self._recorder.catch_up()
+            if not kernel.base_known(key) or _among(found, kernel.may_hold(key)):
+                return False
+            if kernel.version(key) == version:
+                return await self._found(key, found, version)
+        return False
+
+    async def _found(self, key: Key, found: Value, version: int) -> bool:
+        kernel = self._kernel
+
+        def decide() -> Event | None:
+            if not kernel.base_known(key) or _among(found, kernel.may_hold(key)):
+                return None
+            return OutsideWrite(key, found) if kernel.version(key) == version else None
+
+        steps = kernel.steps
+        await self._recorder.record(decide)
+        return kernel.steps != steps
+
+    async def look_at_premises(self, agent: Participant) -> bool:
+        """Look at everything that an agent has read, scanned or written, before its commit rests on it.
+
+        Returns:
+            Whether somebody outside had changed some of it.
+
+        Raises:
+            TargetUnavailable, TargetError: Something cannot be read.
+        """
+        calls = [call for call in agent.calls.values() if not call.declared]
+        keys = dict.fromkeys(key for call in calls for key, _ in call.seen.reads)
+        keys.update(dict.fromkeys(key for call in calls for key in call.writes))
+        changed = False
+        for key in keys:
+            if not self._targets.of(key).unchanged(key):
+                changed = await self.look(key) or changed
+        scans = {scan: (call, seen) for call in calls for scan, seen in call.seen.scans.items()}
+        for scan, (call, seen) in scans.items():
+            if isinstance(
+                scan.selector, Traced
+            ):  # nobody knows how what a program looked at was: watches tell
+                changed = (
+                    await self._look_around_in(self._targets.of(scan.prefix), [], [scan.prefix]) or changed
+                )
+            else:
+                changed = await self._look_at_scan(call, scan, seen) or changed
+        return changed
+
+    async def _look_at_scan(self, call: Call, scan: Scan, seen: Value) -> bool:
+        """Look for objects that came, went or changed in a range since a call scanned it."""
+        reader = self._reader(call)
+        listing = await reader.keys(scan.prefix)
+        covered = [key for key in {*listing, *seen} if scan.covers(key) and not self._kernel.base_known(key)]
+        if scan.selector is None:
+            suspects = [key for key in covered if (key in listing) != (key in seen)]
+        else:
+            values = {
+                **listing,
+                **await reader.load([key for key in covered if listing.get(key) is UNLOADED]),
+            }
+            suspects = [
+                key
+                for key in covered
+                if values.get(key) is not UNLOADED
+                and not same(scan.selector.of(values.get(key)) or None, seen.get(key))
+            ]
+        changed = False
+        for key in sorted(suspects):
+            changed = await self.look_at_untracked(key) or changed
+        return changed
+
+    async def look_at_untracked(self, key: Key) -> bool:
+        """Take note of an object of which agents know only its range, if they saw it otherwise."""
+        target = self._targets.of(key)
+        if self._is_spared(key):
+            return False
+        try:
+            value = await target.get(key)
+        except TargetUnavailable as failure:
+            value = await self._patience.retry(lambda: target.get(key), failure)
+
+        def decide() -> Event | None:
+            return OutsideWrite(key, value) if self._kernel.concerns_a_scan(key, value) else None
+
+        steps = self._kernel.steps
+        await self._recorder.record(decide)
+        return self._kernel.steps != steps
+
+    async def look_around(self) -> bool:
+        """Ask every target what others may have changed, and look at it.
+
+        Returns:
+            Whether somebody had changed something.
+
+        Raises:
+            TargetUnavailable, TargetError: A target cannot be asked, or an object cannot be read.
+        """
+        keys, prefixes = self._kernel.tracked_keys(), self._kernel.scanned_prefixes()
+        changed = False
+        for target in self._targets.all:
+            schemes = tuple(f"{scheme}:" for scheme in target.schemes)
+            if schemes:
+                own = [key for key in keys if key.startswith(schemes) and not target.unseen(key)]
+                ranges = [prefix for prefix in prefixes if prefix.startswith(schemes)]
+                if own or ranges:
+                    changed = await self._look_around_in(target, own, ranges) or changed
+        return changed
+
+    async def _look_around_in(self, target: Target, keys: list[Key], prefixes: list[str]) -> bool:
+        changed = False
+        for key in sorted(await target.changed(keys, prefixes)):
+            if self._kernel.base_known(key):
+                changed = await self.look(key) or changed
+            else:
+                changed = await self.look_at_untracked(key) or changed
+        return changed
+
+    def _is_spared(self, key: Key) -> bool:
+        return any(spares(key) for spares in self.spares)
+
+    def _reader(self, call: Call) -> PositionReader:
+        return PositionReader(
+            self._kernel, self._targets, call.position, call.rank, self.look, self._patience
+        )
+
+
+def _among(found: Value, values: Collection[Value]) -> bool:
+    return any(found is value or same(found, value) for value in values)

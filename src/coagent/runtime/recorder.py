@@ -1,0 +1,299 @@
+"""The log and the kernel of one process, always in step: decisions become events here, and nowhere else.
+
+An event is in the log before the kernel takes it. Rival processes append to one log; who comes second catches
+up and decides anew. Two kinds of event need not be in the log at once and ride along with the next one: that
+a target holds what was written, and calls that only read (they are premises of an agent of this process,
+which would die with it; whoever hands results to another process flushes first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import anyio
+
+from coagent.errors import AgentNotActive, IllegalEvent
+from coagent.log.base import Checkpoint, HeadMoved, Log
+from coagent.protocol.calls import Call, CallId, Position, call_id, position_of
+from coagent.protocol.checkpoint import state_of
+from coagent.protocol.events import CallObserved, EffectApplied, Event
+from coagent.protocol.kernel import Kernel
+from coagent.protocol.keys import Key, scheme_of
+from coagent.protocol.mtpo import Mtpo
+from coagent.protocol.participants import Participant
+from coagent.protocol.values import Value
+from coagent.runtime.clock import Clock
+
+_WATCH_INTERVAL_S = 0.02
+_READS_KEPT_MAX = 64
+_CHECKPOINT_EVENTS_MIN = 5000
+_CHECKPOINT_AT_END_MIN = 200
+
+Made: TypeAlias = Call | Participant | None
+Replicate: TypeAlias = Callable[[Key, Value], None]
+
+
+class Recorder:
+    """Appends events, and lets the kernel take them.
+
+    Args:
+        kernel: The protocol.
+        log: Where events go.
+        clock: For those who wait for something to happen.
+        replicas: By scheme, who keeps a copy of live values in this process.
+    """
+
+    def __init__(self, kernel: Kernel, log: Log, clock: Clock, replicas: dict[str, Replicate]) -> None:
+        self.kernel = kernel
+        self.log = log
+        self.observers: list[Callable[[Event], None]] = []
+        self._clock = clock
+        self._replicas = replicas
+        self._acknowledged: dict[Key, EffectApplied] = {}
+        self._reads: list[tuple[Participant, CallObserved]] = []
+        self._interval = _CHECKPOINT_EVENTS_MIN
+        self._busy = False
+        self._free: anyio.Event | None = None
+        self._changed: anyio.Event | None = None
+
+    # ---- recording -----------------------------------------------------------------------------------------
+
+    async def record(self, decide: Callable[[], Event | None]) -> Made:
+        """Record what `decide` returns, deciding anew as long as other processes come first.
+
+        Args:
+            decide: Looks at the kernel and returns an event, or None where nothing is to be recorded.
+
+        Returns:
+            What the event made or is about; None also where nothing was recorded.
+
+        Raises:
+            AgentNotActive: The agent that the event is about has ended meanwhile. IllegalEvent: The event may
+            not happen for another reason; a defect, or another process decided first. LogError: The log
+            cannot be written; nothing has happened.
+        """
+        if self.log.instant:
+            event = decide()
+            return None if event is None else self.record_now(event)
+        await self._take_turn()
+        try:
+            while True:
+                event = decide()
+                if event is None:
+                    return None
+                self._check(event)
+                try:
+                    # What else than a call may depend on the reads that wait: they have to be there first.
+                    if self._reads and type(event) is not CallObserved:
+                        await self._append(None)
+                    else:
+                        return await self._append(event)
+                except HeadMoved:
+                    await self._catch_up()
+        finally:
+            self._end_turn()
+
+    def record_now(self, event: Event) -> Made:
+        """Record an event in a log that takes it at once and that nobody else appends to (`Log.instant`)."""
+        self._check(event)
+        self.log.note(event)
+        return self._take(event)
+
+    def record_read(self, agent: Participant, event: CallObserved) -> CallId:
+        """Record a call that only read, at once or together with what comes next; returns its id."""
+        identity = call_id(agent.name, self.next_sequence(agent))
+        self._reads.append((agent, event))
+        return identity
+
+    @property
+    def full(self) -> bool:
+        """Whether so many reads wait that they ought to be flushed."""
+        return len(self._reads) >= _READS_KEPT_MAX
+
+    def acknowledge(self, key: Key, version: int) -> None:
+        """Note that a target holds a version; it is recorded with the next event, or by `flush`."""
+        self._acknowledged[key] = EffectApplied(key, version)
+
+    def is_acknowledged(self, key: Key, version: int) -> bool:
+        """Tell whether it has been noted that a target holds a version."""
+        known = self._acknowledged.get(key)
+        return known is not None and known.version == version
+
+    async def flush(self) -> None:
+        """Append what waits to ride along."""
+        if not self._reads and not self._acknowledged:
+            return
+        await self._take_turn()
+        try:
+            while self._reads or self._acknowledged:
+                try:
+                    await self._append(None)
+                except HeadMoved:
+                    await self._catch_up()
+        finally:
+            self._end_turn()
+
+    async def catch_up(self) -> None:
+        """Take what other processes have appended."""
+        if self.log.shared:
+            await self._take_turn()
+            try:
+                await self._catch_up()
+            finally:
+                self._end_turn()
+
+    def catch_up_now(self) -> None:
+        """Do as `catch_up` does, without letting others go on meanwhile."""
+        while not self._busy and (events := self.log.read_now()):
+            for event in events:
+                self._replay(event)
+
+    async def keep_checkpoint(self, *, whatever: bool = False) -> None:
+        """Keep the kernel's state in the log, if enough has happened since that was done last.
+
+        Args:
+            whatever: Whether to do so however little has happened.
+        """
+        if whatever or self.log.since_checkpoint >= _CHECKPOINT_AT_END_MIN:
+            await self._take_turn()
+            try:
+                await self._keep_checkpoint()
+            finally:
+                self._end_turn()
+
+    async def _keep_checkpoint(self) -> None:
+        kernel = self.kernel
+        if isinstance(kernel, Mtpo) and kernel.resumable:
+            state = state_of(kernel)
+            # A state that costs much to write is written less often.
+            self._interval = max(_CHECKPOINT_EVENTS_MIN, 10 * (len(state.calls) + len(state.objects)))
+            await self.log.keep(Checkpoint(self.log.head, state))
+
+    async def freshen(self) -> None:
+        """Catch up if others have appended; costs next to nothing where they have not."""
+        if self.log.shared and self.log.stale():
+            await self.catch_up()
+
+    async def _append(self, event: Event | None) -> Made:
+        """Append an event, with those that ride along around it, and let the kernel take them all."""
+        reads, acknowledged = self._reads[:], list(self._acknowledged.values())
+        records: list[Event] = [read for _, read in reads]
+        if event is not None:
+            records.append(event)
+        # Last, because the event was decided while those objects were still tracked.
+        records.extend(acknowledged)
+        await self.log.append(records)
+        del self._reads[: len(reads)]
+        for _, read in reads:
+            self._replay(read)
+        made = None if event is None else self._take(event)
+        for applied in acknowledged:
+            if self._acknowledged.get(applied.key) is applied:
+                del self._acknowledged[applied.key]
+            self._replay(applied)
+        if self.log.since_checkpoint >= self._interval:
+            await self._keep_checkpoint()
+        return made
+
+    def _take(self, event: Event) -> Made:
+        made = self.kernel.take(event)
+        self._tell(event)
+        return made
+
+    def _replay(self, event: Event) -> None:
+        self.kernel.step(event)
+        self._tell(event)
+
+    async def _catch_up(self) -> None:
+        while events := await self.log.read():
+            for event in events:
+                self._replay(event)
+
+    def _tell(self, event: Event) -> None:
+        for observer in self.observers:
+            observer(event)
+        for key, value in self.kernel.take_live_changes():
+            replicate = self._replicas.get(scheme_of(key)) if self._replicas else None
+            if replicate is not None:
+                replicate(key, value)
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    def _check(self, event: Event) -> None:
+        objection = self.kernel.objection(event)
+        if objection is None:
+            return
+        agent = self.kernel.agents.get(getattr(event, "rank", None))  # type: ignore[arg-type]
+        if agent is not None and agent.ended:
+            raise AgentNotActive(
+                f"agent {agent.name!r} has {agent.phase.value}", "Join the domain again, as a new agent."
+            )
+        raise IllegalEvent(f"{type(event).__name__} may not happen now: {objection}")
+
+    # ---- what waits to be recorded -------------------------------------------------------------------------
+
+    def next_sequence(self, agent: Participant) -> int:
+        """Return the sequence of the agent's next call, those counted that wait to be recorded."""
+        if not self._reads:
+            return agent.next_sequence
+        return agent.next_sequence + sum(1 for other, _ in self._reads if other is agent)
+
+    def position(self, agent: Participant) -> Position:
+        """Return the position of the agent's next call."""
+        if not self._reads:
+            return self.kernel.position(agent)
+        return position_of(agent.order, self.next_sequence(agent))
+
+    def waiting_reads(self, agent: Participant) -> list[tuple[CallId, CallObserved]]:
+        """Return the agent's calls that wait to be recorded."""
+        mine = [event for other, event in self._reads if other is agent]
+        return [
+            (call_id(agent.name, sequence), event) for sequence, event in enumerate(mine, agent.next_sequence)
+        ]
+
+    def waiting_read(self, identity: str) -> CallObserved | None:
+        """Return a call that waits to be recorded, by its id."""
+        agents = {id(agent): agent for agent, _ in self._reads}
+        found = (dict(self.waiting_reads(agent)).get(CallId(identity)) for agent in agents.values())
+        return next((event for event in found if event is not None), None)
+
+    # ---- waiting -------------------------------------------------------------------------------------------
+
+    async def until(
+        self, condition: Callable[[], bool], meanwhile: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Return when the condition holds; it is looked at after every event, from any process.
+
+        Args:
+            condition: Looks at the kernel.
+            meanwhile: `async def ()`: what a process does for others while it waits; with a shared log only.
+        """
+        while not condition():
+            if self._changed is None:
+                self._changed = anyio.Event()
+            if not self.log.shared:
+                await self._clock.wait(self._changed)
+                continue
+            with anyio.move_on_after(_WATCH_INTERVAL_S):
+                await self._changed.wait()
+            await self.catch_up()
+            if meanwhile is not None:
+                await meanwhile()
+            await self.flush()  # others may be waiting for just these acknowledgements
+
+    async def _take_turn(self) -> None:
+        """Keep the other tasks of this process from appending; no tool runs meanwhile."""
+        # An anyio.Lock would do, but it yields to the event loop at every turn.
+        while self._busy:
+            if self._free is None:
+                self._free = anyio.Event()
+            await self._free.wait()
+        self._busy = True
+
+    def _end_turn(self) -> None:
+        self._busy = False
+        if self._free is not None:
+            self._free.set()
+            self._free = None

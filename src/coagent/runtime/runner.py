@@ -1,0 +1,149 @@
+"""What runs a tool: one runner for each kind, behind one interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from coagent.errors import AgentNotActive, AgentRestarted
+from coagent.protocol.calls import Call, CallId, Observation, Position, Rank
+from coagent.protocol.events import Event, Restarted
+from coagent.protocol.kernel import Kernel
+from coagent.protocol.participants import Participant
+from coagent.protocol.values import Value
+from coagent.runtime.catalog import Catalog
+from coagent.runtime.clock import Clock
+from coagent.runtime.effects import Effects
+from coagent.runtime.outcomes import Run
+from coagent.runtime.outsiders import Outsiders
+from coagent.runtime.patience import Patience
+from coagent.runtime.reader import PositionReader, Targets
+from coagent.runtime.recorder import Recorder
+from coagent.runtime.tasks import Tasks
+from coagent.tools.base import Tool
+
+
+class Ran(NamedTuple):
+    """A call that was made.
+
+    Args:
+        call_id: Its id.
+        observation: What its run saw and did.
+        failure: The exception where it failed.
+        call: The call; None where it waits to be recorded (it only read).
+    """
+
+    call_id: CallId
+    observation: Observation
+    failure: Exception | None
+    call: Call | None
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of an open domain that its duties are divided among."""
+
+    kernel: Kernel
+    recorder: Recorder
+    targets: Targets
+    catalog: Catalog
+    clock: Clock
+    patience: Patience
+    outsiders: Outsiders
+    effects: Effects
+    tasks: Tasks
+    advance: Callable[[], None] = lambda: None
+    """Starts whatever outstanding work this process can do, without waiting for it (`work.py`)."""
+
+    async def meanwhile(self) -> None:
+        """Do for others what a process does while one of its agents waits."""
+        self.advance()
+
+    def reader(self, position: Position, rank: Rank) -> PositionReader:
+        """Return what a run at a position reads through."""
+        return PositionReader(self.kernel, self.targets, position, rank, self.outsiders.look, self.patience)
+
+
+class Runner(ABC):
+    """Runs the tools of one kind, for the first time and again, and takes their calls back.
+
+    Args:
+        parts: The domain's.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    @abstractmethod
+    async def perform(
+        self, agent: Participant, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
+    ) -> Ran:
+        """Run a tool at the end of the agent's sequence and record it.
+
+        Raises:
+            AgentNotActive: The agent has ended meanwhile; a reversible call has changed nothing.
+            TargetUnavailable: A target was away for too long; nothing was recorded.
+        """
+
+    @abstractmethod
+    async def reexecute(self, call: Call, tool: Tool) -> None:
+        """Run a call again at its position, because a premise of it has moved."""
+
+    @abstractmethod
+    async def run_staged(self, call: Call, tool: Tool) -> None:
+        """Run a staged call whose turn has come."""
+
+    @abstractmethod
+    async def undo(self, call: Call) -> None:
+        """Withdraw a call, taking back what it did."""
+
+    @abstractmethod
+    async def amend(
+        self, call: Call, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
+    ) -> Run:
+        """Run a call with other arguments in its place."""
+
+    async def record_call(self, agent: Participant, event: Event) -> Call:
+        """Record an event that makes a call of an agent.
+
+        Raises:
+            AgentNotActive: The agent has ended.
+        """
+
+        def decide() -> Event:
+            require_active(agent)
+            return event
+
+        made = await self._parts.recorder.record(decide)
+        assert isinstance(made, Call), f"{type(event).__name__} makes a call"
+        return made
+
+
+def require_active(agent: Participant) -> None:
+    """Refuse what an agent that has ended can no longer do.
+
+    Raises:
+        AgentNotActive: It has committed or aborted.
+    """
+    if agent.ended:
+        raise AgentNotActive(
+            f"agent {agent.name!r} has {agent.phase.value}", "Join the domain again, as a new agent."
+        )
+
+
+async def restart(parts: Parts, agent: Participant) -> None:
+    """Withdraw all that an agent has done, as a baseline protocol wants it.
+
+    Raises:
+        AgentRestarted: Always, for the agent to begin again.
+    """
+    kernel = parts.kernel
+    await parts.recorder.record(
+        lambda: Restarted(agent.rank) if not agent.ended and kernel.must_begin_again(agent) else None
+    )
+    raise AgentRestarted(
+        f"agent {agent.name!r} was undone to resolve a conflict ({kernel.name})",
+        "Begin again from the start.",
+    )

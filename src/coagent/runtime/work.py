@@ -1,0 +1,229 @@
+"""The outstanding work of a domain: what the kernel wants done, done by this process as far as it can.
+
+Work is done in pieces, each in a task of its own, and only what conflicts waits: a call that runs again for a
+minute holds up its own agent and whoever reads what it wrote, nobody else. A caller waits a moment for all
+work, so that what follows from its call is usually done when the call returns, and for its own effects as
+long as it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+
+import anyio
+
+from coagent.errors import TargetError
+from coagent.protocol.calls import Call, CallId, Rank
+from coagent.protocol.events import Committed, Event, Promoted
+from coagent.protocol.keys import Key
+from coagent.runtime.clock import VirtualClock
+from coagent.runtime.runner import Parts, Runner
+from coagent.tools.base import Kind, Tool
+
+GRACE_S = 1.0
+"""For how long, in seconds, a call waits for work that follows from it and is not its own."""
+
+
+class Work:
+    """Does the outstanding work.
+
+    Args:
+        parts: The domain's.
+        runners: One for each kind of tool.
+    """
+
+    def __init__(self, parts: Parts, runners: dict[Kind, Runner]) -> None:
+        self._parts = parts
+        self._runners = runners
+        self.local: set[Rank] = set()
+        """The ranks of the agents whose sessions live in this process: their staged calls run here."""
+        self._running: set[CallId] = set()
+        self._committing: set[Rank] = set()
+        self._pieces: dict[int, float] = {}  # by number, when each was begun
+        self._begun = 0
+        self._progress: anyio.Event | None = None
+        self._set_aside: dict[CallId | Rank, int] = {}
+        self._failure: Exception | None = None
+        """What went wrong in the background, for the next caller."""
+
+    def runner(self, tool: Tool) -> Runner:
+        """Return what runs a tool."""
+        return self._runners[tool.kind]
+
+    def runner_of(self, call: Call) -> Runner:
+        """Return what runs a call, also one whose tool is not here."""
+        tool = self._parts.catalog.find(call.tool)
+        kind: Kind = "declared" if call.declared else "native"
+        return self._runners[kind if tool is None else tool.kind]
+
+    # ---- doing it ------------------------------------------------------------------------------------------
+
+    async def settle(
+        self, own: Collection[Key] = (), committing: Rank | None = None, *, all: bool = False
+    ) -> None:
+        """Do the outstanding work.
+
+        Args:
+            all: Whether to wait until nothing is left that this process can do.
+            own: The objects that the caller has written: it waits for them, as long as their targets can be
+                borne with.
+            committing: The agent whose commit the caller waits for, if its turn has come.
+
+        Raises:
+            LogError: The log cannot be written.
+        """
+        if not self._parts.kernel.has_work or await self._do_at_once():
+            return
+        self.advance()
+        if self._pieces:
+            await self._wait(own, committing, all)
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    async def _do_at_once(self) -> bool:
+        """Apply the effects of targets that take them at once; True where nothing else is to be done."""
+        kernel, parts = self._parts.kernel, self._parts
+        ready = kernel.ready()
+        if ready.reexecute or ready.promote or ready.run or ready.commit is not None:
+            return False
+        for effect in ready.apply:
+            if not parts.targets.of(effect.key).instant:
+                return False
+        for target in parts.effects.startable(ready.apply):
+            parts.effects.begin(target)
+            await parts.effects.apply(target)
+        return not kernel.has_work
+
+    def advance(self) -> None:
+        """Start whatever this process can do, without waiting for it."""
+        kernel, parts = self._parts.kernel, self._parts
+        if not kernel.has_work:
+            return
+        ready = kernel.ready()
+        for call in ready.reexecute:
+            self._start_call(call, self._reexecute)
+        for target in parts.effects.startable(ready.apply):
+            parts.effects.begin(target)
+            self._start(parts.effects.apply, target)
+        if ready.promote is not None:
+            self._start_turn(ready.promote[0], self.promote)
+        if ready.run is not None and ready.run.rank in self.local:
+            self._start_call(ready.run, self._run_staged)
+        if ready.commit is not None:
+            self._start_turn(ready.commit, self._commit)
+
+    def _start_call(self, call: Call, act: Callable[[Call], Awaitable[None]]) -> None:
+        if call.id in self._running or self._set_aside.get(call.id) == self._parts.kernel.steps:
+            return
+        if self._parts.catalog.find(call.tool) is None:
+            return  # another process has the tool
+        self._running.add(call.id)
+
+        async def run() -> None:
+            try:
+                await act(call)
+            except TargetError:
+                # Something is in the way, or the target is away: again when something has changed.
+                self._set_aside[call.id] = self._parts.kernel.steps
+            finally:
+                self._running.discard(call.id)
+
+        self._start(run)
+
+    def _start_turn(self, rank: Rank, act: Callable[[Rank], Awaitable[None]]) -> None:
+        if rank in self._committing or self._set_aside.get(rank) == self._parts.kernel.steps:
+            return
+        self._committing.add(rank)
+
+        async def run() -> None:
+            try:
+                await act(rank)
+            except TargetError:
+                self._set_aside[rank] = self._parts.kernel.steps
+            finally:
+                self._committing.discard(rank)
+
+        self._start(run)
+
+    def _start(self, act: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        self._begun += 1
+        number = self._begun
+        self._pieces[number] = self._parts.clock.now_s()
+
+        async def piece() -> None:
+            try:
+                await act(*arguments)
+            except Exception as failure:  # a log that cannot be written, or a defect: the next caller is told
+                self._failure = failure
+            finally:
+                del self._pieces[number]
+                if self._progress is not None:
+                    self._progress.set()
+                    self._progress = None
+            if self._failure is None:
+                self.advance()
+
+        self._parts.tasks.start(piece)
+
+    def retry(self) -> None:
+        """Try again what was set aside because something was in the way; to be called now and then."""
+        self._set_aside.clear()
+        self.advance()
+
+    # ---- pieces --------------------------------------------------------------------------------------------
+
+    async def _reexecute(self, call: Call) -> None:
+        tool = self._parts.catalog.get(call.tool)
+        await self.runner(tool).reexecute(call, tool)
+
+    async def _run_staged(self, call: Call) -> None:
+        await self._parts.recorder.flush()  # what is known to have arrived comes before it in the log
+        tool = self._parts.catalog.get(call.tool)
+        await self.runner(tool).run_staged(call, tool)
+
+    async def run_staged(self, call: Call) -> None:
+        """Run a staged call ahead of its agent's commit; only where nothing below can change any more."""
+        await self.settle()
+        await self._run_staged(call)
+        await self.settle()
+
+    async def promote(self, rank: Rank) -> None:
+        """Let an agent pass those below it, if it may (rule 10)."""
+        kernel = self._parts.kernel
+
+        def decide() -> Event | None:
+            agent = kernel.agents.get(rank)
+            order = None if agent is None or agent.ended else kernel.promotion(agent)
+            return None if order is None else Promoted(rank, order)
+
+        await self._parts.recorder.record(decide)
+
+    async def _commit(self, rank: Rank) -> None:
+        """Commit an agent, once everything that it rests on has been looked at in its target."""
+        kernel, parts = self._parts.kernel, self._parts
+        await parts.recorder.flush()
+        if kernel.notifies and await parts.outsiders.look_at_premises(kernel.agents[rank]):
+            return
+        await parts.recorder.record(lambda: Committed(rank) if kernel.ready().commit == rank else None)
+
+    # ---- waiting -------------------------------------------------------------------------------------------
+
+    async def _wait(self, own: Collection[Key], committing: Rank | None, all: bool) -> None:
+        """Wait for what is the caller's own, and a moment for what was begun just now."""
+        parts = self._parts
+        patient = all or isinstance(parts.clock, VirtualClock)  # virtual time stands still meanwhile
+        started_s = parts.clock.now_s()
+        while self._pieces and self._failure is None:
+            now_s = parts.clock.now_s()
+            left_s = max(self._pieces.values()) + GRACE_S - now_s
+            if committing in self._committing or any(key in parts.effects.under_way for key in own):
+                left_s = max(left_s, started_s + parts.patience.limit_s - now_s)
+            if not patient and left_s <= 0:
+                return
+            self._progress = self._progress or anyio.Event()
+            if patient:
+                await self._progress.wait()
+            else:
+                with anyio.move_on_after(left_s):
+                    await self._progress.wait()
