@@ -33,11 +33,13 @@ class FolderEvent(NamedTuple):
         folder: Its relative path.
         name: The name in it that has come, gone or changed; empty for the folder itself.
         is_folder: Whether that name is, or was, a folder.
+        moved: Whether it has come or gone, so that what is below it has, too.
     """
 
     folder: str
     name: str
     is_folder: bool
+    moved: bool
 
 
 class FolderWatch:
@@ -114,6 +116,11 @@ class FolderWatch:
         return folder in self._descriptors
 
     @property
+    def active(self) -> bool:
+        """Whether events can be relied on."""
+        return self._inotify is not None
+
+    @property
     def folders(self) -> list[str]:
         """The folders that are watched."""
         return list(self._descriptors)
@@ -159,9 +166,10 @@ class FolderWatch:
                     return None
                 self.forget(folder)
                 above, _, name = folder.rpartition("/")
-                found.append(FolderEvent(above, name, True))
+                found.append(FolderEvent(above, name, True, True))
             else:
-                found.append(FolderEvent(folder, event.name, bool(event.mask & flags.ISDIR)))
+                moved = event.mask & (flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO)
+                found.append(FolderEvent(folder, event.name, bool(event.mask & flags.ISDIR), bool(moved)))
         return found
 
 
