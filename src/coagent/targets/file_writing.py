@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,13 +16,13 @@ from coagent.content import rights
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.targets import file_kinds, swap
+from coagent.targets import file_kinds, placing, swap
 from coagent.targets.base import GuardFailed
 from coagent.targets.file_content import alike, create_file, encoded, make_folders
 from coagent.targets.file_reading import CONTENTS, FileReader
 from coagent.targets.folder_lock import folder_lock
 from coagent.targets.os_failures import os_failure
-from coagent.targets.workspace import TEMPORARY, Workspace
+from coagent.targets.workspace import Workspace
 
 _ATTEMPTS = 4
 
@@ -215,69 +214,21 @@ class FileWriter:
     def _place(
         self, scheme: str, relative: str, value: Value, new: bool, judge: _Replaced, patient: bool
     ) -> bool:
-        """Put a file or link in its place; False where somebody else has put something there meanwhile."""
-        path = self._workspace.absolute(relative)
-        made: list[str] = []
-        temporary = self._temporary(path)
-        done = False
-        try:
-            make_folders(os.path.dirname(path), made)
+        def make(temporary: str) -> None:
             if scheme == "link":
                 os.symlink(str(value), temporary)
-            else:
-                self._write(relative, temporary, encoded(value))
-            done = (
-                self._created(temporary, path, judge)
-                if new
-                else self._exchanged(temporary, path, judge, patient)
-            )
-        finally:
-            if not done:
-                for folder in reversed(made):
-                    with contextlib.suppress(OSError):
-                        os.rmdir(folder)
-        return done
-
-    def _write(self, relative: str, temporary: str, content: bytes) -> None:
-        try:
+                return
+            content = encoded(value)
             create_file(temporary, content, self._reader.status(relative))
             time_ns = self._workspace.take_time(relative, content)
             if time_ns is not None:
                 os.utime(temporary, ns=(time_ns, time_ns))
-        except BaseException:
-            _drop(temporary)
-            raise
 
-    def _created(self, temporary: str, path: str, judge: _Replaced) -> bool:
-        try:
-            for attempt in range(2):
-                try:
-                    swap.create(temporary, path)
-                    return True
-                except FileExistsError:
-                    if attempt or not stat.S_ISDIR(os.lstat(path).st_mode):
-                        break
-                    os.rmdir(path)  # an empty folder is no object, so it is in nobody's way
-        except BaseException:
-            _drop(temporary)
-            raise
-        _drop(temporary)
-        judge.expected(path)
-        return False
-
-    def _exchanged(self, temporary: str, path: str, judge: _Replaced, patient: bool) -> bool:
-        try:
-            return swap.replace(temporary, path, judge, patient=patient)
-        except FileNotFoundError:  # somebody has deleted it
-            judge.found = None
-            return False
+        return placing.place(self._workspace.absolute(relative), make, judge, new=new, patient=patient)
 
     def _delete(self, relative: str, judge: _Replaced, patient: bool) -> bool:
         path = self._workspace.absolute(relative)
-        try:
-            done = swap.remove(path, self._temporary(path), judge, patient=patient)
-        except FileNotFoundError:  # somebody else has deleted it
-            done = True
+        done = placing.take_away(path, judge, patient)
         if done:
             self._prune(path)
         return done
@@ -308,15 +259,6 @@ class FileWriter:
         mode = None if value is None else str(value)
         os.chmod(self._workspace.absolute(relative), rights(mode, stat.S_IMODE(status.st_mode)))
 
-    @staticmethod
-    def _temporary(path: str) -> str:
-        return f"{os.path.dirname(path)}/{TEMPORARY}{secrets.token_hex(8)}"
-
 
 def _any_alike(found: Value, values: Sequence[Value]) -> bool:
     return any(alike(found, value) for value in values)
-
-
-def _drop(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)
