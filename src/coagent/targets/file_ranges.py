@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Iterator
 
 from coagent.folder_watch import FolderEvent, FolderWatch
 from coagent.protocol.keys import Key
+from coagent.targets.news import ROUNDS_KEPT, News
 from coagent.targets.workspace import Workspace
 
 FOLDERS_MAX = 4_000
 _PATHS_MAX = 20_000
-_ROUNDS_KEPT = 5
 _STARTS = ("file:", "mode:", "link:", "folder:")
 
 
@@ -32,6 +32,7 @@ class FileRanges:
         self._watch = FolderWatch(workspace.root)
         self._watching = False
         self._round = 0
+        self._news = News()
         self._covered: dict[str, int] = {}
         """The prefixes whose folders are watched, and when they were last asked about."""
         self._lock = threading.Lock()
@@ -67,10 +68,9 @@ class FileRanges:
                 self._covered.clear()
             names, folders = self._happened(events or ())
             self._cover({prefix.partition(":")[2] for prefix in prefixes if prefix.startswith(_STARTS)})
-        chosen = tuple(prefixes)
-        found = {f"{scheme}:{path}" for path in names for scheme in ("file", "mode", "link")}
-        found |= {f"folder:{path}" for path in folders}
-        return {key for key in found if key.startswith(chosen)}
+            self._news.add(f"{scheme}:{path}" for path in names for scheme in ("file", "mode", "link"))
+            self._news.add(f"folder:{path}" for path in folders)
+            return self._news.take(prefixes)
 
     def close(self) -> None:
         """Watch nothing any more, until asked again."""
@@ -78,6 +78,7 @@ class FileRanges:
             self._watch.close()
             self._watching = False
             self._covered.clear()
+            self._news.clear()
 
     def _add(self, folder: str) -> bool:
         if len(self._watch.folders) >= FOLDERS_MAX:
@@ -92,7 +93,7 @@ class FileRanges:
             if prefix not in self._covered:
                 self._watch_below(prefix.rpartition("/")[0])
             self._covered[prefix] = self._round
-        stale = [prefix for prefix, last in self._covered.items() if last < self._round - _ROUNDS_KEPT]
+        stale = [prefix for prefix, last in self._covered.items() if last < self._round - ROUNDS_KEPT]
         for prefix in stale:
             del self._covered[prefix]
         if stale:

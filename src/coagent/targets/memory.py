@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from coagent.protocol.keys import Key, scheme_of
 from coagent.protocol.values import Value, copied, same
 from coagent.targets.base import GuardFailed, Target
+from coagent.targets.news import News
 
 
 class Memory(Target):
@@ -25,8 +26,7 @@ class Memory(Target):
         self.schemes = tuple(found) or ("kv",)
         self._outside: set[Key] = set()
         """Objects changed by `outside` and not read or put since."""
-        self._news: set[Key] = set()
-        """Those of them that `changed` has not named yet."""
+        self._news = News()
 
     async def get(self, key: Key) -> Value:
         if self._outside:
@@ -48,15 +48,13 @@ class Memory(Target):
 
     async def changed(self, keys: Collection[Key], prefixes: Collection[str]) -> Collection[Key]:
         found = self._outside.intersection(keys)
-        found.update(key for key in self._news if key.startswith(tuple(prefixes)))
-        self._news.clear()
-        return found
+        return found | self._news.take(prefixes)
 
     def outside(self, key: Key, value: Value) -> None:
         """Change an object (None: delete it) as somebody would who knows nothing of the domain."""
         self._store(key, copied(value))
         self._outside.add(key)
-        self._news.add(key)
+        self._news.add([key])
 
     def snapshot(self, prefix: str = "") -> dict[Key, Value]:
         """Return the live state under `prefix` as a dict of copies."""

@@ -89,6 +89,9 @@ class Sql(Target):
     # ---- reading -------------------------------------------------------------------------------------------
 
     async def get(self, key: Key) -> Value:
+        known = self._cache.find(key)
+        if known is not None and known.value is not UNLOADED and self.unchanged(key):
+            return known.value
         return (await self.get_many([key]))[key]
 
     async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
