@@ -32,6 +32,7 @@ from coagent.targets.file_ranges import FileRanges
 from coagent.targets.file_reading import FileReader
 from coagent.targets.folder_lock import FolderLocked, folder_lock
 from coagent.targets.markdown import Document, Heading, parse
+from coagent.targets.news import News
 from coagent.targets.os_failures import os_failure
 from coagent.targets.stamps import ReadCache, Stamp
 from coagent.targets.workspace import Workspace
@@ -98,6 +99,9 @@ class Documents(Target):
         self._characters = 0
         self._parsing = threading.Lock()
         self._given = ReadCache()
+        self._listed: OrderedDict[str, Document | None] = OrderedDict()
+        """Files as they were when they were listed, or when `changed` looked at them last."""
+        self._news = News()
 
     @property
     def identity(self) -> str:
@@ -126,12 +130,17 @@ class Documents(Target):
     def _list(self, prefix: str) -> dict[Key, Value]:
         found: dict[Key, Value] = {}
         for name in self._names(prefix):
-            found.update(_objects(name, self._read(name).document))
+            document = self._read(name).document
+            self._listed.setdefault(name, document)
+            found.update(_objects(name, document))
+        while len(self._listed) > _FILES_MAX:
+            self._listed.popitem(last=False)
         return {key: found[key] for key in sorted(found) if key.startswith(prefix)}
 
     def _names(self, prefix: str) -> Sequence[str]:
         name, hash_sign, _ = prefix.removeprefix("doc:").partition("#")
         if hash_sign:
+            self._watch(name)
             return [name]
         self._workspace.check()
         found = sorted(self._workspace.walk(name, before=self._ranges.watch))
@@ -191,24 +200,33 @@ class Documents(Target):
     def _changed(self, keys: Sequence[Key], prefixes: Sequence[str]) -> Collection[Key]:
         self._workspace.check()
         found = {key for key in keys if not self.unchanged(key)}
-        files = [f"file:{prefix.removeprefix('doc:').partition('#')[0]}" for prefix in prefixes]
+        self._ranges.begin()
+        files = []
+        for prefix in prefixes:
+            name, hash_sign, _ = prefix.removeprefix("doc:").partition("#")
+            files.append(f"file:{name}")
+            if hash_sign:
+                self._watch(name)
         for changed in self._ranges.changed(files):
             name = changed.removeprefix("file:")
-            if not _is_document(name):
-                continue
-            before = self._parsed.get(name)
-            try:
-                now = self._read(name)
-            except TargetError:
-                continue  # whoever touches it will be told
-            old = _objects(name, before.document) if before else {}
-            new = _objects(name, now.document)
-            found.update(
-                key
-                for key in old.keys() | new
-                if key.startswith(tuple(prefixes)) and not same(old.get(key), new.get(key))
-            )
-        return found
+            if _is_document(name):
+                self._news.add(self._compared(name))
+        return found | {key for key in self._news.take(prefixes) if not self.unchanged(key)}
+
+    def _watch(self, name: str) -> None:
+        """Watch the folder of a file, and not all that is below it."""
+        self._ranges.watch(name.rpartition("/")[0])
+        self._ranges.listed(name)
+
+    def _compared(self, name: str) -> Collection[Key]:
+        """Return the objects of a file that are not as they were when it was listed."""
+        try:
+            now = self._read(name).document
+        except TargetError:
+            return ()  # whoever touches it will see
+        old, new = _objects(name, self._listed.pop(name, None)), _objects(name, now)
+        self._listed[name] = now
+        return [key for key in old.keys() | new if not same(old.get(key), new.get(key))]
 
     # ---- writing -------------------------------------------------------------------------------------------
 

@@ -37,6 +37,13 @@ class FileRanges:
         """The prefixes whose folders are watched, and when they were last asked about."""
         self._lock = threading.Lock()
 
+    def begin(self) -> None:
+        """Watch what is listed from now on."""
+        with self._lock:
+            if not self._watching:
+                self._watch.begin()
+                self._watching = True
+
     def listed(self, prefix: str) -> None:
         """Say that the folders under a prefix (without its scheme) have been watched while it was listed."""
         if self._watching:
@@ -55,10 +62,8 @@ class FileRanges:
         Args:
             prefixes: They have their schemes.
         """
+        self.begin()
         with self._lock:
-            if not self._watching:
-                self._watch.begin()
-                self._watching = True
             if not self._watch.active:  # there is none here, or the system has no room for more
                 return set()
             self._round += 1

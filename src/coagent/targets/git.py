@@ -114,12 +114,16 @@ class GitObjects:
             TargetError: They cannot be read.
         """
         found = self.list(prefix)
+        if prefix not in self._listed:  # somebody may rest on an earlier listing
+            self._remember(prefix, found)
+        return found
+
+    def _remember(self, prefix: str, found: dict[Key, Value]) -> None:
         self._listed.pop(prefix, None)
         if len(found) <= _REFS_MAX:
             self._listed[prefix] = found
             while len(self._listed) > _RANGES_MAX:
                 self._listed.pop(next(iter(self._listed)))
-        return found
 
     def changed(self, prefixes: Collection[str]) -> set[Key]:
         """Return the objects under some prefixes that are not as they were when those were last looked at.
@@ -130,8 +134,8 @@ class GitObjects:
         changed: set[Key] = set()
         for prefix in prefixes:
             if prefix.startswith("git:"):
-                before = self._listed.get(prefix)
-                now = self.listed(prefix)
+                before, now = self._listed.get(prefix), self.list(prefix)
+                self._remember(prefix, now)
                 if before is not None:
                     changed.update(key for key in before.keys() | now if before.get(key) != now.get(key))
         return changed

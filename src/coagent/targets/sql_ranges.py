@@ -44,12 +44,14 @@ class SqlRanges:
     def listed(self, prefix: str, stamp: object, values: Mapping[Key, Value]) -> None:
         """Take note of what was under a prefix, once anybody has asked for changes.
 
+        An earlier listing stays the one that `changed` compares with: somebody may rest on that.
+
         Args:
             prefix: The range.
             stamp: What tells that the database is still the same; None where nothing does.
             values: The objects.
         """
-        if self._watching and len(values) <= ROWS_MAX:
+        if self._watching and prefix not in self._known and len(values) <= ROWS_MAX:
             self._note(prefix, stamp, values)
 
     def begin(self) -> None:

@@ -204,7 +204,9 @@ class SqlSession(ABC):
 
     def count_rows(self, table: str, most: int) -> int:
         """Return how many rows a table has; not more than `most` are counted."""
-        cursor = self.execute(f"SELECT count(*) FROM (SELECT 1 FROM {self.name(table)} LIMIT {most}) AS some")
+        cursor = self.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM {self.name(table)} LIMIT {most}) AS counted"
+        )
         return int(cursor.fetchone()[0])
 
     def lock_table(self, table: str) -> None:  # noqa: B027 - SQLite locks the whole file
