@@ -262,16 +262,13 @@ class Documents(Target):
         name, section = _split(key)
         path = self._workspace.absolute(name)
         for _ in range(_ATTEMPTS):
+            swap.wait_for_savers(path, patient=patient)
             now = self._read(name)
             found = _part(now.document, section)
             if same(found, value):
                 return
             if not any(same(found, each) for each in expected):
-                if swap.being_saved(path, patient=patient):
-                    raise swap.BeingSaved(f"{name!r} is being saved by another program", "Try again.")
-                if same(_part(self._read(name).document, section), found):
-                    raise GuardFailed(key, found)
-                continue
+                raise GuardFailed(key, found)
             if not section and value is None:
                 if placing.take_away(path, _Text(self._reader, self._workspace, now.text, ""), patient):
                     return

@@ -160,6 +160,8 @@ class FileWriter:
     def _put(self, key: Key, value: Value, expected: Sequence[Value], *, patient: bool) -> None:
         scheme, _, relative = key.partition(":")
         for _ in range(_ATTEMPTS):
+            if scheme in CONTENTS:  # who saves in place is half done at times
+                swap.wait_for_savers(self._workspace.absolute(relative), patient=patient)
             found = self._reader.current(key)
             if alike(found, value):
                 return
@@ -167,9 +169,7 @@ class FileWriter:
                 self._put_folder(relative, value)
                 return
             if not _any_alike(found, expected):
-                if self._settled(key, found, patient=patient):
-                    raise GuardFailed(key, found)
-                continue
+                raise GuardFailed(key, found)
             if scheme == "mode":
                 self._set_mode(relative, value)
                 return
@@ -188,15 +188,6 @@ class FileWriter:
         raise swap.BeingSaved(
             f"{relative!r} changes faster than it can be written", "Find out which program keeps writing it."
         )
-
-    def _settled(self, key: Key, found: Value, *, patient: bool) -> bool:
-        """Tell whether an unexpected value is a whole one: who saves in place is half done at times."""
-        scheme, _, relative = key.partition(":")
-        if scheme not in CONTENTS or found is None:
-            return True
-        if swap.being_saved(self._workspace.absolute(relative), patient=patient):
-            raise swap.BeingSaved(f"{relative!r} is being saved by another program", "Try again.")
-        return alike(self._reader.current(key), found)
 
     def _check_way(self, scheme: str, relative: str) -> None:
         """Refuse a name that something else has: a file where a link is to be, a pipe.

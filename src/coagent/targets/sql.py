@@ -118,17 +118,14 @@ class Sql(Target):
     async def _reading(self, read: Callable[[SqlSession, _Stamps | None, int], _Result]) -> _Result:
         if self._local:  # it answers sooner than a thread starts
             try:
-                return self._read(read, 0)
+                return self._read(read, False)
             except DatabaseBusy:
                 pass
-        return await anyio.to_thread.run_sync(self._read, read)
+        return await anyio.to_thread.run_sync(self._read, read, True)
 
-    def _read(
-        self, read: Callable[[SqlSession, _Stamps | None, int], _Result], wait_s_max: float | None = None
-    ) -> _Result:
+    def _read(self, read: Callable[[SqlSession, _Stamps | None, int], _Result], patient: bool) -> _Result:
         now_ns, stamp = tick_ns(), self._stamp()
-        opened = self._connections.reading() if wait_s_max is None else self._connections.reading(wait_s_max)
-        with opened as session:
+        with self._connections.reading(patient=patient) as session:
             return read(session, stamp, now_ns)
 
     def _split(self, key: Key) -> tuple[str, str, str]:
@@ -233,7 +230,7 @@ class Sql(Target):
                     found.add(key)
             return found
 
-        return self._read(read)
+        return self._read(read, True)
 
     def _compared(self, session: SqlSession, keys: Sequence[Key]) -> Mapping[Key, Value]:
         """Return the values of objects to be compared; `UNLOADED` where one of them has lost its meaning."""
@@ -291,14 +288,14 @@ class Sql(Target):
 
     def _guarded(
         self, session: SqlSession, changes: Sequence[Change], *, lock: bool = True
-    ) -> Sequence[Change]:
-        """Return the changes in the order of their keys, if each object may be changed.
+    ) -> Sequence[tuple[Key, Value, bool]]:
+        """Return (key, new value, whether it is there now) in the order of the keys, if all may be changed.
 
         Raises:
-            GuardFailed: One of them has another value than expected.
+            GuardFailed: One of the objects has another value than expected.
         """
-        ordered = sorted(changes, key=lambda change: change[0])
-        for key, value, expected in ordered:
+        checked = []
+        for key, value, expected in sorted(changes, key=lambda change: change[0]):
             scheme, table, _ = self._split(key)
             if lock and scheme.endswith("-schema") and session.schema(table) is not None:
                 session.lock_table(table)
@@ -306,7 +303,8 @@ class Sql(Target):
             # What is as wanted already is written as well: a schema among the others may still change it.
             if not any(same(found, each) for each in (value, *expected)) and not self._follows(session, key):
                 raise GuardFailed(key, found)
-        return ordered
+            checked.append((key, value, found is not None))
+        return checked
 
     def _follows(self, session: SqlSession, key: Key) -> bool:
         """Tell whether the object is nothing but the largest rowid of its table."""
@@ -314,16 +312,16 @@ class Sql(Target):
         schema = session.schema(table) if self._local and scheme.endswith("-seq") else None
         return schema is not None and not schema["autoincrement"]
 
-    def _write(self, session: SqlSession, changes: Sequence[Change]) -> None:
+    def _write(self, session: SqlSession, changes: Sequence[tuple[Key, Value, bool]]) -> None:
         if not self._local:
             session.execute("SET CONSTRAINTS ALL DEFERRED")
         schemas: sql_changes.Rows = []
         rows: sql_changes.Rows = []
         sequences: sql_changes.Rows = []
-        for key, value, _ in changes:
+        for key, value, there in changes:
             scheme, table, row = self._split(key)
             kind = schemas if scheme.endswith("-schema") else sequences if scheme.endswith("-seq") else rows
-            kind.append((table, row, value))
+            kind.append(sql_changes.Row(table, row, value, there))
         sql_changes.write(session, schemas, rows, sequences)
 
     async def close(self) -> None:

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from coagent.errors import TargetError
 from coagent.protocol.values import Value, same
 from coagent.targets.sql_session import ConstraintFailed, SqlSession, row_schema
 
-Row: TypeAlias = tuple[str, str, Value]
-"""(table, key of the row, its new value); the key is empty for a schema or a sequence."""
+
+class Row(NamedTuple):
+    """One change.
+
+    Args:
+        table: The table.
+        key: Which row of it; empty for a schema or a sequence.
+        value: The new value.
+        there: Whether it was there when it was compared with what is expected. One that was not is inserted
+            in any case: if somebody else has inserted it since, that must fail.
+    """
+
+    table: str
+    key: str
+    value: Value
+    there: bool
+
+
 Rows: TypeAlias = list[Row]
 
 
@@ -21,12 +37,12 @@ def write(session: SqlSession, schemas: Rows, rows: Rows, sequences: Rows) -> No
         ConstraintFailed: No order was found.
         TargetError: The database refuses.
     """
-    _in_any_order(session, schemas, lambda change: session.change_schema(change[0], change[2]))
+    _in_any_order(session, schemas, lambda change: session.change_schema(change.table, change.value))
     _write_rows(session, rows)
-    for table, _, value in sequences:
-        schema = row_schema(session, table)
-        if schema is not None and not same(session.sequence(table, schema), value):
-            session.set_sequence(table, schema, value)
+    for change in sequences:
+        schema = row_schema(session, change.table)
+        if schema is not None and not same(session.sequence(change.table, schema), change.value):
+            session.set_sequence(change.table, schema, change.value)
 
 
 def _write_rows(session: SqlSession, rows: Rows) -> None:
@@ -39,23 +55,22 @@ def _write_rows(session: SqlSession, rows: Rows) -> None:
         for table in session.tables()
         for reference in (session.schema(table) or {"references": []})["references"]
     }
-    if session.checks_references and any(table in named for table, _, _ in stuck):
+    if session.checks_references and any(row.table in named for row in stuck):
         _in_any_order(session, stuck, lambda row: _write_row(session, row))
-    for table, row, _ in stuck:
-        _write_row(session, (table, row, None))
+    for row in stuck:
+        _write_row(session, row._replace(value=None))
     _in_any_order(session, stuck, lambda row: _write_row(session, row))
 
 
 def _write_row(session: SqlSession, row: Row) -> None:
-    table, key, value = row
-    schema = row_schema(session, table)
+    schema = row_schema(session, row.table)
     if schema is None:
-        if value is not None:
-            raise TargetError(f"there is no table {table!r}", "Create it first.")
+        if row.value is not None:
+            raise TargetError(f"there is no table {row.table!r}", "Create it first.")
         return
-    found = session.row(table, schema, key)
-    if not same(found, value):
-        session.write_row(table, schema, key, found, value)
+    found = session.row(row.table, schema, row.key) if row.there else None
+    if not same(found, row.value):
+        session.write_row(row.table, schema, row.key, found, row.value)
 
 
 def _in_any_order(

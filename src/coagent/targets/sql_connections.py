@@ -44,17 +44,17 @@ class Connections:
         weakref.finalize(self, _close_all, self._idle)
 
     @contextmanager
-    def reading(self, wait_s_max: float = _LOCK_S_MAX) -> Iterator[SqlSession]:
+    def reading(self, *, patient: bool = True) -> Iterator[SqlSession]:
         """Give a session in a transaction that is to write nothing.
 
         Args:
-            wait_s_max: How long to wait for a lock of somebody else; with 0, a file is read without waiting.
+            patient: Whether to wait for a lock of somebody else.
 
         Raises:
             DatabaseBusy: It is locked.
             TargetUnavailable: The database cannot be reached.
         """
-        with self._transaction("BEGIN", wait_s_max) as session:
+        with self._transaction("BEGIN", _LOCK_S_MAX if patient else 0) as session:
             yield session
 
     @contextmanager

@@ -81,15 +81,13 @@ def replace(new: str, path: str, judge: Judge, *, patient: bool) -> bool:
         raise
     done = False
     try:
-        saving = being_saved(new, patient=patient)
-        done = not saving and judge.expected(new)
+        wait_for_savers(new, patient=patient)
+        done = judge.expected(new)
     finally:
         if done:
             _drop(new)
         else:
             _put_back(new, path, judge)
-    if saving:
-        raise _saving(path)
     return done
 
 
@@ -135,8 +133,8 @@ def remove(path: str, aside: str, judge: Judge, *, patient: bool) -> bool:
     os.rename(path, aside)
     done = False
     try:
-        saving = being_saved(aside, patient=patient)
-        done = not saving and judge.expected(aside)
+        wait_for_savers(aside, patient=patient)
+        done = judge.expected(aside)
     finally:
         if done:
             _drop(aside)
@@ -145,8 +143,6 @@ def remove(path: str, aside: str, judge: Judge, *, patient: bool) -> bool:
                 create(aside, path)
             except FileExistsError:  # somebody has saved there: that stays
                 _discard(aside, path, judge)
-    if saving:
-        raise _saving(path)
     return done
 
 
@@ -161,24 +157,25 @@ def write_out(descriptor: int) -> None:
         _sync_file_range(descriptor, 0, 0, _SYNC_FILE_RANGE_WRITE)
 
 
-def being_saved(path: str, *, patient: bool) -> bool:
-    """Tell whether somebody has a file open for writing, and is to be waited for.
+def wait_for_savers(path: str, *, patient: bool) -> None:
+    """Wait a moment until nobody has a file open for writing, as far as that can be known.
+
+    It cannot of another owner's file, nor on a file system without leases.
 
     Args:
         path: The file.
-        patient: Whether to wait for that here; then the answer is no in the end.
+        patient: Whether to wait at all.
 
-    Returns:
-        No also where it cannot be known: another owner's file, a file system without leases.
+    Raises:
+        BeingSaved: Somebody has, and there is no waiting.
     """
     deadline = time.monotonic() + _WRITERS_S_MAX
     while _has_writers(path):
         if not patient:
-            return True
+            raise BeingSaved(f"{os.path.basename(path)!r} is being saved by another program", "Try again.")
         if time.monotonic() >= deadline:
-            return False
+            return
         time.sleep(_WRITERS_POLL_S)
-    return False
 
 
 def _put_back(new: str, path: str, judge: Judge) -> None:
@@ -189,7 +186,7 @@ def _put_back(new: str, path: str, judge: Judge) -> None:
         _discard(new, path, judge)
         return
     # Who opened the new one while it was there is waited for in any case: that takes two to save at once.
-    being_saved(new, patient=True)
+    wait_for_savers(new, patient=True)
     if judge.ours(new) or judge.appended(new):
         _drop(new)
         return
@@ -236,10 +233,6 @@ def _replace_late(new: str, path: str, judge: Judge) -> bool:
         if former:
             _drop(former)
     return True
-
-
-def _saving(path: str) -> BeingSaved:
-    return BeingSaved(f"{os.path.basename(path)!r} is being saved by another program", "Try again.")
 
 
 def _has_writers(path: str) -> bool:
