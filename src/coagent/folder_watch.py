@@ -121,6 +121,11 @@ class FolderWatch:
         return self._inotify is not None
 
     @property
+    def count(self) -> int:
+        """How many folders are watched."""
+        return len(self._descriptors)
+
+    @property
     def folders(self) -> list[str]:
         """The folders that are watched."""
         return list(self._descriptors)

@@ -1,4 +1,4 @@
-"""Failures that pass are told from refusals, and neither changes anything."""
+"""Failures that pass differ from refusals, and neither changes anything."""
 
 from __future__ import annotations
 

@@ -296,7 +296,7 @@ def test_what_is_immutable_is_refused_beforehand_and_for_good(target: Kubernetes
         with pytest.raises(TargetError, match="immutable") as caught:
             act()
         assert not isinstance(caught.value, TargetUnavailable)
-        assert "deleted and made anew" in caught.value.cure
+        assert "deleted and created again" in caught.value.cure
     assert got(target, SETTINGS) == marked
 
 

@@ -119,8 +119,6 @@ class Documents(Target):
         return self._given.note(key, None, value, sure=True)
 
     async def list(self, prefix: str) -> Mapping[Key, Value]:
-        if "#" in prefix:
-            return self._list(prefix)
         return await anyio.to_thread.run_sync(self._list, prefix)
 
     def snapshot(self, prefix: str = "") -> dict[Key, Value]:

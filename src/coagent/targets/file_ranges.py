@@ -47,8 +47,7 @@ class FileRanges:
     def listed(self, prefix: str) -> None:
         """Say that the folders under a prefix (without its scheme) have been watched while it was listed."""
         if self._watching:
-            with self._lock:
-                self._covered[prefix] = self._round
+            self._covered[prefix] = self._round
 
     def watch(self, folder: str) -> None:
         """Watch a folder that is about to be listed, if anybody has asked for changes at all."""
@@ -86,7 +85,7 @@ class FileRanges:
             self._news.clear()
 
     def _add(self, folder: str) -> bool:
-        if len(self._watch.folders) >= FOLDERS_MAX:
+        if self._watch.count >= FOLDERS_MAX:
             return False
         if not self._watch.has(folder):
             self._watch.add(folder)
@@ -98,11 +97,12 @@ class FileRanges:
             if prefix not in self._covered:
                 self._watch_below(prefix.rpartition("/")[0])
             self._covered[prefix] = self._round
-        stale = [prefix for prefix, last in self._covered.items() if last < self._round - ROUNDS_KEPT]
+        oldest = self._round - ROUNDS_KEPT
+        stale = [prefix for prefix, last in list(self._covered.items()) if last < oldest]
         for prefix in stale:
-            del self._covered[prefix]
+            self._covered.pop(prefix, None)
         if stale:
-            kept = tuple({prefix.rpartition("/")[0] for prefix in self._covered})
+            kept = {prefix.rpartition("/")[0] for prefix in list(self._covered)}
             for folder in self._watch.folders:
                 if not any(not top or f"{folder}/".startswith(f"{top}/") for top in kept):
                     self._watch.forget(folder)

@@ -1,4 +1,4 @@
-"""One lock for all processes of a host that write into a folder: on the folder itself, so no file is made.
+"""A lock for all processes of a host that write into a folder: on the folder itself, so no file is made.
 
 Source: flock(2).
 """

@@ -40,7 +40,7 @@ class Kubernetes(Target):
     """A cluster.
 
     Its identity is the address of its API server, whatever the kubeconfig calls it. Opening it asks nobody.
-    What others change is told by watches of the kinds and namespaces in use (`kubernetes_changes.py`).
+    Watches of the kinds and namespaces in use say what others change (`kubernetes_changes.py`).
 
     Args:
         kubeconfig: The path of a kubeconfig; by default $KUBECONFIG or ~/.kube/config, as kubectl has it.
@@ -173,14 +173,14 @@ class Kubernetes(Target):
             items = self._listed(kind, within)
             if (kind, within) == self._watched_place(prefix):
                 self._changes.listed((kind, within), items)
-            for one in items:
-                metadata = one["metadata"]
+            for item in items:
+                metadata = item["metadata"]
                 owners = metadata.get("ownerReferences", ())
                 if scheme == "k8s" and any(owner.get("controller") for owner in owners):
                     continue  # its controller remakes it from the owner's spec
                 place = metadata.get("namespace", CLUSTER) if kind.namespaced else CLUSTER
                 key = f"{scheme}:{place}/{kind.key}/{metadata['name']}"
-                value = _part(key, {"apiVersion": kind.api_version, "kind": kind.name, **one})
+                value = _part(key, {"apiVersion": kind.api_version, "kind": kind.name, **item})
                 if value is not None and key.startswith(prefix):
                     found[key] = value
         return found

@@ -181,7 +181,7 @@ class Server:
 def _cure(status: int, said: str) -> str:
     if status == 403:
         return "Ask for a role that allows it (kubectl auth can-i shows what you may do)."
-    immutable = "; what is immutable changes only if the object is deleted and made anew"
+    immutable = "; what is immutable changes only if the object is deleted and created again"
     return f"Correct the object and call again{immutable if 'immutable' in said else ''}."
 
 

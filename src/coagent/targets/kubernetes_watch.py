@@ -243,7 +243,7 @@ def number_of(value: Value) -> int:
 
 
 def newer(version: str, than: str) -> bool:
-    """Tell whether one resource version is later than another; where that cannot be told, it is.
+    """Tell whether one resource version is later than another; yes where that cannot be known.
 
     They are numbers that grow, though only newer servers promise that.
     """

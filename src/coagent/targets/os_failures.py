@@ -18,7 +18,6 @@ _PASSING = {
     errno.EIO: "Look at the disk or the network under it (dmesg).",
     errno.ESTALE: "Its server has lost track of it; mount the folder again.",
     errno.ETXTBSY: "A program runs from it; wait until that has ended.",
-    errno.EBUSY: "Wait until whoever uses it has finished.",
     errno.ENOENT: "Somebody removes folders at the same time; try again.",
     errno.EEXIST: "Somebody makes it at the same time; try again.",
     errno.EMFILE: "This process has too many files open; raise its limit (ulimit -n).",
@@ -45,6 +44,7 @@ _LASTING = {
     errno.ENOTEMPTY: "A folder is in the way where a file is needed; choose another name.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
     errno.ELOOP: "It is a symbolic link by now; remove the link, or name its target.",
+    errno.EBUSY: "Something is mounted there; change it where that comes from.",
     errno.EFBIG: "The system bounds the size of files; the old content is still there.",
 }
 

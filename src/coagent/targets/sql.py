@@ -44,8 +44,8 @@ class Sql(Target):
     Its identity is the real path of a SQLite file; of PostgreSQL it is host, port, database and schema, but
     not who connects.
 
-    That nothing has changed in a SQLite database is told by the times of its file (and of its write-ahead
-    log). A server is asked: for the rows that matter in one question a table.
+    A SQLite database is known to be unchanged by the times of its file (and of its write-ahead log). A server
+    is asked: for the rows that matter, with one query a table.
 
     Args:
         url: `sqlite:///path` (four slashes for an absolute path) or `postgresql://user@host/database`.

@@ -1,4 +1,4 @@
-"""Which rows of scanned tables others have changed, told by comparing a table with itself a while ago."""
+"""Which rows of scanned tables others have changed: a table is compared with itself a while ago."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coagent.protocol.values import Value
 from coagent.targets.sql_session import SqlSession
 
 ROWS_MAX = 5_000
-"""Of larger tables nothing is told: reading them once a second would cost too much."""
+"""Larger tables are not compared: reading them once a second would cost too much."""
 _RANGES_MAX = 64
 
 

@@ -1,4 +1,4 @@
-"""Which database a URL means, told without asking it and without secrets."""
+"""Which database a URL means, without asking it and without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the file system says of a file, by which it can be told without reading that nobody has changed it.
+"""What the file system says of a file, by which it is known without reading that nobody has changed it.
 
 Every change of a file's content, name or rights gives it a new time of change (ctime), which no program can
 set. That time comes from a clock that ticks some hundred times a second: a file that changed within the tick

@@ -77,7 +77,8 @@ def replace(new: str, path: str, judge: Judge, *, patient: bool) -> bool:
         if not _rename(new, path, _EXCHANGE):
             return _replace_late(new, path, judge)
     except BaseException:
-        _drop(new)
+        if judge.ours(new):  # an interrupt may have come right after the exchange
+            _drop(new)
         raise
     done = False
     try:
