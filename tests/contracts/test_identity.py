@@ -54,7 +54,7 @@ def test_an_identity_stays(subject: Subject) -> None:
             "postgresql://db.example/shop?schema=public",
         ),
         ("postgresql://ann:s3cret@h1:1,h2:2/shop", "postgresql://h1:1,h2:2/shop?schema=public"),
-        ("postgresql://ann@/?host=/var/run", "postgresql://%2fvar%2frun/ann?schema=public"),
+        ("postgresql://ann@/?host=/var/run", "postgresql://%2Fvar%2Frun/ann?schema=public"),
         ("postgresql:///shop?port=5433", "postgresql:///shop?port=5433&schema=public"),
     ],
 )

@@ -154,6 +154,21 @@ def test_status_is_never_sure_and_never_named(target: Kubernetes) -> None:
     assert changed(target, status) == set()
 
 
+@pytest.mark.parametrize("act", ["deleted", "changed"])
+def test_what_happens_between_a_read_and_the_watch_is_noticed(
+    emulator: Emulator, target: Kubernetes, act: str
+) -> None:
+    got(target, SETTINGS)
+    if act == "deleted":
+        emulator.delete("configmap", "settings")
+    else:
+        person(emulator, "green")
+    assert changed(target, SETTINGS) == {SETTINGS}
+    assert not target.unchanged(SETTINGS)
+    got(target, SETTINGS)
+    eventually(lambda: target.unchanged(SETTINGS))
+
+
 # ---- ranges ------------------------------------------------------------------------------------------------
 
 

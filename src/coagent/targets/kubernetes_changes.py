@@ -136,7 +136,9 @@ class Changes:
                     if self._asked[oldest] > now - _IDLE_S:
                         return None
                     self._scopes.pop(oldest).stop()
-                scope = self._scopes[place] = Scope(self._server, place, self._hear, self._lock)
+                scope = self._scopes[place] = Scope(
+                    self._server, place, self._hear, self._hear_all, self._lock
+                )
                 scope.start(items)
             else:
                 self._scopes.move_to_end(place)
@@ -156,6 +158,13 @@ class Changes:
         numbers = [known and known.number for known in (heard.before, heard.now)]
         if numbers[0] != numbers[1]:
             self._news.add([key])
+
+    def _hear_all(self, scope: Scope) -> None:
+        """Find what has gone before the watch began: nobody will tell of it any more."""
+        for key in filter(scope.covers, self._cache.objects()):
+            noted = self._cache.find(key)
+            if noted and noted.stamp is not None and not _agrees(scope, key, str(noted.stamp)):
+                self._stale.add(key)
 
 
 def _agrees(scope: Scope, key: Key, version: str | None) -> bool:

@@ -67,15 +67,22 @@ class Scope:
         server: The API server.
         place: What is watched.
         heard: Called with each object, in this one's thread, under `lock`.
+        listed: Called when all that is there has been heard, in the same way.
         lock: Guards what is known.
     """
 
     def __init__(
-        self, server: Server, place: Place, heard: Callable[[Heard], None], lock: threading.RLock
+        self,
+        server: Server,
+        place: Place,
+        heard: Callable[[Heard], None],
+        listed: Callable[[Scope], None],
+        lock: threading.RLock,
     ) -> None:
         self._server = server
         self._kind, self._namespace = place
         self._heard = heard
+        self._all_heard = listed
         self._lock = lock
         self.known: dict[Key, Known] = {}
         """The objects that are there."""
@@ -122,6 +129,11 @@ class Scope:
         """Wait for the end of its thread, after `stop`."""
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(seconds_max)
+
+    def covers(self, key: Key) -> bool:
+        """Tell whether an object is among those that are watched."""
+        place = (self._namespace or "") if self._kind.namespaced else CLUSTER
+        return key.startswith(f"k8s:{place}/{self._kind.key}/")
 
     def key(self, metadata: Mapping[str, Any]) -> Key:
         """Return the key of an object."""
@@ -177,6 +189,7 @@ class Scope:
                 self._hear(key, version, None, None)
             self.version = version
             self._compares = True
+            self._all_heard(self)
 
     def _follow(self, fresh: bool) -> None:
         """Take in events until the stream ends.

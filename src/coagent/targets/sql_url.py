@@ -23,4 +23,5 @@ def postgres_identity(url: str, schema: str) -> str:
     if not hosts and (host := places.pop("host", "")):
         hosts = urllib.parse.quote(host, safe="")
     query = urllib.parse.urlencode({**places, "schema": schema})
-    return f"postgresql://{hosts.lower()}/{urllib.parse.quote(database)}?{query}"
+    hosts = hosts if "%2f" in hosts.lower() else hosts.lower()  # a path, to a socket, is as it is written
+    return f"postgresql://{hosts}/{urllib.parse.quote(database)}?{query}"

@@ -110,6 +110,11 @@ class ReadCache:
         """Return what is known of an object."""
         return self._entries.get(key)
 
+    def objects(self) -> list[Key]:
+        """Return all objects that anything is known of."""
+        with self._lock:
+            return list(self._entries)
+
     def note(self, key: Key, stamp: object, value: Value, *, sure: bool) -> Value:
         """Take note of an object, and return its value: the same data as before where it is equal."""
         with self._lock:
