@@ -218,16 +218,18 @@ class GitObjects:
             raise _locked(f"{path}.lock") from None
         except OSError as error:
             raise os_failure(f"{name!r} cannot be written", error) from error
+        held = True  # once it has taken its place, a lock of that name is somebody else's
         try:
             with open(descriptor, "w", encoding="utf-8") as file:
                 file.write(f"{value}\n")
             if self.get(f"{PREFIX}{name}") != found:
                 raise TargetUnavailable(f"{name!r} has been moved", "Look where it is now.")
             os.rename(f"{path}.lock", path)
+            held = False
         except OSError as error:
             raise os_failure(f"{name!r} cannot be written", error) from error
         finally:
-            with contextlib.suppress(FileNotFoundError):
+            if held:
                 os.unlink(f"{path}.lock")
 
     def _check_index(self) -> None:

@@ -60,7 +60,9 @@ class Changes:
 
     def forget(self, key: Key) -> None:
         """Know no longer how an object was."""
-        self._cache.forget(key)
+        with self._lock:
+            self._cache.forget(key)
+            self._stale.discard(key)
 
     def listed(self, place: Place, items: Collection[dict[str, Any]]) -> None:
         """Take note of what was there when a range was listed, once anybody has asked for changes."""
