@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from throwaway_postgres import ThrowawayPostgres
 
 TESTS = Path(__file__).parent
 
 sys.path[:0] = sorted({str(path.parent) for path in TESTS.rglob("*.py") if path.parent != TESTS})
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[ThrowawayPostgres]:
+    from throwaway_postgres import ThrowawayPostgres
+
+    server = ThrowawayPostgres()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server: ThrowawayPostgres) -> str:
+    """The URL of a PostgreSQL server that runs."""
+    return postgres_server.url

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from test_sql_engines import Database, database, postgres  # noqa: F401
+from test_sql_engines import Database, database  # noqa: F401
 
 import coagent
 from coagent.builtin.sql import sql_tools

@@ -1,63 +1,15 @@
-"""What every target owes the runtime, whatever it stands for."""
+"""What every target owes the runtime, whatever it stands for: objects read, listed, put with a guard."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import pytest
+from subjects import Subject
 
-from coagent.emulator import Emulator
 from coagent.protocol.values import UNLOADED
-from coagent.targets import Files, GuardFailed, Kubernetes, Memory, Target
-
-
-class Subject(NamedTuple):
-    """A target, the key of an object that does not exist yet, and three values that it may take."""
-
-    target: Target
-    prefix: str
-    key: str
-    other: str
-    first: Any
-    second: Any
-    third: Any
-
-
-def _memory(folder: Path) -> Iterator[Subject]:
-    yield Subject(Memory(), "kv:", "kv:a/x", "kv:a/y", {"n": 1}, {"n": 2, "deep": [1]}, "text")
-
-
-def _files(folder: Path) -> Iterator[Subject]:
-    root = folder / "root"
-    root.mkdir()
-    yield Subject(Files(root), "file:", "file:a/x", "file:a/y", "one\n", b"\xff\x00", "")
-
-
-def _kubernetes(folder: Path) -> Iterator[Subject]:
-    def made(size: str) -> dict[str, Any]:
-        metadata = {"name": "x", "namespace": "default", "labels": {"size": size}}
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"size": size}}
-
-    with Emulator(tls=False, token="") as emulator:
-        target = Kubernetes(emulator.write_kubeconfig(folder / "config"), namespace="default")
-        prefix = "k8s:default/configmaps/"
-        yield Subject(target, prefix, f"{prefix}x", f"{prefix}y", made("s"), made("m"), made("l"))
-        anyio.run(target.close)
-
-
-KINDS: Mapping[str, Callable[[Path], Iterator[Subject]]] = {
-    "memory": _memory,
-    "files": _files,
-    "kubernetes": _kubernetes,
-}
-
-
-@pytest.fixture(params=list(KINDS))
-def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    yield from KINDS[request.param](tmp_path)
+from coagent.targets import GuardFailed
 
 
 def test_an_object_is_made_changed_and_deleted(subject: Subject) -> None:
@@ -110,7 +62,8 @@ def test_a_failed_guard_changes_nothing_and_says_what_was_found(subject: Subject
         assert await target.get(key) is None
         await target.put(key, subject.first, expected=[None])
         before = target.snapshot(subject.prefix)
-        for wanted, expected in [(subject.second, [None]), (None, [subject.third]), (subject.third, [])]:
+        changes = [(subject.second, [None]), (None, [subject.third]), (subject.third, [])]
+        for wanted, expected in changes:
             with pytest.raises(GuardFailed) as caught:
                 await target.put(key, wanted, expected=expected)
             assert caught.value.found == subject.first

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from coagent.errors import TargetError
+from coagent.folder_watch import FolderWatch
 from coagent.sandbox.snapshot import Snapshots
-from coagent.sandbox.watch import Watch
 
 _NAMES = ("a", "b", "c", "left")
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="events come from inotify(7)")
@@ -103,7 +103,7 @@ def test_a_snapshot_is_the_tree_after_any_changes(
     tmp_path: Path, seed: int, watched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not watched:
-        monkeypatch.setattr(Watch, "begin", Watch.close)
+        monkeypatch.setattr(FolderWatch, "begin", FolderWatch.close)
     root, chance = tmp_path / "tree", random.Random(seed)
     root.mkdir()
     snapshots = _snapshots(root)
@@ -184,8 +184,8 @@ def test_when_too_much_has_happened_all_is_looked_at(tmp_path: Path, monkeypatch
 def test_on_a_file_system_that_others_write_to_all_is_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coagent.sandbox.watch._file_system", lambda _: "nfs4")
-    watch = Watch(str(tmp_path))
+    monkeypatch.setattr("coagent.folder_watch._file_system", lambda _: "nfs4")
+    watch = FolderWatch(str(tmp_path))
     watch.begin()
     watch.add("")
     assert watch.changed() is None
@@ -201,7 +201,7 @@ def test_a_tree_of_very_many_folders_is_not_watched(tmp_path: Path, monkeypatch:
     root = tmp_path / "tree"
     for number in range(5):
         (root / f"{number}").mkdir(parents=True)
-    monkeypatch.setattr("coagent.sandbox.watch._FOLDERS_MAX", 4)
+    monkeypatch.setattr("coagent.folder_watch._FOLDERS_MAX", 4)
     snapshots = _snapshots(root)
     snapshots.release(snapshots.take())
     (root / "4/new").write_text("new")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coagent.errors import TargetError
 from coagent.targets import Documents, GuardFailed
-from coagent.targets.documents import parse
+from coagent.targets.markdown import parse
 
 PLAN = """---
 title: x

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.targets import Files, GuardFailed
 from coagent.targets.workspace import TEMPORARY
 
@@ -287,7 +287,7 @@ def test_a_write_that_fails_keeps_the_old_content(root: Path) -> None:
     (root / "a").write_text("old")
     script = """
 import anyio, resource, signal, sys
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.targets import Files
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -327,7 +327,7 @@ def test_a_full_disk_keeps_the_old_content(small_disk: Path) -> None:
     put(target, "file:a", "old", None)
     before = tree(small_disk)
     for key, old in (("file:a", "old"), ("file:new/b", None)):
-        with pytest.raises(TargetError, match="Free some disk space"):
+        with pytest.raises(TargetUnavailable, match="Free some disk space"):
             put(target, key, "x" * 200_000, old)
         assert tree(small_disk) == before
 
@@ -337,7 +337,7 @@ def test_a_read_only_file_system_is_named(small_disk: Path) -> None:
     put(target, "file:a", "old", None)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for key, value in (("file:a", "new"), ("file:a", None), ("file:b/c", "new"), ("mode:a", "executable")):
-        with pytest.raises(TargetError, match="mount it writable"):
+        with pytest.raises(TargetUnavailable, match="mount it writable"):
             put(target, key, value)
     assert got(target, "file:a") == "old"
 
@@ -362,8 +362,9 @@ def test_a_folder_without_permissions_is_named(nobodys: Path) -> None:
     put(target, "file:a/b", "x", None)
     os.chmod(nobodys / "a", 0o500)
     for value in ("y", None):
-        with pytest.raises(TargetError, match="Check the permissions"):
+        with pytest.raises(TargetError, match="Check the permissions") as caught:
             put(target, "file:a/b", value)
+        assert not isinstance(caught.value, TargetUnavailable)
     os.chmod(nobodys / "a", 0)
     with pytest.raises(TargetError, match="Check its permissions"):
         anyio.run(target.list, "file:")

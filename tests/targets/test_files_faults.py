@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from coagent.errors import TargetError
+from coagent.errors import TargetUnavailable
 from coagent.targets import Files
 
 _HOLD = """
@@ -77,7 +77,7 @@ def test_a_lock_that_is_never_released_is_named(root: Path) -> None:
             ("mode:src/app.py", "executable", None),
             ("file:large", "x" * 1_000_000, None),
         ):
-            with pytest.raises(TargetError, match=r"was locked for 0\.02 s.*Look for a program"):
+            with pytest.raises(TargetUnavailable, match=r"was locked for 0\.02 s.*Look for a program"):
                 await target.put(key, value, expected=[found])
 
     before = target.snapshot()
@@ -116,12 +116,12 @@ def test_a_workspace_that_is_gone_is_not_an_empty_one(root: Path, tmp_path: Path
 
     async def main() -> None:
         for key in ("file:src/app.py", "mode:src/app.py", "file:new"):
-            with pytest.raises(TargetError, match=r"is gone\. Mount it again"):
+            with pytest.raises(TargetUnavailable, match=r"is gone\. Mount it again"):
                 await target.get(key)
-            with pytest.raises(TargetError, match="is gone"):
+            with pytest.raises(TargetUnavailable, match="is gone"):
                 await target.put(key, None, expected=[None])
         for prefix in ("file:", "file:src/", "mode:"):
-            with pytest.raises(TargetError, match="is gone"):
+            with pytest.raises(TargetUnavailable, match="is gone"):
                 await target.list(prefix)
         os.rename(tmp_path / "elsewhere", root)
         assert await target.get("file:src/app.py") == "app\n"

@@ -15,7 +15,7 @@ import pytest
 from clusters import Json, Kubectl, config_map, custom, deployment
 
 from coagent.emulator import Emulator
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.targets import GuardFailed, Kubernetes
 
 TOKEN = "secret-token-of-the-tests"
@@ -451,7 +451,7 @@ def test_what_changes_all_the_time_is_given_up(emulator: Emulator, target: Kuber
         emulated("PUT", "/api/v1/namespaces/default/configmaps/settings", body=live)
 
     before_writes(target, touch, times=1000)
-    with pytest.raises(TargetError, match="changed faster than it can be written"):
+    with pytest.raises(TargetUnavailable, match="changed faster than it can be written"):
         put(target, SETTINGS, changed(value, color="blue"), [value])
 
 
@@ -544,7 +544,7 @@ def test_wrong_credentials_are_named(guarded: Emulator, tmp_path: Path) -> None:
 def test_a_server_in_trouble_is_named(emulator: Emulator, target: Kubernetes, code: int) -> None:
     target.canonical(SETTINGS)
     emulator.faults.fail_next(1, code)
-    with pytest.raises(TargetError, match=rf"\({code}\).*Try again"):
+    with pytest.raises(TargetUnavailable, match=rf"\({code}\).*Try again"):
         got(target, SETTINGS)
     assert got(target, SETTINGS)["data"] == {"color": "red"}
 
@@ -570,7 +570,7 @@ def test_a_write_whose_answer_is_lost_is_looked_after(
 def test_a_server_that_stays_in_trouble_is_given_up(emulator: Emulator, target: Kubernetes) -> None:
     value = got(target, SETTINGS)
     emulator.faults.fail_next(100, 503)
-    with pytest.raises(TargetError, match=r"\(503\)"):
+    with pytest.raises(TargetUnavailable, match=r"\(503\)"):
         put(target, SETTINGS, changed(value, color="blue"), [value])
     emulator.faults.clear()
     assert got(target, SETTINGS) == value
@@ -580,7 +580,7 @@ def test_a_server_that_does_not_answer_is_named(emulator: Emulator, tmp_path: Pa
     target = Kubernetes(emulator.write_kubeconfig(tmp_path / "config"), timeout_s=0.3)
     target.canonical(SETTINGS)
     emulator.faults.latency = 2
-    with pytest.raises(TargetError, match=r"cannot be reached .*timeout.*Check that it runs"):
+    with pytest.raises(TargetUnavailable, match=r"cannot be reached .*timeout.*Check that it runs"):
         got(target, SETTINGS)
     emulator.faults.clear()
 
@@ -593,7 +593,7 @@ def test_a_server_that_is_not_there_is_named(guarded: Emulator, tmp_path: Path) 
     path.write_text(path.read_text().replace(emulator.url, address))
     target = Kubernetes(path)
     for act in (lambda: target.canonical(SETTINGS), lambda: target.snapshot()):
-        with pytest.raises(TargetError, match=f"{address} cannot be reached .*refused") as caught:
+        with pytest.raises(TargetUnavailable, match=f"{address} cannot be reached .*refused") as caught:
             act()
         assert TOKEN not in str(caught.value)
         assert "kubeconfig" in caught.value.cure

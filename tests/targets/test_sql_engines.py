@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
 import sqlite3
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,41 +26,6 @@ INSERT INTO stock VALUES ('a,b', 'pen', 5), ('here', 'ink', 7);
 def serial(script: str, table: str) -> str:
     """Give the ids of a table from a sequence, as PostgreSQL does; SQLite does by itself."""
     return script.replace(f"CREATE TABLE {table} (id INTEGER", f"CREATE TABLE {table} (id SERIAL")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A throw-away cluster on a Unix socket; PostgreSQL refuses to run as root."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
-    if initdb is None:
-        pytest.skip("no PostgreSQL server binaries (initdb) on this machine")
-    folder = Path(tempfile.mkdtemp(prefix="coagent-pg-"))
-    prefix: list[str] = []
-    if os.getuid() == 0:
-        try:
-            user = pwd.getpwnam("postgres")
-        except KeyError:
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    control = str(Path(initdb).with_name("pg_ctl"))
-    data = str(folder / "data")
-
-    def run(*command: str) -> None:
-        done = subprocess.run([*prefix, *command], cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    run(initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off -c shared_buffers=16MB -c max_connections=30"
-    with (folder / "out").open("w"):
-        os.chmod(folder / "out", 0o666)
-    run(control, "-D", data, "-w", "-l", str(folder / "out"), "-o", options, "start")
-    try:
-        yield f"postgresql://postgres@/postgres?host={folder}"
-    finally:
-        run(control, "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Database:

@@ -8,7 +8,7 @@ import re
 from coagent.errors import ToolFailed
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.targets.documents import closed, component, parse, paths_of
+from coagent.targets.markdown import closed, component, parse, paths_of
 from coagent.tools.native import tool
 from coagent.tools.state import State
 

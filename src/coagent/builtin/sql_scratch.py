@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from coagent.errors import TargetError, ToolFailed
+from coagent.errors import TargetError, TargetUnavailable, ToolFailed
 from coagent.protocol.values import Value
 from coagent.targets.sql_session import ConstraintFailed, Row, Schema, SqlSession, quoted
 from coagent.targets.sql_sqlite import SqliteSession
@@ -211,7 +211,7 @@ def _run(
 ) -> tuple[list[dict[str, Value]], bool, int]:
     try:
         cursor = session.execute(text)
-    except ConstraintFailed:
+    except (ConstraintFailed, TargetUnavailable):
         raise
     except TargetError as error:
         found = _MISSING.search(str(error))

@@ -8,7 +8,7 @@ from coagent.content import EMPTY_FOLDER, FOLDER, Content, file_content
 from coagent.errors import ToolFailed
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.targets.files import decoded, encoded
+from coagent.targets.file_content import decoded, encoded
 
 SCHEMES = ("file", "gitdir", "mode", "link", "folder")
 """Of the objects that make up the tree."""

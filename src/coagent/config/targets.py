@@ -97,7 +97,7 @@ def make_target(table: Any, folder: Path, place: str) -> Target:
         }
         if "kubeconfig" in options:
             config = folder / Path(options["kubeconfig"]).expanduser()
-            if not config.is_file():
+            if not _may_be_file(config):
                 raise ConfigurationError(
                     f"{place}: there is no kubeconfig {str(config)!r}", "Mend `kubeconfig`."
                 )
@@ -115,9 +115,17 @@ def database_url(table: SqlTarget, folder: Path, place: str) -> str:
     if path == table.url:
         return table.url
     file = folder / Path(path).expanduser()
-    if not file.is_file():
+    if not _may_be_file(file):
         raise ConfigurationError(f"{place}: there is no database {str(file)!r}", "Mend `url`.")
     return f"sqlite:///{file.resolve()}"
+
+
+def _may_be_file(path: Path) -> bool:
+    """Tell whether there is a file, or may be one in a folder that cannot be looked into just now."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return True
 
 
 def _made(module: str, name: str, place: str, *args: Any, **options: Any) -> Target:

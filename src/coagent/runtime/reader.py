@@ -114,7 +114,7 @@ class PositionReader:
             self._refuse_stuck(key)
         value = kernel.lookup(key, self.position)
         if value is not UNLOADED:
-            if target.unchanged(key) or not await self._look(key):
+            if await self._is_as_it_should_be(target, key, value) or not await self._look(key):
                 return value
             value = kernel.lookup(key, self.position)
         while value is UNLOADED:
@@ -126,7 +126,18 @@ class PositionReader:
             value = kernel.lookup(key, self.position)
             if value is UNLOADED and kernel.forgotten == forgotten:
                 return found
+            if value is not UNLOADED and not any(same(found, one) for one in kernel.may_hold(key)):
+                # Somebody else has learned of it meanwhile, and what was found is something else again.
+                await self._look(key)
+                value = kernel.lookup(key, self.position)
         return value
+
+    async def _is_as_it_should_be(self, target: Target, key: Key, value: Value) -> bool:
+        """Tell whether a tracked object was for sure not changed by somebody outside."""
+        if target.instant:
+            found = await target.get(key)
+            return found is value or found is self._kernel.live_value(key)
+        return target.unchanged(key)
 
     def _refuse_stuck(self, key: Key) -> None:
         why = self._kernel.stuck.get(key)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from coagent.errors import TargetError
-from coagent.sandbox.watch import Watch
+from coagent.folder_watch import FolderWatch
 from coagent.scratch import ScratchFolder
 
 _Seen: TypeAlias = tuple[int, int, int, int]
@@ -47,7 +47,7 @@ class Snapshots:
         self._scratch: ScratchFolder | None = None
         self._left_out = left_out
         self._number = 0
-        self._watch = Watch(root)
+        self._watch = FolderWatch(root)
         self._heard: set[str] | None = set()  # what the watch has told beforehand
         self._tree: _Tree = {}
         self._skipped: dict[str, list[str]] = {}

@@ -53,7 +53,9 @@ class Target(ABC):
         """What tells this live system from others of its kind, without asking it: a path, a server.
 
         A log remembers it and is not opened over another system. Empty: any system will do (memory). It holds
-        no secrets: it is written down and shown.
+        no secrets: it is written down and shown. Where there is a `#` in it, what stands before the last one
+        and what stands after it each tell by themselves (the path of a folder, and its inode, which survives
+        that somebody moves the folder): two identities of which one half is equal mean one system.
         """
         return ""
 
@@ -63,6 +65,10 @@ class Target(ABC):
         Asked at every touch of an object that agents have read or written, so it must cost next to nothing
         (a look at a file's times, at what a watch has reported). False where it cannot be told like that:
         then the object is read.
+
+        "Read" means by `get` or `get_many`: what those return must be compared with what was known before,
+        since this method then speaks of the value that they returned. `list`, `snapshot` and `changed` are no
+        reads in that sense.
         """
         return False
 
@@ -71,12 +77,16 @@ class Target(ABC):
 
         Asked about once a second while agents are at work. What it returns is read again and compared; what
         it misses is seen when somebody touches the object, and before a commit rests on it. The default
-        names each of `keys` that is not `unchanged`.
+        names each of `keys` that is not `unchanged`. Some of what it returns may turn out to be as it was.
+
+        The first question may begin a watch, and ranges are watched from the `list` that follows it (or else
+        from the question that first names them): so ask once, with nothing, before agents read.
 
         Args:
-            keys: Objects that agents have read or written.
+            keys: Objects that agents have read or written. One that has changed is returned each time until
+                it is read.
             prefixes: Ranges that agents have scanned: objects that came, went or changed in them are asked
-                for too, as far as the target can tell without a full listing.
+                for too, as far as the target can tell without a full listing. These are returned once.
 
         Raises:
             TargetUnavailable: The system cannot be reached just now.
@@ -122,7 +132,9 @@ class Target(ABC):
 
     @abstractmethod
     async def get(self, key: Key) -> Value:
-        """Return the live value of an object as new data, or None where it does not exist.
+        """Return the live value of an object, or None where it does not exist.
+
+        Never changed in place by anybody: the target may return the same data again.
 
         Raises:
             TargetUnavailable: The system cannot be reached, or does not answer in time.
@@ -189,4 +201,4 @@ class Target(ABC):
         """
 
     async def close(self) -> None:  # noqa: B027 - most targets have nothing to release
-        """Release connections. The default has none."""
+        """Release connections, watches, threads. May be called twice; a later use opens them again."""

@@ -1,135 +1,89 @@
 """Markdown files by heading, so that agents at different sections of one file do not disturb each other.
 
-A file is a list of headings with a body each; a body ends at the next heading of any level. Its objects:
+A file is a list of headings with a body each (`markdown.py`). Its objects:
 
 - `doc:plan.md#`        the outline, `[[level, path, source], ...]`; None where the file does not exist
 - `doc:plan.md#/`       the text before the first heading
 - `doc:plan.md#A/B`     the body of heading B below heading A; a title that stands twice becomes `B~2`
 
-Blank lines before a heading belong to the heading, so a new section changes the outline and nothing else.
 An empty body is an absent object: a heading that the outline creates has none until its own put, and one that
 the outline drops has lost it by then. In order of key the outline always comes first.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
-import re
-import tempfile
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from markdown_it import MarkdownIt
+import anyio.to_thread
 
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
+from coagent.targets import placing, swap
 from coagent.targets.base import GuardFailed, Target
-from coagent.targets.workspace import TEMPORARY, Workspace
+from coagent.targets.file_content import create_file
+from coagent.targets.file_ranges import FileRanges
+from coagent.targets.file_reading import FileReader
+from coagent.targets.folder_lock import FolderLocked, folder_lock
+from coagent.targets.markdown import Document, Heading, parse
+from coagent.targets.news import News
+from coagent.targets.os_failures import os_failure
+from coagent.targets.stamps import ReadCache, Stamp
+from coagent.targets.workspace import Workspace
 
 _SUFFIXES = (".md", ".markdown")
-_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|\Z)")
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?\r?\n(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_MARKDOWN = MarkdownIt("commonmark")
-_MARKDOWN.core.ruler.enableOnly(["normalize", "block"])  # headings are blocks: no need to look into lines
+_FILES_MAX, _CHARACTERS_MAX = 1_000, 32 * 1024**2
+_ATTEMPTS = 8
+_LOCK_S_MAX = 5.0
 
 
-class Heading(NamedTuple):
-    """One heading: its level from 1 to 6, its path, and its source with the blank lines before it."""
+class _Parsed(NamedTuple):
+    """A file as it was read last; `document` is None where there was none."""
 
-    level: int
-    path: str
-    source: str
-
-
-class Document(NamedTuple):
-    """A parsed file: the text before the first heading, the headings, and the non-empty bodies by path."""
-
-    preamble: str
-    headings: list[Heading]
-    bodies: dict[str, str]
-
-    @property
-    def outline(self) -> list[Value]:
-        """The headings as plain data."""
-        return [list(heading) for heading in self.headings]
-
-    @property
-    def text(self) -> str:
-        """The file's text; a body that a heading follows loses its blank end and gets a line end."""
-        parts = [self.preamble]
-        for heading in self.headings:
-            parts += heading.source, self.bodies.get(heading.path, "")
-        *inner, last = parts
-        return "".join(closed(part) if index % 2 == 0 else part for index, part in enumerate(inner)) + last
+    stamp: Stamp | None
+    sure: bool
+    text: str
+    document: Document | None
 
 
-def parse(text: str) -> Document:
-    """Split a Markdown text at its headings; headings inside fences, quotes and lists do not count."""
-    hidden = _FRONT_MATTER.match(text)
-    visible = text if hidden is None else "\n" * len(_lines(hidden.group())) + text[hidden.end() :]
-    lines = _lines(text)
-    starts: list[int] = []
-    found: list[tuple[int, str, str]] = []
-    tokens = _MARKDOWN.parse(visible)
-    for index, token in enumerate(tokens):
-        if token.type == "heading_open" and token.level == 0 and token.map is not None:
-            first, end = token.map
-            while first > 0 and not lines[first - 1].strip() and (not starts or first > starts[-1]):
-                first -= 1
-            found.append((int(token.tag[1:]), tokens[index + 1].content, "".join(lines[first:end])))
-            starts += first, end
-    paths = paths_of([(level, component(title)) for level, title, _ in found])
-    pieces = [
-        "".join(lines[end:first]) for end, first in zip([0, *starts[1::2]], [*starts[::2], None], strict=True)
-    ]
-    headings = [Heading(level, path, source) for (level, _, source), path in zip(found, paths, strict=True)]
-    bodies = {path: body for path, body in zip(paths, pieces[1:], strict=True) if body}
-    return Document(pieces[0], headings, bodies)
+class _Text:
+    """Looks at a file that was replaced: whether it still held the text that the new one was made from."""
 
+    def __init__(self, reader: FileReader, workspace: Workspace, former: str, new: str) -> None:
+        self._reader = reader
+        self._root = workspace.root
+        self._former = former
+        self._new = new
 
-def component(title: str) -> str:
-    """Return a title as one step of a path: `%`, `/`, `~` and line ends are percent-encoded."""
-    return re.sub(r"[%/~\x00-\x1f]", lambda match: f"%{ord(match.group()):02X}", title.strip()) or "untitled"
+    def expected(self, path: str) -> bool:
+        return self._holds(path, self._former)
 
+    def reported(self, path: str) -> bool:
+        return False  # what is there instead is read again, so what has to go must not be lost
 
-def paths_of(steps: Sequence[tuple[int, str]]) -> list[str]:
-    """Return the path of each heading, given level and title; the second of one name gets `~2`."""
-    above: list[tuple[int, str]] = []
-    times: Counter[str] = Counter()
-    paths = []
-    for level, name in steps:
-        while above and above[-1][0] >= level:
-            above.pop()
-        path = f"{above[-1][1]}/{name}" if above else name
-        times[path] += 1
-        if times[path] > 1:
-            path = f"{path}~{times[path]}"
-        above.append((level, path))
-        paths.append(path)
-    return paths
+    def ours(self, path: str) -> bool:
+        return self._holds(path, self._new)
 
+    def appended(self, path: str) -> bool:
+        return False
 
-def _lines(text: str) -> list[str]:
-    return [line for line in _LINE.findall(text) if line]
-
-
-def closed(text: str, line_end: str = "\n") -> str:
-    """Return a text that a heading can follow: blank lines at its end belong to that heading."""
-    lines = _lines(text)
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if lines and not lines[-1].endswith(("\n", "\r")):
-        lines.append(line_end)
-    return "".join(lines)
+    def _holds(self, path: str, text: str) -> bool:
+        try:
+            return bool(self._reader.current(f"file:{path[len(self._root) + 1 :]}") == text)
+        except TargetError:
+            return False
 
 
 class Documents(Target):
     """The Markdown files below a directory (`.md`, `.markdown`; names with `#` in them are left out).
+
+    Its identity is the path and the inode of the directory.
 
     Args:
         root: The directory; symbolic links that lead out of it are refused.
@@ -139,7 +93,19 @@ class Documents(Target):
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._workspace = Workspace(root)
-        self._parsed: dict[str, tuple[str, Document]] = {}
+        self._reader = FileReader(self._workspace, sys.maxsize)
+        self._ranges = FileRanges(self._workspace)
+        self._parsed: OrderedDict[str, _Parsed] = OrderedDict()
+        self._characters = 0
+        self._parsing = threading.Lock()
+        self._given = ReadCache()
+        self._listed: OrderedDict[str, Document | None] = OrderedDict()
+        """Files as they were when they were listed, or when `changed` looked at them last."""
+        self._news = News()
+
+    @property
+    def identity(self) -> str:
+        return f"documents:{self._workspace.identity}"
 
     def canonical(self, key: Key) -> Key:
         name, hash_sign, section = key.removeprefix("doc:").partition("#")
@@ -149,31 +115,128 @@ class Documents(Target):
         file = f"{key.partition('#')[0]}#"
         return any(other.startswith(file) for other in others)
 
+    # ---- reading -------------------------------------------------------------------------------------------
+
     async def get(self, key: Key) -> Value:
         name, section = _split(key)
-        document = self._read(name)
-        return None if document is None else _part(document, section)
+        value = _part(self._read(name).document, section)
+        return self._given.note(key, None, value, sure=True)
 
     async def list(self, prefix: str) -> Mapping[Key, Value]:
-        return self.snapshot(prefix)
+        return await anyio.to_thread.run_sync(self._list, prefix)
+
+    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+        """Return outline, preamble and bodies of every file as objects."""
+        return self._list(prefix)
+
+    def _list(self, prefix: str) -> dict[Key, Value]:
+        found: dict[Key, Value] = {}
+        for name in self._names(prefix):
+            document = self._read(name).document
+            self._listed.setdefault(name, document)
+            found.update(_objects(name, document))
+        while len(self._listed) > _FILES_MAX:
+            self._listed.popitem(last=False)
+        return {key: found[key] for key in sorted(found) if key.startswith(prefix)}
+
+    def _names(self, prefix: str) -> Sequence[str]:
+        name, hash_sign, _ = prefix.removeprefix("doc:").partition("#")
+        if hash_sign:
+            self._watch(name)
+            return [name]
+        self._workspace.check()
+        found = sorted(self._workspace.walk(name, before=self._ranges.watch))
+        self._ranges.listed(name)
+        return [path for path in found if _is_document(path)]
+
+    def _read(self, name: str) -> _Parsed:
+        if not name.endswith(_SUFFIXES):
+            raise TargetError(
+                f"{name!r} is no Markdown file", f"Its name must end in {' or '.join(_SUFFIXES)}."
+            )
+        known = self._parsed.get(name)
+        if known is not None and self._stands(name, known):
+            return known
+        value, stamp, sure = self._reader.read(f"file:{name}")
+        if type(value) is bytes:
+            raise TargetError(f"{name!r} is not UTF-8 text", "Convert it, or leave it to a file target.")
+        if value is None:
+            return self._remember(name, _Parsed(stamp, sure, "", None))
+        if known is not None and known.document is not None and known.text == value:
+            return self._remember(name, _Parsed(stamp, sure, value, known.document))
+        return self._remember(name, _Parsed(stamp, sure, value, parse(value)))
+
+    def _stands(self, name: str, known: _Parsed) -> bool:
+        try:
+            return known.sure and self._reader.stamp(f"file:{name}") == known.stamp
+        except OSError:
+            return False
+
+    def _remember(self, name: str, parsed: _Parsed) -> _Parsed:
+        with self._parsing:
+            known = self._parsed.pop(name, None)
+            self._characters += len(parsed.text) - (len(known.text) if known else 0)
+            self._parsed[name] = parsed
+            while len(self._parsed) > _FILES_MAX or self._characters > _CHARACTERS_MAX:
+                _, oldest = self._parsed.popitem(last=False)
+                self._characters -= len(oldest.text)
+        return parsed
+
+    # ---- what others change --------------------------------------------------------------------------------
+
+    def unchanged(self, key: Key) -> bool:
+        name, _, section = key.removeprefix("doc:").partition("#")
+        given, known = self._given.find(key), self._parsed.get(name)
+        if given is None or known is None or not self._stands(name, known):
+            return False
+        try:
+            if known.document is None:
+                self._workspace.check()
+        except TargetError:
+            return False
+        return same(given.value, _part(known.document, section))
+
+    async def changed(self, keys: Collection[Key], prefixes: Collection[str]) -> Collection[Key]:
+        return await anyio.to_thread.run_sync(self._changed, list(keys), list(prefixes))
+
+    def _changed(self, keys: Sequence[Key], prefixes: Sequence[str]) -> Collection[Key]:
+        self._workspace.check()
+        found = {key for key in keys if not self.unchanged(key)}
+        self._ranges.begin()
+        files = []
+        for prefix in prefixes:
+            name, hash_sign, _ = prefix.removeprefix("doc:").partition("#")
+            files.append(f"file:{name}")
+            if hash_sign:
+                self._watch(name)
+        for changed in self._ranges.changed(files):
+            name = changed.removeprefix("file:")
+            if _is_document(name):
+                self._news.add(self._compared(name))
+        return found | {key for key in self._news.take(prefixes) if not self.unchanged(key)}
+
+    def _watch(self, name: str) -> None:
+        """Watch the folder of a file, and not all that is below it."""
+        self._ranges.watch(name.rpartition("/")[0])
+        self._ranges.listed(name)
+
+    def _compared(self, name: str) -> Collection[Key]:
+        """Return the objects of a file that are not as they were when it was listed."""
+        try:
+            now = self._read(name).document
+        except TargetError:
+            return ()  # whoever touches it will see
+        old, new = _objects(name, self._listed.pop(name, None)), _objects(name, now)
+        self._listed[name] = now
+        return [key for key in old.keys() | new if not same(old.get(key), new.get(key))]
+
+    # ---- writing -------------------------------------------------------------------------------------------
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
-        name, section = _split(key)
-        path = self._path(name)
-        with self._locked():
-            document = self._read(name)
-            found = None if document is None else _part(document, section)
-            value = value or None if section else value
-            if same(found, value):
-                return
-            if not any(same(found, one) for one in expected):
-                raise GuardFailed(key, found)
-            if not section and value is None:
-                path.unlink()
-                self._parsed.pop(name, None)
-                return
-            changed = _changed(key, document, section, value)
-            _replace(path, changed)
+        with contextlib.suppress(FolderLocked, swap.BeingSaved):  # somebody would have to be waited for
+            self._put(key, value, expected, 0)
+            return
+        await anyio.to_thread.run_sync(self._put, key, value, expected, _LOCK_S_MAX)
 
     async def admit(self, key: Key, value: Value) -> Value:
         _, section = _split(key)
@@ -185,59 +248,66 @@ class Documents(Target):
             raise TargetError(f"the body {key!r} holds a heading", "Write the headings to the outline.")
         return value or None
 
-    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
-        """Return outline, preamble and bodies of every file as objects."""
-        found: dict[Key, Value] = {}
-        for name in self._names(prefix):
-            document = self._read(name)
-            if document is None:
-                continue
-            found[f"doc:{name}#"] = document.outline
-            if document.preamble:
-                found[f"doc:{name}#/"] = document.preamble
-            found.update({f"doc:{name}#{path}": body for path, body in document.bodies.items()})
-        return {key: found[key] for key in sorted(found) if key.startswith(prefix)}
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other processes that write documents of this folder waiting."""
-        folder = os.open(self._workspace.root, os.O_RDONLY | os.O_DIRECTORY)
+    def _put(self, key: Key, value: Value, expected: Sequence[Value], wait_s_max: float) -> None:
+        name, section = _split(key)
+        value = value or None if section else value
+        self._given.forget(key)
+        self._workspace.check()
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(folder)
-
-    def _names(self, prefix: str) -> Sequence[str]:
-        name, hash_sign, _ = prefix.removeprefix("doc:").partition("#")
-        if hash_sign:
-            return [name]
-        found = sorted(self._workspace.walk(name))
-        return [path for path in found if path.endswith(_SUFFIXES) and "#" not in path]
-
-    def _path(self, name: str) -> Path:
-        if not name.endswith(_SUFFIXES):
-            raise TargetError(
-                f"{name!r} is no Markdown file", f"Its name must end in {' or '.join(_SUFFIXES)}."
-            )
-        return Path(self._workspace.absolute(name))
-
-    def _read(self, name: str) -> Document | None:
-        path = self._path(name)
-        try:
-            text = path.read_bytes().decode()
-        except FileNotFoundError:
-            return None
-        except UnicodeDecodeError:
-            raise TargetError(
-                f"{name!r} is not UTF-8 text", "Convert it, or leave it to a file target."
-            ) from None
+            with folder_lock(self._workspace.root, wait_s_max):
+                self._put_section(key, value, expected, patient=wait_s_max > 0)
         except OSError as error:
-            raise TargetError(f"{name!r} cannot be read: {error.strerror}") from None
-        known = self._parsed.get(name)
-        if known is None or known[0] != text:
-            known = self._parsed[name] = (text, parse(text))
-        return known[1]
+            raise os_failure(f"{name!r} cannot be written", error) from error
+        self._given.note(key, None, value, sure=True)
+
+    def _put_section(self, key: Key, value: Value, expected: Sequence[Value], *, patient: bool) -> None:
+        name, section = _split(key)
+        path = self._workspace.absolute(name)
+        for _ in range(_ATTEMPTS):
+            swap.wait_for_savers(path, patient=patient)
+            now = self._read(name)
+            found = _part(now.document, section)
+            if same(found, value):
+                return
+            if not any(same(found, each) for each in expected):
+                raise GuardFailed(key, found)
+            if not section and value is None:
+                if placing.take_away(path, _Text(self._reader, self._workspace, now.text, ""), patient):
+                    return
+                continue
+            text = _changed(key, now.document, section, value)
+            if self._place(name, path, text, now, patient):
+                return
+        raise swap.BeingSaved(
+            f"{name!r} changes faster than it can be written", "Find out which program keeps writing it."
+        )
+
+    def _place(self, name: str, path: str, text: str, former: _Parsed, patient: bool) -> bool:
+        """Write a file; False where it is no longer as it was read."""
+        status = self._reader.status(name)
+        judge = _Text(self._reader, self._workspace, former.text, text)
+        return placing.place(
+            path,
+            lambda temporary: create_file(temporary, text.encode(), status),
+            judge,
+            new=former.document is None,
+            patient=patient,
+        )
+
+
+def _is_document(path: str) -> bool:
+    return path.endswith(_SUFFIXES) and "#" not in path
+
+
+def _objects(name: str, document: Document | None) -> dict[Key, Value]:
+    """Return all objects of a file."""
+    if document is None:
+        return {}
+    found: dict[Key, Value] = {f"doc:{name}#": document.outline}
+    if document.preamble:
+        found[f"doc:{name}#/"] = document.preamble
+    found.update({f"doc:{name}#{path}": body for path, body in document.bodies.items()})
+    return found
 
 
 def _split(key: Key) -> tuple[str, str]:
@@ -249,7 +319,9 @@ def _split(key: Key) -> tuple[str, str]:
     return name, section
 
 
-def _part(document: Document, section: str) -> Value:
+def _part(document: Document | None, section: str) -> Value:
+    if document is None:
+        return None
     if not section:
         return document.outline
     if section == "/":
@@ -284,18 +356,3 @@ def _changed(key: Key, document: Document | None, section: str, value: Value) ->
             "A heading must stay a heading: close fences and lists before it, and keep it out of bodies.",
         )
     return text
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
-        os.chmod(temporary, path.stat().st_mode & 0o7777 if path.exists() else 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise TargetError(f"{path.name!r} cannot be written: {error.strerror}") from None

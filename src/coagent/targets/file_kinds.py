@@ -7,14 +7,13 @@ with something in it is there because of that, as long as that is.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 
 from coagent.content import EXECUTABLE, FOLDER, is_mode
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.targets.workspace import TEMPORARY, Workspace
+from coagent.targets.workspace import Workspace
 
 LINK_LENGTH_MAX = 4095
 """The bytes of a link's text: PATH_MAX without its end (limits.h)."""
@@ -55,21 +54,6 @@ def link(path: str) -> str | None:
     except OSError:
         return None
     return text if can_lead(text) else None
-
-
-def put_link(path: str, value: Value) -> None:
-    """Make a symbolic link, or lead it elsewhere.
-
-    Raises:
-        OSError: It cannot be made; what was there is still there.
-    """
-    temporary = f"{os.path.dirname(path)}/{TEMPORARY}{secrets.token_hex(8)}"
-    os.symlink(str(value), temporary)
-    try:
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
 
 
 def folder(workspace: Workspace, relative: str) -> str | None:

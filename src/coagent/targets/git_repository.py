@@ -9,12 +9,13 @@ git-diff-tree(1).
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.targets.git_settings import Plain, Signature, plain_environment
 
 PRIVATE_REFS = ("refs/stash", "refs/bisect/", "refs/worktree/", "refs/rewritten/")
@@ -22,6 +23,10 @@ PRIVATE_REFS = ("refs/stash", "refs/bisect/", "refs/worktree/", "refs/rewritten/
 
 _GIT_S_MAX = 120
 _LINKED = ("-c", "core.trustctime=false", "-c", "core.checkStat=minimal")
+_PASSING = re.compile(
+    r"\.lock': File exists|Another git process|No space left on device|Disk quota exceeded|"
+    r"Read-only file system|Input/output error|Stale file handle|Out of memory|temporarily unavailable"
+)
 _IN_PLACE = ("update-ref", "symbolic-ref")  # what is for the real git folder; none reads files
 
 
@@ -74,7 +79,8 @@ class Repository:
             linked: Whether times of change say nothing: a snapshot links to files, which changes theirs.
 
         Raises:
-            TargetError: It fails.
+            TargetUnavailable: It cannot be run, somebody else's git is at work, or the disk is in trouble.
+            TargetError: It refuses.
         """
         if arguments[0] in _IN_PLACE:
             environment = {**plain_environment(), "GIT_DIR": str(self.path)}
@@ -92,18 +98,29 @@ class Repository:
                 timeout=_GIT_S_MAX,
             )
         except (OSError, subprocess.SubprocessError) as error:
-            raise TargetError(f"git cannot be run: {error}", "Install git, or look why it hangs.") from error
+            raise TargetUnavailable(
+                f"git cannot be run: {error}", "Install git, or look why it hangs."
+            ) from error
         if done.returncode not in codes:
             said = done.stderr.decode("utf-8", "replace").strip()
-            raise TargetError(
-                f"git {arguments[0]} failed in {self.root!r}: {said}", "Look at the repository with git fsck."
-            )
+            cause = f"git {arguments[0]} failed in {self.root!r}: {said}"
+            if _PASSING.search(said):
+                raise TargetUnavailable(
+                    cause, "Wait for the git at work there; where none runs, delete the lock that is named."
+                )
+            raise TargetError(cause, "Look at the repository with git fsck.")
         return done.stdout
 
     def succeeds(self, *arguments: str) -> bool:
-        """Run git and tell whether it says yes (exit code 0)."""
+        """Run git and tell whether it says yes (exit code 0).
+
+        Raises:
+            TargetUnavailable: It cannot say.
+        """
         try:
             self.run(*arguments)
+        except TargetUnavailable:
+            raise
         except TargetError:
             return False
         return True

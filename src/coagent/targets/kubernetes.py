@@ -9,24 +9,25 @@ Every put is a compare-and-set by `resourceVersion` (Kubernetes API concepts, "r
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import anyio.to_thread
 from kubernetes import config
-from kubernetes.client import ApiClient, Configuration
-from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+from kubernetes.client import Configuration
 
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.targets.base import GuardFailed, Target
+from coagent.targets.kubernetes_changes import Changes
 from coagent.targets.kubernetes_kinds import CLUSTER, Kind, Kinds
 from coagent.targets.kubernetes_objects import carried_over, holds, terminating, tracked
+from coagent.targets.kubernetes_server import Missing, Raced, Server, Unsure
+from coagent.targets.kubernetes_watch import Place
 
 T = TypeVar("T")
 Objects: TypeAlias = list[dict[str, Any]]
@@ -37,6 +38,9 @@ _ENVIRONMENT = ("events", "endpoints", "endpointslices", "leases", "controllerre
 
 class Kubernetes(Target):
     """A cluster.
+
+    Its identity is the address of its API server, whatever the kubeconfig calls it. Opening it asks nobody.
+    Watches of the kinds and namespaces in use say what others change (`kubernetes_changes.py`).
 
     Args:
         kubeconfig: The path of a kubeconfig; by default $KUBECONFIG or ~/.kube/config, as kubectl has it.
@@ -73,14 +77,17 @@ class Kubernetes(Target):
                 f"kubeconfig {where!r} cannot be used: {said}",
                 "Name an existing kubeconfig and one of its contexts (kubectl config get-contexts).",
             ) from None
-        settings.retries = False
-        self._client = ApiClient(settings)
-        self._server = str(settings.host)
+        self._server = Server(settings, timeout_s)
         self._namespace = namespace
-        self._timeout_s = timeout_s
         self._stored: dict[Key, tuple[Value, Value]] = {}
         """What was written last without its defaults, and what the server made of it."""
         self._kinds = Kinds(lambda path: self._request("GET", path))
+        self._changes = Changes(self._server)
+        weakref.finalize(self, self._changes.close).atexit = False
+
+    @property
+    def identity(self) -> str:
+        return f"kubernetes:{self._server.url}"
 
     # ---- names ---------------------------------------------------------------------------------------------
 
@@ -110,6 +117,16 @@ class Kubernetes(Target):
         namespace, kind_name, name = path.split("/")
         return self._kinds.named(kind_name), namespace, name
 
+    def _watched_place(self, prefix: str) -> Place | None:
+        """Return the kind and namespace of a key or prefix, as far as it names them; this asks nobody."""
+        scheme, _, path = prefix.partition(":")
+        namespace, _, rest = path.partition("/")
+        kind_name, slash, _ = rest.partition("/")
+        kind = self._kinds.found(kind_name) if scheme == "k8s" and slash else None
+        if kind is None or not kind.listable:
+            return None
+        return kind, namespace if kind.namespaced else None
+
     # ---- reading -------------------------------------------------------------------------------------------
 
     async def get(self, key: Key) -> Value:
@@ -126,7 +143,15 @@ class Kubernetes(Target):
         return dict(sorted(self._list(chosen).items()))
 
     def _seen(self, key: Key) -> Value:
-        return _part(key, self._get(key))
+        return self._noted(key, self._get(key))
+
+    def _noted(self, key: Key, live: dict[str, Any] | None) -> Value:
+        """Return of an object what the key names, and take note of it."""
+        value, place = _part(key, live), self._watched_place(key)
+        if place is None:
+            return value
+        version = None if live is None or value is None else live["metadata"]["resourceVersion"]
+        return self._changes.note(key, place, version, value)
 
     def _get(self, key: Key) -> dict[str, Any] | None:
         kind, namespace, name = self._place(key)
@@ -144,14 +169,18 @@ class Kubernetes(Target):
         for kind in kinds:
             if path and "/" in path and kind.namespaced == (namespace == CLUSTER):
                 continue
-            for one in self._listed(kind, namespace if "/" in path and kind.namespaced else None):
-                metadata = one["metadata"]
+            within = namespace if "/" in path and kind.namespaced else None
+            items = self._listed(kind, within)
+            if (kind, within) == self._watched_place(prefix):
+                self._changes.listed((kind, within), items)
+            for item in items:
+                metadata = item["metadata"]
                 owners = metadata.get("ownerReferences", ())
                 if scheme == "k8s" and any(owner.get("controller") for owner in owners):
                     continue  # its controller remakes it from the owner's spec
                 place = metadata.get("namespace", CLUSTER) if kind.namespaced else CLUSTER
                 key = f"{scheme}:{place}/{kind.key}/{metadata['name']}"
-                value = _part(key, {"apiVersion": kind.api_version, "kind": kind.name, **one})
+                value = _part(key, {"apiVersion": kind.api_version, "kind": kind.name, **item})
                 if value is not None and key.startswith(prefix):
                     found[key] = value
         return found
@@ -167,6 +196,22 @@ class Kubernetes(Target):
             if not more:
                 return items
 
+    # ---- what others change --------------------------------------------------------------------------------
+
+    def unchanged(self, key: Key) -> bool:
+        place = self._watched_place(key)
+        return place is not None and self._changes.unchanged(key, place)
+
+    async def changed(self, keys: Collection[Key], prefixes: Collection[str]) -> Collection[Key]:
+        return await anyio.to_thread.run_sync(self._changed, list(keys), list(prefixes))
+
+    def _changed(self, keys: Sequence[Key], prefixes: Sequence[str]) -> Collection[Key]:
+        self._kinds.all()
+        places = {key: self._watched_place(key) for key in keys if not key.startswith("k8s-status:")}
+        watched = {key: place for key, place in places.items() if place is not None}
+        ranges = {prefix: self._watched_place(prefix) for prefix in prefixes if prefix.startswith("k8s:")}
+        return self._changes.changed(watched, ranges) | (places.keys() - watched.keys())
+
     # ---- writing -------------------------------------------------------------------------------------------
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
@@ -180,6 +225,7 @@ class Kubernetes(Target):
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value]) -> None:
         self._check_writable(key, value)
+        self._changes.forget(key)
         failure: TargetError | None = None
         for attempt in range(_ATTEMPTS):
             if attempt:
@@ -188,9 +234,9 @@ class Kubernetes(Target):
                 if self._settled(key, value, expected):
                     return
                 failure = None
-            except _Unsure as error:  # it may have been done all the same: look again
+            except Unsure as error:  # it may have been done all the same: look again
                 failure = error
-        raise failure or TargetError(
+        raise failure or TargetUnavailable(
             f"{key!r} is changed faster than it can be written",
             "Find out which controller keeps changing it.",
         )
@@ -200,13 +246,15 @@ class Kubernetes(Target):
         live = self._get(key)
         now = _part(key, live)
         if same(now, value):
+            self._noted(key, live)
             return True
         if not any(self._holds(key, one, now) for one in expected):
             if self._holds(key, value, now):
+                self._noted(key, live)
                 return True
             raise GuardFailed(key, now)
-        if terminating(live):
-            raise _still_there(key)
+        if live is not None and terminating(live):
+            raise _still_there(key, live)
         return self._attempt(key, live, value)
 
     def _holds(self, key: Key, value: Value, now: Value) -> bool:
@@ -216,26 +264,30 @@ class Kubernetes(Target):
     def _attempt(self, key: Key, live: dict[str, Any] | None, value: Value) -> bool:
         """Write once; False where somebody else came in between."""
         kind, namespace, name = self._place(key)
+        made: dict[str, Any] | None = None
         try:
             if live is None:
                 body = self._complete(kind, namespace, name, value)
-                self._note(key, value, self._request("POST", kind.collection(namespace), body=body))
+                made = self._request("POST", kind.collection(namespace), body=body)
             elif value is None:
                 guard = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
                 options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": guard}
                 self._request("DELETE", kind.path(namespace, name), body=options)
             else:
                 body = carried_over(self._complete(kind, namespace, name, value), live)
-                self._note(key, value, self._request("PUT", kind.path(namespace, name), body=body))
-        except _Raced:
+                made = self._request("PUT", kind.path(namespace, name), body=body)
+        except Raced:
             return False
-        except _Missing:
+        except Missing:
             if live is None:
                 raise  # its namespace is missing
             return False
+        if made is not None:
+            self._remember(key, value, made)
+        self._noted(key, made)
         return True
 
-    def _note(self, key: Key, value: Value, made: dict[str, Any]) -> None:
+    def _remember(self, key: Key, value: Value, made: dict[str, Any]) -> None:
         stored = tracked(made)
         if holds(value, stored):
             self._stored.pop(key, None)
@@ -249,18 +301,18 @@ class Kubernetes(Target):
         dry_run = [("dryRun", "All"), ("fieldValidation", "Strict")]
         for _ in range(_ATTEMPTS):
             live = self._get(key)
-            if terminating(live):
-                raise _still_there(key)
+            if live is not None and terminating(live):
+                raise _still_there(key, live)
             try:
                 if live is None:
                     made = self._request("POST", kind.collection(namespace), body=body, query=dry_run)
                 else:
                     path = kind.path(namespace, name)
                     made = self._request("PUT", path, body=carried_over(body, live), query=dry_run)
-            except _Missing:
+            except Missing:
                 if live is None:  # the namespace may be about to be made, by the same call
                     break
-            except _Raced:
+            except Raced:
                 pass
             else:
                 return tracked(made)
@@ -293,59 +345,17 @@ class Kubernetes(Target):
     def _maybe(self, request: Callable[[], T]) -> T | None:
         try:
             return request()
-        except _Missing:
+        except Missing:
             return None
 
     def _request(
         self, method: str, path: str, *, body: Any = None, query: Sequence[tuple[str, str]] = ()
     ) -> dict[str, Any]:
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        client = self._client
-        prepared = client.param_serialize(
-            method,
-            path,
-            query_params=list(query),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        try:
-            answer = client.call_api(*prepared, _request_timeout=self._timeout_s)
-            answer.read()  # type: ignore[no-untyped-call]
-        except ApiException as error:
-            if not error.status:  # the client's way to say that the certificates do not fit
-                raise self._unreachable(str(error.reason), never_sent=True) from None
-            raise _translated(method, path, error.status, error.body) from None
-        except (HTTPError, OSError) as error:
-            never_sent = isinstance(error, (NewConnectionError, ConnectTimeoutError, SSLError))
-            raise self._unreachable(str(getattr(error, "reason", error)), never_sent=never_sent) from None
-        if not 200 <= answer.status < 300:
-            raise _translated(method, path, answer.status, answer.data)
-        found = json.loads(answer.data or b"null")
-        return found if isinstance(found, dict) else {}
-
-    def _unreachable(self, reason: str, *, never_sent: bool) -> TargetError:
-        said = reason.strip().splitlines()[-1].rpartition(": ")[2] if reason.strip() else "no reason given"
-        return (TargetError if never_sent else _Unsure)(
-            f"the API server at {self._server} cannot be reached ({said})",
-            "Check that it runs, and that the kubeconfig names the right cluster.",
-        )
+        return self._server.request(method, path, body=body, query=query)
 
     async def close(self) -> None:
-        self._client.rest_client.pool_manager.clear()
-        self._client.close()  # type: ignore[no-untyped-call]
-
-
-class _Missing(TargetError):
-    """404."""
-
-
-class _Raced(TargetError):
-    """409: somebody else wrote, created or deleted in between."""
-
-
-class _Unsure(TargetError):
-    """No answer, or one that does not tell whether the request was carried out."""
+        await anyio.to_thread.run_sync(self._changes.close)
+        self._server.close()
 
 
 def _part(key: Key, live: dict[str, Any] | None) -> Value:
@@ -355,35 +365,13 @@ def _part(key: Key, live: dict[str, Any] | None) -> Value:
     return live.get("status") if key.startswith("k8s-status:") else tracked(live)
 
 
-def _still_there(key: Key) -> TargetError:
-    return TargetError(
-        f"the former object {key!r} is still being deleted",
-        "Wait; if it stays, look at its metadata.finalizers.",
-    )
-
-
-def _translated(method: str, path: str, status: int, body: Any) -> TargetError:
-    said = _message(body)
-    if status == 404:
-        return _Missing(f"the API server knows no {path}: {said}", "Check namespace, kind and name.")
-    if status == 409:
-        return _Raced(f"{method} {path} conflicts: {said}")
-    cures = {
-        401: "The kubeconfig's credentials are not valid (any more): log in again.",
-        403: "Ask for a role that allows it (kubectl auth can-i shows what you may do).",
-        422: "Correct the object and call again.",
-        400: "Correct the object and call again.",
-    }
-    cure = cures.get(status, "Try again; if it persists, look at the API server.")
-    return (_Unsure if status >= 500 or status == 429 else TargetError)(
-        f"the API server refused {method} {path} ({status}): {said}", cure
-    )
-
-
-def _message(body: Any) -> str:
-    """Return what a Status object says; the server's other answers are cut short."""
-    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return text[:200] or "no reason given"
+def _still_there(key: Key, live: dict[str, Any]) -> TargetError:
+    """Return the error for an object that is deleted already, and whose name is still taken."""
+    cause = f"the former object {key!r} is still being deleted"
+    waits = live["metadata"].get("finalizers")
+    if waits:
+        return TargetError(
+            f"{cause}: its finalizers ({', '.join(waits)}) wait for something",
+            "See that what they wait for is done; look at its metadata.finalizers.",
+        )
+    return TargetUnavailable(cause, "Wait until its grace period is over.")

@@ -78,6 +78,10 @@ class Kinds:
         self.all()
         return name.lower() in self._by_name
 
+    def found(self, name: str) -> Kind | None:
+        """Return a kind as far as it is known already; this asks nobody."""
+        return self._by_name.get(name)
+
     def named(self, name: str) -> Kind:
         """Return a kind by plural, singular, kind or short name, in any case.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from coagent.protocol.keys import Key, scheme_of
 from coagent.protocol.values import Value, copied, same
 from coagent.targets.base import GuardFailed, Target
+from coagent.targets.news import News
 
 
 class Memory(Target):
@@ -25,8 +26,13 @@ class Memory(Target):
         }
         found = dict.fromkeys([*(scheme_of(key) for key in initial or {}), *schemes])
         self.schemes = tuple(found) or ("kv",)
+        self._outside: set[Key] = set()
+        """Objects changed by `outside` and not read or put since."""
+        self._news = News()
 
     async def get(self, key: Key) -> Value:
+        if self._outside:
+            self._outside.discard(key)
         return self._objects.get(key)
 
     async def list(self, prefix: str) -> dict[Key, Value]:
@@ -36,10 +42,18 @@ class Memory(Target):
         found = self._objects.get(key)
         if not any(found is one or same(found, one) for one in expected) and not same(found, value):
             raise GuardFailed(key, copied(found))
-        if value is None:
-            self._objects.pop(key, None)
-        else:
-            self._objects[key] = value
+        self._outside.discard(key)
+        self._store(key, value)
+
+    async def changed(self, keys: Collection[Key], prefixes: Collection[str]) -> Collection[Key]:
+        found = self._outside.intersection(keys)
+        return found | self._news.take(prefixes)
+
+    def outside(self, key: Key, value: Value) -> None:
+        """Change an object (None: delete it) as somebody would who knows nothing of the domain."""
+        self._store(key, copied(value))
+        self._outside.add(key)
+        self._news.add([key])
 
     def snapshot(self, prefix: str = "") -> dict[Key, Value]:
         """Return the live state under `prefix` as a dict of copies."""
@@ -47,6 +61,9 @@ class Memory(Target):
 
     def replicate(self, key: Key, value: Value) -> None:
         """Take over a live value from the log: in a shared domain every process has a copy of its own."""
+        self._store(key, value)
+
+    def _store(self, key: Key, value: Value) -> None:
         if value is None:
             self._objects.pop(key, None)
         else:

@@ -6,35 +6,46 @@
 
 Changing a schema changes what the rows hold, so whoever writes a schema writes the rows too, in one change:
 `put_many` takes them together. Tables of PostgreSQL need a primary key; those of SQLite go by rowid without.
+
+What is expected is compared and written in one transaction: under the write lock of SQLite, under row locks
+(and, for schemas, table locks) of PostgreSQL. Numbers of a sequence are given out past all transactions, so a
+number that somebody draws between comparison and put may be drawn again.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 import anyio.to_thread
 
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
+from coagent.folder_watch import is_local
 from coagent.protocol.keys import Key
-from coagent.protocol.values import Value, same
+from coagent.protocol.values import UNLOADED, Value, same
+from coagent.targets import sql_changes
 from coagent.targets.base import GuardFailed, Target
-from coagent.targets.sql_session import ConstraintFailed, Schema, SqlSession
-from coagent.targets.sql_sqlite import SqliteSession, connect_sqlite
+from coagent.targets.sql_connections import SQLITE, Connections
+from coagent.targets.sql_ranges import SqlRanges
+from coagent.targets.sql_session import ConstraintFailed, DatabaseBusy, SqlSession, row_schema
+from coagent.targets.sql_url import postgres_identity
+from coagent.targets.stamps import ReadCache, Stamp, settled, stamp_at, tick_ns
 
 Change: TypeAlias = tuple[Key, Value, Sequence[Value]]
 """(key, new value or None, every value that the object may have now)."""
 _Result = TypeVar("_Result")
-_Row: TypeAlias = tuple[str, str, Value]
-_Rows: TypeAlias = list[_Row]
+_Stamps: TypeAlias = tuple[Stamp | None, Stamp | None]
+"""Of the database file and of its write-ahead log."""
 
 
 class Sql(Target):
     """The tables of one database.
+
+    Its identity is the real path of a SQLite file; of PostgreSQL it is host, port, database and schema, but
+    not who connects.
+
+    A SQLite database is known to be unchanged by the times of its file (and of its write-ahead log). A server
+    is asked: for the rows that matter, with one query a table.
 
     Args:
         url: `sqlite:///path` (four slashes for an absolute path) or `postgresql://user@host/database`.
@@ -51,16 +62,22 @@ class Sql(Target):
         self.url = url
         self.scheme = scheme
         self.schemes = (scheme, f"{scheme}-schema", f"{scheme}-seq")
-        self._space = schema
-        self._local = url.startswith("sqlite:///")
+        self._local = url.startswith(SQLITE)
         if not self._local and not url.startswith(("postgresql://", "postgres://")):
             raise TargetError(
                 f"{url.partition(':')[0]!r} is no database that is known here",
                 "Write sqlite:///path or postgresql://user@host/database.",
             )
-        self._idle: list[SqlSession] = []
-        self._lock = threading.Lock()
-        weakref.finalize(self, _close_all, self._idle)
+        self._connections = Connections(url, schema)
+        path = self._connections.path
+        self._identity = f"sqlite:{path}" if self._local else postgres_identity(url, schema)
+        self._exact = self._local and is_local(path)
+        self._cache = ReadCache()
+        self._ranges = SqlRanges(self._count, self._list)
+
+    @property
+    def identity(self) -> str:
+        return self._identity
 
     def canonical(self, key: Key) -> Key:
         scheme, _, path = key.partition(":")
@@ -69,50 +86,50 @@ class Sql(Target):
             raise TargetError(f"{key!r} has a NUL in it")
         return f"{scheme}:{table.lower() if self._local else table}{slash}{row}"
 
+    # ---- reading -------------------------------------------------------------------------------------------
+
     def entangled(self, key: Key, others: Collection[Key]) -> bool:
         return bool(others)  # rows refer to each other, and share unique values
 
     async def get(self, key: Key) -> Value:
-        return await self._reading(lambda session: self._get(session, key))
+        known = self._cache.find(key)
+        if known is not None and known.value is not UNLOADED and self.unchanged(key):
+            return known.value
+        return (await self.get_many([key]))[key]
 
     async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
-        return await self._reading(lambda session: {key: self._get(session, key) for key in keys})
+        def read(session: SqlSession, stamp: _Stamps | None, now_ns: int) -> dict[Key, Value]:
+            found = self._get_all(session, keys)
+            sure = self._sure(stamp, now_ns)
+            return {key: self._cache.note(key, stamp, value, sure=sure) for key, value in found.items()}
+
+        return await self._reading(read)
 
     async def list(self, prefix: str) -> dict[Key, Value]:
-        return await self._reading(lambda session: self._list(session, prefix))
+        def read(session: SqlSession, stamp: _Stamps | None, now_ns: int) -> dict[Key, Value]:
+            found = self._list(session, prefix)
+            self._ranges.listed(prefix, stamp if self._sure(stamp, now_ns) else None, found)
+            return found
 
-    async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
-        await self.put_many([(key, value, expected)])
-
-    async def put_many(self, changes: Sequence[Change]) -> None:
-        """Make several changes in one transaction, in an order that the constraints allow.
-
-        Idempotent like `put`: what is already as wanted is left alone.
-
-        Raises:
-            GuardFailed: One of the objects has none of the values expected of it; nothing was changed.
-            TargetError: The database refuses; nothing was changed.
-        """
-        await anyio.to_thread.run_sync(self._put_many, changes)
+        return await self._reading(read)
 
     def snapshot(self, prefix: str = "") -> dict[Key, Value]:
         """Return the rows of all tables under `prefix`; schemas and sequences where it names them."""
-        with self._session() as session, _transaction(session, "BEGIN"):
+        with self._connections.reading() as session:
             return self._list(session, prefix or f"{self.scheme}:")
 
-    async def close(self) -> None:
-        with self._lock:
-            _close_all(self._idle)
+    async def _reading(self, read: Callable[[SqlSession, _Stamps | None, int], _Result]) -> _Result:
+        if self._local:  # it answers sooner than a thread starts
+            try:
+                return self._read(read, False)
+            except DatabaseBusy:
+                pass
+        return await anyio.to_thread.run_sync(self._read, read, True)
 
-    # ---- reading -------------------------------------------------------------------------------------------
-
-    async def _reading(self, read: Callable[[SqlSession], _Result]) -> _Result:
-        def run() -> _Result:
-            with self._session() as session, _transaction(session, "BEGIN"):
-                return read(session)
-
-        # SQLite answers sooner than a thread starts; a server is waited for elsewhere.
-        return run() if self._local else await anyio.to_thread.run_sync(run)
+    def _read(self, read: Callable[[SqlSession, _Stamps | None, int], _Result], patient: bool) -> _Result:
+        now_ns, stamp = tick_ns(), self._stamp()
+        with self._connections.reading(patient=patient) as session:
+            return read(session, stamp, now_ns)
 
     def _split(self, key: Key) -> tuple[str, str, str]:
         scheme, _, path = key.partition(":")
@@ -127,24 +144,39 @@ class Sql(Target):
         scheme, table, row = self._split(key)
         if scheme.endswith("-schema"):
             return session.schema(table)
-        schema = _row_schema(session, table)
+        schema = row_schema(session, table)
         if schema is None:
             return None
         if scheme == self.scheme:
             return session.row(table, schema, row, lock=lock)
         return session.sequence(table, schema)
 
-    def _list(self, session: SqlSession, prefix: str) -> dict[Key, Value]:
-        scheme, _, path = prefix.partition(":")
-        name, slash, _ = path.partition("/")
+    def _get_all(self, session: SqlSession, keys: Sequence[Key]) -> dict[Key, Value]:
+        """Return the values of several objects, the rows of one table by one question."""
+        if len(keys) == 1:
+            return {keys[0]: self._get(session, keys[0])}
         found: dict[Key, Value] = {}
-        for table in session.tables():
-            if table != name if slash else not table.startswith(name):
-                continue
+        rows: dict[str, list[tuple[Key, str]]] = {}
+        for key in keys:
+            scheme, table, row = self._split(key)
+            if scheme == self.scheme:
+                rows.setdefault(table, []).append((key, row))
+            else:
+                found[key] = self._get(session, key)
+        for table, named in rows.items():
+            schema = row_schema(session, table)
+            there = {} if schema is None else session.some_rows(table, schema, [row for _, row in named])
+            found.update({key: there.get(row) for key, row in named})
+        return {key: found[key] for key in keys}
+
+    def _list(self, session: SqlSession, prefix: str) -> dict[Key, Value]:
+        scheme = prefix.partition(":")[0]
+        found: dict[Key, Value] = {}
+        for table in self._tables(session, prefix):
             if scheme.endswith("-schema"):
                 found[f"{scheme}:{table}"] = session.schema(table)
                 continue
-            schema = _row_schema(session, table)
+            schema = row_schema(session, table)
             if schema is None:
                 continue
             if scheme == self.scheme:
@@ -154,151 +186,146 @@ class Sql(Target):
                 found[f"{scheme}:{table}"] = last
         return {key: value for key, value in found.items() if key.startswith(prefix)}
 
+    def _count(self, session: SqlSession, prefix: str, most: int) -> int:
+        """Return how many objects there may be under a prefix, counting no more than `most`."""
+        tables = self._tables(session, prefix)
+        if not prefix.startswith(f"{self.scheme}:"):
+            return len(tables)
+        count = 0
+        for table in tables:
+            count += session.count_rows(table, most - count)
+            if count >= most:
+                break
+        return count
+
+    def _tables(self, session: SqlSession, prefix: str) -> Sequence[str]:
+        name, slash, _ = prefix.partition(":")[2].partition("/")
+        return [table for table in session.tables() if (table == name if slash else table.startswith(name))]
+
+    # ---- what others change --------------------------------------------------------------------------------
+
+    def unchanged(self, key: Key) -> bool:
+        known = self._cache.find(key)
+        return known is not None and known.sure and known.stamp == self._stamp()
+
+    async def changed(self, keys: Collection[Key], prefixes: Collection[str]) -> Collection[Key]:
+        return await anyio.to_thread.run_sync(self._changed, list(keys), list(prefixes))
+
+    def _changed(self, keys: Sequence[Key], prefixes: Sequence[str]) -> Collection[Key]:
+        self._ranges.begin()
+        suspects = [key for key in keys if not self.unchanged(key)]
+        if not suspects and not self._ranges.suspect(prefixes, self._stamp()):
+            return []
+
+        def read(session: SqlSession, stamp: _Stamps | None, now_ns: int) -> set[Key]:
+            sure = self._sure(stamp, now_ns)
+            found: set[Key] = set()
+            for key, value in self._compared(session, suspects).items():
+                known = self._cache.find(key)
+                if known is not None and same(known.value, value):
+                    self._cache.note(key, stamp, value, sure=sure)
+                else:
+                    found.add(key)
+            ranges = self._ranges.suspect(prefixes, stamp)
+            for key, value in self._ranges.changed(session, ranges, stamp if sure else None).items():
+                known = self._cache.find(key)
+                if known is None or not same(known.value, value):
+                    found.add(key)
+            return found
+
+        return self._read(read, True)
+
+    def _compared(self, session: SqlSession, keys: Sequence[Key]) -> Mapping[Key, Value]:
+        """Return the values of objects to be compared; `UNLOADED` where one of them has lost its meaning."""
+        try:
+            return self._get_all(session, keys) if keys else {}
+        except TargetUnavailable:
+            raise
+        except TargetError:  # the primary key of a table is another one by now
+            return dict.fromkeys(keys, UNLOADED)
+
+    def _stamp(self) -> _Stamps | None:
+        """Return what the system says of a database file; None for a server, or where it cannot be said."""
+        if not self._exact:
+            return None
+        path = self._connections.path
+        try:
+            return stamp_at(path), stamp_at(f"{path}-wal")
+        except OSError:
+            return None
+
+    def _sure(self, stamp: _Stamps | None, now_ns: int) -> bool:
+        return stamp is not None and stamp[0] is not None and all(settled(part, now_ns) for part in stamp)
+
     # ---- writing -------------------------------------------------------------------------------------------
 
-    def _put_many(self, changes: Sequence[Change]) -> None:
-        with self._session() as session, _transaction(session, "BEGIN IMMEDIATE" if self._local else "BEGIN"):
-            wanted = []
-            for key, value, expected in sorted(changes, key=lambda change: change[0]):
-                found = self._get(session, key, lock=True)
-                if same(found, value):
-                    wanted.append((key, value))  # a schema among the others may still change it
-                elif any(same(found, one) for one in expected) or self._follows_rows(session, key):
-                    wanted.append((key, value))
-                else:
-                    raise GuardFailed(key, found)
-            if not self._local:
-                session.execute("SET CONSTRAINTS ALL DEFERRED")
-            schemas: _Rows = []
-            rows: _Rows = []
-            sequences: _Rows = []
-            for key, value in wanted:
-                scheme, table, row = self._split(key)
-                kind = (
-                    schemas if scheme.endswith("-schema") else sequences if scheme.endswith("-seq") else rows
-                )
-                kind.append((table, row, value))
-            _in_any_order(session, schemas, lambda one: session.change_schema(one[0], one[2]))
-            self._write_rows(session, rows)
-            for table, _, value in sequences:
-                schema = _row_schema(session, table)
-                if schema is not None and not same(session.sequence(table, schema), value):
-                    session.set_sequence(table, schema, value)
+    async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
+        await self.put_many([(key, value, expected)])
 
-    def _follows_rows(self, session: SqlSession, key: Key) -> bool:
+    async def put_many(self, changes: Sequence[Change]) -> None:
+        """Make several changes in one transaction, in an order that the constraints allow.
+
+        Idempotent like `put`: what is already as wanted is left alone.
+
+        Raises:
+            GuardFailed: One of the objects has none of the values expected of it; nothing was changed.
+            TargetUnavailable: The database is away, or somebody holds a lock for long; whatever was changed
+                is changed by the same put once more.
+            TargetError: The database refuses; nothing was changed.
+        """
+        await anyio.to_thread.run_sync(self._put_many, changes)
+
+    def _put_many(self, changes: Sequence[Change]) -> None:
+        for key, _, _ in changes:
+            self._cache.forget(key)
+        try:
+            with self._connections.writing() as session:
+                self._write(session, self._guarded(session, changes))
+        except ConstraintFailed:
+            # Somebody may have inserted the same row while this one waited for it.
+            with self._connections.reading() as session:
+                self._guarded(session, changes, lock=False)
+            raise
+        for key, value, _ in changes:
+            self._cache.note(key, None, value, sure=False)
+
+    def _guarded(
+        self, session: SqlSession, changes: Sequence[Change], *, lock: bool = True
+    ) -> Sequence[tuple[Key, Value, bool]]:
+        """Return (key, new value, whether it is there now) in the order of the keys, if all may be changed.
+
+        Raises:
+            GuardFailed: One of the objects has another value than expected.
+        """
+        checked = []
+        for key, value, expected in sorted(changes, key=lambda change: change[0]):
+            scheme, table, _ = self._split(key)
+            if lock and scheme.endswith("-schema") and session.schema(table) is not None:
+                session.lock_table(table)
+            found = self._get(session, key, lock=lock)
+            # What is as wanted already is written as well: a schema among the others may still change it.
+            if not any(same(found, each) for each in (value, *expected)) and not self._follows(session, key):
+                raise GuardFailed(key, found)
+            checked.append((key, value, found is not None))
+        return checked
+
+    def _follows(self, session: SqlSession, key: Key) -> bool:
         """Tell whether the object is nothing but the largest rowid of its table."""
         scheme, table, _ = self._split(key)
         schema = session.schema(table) if self._local and scheme.endswith("-seq") else None
         return schema is not None and not schema["autoincrement"]
 
-    def _write_rows(self, session: SqlSession, rows: _Rows) -> None:
-        stuck = _in_any_order(session, rows, lambda one: _write_row(session, one), give_up=True)
-        if not stuck:
-            return
-        # Rows that trade unique values with each other: take them out, and put them in again.
-        named = {
-            reference["table"]
-            for table in session.tables()
-            for reference in (session.schema(table) or {"references": []})["references"]
-        }
-        if not self._local and any(table in named for table, _, _ in stuck):
-            _in_any_order(session, stuck, lambda one: _write_row(session, one))
-        for table, row, _ in stuck:
-            _write_row(session, (table, row, None))
-        _in_any_order(session, stuck, lambda one: _write_row(session, one))
+    def _write(self, session: SqlSession, changes: Sequence[tuple[Key, Value, bool]]) -> None:
+        if not self._local:
+            session.execute("SET CONSTRAINTS ALL DEFERRED")
+        schemas: sql_changes.Rows = []
+        rows: sql_changes.Rows = []
+        sequences: sql_changes.Rows = []
+        for key, value, there in changes:
+            scheme, table, row = self._split(key)
+            kind = schemas if scheme.endswith("-schema") else sequences if scheme.endswith("-seq") else rows
+            kind.append(sql_changes.Row(table, row, value, there))
+        sql_changes.write(session, schemas, rows, sequences)
 
-    # ---- connections ---------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _session(self) -> Iterator[SqlSession]:
-        with self._lock:
-            session = self._idle.pop() if self._idle else None
-        if session is None:
-            session = self._connected()
-        try:
-            yield session
-        except BaseException:
-            if session.broken:
-                session = None
-            raise
-        finally:
-            if session is not None:
-                with self._lock:
-                    self._idle.append(session)
-
-    def _connected(self) -> SqlSession:
-        if self._local:
-            try:
-                return SqliteSession(connect_sqlite(self.url.removeprefix("sqlite:///")))
-            except sqlite3.Error as error:
-                raise TargetError(f"{self.url!r} cannot be opened: {error}") from None
-        from coagent.targets.sql_postgres import PostgresSession, connect_postgres
-
-        return PostgresSession(connect_postgres(self.url, self._space), self._space)
-
-
-def _close_all(sessions: list[SqlSession]) -> None:
-    while sessions:
-        sessions.pop().close()
-
-
-@contextmanager
-def _transaction(session: SqlSession, begin: str) -> Iterator[None]:
-    session.execute(begin)
-    try:
-        yield
-        session.execute("COMMIT")
-    except BaseException:
-        if not session.broken:
-            session.execute("ROLLBACK")
-        raise
-
-
-def _row_schema(session: SqlSession, table: str) -> Schema | None:
-    known: Any = getattr(session, "row_schema", session.schema)
-    schema: Schema | None = known(table)
-    return schema
-
-
-def _write_row(session: SqlSession, row: _Row) -> None:
-    table, key, value = row
-    schema = _row_schema(session, table)
-    if schema is None:
-        if value is not None:
-            raise TargetError(f"there is no table {table!r}", "Create it first.")
-        return
-    found = session.row(table, schema, key)
-    if not same(found, value):
-        session.write_row(table, schema, key, found, value)
-
-
-def _in_any_order(
-    session: SqlSession, items: _Rows, write: Callable[[_Row], None], *, give_up: bool = False
-) -> _Rows:
-    """Write all items, coming back to those that the others stand in the way of.
-
-    Returns:
-        Those for which no order was found, with `give_up`; otherwise none.
-
-    Raises:
-        ConstraintFailed: No order was found.
-    """
-    left = items
-    while left:
-        failed: _Rows = []
-        failure: ConstraintFailed | None = None
-        for item in left:
-            session.execute("SAVEPOINT one_change")
-            try:
-                write(item)
-            except ConstraintFailed as error:
-                session.execute("ROLLBACK TO one_change")
-                failed.append(item)
-                failure = error
-            session.execute("RELEASE one_change")
-        if failure is not None and len(failed) == len(left):
-            if give_up:
-                return failed
-            raise failure
-        left = failed
-    return []
+    async def close(self) -> None:
+        self._connections.close()

@@ -13,9 +13,16 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.values import Value
-from coagent.targets.sql_session import ConstraintFailed, Schema, SqlSession, first_values, quoted
+from coagent.targets.sql_session import (
+    ConstraintFailed,
+    DatabaseBusy,
+    Schema,
+    SqlSession,
+    first_values,
+    quoted,
+)
 
 _KINDS = {
     "smallint": "number",
@@ -34,6 +41,21 @@ _SETTINGS = {
     "IntervalStyle": "postgres",
     "extra_float_digits": "1",
 }
+_CONNECTION: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""By default a vanished server is waited for until the system gives up, after a quarter of an hour."""
+_BUSY = frozenset({"55P03", "57014", "40001", "40P01", "55006"})
+"""Lock not available, cancelled by a time limit, serialization failure, deadlock, object in use."""
+_AWAY = frozenset({"25006", "57P01", "57P02", "57P03", "57P04", "57P05"})
+"""Only reading for now (a standby), shut down, crashed, starting up, database dropped, idle for too long."""
+_REFUSED = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist", re.I
+)
 
 _COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
@@ -64,16 +86,23 @@ def connect_postgres(url: str, space: str) -> psycopg.Connection[Any]:
     """Open a connection whose statements find the tables of one schema of the database.
 
     Raises:
-        TargetError: The server cannot be reached or refuses.
+        TargetUnavailable: The server cannot be reached.
+        TargetError: It refuses, or the URL is none.
     """
     try:
-        conninfo_to_dict(url)
-        connection = psycopg.connect(url, autocommit=True, row_factory=tuple_row)
+        given = conninfo_to_dict(url)
+        options = {name: value for name, value in _CONNECTION.items() if name not in given}
+        connection = psycopg.connect(url, autocommit=True, row_factory=tuple_row, **options)
         for name, value in {**_SETTINGS, "search_path": quoted(space)}.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         connection.add_notice_handler(lambda notice: None)
+    except psycopg.ProgrammingError as error:
+        raise TargetError(f"this is no URL of a PostgreSQL database: {error}") from None
     except psycopg.Error as error:
-        raise TargetError(f"PostgreSQL cannot be reached: {error}") from None
+        said = str(error).strip()
+        if _REFUSED.search(said):
+            raise TargetError(f"PostgreSQL refuses the connection: {said}", "Correct the URL.") from None
+        raise _unreachable(said) from None
     return connection
 
 
@@ -86,7 +115,7 @@ class PostgresSession(SqlSession):
     """
 
     placeholder = "%s"
-
+    checks_references = True
     connection: psycopg.Connection[Any]
 
     def __init__(self, connection: psycopg.Connection[Any], space: str = "public") -> None:
@@ -110,7 +139,15 @@ class PostgresSession(SqlSession):
         except psycopg.IntegrityError as error:
             raise ConstraintFailed(_message(error)) from None
         except psycopg.Error as error:
-            raise TargetError(f"PostgreSQL refuses: {_message(error)}") from None
+            raise _failure(error) from None
+
+    def begin(self, statement: str, lock_s_max: float, statement_s_max: float) -> None:
+        limits = {"lock_timeout": lock_s_max, "statement_timeout": statement_s_max}
+        settings = [f"SET LOCAL {name} = {int(limit_s * 1000)}" for name, limit_s in limits.items()]
+        self.execute("; ".join([statement, *settings]))
+
+    def lock_table(self, table: str) -> None:
+        self.execute(f"LOCK TABLE {self.name(table)} IN ACCESS EXCLUSIVE MODE")
 
     def name(self, table: str) -> str:
         return f"{quoted(self.space)}.{quoted(table)}"
@@ -304,6 +341,32 @@ def _definition(column: dict[str, Any]) -> str:
     elif column["default"] is not None:
         text += f" DEFAULT {column['default']}"
     return text if column["null"] else f"{text} NOT NULL"
+
+
+def _failure(error: psycopg.Error) -> TargetError:
+    """Return the error that stands for a failure (PostgreSQL's documentation, appendix A)."""
+    state, said = error.sqlstate or "", _message(error)
+    if state in _BUSY:
+        return DatabaseBusy(
+            f"PostgreSQL is busy: {said}",
+            "Wait for whoever holds the lock; pg_stat_activity and pg_blocking_pids() say who that is.",
+        )
+    if (
+        state in _AWAY
+        or state.startswith("08")
+        or (not state and isinstance(error, psycopg.OperationalError))
+    ):
+        return _unreachable(said)
+    if state.startswith(("53", "58")):  # no disk, memory or connection left; a failing disk
+        return TargetUnavailable(f"PostgreSQL is in trouble: {said}", "Look at its server.")
+    return TargetError(f"PostgreSQL refuses: {said}")
+
+
+def _unreachable(said: str) -> TargetUnavailable:
+    return TargetUnavailable(
+        f"PostgreSQL cannot be reached: {said}",
+        "Check that it runs, and that the URL names the right server.",
+    )
 
 
 def _message(error: psycopg.Error) -> str:

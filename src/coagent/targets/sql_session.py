@@ -20,12 +20,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypeAlias
 
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.values import Value, same
 from coagent.targets.sql_keys import decode_key, encode_key
 
 Schema: TypeAlias = dict[str, Any]
 Row: TypeAlias = dict[str, Value]
+_ROWS_AT_ONCE = 200
 
 
 def quoted(name: str) -> str:
@@ -44,10 +45,16 @@ class ConstraintFailed(TargetError):
     code = "constraint_failed"
 
 
+class DatabaseBusy(TargetUnavailable):
+    """Somebody else holds a lock on what is needed."""
+
+
 class SqlSession(ABC):
     """Reads and writes over one open connection; transactions are the caller's."""
 
     placeholder: ClassVar[str]
+    checks_references: ClassVar[bool] = False
+    """Whether foreign keys are enforced while rows are written."""
     connection: Any
     """The driver's own connection."""
 
@@ -66,7 +73,21 @@ class SqlSession(ABC):
 
         Raises:
             ConstraintFailed: A constraint is violated.
+            TargetUnavailable: The database is away, locked, full or in trouble.
             TargetError: The database refuses for another reason.
+        """
+
+    @abstractmethod
+    def begin(self, statement: str, lock_s_max: float, statement_s_max: float) -> None:
+        """Begin a transaction.
+
+        Args:
+            statement: How.
+            lock_s_max: How long it may wait for a lock of somebody else.
+            statement_s_max: How long one statement may take, where the database can bound that.
+
+        Raises:
+            TargetUnavailable: As for `execute`.
         """
 
     @abstractmethod
@@ -160,6 +181,37 @@ class SqlSession(ABC):
         found = cursor.fetchone()
         return None if found is None else dict(zip(schema["columns"], found, strict=False))
 
+    def some_rows(self, table: str, schema: Schema, keys: Sequence[str]) -> dict[str, Row]:
+        """Return those of some rows that exist, with few questions.
+
+        Raises:
+            TargetError: One of the texts is no name of a row of the table.
+        """
+        found: dict[str, Row] = {}
+        names, kinds = list(schema["columns"]), key_kinds(schema)
+        for start in range(0, len(keys), _ROWS_AT_ONCE):
+            values = [self._key_values(table, schema, key) for key in keys[start : start + _ROWS_AT_ONCE]]
+            condition = " OR ".join([f"({self._key_condition(schema)})"] * len(values))
+            cursor = self.execute(
+                f"SELECT {self._row_columns(schema)} FROM {self.name(table)} WHERE {condition}",
+                [part for each in values for part in each],
+            )
+            places = [names.index(name) if name in names else -1 for name in schema["key"]]
+            for row in cursor.fetchall():
+                key = encode_key([row[place] for place in places], kinds)
+                found[key] = dict(zip(names, row, strict=False))
+        return found
+
+    def count_rows(self, table: str, most: int) -> int:
+        """Return how many rows a table has; not more than `most` are counted."""
+        cursor = self.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM {self.name(table)} LIMIT {most}) AS counted"
+        )
+        return int(cursor.fetchone()[0])
+
+    def lock_table(self, table: str) -> None:  # noqa: B027 - SQLite locks the whole file
+        """Keep others from changing a table's schema until the transaction ends."""
+
     def write_row(self, table: str, schema: Schema, key: str, old: Row | None, new: Row | None) -> None:
         """Insert, update or delete a row, given what is there now.
 
@@ -233,6 +285,13 @@ class SqlSession(ABC):
 
     def _overriding(self, schema: Schema) -> str:
         return ""
+
+
+def row_schema(session: SqlSession, table: str) -> Schema | None:
+    """Return the schema of a table as far as its rows need it; None where there is no table."""
+    known: Any = getattr(session, "row_schema", session.schema)
+    schema: Schema | None = known(table)
+    return schema
 
 
 def settled(schemas: Iterable[Schema | None]) -> bool:

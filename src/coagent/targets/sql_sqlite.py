@@ -7,22 +7,54 @@ against them where it ran first, and the rows of one change arrive in an order o
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
+import urllib.parse
 from typing import Any
 
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.values import Value
-from coagent.targets.sql_session import ConstraintFailed, Schema, SqlSession, first_values, quoted
+from coagent.targets.sql_session import (
+    ConstraintFailed,
+    DatabaseBusy,
+    Schema,
+    SqlSession,
+    first_values,
+    quoted,
+)
 
 _ASIDE = "coagent_replaced"
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+_PASSING = {
+    sqlite3.SQLITE_NOMEM: "The memory is used up; end some programs.",
+    sqlite3.SQLITE_INTERRUPT: "Try again.",
+    sqlite3.SQLITE_IOERR: "Look at the disk under it (dmesg), and whether there is space left.",
+    sqlite3.SQLITE_CORRUPT: "Restore it from a copy (sqlite3 .recover).",
+    sqlite3.SQLITE_FULL: "Free some disk space; nothing was changed.",
+    sqlite3.SQLITE_CANTOPEN: "Put the file back in its place, and check the permissions of its folder.",
+    sqlite3.SQLITE_SCHEMA: "Try again.",
+    sqlite3.SQLITE_NOTADB: "Put a SQLite database in its place.",
+}
 
 
-def connect_sqlite(path: str) -> sqlite3.Connection:
-    """Open a database file; transactions are explicit."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    connection.execute("PRAGMA foreign_keys = OFF")
-    connection.execute("PRAGMA legacy_alter_table = ON")
+def connect_sqlite(path: str, *, create: bool = True) -> sqlite3.Connection:
+    """Open a database file, without waiting for anybody; transactions are explicit.
+
+    Args:
+        path: The file.
+        create: Whether to make it where it is not there.
+
+    Raises:
+        TargetError: It cannot be opened.
+    """
+    url = f"file:{urllib.parse.quote(os.path.abspath(path))}?mode={'rwc' if create else 'rw'}"
+    try:
+        connection = sqlite3.connect(url, uri=True, isolation_level=None, check_same_thread=False, timeout=0)
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("PRAGMA legacy_alter_table = ON")
+    except sqlite3.Error as error:
+        raise _failure(error, path) from None
     return connection
 
 
@@ -31,13 +63,17 @@ class SqliteSession(SqlSession):
 
     Args:
         connection: Made by `connect_sqlite`.
+        path: The file, for messages.
     """
 
     placeholder = "?"
     connection: sqlite3.Connection
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str = "") -> None:
         self.connection = connection
+        self._path = path
+        self.place = (0, 0)
+        """Device and inode of the file."""
         self._schemas: dict[str, Schema | None] = {}
         self._version = -1
 
@@ -47,7 +83,11 @@ class SqliteSession(SqlSession):
         except sqlite3.IntegrityError as error:
             raise ConstraintFailed(str(error)) from None
         except (sqlite3.Error, OverflowError, sqlite3.Warning) as error:
-            raise TargetError(f"SQLite refuses: {error}") from None
+            raise _failure(error, self._path) from None
+
+    def begin(self, statement: str, lock_s_max: float, statement_s_max: float) -> None:
+        self.execute(f"PRAGMA busy_timeout = {int(lock_s_max * 1000)}")
+        self.execute(statement)
 
     def tables(self) -> list[str]:
         found = self.execute(
@@ -203,6 +243,23 @@ def copied_columns(now: Schema, wanted: Schema) -> list[tuple[str, str]]:
             and now["columns"][old[at]] == wanted["columns"][name]
         ]
     return [(name, other) for name, other in pairs if not wanted["columns"][name]["generated"]]
+
+
+def _failure(error: Exception, path: str) -> TargetError:
+    """Return the error that stands for a failure (sqlite.org/rescode.html)."""
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
+    if code in _BUSY:
+        return DatabaseBusy(
+            f"database {path!r} is locked by another program",
+            "Wait until that has finished; if it lasts, look which one it is (lsof, fuser).",
+        )
+    if code in _PASSING or extended == sqlite3.SQLITE_READONLY_DBMOVED:
+        cure = _PASSING.get(code, "Put the file back in its place.")
+        return TargetUnavailable(f"database {path!r} cannot be used: {error}", cure)
+    if code == sqlite3.SQLITE_READONLY and path and os.statvfs(path).f_flag & os.ST_RDONLY:
+        return TargetUnavailable(f"database {path!r} is on a read-only file system", "Mount it writable.")
+    return TargetError(f"SQLite refuses: {error}")
 
 
 def _kind(declared: str, text: str) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from coagent.content import mode_value
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import any_glob_matches
+from coagent.targets.os_failures import os_failure
 
 _TIMES_MAX = 10_000
 TEMPORARY = ".coagent-tmp-"
@@ -49,10 +50,29 @@ class Workspace:
         self._at_close: list[Callable[[], None]] = []
         try:
             os.scandir(self.root).close()
+            status = os.stat(self.root)
         except OSError as error:
-            raise TargetError(
-                f"workspace {str(given)!r} cannot be read: {error.strerror}", "Check its permissions."
-            ) from None
+            raise os_failure(f"workspace {str(given)!r} cannot be read", error) from None
+        self._device = status.st_dev
+        self.identity = f"{self.root}#{status.st_dev}:{status.st_ino}"
+        """Its path, and what stays the same where somebody moves it."""
+
+    def check(self) -> None:
+        """Tell a workspace that is gone (unmounted, moved) from one in which everything was deleted.
+
+        Raises:
+            TargetUnavailable: It is gone.
+        """
+        try:
+            gone = os.stat(self.root).st_dev != self._device and not os.listdir(self.root)
+        except (FileNotFoundError, NotADirectoryError):
+            gone = True
+        except OSError as error:
+            raise os_failure(f"workspace {self.root!r} cannot be read", error) from error
+        if gone:
+            raise TargetUnavailable(
+                f"workspace {self.root!r} is gone", "Mount it again, or put it back in its place."
+            )
 
     def say_times(self, files: Mapping[str, tuple[bytes, int]]) -> None:
         """Say when files are to have been changed, once they are written: programs such as make compare that.
@@ -166,7 +186,12 @@ class Workspace:
             return True
         return any_glob_matches(self._exclude, relative)
 
-    def walk(self, prefix: str, kind: Literal["file", "mode", "link", "folder"] = "file") -> Iterator[str]:
+    def walk(
+        self,
+        prefix: str,
+        kind: Literal["file", "mode", "link", "folder"] = "file",
+        before: Callable[[str], None] | None = None,
+    ) -> Iterator[str]:
         """Yield the relative paths of what is under `prefix`.
 
         Links are not followed: what they lead to within the workspace is listed under its own name. Names
@@ -175,6 +200,7 @@ class Workspace:
         Args:
             prefix: How the paths begin.
             kind: Regular files, those with a mode that is not the usual one, links, or empty folders.
+            before: Called with each folder before it is looked into.
 
         Raises:
             TargetError: A folder cannot be read.
@@ -182,6 +208,8 @@ class Workspace:
         pending = [prefix.rpartition("/")[0]]
         while pending:
             at = pending.pop()
+            if before is not None:
+                before(at)
             empty = bool(at)
             for entry in self._entries(at):
                 name = entry.name
@@ -206,10 +234,10 @@ class Workspace:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise TargetError(
-                f"folder {folder or '.'!r} cannot be listed: {error.strerror or error}",
-                "Check its permissions, or exclude it from the workspace.",
-            ) from error
+            failure = os_failure(f"folder {folder or '.'!r} cannot be listed", error)
+            if not isinstance(failure, TargetUnavailable):
+                failure.cure = "Check its permissions, or exclude it from the workspace."
+            raise failure from error
 
 
 def _outside(path: str) -> TargetError:

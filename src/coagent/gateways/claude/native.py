@@ -37,11 +37,11 @@ class SharedTree(Files):
 
     async def on_disk(self, key: Key) -> Value:
         """Return what is on disk, whoever wrote it."""
-        return await super().get(key)
+        return await self.peek(key)
 
     async def expect(self, key: Key) -> Value:
         """Take notice that a session's own tool is about to write a file, and return what is there."""
-        before = await super().get(key)
+        before = await self.peek(key)
         self._in_flight[key] = before
         return before
 
@@ -50,7 +50,7 @@ class SharedTree(Files):
         self._in_flight.pop(key, None)
         if key in self._overtaken:
             return self._overtaken.pop(key)
-        return await super().get(key)
+        return await self.peek(key)
 
     @asynccontextmanager
     async def taking_over(self, writes: Mapping[Key, NativeWrite]) -> AsyncIterator[None]:

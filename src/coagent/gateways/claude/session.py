@@ -30,7 +30,7 @@ from coagent.runtime.outcomes import Outcome
 from coagent.runtime.session import AgentSession
 from coagent.sandbox.overlay import Overlay
 from coagent.scratch import new_folder
-from coagent.targets.files import decoded, encoded
+from coagent.targets.file_content import decoded, encoded
 
 Answer = dict[str, Any]
 _WRITERS = ("Edit", "Write", "NotebookEdit")

@@ -19,7 +19,7 @@ from coagent.content import mode_value
 from coagent.gateways.claude.native import NativeWrite, SharedTree
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.targets.files import decoded
+from coagent.targets.file_content import decoded
 
 _GIT_TIME_MAX_S = 30
 

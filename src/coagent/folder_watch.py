@@ -13,12 +13,12 @@ import os
 import sys
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from inotify_simple import INotify
 
-_LOCAL = frozenset({
+_LOCAL_KINDS = frozenset({
     "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs",
 })  # fmt: skip
 """File systems that nobody but this machine writes to."""
@@ -26,7 +26,23 @@ _FOLDERS_MAX = 20_000
 """A user has so many in all (fs.inotify.max_user_watches), and editors want theirs."""
 
 
-class Watch:
+class FolderEvent(NamedTuple):
+    """Something has changed in a watched folder.
+
+    Args:
+        folder: Its relative path.
+        name: The name in it that has come, gone or changed; empty for the folder itself.
+        is_folder: Whether that name is, or was, a folder.
+        moved: Whether it has come or gone, so that what is below it has, too.
+    """
+
+    folder: str
+    name: str
+    is_folder: bool
+    moved: bool
+
+
+class FolderWatch:
     """What has changed in the folders of one tree.
 
     Args:
@@ -37,14 +53,14 @@ class Watch:
         self._root = root
         self._device = 0
         self._inotify: INotify | None = None
-        self._end: weakref.finalize[..., Watch] | None = None
+        self._end: weakref.finalize[..., FolderWatch] | None = None
         self._folders: dict[int, str] = {}
         self._descriptors: dict[str, int] = {}
 
     def begin(self) -> None:
         """Begin anew, with no folder; where events cannot be relied on, `changed` will say so."""
         self.close()
-        if not sys.platform.startswith("linux") or _file_system(self._root) not in _LOCAL:
+        if not sys.platform.startswith("linux") or not is_local(self._root):
             return
         from inotify_simple import INotify
 
@@ -99,6 +115,21 @@ class Watch:
         """Tell whether a folder is watched, and is still the one that was at its path."""
         return folder in self._descriptors
 
+    @property
+    def active(self) -> bool:
+        """Whether events can be relied on."""
+        return self._inotify is not None
+
+    @property
+    def count(self) -> int:
+        """How many folders are watched."""
+        return len(self._descriptors)
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders that are watched."""
+        return list(self._descriptors)
+
     def forget(self, folder: str) -> None:
         """Watch a folder no longer; those below it are not meant."""
         descriptor = self._descriptors.pop(folder, None)
@@ -113,11 +144,20 @@ class Watch:
         Returns:
             Relative paths; None where that is not known. Then all must be looked at, after `begin`.
         """
+        events = self.events()
+        return None if events is None else {event.folder for event in events}
+
+    def events(self) -> list[FolderEvent] | None:
+        """Return what has changed in the watched folders since the last question, oldest first.
+
+        Returns:
+            None where that is not known. Then all must be looked at, after `begin`.
+        """
         if self._inotify is None:
             return None
         from inotify_simple import flags
 
-        found: set[str] = set()
+        found: list[FolderEvent] = []
         for event in self._inotify.read(timeout=0):
             if event.mask & flags.Q_OVERFLOW:
                 self.close()
@@ -130,9 +170,17 @@ class Watch:
                     self.close()
                     return None
                 self.forget(folder)
-                folder = folder.rpartition("/")[0]
-            found.add(folder)
+                above, _, name = folder.rpartition("/")
+                found.append(FolderEvent(above, name, True, True))
+            else:
+                moved = event.mask & (flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO)
+                found.append(FolderEvent(folder, event.name, bool(event.mask & flags.ISDIR), bool(moved)))
         return found
+
+
+def is_local(place: str) -> bool:
+    """Tell whether a folder is on a file system that nobody but this machine writes to."""
+    return _file_system(place) in _LOCAL_KINDS
 
 
 def _file_system(place: str) -> str:

@@ -1,0 +1,105 @@
+"""Whole files put in place or taken away, with the folders that they need (`swap.py` says what is kept)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Callable
+
+from coagent.targets import swap
+from coagent.targets.file_content import make_folders
+from coagent.targets.workspace import TEMPORARY
+
+
+def place(path: str, make: Callable[[str], None], judge: swap.Judge, *, new: bool, patient: bool) -> bool:
+    """Put a new file or link in its place, in the folders that it needs.
+
+    Args:
+        path: The place.
+        make: Makes the file under another name in the same folder.
+        judge: Looks at what was there.
+        new: Whether nothing is to be there; an empty folder is in nobody's way.
+        patient: Whether to wait for somebody who is saving.
+
+    Returns:
+        False where somebody else has put something there meanwhile, which the judge has seen.
+
+    Raises:
+        BeingSaved: Somebody is saving, and there is no waiting.
+        OSError: It cannot be done; nothing was changed.
+    """
+    made: list[str] = []
+    temporary = _temporary(path)
+    done = False
+    try:
+        make_folders(os.path.dirname(path), made)
+        try:
+            make(temporary)
+        except BaseException:
+            _drop(temporary)
+            raise
+        done = _created(temporary, path, judge) if new else _replaced(temporary, path, judge, patient)
+    finally:
+        if not done:
+            for folder in reversed(made):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+    return done
+
+
+def take_away(path: str, judge: swap.Judge, patient: bool) -> bool:
+    """Delete a file.
+
+    Args:
+        path: The place.
+        judge: Looks at what was there.
+        patient: Whether to wait for somebody who is saving.
+
+    Returns:
+        False where something else was there, which the judge has seen.
+
+    Raises:
+        BeingSaved: Somebody is saving, and there is no waiting.
+        OSError: It cannot be done; nothing was changed.
+    """
+    try:
+        return swap.remove(path, _temporary(path), judge, patient=patient)
+    except FileNotFoundError:  # somebody else has deleted it
+        return True
+
+
+def _created(temporary: str, path: str, judge: swap.Judge) -> bool:
+    try:
+        for attempt in range(2):
+            try:
+                swap.create(temporary, path)
+                return True
+            except FileExistsError:
+                if attempt or not stat.S_ISDIR(os.lstat(path).st_mode):
+                    break
+                os.rmdir(path)
+    except BaseException:
+        _drop(temporary)
+        raise
+    _drop(temporary)
+    judge.expected(path)
+    return False
+
+
+def _replaced(temporary: str, path: str, judge: swap.Judge, patient: bool) -> bool:
+    try:
+        return swap.replace(temporary, path, judge, patient=patient)
+    except FileNotFoundError:  # somebody has deleted it
+        judge.expected(path)
+        return False
+
+
+def _temporary(path: str) -> str:
+    return f"{os.path.dirname(path)}/{TEMPORARY}{secrets.token_hex(8)}"
+
+
+def _drop(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
