@@ -13,6 +13,7 @@ from sqlglot.errors import SqlglotError
 
 from coagent.errors import ToolFailed
 from coagent.protocol.values import Value
+from coagent.tools.off_loop import off_loop
 
 Dialect: TypeAlias = Literal["sqlite", "postgres"]
 Schema: TypeAlias = Mapping[str, Any]
@@ -36,13 +37,17 @@ _REFUSED: dict[str, str] = {
     "TruncateTable": "write DELETE without WHERE",
 }
 _SPACES = ("", "main", "public")
+TEXT_LENGTH_MAX = 1_000_000
+INLINE_LENGTH = 4_000
+"""Longer statements are read in a thread, and not remembered."""
 
 
 class Statement(NamedTuple):
     """A parsed statement.
 
     `kind` is "query", "change" (INSERT, UPDATE, DELETE) or "definition" (CREATE, ALTER, DROP); `target` the
-    table that a change is made to; `tables` all that it names, in order; `text` what the database runs.
+    table that a change is made to; `tables` all that it names, in order; `text` what the database runs;
+    `returns` whether it gives rows.
     """
 
     kind: Literal["query", "change", "definition"]
@@ -52,6 +57,11 @@ class Statement(NamedTuple):
     target: str | None
     dialect: Dialect
 
+    @property
+    def returns(self) -> bool:
+        """Whether it gives rows."""
+        return self.kind == "query" or self.tree.args.get("returning") is not None
+
 
 def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dialect: Dialect) -> Statement:
     """Parse one statement and fill in its parameters (`?` or `:name`).
@@ -59,7 +69,11 @@ def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dial
     Raises:
         ToolFailed: It is no statement, more than one, or of a kind that is refused; says why.
     """
-    tree = _tree(text, dialect)
+    if len(text) > TEXT_LENGTH_MAX:
+        raise ToolFailed(
+            f"the statement has {len(text)} characters, more than {TEXT_LENGTH_MAX}", "Make several calls."
+        )
+    tree = (_tree if len(text) > INLINE_LENGTH else _remembered_tree)(text, dialect)
     if dialect == "postgres" and any(table.db for table in tree.find_all(exp.Table)):
         tree = _unqualified(tree.copy())
         text = tree.sql(dialect=dialect)
@@ -94,10 +108,25 @@ def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dial
     )
 
 
+async def read(
+    text: str, params: Sequence[Value] | Mapping[str, Value] | None, dialect: Dialect
+) -> Statement:
+    """Parse a statement as `parsed` does, a long one in a thread."""
+    if len(text) <= INLINE_LENGTH:
+        return parsed(text, params, dialect)
+    return await off_loop(lambda stopped: parsed(text, params, dialect))
+
+
 @lru_cache(maxsize=512)
+def _remembered_tree(text: str, dialect: Dialect) -> exp.Expr:
+    return _tree(text, dialect)
+
+
 def _tree(text: str, dialect: Dialect) -> exp.Expr:
     try:
         trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
+    except RecursionError:
+        raise ToolFailed("the statement is nested too deep to be read", "Write it flatter.") from None
     except SqlglotError as error:
         first = (getattr(error, "errors", None) or [{}])[0]
         where = f" at line {first['line']}, column {first['col']}" if first.get("line") else ""
