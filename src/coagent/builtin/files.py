@@ -5,11 +5,11 @@ What they return is short and changes only when it matters: a result that change
 
 from __future__ import annotations
 
-import difflib
 import re
 from itertools import islice
 from typing import Any
 
+from coagent.builtin.nearest import nearest
 from coagent.builtin.places import make_room, place
 from coagent.errors import ToolFailed
 from coagent.protocol.values import Matches
@@ -240,9 +240,8 @@ async def _hint(state: State, path: str) -> str:
         return "It is a folder: list the files in it."
     for glob in (f"**/{_literally(name)}", f"{_literally(folder + slash)}*"):
         names = [key[5:] for key in await state.list("file:", glob=glob)]
-        nearest = difflib.get_close_matches(folder + slash + name, names, 1)
-        if nearest:
-            return f"Did you mean {nearest[0]!r}?"
+        if near := nearest(folder + slash + name, names):
+            return f"Did you mean {near!r}?"
     return "List the files to see what there is."
 
 
@@ -267,5 +266,5 @@ def _nearest_line(wanted: str, text: str) -> str:
             if line.rstrip("\r") == first:
                 return f" (its first line is line {number}, but what follows differs)"
             return f" (line {number} is alike but for white space: {line[:200]!r})"
-    nearest = difflib.get_close_matches(first, lines[:_COMPARED_LINES_MAX], 1, 0.8)
-    return f" (the nearest line is {nearest[0][:200]!r})" if nearest else ""
+    near = nearest(first, lines[:_COMPARED_LINES_MAX], 0.8)
+    return f" (the nearest line is {near!r})" if near else ""

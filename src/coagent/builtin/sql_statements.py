@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -11,6 +10,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from coagent.builtin.nearest import nearest as nearest_name
 from coagent.errors import ToolFailed
 from coagent.protocol.values import Value
 from coagent.tools.off_loop import off_loop
@@ -199,8 +199,8 @@ def _tables(tree: exp.Expr, dialect: Dialect) -> tuple[str, ...]:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return the cure for a wrong name."""
-    near = difflib.get_close_matches(name, known, 1)
-    return f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(known)) or 'none'}."
+    near = nearest_name(name, known)
+    return f"Did you mean {near!r}?" if near else f"There are: {', '.join(sorted(known)) or 'none'}."
 
 
 # ---- what a statement looks at -----------------------------------------------------------------------------
