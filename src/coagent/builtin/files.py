@@ -21,6 +21,7 @@ LINE_LENGTH_MAX = 500
 MATCHES_MAX = 500
 NAMES_MAX = 2000
 _COMPARED_LINES_MAX = 500
+_COMPARED_LENGTH_MAX = 1_000_000
 
 
 @tool
@@ -258,7 +259,7 @@ def _nearest_line(wanted: str, text: str) -> str:
     """Say where the text may have been meant, in one clause; empty where nothing is like it."""
     if "\r\n" in text and wanted in text.replace("\r\n", "\n"):
         return " with these line ends: in the file they are \\r\\n"
-    lines = text.split("\n")
+    lines = text[:_COMPARED_LENGTH_MAX].split("\n")
     first = next((line for line in wanted.split("\n") if line.strip()), "")
     bare = first.strip()
     for number, line in enumerate(lines, 1):

@@ -7,7 +7,7 @@ from typing import Any
 from coagent.builtin.sql_limits import Limits
 from coagent.builtin.sql_run import Run, dialect_of
 from coagent.builtin.sql_scratch import Scratch
-from coagent.builtin.sql_statements import Dialect, read
+from coagent.builtin.sql_statements import Dialect, not_too_deep, read
 from coagent.errors import ConfigurationError, ToolFailed
 from coagent.protocol.values import Value
 from coagent.tools.native import NativeTool, tool
@@ -54,7 +54,8 @@ def sql_tools(
             raise ToolFailed(
                 "sql_query takes a SELECT only", "Use sql_execute for statements that change anything."
             )
-        ran = await Run(state, scheme, scratch, statement, limits).query()
+        with not_too_deep():
+            ran = await Run(state, scheme, scratch, statement, limits).query()
         return {"rows": ran.result.rows, **({"note": ran.result.note} if ran.result.note else {})}
 
     async def sql_execute(
@@ -70,10 +71,11 @@ def sql_tools(
         run = Run(state, scheme, scratch, made, limits)
         if made.kind == "query":
             raise ToolFailed("sql_execute takes no SELECT", "Use sql_query.")
-        if made.kind == "definition":
-            await run.define()
-            return {"done": made.tree.key}
-        ran, ids = await run.change()
+        with not_too_deep():
+            if made.kind == "definition":
+                await run.define()
+                return {"done": made.tree.key}
+            ran, ids = await run.change()
         result: dict[str, Value] = {"rows_changed": ran.result.changed}
         if ids:
             result["ids"] = ids[:_IDS_MAX]

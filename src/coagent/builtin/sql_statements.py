@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -117,6 +118,21 @@ async def read(
     return await off_loop(lambda stopped: parsed(text, params, dialect))
 
 
+@contextmanager
+def not_too_deep() -> Iterator[None]:
+    """Say of a statement that it is nested too deep where walking through it fails for that.
+
+    Raises:
+        ToolFailed: It is.
+    """
+    try:
+        yield
+    except RecursionError:
+        raise ToolFailed(
+            "the statement is nested too deep to be read", "Write it flatter: IN (...) for many OR, say."
+        ) from None
+
+
 @lru_cache(maxsize=512)
 def _remembered_tree(text: str, dialect: Dialect) -> exp.Expr:
     return _tree(text, dialect)
@@ -124,9 +140,8 @@ def _remembered_tree(text: str, dialect: Dialect) -> exp.Expr:
 
 def _tree(text: str, dialect: Dialect) -> exp.Expr:
     try:
-        trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
-    except RecursionError:
-        raise ToolFailed("the statement is nested too deep to be read", "Write it flatter.") from None
+        with not_too_deep():
+            trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
     except SqlglotError as error:
         first = (getattr(error, "errors", None) or [{}])[0]
         where = f" at line {first['line']}, column {first['col']}" if first.get("line") else ""

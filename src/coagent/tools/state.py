@@ -24,6 +24,7 @@ Found: TypeAlias = dict[Key, list[tuple[int, str]]]
 LINES_MAX = 100_000
 """How many lines a search finds at most: all of them are premises, and stand in the log."""
 # What is done where the event loop runs: a thread would take longer to start.
+_INLINE_LISTED = 50_000
 _INLINE_KEYS = 2_000
 _INLINE_CHARACTERS = 256 * 1024
 _INLINE_STEPS = 20_000_000
@@ -310,7 +311,7 @@ async def _covered(scan: Scan, listing: Mapping[Key, Value]) -> list[Key]:
     def covered(stopped: threading.Event) -> list[Key]:
         return sorted(key for key in listing if scan.glob is None or scan.covers(key))
 
-    return await off_loop(covered) if len(listing) > _INLINE_CHARACTERS else covered(threading.Event())
+    return await off_loop(covered) if len(listing) > _INLINE_LISTED else covered(threading.Event())
 
 
 def _checked(glob: str | None) -> str | None:
