@@ -102,7 +102,11 @@ class Run:
         selector = Where(predicate(tree), None if columns is None else json.dumps(columns))
         prefix = self._key(table, "")
         found = await self.state.select(prefix, selector)
-        return _ordered({key[len(prefix) :]: row for key, row in found.items()}, schema)
+
+        def ordered(stopped: threading.Event) -> dict[str, Row]:
+            return _ordered({key[len(prefix) :]: row for key, row in found.items()}, schema)
+
+        return await off_loop(ordered) if len(found) > _INLINE_ROWS else ordered(threading.Event())
 
     # ---- changes -------------------------------------------------------------------------------------------
 

@@ -250,7 +250,11 @@ class State:
                 result.pop(key, None)
                 if part := selector.of(value):
                     result[key] = part
-        return {key: copied(result[key]) for key in sorted(result)}
+
+        def copies(stopped: threading.Event) -> dict[Key, Any]:
+            return {key: copied(result[key]) for key in sorted(result)}
+
+        return await off_loop(copies) if len(result) > _INLINE_KEYS else copies(threading.Event())
 
     def written(self, prefix: str, *, literal: bool = False) -> dict[Key, Any]:
         """Return the objects under a prefix that agents have written and not committed, as they are here.
