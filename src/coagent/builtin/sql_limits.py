@@ -19,6 +19,7 @@ from coagent.targets.sql_sqlite import SqliteSession
 
 _STEPS_INLINE, _STEPS_IN_THREAD = 1_000, 100_000
 """How many instructions SQLite carries out between two looks at the clock: a look takes the interpreter."""
+_MILLISECONDS_MAX = 2**31 - 1
 _VALUE_BYTES_MAX = 64 * 1024**2
 _MIB = 1024**2
 
@@ -77,7 +78,8 @@ class Watch:
             connection.execute(f"PRAGMA max_page_count = {self.limits.scratch_bytes // page}")
             return
         self._cancel = session.connection.cancel
-        session.execute(f"SET LOCAL statement_timeout = {max(1, int(self.limits.timeout_s * 1000))}")
+        milliseconds = min(max(1, int(self.limits.timeout_s * 1000)), _MILLISECONDS_MAX)
+        session.execute(f"SET LOCAL statement_timeout = {milliseconds}")
         if self._stopped.is_set():
             raise self.failure()
 

@@ -29,6 +29,8 @@ TOO_LARGE: Final = "(not searched: the text is too large for this pattern)"
 _STATES_MAX = 2_000
 _STEPS_MAX = 1_000_000_000
 """Of states times bytes. RE2 does about 200 million a second where a pattern defeats its automaton."""
+_ANY_LETTER_SIZE = 8
+"""How many instructions `.` takes in UTF-8, about, of which one is reached at a time."""
 _MEMORY_BYTES_MAX = 4 * 1024**2
 """Of one compiled pattern with its automaton, of which up to 128 are kept (by re2 itself)."""
 
@@ -184,15 +186,18 @@ def full_matcher(
     options = _options(ignore_case)
     options.never_nl, options.dot_nl = False, any_letter
     try:
-        match = re2.compile(expression.encode(), options).fullmatch
+        compiled = re2.compile(expression.encode(), options)
     except (re2.error, UnicodeEncodeError):
         return lambda text: None
+    match = compiled.fullmatch
+    length_max = _STEPS_MAX // (compiled.programsize // _ANY_LETTER_SIZE + 1)
 
     def test(text: str) -> bool | None:
         try:
-            return match(text.encode()) is not None
+            data = text.encode()
         except UnicodeEncodeError:
             return None
+        return match(data) is not None if len(data) <= length_max else None
 
     return test
 
