@@ -39,6 +39,7 @@ _REFUSED: dict[str, str] = {
 }
 _SPACES = ("", "main", "public")
 TEXT_LENGTH_MAX = 1_000_000
+_CONDITION_DEPTH_MAX = 50
 INLINE_LENGTH = 4_000
 """Longer statements are read in a thread, and not remembered."""
 
@@ -248,13 +249,15 @@ def used_columns(statement: Statement, schema: Schema) -> list[str] | None:
     return [name for name in schema["columns"] if name.lower() in names or name in schema["key"]]
 
 
-def condition(node: exp.Expr, schema: Schema) -> list[Any]:
+def condition(node: exp.Expr, schema: Schema, depth: int = 0) -> list[Any]:
     """Return a condition over one table as a predicate (`coagent.protocol.predicates`)."""
     node = node.unnest()
-    if isinstance(node, exp.And | exp.Or):
-        return [node.key, condition(node.left, schema), condition(node.right, schema)]
+    if depth > _CONDITION_DEPTH_MAX:
+        return ["maybe"]
+    if isinstance(node, exp.And | exp.Or):  # a long chain of them is one list, not a deep tree
+        return [node.key, *(condition(part, schema, depth + 1) for part in node.flatten())]
     if isinstance(node, exp.Not):
-        return ["not", condition(node.this, schema)]
+        return ["not", condition(node.this, schema, depth + 1)]
     if isinstance(node, exp.Boolean):
         return ["true"] if node.this else ["not", ["true"]]
     column = _column(node.this, schema)
