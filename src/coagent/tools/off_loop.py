@@ -29,3 +29,37 @@ async def off_loop(
         stopped.set()
         interrupt()
         raise
+
+
+async def off_loop_to_its_end(work: Callable[[], _Result], interrupt: Callable[[], None]) -> _Result:
+    """Run a function in a thread and return what it returns; also a cancelled task waits for its end.
+
+    For work that leaves something to clear away.
+
+    Args:
+        work: The function.
+        interrupt: Called when the task is cancelled, in the thread of the event loop: has the work end soon.
+    """
+    results: list[_Result] = []
+    failures: list[BaseException] = []
+    ended = False
+
+    async def interrupt_when_cancelled() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            if not ended:
+                interrupt()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(interrupt_when_cancelled)
+        with anyio.CancelScope(shield=True):
+            try:
+                results.append(await anyio.to_thread.run_sync(work))
+            except BaseException as failure:  # kept from the group, which would wrap it
+                failures.append(failure)
+        ended = True
+        group.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+    return results[0]
