@@ -169,6 +169,8 @@ def test_a_match_never_spans_lines_and_line_ends_are_no_part_of_a_line() -> None
     assert Matches("[ab]$").of(text) == [[1, "a"], [2, "b"]]
     assert Matches("").of("") == []
     assert Matches("").of("\n") == [[1, ""]]
+    assert Matches("^$").of("\n\r") == [[1, ""], [2, ""]]
+    assert Matches("").of("\r\n\r\n") == [[1, ""], [2, ""]]
 
 
 def test_a_text_that_is_too_large_for_its_pattern_says_so_instead(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 _LENGTH_MAX = 200
 _COMPARED_MAX = 1_000
@@ -20,7 +21,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """
     if len(name) > _LENGTH_MAX:
         return None
-    short = [one for one in known if len(one) <= _LENGTH_MAX]
+    short = [other for other in known if len(other) <= _LENGTH_MAX]
     if len(short) > _COMPARED_MAX:
-        short = [one for one in short if abs(len(one) - len(name)) <= _LENGTHS_APART_MAX][:_COMPARED_MAX]
+        alike = (other for other in short if abs(len(other) - len(name)) <= _LENGTHS_APART_MAX)
+        short = list(islice(alike, _COMPARED_MAX))
     return next(iter(difflib.get_close_matches(name, short, 1, cutoff)), None)

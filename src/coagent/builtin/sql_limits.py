@@ -93,7 +93,7 @@ class Watch:
             threading.Thread(target=self._cancel, daemon=True).start()
 
     def failure(self) -> OutOfTime:
-        """Return what is told of a statement that was ended."""
+        """Return the error for a statement that was ended."""
         return OutOfTime(
             f"the statement was ended, since it ran longer than {self.limits.timeout_s:g} s",
             "Give it a condition that ends it or narrows it (WHERE, LIMIT, a bound on the recursion, ON for "
@@ -101,7 +101,7 @@ class Watch:
         )
 
     def failed(self, error: Exception) -> ToolFailed | None:
-        """Return what is told where a database has run into a limit; None for any other error."""
+        """Return the error for a limit that a database has run into; None for any other error."""
         text = str(error)
         if self.over or "statement timeout" in text or "due to user request" in text:
             return self.failure()
@@ -128,10 +128,10 @@ def watched(session: SqlSession, watch: Watch) -> Iterator[None]:
         watch.begin(session)
         yield
     except (sqlite3.Error, TargetError) as error:
-        told = watch.failed(error)
-        if told is None:
+        limit = watch.failed(error)
+        if limit is None:
             raise
-        raise told from None
+        raise limit from None
     finally:
         watch.end()
 

@@ -214,9 +214,9 @@ def _run(session: SqlSession, statement: Statement, schemas: Mapping[str, Schema
     except ConstraintFailed:
         raise
     except TargetError as error:
-        told = watch.failed(error)
-        if told is not None:
-            raise told from None
+        limit = watch.failed(error)
+        if limit is not None:
+            raise limit from None
         found = _MISSING.search(str(error))
         cure = ""
         if found:

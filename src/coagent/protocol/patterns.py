@@ -68,6 +68,7 @@ _TOKEN = re.compile(
 _CLASS_TOKEN = re.compile(r"\\u[0-9a-fA-F]{4}|\\U[0-9a-fA-F]{8}|\\.|[^\\]", re.DOTALL)
 _CHARACTER = re.compile(r"\.\Z|\[.|\\[wWdDsSpP]|\\[xuU].|[^\x00-\x7f]", re.DOTALL)
 """A token that stands for one character, which may be one of many."""
+_GROUPING = frozenset({"(", "(?:", ")", "|"})
 _BACKREFERENCE = re.compile(r"\\[1-9]|\(\?P=|\\[gk]")
 
 _NO_LOOKING = "Search for the text itself and pick from what is found; (^|\\W)name(\\W|$) finds a whole word."
@@ -117,13 +118,12 @@ class LinePattern:
         """Return the lines that match, without their ends; line 0 says so where the text is too large."""
         if not text:
             return []
+        text = text.removesuffix("\n")
         if "\r" in text:
             text = "\n".join([line.rstrip("\r") for line in text.split("\n")])
         data = text.encode("utf-8", "surrogatepass")
         if len(data) * self.states > _STEPS_MAX:
             return [[0, TOO_LARGE]]
-        if data.endswith(b"\n"):
-            data = data[:-1]
         if self._search(data) is None:
             return []  # most files of a tree match nowhere: one look at the whole text settles those
         found: list[Line] = []
@@ -148,7 +148,7 @@ def line_pattern(pattern: str, ignore_case: bool = False) -> LinePattern:
     """
     compiled = _line_pattern(pattern, ignore_case)
     if isinstance(compiled, BadPattern):
-        raise compiled.with_traceback(None)
+        raise BadPattern(compiled.cause, compiled.cure)
     return compiled
 
 
@@ -302,9 +302,9 @@ def _translated(pattern: str) -> tuple[str, str]:
 
 def _letters_beside(tokens: list[str], index: int) -> str:
     """Return the characters right before and after a token, groups apart."""
-    before = next((one for one in reversed(tokens[:index]) if one not in (")", "(", "(?:", "|")), "")
-    after = next((one for one in tokens[index + 1 :] if one not in ("(", "(?:", ")", "|")), "")
-    return before[-1:] + after[:1]
+    before = [token for token in tokens[:index] if token not in _GROUPING]
+    after = [token for token in tokens[index + 1 :] if token not in _GROUPING]
+    return "".join(before)[-1:] + "".join(after)[:1]
 
 
 def _class(pattern: str, token: str) -> str:
@@ -316,9 +316,11 @@ def _class(pattern: str, token: str) -> str:
         cure = r"Write \p{L} for a letter, \p{N} for a digit."
         raise _not_supported(pattern, r"\W within a negated class", cure)
     inner = "".join(
-        f"\\x{{{one[2:]}}}" if one[:2] in (r"\u", r"\U") and len(one) > 2 else _IN_CLASS.get(one, one)
-        for one in members
-        if one != r"\W"
+        f"\\x{{{member[2:]}}}"
+        if member[:2] in (r"\u", r"\U") and len(member) > 2
+        else _IN_CLASS.get(member, member)
+        for member in members
+        if member != r"\W"
     )
     if not no_word:
         return f"[{'^' * negated}{inner}]"

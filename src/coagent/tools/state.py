@@ -299,7 +299,11 @@ class State:
             value = self._values[key]
         else:
             value = self._values[key] = await self._reader.read(key)
-        self.reads[key, selector] = seen = selected(value, selector)
+        if type(selector) is Matches and type(value) is str and len(value) > _INLINE_CHARACTERS:
+            seen = await off_loop(lambda stopped: selector.of(value))
+        else:
+            seen = selected(value, selector)
+        self.reads[key, selector] = seen
         return seen
 
     def _remember(self, scan: Scan, listing: Mapping[Key, Value]) -> None:
