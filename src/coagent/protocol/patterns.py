@@ -116,16 +116,16 @@ class LinePattern:
 
     def lines(self, text: str) -> list[Line]:
         """Return the lines that match, without their ends; line 0 says so where the text is too large."""
-        if not text:
-            return []
-        text = text.removesuffix("\n")
-        if "\r" in text:
-            text = "\n".join([line.rstrip("\r") for line in text.split("\n")])
         data = text.encode("utf-8", "surrogatepass")
         if len(data) * self.states > _STEPS_MAX:
             return [[0, TOO_LARGE]]
-        if self._search(data) is None:
+        returns = b"\r" in data
+        if not data or (not returns and self._search(data) is None):
             return []  # most files of a tree match nowhere: one look at the whole text settles those
+        text = text.removesuffix("\n")
+        if returns:
+            text = "\n".join([line.rstrip("\r") for line in text.split("\n")])
+        data = text.encode("utf-8", "surrogatepass")
         found: list[Line] = []
         number, counted = 1, -1
         plain = text.isascii()
