@@ -117,9 +117,19 @@ class TargetUnavailable(TargetError):
 
     The runtime tries again for a while before anybody hears of it. Every other `TargetError` is definite: the
     target has looked at the request and will not do it.
+
+    Args:
+        cause: As for every error.
+        cure: As for every error.
+        by_itself: Whether it is likely to pass by itself, so that waiting makes sense; a full disk does
+            not.
     """
 
     code = "target_unavailable"
+
+    def __init__(self, cause: str, cure: str = "", *, by_itself: bool = True) -> None:
+        super().__init__(cause, cure)
+        self.by_itself = by_itself
 
 
 class LogError(CoAgentError):

@@ -119,6 +119,13 @@ class CommandRun:
     moved: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     _begun: bool = False
+    _interrupted: bool = False
+
+    def interrupt(self, server: LaunchServer) -> None:
+        """End the command, since nobody waits for it any more; called while another thread runs it."""
+        self._interrupted = True
+        if self.view is not None:
+            server.interrupt(self.view.scratch)
 
     def carry_out(self, server: LaunchServer, git: GitCalls, view: Confined) -> None:
         """Run it.
@@ -149,6 +156,8 @@ class CommandRun:
             view.spec(["bash", "-c", text], self.cwd, variables)
         else:
             view.spec(direct[1], self.cwd, {**variables, "PWD": self.cwd}, direct[0])
+        if self._interrupted:
+            raise ToolFailed("the command was interrupted before it began", "Call it again.")
         self._begun = True
         start = perf_counter()
         self.answer = _answer(server, view, self.command.timeout_s)

@@ -35,6 +35,7 @@ from coagent.sandbox.overlay import available
 from coagent.sandbox.own_tmp import BYTES_MAX_DEFAULT, TemporaryLayers
 from coagent.sandbox.snapshot import Snapshots
 from coagent.targets.workspace import Workspace
+from coagent.tools.off_loop import off_loop_to_its_end
 from coagent.tools.state import State
 
 TIMEOUT_S_MAX = 3600.0
@@ -146,7 +147,7 @@ class CommandRunner:
         run = CommandRun(command, f"{self._root}/{folder}".rstrip("/"), trace, git, moment)
         try:
             try:
-                await anyio.to_thread.run_sync(self._carry_out, run)
+                await off_loop_to_its_end(lambda: self._carry_out(run), lambda: run.interrupt(self._server))
             finally:
                 run.record(state, self._git, self._left_out)
             assert run.view is not None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
+from coagent.builtin.nearest import nearest
 from coagent.errors import ToolFailed
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.targets.markdown import closed, component, parse, paths_of
+from coagent.targets.markdown import Document, closed, component, parse, paths_of
 from coagent.tools.native import tool
+from coagent.tools.off_loop import off_loop
 from coagent.tools.state import State
 
 _ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s")
+
+_CONTENT_LENGTH_MAX = 100_000
+_INLINE_LENGTH = 4_000
 
 
 @tool
@@ -59,8 +63,8 @@ async def doc_replace_section(state: State, path: str, heading: str, content: st
     """
     outline = await _outline(state, path)
     index = _find(outline, path, heading)
-    content = _without_heading(content, outline[index])
-    _refuse_headings(content)
+    content = await _without_heading(content, outline[index])
+    await _refuse_headings(content)
     await _close_heading(state, path, outline, index)
     name: str = outline[index][1]
     await state.put(f"doc:{path}#{name}", _body(content, outline))
@@ -78,7 +82,7 @@ async def doc_append_to_section(state: State, path: str, heading: str, content: 
     """
     outline = await _outline(state, path)
     index = _find(outline, path, heading)
-    _refuse_headings(content)
+    await _refuse_headings(content)
     await _close_heading(state, path, outline, index)
     key: Key = f"doc:{path}#{outline[index][1]}"
     old: str | None = await state.get(key)
@@ -112,7 +116,7 @@ async def doc_append_section(state: State, path: str, heading: str, content: str
     outline = found or []
     end = _line_end(outline)
     text = f"{'#' * level} {title}\n" + (f"\n{content.strip()}\n" if content.strip() else "")
-    new = parse(re.sub(r"\r\n?|\n", end, text))
+    new = await _parsed(re.sub(r"\r\n?|\n", end, text))
     if new.headings[0].level != level or any(one.level <= level for one in new.headings[1:]):
         raise ToolFailed(
             "a heading in the content is not below the new section", "Append it as a section of its own."
@@ -140,8 +144,8 @@ async def _outline(state: State, path: str) -> list[list[Value]]:
     outline: list[list[Value]] | None = await state.get(f"doc:{path}#")
     if outline is None:
         files = sorted({key[4:-1] for key in await state.list("doc:") if key.endswith("#")})
-        near = difflib.get_close_matches(path, files, 1)
-        cure = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(files[:20]) or 'none yet'}."
+        near = nearest(path, files)
+        cure = f"Did you mean {near!r}?" if near else f"There are: {', '.join(files[:20]) or 'none yet'}."
         raise ToolFailed(f"there is no document {path!r}", cure)
     return outline
 
@@ -161,8 +165,8 @@ def _find(outline: list[list[Value]], path: str, heading: str) -> int:
         raise ToolFailed(
             f"{path!r} has {len(named)} sections {heading!r}", f"Write one of: {_listed(paths, named)}."
         )
-    near = difflib.get_close_matches(wanted, paths, 1, 0.4)
-    cure = f"Did you mean {near[0]!r}?" if near else f"It has: {_listed(paths, range(len(paths)))}."
+    near = nearest(wanted, paths, 0.4)
+    cure = f"Did you mean {near!r}?" if near else f"It has: {_listed(paths, range(len(paths)))}."
     raise ToolFailed(f"{path!r} has no section {heading!r}", cure)
 
 
@@ -183,16 +187,32 @@ def _own_step(path: str) -> str:
     return re.sub(r"~\d+\Z", "", path.rpartition("/")[2])
 
 
-def _without_heading(content: str, entry: list[Value]) -> str:
+async def _parsed(text: str) -> Document:
+    """Return what an agent's text holds; a long one is read in a thread.
+
+    Raises:
+        ToolFailed: It is so long that this would take seconds.
+    """
+    if len(text) > _CONTENT_LENGTH_MAX:
+        raise ToolFailed(
+            f"the content has {len(text)} characters, more than {_CONTENT_LENGTH_MAX}",
+            "Write it in parts: further sections, or text that is added to this one.",
+        )
+    if len(text) <= _INLINE_LENGTH:
+        return parse(text)
+    return await off_loop(lambda stopped: parse(text))
+
+
+async def _without_heading(content: str, entry: list[Value]) -> str:
     """Drop the section's own heading, which models like to repeat, from the start of its new text."""
-    first = parse(content.lstrip("\r\n"))
+    first = await _parsed(content.lstrip("\r\n"))
     if first.headings and not first.preamble.strip() and _title(first.headings[0].source) == _title(entry[2]):
         return content.lstrip("\r\n")[len(first.headings[0].source) :]
     return content
 
 
-def _refuse_headings(content: str) -> None:
-    found = parse(content).headings
+async def _refuse_headings(content: str) -> None:
+    found = (await _parsed(content)).headings
     if found:
         raise ToolFailed(
             f"the content holds a heading, {_title(found[0].source)!r}",

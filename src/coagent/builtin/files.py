@@ -5,22 +5,23 @@ What they return is short and changes only when it matters: a result that change
 
 from __future__ import annotations
 
-import difflib
 import re
+from itertools import islice
 from typing import Any
 
+from coagent.builtin.nearest import nearest
 from coagent.builtin.places import make_room, place
 from coagent.errors import ToolFailed
-from coagent.protocol.keys import glob_matches
 from coagent.protocol.values import Matches
 from coagent.sandbox.overlay import above
 from coagent.tools.native import NativeTool, tool
-from coagent.tools.state import State
+from coagent.tools.state import State, steps_of
 
 LINE_LENGTH_MAX = 500
 MATCHES_MAX = 500
 NAMES_MAX = 2000
 _COMPARED_LINES_MAX = 500
+_COMPARED_LENGTH_MAX = 1_000_000
 
 
 @tool
@@ -164,7 +165,8 @@ async def search_files(
     Binary files and very large ones are left out.
 
     Args:
-        pattern: A regular expression, in Python's syntax, searched for in each line.
+        pattern: A regular expression, in RE2's syntax (as for ripgrep: no looking around, no references to
+            groups), searched for in each line.
         path: The folder, or one file, relative to the workspace; the whole workspace by default.
         glob: Only files whose path below the folder matches; `**` crosses folders.
         ignore_case: Match letters of either case.
@@ -172,18 +174,14 @@ async def search_files(
     Returns:
         Lines of the form `path:number: text`.
     """
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ToolFailed(
-            f"{pattern!r} is no regular expression: {error}", "Escape it, or correct it."
-        ) from None
+    selector = Matches(pattern, ignore_case)
+    steps_of(selector)  # first of all, so that it is no matter of what is in the folder
     prefix, chosen = await _range(state, path, glob)
-    found = await state.select(prefix, Matches(pattern, ignore_case), glob=chosen, literal=True)
-    lines = [f"{key[5:]}:{number}: {_cut(text)}" for key, part in found.items() for number, text in part]
-    if len(lines) > MATCHES_MAX:
-        return [*lines[:MATCHES_MAX], f"… and {len(lines) - MATCHES_MAX} more: narrow the search"]
-    return lines
+    found = await state.select(prefix, selector, glob=chosen, literal=True)
+    matches = ((key, number, text) for key, part in found.items() for number, text in part)
+    lines = [f"{key[5:]}:{number}: {_cut(text)}" for key, number, text in islice(matches, MATCHES_MAX)]
+    more = sum(map(len, found.values())) - len(lines)
+    return [*lines, f"… and {more} more: narrow the search"] if more else lines
 
 
 FILE_TOOLS: tuple[NativeTool, ...] = (
@@ -208,12 +206,7 @@ async def _range(state: State, path: str, glob: str) -> tuple[str, str | None]:
         return folder, None
     if re.search(r"\{[^{}]*,[^{}]*\}", glob):
         raise ToolFailed(f"braces in {glob!r} are not understood", "Make one call for each alternative.")
-    chosen = _literally(folder[5:]) + glob
-    try:
-        glob_matches(chosen, "")
-    except re.error as error:
-        raise ToolFailed(f"{glob!r} is no glob: {error}", "Correct what stands in brackets.") from None
-    return folder, chosen
+    return folder, _literally(folder[5:]) + glob
 
 
 def _literally(path: str) -> str:
@@ -248,9 +241,8 @@ async def _hint(state: State, path: str) -> str:
         return "It is a folder: list the files in it."
     for glob in (f"**/{_literally(name)}", f"{_literally(folder + slash)}*"):
         names = [key[5:] for key in await state.list("file:", glob=glob)]
-        nearest = difflib.get_close_matches(folder + slash + name, names, 1)
-        if nearest:
-            return f"Did you mean {nearest[0]!r}?"
+        if near := nearest(folder + slash + name, names):
+            return f"Did you mean {near!r}?"
     return "List the files to see what there is."
 
 
@@ -267,7 +259,7 @@ def _nearest_line(wanted: str, text: str) -> str:
     """Say where the text may have been meant, in one clause; empty where nothing is like it."""
     if "\r\n" in text and wanted in text.replace("\r\n", "\n"):
         return " with these line ends: in the file they are \\r\\n"
-    lines = text.split("\n")
+    lines = text[:_COMPARED_LENGTH_MAX].split("\n")
     first = next((line for line in wanted.split("\n") if line.strip()), "")
     bare = first.strip()
     for number, line in enumerate(lines, 1):
@@ -275,5 +267,5 @@ def _nearest_line(wanted: str, text: str) -> str:
             if line.rstrip("\r") == first:
                 return f" (its first line is line {number}, but what follows differs)"
             return f" (line {number} is alike but for white space: {line[:200]!r})"
-    nearest = difflib.get_close_matches(first, lines[:_COMPARED_LINES_MAX], 1, 0.8)
-    return f" (the nearest line is {nearest[0][:200]!r})" if nearest else ""
+    near = nearest(first, lines[:_COMPARED_LINES_MAX], 0.8)
+    return f" (the nearest line is {near!r})" if near else ""

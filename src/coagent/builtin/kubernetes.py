@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from typing import Any, Literal
 
 import jsonpatch
-import yaml
 
+from coagent.builtin.manifests import documents, require_small
+from coagent.builtin.nearest import nearest
 from coagent.builtin.strategic_merge import merged, strategically_merged
 from coagent.errors import ToolFailed
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
+
+_OPERATIONS_MAX = 1_000
+_SELECTOR_LENGTH_MAX = 4_000
 
 
 @tool
@@ -96,7 +98,7 @@ async def kube_apply(state: State, manifest: dict[str, Any] | str, namespace: st
         namespace: The namespace for manifests that name none; default by default.
     """
     outcomes = []
-    for one in _manifests(manifest):
+    for one in await _manifests(manifest):
         key = state.canonical(_key_of(one, namespace))
         current = await state.get(key)
         await state.put(key, one if current is None else strategically_merged(current, one))
@@ -115,7 +117,7 @@ async def kube_create(
         namespace: The namespace for manifests that name none; default by default.
     """
     outcomes = []
-    for one in _manifests(manifest):
+    for one in await _manifests(manifest):
         key = state.canonical(_key_of(one, namespace))
         if await state.get(key, path="/metadata/name") is not None:
             raise ToolFailed(f"{_named(key)} already exists", "Use kube_apply or kube_patch to change it.")
@@ -144,21 +146,12 @@ async def kube_patch(
     """
     key = f"k8s:{namespace}/{kind}/{name}"
     current = await _existing(state, key)
-    change: Any = _parsed(patch) if isinstance(patch, str) else patch
+    change: Any = await _parsed(patch) if isinstance(patch, str) else patch
+    require_small(change, "the patch")
     if type == "json":
         if not isinstance(change, list):
             raise ToolFailed("a json patch is a list of operations", "Pass a list, or another type.")
-        try:
-            result = jsonpatch.apply_patch(current, change)
-        except (
-            jsonpatch.JsonPatchException,
-            jsonpatch.JsonPointerException,
-            AttributeError,
-            TypeError,
-        ) as error:
-            raise ToolFailed(
-                f"the JSON patch does not apply: {error}", "Read the object and correct it."
-            ) from None
+        result = _patched(current, change)
     elif not isinstance(change, dict):
         raise ToolFailed(f"a {type} patch is a mapping, not {change.__class__.__name__}", "Pass an object.")
     else:
@@ -239,6 +232,30 @@ async def kube_delete(state: State, kind: str, name: str, namespace: str = "defa
     return f"{_named(state.canonical(key))} deleted"
 
 
+def _patched(current: dict[str, Any], operations: list[Any]) -> Any:
+    """Return an object with a JSON patch applied: one operation after another, as each copy may double it."""
+    if len(operations) > _OPERATIONS_MAX:
+        raise ToolFailed(
+            f"the patch has {len(operations)} operations, more than {_OPERATIONS_MAX}", "Split it."
+        )
+    result: Any = current  # a copy already
+    try:
+        for operation in operations:
+            result = jsonpatch.apply_patch(result, [operation], in_place=True)
+            if operation.get("op") == "copy":
+                require_small(result, "the patched object")
+    except (
+        jsonpatch.JsonPatchException,
+        jsonpatch.JsonPointerException,
+        AttributeError,
+        TypeError,
+    ) as error:
+        raise ToolFailed(
+            f"the JSON patch does not apply: {error}", "Read the object and correct it."
+        ) from None
+    return result
+
+
 KUBERNETES_TOOLS: tuple[NativeTool, ...] = (
     kube_get,
     kube_list,
@@ -258,10 +275,8 @@ async def _existing(state: State, key: str) -> dict[str, Any]:
         canonical = state.canonical(key)
         folder, _, name = canonical.rpartition("/")
         names = [one.rpartition("/")[2] for one in await state.list(f"{folder}/")]
-        nearest = difflib.get_close_matches(name, names, 1)
-        cure = (
-            f"Did you mean {nearest[0]!r}?" if nearest else f"There are: {', '.join(names[:20]) or 'none'}."
-        )
+        near = nearest(name, names)
+        cure = f"Did you mean {near!r}?" if near else f"There are: {', '.join(names[:20]) or 'none'}."
         raise ToolFailed(f"{_named(canonical)} not found", cure)
     return found
 
@@ -307,9 +322,11 @@ def _pod_spec(manifest: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _manifests(manifest: dict[str, Any] | str) -> list[dict[str, Any]]:
+async def _manifests(manifest: dict[str, Any] | str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for document in _documents(manifest) if isinstance(manifest, str) else [manifest]:
+    if not isinstance(manifest, str):
+        require_small(manifest, "the manifest")
+    for document in await documents(manifest) if isinstance(manifest, str) else [manifest]:
         if document is None:
             continue
         items = document.get("items") if isinstance(document, dict) else None
@@ -326,38 +343,11 @@ def _manifests(manifest: dict[str, Any] | str) -> list[dict[str, Any]]:
     return found
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads dates as the text that they are: JSON has no other."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _documents(text: str) -> list[Any]:
-    try:
-        return [_as_json(document) for document in yaml.load_all(text, _Loader)]
-    except yaml.YAMLError as error:
-        raise ToolFailed(f"the manifest is neither YAML nor JSON: {error}", "Correct it.") from None
-
-
-def _as_json(value: Any) -> Any:
-    """Return YAML data as JSON has it: keys are text."""
-    if isinstance(value, dict):
-        return {
-            name if isinstance(name, str) else json.dumps(name): _as_json(part)
-            for name, part in value.items()
-        }
-    return [_as_json(part) for part in value] if isinstance(value, list) else value
-
-
-def _parsed(text: str) -> Any:
-    documents = _documents(text)
-    if len(documents) != 1:
-        raise ToolFailed(f"a patch is one document, not {len(documents)}", "Pass one.")
-    return documents[0]
+async def _parsed(text: str) -> Any:
+    found = await documents(text)
+    if len(found) != 1:
+        raise ToolFailed(f"a patch is one document, not {len(found)}", "Pass one.")
+    return found[0]
 
 
 def _key_of(manifest: dict[str, Any], namespace: str | None) -> str:
@@ -369,6 +359,8 @@ def _key_of(manifest: dict[str, Any], namespace: str | None) -> str:
 
 def _requirements(selector: str) -> list[tuple[str, str, list[str]]]:
     """Return (label, operator, values) of a label selector (Kubernetes documentation)."""
+    if len(selector) > _SELECTOR_LENGTH_MAX:
+        raise ToolFailed(f"the label selector has {len(selector)} characters", "Write a shorter one.")
     found: list[tuple[str, str, list[str]]] = []
     for part in _split(selector):
         words = part.replace("(", " (").split(None, 2)

@@ -9,14 +9,16 @@ database would have done at this position. All that was looked for is a premise,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import anyio.to_thread
 from sqlglot import exp
 
+from coagent.builtin.sql_limits import Limits, OutOfTime, Watch
 from coagent.builtin.sql_scratch import Ran, Rows, Scratch
 from coagent.builtin.sql_statements import (
+    INLINE_LENGTH,
     Dialect,
     Statement,
     condition,
@@ -31,18 +33,25 @@ from coagent.protocol.predicates import EVERYTHING, Where, predicate
 from coagent.protocol.values import Value, same
 from coagent.targets.sql_keys import decode_key, encode_key
 from coagent.targets.sql_session import Row, Schema, key_kinds
+from coagent.tools.off_loop import off_loop
 from coagent.tools.state import State
+
+_INLINE_ROWS = 1_000
+_INLINE_S = 0.02
+"""What is done where the event loop runs: SQLite is mostly done before a thread has started."""
 
 
 class Run:
     """One statement over the state of one call."""
 
-    def __init__(self, state: State, scheme: str, scratch: Scratch, statement: Statement, limit: int) -> None:
+    def __init__(
+        self, state: State, scheme: str, scratch: Scratch, statement: Statement, limits: Limits
+    ) -> None:
         self.state = state
         self.scheme = scheme
         self.scratch = scratch
         self.statement = statement
-        self.limit = limit
+        self.limits = limits
         self.schemas: dict[str, Schema] = {}
         self.rows: Rows = {}
         self.sequences: dict[str, Value] = {}
@@ -62,10 +71,25 @@ class Run:
                 partial[table] = columns
             tree = ["true"] if where is None else condition(where, schema)
             self.rows[table] = await self._matching(table, tree, partial.get(table))
-        arguments = (self.statement.text, self.schemas, self.rows, partial, self.limit)
-        if self.scratch.url is None:
-            return self.scratch.query(*arguments)
-        return await anyio.to_thread.run_sync(self.scratch.query, *arguments)
+        return await self._in_scratch(
+            lambda watch: self.scratch.query(self.statement, self.schemas, self.rows, partial, watch)
+        )
+
+    async def _in_scratch(self, run: Callable[[Watch], Ran]) -> Ran:
+        """Run something in the scratch database; where it may take long, in a thread."""
+        few = sum(map(len, self.rows.values())) <= _INLINE_ROWS
+        if self.scratch.url is None and few and len(self.statement.text) <= INLINE_LENGTH:
+            try:
+                return run(Watch(self.limits._replace(timeout_s=min(_INLINE_S, self.limits.timeout_s))))
+            except OutOfTime:
+                pass  # it has changed nothing
+        watches: list[Watch] = []
+
+        def work(stopped: threading.Event) -> Ran:
+            watches.append(Watch(self.limits, stopped))
+            return run(watches[0])
+
+        return await off_loop(work, lambda: watches[0].interrupt() if watches else None)
 
     async def _matching(self, table: str, tree: list[Any], columns: list[str] | None) -> dict[str, Row]:
         """Return the rows that a predicate may match, in order of key."""
@@ -78,7 +102,11 @@ class Run:
         selector = Where(predicate(tree), None if columns is None else json.dumps(columns))
         prefix = self._key(table, "")
         found = await self.state.select(prefix, selector)
-        return _ordered({key[len(prefix) :]: row for key, row in found.items()}, schema)
+
+        def ordered(stopped: threading.Event) -> dict[str, Row]:
+            return _ordered({key[len(prefix) :]: row for key, row in found.items()}, schema)
+
+        return await off_loop(ordered) if len(found) > _INLINE_ROWS else ordered(threading.Event())
 
     # ---- changes -------------------------------------------------------------------------------------------
 
@@ -114,6 +142,8 @@ class Run:
         while True:
             try:
                 ran = await self._ran()
+            except OutOfTime:
+                raise
             except ToolFailed:
                 # A row that it refers to may only be missing here: see what it would have changed.
                 if await self._ask(await self._ran(checked=False)) or await self._ask_parents():
@@ -164,10 +194,11 @@ class Run:
         return [key.partition(":")[2] for key in await self.state.list(f"{self.scheme}-schema:")]
 
     async def _ran(self, *, checked: bool = True) -> Ran:
-        arguments = (self.statement.text, self.schemas, self.rows, self.sequences, self.limit, checked)
-        if self.scratch.url is None:
-            return self.scratch.change(*arguments)
-        return await anyio.to_thread.run_sync(self.scratch.change, *arguments)
+        return await self._in_scratch(
+            lambda watch: self.scratch.change(
+                self.statement, self.schemas, self.rows, self.sequences, watch, checked
+            )
+        )
 
     async def _write(self, ran: Ran) -> None:
         """Write the rows and sequences that a run left otherwise than it found them."""

@@ -6,17 +6,17 @@ rolled back, so that types, functions and constraints are the real ones. Neither
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import re
 import sqlite3
 import threading
-import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from coagent.builtin.sql_functions import refuse_functions
+from coagent.builtin.sql_limits import Result, Watch, run, watched
+from coagent.builtin.sql_statements import Statement, nearest
 from coagent.errors import TargetError, TargetUnavailable, ToolFailed
 from coagent.protocol.values import Value
 from coagent.targets.sql_session import ConstraintFailed, Row, Schema, SqlSession, quoted
@@ -32,11 +32,9 @@ _MISSING = re.compile(r"no such (?:table|column): (\S+)|(?:relation|column) \"?(
 
 
 class Ran(NamedTuple):
-    """What a statement did: result rows, how many rows it changed, and all tables as it left them."""
+    """What a statement did: its result, and all tables as it left them."""
 
-    result: list[dict[str, Value]]
-    truncated: bool
-    changed: int
+    result: Result
     rows: Rows
     sequences: dict[str, Value]
     schemas: dict[str, Schema]
@@ -57,18 +55,18 @@ class Scratch:
 
     def query(
         self,
-        text: str,
+        statement: Statement,
         schemas: Mapping[str, Schema],
         rows: Rows,
         partial: Mapping[str, list[str]],
-        limit: int,
+        watch: Watch,
     ) -> Ran:
         """Run a query over tables, of which some have only the columns in `partial`.
 
         Raises:
-            ToolFailed: The database refuses it.
+            ToolFailed: The database refuses it, or it runs into a limit.
         """
-        with self._session() as session:
+        with self._session() as session, watched(session, watch):
             for table, schema in schemas.items():
                 if table in partial:
                     _create_bare(session, table, schema, partial[table])
@@ -76,40 +74,38 @@ class Scratch:
                 else:
                     session.create(table, schema, deferred=True)
                     _load_whole(session, table, schema, rows[table])
-            result, truncated, count = _run(session, text, limit, schemas)
-        return Ran(result, truncated, count, {}, {}, {})
+            return Ran(_run(session, statement, schemas, watch), {}, {}, {})
 
     def change(
         self,
-        text: str,
+        statement: Statement,
         schemas: Mapping[str, Schema],
         rows: Rows,
         sequences: Mapping[str, Value],
-        limit: int,
+        watch: Watch,
         checked: bool = True,
     ) -> Ran:
         """Run a statement that changes rows or schemas, with its foreign keys checked or not.
 
         Raises:
-            ToolFailed: The database refuses it, for a constraint perhaps.
+            ToolFailed: The database refuses it, for a constraint perhaps, or it runs into a limit.
         """
-        with self._session() as session:
+        with self._session() as session, watched(session, watch):
             for table, schema in schemas.items():
                 session.create(table, schema, deferred=True)
                 _load_whole(session, table, schema, rows.get(table, {}))
             for table, last in sequences.items():
                 session.set_sequence(table, schemas[table], last)
             with _constraints(session, schemas if checked else {}):
-                result, truncated, count = _run(session, text, limit, schemas)
+                result = _run(session, statement, schemas, watch)
             left: dict[str, Schema] = {}
             for table in session.tables():
                 found = session.schema(table)
                 if found is not None:
+                    _require_small(session, table, len(rows.get(table, {})), watch)
                     left[table] = found
             return Ran(
                 result,
-                truncated,
-                count,
                 {table: session.rows(table, schema) for table, schema in left.items()},
                 {table: session.sequence(table, schema) for table, schema in left.items()},
                 left,
@@ -206,44 +202,54 @@ def _load_whole(session: SqlSession, table: str, schema: Schema, rows: Mapping[s
         _load(session, table, schema, rows.values(), columns)
 
 
-def _run(
-    session: SqlSession, text: str, limit: int, schemas: Mapping[str, Schema]
-) -> tuple[list[dict[str, Value]], bool, int]:
+def _run(session: SqlSession, statement: Statement, schemas: Mapping[str, Schema], watch: Watch) -> Result:
+    text = statement.text
+    if statement.dialect == "postgres":
+        refuse_functions(session, text)
+        if statement.kind != "definition":
+            # Temporary tables can be written all the same, and nothing else.
+            session.execute("SET TRANSACTION READ ONLY")
     try:
-        cursor = session.execute(text)
+        result = run(session, text, watch, returns=statement.returns, changes=statement.kind != "query")
     except (ConstraintFailed, TargetUnavailable):
         raise
     except TargetError as error:
+        limit = watch.failed(error)
+        if limit is not None:
+            raise limit from None
         found = _MISSING.search(str(error))
         cure = ""
         if found:
             name = (found[1] or found[2]).rpartition(".")[2]
             known = {column for schema in schemas.values() for column in schema["columns"]}
-            from coagent.builtin.sql_statements import nearest
-
             cure = nearest(name, sorted(known | set(schemas)))
         raise ToolFailed(f"the statement failed: {error}", cure) from None
-    if cursor.description is None:
-        return [], False, max(cursor.rowcount, 0)
-    names = [column[0] for column in cursor.description]
-    found_rows = cursor.fetchmany(limit + 1)
-    cursor.fetchall()
-    result = [
-        {name: _plain(value) for name, value in zip(names, row, strict=True)} for row in found_rows[:limit]
-    ]
-    return result, len(found_rows) > limit, cursor.rowcount if cursor.rowcount >= 0 else len(result)
+    if result.changed > watch.limits.changed_rows and statement.kind != "query":
+        raise _too_many(result.changed, watch)
+    return result
 
 
-def _plain(value: Any) -> Value:
-    """Return a result's value as plain data; numbers of arbitrary precision, dates and ids as text."""
-    if isinstance(value, decimal.Decimal | uuid.UUID):
-        return str(value)
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, memoryview):
-        return bytes(value)
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
-    return value if isinstance(value, str | int | float | bool | bytes | None) else str(value)
+def _require_small(session: SqlSession, table: str, loaded: int, watch: Watch) -> None:
+    """Refuse a change that leaves so much in a table that reading it would take all the memory.
+
+    Raises:
+        ToolFailed: It does.
+    """
+    limits = watch.limits
+    sqlite = isinstance(session, SqliteSession)  # its pages are counted as they are written
+    size = "0" if sqlite else "coalesce(sum(octet_length(t.*::text)), 0)"
+    count, size_bytes = session.execute(f"SELECT count(*), {size} FROM {session.name(table)} t").fetchone()
+    if count - loaded > limits.changed_rows:
+        raise _too_many(count - loaded, watch)
+    if size_bytes > limits.scratch_bytes:
+        raise ToolFailed(
+            f"the statement would leave {size_bytes} bytes in {table!r}, more than {limits.scratch_bytes}",
+            "Change fewer rows at once, or smaller values.",
+        )
+
+
+def _too_many(count: int, watch: Watch) -> ToolFailed:
+    return ToolFailed(
+        f"the statement changes {count} rows, more than the {watch.limits.changed_rows} of one call",
+        "Split it, by ranges of the key perhaps.",
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -11,8 +11,10 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from coagent.builtin.nearest import nearest as nearest_name
 from coagent.errors import ToolFailed
 from coagent.protocol.values import Value
+from coagent.tools.off_loop import off_loop
 
 Dialect: TypeAlias = Literal["sqlite", "postgres"]
 Schema: TypeAlias = Mapping[str, Any]
@@ -36,13 +38,18 @@ _REFUSED: dict[str, str] = {
     "TruncateTable": "write DELETE without WHERE",
 }
 _SPACES = ("", "main", "public")
+TEXT_LENGTH_MAX = 1_000_000
+_CONDITION_DEPTH_MAX = 50
+INLINE_LENGTH = 4_000
+"""Longer statements are read in a thread, and not remembered."""
 
 
 class Statement(NamedTuple):
     """A parsed statement.
 
     `kind` is "query", "change" (INSERT, UPDATE, DELETE) or "definition" (CREATE, ALTER, DROP); `target` the
-    table that a change is made to; `tables` all that it names, in order; `text` what the database runs.
+    table that a change is made to; `tables` all that it names, in order; `text` what the database runs;
+    `returns` whether it gives rows.
     """
 
     kind: Literal["query", "change", "definition"]
@@ -52,6 +59,11 @@ class Statement(NamedTuple):
     target: str | None
     dialect: Dialect
 
+    @property
+    def returns(self) -> bool:
+        """Whether it gives rows."""
+        return self.kind == "query" or self.tree.args.get("returning") is not None
+
 
 def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dialect: Dialect) -> Statement:
     """Parse one statement and fill in its parameters (`?` or `:name`).
@@ -59,7 +71,11 @@ def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dial
     Raises:
         ToolFailed: It is no statement, more than one, or of a kind that is refused; says why.
     """
-    tree = _tree(text, dialect)
+    if len(text) > TEXT_LENGTH_MAX:
+        raise ToolFailed(
+            f"the statement has {len(text)} characters, more than {TEXT_LENGTH_MAX}", "Make several calls."
+        )
+    tree = (_tree if len(text) > INLINE_LENGTH else _remembered_tree)(text, dialect)
     if dialect == "postgres" and any(table.db for table in tree.find_all(exp.Table)):
         tree = _unqualified(tree.copy())
         text = tree.sql(dialect=dialect)
@@ -94,10 +110,39 @@ def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dial
     )
 
 
+async def read(
+    text: str, params: Sequence[Value] | Mapping[str, Value] | None, dialect: Dialect
+) -> Statement:
+    """Parse a statement as `parsed` does, a long one in a thread."""
+    if len(text) <= INLINE_LENGTH:
+        return parsed(text, params, dialect)
+    return await off_loop(lambda stopped: parsed(text, params, dialect))
+
+
+@contextmanager
+def not_too_deep() -> Iterator[None]:
+    """Say of a statement that it is nested too deep where walking through it fails for that.
+
+    Raises:
+        ToolFailed: It is.
+    """
+    try:
+        yield
+    except RecursionError:
+        raise ToolFailed(
+            "the statement is nested too deep to be read", "Write it flatter: IN (...) for many OR, say."
+        ) from None
+
+
 @lru_cache(maxsize=512)
+def _remembered_tree(text: str, dialect: Dialect) -> exp.Expr:
+    return _tree(text, dialect)
+
+
 def _tree(text: str, dialect: Dialect) -> exp.Expr:
     try:
-        trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
+        with not_too_deep():
+            trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
     except SqlglotError as error:
         first = (getattr(error, "errors", None) or [{}])[0]
         where = f" at line {first['line']}, column {first['col']}" if first.get("line") else ""
@@ -170,8 +215,8 @@ def _tables(tree: exp.Expr, dialect: Dialect) -> tuple[str, ...]:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return the cure for a wrong name."""
-    near = difflib.get_close_matches(name, known, 1)
-    return f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(known)) or 'none'}."
+    near = nearest_name(name, known)
+    return f"Did you mean {near!r}?" if near else f"There are: {', '.join(sorted(known)) or 'none'}."
 
 
 # ---- what a statement looks at -----------------------------------------------------------------------------
@@ -204,13 +249,15 @@ def used_columns(statement: Statement, schema: Schema) -> list[str] | None:
     return [name for name in schema["columns"] if name.lower() in names or name in schema["key"]]
 
 
-def condition(node: exp.Expr, schema: Schema) -> list[Any]:
+def condition(node: exp.Expr, schema: Schema, depth: int = 0) -> list[Any]:
     """Return a condition over one table as a predicate (`coagent.protocol.predicates`)."""
     node = node.unnest()
-    if isinstance(node, exp.And | exp.Or):
-        return [node.key, condition(node.left, schema), condition(node.right, schema)]
+    if depth > _CONDITION_DEPTH_MAX:
+        return ["maybe"]
+    if isinstance(node, exp.And | exp.Or):  # a long chain of them is one list, not a deep tree
+        return [node.key, *(condition(part, schema, depth + 1) for part in node.flatten())]
     if isinstance(node, exp.Not):
-        return ["not", condition(node.this, schema)]
+        return ["not", condition(node.this, schema, depth + 1)]
     if isinstance(node, exp.Boolean):
         return ["true"] if node.this else ["not", ["true"]]
     column = _column(node.this, schema)

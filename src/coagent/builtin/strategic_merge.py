@@ -6,8 +6,10 @@ The merge keys are those of the Kubernetes API's strategic merge patch for the p
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Final
 
+_GONE: Final = object()
 _MERGE_KEYS = {
     "containers": "name",
     "initContainers": "name",
@@ -49,24 +51,29 @@ def strategically_merged(current: Any, patch: Any, field: str = "") -> Any:
         return patch
     if {"$patch": "replace"} in patch:
         return [item for item in patch if item != {"$patch": "replace"}]
-    result = list(current) if isinstance(current, list) else []
+    result: list[Any] = list(current) if isinstance(current, list) else []
+    places: dict[str, int] = {}  # of the first item of each name, so that long lists merge in linear time
+    for index, one in enumerate(result):
+        if isinstance(one, dict) and key in one:
+            places.setdefault(_named(one[key]), index)
     for item in patch:
-        at = next(
-            (
-                index
-                for index, one in enumerate(result)
-                if isinstance(one, dict) and one.get(key) == item[key]
-            ),
-            None,
-        )
+        name = _named(item[key])
+        at = places.get(name)
         if item.get("$patch") == "delete":
             if at is not None:
-                del result[at]
+                result[at] = _GONE
+                del places[name]
         elif at is None:
+            places[name] = len(result)
             result.append(_merged_mapping({}, item))
         else:
             result[at] = _merged_mapping(result[at], item)
-    return result
+    return [one for one in result if one is not _GONE]
+
+
+def _named(value: Any) -> str:
+    """Return a merge key's value as something that can be looked up; numbers are equal as JSON has them."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _merged_mapping(current: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,17 @@ class BashTable(Table):
     tmp_mib_max: int = Field(default=BYTES_MAX_DEFAULT // 1024**2, ge=0)
 
 
+class SqlTable(Table):
+    """How the statements of the tools for databases run (`builtin/sql.py`)."""
+
+    timeout_s: float | None = Field(default=None, gt=0)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is set, for `sql_tools`."""
+        return self.model_dump(exclude_none=True)
+
+
 class ToolsmithTable(Table):
     """How tools are grown.
 
@@ -73,6 +84,7 @@ class ToolsTable(Table):
     builtin: list[str] | None = None
     modules: list[str] = Field(default_factory=list)
     bash: BashTable = Field(default_factory=BashTable)
+    sql: SqlTable = Field(default_factory=SqlTable)
     toolsmith: ToolsmithTable = Field(default_factory=ToolsmithTable)
 
 
@@ -107,7 +119,8 @@ def make_tools(
             ) from error
         if name == "sql":
             databases = [one for one in targets if isinstance(one, SqlTarget)]
-            tools.extend(found(database_url(one, folder, place)) for one in databases)
+            urls = (database_url(one, folder, place) for one in databases)
+            tools.extend(found(url, **table.sql.settings) for url in urls)
         elif name == "toolsmith":
             shelf = table.toolsmith.folder(folder)
             if shelf is not None and shelf.exists() and not shelf.is_dir():

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+from coagent.protocol.patterns import LENGTH_MAX, full_matcher, literally
 from coagent.protocol.values import Selector
 
 Key: TypeAlias = str
 """`scheme:path`, for instance `file:src/app.py` or `k8s:default/deployments/geo`."""
 
+_STARS = re.compile(r"\*+")
+# `re` is five times faster than RE2 on something as short as a path, but takes up to the path's length to the
+# power of the number of stars.
+_STARS_QUICK = 2
+_PATH_QUICK = 1_000
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
 
 
@@ -52,21 +59,40 @@ class Scan(NamedTuple):
 
 
 def glob_matches(glob: str, path: str) -> bool:
-    """Tell whether a path matches a glob: `*` and `?` stay within one segment, `**` crosses segments."""
-    return _any_of((glob,)).match(path) is not None
+    """Tell whether a path matches a glob: `*` and `?` stay within one segment, `**` crosses segments.
+
+    Raises:
+        re.error: It is no glob, for what stands in brackets.
+    """
+    return _any_of((glob,))(path)
 
 
 def any_glob_matches(globs: tuple[str, ...], path: str) -> bool:
     """Tell whether a path matches one of several globs, with one look at it."""
-    return bool(globs) and _any_of(globs).match(path) is not None
+    return bool(globs) and _any_of(globs)(path)
+
+
+def glob_too_large(glob: str) -> bool:
+    """Tell whether a glob is longer than one that can be matched; such a one is taken to match anything."""
+    return len(glob) > LENGTH_MAX
 
 
 @lru_cache(maxsize=1024)
-def _any_of(globs: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"(?:{'|'.join(map(_expression, globs))})\Z", re.DOTALL)
+def _any_of(globs: tuple[str, ...]) -> Callable[[str], bool]:
+    if any(map(glob_too_large, globs)):
+        return lambda path: True  # in a log perhaps: a scan may see too much, but misses nothing
+    match = re.compile(rf"(?:{'|'.join(map(_expression, globs))})\Z", re.DOTALL).match
+    safely = full_matcher(f"(?:{'|'.join(_expression(glob, literally) for glob in globs)})")
+    if any(len(_STARS.findall(glob)) > _STARS_QUICK for glob in globs):
+        return lambda path: safely(path) is not False
+
+    def test(path: str) -> bool:
+        return match(path) is not None if len(path) <= _PATH_QUICK else safely(path) is not False
+
+    return test
 
 
-def _expression(glob: str) -> str:
+def _expression(glob: str, escape: Callable[[str], str] = re.escape) -> str:
     parts: list[str] = []
     at = 0
     while at < len(glob):
@@ -88,6 +114,6 @@ def _expression(glob: str) -> str:
             parts.append(f"[^{members}]" if negated else f"[{members}]")
             at = end + 1
         else:
-            parts.append(re.escape(glob[at]))
+            parts.append(escape(glob[at]))
             at += 1
     return "".join(parts)

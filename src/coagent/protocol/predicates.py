@@ -14,12 +14,12 @@ the predicate is TRUE or MAYBE counts as matching, so a scan may see too much bu
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from coagent.protocol.patterns import LENGTH_MAX, full_matcher, literally
 from coagent.protocol.values import Value
 
 MAYBE: Final = "maybe"
@@ -160,8 +160,8 @@ def _comparable(kind: str, value: Value) -> Any:
 
 def _like(column: str, pattern: str, ignore_case: bool) -> Test:
     steps = {"%": ".*", "_": "."}
-    expression = "".join(steps.get(letter) or re.escape(letter) for letter in pattern)
-    search = re.compile(expression, re.DOTALL | (re.IGNORECASE if ignore_case else 0)).fullmatch
+    expression = "".join(steps.get(letter) or literally(letter) for letter in pattern)
+    matches = full_matcher(expression, ignore_case=ignore_case) if len(pattern) <= LENGTH_MAX else None
 
     def test(row: Mapping[str, Value]) -> Truth:
         value = row.get(column, MAYBE)
@@ -171,7 +171,8 @@ def _like(column: str, pattern: str, ignore_case: bool) -> Test:
             return MAYBE
         if ignore_case and not (value.isascii() and pattern.isascii()):
             return MAYBE  # engines fold other letters in ways of their own
-        return search(value) is not None
+        found = None if matches is None else matches(value)
+        return MAYBE if found is None else found
 
     return test
 

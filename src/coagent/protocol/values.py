@@ -6,10 +6,11 @@ from or leaves to a tool is copied (`copied`). `None` is the value of an object 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+from coagent.protocol.patterns import matching_lines
 
 # JSON scalars, text and bytes, and lists and string-keyed dicts of them. mypy has no use for the
 # recursive form in a code base that passes values through unchanged, so the alias documents it.
@@ -26,33 +27,38 @@ class Unloaded:
 UNLOADED: Final = Unloaded()
 """Stands in a listing for the value of an object that exists but was not read along with it."""
 
-# What tells the ends of a line, in a regular expression: `^`, `$`, `\A`, `\Z` and groups that look around.
-_ENDS = re.compile(r"[$^]|\\[AZ]|\(\?")
+NESTING_MAX: Final = 200
+"""How deep lists and dicts may lie in one another: values are walked by recursion."""
+_BLOCK_CHARACTERS = 64 * 1024
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
-def copied(value: Value) -> Value:
+def copied(value: Value, depth: int = 0) -> Value:
     """Return a copy that shares no mutable part with `value`.
 
     Args:
         value: Plain data; tuples become lists, as JSON would make them.
+        depth: How deep it lies in another one.
 
     Returns:
         The copy; scalars, text and bytes are returned as they are.
 
     Raises:
-        TypeError: Something in it is not plain data (the message names its type).
+        TypeError: Something in it is not plain data (the message names its type), or lies too deep.
     """
     kind = type(value)
     if kind in _SCALARS:
         return value
+    if depth >= NESTING_MAX:
+        raise TypeError(f"lists and objects lie more than {NESTING_MAX} deep in one another")
+    depth += 1
     if kind is dict:
         for key in value:
             if type(key) is not str:
                 raise TypeError(f"keys of a value must be text, not {type(key).__name__} ({key!r})")
-        return {key: item if type(item) in _SCALARS else copied(item) for key, item in value.items()}
+        return {key: item if type(item) in _SCALARS else copied(item, depth) for key, item in value.items()}
     if kind is list or kind is tuple:
-        return [item if type(item) in _SCALARS else copied(item) for item in value]
+        return [item if type(item) in _SCALARS else copied(item, depth) for item in value]
     raise TypeError(f"a value must be plain data (JSON, text or bytes), not {kind.__name__}")
 
 
@@ -103,27 +109,28 @@ class Lines(NamedTuple):
         """Return the text of the range with its line ends, or None for a value that is no text."""
         if type(value) is not str:
             return None
-        return "".join(text_lines(value)[self.first - 1 : self.last])
+        begin = _line_start(value, self.first - 1)
+        return value[
+            begin : None if self.last is None else _line_start(value, self.last - self.first + 1, begin)
+        ]
 
     def __str__(self) -> str:
         return f"lines {self.first}-{self.last if self.last is not None else 'end'}"
 
 
 class Matches(NamedTuple):
-    """The lines of a text that a regular expression matches, as `[[number, line], ...]`."""
+    """The lines of a text that a regular expression matches, as `[[number, line], ...]`.
+
+    The syntax and its bounds are those of `coagent.protocol.patterns`. A pattern that is not supported any
+    more, in a log of an earlier version, matches nothing.
+    """
 
     pattern: str
     ignore_case: bool = False
 
     def of(self, value: Value) -> Value:
         """Return the matching lines with their numbers; an empty list where nothing matches."""
-        if type(value) is not str:
-            return []
-        search = _compiled(self.pattern, self.ignore_case).search
-        if not _ENDS.search(self.pattern) and not search(value):
-            return []  # most files of a tree match nowhere: one look at the whole text settles those
-        lines = (line.rstrip("\r\n") for line in text_lines(value))
-        return [[number, line] for number, line in enumerate(lines, 1) if search(line)]
+        return matching_lines(self.pattern, self.ignore_case, value) if type(value) is str else []
 
     def __str__(self) -> str:
         return f"lines matching {self.pattern!r}"
@@ -178,6 +185,25 @@ def text_lines(text: str) -> list[str]:
     return [*lines, last] if last else lines
 
 
+def _line_start(text: str, count: int, begin: int = 0) -> int:
+    """Return where a line begins, `count` lines after the one at `begin`, or the end of the text.
+
+    Only line feeds end lines, as for grep, git and compilers. They are counted in blocks, so that neither a
+    line far down nor millions of empty ones take long.
+    """
+    while count > 0 and begin < len(text):
+        end = begin + _BLOCK_CHARACTERS
+        within = text.count("\n", begin, end)
+        if within < count:
+            count -= within
+            begin = end
+            continue
+        for _ in range(count):
+            begin = text.find("\n", begin) + 1
+        return begin
+    return min(begin, len(text))
+
+
 @lru_cache(maxsize=1024)
 def _steps(path: str) -> tuple[str, ...]:
     if path == "":
@@ -185,8 +211,3 @@ def _steps(path: str) -> tuple[str, ...]:
     if not path.startswith("/"):
         raise ValueError(f"a field path is a JSON Pointer and starts with '/': {path!r}")
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/"))
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE if ignore_case else 0)

@@ -8,7 +8,9 @@ somebody outside has written (rule 9).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+
+import anyio
 
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.decisions import Effect
@@ -37,22 +39,35 @@ class Effects:
         self._recorder = recorder
         self._targets = targets
         self._patience = patience
-        self._busy: set[Target] = set()
+        self._busy: dict[Target, anyio.Event] = {}  # those being served, and what wakes whoever serves them
+        self._tried: dict[Key, int] = {}  # the version that was put last, by object
         self.under_way: set[Key] = set()
         """The objects that a target of this process has yet to take."""
         self.delayed: dict[Key, TargetUnavailable] = {}
         """The objects whose target is away just now, and how it failed last."""
+        self.on_delay: Callable[[], None] = lambda: None
+        """Called when a target turns out to be away."""
+
+    def hopeless(self, keys: Collection[Key]) -> bool:
+        """Tell whether the target of some object is away and will not be back by itself."""
+        return any(key in self.delayed and not self.delayed[key].by_itself for key in keys)
 
     def startable(self, effects: Sequence[Effect]) -> list[Target]:
         """Return the targets that need something and are not busy; each is to be served by `apply`."""
         if not effects:
             return []
-        targets = dict.fromkeys(self._targets.of(effect.key) for effect in self._open(effects))
+        targets: dict[Target, None] = {}
+        for effect in self._open(effects):
+            target = self._targets.of(effect.key)
+            targets[target] = None
+            if target in self._busy and self._tried.get(effect.key, effect.version) != effect.version:
+                self.delayed.pop(effect.key, None)  # what it would not take is not wanted any more
+                self._busy[target].set()
         return [target for target in targets if target not in self._busy and self._of(target)]
 
     def begin(self, target: Target) -> None:
         """Note that a target is being served from now on; `apply` ends that."""
-        self._busy.add(target)
+        self._busy[target] = anyio.Event()
         self.under_way.update(effect.key for effect in self._of(target))
 
     async def apply(self, target: Target) -> None:
@@ -69,13 +84,15 @@ class Effects:
                 for batch in self._batches(target, effects):
                     away += not await self._put(target, batch)
                 if away:
-                    await self._patience.pause(tried)
+                    await self._patience.pause(tried, self._busy[target])
+                    self._busy[target] = anyio.Event()
                     tried += 1
         finally:
-            self._busy.discard(target)
+            del self._busy[target]
             for key in [key for key in self.under_way if self._targets.of(key) is target]:
                 self.under_way.discard(key)
                 self.delayed.pop(key, None)
+                self._tried.pop(key, None)
 
     def _open(self, effects: Sequence[Effect]) -> list[Effect]:
         """Return those effects that the target is not known to have taken."""
@@ -111,6 +128,7 @@ class Effects:
 
     async def _put(self, target: Target, effects: list[Effect]) -> bool:
         """Put what belongs together, and record what came of it; False where the target is away."""
+        self._tried.update({effect.key: effect.version for effect in effects})
         try:
             if len(effects) == 1:
                 key, value, expected, _ = effects[0]
@@ -119,6 +137,7 @@ class Effects:
                 await target.put_many([(one.key, one.value, one.expected) for one in effects])
         except TargetUnavailable as away:
             self.delayed.update({effect.key: away for effect in effects})
+            self.on_delay()
             return False
         except GuardFailed as guard:
             await self._found_outside(guard.key, guard.found)

@@ -10,7 +10,6 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from coagent.errors import CoAgentError, ToolFailed
 from coagent.protocol.calls import CallId, Observation
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, copied
 from coagent.runtime.notices import Notification
 
@@ -26,7 +25,6 @@ class Outcome:
         status: "done"; "staged": it runs at commit; "held_back": an irreversible call that did not run,
             because there are notices to read first: call again if it is still right.
         changed: Own calls that rested on the one undone or amended, and what they return now.
-        delayed: Objects that it wrote and whose target is away: they are put as soon as it answers.
     """
 
     value: Value
@@ -34,7 +32,6 @@ class Outcome:
     notifications: list[Notification] = field(default_factory=list)
     status: Literal["done", "staged", "held_back"] = "done"
     changed: dict[str, Value] = field(default_factory=dict)
-    delayed: list[Key] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,8 @@ class AgentSession:
         call, failure = ran.call, ran.failure
         written: Collection[Key] = () if call is None else call.writes
         await self._work.settle(written)
+        if parts.effects.delayed and call is not None and not call.irreversible:
+            await self._give_up_if_delayed(call, written)
         if call is None:
             value = copied(ran.observation.value)
         elif failure is not None or call.refused:
@@ -100,11 +102,24 @@ class AgentSession:
             # it.
             value = copied(call.told.value)
         outcome = Outcome(value, ran.call_id)
-        if parts.effects.delayed:
-            outcome.delayed = [key for key in written if key in parts.effects.delayed]
         if participant.unread:
             outcome.notifications, outcome.changed = await self._deliver()
         return outcome
+
+    async def _give_up_if_delayed(self, call: Call, written: Collection[Key]) -> None:
+        """Withdraw a call whose target has been away for as long as a call waits for one.
+
+        Raises:
+            TargetUnavailable: It was.
+        """
+        parts = self._parts
+        away = [parts.effects.delayed[key] for key in written if key in parts.effects.delayed]
+        if away and self._participant.calls.get(call.id) is call:
+            await self._work.runner_of(call).undo(call)
+            await self._work.settle(written)
+            failure = parts.patience.over(away[0])
+            failure.notifications = list((await self._deliver())[0])
+            raise failure from away[0]
 
     async def _until_it_may_call(self) -> None:
         parts, participant = self._parts, self._participant

@@ -42,6 +42,7 @@ class Work:
         self._pieces: dict[int, float] = {}  # by number, when each was begun
         self._begun = 0
         self._progress: anyio.Event | None = None
+        parts.effects.on_delay = self._note_progress
         self._set_aside: dict[CallId | Rank, int] = {}
         self._failure: Exception | None = None
         """What went wrong in the background, for the next caller."""
@@ -158,13 +159,16 @@ class Work:
                 self._failure = failure
             finally:
                 del self._pieces[number]
-                if self._progress is not None:
-                    self._progress.set()
-                    self._progress = None
+                self._note_progress()
             if self._failure is None:
                 self.advance()
 
         self._parts.tasks.start(piece)
+
+    def _note_progress(self) -> None:
+        if self._progress is not None:
+            self._progress.set()
+            self._progress = None
 
     def retry(self) -> None:
         """Try again what was set aside because something was in the way; to be called now and then."""
@@ -217,6 +221,8 @@ class Work:
         while self._pieces and self._failure is None:
             now_s = parts.clock.now_s()
             left_s = max(self._pieces.values()) + GRACE_S - now_s
+            if parts.effects.hopeless(own):
+                return
             if committing in self._committing or any(key in parts.effects.under_way for key in own):
                 left_s = max(left_s, started_s + parts.patience.limit_s - now_s)
             if not patient and left_s <= 0:

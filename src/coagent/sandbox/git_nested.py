@@ -104,7 +104,19 @@ def refuse_programs(
             )
 
 
-_SWEEPING = re.compile(r"\bgit\b[^;&|\n]*\b(stash|clean|reset|checkout|switch|restore)\b")
+_COMMANDS_APART = re.compile(r"[;&|\n]")
+_GIT = re.compile(r"\bgit\b")
+_SWEEPING = re.compile(r"\b(stash|clean|reset|checkout|switch|restore)\b")
+
+
+def _sweeping(text: str) -> str | None:
+    """Return the git command in a text that takes away changes, None for none; in time linear in the text."""
+    for part in _COMMANDS_APART.split(text):
+        named = _GIT.search(part)
+        verb = _SWEEPING.search(part, named.end()) if named is not None else None
+        if verb is not None:
+            return verb[1]
+    return None
 
 
 def refuse_sweeps(
@@ -123,7 +135,7 @@ def refuse_sweeps(
     Raises:
         ToolFailed: It would.
     """
-    verb = _SWEEPING.search(text)
+    verb = _sweeping(text)
     if verb is None:
         return
     swept: dict[str, list[str]] = {}
@@ -135,7 +147,7 @@ def refuse_sweeps(
                 swept.setdefault(path[:end], []).append(path)
     for folder, paths in swept.items():
         raise ToolFailed(
-            f"git {verb[1]} changes files of other agents in the repository {folder!r} "
+            f"git {verb} changes files of other agents in the repository {folder!r} "
             f"({', '.join(sorted(paths)[:5])})",
             "Nothing that it did was kept. Name your own files: git stash push -- PATH, git restore PATH.",
         )

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -51,6 +52,9 @@ class LaunchServer:
         self._waiting: list[Launch] = []  # one at most
         self._chosen: dict[Path, Launch] = {}
         self.tracer = ""
+        self._running_lock = threading.Lock()
+        self._running: dict[Path, int] = {}
+        self._interrupted: set[Path] = set()
 
     def scratch(self, frame: Frame) -> Path:
         """Return a new folder for a view with a frame; mostly a process waits there for its command."""
@@ -88,11 +92,38 @@ class LaunchServer:
                 if process is not None:
                     following = _Asked(view.frame, new_folder("bash"))
                     try:
-                        return _waited(launch.channel, process, timeout_s)
+                        with self._killable(view.scratch, process):
+                            return _waited(launch.channel, process, timeout_s)
                     finally:
                         self._begin_ahead(following)
             launch = None  # it has died while it waited
         raise TargetError("the process that begins commands dies", "See what kills it: is memory short?")
+
+    def interrupt(self, scratch: Path) -> None:
+        """End the command of a view, or have it end as soon as it begins; without waiting for its end.
+
+        Args:
+            scratch: The folder of the view.
+        """
+        with self._running_lock:
+            self._interrupted.add(scratch)
+            if scratch in self._running:
+                _kill(self._running[scratch])
+
+    @contextlib.contextmanager
+    def _killable(self, scratch: Path, process: int) -> Iterator[None]:
+        """Let a process be interrupted while it runs; closes its descriptor."""
+        with self._running_lock:
+            self._running[scratch] = process
+            if scratch in self._interrupted:
+                _kill(process)
+        try:
+            yield
+        finally:
+            with self._running_lock:
+                del self._running[scratch]
+                self._interrupted.discard(scratch)
+                os.close(process)
 
     def close(self) -> None:
         """End the server, and with it the commands that still run."""
@@ -197,21 +228,22 @@ def _ended(
 
 
 def _waited(answer: socket.socket, process: int, timeout_s: float) -> int:
+    answer.settimeout(timeout_s)
     try:
-        answer.settimeout(timeout_s)
-        try:
-            code = answer.recv(4)
-        except ConnectionError:  # it was killed
-            code = b""
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(process, signal.SIGKILL)  # its namespace of processes goes with it
-            answer.settimeout(None)
-            answer.recv(4)  # ends when they are gone
-            raise
-    finally:
-        os.close(process)
+        code = answer.recv(4)
+    except ConnectionError:  # it was killed
+        code = b""
+    except TimeoutError:
+        _kill(process)
+        answer.settimeout(None)
+        answer.recv(4)  # ends when they are gone
+        raise
     return int.from_bytes(code, sys.byteorder, signed=True) if code else _KILLED
+
+
+def _kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process, signal.SIGKILL)  # its namespace of processes goes with it
 
 
 def _compiled(folder: Path) -> list[str]:

@@ -106,6 +106,12 @@ class Files(Target):
         itself = scheme in ("link", "folder")
         return self.workspace.canonical(path, in_repository=scheme in _IN_REPOSITORY, itself=itself)
 
+    def _is_known_file(self, key: Key) -> bool:
+        """Tell whether a path is a file that is as it was last put or read: nobody else has changed it."""
+        file = f"file:{key.partition(':')[2]}"
+        known = self._cache.find(file)
+        return known is not None and known.value is not None and self.unchanged(file)
+
     def entangled(self, key: Key, others: Collection[Key]) -> bool:
         path = key.partition(":")[2]
         return any(_on_one_path(path, other.partition(":")[2]) for other in others)
@@ -205,7 +211,7 @@ class Files(Target):
         self.workspace.check()
         found = {key for key in keys if not self.unseen(key) and not self.unchanged(key)}
         for key in self._ranges.changed(prefixes) | self._git.changed(prefixes):
-            if key not in found and not self.unchanged(key):
+            if key not in found and not self.unchanged(key) and not self._is_known_file(key):
                 found.add(key)
         return found
 

@@ -36,6 +36,8 @@ _PASSING = {
     errno.ECONNABORTED: "The file system's server is away; mount it again.",
     getattr(errno, "EREMOTEIO", -1): "The file system's server is in trouble; look at it.",
 }
+_WITH_HELP = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO)
+"""Those that pass only when somebody does something about them."""
 _LASTING = {
     errno.EACCES: "Check the permissions of the file and its folder.",
     errno.EPERM: "Check the permissions and attributes of the file and its folder.",
@@ -64,5 +66,5 @@ def os_failure(cause: str, error: OSError) -> TargetError:
     number = error.errno or 0
     said = f"{cause}: {error.strerror or error}"
     if passes(error):
-        return TargetUnavailable(said, _PASSING[number])
+        return TargetUnavailable(said, _PASSING[number], by_itself=number not in _WITH_HELP)
     return TargetError(said, _LASTING.get(number, ""))

@@ -258,7 +258,9 @@ def _failure(error: Exception, path: str) -> TargetError:
         cure = _PASSING.get(code, "Put the file back in its place.")
         return TargetUnavailable(f"database {path!r} cannot be used: {error}", cure)
     if code == sqlite3.SQLITE_READONLY and path and os.statvfs(path).f_flag & os.ST_RDONLY:
-        return TargetUnavailable(f"database {path!r} is on a read-only file system", "Mount it writable.")
+        return TargetUnavailable(
+            f"database {path!r} is on a read-only file system", "Mount it writable.", by_itself=False
+        )
     return TargetError(f"SQLite refuses: {error}")
 
 

@@ -6,15 +6,28 @@ buffered for the length of the call and applied together when it ends (design, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
+from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position, Rank
-from coagent.protocol.keys import Key, Scan
+from coagent.protocol.keys import Key, Scan, glob_matches, glob_too_large
+from coagent.protocol.patterns import BadPattern, line_pattern
 from coagent.protocol.values import UNLOADED, Field, Lines, Matches, Selector, Traced, Value, copied, selected
+from coagent.tools.off_loop import off_loop
 
 Found: TypeAlias = dict[Key, list[tuple[int, str]]]
 """Key to (line number, line) pairs."""
+
+LINES_MAX = 100_000
+"""How many lines a search finds at most: all of them are premises, and stand in the log."""
+# What is done where the event loop runs: a thread would take longer to start.
+_INLINE_LISTED = 50_000
+_INLINE_KEYS = 2_000
+_INLINE_CHARACTERS = 256 * 1024
+_INLINE_STEPS = 20_000_000
 
 
 class Reader(Protocol):
@@ -116,7 +129,8 @@ class State:
             key: The object, `scheme:path`.
             path: A field of a JSON value, by JSON Pointer (`/spec/replicas`).
             lines: A range of lines of a text, (first, last), counted from 1; last None: to the end.
-            match: A regular expression; the result is `[[line number, line], ...]`.
+            match: A regular expression (`coagent.protocol.patterns`); the result is
+                `[[line number, line], ...]`.
             literal: As for `put`.
 
         Returns:
@@ -125,6 +139,7 @@ class State:
         Raises:
             FootprintViolation: No target of the domain owns the key.
             TargetError: The target cannot be read.
+            ToolFailed: `match` cannot be searched for.
         """
         key = self._name(key, literal)
         selector: Selector | None = None
@@ -134,6 +149,7 @@ class State:
             selector = Lines(*lines)
         elif match is not None:
             selector = Matches(match)
+            steps_of(selector)
         if key in self.writes:  # its own buffered write: no premise, nobody else can change it
             return copied(selected(self.writes[key], selector))
         volatile = self._reader.volatile
@@ -169,12 +185,15 @@ class State:
             prefix: For instance `k8s:default/deployments/` or `file:`.
             glob: Only keys whose path (what follows the colon) matches; `**` crosses slashes.
             literal: As for `put`.
+
+        Raises:
+            ToolFailed: The glob is none, or too long.
         """
-        scan = Scan(self._name(prefix, literal), glob)
+        scan = Scan(self._name(prefix, literal), _checked(glob))
         if scan not in self.scans:
             listing = await self._reader.keys(scan.prefix)
             self._remember(scan, listing)
-            self.scans[scan] = sorted(key for key in listing if glob is None or scan.covers(key))
+            self.scans[scan] = await _covered(scan, listing)
         present = set(self.scans[scan])
         for key, value in self.writes.items():
             if scan.covers(key):
@@ -190,12 +209,16 @@ class State:
 
         Args:
             prefix: The range of keys.
-            pattern: A regular expression, searched for in each line.
+            pattern: A regular expression (`coagent.protocol.patterns`), searched for in each line.
             glob: Only keys whose path matches.
             ignore_case: Match letters of either case.
 
         Returns:
-            Key to `(line number, line)` pairs, for the objects with a match, sorted by key.
+            Key to `(line number, line)` pairs, for the objects with a match, sorted by key; line 0 says so
+            where a text is too large for the pattern.
+
+        Raises:
+            ToolFailed: The pattern or the glob cannot be searched for, or too many lines match.
         """
         found = await self.select(prefix, Matches(pattern, ignore_case), glob=glob)
         return {key: [(number, line) for number, line in lines] for key, lines in found.items()}
@@ -215,24 +238,32 @@ class State:
 
         Returns:
             Key to part (a copy), sorted by key.
+
+        Raises:
+            ToolFailed: As for `search`.
         """
-        scan = Scan(self._name(prefix, literal), glob, selector)
+        scan = Scan(self._name(prefix, literal), _checked(glob), selector)
+        states = steps_of(selector)
         if scan not in self.scans:
             listing = await self._reader.keys(scan.prefix)
-            keys = sorted(key for key in listing if glob is None or scan.covers(key))
+            keys = await _covered(scan, listing)
             values = dict(listing)
             values.update(await self._reader.load([key for key in keys if listing[key] is UNLOADED]))
             for key in keys:
                 if values[key] is not UNLOADED:  # a target may leave out what is too large to be searched
                     self._values.setdefault(key, values[key])
-            self.scans[scan] = {key: part for key in keys if (part := selector.of(self._values.get(key)))}
+            self.scans[scan] = await _parts(self._values, keys, selector, states)
         result = dict(self.scans[scan])
         for key, value in self.writes.items():
             if scan.covers(key):
                 result.pop(key, None)
                 if part := selector.of(value):
                     result[key] = part
-        return {key: copied(result[key]) for key in sorted(result)}
+
+        def copies(stopped: threading.Event) -> dict[Key, Any]:
+            return {key: copied(result[key]) for key in sorted(result)}
+
+        return await off_loop(copies) if len(result) > _INLINE_KEYS else copies(threading.Event())
 
     def written(self, prefix: str, *, literal: bool = False) -> dict[Key, Any]:
         """Return the objects under a prefix that agents have written and not committed, as they are here.
@@ -277,7 +308,11 @@ class State:
             value = self._values[key]
         else:
             value = self._values[key] = await self._reader.read(key)
-        self.reads[key, selector] = seen = selected(value, selector)
+        if type(selector) is Matches and type(value) is str and len(value) > _INLINE_CHARACTERS:
+            seen = await off_loop(lambda stopped: selector.of(value))
+        else:
+            seen = selected(value, selector)
+        self.reads[key, selector] = seen
         return seen
 
     def _remember(self, scan: Scan, listing: Mapping[Key, Value]) -> None:
@@ -285,3 +320,70 @@ class State:
         for key, value in listing.items():
             if value is not UNLOADED:
                 self._values.setdefault(key, value)
+
+
+async def _covered(scan: Scan, listing: Mapping[Key, Value]) -> list[Key]:
+    """Return the sorted keys of a listing that lie in a scan's range."""
+
+    def covered(stopped: threading.Event) -> list[Key]:
+        return sorted(key for key in listing if scan.glob is None or scan.covers(key))
+
+    return await off_loop(covered) if len(listing) > _INLINE_LISTED else covered(threading.Event())
+
+
+def _checked(glob: str | None) -> str | None:
+    """Return a glob that can be matched.
+
+    Raises:
+        ToolFailed: It cannot.
+    """
+    if glob is None:
+        return None
+    if glob_too_large(glob):
+        raise ToolFailed(f"the glob {glob[:60]!r}… has {len(glob)} characters", "Write a shorter one.")
+    try:
+        glob_matches(glob, "")
+    except re.error as error:
+        raise ToolFailed(f"{glob!r} is no glob: {error}", "Correct what stands in brackets.") from None
+    return glob
+
+
+def steps_of(selector: Selector) -> int:
+    """Return how many steps it takes to look for a selector's part, for each character, at worst.
+
+    Raises:
+        ToolFailed: The selector's pattern cannot be searched for.
+    """
+    if type(selector) is not Matches:
+        return 1
+    try:
+        return line_pattern(*selector).states
+    except BadPattern as bad:
+        raise ToolFailed(bad.cause, bad.cure) from None
+
+
+async def _parts(
+    values: Mapping[Key, Value], keys: Sequence[Key], selector: Selector, states: int
+) -> dict[Key, Value]:
+    """Return the parts of some values that are not empty; in a thread, unless that would only take longer."""
+
+    def parts(stopped: threading.Event) -> dict[Key, Value]:
+        found: dict[Key, Value] = {}
+        lines = 0
+        for key in keys:
+            if stopped.is_set():
+                break
+            if part := selector.of(values.get(key)):
+                found[key] = part
+                if type(selector) is Matches and (lines := lines + len(part)) > LINES_MAX:
+                    raise ToolFailed(
+                        f"more than {LINES_MAX} lines match {selector.pattern!r}",
+                        "Narrow the pattern, the folder or the glob.",
+                    )
+        return found
+
+    characters = sum(len(value) for key in keys if type(value := values.get(key)) is str)
+    inline = characters <= _INLINE_CHARACTERS and characters * states <= _INLINE_STEPS
+    if inline and len(keys) <= _INLINE_KEYS:
+        return parts(threading.Event())
+    return await off_loop(parts)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coagent.errors import InvalidArguments, TargetError
+from coagent.protocol.patterns import BadPattern, whole_pattern
 from coagent.targets.workspace import Workspace
 from coagent.toolsmith.spec import TEXT_LENGTH_MAX, Parameter, ToolSpec
 from coagent.toolsmith.stages import NoReader, checked_stages, decoded, encoded
@@ -53,7 +54,7 @@ def _value(spec: ToolSpec, workspace: Workspace, name: str, value: Any) -> str:
         value.encode("utf-8")
     except UnicodeEncodeError:
         raise _wrong(name, "is not valid Unicode") from None
-    if parameter.pattern is not None and not re.fullmatch(parameter.pattern, value):
+    if parameter.pattern is not None and not _fits(parameter.pattern, value):
         raise _wrong(name, f"does not match {parameter.pattern}")
     if parameter.type == "path":
         return _path(workspace, name, value, itself=parameter.itself)
@@ -88,7 +89,7 @@ def _stages(name: str, parameter: Parameter, value: Any) -> str:
         raise _wrong(name, str(error)) from None
     if len(text) > TEXT_LENGTH_MAX:
         raise _wrong(name, f"is longer than {TEXT_LENGTH_MAX} characters")
-    if parameter.pattern is not None and not re.fullmatch(parameter.pattern, text):
+    if parameter.pattern is not None and not _fits(parameter.pattern, text):
         raise _wrong(name, f"does not match {parameter.pattern!r}")
     return text
 
@@ -106,6 +107,18 @@ def _path(workspace: Workspace, name: str, value: str, *, itself: bool) -> str:
         raise _wrong(name, "is left out of the workspace")
     relative = relative.rstrip("/") or "."
     return f"./{relative}" if relative.startswith("-") else relative
+
+
+def _fits(pattern: str, text: str) -> bool:
+    """Tell whether a value matches the pattern of its parameter.
+
+    What models write is matched in time linear in the text (`model.py` takes nothing else). The patterns that
+    look around are those of our own tools, and of people.
+    """
+    try:
+        return bool(whole_pattern(pattern)(text))
+    except BadPattern:
+        return re.fullmatch(pattern, text) is not None
 
 
 def _wrong(name: str, what: str) -> InvalidArguments:

@@ -19,6 +19,7 @@ from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior, Usage
 
 from coagent.agents.llm_model import key_from, resolve_model
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
+from coagent.protocol.patterns import BadPattern, whole_pattern
 from coagent.sandbox import kernel_bounds
 from coagent.targets.workspace import Workspace
 from coagent.toolsmith.answers import ExistingTool, ProposedTool, ToolAnswer
@@ -158,6 +159,11 @@ class ByModel:
         unused = [name for name in spec.parameters if not re.search(rf"\$\{{?{name}\b", spec.command)]
         if unused:
             return f"{spec.name}: the command does not use the parameters {', '.join(unused)}"
+        for parameter in spec.parameters.values():
+            try:
+                whole_pattern(parameter.pattern or "")
+            except BadPattern as bad:
+                return f"{spec.name}: {bad}"
         return await anyio.to_thread.run_sync(self._tried, proposal) or await talk.judge(proposal)
 
     async def _named(self, tool: ExistingTool, talk: _Talk) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from coagent.config.domain_file import FOLDER
 from coagent.protocol.keys import Key, glob_matches
+from coagent.protocol.patterns import BadPattern, line_pattern
 from coagent.protocol.values import Value
 
 _LINES_DEFAULT = 2000
@@ -98,10 +99,9 @@ def grep_answer(
     if not isinstance(response, dict):
         return None
     try:
-        flags = re.IGNORECASE if tool_input.get("-i") else 0
-        pattern = re.compile(str(tool_input.get("pattern", "")), flags)
-    except re.error:
-        return None
+        pattern = line_pattern(str(tool_input.get("pattern", "")), bool(tool_input.get("-i")))
+    except BadPattern:
+        return None  # nor does ripgrep know it
     mode = tool_input.get("output_mode") or response.get("mode") or "files_with_matches"
     content = str(response.get("content") or "")
     lines = content.split("\n") if content else []
@@ -113,7 +113,7 @@ def grep_answer(
         if tool_input.get("glob") and not _globbed(path, folder, f"**/{tool_input['glob']}"):
             continue
         name = path[len(cwd) + 1 :] if path.startswith(f"{cwd}/") else path
-        hits = _hits(pattern, value)
+        hits = pattern.lines(value) if isinstance(value, str) else []
         lines = [line for line in lines if not re.match(re.escape(name) + r"[:-]", line)]
         names = [one for one in names if not _same_path(one, path, folder, root)]
         if hits:
@@ -134,12 +134,6 @@ def grep_answer(
     if mode == "content" and "numLines" in response:
         answer["numLines"] = len(lines)
     return answer
-
-
-def _hits(pattern: re.Pattern[str], value: Value) -> list[tuple[int, str]]:
-    if not isinstance(value, str):
-        return []
-    return [(number, line) for number, line in enumerate(value.split("\n"), 1) if pattern.search(line)]
 
 
 def _globbed(path: str, folder: str, pattern: str) -> bool:

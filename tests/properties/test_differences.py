@@ -1,0 +1,88 @@
+"""Diffs for reading: right where they are short, bounded where they are not."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coagent.protocol.differences import brief, difference, leaves, replaced_literals
+from coagent.protocol.values import Value, same
+
+LINES = st.lists(st.sampled_from(["a", "b", "c", ""]), max_size=12)
+SCALARS = st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from([1.0, float("nan"), "1", b"1", ""])
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner)
+)
+
+
+HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+
+
+@settings(max_examples=500, deadline=None)
+@given(LINES, LINES)
+def test_a_diff_of_texts_turns_the_one_into_the_other(old: list[str], new: list[str]) -> None:
+    shown = difference("".join(f"{line}\n" for line in old), "".join(f"{line}\n" for line in new) or "\n")
+    new = new or [""]
+    made, at = [], 0
+    for line in shown.split("\n")[2:] if old != new else []:
+        hunk = HUNK.match(line)
+        if hunk is not None:
+            first = int(hunk[1]) - (hunk[2] != "0")
+            made += old[at:first]
+            assert len(made) == int(hunk[3]) - (hunk[4] != "0")
+            at = first
+        elif line[0] == "+":
+            made.append(line[1:])
+        else:
+            assert old[at] == line[1:]
+            made += [line[1:]] * (line[0] == " ")
+            at += 1
+    assert made + old[at:] == new
+
+
+def test_lines_are_counted_from_the_beginning_of_the_text() -> None:
+    old = [f"line {number}" for number in range(50_000)]
+    new = [*old]
+    new[40_000] = "changed"
+    assert difference("\n".join(old), "\n".join(new)) == "\n".join(
+        [
+            "--- before",
+            "+++ after",
+            "@@ -39999,5 +39999,5 @@",
+            " line 39998",
+            " line 39999",
+            "-line 40000",
+            "+changed",
+            " line 40001",
+            " line 40002",
+        ]
+    )
+
+
+@settings(deadline=None)
+@given(st.lists(VALUES, max_size=5), st.lists(VALUES, max_size=5))
+def test_members_of_lists_are_told_apart_as_values_are(before: list[Value], after: list[Value]) -> None:
+    if len(before) == len(after):
+        return
+    found = list(leaves(before, after))
+    gone = [old for old in before if not any(same(old, new) for new in after)]
+    come = [new for new in after if not any(same(new, old) for old in before)]
+    assert same(
+        [leaf.before for leaf in found if leaf.before is not None], [x for x in gone if x is not None]
+    )
+    assert same([leaf.after for leaf in found if leaf.after is not None], [x for x in come if x is not None])
+
+
+def test_what_is_large_is_summed_up() -> None:
+    old, new = "a\n" * 20_000, "b\n" * 30_000
+    assert difference(old, new) == (
+        "text of 20000 lines -> text of 30000 lines; they differ from line 1 on, and the last 0 are the same"
+    )
+    assert len(difference("x" * 10_000_000 + "\n", "y" * 10_000_000 + "\n")) < 2000
+    numbers = list(range(50_000))
+    assert difference(numbers, [str(number) for number in range(50_001)]).endswith("… and more")
+    assert len(replaced_literals(numbers, [*map(str, numbers), ""])) == 200
+    assert brief({"a": numbers}) == "(an object of 1 items)"
+    assert brief([1, 2]) == "[1, 2]"
