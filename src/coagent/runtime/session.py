@@ -34,6 +34,7 @@ from coagent.protocol.values import Value, copied
 from coagent.runtime.driver import Driver, Tool
 from coagent.runtime.notices import Notification, notification
 from coagent.runtime.outcomes import Run
+from coagent.runtime.quoting import Quoting
 from coagent.runtime.reader import PositionReader
 from coagent.tools.declared import DeclaredTool
 
@@ -97,6 +98,8 @@ class AgentSession:
     def __init__(self, driver: Driver, participant: Participant) -> None:
         self._driver = driver
         self._participant = participant
+        self.quoting = Quoting()
+        """Puts what others have written into what this agent is shown."""
 
     @property
     def name(self) -> str:
@@ -418,7 +421,7 @@ class AgentSession:
                 if moved.cause.rank == participant.rank:
                     changed.update({news.call_id: copied(news.after) for news in moved.calls})
                 else:
-                    notifications.append(notification(moved))
+                    notifications.append(notification(moved, self.quoting))
             return NoticesDelivered(participant.rank, tuple(participant.pending))
 
         self._driver.record_when(decide)
