@@ -128,6 +128,12 @@ class LogError(CoAgentError):
     code = "log_error"
 
 
+class NotPrivate(CoAgentError):
+    """A file of CoAgent's own belongs to somebody else, or others could put another one in its place."""
+
+    code = "not_private"
+
+
 class ConfigurationError(CoAgentError):
     """A run file, option or value is wrong; the cure names the place and the nearest right name."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coagent.cli.output import console, print_json
+from coagent.cli.output import MASK, console, print_json
 from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def undo(
             f"kept    {call['call']} {call['tool']}: it cannot be taken back", style="yellow", markup=False
         )
     for call, value in done["changed"].items():
-        out.print(f"changed {call} gives {str(value)[:200]!r} now", markup=False)
+        out.print(f"changed {call} gives {MASK.brief(value)!r} now", markup=False)
     if done["aborted"]:
         out.print(f"aborted {done['agent']}", markup=False)
     if not done["undone"] and not done["aborted"]:
@@ -75,7 +75,12 @@ async def _undo(found: Any, what: str, yes: bool, abort: bool) -> dict[str, Any]
                 continue
             done["undone"].append({"call": call_id, "tool": tool})
             done["changed"].update(outcome.changed)
-        done["changed"] = {one: value for one, value in done["changed"].items() if one not in dict(calls)}
+        arguments = {one.call_id: one.arguments for one in session.calls}
+        done["changed"] = {
+            one: MASK.result(value, arguments.get(one, {}))
+            for one, value in done["changed"].items()
+            if one not in dict(calls)
+        }
         if abort:
             await session.abort("aborted by hand")
             done["aborted"] = True

@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from coagent.private import open_private
+
 
 class ProcessLock:
     """A lock on a file beside the log; one process may take it several times over."""
@@ -18,7 +20,7 @@ class ProcessLock:
     def try_acquire(self) -> bool:
         """Take the lock unless another process holds it."""
         if self._depth == 0:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = open_private(self.path)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

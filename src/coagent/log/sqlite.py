@@ -7,15 +7,17 @@ the last commits, never the file (https://www.sqlite.org/pragma.html#pragma_sync
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from coagent.errors import LogError
+from coagent.errors import LogError, NotPrivate
 from coagent.log.base import HeadMoved, Log
 from coagent.log.codec import FORMAT, checksum, decode, encode
 from coagent.log.process_lock import ProcessLock
+from coagent.private import open_private, private_beside
 from coagent.protocol.events import Event
 
 _BUSY_TIMEOUT_S = 10.0
@@ -49,6 +51,7 @@ class SqliteLog(Log):
         if not path.parent.is_dir():
             raise LogError(f"there is no directory {str(path.parent)!r} for the log", "Create it first.")
         try:
+            private_beside(path, "-wal", "-shm", ".lock")
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
@@ -58,6 +61,8 @@ class SqliteLog(Log):
                 self._connection.execute("pragma journal_mode = wal")
                 self._connection.execute("pragma synchronous = normal")
                 meta = self._begin(protocol)
+        except NotPrivate as error:
+            raise LogError(error.cause, error.cure) from None
         except (sqlite3.Error, OSError) as error:
             raise self._failed("opened", error) from error
         if int(meta["format"]) > FORMAT:
@@ -70,7 +75,7 @@ class SqliteLog(Log):
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with open(self._lock.path, "ab") as file:
+        with os.fdopen(open_private(self._lock.path), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -137,7 +142,7 @@ class SqliteLog(Log):
             cure = "Another process holds it; end that process or try again."
         elif "full" in text:
             cure = "Free some disk space; what was logged is safe."
-        elif "readonly" in text or "unable to open" in text:
+        elif "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
             cure = "Make the file and its directory writable."
         return LogError(f"log {str(self._path)!r} cannot be {act}: {text}", cure)
 

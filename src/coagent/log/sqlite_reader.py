@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from coagent.errors import LogError
+from coagent.errors import LogError, NotPrivate
 from coagent.log.codec import FORMAT
 from coagent.log.sqlite import read_after
+from coagent.private import check_private
 from coagent.protocol.events import Event
 
 
@@ -27,11 +28,14 @@ class SqliteReader:
         self._path = path
         self._head = 0
         try:
+            check_private(path)
             self._connection = sqlite3.connect(
                 f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, isolation_level=None
             )
             meta = dict(self._connection.execute("select name, value from coagent_log_meta").fetchall())
-        except sqlite3.Error as error:
+        except NotPrivate as error:
+            raise LogError(error.cause, error.cure) from None
+        except (sqlite3.Error, OSError) as error:
             raise LogError(
                 f"{str(path)!r} cannot be read as a log: {error}", "Name a log of CoAgent's."
             ) from error

@@ -26,7 +26,7 @@ _LENGTH_MAX: Final = 100_000
 _ROUNDS_MAX: Final = 8
 _CUT_MIN: Final = 4
 _CUT = re.compile("…|\\.\\.\\.")
-_BRIEF_FROM_MAX: Final = 20_000
+_SHOWN_MAX: Final = 20_000
 COMMON: Final = frozenset({
     "database", "default", "disabled", "enabled", "localhost", "opaque", "password", "production", "secret",
     "secrets", "string", "credentials",
@@ -55,13 +55,17 @@ class Mask:
             if is_secret_key(key) and ("\n" in text or "=" in text):
                 self._remember_lines(text)
 
+    def learn_secret(self, value: Any) -> None:
+        """Remember all texts of a value that is a secret as a whole."""
+        self.learn(value, _A_SECRET)
+
     def learn_call(self, arguments: Mapping[str, Any], written: Iterable[str] = ()) -> None:
         """Remember the secrets in the arguments of a call that wrote some objects."""
         self.learn(dict(arguments))
         if concerns_secret(arguments, written):
             for name, value in arguments.items():
                 if not is_label(name) and name != "command":  # a command's words are those of others, too
-                    self.learn(value, _A_SECRET)
+                    self.learn_secret(value)
 
     def learn_environment(self, variables: Mapping[str, str]) -> None:
         """Remember the values of variables that are named like secrets."""
@@ -112,15 +116,54 @@ class Mask:
 
     def arguments(self, arguments: Mapping[str, Any], written: Iterable[str] = ()) -> dict[str, Any]:
         """Return the arguments of a call that wrote some objects, for showing."""
-        return masked_arguments(arguments, hidden=concerns_secret(arguments, written), text=self.text)
+        hidden = concerns_secret(arguments, written)
+        return masked_arguments(arguments, hidden=hidden, text=self._beginning)
 
-    def brief(self, value: Any, length_max: int = 200, key: str = "") -> str:
-        """Return a value in one bounded line, masked before it is cut, so that no part of a secret stays."""
-        if isinstance(value, str) and len(value) > _BRIEF_FROM_MAX:
-            value = f"{value[:_BRIEF_FROM_MAX]}…"
-        shown = self.value(value, key)
-        text = shown if isinstance(shown, str) else repr(shown)
+    def changed(
+        self, before: str, after: str | None, key: str = "", name: str = ""
+    ) -> tuple[str, str | None]:
+        """Return two texts of which one took the other's place; where one is a secret, both are masked.
+
+        Args:
+            before: What was there.
+            after: What is there; None where that is not clear.
+            key: The object that they come from.
+            name: The field or argument that they stand in.
+        """
+        hidden = is_secret_key(key) or is_secret_name(name)
+        old, new = self.text(before), None if after is None else self.text(after)
+        hidden = hidden or (old, new) != (before, after)
+        return (MASK, None if new is None else MASK) if hidden else (old, new)
+
+    def result(self, value: Any, arguments: Mapping[str, Any]) -> Any:
+        """Return what a call with such arguments has returned, for showing."""
+        self.learn_call(arguments)
+        return self.value(value, _A_SECRET if concerns_secret(arguments) else "")
+
+    def brief(self, value: Any, length_max: int = 200, key: str = "", *, quoted: bool = False) -> str:
+        """Return a value in one bounded line.
+
+        It is masked before it is quoted and cut: then lines are no lines any more, and a part of a secret
+        would not be found.
+
+        Args:
+            value: The value.
+            length_max: How much of it is shown, in characters.
+            key: The object that it is, where it is one.
+            quoted: Whether a text is shown as its `repr`.
+        """
+        shown = masked(value, key, text=self._beginning)
+        text = shown if isinstance(shown, str) and not quoted else repr(shown)
         return text if len(text) <= length_max else f"{text[:length_max]}… ({len(text)} characters)"
+
+    def _beginning(self, text: str) -> str:
+        """Return as much of a text as any line shows, with masks in the place of secrets."""
+        return self.text(text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…")
+
+    def as_json(self, value: Any, length_max: int) -> str:
+        """Return a value as JSON in one bounded line."""
+        text = self.text(json.dumps(self.value(value), ensure_ascii=False))
+        return text if len(text) <= length_max else f"{text[: length_max - 3]}…"
 
     def _without_learned(self, text: str) -> str:
         if self._sorted is None:

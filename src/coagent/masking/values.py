@@ -19,6 +19,7 @@ _PATH_LENGTH_MAX: Final = 1000
 _COMMANDS: Final = ("cmd", "command", "script")
 _WORD: Final = re.compile(r"[^\s\"'`=<>|;&(),]{1,4096}")
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_SCHEMA_TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 _SECRET_FIELDS: Final = ("data", "stringData")
 _OF_REFERENCES: Final = ("secretName", "secretRef", "secretKeyRef")
 """A field named `secret` that has one of these only says where a secret is."""
@@ -163,11 +164,14 @@ def _parsed(text: str) -> Any:
 
 
 def _is_count(name: str, value: Any) -> bool:
-    return counts_tokens(name) and isinstance(value, int | float)
+    return counts_tokens(name) and not any(_strings([value]))
 
 
 def _refers(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(name in value for name in _OF_REFERENCES)
+    """Tell whether a mapping says where a secret is, or of what kind it has to be (JSON Schema)."""
+    if not isinstance(value, Mapping):
+        return False
+    return any(name in value for name in _OF_REFERENCES) or value.get("type") in _SCHEMA_TYPES
 
 
 def _hidden_items(value: Mapping[Any, Any]) -> list[str]:

@@ -63,13 +63,21 @@ class Watch:
         """How many events there are."""
         self._ended: dict[int, Standing] = {}
 
-    def events(self, before: Callable[[Event], None] = lambda event: None) -> Iterator[Event]:
+    def events(
+        self,
+        before: Callable[[Event], None] = lambda event: None,
+        ahead: Callable[[Event], None] = lambda event: None,
+    ) -> Iterator[Event]:
         """Yield the events since the last time, each after the kernel has taken it.
 
         Args:
             before: Called with each one before that.
+            ahead: Called with all of them before the first one is yielded.
         """
-        for event in self._reader.read():
+        found = self._reader.read()
+        for event in found:
+            ahead(event)
+        for event in found:
             before(event)
             self.kernel.step(event)
             self.kernel.take_live_changes()

@@ -23,6 +23,7 @@ from coagent.gateways.claude.edits import effective_edit
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.native import NativeWrite
 from coagent.gateways.claude.texts import finished_text, notices_text, welcome
+from coagent.private import private_folder, write_private
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.notices import Notification, bounded
@@ -113,9 +114,9 @@ class ClaudeSession:
                     {"permissionDecision": "deny", "permissionDecisionReason": "File does not exist."}
                 )
         if live is None and mine is not None:
-            view = hub.views / self.agent.name / _path(key)
-            view.parent.mkdir(parents=True, exist_ok=True)
-            view.write_bytes(mine if isinstance(mine, bytes) else str(mine).encode())
+            view = hub.views(self.agent.name) / _path(key)
+            private_folder(view.parent)
+            write_private(view, mine if isinstance(mine, bytes) else str(mine))
             allowed = {"permissionDecision": "allow"}  # it is the very file that was asked for
             return _pre({**allowed, "updatedInput": {**given, "file_path": str(view)}})
         return {}
@@ -418,7 +419,7 @@ class ClaudeSession:
 
     def _key(self, given: Mapping[str, Any], event: Mapping[str, Any]) -> Key | None:
         path = str(given.get("file_path") or given.get("notebook_path") or "")
-        view = f"{self.hub.views}/{self.agent.name}/"
+        view = f"{self.hub.views(self.agent.name)}/"
         if path.startswith(view):
             path = f"{self.hub.root}/{path.removeprefix(view)}"
         return self.hub.key_of(path, str(event.get("cwd") or self.hub.root))
