@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coagent.cli.output import MASK, console, print_json
+from coagent.cli.output import MASK, console, print_json, shown
 from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -129,4 +129,4 @@ def _confirm(session: AgentSession, calls: list[tuple[str, str]], yes: bool, abo
             "Pass --yes to do it without being asked.",
         )
     ending = " and end it" if abort else ""
-    typer.confirm(f"Take back {len(calls)} calls of {session.name!r}{ending}?", abort=True)
+    typer.confirm(shown(f"Take back {len(calls)} calls of {session.name!r}{ending}?"), abort=True)

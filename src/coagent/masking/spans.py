@@ -19,6 +19,7 @@ MASK: Final = "[masked]"
 
 _QUOTES: Final = "\"'`"
 _QUOTED: Final = tuple(_QUOTES)
+_AROUND: Final = f"{_QUOTES}\\"
 _ROUNDS_MAX: Final = 8
 """A mask changes what is around it a little; in a few rounds nothing changes any more."""
 _VALUE_LENGTH_MAX: Final = 20_000
@@ -81,7 +82,7 @@ def secret_spans(text: str) -> list[Span]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
             merged.append((start, end))
-    return [(start, end) for start, end in merged if text[start:end] != MASK]
+    return [(start, end) for start, end in merged if text[start:end].strip(_AROUND) != MASK]
 
 
 def masked_text(text: str) -> str:

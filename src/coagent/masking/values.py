@@ -182,7 +182,7 @@ def _hidden_items(value: Mapping[Any, Any]) -> list[str]:
     """
     for label in ("name", "path", "key"):
         named = value.get(label)
-        if isinstance(named, str) and "value" in value and is_secret_name(named.rpartition("/")[2]):
+        if isinstance(named, str) and "value" in value and is_secret_name(named):
             return ["value"]
     for label in ("path", "file_path", "filename", "notebook_path"):
         named = value.get(label)
