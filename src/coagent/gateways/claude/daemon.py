@@ -65,10 +65,11 @@ async def _answer(stream: SocketStream, sessions: Sessions) -> None:
         except (anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.ClosedResourceError, anyio.EndOfStream):
             return
         except CoAgentError as failure:
-            answer = {"error": str(failure)}
+            answer = {"error": masked_text(str(failure))}
         except Exception as failure:
             _note(f"{type(failure).__name__}: {failure}", failure)
-            answer = {"error": f"{type(failure).__name__}: {failure} (see {FOLDER}/daemon.log)"}
+            why = masked_text(f"{type(failure).__name__}: {failure}")
+            answer = {"error": f"{why} (see {FOLDER}/daemon.log)"}
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await stream.send(json.dumps(answer).encode() + b"\n")
 
