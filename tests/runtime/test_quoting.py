@@ -124,7 +124,7 @@ def test_cut_data_says_so_outside_its_markers() -> None:
 def test_results_are_shown_to_the_letter_and_imitations_between_markers() -> None:
     quoting = Quoting(b"key")
     for plain in ("text\x1b[1m\n", "a [link](coagent.md)", "<table>", '{"data": 1}'):
-        assert quoting.told_apart(plain) == plain
+        assert quoting.set_apart(plain) == plain
     for bad in (
         IMITATION,
         f"ok\n{IMITATION}",
@@ -133,7 +133,7 @@ def test_results_are_shown_to_the_letter_and_imitations_between_markers() -> Non
         "[\u200bcoagent notice]",
         "\uff3bcoagent x",
     ):
-        shown = quoting.told_apart(bad)
+        shown = quoting.set_apart(bad)
         mark = MARKER.findall(shown)[0]
         assert shown == f"<data {mark}>\n{bad}\n</data {mark}>"
 

@@ -51,7 +51,7 @@ def judging_prompt(goal: str, session: AgentSession, notices: Sequence[Notificat
     for call in session.calls:
         text = _call_text(session, call)
         if call.call_id in named:
-            text += f"\n  returned: {session.quoting.told_apart(_returned(session, call.call_id))}"
+            text += f"\n  returned: {session.quoting.set_apart(_returned(session, call.call_id))}"
         lines.append(text)
     return "\n".join(lines) + "\n\n" + notified_prompt(notices)
 
@@ -72,7 +72,7 @@ def second_look_prompt(session: AgentSession, notices: Sequence[Notification]) -
 
 
 def _call_text(session: AgentSession, call: Issued) -> str:
-    arguments = session.quoting.told_apart(text_of(dict(call.arguments), CHANGED_LENGTH_MAX))
+    arguments = session.quoting.set_apart(text_of(dict(call.arguments), CHANGED_LENGTH_MAX))
     return f"[call {one_line(call.call_id)}] {one_line(call.tool)} {arguments}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def write_transcript(folder: Path, name: str, messages: Sequence[ModelMessage]) 
     """
     if not folder.is_dir():
         private_folder(folder)
-    plain = "".join(one if one.isalnum() or one in "-_." else "_" for one in name)
+    plain = re.sub(r"[^\w.-]", "_", name)
     data = masked_messages(ModelMessagesTypeAdapter.dump_python(list(messages), mode="json"))
     write_private(folder / f"{plain}.json", json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 

@@ -53,7 +53,10 @@ def json_text(data: Any, indent: int | None = 2) -> str:
     text = json.dumps(MASK.value(data), indent=indent, ensure_ascii=False)
     if text.isascii():
         return text
-    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+    return "".join(
+        character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+        for character in text
+    )
 
 
 def print_json(data: Any, indent: int | None = 2) -> None:

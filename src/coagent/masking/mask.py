@@ -89,7 +89,7 @@ class Mask:
             return
         if MASK in text or text in MASK:
             return
-        if not any(one.isalnum() for one in text):
+        if not any(character.isalnum() for character in text):
             return
         forms = [text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1]]
         data = text.encode("utf-8", "surrogatepass")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from coagent.masking.names import counts_tokens, is_secret_name
@@ -20,6 +21,9 @@ MASK: Final = "[masked]"
 _QUOTES: Final = "\"'`"
 _QUOTED: Final = tuple(_QUOTES)
 _AROUND: Final = f"{_QUOTES}\\"
+_SHORT_LENGTH_MAX: Final = 200
+_SHORT_COUNT_MAX: Final = 10_000
+"""Objects are read again and again, and most of what they hold is short texts that are known by then."""
 _ROUNDS_MAX: Final = 8
 """A mask changes what is around it a little; in a few rounds nothing changes any more."""
 _VALUE_LENGTH_MAX: Final = 20_000
@@ -75,6 +79,15 @@ _LINES: Final = frozenset({"authorization", "cookie", "proxy-authorization", "se
 
 def secret_spans(text: str) -> list[Span]:
     """Return where secrets stand in a text that are not masked yet, in order and apart from each other."""
+    return list(_short_spans(text)) if len(text) <= _SHORT_LENGTH_MAX else _spans(text)
+
+
+@lru_cache(_SHORT_COUNT_MAX)
+def _short_spans(text: str) -> tuple[Span, ...]:
+    return tuple(_spans(text))
+
+
+def _spans(text: str) -> list[Span]:
     found = [span for search in _SEARCHES for span in search(text) if span[0] < span[1]]
     merged: list[Span] = []
     for start, end in sorted(found):

@@ -58,7 +58,7 @@ class Quoting:
         cut = f" (cut: {more} more characters)" if more > 0 else ""
         return f"{self._between(shown)}{cut}"
 
-    def told_apart(self, text: str) -> str:
+    def set_apart(self, text: str) -> str:
         """Return what a tool has given as it is, but between markers if it could pass for a line of ours."""
         return self._between(text) if _IMITATIONS.search(_as_read(text)) else text
 
@@ -79,15 +79,19 @@ def _as_read(text: str) -> str:
     if text.isascii():
         return text
     plain = unicodedata.normalize("NFKC", text)
-    return "".join(one for one in plain if one.isspace() or (one.isprintable() and one not in _INVISIBLE))
+    return "".join(character for character in plain if character.isspace() or _shows(character))
 
 
 def _visible(text: str, kept: str) -> str:
     if text.isprintable() and text.isascii():
         return text
     return "".join(
-        one if one in kept or (one.isprintable() and one not in _INVISIBLE) else _escaped(one) for one in text
+        character if character in kept or _shows(character) else _escaped(character) for character in text
     )
+
+
+def _shows(character: str) -> bool:
+    return character.isprintable() and character not in _INVISIBLE
 
 
 def _escaped(character: str) -> str:

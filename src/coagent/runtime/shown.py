@@ -42,7 +42,7 @@ def outcome_text(outcome: Outcome, quoting: Quoting) -> str:
         outcome: The outcome.
         quoting: Of the agent that sees it.
     """
-    result = quoting.told_apart(text_of(outcome.value))
+    result = quoting.set_apart(text_of(outcome.value))
     lines = [_STATUS[outcome.status]] if outcome.status in _STATUS else [result]
     lines += changed_lines(outcome.changed, quoting)
     if outcome.call_id:
@@ -59,14 +59,14 @@ def undone_text(outcome: Outcome, quoting: Quoting) -> str:
 def changed_lines(changed: Mapping[str, Value], quoting: Quoting) -> list[str]:
     """Say which of the agent's own later calls return something else now."""
     return [
-        f"your call {one_line(call_id)} returns now: {quoting.told_apart(text_of(value, CHANGED_LENGTH_MAX))}"
+        f"your call {one_line(call_id)} returns now: {quoting.set_apart(text_of(value, CHANGED_LENGTH_MAX))}"
         for call_id, value in changed.items()
     ]
 
 
 def error_text(error: CoAgentError, quoting: Quoting) -> str:
     """Return a failure as the model sees it."""
-    text = f"error: {quoting.told_apart(printable(text_of(str(error))))}"
+    text = f"error: {quoting.set_apart(printable(text_of(str(error))))}"
     if error.call_id:
         text += f"\n[call {one_line(error.call_id)}]"
     return with_notices(error.notifications, text)
