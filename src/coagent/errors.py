@@ -144,6 +144,12 @@ class IllegalEvent(CoAgentError):
     code = "illegal_event"
 
 
+class NotPrivate(CoAgentError):
+    """A file of CoAgent's own belongs to somebody else, or others could put another one in its place."""
+
+    code = "not_private"
+
+
 class ConfigurationError(CoAgentError):
     """A run file, option or value is wrong; the cure names the place and the nearest right name."""
 

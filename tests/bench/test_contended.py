@@ -209,7 +209,7 @@ def test_a_final_state_that_no_serial_run_reaches_is_pointed_out(tmp_path: Path)
         (("--html", "no/such/folder/x.html", "--trials", "1", "--protocols", "mtpo"), "no/such/folder"),
     ],
 )
-def test_bad_usage_is_told_apart(options: tuple[str, ...], said: str) -> None:
+def test_bad_usage_is_set_apart(options: tuple[str, ...], said: str) -> None:
     done = coagent("bench", "contended", *options)
     assert done.returncode == 2
     assert said in done.stderr

@@ -300,7 +300,7 @@ async def test_the_verifier_finds_what_a_tool_does_not_say(
     assert _state(workspace) == before
 
 
-async def test_blind_and_read_modify_write_are_told_apart_and_a_reverse_of_its_own_is_tried(
+async def test_blind_and_read_modify_write_are_set_apart_and_a_reverse_of_its_own_is_tried(
     workspace: Workspace,
 ) -> None:
     verifier = Verifier(workspace, timeout_s=2)
@@ -610,7 +610,7 @@ def test_names_that_no_tool_has_are_told_with_those_there_are(library: Path) -> 
         Library(library).remove("nothing")
 
 
-def test_words_redirects_and_joins_are_told_apart() -> None:
+def test_words_redirects_and_joins_are_set_apart() -> None:
     first, second, third = parse('cat \'a b\' "c\\"d" < in | tr x y >> out && rm -f z')
     assert first.words == ["cat", "a b", 'c"d']
     assert (first.redirects[0].operator, first.redirects[0].file) == ("<", "in")

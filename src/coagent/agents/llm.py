@@ -11,7 +11,6 @@ import anyio
 from pydantic_ai import (
     Agent,
     ModelMessage,
-    ModelMessagesTypeAdapter,
     RunUsage,
     UsageLimits,
     capture_run_messages,
@@ -30,6 +29,7 @@ from coagent.agents.llm_text import (
 )
 from coagent.agents.llm_tools import BudgetExceeded, Counters, SessionToolset, usable
 from coagent.agents.second_look import standing
+from coagent.agents.transcript import write_transcript
 from coagent.errors import AgentNotActive, AgentRestarted
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
@@ -221,12 +221,7 @@ class LlmAgent:
 
     def _keep_transcript(self) -> None:
         if self._transcripts is not None:
-            self._transcripts.mkdir(parents=True, exist_ok=True)
-            path = (
-                self._transcripts
-                / f"{''.join(one if one.isalnum() or one in '-_.' else '_' for one in self.name)}.json"
-            )
-            path.write_bytes(ModelMessagesTypeAdapter.dump_json([*self._earlier, *self._messages], indent=2))
+            write_transcript(self._transcripts, self.name, [*self._earlier, *self._messages])
 
 
 _STOPS = (ModelAPIError, UnexpectedModelBehavior, UsageLimitExceeded, RunTimedOut, BudgetExceeded)

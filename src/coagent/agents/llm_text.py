@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from coagent.errors import CoAgentError
 from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Issued
+from coagent.runtime.quoting import one_line, printable
 from coagent.runtime.session import AgentSession
 from coagent.runtime.shown import CHANGED_LENGTH_MAX, text_of, with_notices
 
@@ -49,9 +50,9 @@ def judging_prompt(goal: str, session: AgentSession, notices: Sequence[Notificat
     named = {one for notice in notices for one in (*notice.premises, *notice.dependents)}
     lines = [f"Your goal was:\n{goal}", "To reach it you have made these calls:"]
     for call in session.calls:
-        text = f"[call {call.call_id}] {call.tool} {text_of(dict(call.arguments), CHANGED_LENGTH_MAX)}"
+        text = _call_text(session, call)
         if call.call_id in named:
-            text += f"\n  returned: {_returned(session, call.call_id)}"
+            text += f"\n  returned: {session.quoting.set_apart(_returned(session, call.call_id))}"
         lines.append(text)
     return "\n".join(lines) + "\n\n" + notified_prompt(notices)
 
@@ -60,10 +61,7 @@ def second_look_prompt(session: AgentSession, notices: Sequence[Notification]) -
     """Return what a model is asked before it commits, about writes that it has left as they were."""
     calls: dict[str, Issued] = {call.call_id: call for call in session.calls}
     standing = sorted({one for notice in notices for one in notice.dependents} & calls.keys())
-    lines = [
-        f"[call {one}] {calls[one].tool} {text_of(dict(calls[one].arguments), CHANGED_LENGTH_MAX)}"
-        for one in standing
-    ]
+    lines = [_call_text(session, calls[one]) for one in standing]
     return with_notices(
         notices,
         "Before your work is committed, look once more. These calls of yours came before the above and stand "
@@ -74,8 +72,13 @@ def second_look_prompt(session: AgentSession, notices: Sequence[Notification]) -
     )
 
 
+def _call_text(session: AgentSession, call: Issued) -> str:
+    arguments = session.quoting.set_apart(text_of(dict(call.arguments), CHANGED_LENGTH_MAX))
+    return f"[call {one_line(call.call_id)}] {one_line(call.tool)} {arguments}"
+
+
 def _returned(session: AgentSession, call_id: str) -> str:
     try:
         return text_of(session.result(call_id), CHANGED_LENGTH_MAX)
     except CoAgentError as failure:
-        return f"error: {failure}"
+        return f"error: {printable(str(failure))}"

@@ -26,6 +26,7 @@ from coagent.errors import (
 )
 from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Outcome
+from coagent.runtime.quoting import Quoting
 from coagent.runtime.session import AgentSession
 from coagent.runtime.shown import error_text, outcome_text, undone_text
 from coagent.tools.names import function_names
@@ -184,7 +185,9 @@ class SessionToolset(AbstractToolset[None]):
         own = self._names[name]
         return await self._shown(lambda: self._session.call(own, **tool_args), outcome_text)
 
-    async def _shown(self, act: Callable[[], Awaitable[Outcome]], text_of: Callable[[Outcome], str]) -> str:
+    async def _shown(
+        self, act: Callable[[], Awaitable[Outcome]], text_of: Callable[[Outcome, Quoting], str]
+    ) -> str:
         """Return what the model sees of an act; what no model can do anything about is raised."""
         try:
             outcome = await act()
@@ -196,9 +199,9 @@ class SessionToolset(AbstractToolset[None]):
             if error.call_id is None and not isinstance(error, _ADVICE):
                 raise
             self._told(error.notifications)
-            return error_text(error)
+            return error_text(error, self._session.quoting)
         self._told(outcome.notifications)
-        return text_of(outcome)
+        return text_of(outcome, self._session.quoting)
 
     def _repaired(self, call_id: str) -> None:
         self._counters.repaired.append((len(self._counters.notices), call_id))

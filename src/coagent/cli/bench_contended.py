@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coagent.cli.output import console, print_json
+from coagent.cli.output import console, print_json, write_page
 from coagent.errors import ConfigurationError
 
 _REASON_LENGTH_MAX = 300
@@ -109,7 +109,7 @@ def _report(measured: Measured, html: Path | None, json_output: bool, *, scaling
     if html is not None:
         from coagent.bench.contended.page import page
 
-        _write(html, page(data, measured.timelines("k8s-canary")))
+        write_page(html, page(data, measured.timelines("k8s-canary")))
     if json_output:
         print_json(data)
     else:
@@ -285,13 +285,6 @@ async def _scaling(plan: Plan) -> list[dict[str, Any]]:
     from coagent.bench.contended.scaling import scaling
 
     return await scaling(plan)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"the page {str(path)!r} cannot be written: {error.strerror}") from None
 
 
 def _show(out: Console, data: dict[str, Any], html: Path | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coagent.cli.output import console, print_json
+from coagent.cli.output import console, print_json, print_lines
 from coagent.demos import DEMOS
 from coagent.errors import ConfigurationError
 
@@ -67,8 +67,8 @@ def _list(json_output: bool) -> None:
         return
     width = max(map(len, DEMOS))
     for name, one in DEMOS.items():
-        typer.echo(f"{name:<{width}}  {one.about}")
-    typer.echo(f"\nRun one with `coagent demo NAME`, for instance `coagent demo {next(iter(DEMOS))}`.")
+        print_lines([f"{name:<{width}}  {one.about}"])
+    print_lines(["", f"Run one with `coagent demo NAME`, for instance `coagent demo {next(iter(DEMOS))}`."])
 
 
 def _checked(name: str, protocols: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 
 from coagent.cli.output import console, print_json
 from coagent.errors import ConfigurationError
+from coagent.private import private_folder, write_private
 
 _MEMORY = "setup"
 _HAD_FOLDER = "had-claude-folder"
@@ -64,8 +65,7 @@ def _write(root: Path, *, shared: bool, opencode: bool) -> list[str]:
     done = [str(path.relative_to(root))] if new else []
     memory = root / FOLDER / _MEMORY
     if new and (root / ".claude").is_dir():
-        memory.mkdir(exist_ok=True)
-        (memory / _HAD_FOLDER).touch()
+        write_private(private_folder(memory) / _HAD_FOLDER, "")
     settings = root / ".claude" / ("settings.json" if shared else "settings.local.json")
     if JsonFile(settings, memory).change(lambda data: claude_code.with_hooks(data, wait_s)):
         done.append(str(settings.relative_to(root)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections import deque
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coagent.cli.output import console
+from coagent.cli.output import MASK, console, print_json, print_lines
 
 _LOOK_S = 0.1
 
@@ -42,7 +41,7 @@ def log(
             time.sleep(_LOOK_S)
             continue
         break
-    chronicle = Chronicle(found, agent=agent, key=key)
+    chronicle = Chronicle(found, agent=agent, key=key, mask=MASK)
     try:
         lines = chronicle.entries()
         for entry in lines if tail is None else deque(lines, tail):
@@ -59,6 +58,6 @@ def log(
 
 def _print(entry: dict[str, Any], json_output: bool) -> None:
     if json_output:
-        sys.stdout.write(json.dumps(entry, ensure_ascii=False, default=repr) + "\n")
+        print_json(entry, indent=None)
     else:
-        sys.stdout.write(f"{entry['number']:>6}  {entry['agent'] or '-':<16} {entry['text']}\n")
+        print_lines([f"{entry['number']:>6}  {entry['agent'] or '-':<16} {entry['text']}"])

@@ -17,7 +17,7 @@ import typer
 from typer.main import get_command
 
 from coagent.cli.group import Lazy, LazyGroup, epilog, plain_typer
-from coagent.cli.output import print_error
+from coagent.cli.output import print_error, print_lines
 from coagent.errors import CoAgentError, ConfigurationError
 
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
@@ -95,7 +95,7 @@ def _print_version(wanted: bool) -> None:
             found = version("coagent-mtpo")
         except PackageNotFoundError:
             found = "(run from its source)"
-        typer.echo(f"coagent {found}")
+        print_lines([f"coagent {found}"])
         raise typer.Exit
 
 
@@ -126,7 +126,7 @@ def _errors_told(*, debug: bool) -> Iterator[None]:
         if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "format_message"):
             raise  # typer's own, which it tells itself
         if debug:
-            traceback.print_exc()
+            print_lines(traceback.format_exc().splitlines(), stderr=True)
         raise typer.Exit(_tell(_only_cause(error), debug)) from None
 
 

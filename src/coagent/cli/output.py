@@ -1,28 +1,93 @@
-"""What commands print, and where: results to standard output, progress and errors to standard error."""
+"""What commands print, and where: results to standard output, progress and errors to standard error.
+
+Everything goes through here, so that nothing is printed that holds a secret or steers a terminal: names and
+values come from agents, files and servers.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from coagent.errors import ConfigurationError
+from coagent.masking.mask import Mask
+from coagent.private import write_private
+from coagent.runtime.quoting import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+MASK = Mask()
+"""Of all that this process prints."""
+MASK.learn_environment(os.environ)
+
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console that uses colour on a terminal only, and not where NO_COLOR is set (no-color.org)."""
-    from rich.console import Console
+    from coagent.cli.safe_console import SafeConsole
 
     if os.environ.get("NO_COLOR"):
-        return Console(stderr=stderr, color_system=None, highlight=False)
-    return Console(stderr=stderr, highlight=False)
+        return SafeConsole(shown, stderr=stderr, color_system=None, highlight=False)
+    return SafeConsole(shown, stderr=stderr, highlight=False)
 
 
-def print_json(data: Any) -> None:
+def shown(text: str) -> str:
+    """Return a text as it may be printed."""
+    return printable(MASK.text(text))
+
+
+def print_lines(lines: Iterable[str], *, stderr: bool = False) -> None:
+    """Print lines of text."""
+    text = "".join(f"{shown(line)}\n" for line in lines)
+    out = sys.stderr if stderr else sys.stdout
+    out.write(text)
+    out.flush()
+
+
+def json_text(data: Any, indent: int | None = 2) -> str:
+    """Return a result as JSON text; what does not show as itself is escaped in it."""
+    text = json.dumps(MASK.value(data), indent=indent, ensure_ascii=False)
+    if text.isascii():
+        return text
+    return "".join(
+        character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+        for character in text
+    )
+
+
+def print_json(data: Any, indent: int | None = 2) -> None:
     """Print a result as JSON, alone on standard output."""
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=repr) + "\n")
+    sys.stdout.write(json_text(data, indent) + "\n")
+
+
+def write_report(path: Path, data: Any) -> None:
+    """Write a report as JSON into a file that only its owner can read.
+
+    Raises:
+        ConfigurationError: It cannot be written.
+    """
+    try:
+        write_private(path, json_text(data) + "\n")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the report {str(path)!r} cannot be written: {error.strerror}", "Name a file in your own folder."
+        ) from None
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page that is to be shown around.
+
+    Raises:
+        ConfigurationError: It cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"the page {str(path)!r} cannot be written: {error.strerror}") from None
 
 
 def print_error(cause: str, cure: str = "") -> None:

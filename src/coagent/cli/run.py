@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import anyio
 import typer
-from rich.console import Console
 
+from coagent.cli.output import MASK, console, print_json, print_lines, write_report
 from coagent.errors import ConfigurationError
+from coagent.private import private_folder
 from coagent.runs.execute import Progress, execute
 from coagent.runs.plan import check_endpoints, make_plan
 from coagent.runs.report import RunReport
@@ -44,21 +44,27 @@ def run(
     if dry_run:
         anyio.run(check_endpoints, plan)
         lines = list(plan_lines(Progress(plan)))
-        typer.echo(json.dumps({"ok": True, "plan": lines}) if json_output else "\n".join(lines))
+        if json_output:
+            print_json({"ok": True, "plan": lines})
+        else:
+            print_lines(lines)
         return
     if transcripts is not None:
         try:
-            transcripts.mkdir(parents=True, exist_ok=True)
+            if not transcripts.is_dir():
+                private_folder(transcripts)
         except OSError as error:
             raise ConfigurationError(
                 f"the folder {str(transcripts)!r} cannot be made: {error.strerror}", "Name another one."
             ) from error
-    show = Show(Console(stderr=True))
+    show = Show(console(stderr=True))
     with show.running():
-        made: RunReport = anyio.run(execute, plan, show)
-    data = json.dumps(made.as_data(), indent=2, ensure_ascii=False, default=repr)
+        made: RunReport = anyio.run(execute, plan, show, MASK)
     if report is not None:
-        report.write_text(data + "\n", encoding="utf-8")
-    typer.echo(data if json_output else "\n".join(made.lines()))
+        write_report(report, made.as_data())
+    if json_output:
+        print_json(made.as_data())
+    else:
+        print_lines(made.lines())
     if not made.succeeded:
         raise typer.Exit(1)

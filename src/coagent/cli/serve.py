@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from coagent.cli.output import print_lines
 from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -91,4 +91,4 @@ async def _http(found: Configured, host: str | None, port: int | None, keep: boo
 
 
 def _note(text: str) -> None:
-    print(f"coagent: {text}", file=sys.stderr, flush=True)
+    print_lines([f"coagent: {text}"], stderr=True)

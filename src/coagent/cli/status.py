@@ -123,4 +123,6 @@ def _what(one: Standing) -> str:
 
 
 def _plain(text: str) -> str:
-    return "".join(one if one.isprintable() else "?" for one in text).replace("[", r"\[")
+    from coagent.runtime.quoting import one_line
+
+    return one_line(text).replace("[", r"\[")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coagent.cli.output import console, print_json
+from coagent.cli.output import MASK, console, print_json, shown
 from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def undo(
             f"kept    {call['call']} {call['tool']}: it cannot be taken back", style="yellow", markup=False
         )
     for call, value in done["changed"].items():
-        out.print(f"changed {call} gives {str(value)[:200]!r} now", markup=False)
+        out.print(f"changed {call} gives {MASK.brief(value)!r} now", markup=False)
     if done["aborted"]:
         out.print(f"aborted {done['agent']}", markup=False)
     if not done["undone"] and not done["aborted"]:
@@ -77,7 +77,12 @@ async def _undo(found: Any, what: str, yes: bool, abort: bool) -> dict[str, Any]
                 continue
             done["undone"].append({"call": call_id, "tool": tool})
             done["changed"].update(outcome.changed)
-        done["changed"] = {one: value for one, value in done["changed"].items() if one not in dict(calls)}
+        arguments = {one.call_id: one.arguments for one in session.calls}
+        done["changed"] = {
+            one: MASK.result(value, arguments.get(one, {}))
+            for one, value in done["changed"].items()
+            if one not in dict(calls)
+        }
         if abort:
             tools = {one.call_id: one.tool for one in session.calls}
             stay = await session.abort("aborted by hand")
@@ -131,4 +136,4 @@ def _confirm(session: AgentSession, calls: Sequence[tuple[str, str]], yes: bool,
             "Pass --yes to do it without being asked.",
         )
     ending = " and end it" if abort else ""
-    typer.confirm(f"Take back {len(calls)} calls of {session.name!r}{ending}?", abort=True)
+    typer.confirm(shown(f"Take back {len(calls)} calls of {session.name!r}{ending}?"), abort=True)

@@ -13,9 +13,10 @@ from coagent.config.targets import TargetTable, make_target
 from coagent.config.tools import ToolsTable, make_tools
 from coagent.config.upstreams import UpstreamTable
 from coagent.errors import ConfigurationError, FootprintViolation
+from coagent.private import HOME
 from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
 
-FOLDER = ".coagent"
+FOLDER = HOME
 """The folder of CoAgent's own files in a workspace."""
 NAME = "config.toml"
 """The domain file in it."""

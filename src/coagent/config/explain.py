@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from coagent.errors import ConfigurationError
+from coagent.masking.values import masked
 
 Location = tuple[int | str, ...]
 TARGET_KINDS = "files,kubernetes,sql,documents,memory"
@@ -159,7 +160,8 @@ def _fault(path: Path, text: str, fault: dict[str, Any], table: type[BaseModel])
         case "value_error":
             return f"{place}: {fault['ctx']['error']!s}."
         case _:
-            return f"{place}: {name!r}{inside}: {fault['msg']} (it is {fault['input']!r})."
+            (given,) = masked({name: fault["input"]}).values()
+            return f"{place}: {name!r}{inside}: {fault['msg']} (it is {given!r})."
 
 
 def _kinds(fault: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from coagent.errors import LogError
+from coagent.errors import LogError, NotPrivate
 from coagent.log.archive import Archive
 from coagent.log.base import Checkpoint
 from coagent.log.codec import decode, decode_state
@@ -19,6 +19,7 @@ from coagent.log.sqlite_schema import (
     read_after,
     settings_of,
 )
+from coagent.private import check_private
 from coagent.protocol.events import Event
 
 _READ_AT_ONCE = 2000
@@ -37,9 +38,12 @@ class LogReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
+            check_private(path)
             self._connection = connected(path, reading=True)
             meta = meta_of(self._connection)
-        except sqlite3.Error as error:
+        except NotPrivate as error:
+            raise LogError(error.cause, error.cure) from None
+        except (sqlite3.Error, OSError) as error:
             raise LogError(
                 f"{str(path)!r} cannot be read as a log: {error}", "Name a log of CoAgent's."
             ) from error

@@ -18,7 +18,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from coagent.errors import LogError
+from coagent.errors import LogError, NotPrivate
 from coagent.log.archive import Archive
 from coagent.log.base import Checkpoint, HeadMoved, Log, LogSettings
 from coagent.log.codec import FORMAT, checksum, decode, decode_state, encode, encode_state
@@ -32,6 +32,7 @@ from coagent.log.sqlite_schema import (
     read_after,
     settings_of,
 )
+from coagent.private import private_beside
 from coagent.protocol.events import Event
 
 T = TypeVar("T")
@@ -85,10 +86,18 @@ class SqliteLog(Log):
             # not wait for a lock as everything else does; so whoever comes second tries again.
             connection: sqlite3.Connection | None = None
             try:
+                private_beside(path, "-wal", "-shm")
                 connection = connected(path)
                 meta = begun(connection, settings)
                 found, version = settings_of(path, meta)
                 return cls(path, connection, found, version)
+            except NotPrivate as error:
+                raise LogError(error.cause, error.cure) from None
+            except OSError as error:
+                raise LogError(
+                    f"log {str(path)!r} cannot be opened: {error.strerror or error}",
+                    "Make the file and its directory readable and writable.",
+                ) from error
             except sqlite3.Error as error:
                 if connection is not None:
                     connection.close()

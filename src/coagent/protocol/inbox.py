@@ -61,6 +61,8 @@ class Moved:
     calls: list[CallNews] = field(default_factory=list)
     dependents: list[CallId] = field(default_factory=list)
     stale_literals: list[StaleLiteral] = field(default_factory=list)
+    own: bool = False
+    """Whether the agent has changed it itself: a staged call of its own has run."""
 
 
 class Inbox(NamedTuple):
@@ -88,6 +90,8 @@ def inbox(agent: Participant) -> Inbox:
     promised = {call.id for call in own if not _was_staged(agent, call.cause)}
     others = [call for call in pending if call.id not in promised]
     moved = [*moved_premises(agent, others), *_disturbances(agent)]
+    for one in moved:
+        one.own = one.cause.rank == agent.rank
     changed = [news_of(call) for call in own if call.id in promised]
     return Inbox(moved, changed, tuple(agent.pending), tuple(agent.disturbed))
 

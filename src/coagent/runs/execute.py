@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from coagent.agents.scripted import ScriptedRun
 from coagent.errors import AgentNotActive, CoAgentError, ConfigurationError
+from coagent.masking.mask import Mask
 from coagent.runs.history import History
 from coagent.runs.plan import Plan, PlannedAgent, check_endpoints
 from coagent.runs.report import AgentReport, RunReport, changes_of, kept_of, repairs_of
@@ -35,12 +36,15 @@ class Progress:
     changed: Callable[[Progress], None] = lambda progress: None
 
 
-async def execute(plan: Plan, changed: Callable[[Progress], None] | None = None) -> RunReport:
+async def execute(
+    plan: Plan, changed: Callable[[Progress], None] | None = None, mask: Mask | None = None
+) -> RunReport:
     """Run the agents of a plan to their end. SIGINT and SIGTERM abort them all, which withdraws their work.
 
     Args:
         plan: From `make_plan`.
         changed: Called after every event of the run.
+        mask: Of the output that the report is for; it learns the secrets that the run comes upon.
 
     Returns:
         The report; agents that failed are part of it.
@@ -53,7 +57,7 @@ async def execute(plan: Plan, changed: Callable[[Progress], None] | None = None)
     progress = Progress(plan, changed=changed or (lambda one: None))
     async with plan.domain as domain:
         _require_rest(domain)
-        history = progress.history = History(domain, lambda: progress.changed(progress))
+        history = progress.history = History(domain, lambda: progress.changed(progress), mask)
         domain.observe(history)
         started = domain.clock.now_s()
         first = domain.kernel.next_rank()
@@ -66,7 +70,7 @@ async def execute(plan: Plan, changed: Callable[[Progress], None] | None = None)
             changes = await changes_of(domain, history)
             verdict = await judge(domain, history)
         except CoAgentError as error:
-            verdict = Verdict("unknown", str(error))
+            verdict = Verdict("unknown", history.mask.text(str(error)))
         agents = [_report(one, progress, sessions[one.name]) for one in plan.agents]
         return RunReport(domain.protocol, agents, changes, verdict, seconds, progress.stopped)
 
@@ -148,6 +152,7 @@ async def _abort(session: AgentSession, progress: Progress, reason: str) -> None
 
 def _report(one: PlannedAgent, progress: Progress, session: AgentSession) -> AgentReport:
     assert progress.history is not None, "the run has begun"
+    mask = progress.history.mask
     recorded = progress.history.agents[session.rank]
     usage = getattr(one.agent, "usage", None)
     reason = str(progress.reasons.get(one.name) or getattr(one.agent, "reason", ""))
@@ -159,7 +164,7 @@ def _report(one: PlannedAgent, progress: Progress, session: AgentSession) -> Age
         kind=one.kind,
         what=one.what,
         state=session.state,
-        reason="" if session.state == "committed" else reason,
+        reason="" if session.state == "committed" else mask.text(reason),
         calls=len(recorded.calls),
         notices=sum(act.kind == "told" for act in recorded.acts),
         repairs=repairs_of(recorded),
@@ -167,7 +172,7 @@ def _report(one: PlannedAgent, progress: Progress, session: AgentSession) -> Age
         input_tokens=getattr(usage, "input_tokens", 0),
         output_tokens=getattr(usage, "output_tokens", 0),
         seconds=progress.seconds.get(one.name, 0.0),
-        answer=getattr(one.agent, "answer", ""),
-        kept=kept_of(recorded, getattr(getattr(one.agent, "counters", None), "notices", ())),
+        answer=mask.text(getattr(one.agent, "answer", "")),
+        kept=kept_of(recorded, getattr(getattr(one.agent, "counters", None), "notices", ()), mask),
         acts=recorded.acts,
     )

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
+from coagent.masking.mask import Mask
 from coagent.protocol.calls import CallId, Observation, Rank, call_id
-from coagent.protocol.differences import brief
 from coagent.protocol.events import (
     Aborted,
     CallAmended,
@@ -33,7 +33,9 @@ from coagent.protocol.events import (
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.domain import Domain
+from coagent.runtime.learning import learn
 
+_ARGUMENT_LENGTH_MAX = 60
 ActKind: TypeAlias = Literal["call", "stage", "amend", "undo", "told", "restart", "finish", "abort"]
 
 
@@ -112,11 +114,15 @@ class History:
     Args:
         domain: The domain, open and with no active agents.
         changed: Called after each event, for whoever shows progress.
+        mask: Of the output that it is for; it learns the secrets that the events hold.
     """
 
-    def __init__(self, domain: Domain, changed: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, domain: Domain, changed: Callable[[], None] | None = None, mask: Mask | None = None
+    ) -> None:
         self._domain = domain
         self._changed = changed
+        self.mask = Mask() if mask is None else mask
         self._started_s = domain.clock.now_s()
         self._calls: dict[CallId, RecordedCall] = {}
         self.agents: dict[Rank, RecordedAgent] = {}
@@ -130,6 +136,7 @@ class History:
         """The agents that have committed, in that order."""
 
     def __call__(self, event: Event) -> None:
+        learn(self.mask, event)
         match event:
             case Joined():
                 self.agents[event.rank] = RecordedAgent(event.agent, event.rank)
@@ -163,7 +170,7 @@ class History:
                 self._act(event.rank, "restart")
             case Aborted():
                 self.agents[event.rank].aborted = True
-                self._act(event.rank, "abort", detail=event.reason)
+                self._act(event.rank, "abort", detail=self.mask.text(event.reason))
             case EffectRefused():
                 self._refused(event)
             case OutsideWrite():
@@ -192,9 +199,9 @@ class History:
         if observation is not None:
             self._observed(call, observation)
             call.dormant = observation.error is not None
-        detail = call_text(call)
+        detail = self._call_text(call)
         if observation is not None and observation.error is not None:
-            detail = f"{detail}: {brief(observation.error)}"
+            detail = f"{detail}: {self.mask.brief(observation.error)}"
         self._act(rank, kind if observation is None else "call", (call.call_id,), detail)
 
     def _observed(self, call: RecordedCall, observation: Observation) -> None:
@@ -237,24 +244,25 @@ class History:
             change = OutsideChange(event.key, edits[-1].saw, event.value, rank, sequence)
         else:
             change = OutsideChange(event.key, None, event.value, None, 0, frozenset(self.committed))
-        self.outside.append(change)
-        self.written.add(event.key)
+        if event.key in self.initial or event.key in self.written:
+            self.outside.append(change)
+            self.written.add(event.key)
 
     def _acted_on(self, call_id: CallId, kind: ActKind) -> None:
         call = self._calls[call_id]
         agent = next(agent for agent in self.agents.values() if any(one is call for one in agent.calls))
-        self._act(agent.rank, kind, (call_id,), f"{call_id} {call_text(call)}")
+        self._act(agent.rank, kind, (call_id,), f"{call_id} {self._call_text(call)}")
 
     def _act(self, rank: Rank, kind: ActKind, call_ids: tuple[CallId, ...] = (), detail: str = "") -> None:
         agent = self.agents[rank]
         agent.phase = {"finish": "finished", "abort": "aborted"}.get(kind, "working")
         agent.acts.append(Act(self._domain.clock.now_s() - self._started_s, kind, call_ids, detail))
 
-
-def call_text(call: RecordedCall) -> str:
-    """Return a call in one bounded line."""
-    arguments = ", ".join(
-        f"{name}={brief(repr(value) if type(value) is str else value, 60)}"
-        for name, value in call.arguments.items()
-    )
-    return f"{call.tool}({arguments})"
+    def _call_text(self, call: RecordedCall) -> str:
+        """Return a call in one bounded line."""
+        written = () if call.observation is None else call.observation.writes
+        arguments = ", ".join(
+            f"{name}={self.mask.brief(value, _ARGUMENT_LENGTH_MAX, quoted=True)}"
+            for name, value in self.mask.arguments(call.arguments, written).items()
+        )
+        return f"{call.tool}({arguments})"

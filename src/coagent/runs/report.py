@@ -6,12 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from coagent.masking.mask import Mask
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runs.history import Act, History, RecordedAgent
 from coagent.runs.verdict import Verdict
 from coagent.runtime.domain import Domain
 from coagent.runtime.notices import Notification
+from coagent.runtime.quoting import one_line
+
+_LINE_LENGTH_MAX = 2000
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,11 @@ class RunReport:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield it as lines of text."""
+        """Yield it as lines of text, each on one line whatever agents have put into it."""
+        for line in self._lines():
+            yield one_line(line, _LINE_LENGTH_MAX)
+
+    def _lines(self) -> Iterator[str]:
         for agent in self.agents:
             yield from _agent_lines(agent)
         yield ""
@@ -137,18 +145,24 @@ async def changes_of(domain: Domain, history: History) -> list[Change]:
     return found
 
 
-def kept_of(agent: RecordedAgent, notices: Iterable[Notification]) -> list[str]:
-    """Return which of its calls an agent kept although an old value that it was told of stands in them."""
+def kept_of(agent: RecordedAgent, notices: Iterable[Notification], mask: Mask) -> list[str]:
+    """Return which of its calls an agent kept although an old value that it was told of stands in them.
+
+    Args:
+        agent: The agent.
+        notices: What it was told.
+        mask: Of the output that this is for.
+    """
     standing = {call.call_id: call for call in agent.standing()}
     kept: dict[str, None] = {}
     for notice in notices:
         for stale in notice.stale_literals:
             call = standing.get(stale.call_id)
             if call is not None and _carries(call.arguments.get(stale.argument), stale.old):
-                now = "" if stale.new is None else f" ({notice.key} is now {stale.new!r})"
-                kept[f"{stale.call_id} still carries {stale.old!r} in argument {stale.argument!r}{now}"] = (
-                    None
-                )
+                old, new = mask.changed(stale.old, stale.new, notice.key, stale.argument)
+                now = "" if new is None else f" ({notice.key} is now {new!r})"
+                line = f"{stale.call_id} still carries {old!r} in argument {stale.argument!r}{now}"
+                kept[mask.text(line)] = None
     return list(kept)
 
 

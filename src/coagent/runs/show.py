@@ -10,11 +10,14 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from coagent.masking.values import masked_arguments
 from coagent.runs.execute import Progress
 from coagent.runs.history import RecordedAgent
 from coagent.runs.report import count
+from coagent.runtime.quoting import one_line
 
 _REFRESH_PER_S = 4
+_LINE_LENGTH_MAX = 2000
 
 
 class Show:
@@ -51,7 +54,8 @@ class Show:
     def _print_new(self, agent: RecordedAgent) -> None:
         start = self._printed.get(agent.rank, 0)
         for act in agent.acts[start:]:
-            line = f"{act.seconds:7.1f}s  {agent.name}: {act.kind} {act.detail}".rstrip()
+            line = one_line(f"{agent.name}: {act.kind} {act.detail}".rstrip(), _LINE_LENGTH_MAX)
+            line = f"{act.seconds:7.1f}s  {line}"
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         self._printed[agent.rank] = len(agent.acts)
 
@@ -69,9 +73,14 @@ class Show:
             usage = getattr(one.agent, "usage", None)
             tokens = "" if usage is None else f"{usage.input_tokens + usage.output_tokens:,}"
             notices = sum(act.kind == "told" for act in agent.acts)
-            last = f"{agent.acts[-1].kind} {agent.acts[-1].detail}" if agent.acts else ""
+            last = one_line(f"{agent.acts[-1].kind} {agent.acts[-1].detail}") if agent.acts else ""
             table.add_row(
-                escape(one.name), agent.phase, f"{len(agent.calls)}", f"{notices}", tokens, escape(last)
+                escape(one_line(one.name)),
+                agent.phase,
+                f"{len(agent.calls)}",
+                f"{notices}",
+                tokens,
+                escape(last),
             )
         return table
 
@@ -81,7 +90,8 @@ def plan_lines(progress: Progress) -> Iterator[str]:
     plan = progress.plan
     yield f"{plan.path}: protocol {plan.domain.protocol}, log {plan.domain.url}"
     for target in plan.file.targets:
-        options = [f"{name} {value!r}" for name, value in target.model_dump().items() if value]
+        settings = {name: value for name, value in target.model_dump().items() if value}
+        options = [f"{name} {value!r}" for name, value in masked_arguments(settings, hidden=False).items()]
         yield f"  target: {', '.join(options)}"
     yield f"  {count(len(plan.domain.tools), 'tool')}: {', '.join(sorted(plan.domain.tools))}"
     for one in plan.agents:

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from coagent.errors import CoAgentError
+from coagent.masking.mask import Mask
 from coagent.protocol.calls import Position, Rank, parsed_call_id, position_of
-from coagent.protocol.differences import brief
 from coagent.protocol.keys import Key
 from coagent.protocol.merging import merge
 from coagent.protocol.values import UNLOADED, Value, copied, same, selected
@@ -155,6 +155,7 @@ class _Replay:
         self._domain = domain
         self._history = history
         self._targets = domain.targets
+        self._mask = history.mask
         self.compared = 0
         self._volatile = False
         initial = {key: history.initial.get(key) for key in history.written}
@@ -199,7 +200,8 @@ class _Replay:
                 continue
             live = await self._targets.of(key).get(key)
             if not same(live, expected):
-                what = f"{key} is {_brief(live)}, and one after another it would be {_brief(expected)}"
+                found, wanted = _both(_brief(self._mask, live, key), _brief(self._mask, expected, key))
+                what = f"{key} is {found}, and one after another it would be {wanted}"
                 if self._volatile:
                     raise _Ended("unknown", f"{what}; but a call read what the environment owns")
                 raise _Ended("not serial", what)
@@ -240,14 +242,20 @@ class _Replay:
         if self._reader.read_volatile:
             self._volatile = True
         elif error != seen.error or not same(value, seen.value):
-            arguments = ", ".join(f"{name}={_brief(one)}" for name, one in call.arguments.items())
+            shown = self._mask.arguments(call.arguments, seen.writes)
+            arguments = ", ".join(f"{name}={_brief(self._mask, one)}" for name, one in shown.items())
+            then, now = _both(self._end(call, seen.value, seen.error), self._end(call, value, error))
             raise _Ended(
                 "not serial",
-                f"call {call.call_id}, {call.tool}({arguments}), "
-                f"{_ended(seen.value, seen.error)}, and one after another it would have "
-                f"{_ended(value, error)}",
+                f"call {call.call_id}, {call.tool}({arguments}), {then}, "
+                f"and one after another it would have {now}",
             )
         return {} if call.dormant or error is not None else state.writes
+
+    def _end(self, call: RecordedCall, value: Value, error: str | None) -> str:
+        if error is not None:
+            return f"failed ({_brief(self._mask, error)})"
+        return f"returned {_brief(self._mask, self._mask.result(value, call.arguments))}"
 
     async def _compare_premises(self, call: RecordedCall) -> None:
         """Check a call that cannot run again: with equal premises it would have done what it did."""
@@ -256,10 +264,11 @@ class _Replay:
         for (key, selector), seen in call.observation.reads.items():
             now = selected(await self._reader.read(key), selector)
             if not same(now, seen):
+                before, after = _both(_brief(self._mask, seen, key), _brief(self._mask, now, key))
                 raise _Ended(
                     "not serial",
-                    f"call {call.call_id}, {call.tool}, saw {key} as {_brief(seen)}, "
-                    f"and one after another it would have seen {_brief(now)}",
+                    f"call {call.call_id}, {call.tool}, saw {key} as {before}, "
+                    f"and one after another it would have seen {after}",
                 )
         for scan, seen in call.observation.scans.items():
             if scan.selector is None:
@@ -290,11 +299,12 @@ def _told(failure: Exception) -> str:
     return f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
 
 
-def _ended(value: Value, error: str | None) -> str:
-    return f"returned {_brief(value)}" if error is None else f"failed ({_brief(error)})"
+def _both(one: str, other: str) -> tuple[str, str]:
+    """Return two values that are not the same, as they are shown; where they look the same, say so."""
+    return one, f"{other}, which differs in what is masked" if one == other else other
 
 
-def _brief(value: Value) -> str:
+def _brief(mask: Mask, value: Value, key: Key = "") -> str:
     if value is None or value is UNLOADED:
         return "absent"
-    return brief(repr(value) if type(value) is str else value)
+    return mask.brief(value, key=key, quoted=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 from coagent.errors import ConfigurationError
+from coagent.masking.mask import Mask
 from coagent.protocol.calls import Call, Observation, parsed_call_id
 from coagent.protocol.events import (
     Aborted,
@@ -40,9 +40,14 @@ from coagent.protocol.events import (
 )
 from coagent.protocol.keys import Key
 from coagent.protocol.phases import AgentPhase
+from coagent.protocol.values import Value
+from coagent.runtime.learning import learn
+from coagent.runtime.quoting import one_line
 from coagent.runtime.watch import Watch
 
 _ARGUMENTS_LENGTH_MAX = 120
+_ARGUMENT_LENGTH_MAX = 40
+_LINE_LENGTH_MAX = 2000
 _KEYS_SHOWN_MAX = 6
 
 
@@ -53,10 +58,14 @@ class Chronicle:
         watch: The domain.
         agent: Only what this agent did or was told.
         key: Only what touches this object; a prefix if it ends in "/" or ":", or a glob.
+        mask: Of the output that it is for; it learns the secrets that the events hold.
     """
 
-    def __init__(self, watch: Watch, *, agent: str | None = None, key: str | None = None) -> None:
+    def __init__(
+        self, watch: Watch, *, agent: str | None = None, key: str | None = None, mask: Mask | None = None
+    ) -> None:
         self._watch = watch
+        self._mask = Mask() if mask is None else mask
         self._agent, self._key = agent, key
         agents = watch.kernel.agents
         self._names: dict[int, str] = {rank: agent.name for rank, agent in agents.items()}
@@ -65,7 +74,7 @@ class Chronicle:
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Yield what has happened since the last time: number, agent, kind, call, keys and text."""
-        for event in self._watch.events(self._note):
+        for event in self._watch.events(self._note, lambda event: learn(self._mask, event)):
             entry = self._entry(event)
             if entry is not None and self._wanted(entry):
                 yield entry
@@ -142,13 +151,16 @@ class Chronicle:
         name = self._names[event.rank]
         agent = self._watch.kernel.agents.get(event.rank)
         call = None if agent is None or not agent.calls else next(reversed(agent.calls.values())).id
-        told = f"{event.tool}({_short(event.arguments)})"
         if isinstance(event, CallStaged):
-            return self._made(name, "stage", call, (), f"{told} is staged until commit")
+            text = f"{event.tool}({self._short(event.arguments)}) is staged until commit"
+            return self._made(name, "stage", call, (), text)
         if isinstance(event, CallBegun):
-            return self._made(name, "start", call, tuple(event.footprint.writes), f"{told} begins")
+            text = f"{event.tool}({self._short(event.arguments)}) begins"
+            return self._made(name, "start", call, tuple(event.footprint.writes), text)
         keys = _touched(event.observation)
-        return self._made(name, "call", call, keys, f"{told}{_outcome(event.observation)}")
+        arguments = self._short(event.arguments, event.observation)
+        text = f"{event.tool}({arguments}){self._outcome(event.observation)}"
+        return self._made(name, "call", call, keys, text)
 
     def _about_a_call(self, event: Event) -> dict[str, Any]:
         call_id: str = event.call_id  # type: ignore[union-attr]  # all that are left have one
@@ -167,13 +179,15 @@ class Chronicle:
                     "again",
                     call_id,
                     _touched(event.observation),
-                    f"{told} ran again{because}{_outcome(event.observation)}",
+                    f"{told} ran again{because}{self._outcome(event.observation)}",
                 )
             case CallAmended():
-                text = f"{told} became ({_short(event.arguments)}){_outcome(event.observation)}"
+                text = f"{told} became ({self._short(event.arguments, event.observation)})"
+                text += self._outcome(event.observation)
                 return self._made(name, "amend", call_id, _touched(event.observation), text)
             case StagedAmended():
-                return self._made(name, "amend", call_id, (), f"{told} became ({_short(event.arguments)})")
+                text = f"{told} became ({self._short(event.arguments)})"
+                return self._made(name, "amend", call_id, (), text)
             case CallUndone():
                 keys = tuple(self._call.writes) if self._call is not None else ()
                 return self._made(name, "undo", call_id, keys, f"{told} was undone")
@@ -189,7 +203,8 @@ class Chronicle:
                 )
             case CallRan():
                 keys = _touched(event.observation)
-                return self._made(name, "ran", call_id, keys, f"{told} has run{_outcome(event.observation)}")
+                text = f"{told} has run{self._outcome(event.observation)}"
+                return self._made(name, "ran", call_id, keys, text)
             case _:
                 return self._made(name, type(event).__name__, call_id, (), told)
 
@@ -198,11 +213,11 @@ class Chronicle:
     ) -> dict[str, Any]:
         return {
             "number": self._watch.number,
-            "agent": None if agent is None else _plain(agent),
+            "agent": None if agent is None else one_line(agent),
             "kind": kind,
             "call": call_id,
             "keys": list(keys),
-            "text": _plain(text),
+            "text": one_line(self._mask.text(text), _LINE_LENGTH_MAX),
         }
 
     def _wanted(self, entry: dict[str, Any]) -> bool:
@@ -210,38 +225,30 @@ class Chronicle:
             return False
         return self._key is None or any(_matches(self._key, one) for one in entry["keys"])
 
+    def _outcome(self, observation: Observation) -> str:
+        if observation.error is not None:
+            return f" failed: {self._mask.text(observation.error)[:_ARGUMENTS_LENGTH_MAX]}"
+        if observation.writes:
+            return f" wrote {_few(observation.writes)}"
+        return ""
+
+    def _short(self, arguments: Mapping[str, Value], observation: Observation | None = None) -> str:
+        shown = self._mask.arguments(arguments, () if observation is None else observation.writes)
+        text = ", ".join(
+            f"{name}={self._mask.as_json(value, _ARGUMENT_LENGTH_MAX)}" for name, value in shown.items()
+        )
+        return text if len(text) <= _ARGUMENTS_LENGTH_MAX else f"{text[:_ARGUMENTS_LENGTH_MAX]}…"
+
 
 def _touched(observation: Observation) -> tuple[Key, ...]:
     keys = [key for key, _ in observation.reads]
     return tuple(dict.fromkeys([*observation.writes, *keys, *(scan.prefix for scan in observation.scans)]))
 
 
-def _outcome(observation: Observation) -> str:
-    if observation.error is not None:
-        return f" failed: {observation.error[:_ARGUMENTS_LENGTH_MAX]}"
-    if observation.writes:
-        return f" wrote {_few(observation.writes)}"
-    return ""
-
-
 def _few(names: Iterable[str]) -> str:
     names = list(names)
     rest = f" and {len(names) - _KEYS_SHOWN_MAX} more" if len(names) > _KEYS_SHOWN_MAX else ""
     return ", ".join(names[:_KEYS_SHOWN_MAX]) + rest
-
-
-def _short(arguments: Any) -> str:
-    parts = []
-    for name, value in dict(arguments).items():
-        text = json.dumps(value, ensure_ascii=False, default=lambda one: f"{len(one)} bytes")
-        parts.append(f"{name}={text if len(text) <= 40 else text[:37] + '…'}")
-    text = ", ".join(parts)
-    return text if len(text) <= _ARGUMENTS_LENGTH_MAX else f"{text[:_ARGUMENTS_LENGTH_MAX]}…"
-
-
-def _plain(text: str) -> str:
-    """Return a text that no terminal takes for anything but text: it may come from anybody."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
 
 
 def _matches(wanted: str, key: Key) -> bool:

@@ -80,6 +80,7 @@ class Domain:
         self._targets = Targets([*targets, self._opaque])
         self._patience = Patience(self.clock, patience_s)
         self.add_tools(tools)
+        self._spares: list[Callable[[Key], bool]] = []
         self._open: _Open | None = None
         self._abandoned = False
 
@@ -113,7 +114,7 @@ class Domain:
             if target.replicate is not None
         }
         recorder = Recorder(kernel, log, self.clock, replicas)
-        outsiders = Outsiders(kernel, recorder, self._targets, self._patience)
+        outsiders = Outsiders(kernel, recorder, self._targets, self._patience, self._spares)
         effects = Effects(kernel, recorder, self._targets, self._patience)
         tasks = Tasks()
         parts = Parts(
@@ -312,7 +313,7 @@ class Domain:
             means
                 just now, such as a client's own tools, and will say so.
         """
-        self._opened.parts.outsiders.spares.append(spares)
+        self._spares.append(spares)
 
     async def look_around(self) -> bool:
         """Ask every target what others may have changed, and look at it.

@@ -6,7 +6,7 @@ commit rests on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from coagent.errors import TargetUnavailable
 from coagent.protocol.calls import Call
@@ -29,15 +29,22 @@ class Outsiders:
         recorder: Takes what was found.
         targets: The live systems.
         patience: With those that are away.
+        spares: Tell of an object whether somebody of the domain is changing it by other means just now.
     """
 
-    def __init__(self, kernel: Kernel, recorder: Recorder, targets: Targets, patience: Patience) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        recorder: Recorder,
+        targets: Targets,
+        patience: Patience,
+        spares: Sequence[Callable[[Key], bool]] = (),
+    ) -> None:
         self._kernel = kernel
         self._recorder = recorder
         self._targets = targets
         self._patience = patience
-        self.spares: list[Callable[[Key], bool]] = []
-        """Tell of an object whether somebody of the domain is changing it by other means just now."""
+        self._spares = spares
 
     async def look(self, key: Key) -> bool:
         """Take note of an outside write to an object that agents have read or written, if there was one.
@@ -177,7 +184,7 @@ class Outsiders:
         return changed
 
     def _is_spared(self, key: Key) -> bool:
-        return any(spares(key) for spares in self.spares)
+        return any(spares(key) for spares in self._spares)
 
     def _reader(self, call: Call) -> PositionReader:
         return PositionReader(

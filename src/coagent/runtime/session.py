@@ -21,6 +21,7 @@ from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value, copied
 from coagent.runtime.notices import Notification, notification
 from coagent.runtime.outcomes import Issued, Outcome, Settlement
+from coagent.runtime.quoting import Quoting
 from coagent.runtime.runner import Parts, require_active, restart
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
@@ -33,6 +34,8 @@ class AgentSession:
         self._parts = parts
         self._work = work
         self._participant = participant
+        self.quoting = Quoting()
+        """Puts what others have written into what this agent is shown."""
 
     @property
     def name(self) -> str:
@@ -423,7 +426,7 @@ class AgentSession:
             if not participant.unread or participant.ended:
                 return None
             inbox = kernel.inbox(participant)
-            notifications.extend(map(notification, inbox.moved))
+            notifications.extend(notification(moved, self.quoting) for moved in inbox.moved)
             changed.update({news.call_id: copied(news.after) for news in inbox.changed})
             return NoticesDelivered(participant.rank, inbox.call_ids, inbox.keys)
 

@@ -9,6 +9,7 @@ from coagent.errors import CoAgentError
 from coagent.protocol.values import Value
 from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Outcome
+from coagent.runtime.quoting import Quoting, one_line, printable
 
 RESULT_LENGTH_MAX = 20_000
 CHANGED_LENGTH_MAX = 2_000
@@ -34,34 +35,40 @@ def text_of(value: Value, length_max: int = RESULT_LENGTH_MAX) -> str:
     return text
 
 
-def outcome_text(outcome: Outcome) -> str:
-    """Return the outcome of a call, undo or amendment as the model sees it: notices, result, call id."""
-    lines = [_STATUS[outcome.status]] if outcome.status in _STATUS else [text_of(outcome.value)]
-    lines += changed_lines(outcome.changed)
+def outcome_text(outcome: Outcome, quoting: Quoting) -> str:
+    """Return the outcome of a call, undo or amendment as the model sees it: notices, result, call id.
+
+    Args:
+        outcome: The outcome.
+        quoting: Of the agent that sees it.
+    """
+    result = quoting.set_apart(text_of(outcome.value))
+    lines = [_STATUS[outcome.status]] if outcome.status in _STATUS else [result]
+    lines += changed_lines(outcome.changed, quoting)
     if outcome.call_id:
-        lines.append(f"[call {outcome.call_id}]")
+        lines.append(f"[call {one_line(outcome.call_id)}]")
     return with_notices(outcome.notifications, "\n".join(lines))
 
 
-def undone_text(outcome: Outcome) -> str:
+def undone_text(outcome: Outcome, quoting: Quoting) -> str:
     """Return the outcome of an undo."""
-    lines = [f"{outcome.call_id} is undone.", *changed_lines(outcome.changed)]
+    lines = [f"{one_line(outcome.call_id)} is undone.", *changed_lines(outcome.changed, quoting)]
     return with_notices(outcome.notifications, "\n".join(lines))
 
 
-def changed_lines(changed: Mapping[str, Value]) -> list[str]:
+def changed_lines(changed: Mapping[str, Value], quoting: Quoting) -> list[str]:
     """Say which of the agent's own later calls return something else now."""
     return [
-        f"your call {call_id} returns now: {text_of(value, CHANGED_LENGTH_MAX)}"
+        f"your call {one_line(call_id)} returns now: {quoting.set_apart(text_of(value, CHANGED_LENGTH_MAX))}"
         for call_id, value in changed.items()
     ]
 
 
-def error_text(error: CoAgentError) -> str:
+def error_text(error: CoAgentError, quoting: Quoting) -> str:
     """Return a failure as the model sees it."""
-    text = f"error: {text_of(str(error))}"
+    text = f"error: {quoting.set_apart(printable(text_of(str(error))))}"
     if error.call_id:
-        text += f"\n[call {error.call_id}]"
+        text += f"\n[call {one_line(error.call_id)}]"
     return with_notices(error.notifications, text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from coagent.errors import ConfigurationError
@@ -14,6 +15,8 @@ from coagent.protocol.events import Event
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.runtime.domain import PROTOCOLS
+
+_AHEAD = 2000
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,21 @@ class Watch:
         for agent in self.kernel.agents.values():
             self._note(agent)
 
-    def events(self, before: Callable[[Event], None] = lambda event: None) -> Iterator[Event]:
+    def events(
+        self,
+        before: Callable[[Event], None] = lambda event: None,
+        ahead: Callable[[Event], None] = lambda event: None,
+    ) -> Iterator[Event]:
         """Yield the events since the last time, each after the kernel has taken it.
 
         Args:
             before: Called with each one before that.
+            ahead: Called with many of them before the first of those is yielded.
 
         Raises:
             LogError: A record is missing or damaged.
         """
-        for event in self._unread():
+        for event in self._unread(ahead):
             before(event)
             about = self.kernel.step(event)
             self.kernel.take_live_changes()
@@ -89,12 +97,19 @@ class Watch:
                 self._note(about)
             yield event
 
-    def _unread(self) -> Iterator[Event]:
+    def _unread(self, ahead: Callable[[Event], None]) -> Iterator[Event]:
         if self._whole:
             self._whole = False
-            yield from self._reader.history()
+            history = self._reader.history()
+            while events := list(islice(history, _AHEAD)):
+                yield from self._seen_ahead(events, ahead)
         while events := self._reader.read():
-            yield from events
+            yield from self._seen_ahead(events, ahead)
+
+    def _seen_ahead(self, events: list[Event], ahead: Callable[[Event], None]) -> list[Event]:
+        for event in events:
+            ahead(event)
+        return events
 
     def _note(self, agent: Participant) -> None:
         if agent.ended:

@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 from coagent.errors import TargetError
 from coagent.folder_watch import FolderWatch
+from coagent.private import private_folder, write_private
 from coagent.scratch import ScratchFolder
 
 _Seen: TypeAlias = tuple[int, int, int, int]
@@ -146,10 +147,10 @@ class Snapshots:
         if self._current is not None and not self._uses.get(self._current):
             shutil.rmtree(self._current, ignore_errors=True)
         if self._scratch is None or not self._scratch.path.is_dir():
-            self._shared.mkdir(parents=True, exist_ok=True)
+            private_folder(self._shared)  # what others may not read in the tree, they must not read here
             ignore = self._shared / ".gitignore"
             if not ignore.exists():
-                ignore.write_text("*\n", encoding="utf-8")
+                write_private(ignore, "*\n")
             self._scratch = ScratchFolder("snapshots", self._shared)
         self._number += 1
         self._current = self._scratch.path / str(self._number)

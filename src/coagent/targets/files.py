@@ -107,10 +107,15 @@ class Files(Target):
         return self.workspace.canonical(path, in_repository=scheme in _IN_REPOSITORY, itself=itself)
 
     def _is_known_file(self, key: Key) -> bool:
-        """Tell whether a path is a file that is as it was last put or read: nobody else has changed it."""
+        """Tell whether a path is still the file that was last put or read there, and nothing else."""
         file = f"file:{key.partition(':')[2]}"
         known = self._cache.find(file)
-        return known is not None and known.value is not None and self.unchanged(file)
+        if known is None or known.value is None:
+            return False
+        try:
+            return self._reader.stamp(file) == known.stamp
+        except (OSError, TargetError):
+            return False
 
     def entangled(self, key: Key, others: Collection[Key]) -> bool:
         path = key.partition(":")[2]
@@ -211,7 +216,8 @@ class Files(Target):
         self.workspace.check()
         found = {key for key in keys if not self.unseen(key) and not self.unchanged(key)}
         for key in self._ranges.changed(prefixes) | self._git.changed(prefixes):
-            if key not in found and not self.unchanged(key) and not self._is_known_file(key):
+            itself = key.startswith(("file:", "git:"))
+            if key not in found and not self.unchanged(key) and (itself or not self._is_known_file(key)):
                 found.add(key)
         return found
 

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
+import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ import tomlkit.exceptions
 from pydantic import ValidationError
 
 from coagent.errors import ConfigurationError
+from coagent.private import HOME, private_folder, write_private
 from coagent.toolsmith.spec import ToolSpec
 
 _USES = "uses.json"
@@ -168,8 +169,9 @@ class Library:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            if HOME in self.folder.parts or not self.folder.is_dir():
+                private_folder(self.folder)
+            descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode())
         except OSError as error:
             raise ConfigurationError(
                 f"the library {str(self.folder)!r} cannot be written: {error.strerror}",
@@ -181,13 +183,14 @@ class Library:
         finally:
             os.close(descriptor)
 
+    def _mode(self) -> int:
+        """Return the rights of its files, whose examples hold values: those of the folder."""
+        return 0o666 & stat.S_IMODE(self.folder.stat().st_mode)
+
     def _write(self, path: Path, text: str) -> None:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
+            write_private(path, text, self._mode())
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise ConfigurationError(
                 f"{str(path)!r} cannot be written: {error.strerror}", "Free some space, or check permissions."
             ) from error

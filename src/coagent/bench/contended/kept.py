@@ -10,6 +10,8 @@ from typing import Any
 
 from coagent.bench.contended.trial import Trial
 from coagent.errors import ConfigurationError
+from coagent.masking.mask import Mask
+from coagent.private import private_folder, write_private
 
 _RESULT = "result.json"
 _PARAMETERS = "parameters.json"
@@ -51,9 +53,9 @@ class Kept:
         """
         result = {**asdict(trial), "agents": []}
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self._keep / _PARAMETERS).write_text(json.dumps(parameters, indent=2) + "\n")
-            (self.folder / _RESULT).write_text(json.dumps(result, indent=2, default=str) + "\n")
+            private_folder(self.folder)
+            write_private(self._keep / _PARAMETERS, json.dumps(parameters, indent=2) + "\n")
+            write_private(self.folder / _RESULT, json.dumps(Mask().value(result), indent=2) + "\n")
         except OSError as error:
             raise ConfigurationError(
                 f"results cannot be kept in {str(self._keep)!r}: {error.strerror}", "Name another directory."

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from coagent.bench.contended.measure import Lane
+from coagent.masking.spans import masked_text
 
 _COLOURS = {"serial": "#6b7280", "naive": "#dc2626", "2pl": "#d97706", "occ": "#7c3aed", "mtpo": "#059669"}
 _PUBLISHED = {"mtpo": (1.4, 1.15), "2pl": (1.04, None), "occ": (0.93, 1.83)}
@@ -236,7 +237,8 @@ def _table(rows: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> str:
 def _failures(data: Mapping[str, Any]) -> str:
     failures = data.get("failed_workloads") or {}
     lines = "".join(
-        f"<li><strong>{escape(name)}</strong>: {escape(why)}</li>" for name, why in failures.items()
+        f"<li><strong>{escape(name)}</strong>: {escape(masked_text(why))}</li>"
+        for name, why in failures.items()
     )
     return f"<h2>Workloads that could not be run</h2><ul>{lines}</ul>" if lines else ""
 
@@ -247,7 +249,7 @@ def _parameters(data: Mapping[str, Any]) -> str:
         text = (
             ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
         )
-        lines.append(f"<li>{escape(name)}: {escape(text)}</li>")
+        lines.append(f"<li>{escape(name)}: {escape(masked_text(text))}</li>")
     return f"<ul class='soft'>{''.join(lines)}</ul>"
 
 

@@ -28,6 +28,9 @@ from coagent.gateways.claude.hook import socket_path
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.sessions import Sessions
 from coagent.gateways.claude.workspace import open_workspace
+from coagent.masking.spans import masked_text
+from coagent.private import open_private, private_folder
+from coagent.runtime.quoting import printable
 
 IDLE_S_MAX = 900.0
 _WATCH_S = 1.0
@@ -62,10 +65,11 @@ async def _answer(stream: SocketStream, sessions: Sessions) -> None:
         except (anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.ClosedResourceError, anyio.EndOfStream):
             return
         except CoAgentError as failure:
-            answer = {"error": str(failure)}
+            answer = {"error": masked_text(str(failure))}
         except Exception as failure:
             _note(f"{type(failure).__name__}: {failure}", failure)
-            answer = {"error": f"{type(failure).__name__}: {failure} (see {FOLDER}/daemon.log)"}
+            why = masked_text(f"{type(failure).__name__}: {failure}")
+            answer = {"error": f"{why} (see {FOLDER}/daemon.log)"}
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await stream.send(json.dumps(answer).encode() + b"\n")
 
@@ -92,9 +96,7 @@ async def _until_told(scope: anyio.CancelScope) -> None:
 @asynccontextmanager
 async def _listening(root: Path) -> AsyncIterator[Any]:
     path = socket_path(str(root))
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    if os.stat(os.path.dirname(path)).st_uid != os.getuid():
-        raise CoAgentError(f"{os.path.dirname(path)!r} belongs to somebody else", "Set XDG_RUNTIME_DIR.")
+    private_folder(Path(path).parent)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)  # left by a daemon that was killed: the lock tells that none is alive
     listener = await anyio.create_unix_listener(path, mode=0o600)
@@ -109,17 +111,22 @@ async def _listening(root: Path) -> AsyncIterator[Any]:
 def _note(text: str, failure: BaseException | None = None) -> None:
     import traceback
 
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=sys.stderr, flush=True)
+    lines = [f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}"]
     if failure is not None:
-        traceback.print_exception(failure)
+        lines += traceback.format_exception(failure)
+    print(printable(masked_text("\n".join(lines))), file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """Run the daemon of the folder that the command line names, unless one runs already."""
     root = Path(sys.argv[1]).resolve()
-    path = root / FOLDER / "daemon.lock"
-    path.touch(mode=0o600)
-    with open(path, "r+b") as lock:
+    try:
+        private_folder(root / FOLDER)
+        descriptor = open_private(root / FOLDER / "daemon.lock")
+    except CoAgentError as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        sys.exit(1)
+    with os.fdopen(descriptor, "r+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -97,13 +97,29 @@ def _connection(path: str) -> socket.socket:
     except OSError:
         connection.close()
         raise
+    _require_own(connection, path)
     return connection
+
+
+def _require_own(connection: socket.socket, path: str) -> None:
+    """Speak to nobody else: what is asked holds files, and what is answered is done."""
+    if hasattr(socket, "SO_PEERCRED"):
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # pid, uid, gid (unix(7))
+        owner = int.from_bytes(peer[4:8], sys.byteorder)
+    else:
+        owner = os.stat(os.path.dirname(path)).st_uid
+    if owner != os.geteuid():
+        connection.close()
+        raise HookError(f"user {owner} listens at {path}: end that program, or set XDG_RUNTIME_DIR")
 
 
 def _start(root: str) -> "subprocess.Popen[bytes]":
     import subprocess
 
-    with open(os.path.join(root, FOLDER, "daemon.log"), "ab") as log:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with os.fdopen(os.open(os.path.join(root, FOLDER, "daemon.log"), flags, 0o600), "ab") as log:
+        if os.fstat(log.fileno()).st_mode & 0o077:
+            os.fchmod(log.fileno(), 0o600)
         return subprocess.Popen(
             [sys.executable, "-m", "coagent.gateways.claude.daemon", root],
             stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,7 +55,7 @@ class Hub:
         self.tree = tree
         self.settings = settings
         self.root = tree.workspace.root
-        self.views = Path(self.root) / FOLDER / "views"
+        self._views = Path(self.root) / FOLDER / "views"
         self.no_views = available()
         """Why commands cannot run in views of their own here; empty where they can."""
         self._shadow = Shadow(tree, Path(self.root) / FOLDER / "shadow")
@@ -67,6 +68,10 @@ class Hub:
     def _is_by_own_hand(self, key: Key) -> bool:
         """Tell whether a session's own tool may be changing an object just now: its call is still to come."""
         return key in self._under_way or (bool(self._commanding) and key.startswith(self.tree.schemes))
+
+    def views(self, name: str) -> Path:
+        """Return the folder of the files that an agent is shown instead of those on disk."""
+        return self._views / hashlib.sha256(name.encode()).hexdigest()[:16]  # a name may hold "/" or ".."
 
     def key_of(self, path: str, cwd: str) -> Key | None:
         """Return the object that a path names; None for what is not governed."""

@@ -23,10 +23,12 @@ from coagent.gateways.claude.edits import effective_edit
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.native import NativeWrite
 from coagent.gateways.claude.texts import finished_text, notices_text, welcome
+from coagent.private import private_folder, write_private
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
-from coagent.runtime.notices import Notification
+from coagent.runtime.notices import Notification, bounded
 from coagent.runtime.outcomes import Outcome
+from coagent.runtime.quoting import one_line
 from coagent.runtime.session import AgentSession
 from coagent.sandbox.overlay import Overlay
 from coagent.scratch import new_folder
@@ -113,9 +115,9 @@ class ClaudeSession:
                     {"permissionDecision": "deny", "permissionDecisionReason": "File does not exist."}
                 )
         if live is None and mine is not None:
-            view = hub.views / self.agent.name / _path(key)
-            view.parent.mkdir(parents=True, exist_ok=True)
-            view.write_bytes(mine if isinstance(mine, bytes) else str(mine).encode())
+            view = hub.views(self.agent.name) / _path(key)
+            private_folder(view.parent)
+            write_private(view, mine if isinstance(mine, bytes) else str(mine))
             allowed = {"permissionDecision": "allow"}  # it is the very file that was asked for
             return _pre({**allowed, "updatedInput": {**given, "file_path": str(view)}})
         return {}
@@ -189,7 +191,8 @@ class ClaudeSession:
             if tool == "Read":
                 await self._quietly("read_file", f"Read {_path(key)}", path=_path(key))
                 if await self.agent.peek(key) is not None:  # it has come into being just now
-                    self._told.append(f"[coagent notice] {_path(key)} is there by now: read it again.")
+                    name = one_line(_path(key))
+                    self._told.append(f"[coagent notice] {name} is there by now: read it again.")
             elif tool in _WRITERS:
                 await self._after_write(tool, key, given)  # should it have written before it failed
                 await self._instead(tool, key, given, str(event.get("error", "")))
@@ -219,7 +222,7 @@ class ClaudeSession:
         self._disclaimed |= differing
         if paths:
             self._told.append(
-                f"[coagent] Agents after you have changed {', '.join(paths)}. Leave out of account what "
+                f"[coagent] Agents after you have changed {_listed(paths)}. Leave out of account what "
                 "else you are told of it: Read shows you the file as it is for you."
             )
 
@@ -231,7 +234,8 @@ class ClaudeSession:
         await self._quietly("read_file", f"Read {path}", path=path, **span)
         mine = await self.agent.peek(key)
         if mine is None:
-            self._told.append(f"[coagent notice] {path} has gone meanwhile: an agent before you removed it.")
+            name = one_line(path)
+            self._told.append(f"[coagent notice] {name} has gone meanwhile: an agent before you removed it.")
         if not isinstance(mine, str):
             return None
         known, self._shown[key] = self._shown.get(key), digest(mine)
@@ -290,8 +294,9 @@ class ClaudeSession:
             return
         self._tell(outcome.notifications)
         self._told.append(
-            f"[coagent] That {tool} of {path} has been done after all: the file on disk holds the work of "
-            "others too, so CoAgent has made your change at your place in the order. Do not repeat it."
+            f"[coagent] That {tool} of {one_line(path)} has been done after all: the file on disk holds the "
+            "work of others too, so CoAgent has made your change at your place in the order. Do not repeat "
+            "it."
         )
 
     # ---- commands and searches -----------------------------------------------------------------------------
@@ -316,7 +321,7 @@ class ClaudeSession:
                     read=read,
                 )
         if differing:
-            names = ", ".join(sorted(_path(key) for key in differing)[:10])
+            names = _listed(sorted(_path(key) for key in differing))
             self._told.append(
                 "[coagent] Commands run on the tree as it is on disk. There these files already hold the "
                 f"work of agents after you, which you leave out of account: {names}."
@@ -415,7 +420,7 @@ class ClaudeSession:
 
     def _key(self, given: Mapping[str, Any], event: Mapping[str, Any]) -> Key | None:
         path = str(given.get("file_path") or given.get("notebook_path") or "")
-        view = f"{self.hub.views}/{self.agent.name}/"
+        view = f"{self.hub.views(self.agent.name)}/"
         if path.startswith(view):
             path = f"{self.hub.root}/{path.removeprefix(view)}"
         return self.hub.key_of(path, str(event.get("cwd") or self.hub.root))
@@ -448,13 +453,15 @@ class ClaudeSession:
             outcome = await self._call(tool, what, **arguments)
         except CoAgentError as failure:
             self._tell(failure.notifications)
-            self._told.append(f"[coagent] {what} was taken back: {failure}")
+            why = self.agent.quoting.delimited(str(failure))
+            self._told.append(f"[coagent] {one_line(what)} was taken back, which gives as reason:\n{why}")
         else:
             self._tell(outcome.notifications)
 
     def _tell(self, notices: list[Notification]) -> None:
         if notices:
-            self._told.append(notices_text(notices, lambda one: self._described.get(one, one)))
+            named = self._described
+            self._told.append(notices_text(notices, lambda one: named.get(one, one), self.agent.quoting))
 
     def _taken(self) -> str:
         told, self._told = self._told, []
@@ -471,6 +478,10 @@ class ClaudeSession:
 
 def _pre(specific: Answer) -> Answer:
     return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **specific}}
+
+
+def _listed(paths: list[str]) -> str:
+    return ", ".join(bounded([one_line(path) for path in paths]))
 
 
 def _path(key: Key) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from coagent.errors import CoAgentError, ConfigurationError, UnknownAgent
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.session import Answer, ClaudeSession
+from coagent.private import write_private
 
 _EVENTS = {
     "SessionStart": ClaudeSession.started,
@@ -126,9 +127,7 @@ class Sessions:
             for id, pid in self._processes.items()
             if id in self._sessions
         }
-        partial = self._kept.with_suffix(".new")
-        partial.write_text(json.dumps(names))
-        partial.replace(self._kept)
+        write_private(self._kept, json.dumps(names))
 
 
 def _alive(pid: int) -> bool:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from coagent.content import mode_value
 from coagent.gateways.claude.native import NativeWrite, SharedTree
+from coagent.private import private_folder
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.targets.file_content import decoded
@@ -50,7 +51,7 @@ class Shadow:
         self._max_bytes = max_bytes
         self._known: dict[str, Signature] = {}
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        private_folder(folder)
 
     def synchronize(self) -> None:
         """Copy what has changed since the last time; slow for the first time, so run it in a thread."""

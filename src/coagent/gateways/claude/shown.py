@@ -14,6 +14,7 @@ from coagent.config.domain_file import FOLDER
 from coagent.protocol.keys import Key, glob_matches
 from coagent.protocol.patterns import BadPattern, line_pattern
 from coagent.protocol.values import Value
+from coagent.runtime.quoting import one_line
 
 _LINES_DEFAULT = 2000
 
@@ -74,7 +75,7 @@ def glob_answer(
         if value is None and known is not None:
             names.remove(known)
         elif value is not None and known is None and _globbed(path, folder, pattern):
-            names.append(path if absolute else path[len(root) + 1 :])
+            names.append(one_line(path if absolute else path[len(root) + 1 :], len(path)))
     if names == response["filenames"]:
         return None
     answer = {**response, "filenames": names}
@@ -117,6 +118,7 @@ def grep_answer(
         lines = [line for line in lines if not re.match(re.escape(name) + r"[:-]", line)]
         names = [one for one in names if not _same_path(one, path, folder, root)]
         if hits:
+            name = one_line(name, len(name))
             names.append(name)
             if mode == "count":
                 lines.append(f"{name}:{len(hits)}")

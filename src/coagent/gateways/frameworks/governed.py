@@ -30,6 +30,7 @@ from coagent.errors import (
 from coagent.gateways.frameworks.texts import AMEND, UNDO, finished_prompt
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Outcome
+from coagent.runtime.quoting import Quoting
 from coagent.runtime.session import AgentSession
 from coagent.runtime.shown import error_text, outcome_text, undone_text
 from coagent.tools.base import Gate
@@ -292,7 +293,9 @@ class Governed:
 
         return call
 
-    async def _shown(self, act: Callable[[], Awaitable[Outcome]], text_of: Callable[[Outcome], str]) -> Shown:
+    async def _shown(
+        self, act: Callable[[], Awaitable[Outcome]], text_of: Callable[[Outcome, Quoting], str]
+    ) -> Shown:
         running = _inside.get(None)
         if running is not None:
             # It would wait for itself: a declared tool holds everybody else off while it runs.
@@ -302,13 +305,13 @@ class Governed:
             raise self.failure
         async with self._turn:
             try:
-                return Shown(text_of(await act()))
+                return Shown(text_of(await act(), self.session.quoting))
             except CoAgentError as error:
                 fatal = isinstance(error, AgentNotActive | AgentRestarted | LogError)
                 if fatal or (error.call_id is None and not isinstance(error, _ADVICE)):
                     self.failure = error
                     raise
-                return Shown(error_text(error), failed=True)
+                return Shown(error_text(error, self.session.quoting), failed=True)
 
 
 def takes_arguments_alone(function: Callable[..., Any] | None, schema: Mapping[str, Any]) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 from pathlib import Path
 from typing import IO
 
 from coagent.errors import JoinRefused
+from coagent.private import open_private, private_folder
 
 
 class Claims:
@@ -30,8 +32,8 @@ class Claims:
         """
         if self._folder is None or name in self._held:
             return
-        self._folder.mkdir(exist_ok=True)
-        lock = open(self._folder / hashlib.sha256(name.encode()).hexdigest()[:16], "ab")  # noqa: SIM115 -- kept
+        place = private_folder(self._folder) / hashlib.sha256(name.encode()).hexdigest()[:16]
+        lock = os.fdopen(open_private(place), "r+b")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

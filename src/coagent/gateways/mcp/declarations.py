@@ -18,6 +18,7 @@ from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.gateways.mcp.upstream import Upstream, UpstreamCrashed
 from coagent.protocol.calls import Footprint
 from coagent.protocol.values import Value
+from coagent.runtime.quoting import printable
 from coagent.tools.declared import DeclaredTool
 
 _PLACE = re.compile(r"\{([\w.-]+)\}")
@@ -103,7 +104,7 @@ def _declared(upstream: Upstream, tool: Tool, declaration: UpstreamToolTable | N
 
 
 def _description(tool: Tool, declaration: UpstreamToolTable) -> str:
-    text = tool.description or tool.title or tool.name
+    text = printable(tool.description or tool.title or tool.name)
     if declaration.effect != "irreversible":
         return text
     when = (

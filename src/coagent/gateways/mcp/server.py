@@ -25,6 +25,7 @@ from coagent.errors import AgentNotActive, AgentRestarted, CoAgentError, Invalid
 from coagent.gateways.mcp import texts
 from coagent.gateways.mcp.clients import Client, Clients
 from coagent.runtime.domain import Domain
+from coagent.runtime.quoting import Quoting, one_line
 from coagent.runtime.session import AgentSession
 from coagent.runtime.shown import error_text, outcome_text, text_of, undone_text, with_notices
 from coagent.tools.names import function_names
@@ -139,7 +140,9 @@ class Gateway:
             async with client.lock:  # an agent is a sequence, whatever its client does at once
                 text = await self._answer(client, params.name, params.arguments or {})
         except CoAgentError as failure:
-            return CallToolResult(content=[TextContent(type="text", text=error_text(failure))], is_error=True)
+            return CallToolResult(
+                content=[TextContent(type="text", text=error_text(failure, _quoting(client)))], is_error=True
+            )
         finally:
             client.busy -= 1
             self._clients.met(client)
@@ -154,7 +157,7 @@ class Gateway:
             raise UnknownTool(f"there is no tool {name!r}", f"There are: {known}.")
         session = await self._clients.session(client)
         try:
-            return outcome_text(await session.call(own, **arguments))
+            return outcome_text(await session.call(own, **arguments), session.quoting)
         except AgentRestarted as restarted:
             return f"{restarted} All your calls were withdrawn."
         except AgentNotActive:
@@ -182,14 +185,15 @@ class Gateway:
         return texts.waiting(self._before(session), wait_s)
 
     async def _undo(self, client: Client, arguments: Mapping[str, Any]) -> str:
-        return undone_text(await (await self._clients.session(client)).undo(_call_id(arguments)))
+        session = await self._clients.session(client)
+        return undone_text(await session.undo(_call_id(arguments)), session.quoting)
 
     async def _amend(self, client: Client, arguments: Mapping[str, Any]) -> str:
         changed = arguments.get("arguments")
         if not isinstance(changed, dict):
             raise InvalidArguments("'arguments' is no object", "Pass the arguments to change.")
         session = await self._clients.session(client)
-        return outcome_text(await session.amend(_call_id(arguments), **changed))
+        return outcome_text(await session.amend(_call_id(arguments), **changed), session.quoting)
 
     async def _status(self, client: Client, arguments: Mapping[str, Any]) -> str:
         session = self._clients.resumed(client)
@@ -203,7 +207,8 @@ class Gateway:
             else "No notices.",
             "Your calls:",
             *(
-                f"[call {one.call_id}] {one.tool} {text_of(dict(one.arguments), 300)}"
+                f"[call {one_line(one.call_id)}] {one_line(one.tool)} "
+                + one_line(text_of(dict(one.arguments), 300), 400)
                 + ("" if one.effective else " (has no effect)")
                 for one in session.calls
             ),
@@ -211,7 +216,12 @@ class Gateway:
         return "\n".join(lines)
 
     def _before(self, session: AgentSession) -> list[str]:
-        return [one.name for one in self._domain.agents if one.rank < session.rank and not one.ended]
+        before = [one for one in self._domain.agents if one.rank < session.rank and not one.ended]
+        return [one_line(one.name) for one in before]
+
+
+def _quoting(client: Client) -> Quoting:
+    return Quoting() if client.session is None else client.session.quoting
 
 
 def _call_id(arguments: Mapping[str, Any]) -> str:

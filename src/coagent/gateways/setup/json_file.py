@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from coagent.errors import ConfigurationError
+from coagent.private import private_folder, write_private
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -50,12 +51,12 @@ class JsonFile:
         if made == data:
             return False
         new = _written(made, text)
-        self._before.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self._before.parent)
         if not (self._made.exists() and text is not None and self._made.read_text() == _digest(text)):
             self._before.unlink(missing_ok=True)
             if text is not None:
-                self._before.write_bytes(text.encode("utf-8", "surrogateescape"))
-        self._made.write_text(_digest(new))
+                write_private(self._before, text)
+        write_private(self._made, _digest(new))
         self._write(new)
         return True
 

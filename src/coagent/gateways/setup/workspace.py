@@ -7,6 +7,7 @@ from pathlib import Path
 
 from coagent.config.domain_file import FOLDER, NAME
 from coagent.errors import ConfigurationError
+from coagent.private import private_folder, write_private
 
 _CONFIG = """\
 # CoAgent: what the agents in this workspace share. All settings: docs/serve.md and docs/claude-code.md.
@@ -34,13 +35,13 @@ def make(root: Path) -> Path:
     """
     folder = root / FOLDER
     try:
-        folder.mkdir(exist_ok=True)
+        private_folder(folder)
         ignore = folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("/*\n!/tools/\n")  # grown tools are for review
+            write_private(ignore, "/*\n!/tools/\n")  # grown tools are for review
         path = folder / NAME
         if not path.exists():
-            path.write_text(_CONFIG)
+            write_private(path, _CONFIG)
     except OSError as error:
         raise ConfigurationError(f"{str(folder)!r} cannot be made: {error.strerror}") from None
     return path
