@@ -283,6 +283,10 @@ class Domain:
         await opened.work.settle(all=True)
         await opened.parts.recorder.flush()
 
+    async def flush(self) -> None:
+        """Make durable what agents were told so far; for gateways, before they answer another process."""
+        await self._opened.parts.recorder.flush()
+
     async def catch_up(self) -> None:
         """Take what other processes have recorded."""
         await self._opened.parts.recorder.catch_up()

@@ -69,7 +69,9 @@ class Sessions:
         async with session.lock:
             if session.over:  # it has committed with its last turn: this is a new one
                 session = await self._session(id, message)
-            return await react(session, event)
+            answer = await react(session, event)
+            await self._hub.domain.flush()  # the session may outlive this process, and knows the answer
+            return answer
 
     async def end_the_dead(self) -> None:
         """End the sessions whose process is gone without a word."""

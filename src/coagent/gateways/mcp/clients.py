@@ -144,17 +144,18 @@ class Clients:
         self._claims.take(client.name)
         if client.session is not None:
             rank = None
-        elif (kept := self.resumed(client)) is not None:
+        elif (kept := await self.resumed(client)) is not None:
             return kept
         client.session = await self.domain.join(client.name, rank=rank)
         return client.session
 
-    def resumed(self, client: Client) -> AgentSession | None:
+    async def resumed(self, client: Client) -> AgentSession | None:
         """Return the session of a client's agent, also of one that an earlier connection has left at work.
 
         Raises:
             JoinRefused: Another process serves it.
         """
+        await self.domain.catch_up()
         at_work = any(one.name == client.name and not one.ended for one in self.domain.agents)
         if at_work and client.session is None and client.own_name:
             self._claims.take(client.name)

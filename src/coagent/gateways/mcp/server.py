@@ -139,6 +139,7 @@ class Gateway:
         try:
             async with client.lock:  # an agent is a sequence, whatever its client does at once
                 text = await self._answer(client, params.name, params.arguments or {})
+                await self._domain.flush()  # the client may outlive this process, and knows the answer
         except CoAgentError as failure:
             return CallToolResult(
                 content=[TextContent(type="text", text=error_text(failure, _quoting(client)))], is_error=True
@@ -169,7 +170,7 @@ class Gateway:
         if isinstance(wait_s, bool) or not isinstance(wait_s, int | float) or not 0 <= wait_s <= _WAIT_S_MAX:
             raise InvalidArguments(f"wait_s is {wait_s!r}", f"Pass seconds from 0 to {_WAIT_S_MAX:g}.")
         client.kept = bool(arguments.get("keep", client.kept))
-        session = self._clients.resumed(client)
+        session = await self._clients.resumed(client)
         if session is None or client.over:
             return (
                 texts.COMMITTED if session is not None else "You have not called anything: nothing to commit."
@@ -196,7 +197,7 @@ class Gateway:
         return outcome_text(await session.amend(_call_id(arguments), **changed), session.quoting)
 
     async def _status(self, client: Client, arguments: Mapping[str, Any]) -> str:
-        session = self._clients.resumed(client)
+        session = await self._clients.resumed(client)
         if session is None or client.over:
             return f"You are {client.name!r}, and have no work under way: your next call begins some."
         lines = [
