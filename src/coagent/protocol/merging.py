@@ -91,49 +91,68 @@ def _by_name(items: list[Value]) -> dict[str, Value] | None:
     return named if len(named) == len(items) else None
 
 
+class _Edit(NamedTuple):
+    """Lines `start` to `end` of the base, replaced by others; an insertion where both are equal."""
+
+    start: int
+    end: int
+    by_found: bool
+    lines: list[str]
+
+
 def merge_lines(saw: str, found: str, now: str) -> tuple[str, bool]:
-    """Merge texts by lines, as diff3 does; what both sides changed differently is taken from `found`.
+    """Merge texts by lines; what both sides changed differently is taken from `found`.
 
-    Source: Khanna, Kunal & Pierce 2007, "A Formal Investigation of Diff3".
+    Edits that touch without overlapping both stand, and so do two insertions in one place, in the order of
+    the positions: what `now` has comes first.
+
+    Source: Khanna, Kunal & Pierce 2007, "A Formal Investigation of Diff3", for the parts.
     """
-    base, left, right = text_lines(saw), text_lines(found), text_lines(now)
+    base = text_lines(saw)
+    edits = sorted([*_edits(base, text_lines(found), True), *_edits(base, text_lines(now), False)])
     merged: list[str] = []
-    clean = True
-    at = [0, 0, 0]
-    for base_at, left_at, right_at, length in [
-        *_stable(base, left, right),
-        (len(base), len(left), len(right), 0),
-    ]:
-        parts = base[at[0] : base_at], left[at[1] : left_at], right[at[2] : right_at]
-        chosen, fits = _chosen(*parts)
-        merged += chosen
-        clean = clean and fits
-        merged += base[base_at : base_at + length]
-        at = [base_at + length, left_at + length, right_at + length]
-    return "".join(merged), clean
+    clean, at = True, 0
+    for overlapping in _overlapping(edits):
+        start, end = overlapping[0].start, max(edit.end for edit in overlapping)
+        theirs, ours = ([edit for edit in overlapping if edit.by_found is side] for side in (True, False))
+        chosen = _applied(base, theirs or ours, start, end)
+        clean = clean and not (theirs and ours and chosen != _applied(base, ours, start, end))
+        merged += base[at:start] + chosen
+        at = end
+    return "".join(merged + base[at:]), clean
 
 
-def _chosen(base: list[str], left: list[str], right: list[str]) -> tuple[list[str], bool]:
-    if base == left:
-        return right, True
-    if right in (base, left):
-        return left, True
-    return left, False
+def _overlapping(edits: list[_Edit]) -> Iterator[list[_Edit]]:
+    """Yield the edits in groups that have nothing to do with one another."""
+    group: list[_Edit] = []
+    for edit in edits:
+        if group and edit.start >= max(before.end for before in group) and not _twice(group[-1], edit):
+            yield group
+            group = []
+        group.append(edit)
+    if group:
+        yield group
 
 
-def _stable(base: list[str], left: list[str], right: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (base, left, right, length) of the runs of lines that neither side has changed."""
-    lefts, rights = _matches(base, left), _matches(base, right)
-    index = 0
-    for base_at, left_at, length in lefts:
-        while index < len(rights) and rights[index][0] + rights[index][2] <= base_at:
-            index += 1
-        for other_at, right_at, other_length in rights[index:]:
-            if other_at >= base_at + length:
-                break
-            start = max(base_at, other_at)
-            end = min(base_at + length, other_at + other_length)
-            yield start, left_at + start - base_at, right_at + start - other_at, end - start
+def _twice(one: _Edit, other: _Edit) -> bool:
+    """Return whether both sides made one and the same edit."""
+    return one[:2] == other[:2] and one.lines == other.lines
+
+
+def _applied(base: list[str], edits: list[_Edit], start: int, end: int) -> list[str]:
+    made: list[str] = []
+    for edit in edits:
+        made += base[start : edit.start] + edit.lines
+        start = edit.end
+    return made + base[start:end]
+
+
+def _edits(base: list[str], side: list[str], by_found: bool) -> Iterator[_Edit]:
+    at = there = 0
+    for base_at, side_at, length in [*_matches(base, side), (len(base), len(side), 0)]:
+        if base_at > at or side_at > there:
+            yield _Edit(at, base_at, by_found, side[there:side_at])
+        at, there = base_at + length, side_at + length
 
 
 def _matches(base: Sequence[str], side: Sequence[str]) -> list[tuple[int, int, int]]:
