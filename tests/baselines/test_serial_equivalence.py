@@ -107,6 +107,9 @@ class Plain:
     def canonical(self, key: str) -> str:
         return key
 
+    def find(self, key: str) -> tuple[str, Value]:
+        return key, self.objects.get(key)
+
     async def read(self, key: str) -> Value:
         return self.objects.get(key)
 

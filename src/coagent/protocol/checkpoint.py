@@ -166,8 +166,8 @@ def _agent(agent: Participant) -> AgentState:
 
 def _restore_agent(kernel: Mtpo, saved: AgentState) -> None:
     agent = kernel.agents[saved.rank] = Participant(saved.name, saved.rank, saved.pinned)
-    agent.order, agent.phase = saved.order, AgentPhase(saved.phase)
-    agent.next_sequence, agent.called = saved.next_sequence, saved.called
+    agent.phase, agent.called = AgentPhase(saved.phase), saved.called
+    agent.stand(saved.order, saved.next_sequence)
     agent.disturbed = dict(saved.disturbed)
     if not agent.ended:
         kernel._order.append(agent)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position, Rank
-from coagent.protocol.decisions import Gate, Obstacles, Ready
+from coagent.protocol.decisions import Effect, Gate, Obstacles, Ready
 from coagent.protocol.events import Event
 from coagent.protocol.inbox import Inbox
 from coagent.protocol.keys import Key
@@ -27,6 +27,10 @@ class Kernel(ABC):
     """Whether calls may have to wait for locks: then `blockers` and `waiting` have something to say."""
     stages_all: bool = False
     """Whether any agent may have to begin again, so that irreversible calls can only run at its commit."""
+    holds_calls: bool = False
+    """Whether `may_call` may say no."""
+    reads_may_wait: bool = False
+    """Whether a call that only read may be recorded later, with what comes next: nobody has to know of it."""
     notifies: bool = True
     """Whether whoever saw something else than what is there now hears of it, or runs again."""
     early: bool = False
@@ -64,7 +68,16 @@ class Kernel(ABC):
     @property
     @abstractmethod
     def has_work(self) -> bool:
-        """Whether `ready` would return any work."""
+        """Whether `ready` may return any work but effects; costs next to nothing."""
+
+    @property
+    @abstractmethod
+    def has_effects(self) -> bool:
+        """Whether a target needs something, or will once nothing holds it up any more."""
+
+    @abstractmethod
+    def effects(self) -> tuple[Effect, ...]:
+        """Return what `ready` returns to be applied."""
 
     @abstractmethod
     def ready(self) -> Ready:

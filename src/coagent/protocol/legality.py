@@ -64,16 +64,11 @@ class State(Protocol):
         """Return the order that an agent would have if it were promoted."""
 
 
-def objection(state: State, event: Event) -> str | None:
-    """Say why an event may not happen in a state; None where it may."""
-    return _OBJECTIONS[type(event)](state, event)
-
-
 def _of_agent(state: State, event: Any) -> str | None:
     agent = state.agents.get(event.rank)
     if agent is None:
         return f"there is no agent of rank {event.rank}"
-    if (agent.phase, type(event).__name__) not in AGENT_PHASES:
+    if agent.phase not in _AGENT_PHASES[type(event)]:
         return f"agent {agent.name!r} is {agent.phase.value}"
     return None
 
@@ -82,7 +77,7 @@ def _of_call(state: State, event: Any) -> str | None:
     call = state.call(event.call_id)
     if call is None:
         return f"there is no standing call {event.call_id!r}"
-    if (call.phase, type(event).__name__) not in CALL_PHASES:
+    if call.phase not in _CALL_PHASES[type(event)]:
         return f"call {call.id!r} is {call.phase.value}"
     return None
 
@@ -94,7 +89,7 @@ def _repair(state: State, event: Any) -> str | None:
     call = state.call(event.call_id)
     assert call is not None, "a call that does not stand was refused"
     agent = state.agents[call.rank]
-    if (agent.phase, type(event).__name__) not in AGENT_PHASES:
+    if agent.phase not in _AGENT_PHASES[type(event)]:
         return f"agent {agent.name!r} is {agent.phase.value}"
     if not call.reversible:
         return f"call {call.id!r} is irreversible and has run"
@@ -151,7 +146,7 @@ def _anything(state: State, event: Event) -> str | None:
     return None
 
 
-_OBJECTIONS: Final[Mapping[type[Any], Callable[[State, Any], str | None]]] = {
+OBJECTIONS: Final[Mapping[type[Any], Callable[[State, Any], str | None]]] = {
     Joined: _joined,
     CallObserved: _of_agent,
     CallStaged: _of_agent,
@@ -178,3 +173,13 @@ _OBJECTIONS: Final[Mapping[type[Any], Callable[[State, Any], str | None]]] = {
     Resolved: _anything,
     OutsideWrite: _anything,
 }
+"""For each kind of event what says why it may not happen in a state; None where it may."""
+
+
+def _phases(table: Mapping[tuple[Any, str], Any]) -> dict[type[Any], tuple[Any, ...]]:
+    """Return for each kind of event the phases in which it may happen."""
+    return {kind: tuple(phase for phase, name in table if name == kind.__name__) for kind in OBJECTIONS}
+
+
+_AGENT_PHASES: Final = _phases(AGENT_PHASES)
+_CALL_PHASES: Final = _phases(CALL_PHASES)

@@ -43,6 +43,7 @@ class Mtpo(Turns):
     """
 
     name = "mtpo"
+    reads_may_wait = True
     resumable = True
     """Whether its whole state can be told and restored (`checkpoint.py`)."""
 
@@ -99,7 +100,8 @@ class Mtpo(Turns):
 
     def _call_observed(self, event: events.CallObserved) -> Call:
         call = self._new_call(event.rank, event.tool, event.arguments)
-        call.irreversible = event.irreversible
+        if event.irreversible:
+            call.irreversible = True
         self._observe(call, event.observation, None)
         self._tell(call)
         return call

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from coagent.protocol.calls import Call, CallId, Cause, Position, Rank, position_of
+from coagent.protocol.calls import Call, CallId, Cause, Rank, position_of
 from coagent.protocol.keys import Key
 from coagent.protocol.phases import AgentPhase
 from coagent.protocol.values import Value
+
+_ENDED = (AgentPhase.COMMITTED, AgentPhase.ABORTED)
 
 
 class Disturbance(NamedTuple):
@@ -39,7 +41,7 @@ class Participant:
 
     __slots__ = (
         "called", "calls", "disturbed", "held_up_by", "must_restart", "name", "next_sequence", "order",
-        "pending", "phase", "pinned", "rank", "restarts",
+        "pending", "phase", "pinned", "position", "rank", "restarts",
     )  # fmt: skip
 
     def __init__(self, name: str, rank: Rank, pinned: bool = False) -> None:
@@ -50,6 +52,8 @@ class Participant:
         """Where it stands in the serialization order: its rank until it is promoted."""
         self.phase = AgentPhase.ACTIVE
         self.next_sequence = 1
+        self.position = position_of(rank, 1)
+        """Where its next call will stand."""
         # Whether it has ever called: from then on nobody may be ranked below it.
         self.called = False
         # Under locking and optimistic control: whether it has to begin again, and how often it has.
@@ -64,15 +68,15 @@ class Participant:
         self.disturbed: dict[Key, Disturbance] = {}
         """What it has not been told of what became of its writes, by object."""
 
-    @property
-    def position(self) -> Position:
-        """Where its next call will stand."""
-        return position_of(self.order, self.next_sequence)
+    def stand(self, order: int, next_sequence: int) -> None:
+        """Let its next call stand at another place."""
+        self.order, self.next_sequence = order, next_sequence
+        self.position = position_of(order, next_sequence)
 
     @property
     def ended(self) -> bool:
         """Whether it has committed or aborted."""
-        return self.phase in (AgentPhase.COMMITTED, AgentPhase.ABORTED)
+        return self.phase in _ENDED
 
     @property
     def unread(self) -> bool:

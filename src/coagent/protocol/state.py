@@ -33,6 +33,8 @@ from coagent.protocol.premises import read_changed, scan_changed
 from coagent.protocol.trajectory import OutsideEdit, Trajectory
 from coagent.protocol.values import UNLOADED, Traced, Value, same, selected
 
+_ACTIVE = AgentPhase.ACTIVE
+
 
 class MtpoState(Kernel):
     """Agents, calls and trajectories, and what follows when a call sees or writes something else.
@@ -60,13 +62,13 @@ class MtpoState(Kernel):
 
     def _new_call(self, rank: Rank, tool: str, arguments: Mapping[str, Value]) -> Call:
         agent = self.agents[rank]
-        agent.phase = AgentPhase.ACTIVE
+        agent.phase = _ACTIVE
         if not agent.called:
             agent.called = True
             self._floor = max(self._floor, rank)
         identity = call_id(agent.name, agent.next_sequence)
         call = Call(identity, agent.name, rank, self.position(agent), tool, arguments)
-        agent.next_sequence += 1
+        agent.stand(agent.order, agent.next_sequence + 1)
         self._calls[identity] = agent.calls[identity] = call
         return call
 

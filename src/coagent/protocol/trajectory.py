@@ -144,7 +144,12 @@ class Trajectory:
 
     def add_reader(self, call: Call) -> None:
         """Note that the call read the object; a second time is no different."""
-        add_at(self.reader_positions, self.readers, call)
+        positions, position = self.reader_positions, call.position
+        if not positions or positions[-1] < position:
+            positions.append(position)
+            self.readers.append(call)
+        else:
+            add_at(positions, self.readers, call)
 
     def remove_reader(self, call: Call) -> None:
         """Forget that the call read the object."""

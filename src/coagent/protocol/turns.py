@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position, Rank, position_of
 from coagent.protocol.conflicts import conflict, independent, kept_with, obstacles
-from coagent.protocol.decisions import Gate, Obstacles, Ready
+from coagent.protocol.decisions import Effect, Gate, Obstacles, Ready
 from coagent.protocol.events import Event
 from coagent.protocol.inbox import Inbox, inbox
 from coagent.protocol.keys import Key
-from coagent.protocol.legality import objection
+from coagent.protocol.legality import OBJECTIONS
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.state import MtpoState
@@ -22,9 +22,10 @@ class Turns(MtpoState):
     """What may happen when, and what has to be done next."""
 
     def objection(self, event: Event) -> str | None:
-        if type(event) not in self._transitions:
-            return f"{type(event).__name__} is no event of protocol {self.name!r}"
-        return objection(self, event)
+        kind = type(event)
+        if kind not in self._transitions:
+            return f"{kind.__name__} is no event of protocol {self.name!r}"
+        return OBJECTIONS[kind](self, event)
 
     # ---- the order -----------------------------------------------------------------------------------------
 
@@ -203,7 +204,8 @@ class Turns(MtpoState):
 
     def _move(self, agent: Participant, order: int) -> None:
         """Give an agent another order. Nobody in between has anything to do with it, so no value changes."""
-        before, agent.order = agent.order, order
+        before = agent.order
+        agent.stand(order, agent.next_sequence)
         objects = self._objects
         touched: dict[Key, Trajectory] = {}
         for call in agent.calls.values():
@@ -221,7 +223,7 @@ class Turns(MtpoState):
 
     @property
     def has_work(self) -> bool:
-        if self._objects.unapplied or self._dirty:
+        if self._dirty:
             return True
         if not self._order:
             return False
@@ -230,14 +232,20 @@ class Turns(MtpoState):
             return True
         return self.early and self._promotion_due() is not None
 
+    @property
+    def has_effects(self) -> bool:
+        return bool(self._objects.unapplied)
+
+    def effects(self) -> tuple[Effect, ...]:
+        return self._objects.effects(self._dirty.written() if self._dirty else ())
+
     def ready(self) -> Ready:
         if not self._order:
-            return Ready(apply=self._objects.effects(()))
-        blocked = self._dirty.written() if self._dirty else ()
+            return Ready(apply=self.effects())
         promote = self._promotion_due()
         return Ready(
             self._reexecutable(),
-            self._objects.effects(blocked),
+            self.effects(),
             promote,
             self._staged_due(),
             self._commit_due() if promote is None else None,

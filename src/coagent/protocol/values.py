@@ -30,7 +30,8 @@ UNLOADED: Final = Unloaded()
 NESTING_MAX: Final = 200
 """How deep lists and dicts may lie in one another: values are walked by recursion."""
 _BLOCK_CHARACTERS = 64 * 1024
-_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
+SCALARS: Final = frozenset({str, int, float, bool, bytes, type(None)})
+"""The types of values that nobody can change in place."""
 
 
 def copied(value: Value, depth: int = 0) -> Value:
@@ -47,7 +48,7 @@ def copied(value: Value, depth: int = 0) -> Value:
         TypeError: Something in it is not plain data (the message names its type), or lies too deep.
     """
     kind = type(value)
-    if kind in _SCALARS:
+    if kind in SCALARS:
         return value
     if depth >= NESTING_MAX:
         raise TypeError(f"lists and objects lie more than {NESTING_MAX} deep in one another")
@@ -56,9 +57,9 @@ def copied(value: Value, depth: int = 0) -> Value:
         for key in value:
             if type(key) is not str:
                 raise TypeError(f"keys of a value must be text, not {type(key).__name__} ({key!r})")
-        return {key: item if type(item) in _SCALARS else copied(item, depth) for key, item in value.items()}
+        return {key: item if type(item) in SCALARS else copied(item, depth) for key, item in value.items()}
     if kind is list or kind is tuple:
-        return [item if type(item) in _SCALARS else copied(item, depth) for item in value]
+        return [item if type(item) in SCALARS else copied(item, depth) for item in value]
     raise TypeError(f"a value must be plain data (JSON, text or bytes), not {kind.__name__}")
 
 

@@ -124,6 +124,9 @@ class _SerialReader:
     def literal(self, key: Key) -> Key:
         return self._targets.of(key).literal(key)
 
+    def find(self, key: Key) -> tuple[Key, Value]:
+        return self.canonical(key), UNLOADED
+
     async def read(self, key: Key) -> Value:
         if key in self.values:
             return self.values[key]

@@ -52,6 +52,25 @@ class Effects:
         """Tell whether the target of some object is away and will not be back by itself."""
         return any(key in self.delayed and not self.delayed[key].by_itself for key in keys)
 
+    async def apply_at_once(self) -> bool:
+        """Put what targets take at once; False where something is left that takes its time."""
+        recorder, instant = self._recorder, self._recorder.log.instant
+        for key, value, expected, version in self._kernel.effects():
+            if recorder.is_acknowledged(key, version):
+                continue
+            target = self._targets.of(key)
+            if not target.instant or target in self._busy:
+                return False
+            try:
+                await target.put(key, value, expected=expected)
+            except TargetError:
+                return False  # `apply` will meet it again, and see to it
+            if instant:
+                recorder.record_now(EffectApplied(key, version))
+            else:
+                recorder.acknowledge(key, version)
+        return True
+
     def startable(self, effects: Sequence[Effect]) -> list[Target]:
         """Return the targets that need something and are not busy; each is to be served by `apply`."""
         if not effects:
@@ -101,9 +120,7 @@ class Effects:
 
     def _of(self, target: Target) -> list[Effect]:
         effects = [
-            effect
-            for effect in self._open(self._kernel.ready().apply)
-            if self._targets.of(effect.key) is target
+            effect for effect in self._open(self._kernel.effects()) if self._targets.of(effect.key) is target
         ]
         return self._disentangled(target, effects) if effects else effects
 

@@ -32,6 +32,7 @@ from coagent.tools.base import Tool
 from coagent.tools.native import NativeTool
 from coagent.tools.state import State
 
+_ACTIVE = AgentPhase.ACTIVE
 _NOTHING = Footprint(frozenset(), frozenset(), frozenset())
 """What an irreversible native call keeps others from: nothing, since what it writes enters like any other."""
 
@@ -48,32 +49,32 @@ class NativeRunner(Runner):
         parts = self._parts
         kernel, recorder = parts.kernel, parts.recorder
         while True:
-            steps, forgotten, position = kernel.steps, kernel.forgotten, recorder.position(agent)
-            run = await self._observe(tool, checked, position, agent.rank)
-            if kernel.steps != steps or recorder.position(agent) != position:
+            steps, deferred = kernel.steps, recorder.deferred
+            forgotten, position = kernel.forgotten, recorder.position(agent)
+            observation, failure = await self._observe(tool, checked, position, agent.rank)
+            if kernel.steps != steps or recorder.deferred != deferred:  # something has happened meanwhile
                 if recorder.position(agent) != position or kernel.forgotten != forgotten:
                     continue
-                if not kernel.holds(run.observation, position):
+                if not kernel.holds(observation, position):
                     continue
-            observation, failure = run
             if kernel.locks and await self._blocked(agent, observation):
                 continue
             event = CallObserved(agent.rank, tool.name, arguments, observation)
-            if recorder.log.instant:
-                call = recorder.record_now(event)
-                assert isinstance(call, Call), "a call was recorded"
-                return Ran(call.id, observation, failure, call)
             if (
                 not observation.writes
                 and failure is None
+                and kernel.reads_may_wait
+                and agent.phase is _ACTIVE
                 and agent.called
-                and agent.phase is AgentPhase.ACTIVE
-                and not kernel.stages_all
             ):
                 call_id = recorder.record_read(agent, event)
                 if recorder.full:
                     await recorder.flush()
                 return Ran(call_id, observation, None, None)
+            if recorder.log.instant:
+                call = recorder.record_now(event)
+                assert isinstance(call, Call), "a call was recorded"
+                return Ran(call.id, observation, failure, call)
             made = await self._record_if_it_holds(agent, event, position, forgotten)
             if made is not None:
                 return Ran(made.id, observation, failure, made)

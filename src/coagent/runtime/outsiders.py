@@ -16,7 +16,7 @@ from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import UNLOADED, Traced, Value, same
 from coagent.runtime.patience import Patience
-from coagent.runtime.reader import PositionReader, Targets
+from coagent.runtime.reader import PositionReader, Sources, Targets
 from coagent.runtime.recorder import Recorder
 from coagent.targets.base import Target
 
@@ -45,6 +45,8 @@ class Outsiders:
         self._targets = targets
         self._patience = patience
         self._spares = spares
+        self.sources = Sources(kernel, targets, self.look, patience)
+        """Where runs read from, looking at what may have been changed."""
 
     async def look(self, key: Key) -> bool:
         """Take note of an outside write to an object that agents have read or written, if there was one.
@@ -187,9 +189,7 @@ class Outsiders:
         return any(spares(key) for spares in self._spares)
 
     def _reader(self, call: Call) -> PositionReader:
-        return PositionReader(
-            self._kernel, self._targets, call.position, call.rank, self.look, self._patience
-        )
+        return PositionReader(self.sources, call.position, call.rank)
 
 
 def _among(found: Value, values: Collection[Value]) -> bool:

@@ -67,6 +67,28 @@ class Targets:
         )
 
 
+class Sources:
+    """Where the runs of a domain read from.
+
+    Args:
+        kernel: The protocol's state.
+        targets: Where objects are that it does not track.
+        look: Called with objects that the kernel tracks and that somebody outside may have changed.
+        patience: With targets that are away.
+    """
+
+    __slots__ = ("kernel", "look", "patience", "targets", "volatile")
+
+    def __init__(
+        self, kernel: Kernel, targets: Targets, look: Callable[[Key], Awaitable[bool]], patience: Patience
+    ) -> None:
+        self.kernel = kernel
+        self.targets = targets
+        self.look = look
+        self.patience = patience
+        self.volatile = targets.volatile
+
+
 class PositionReader:
     """Reads for one run of a tool. Whether what it read still holds is checked when the run is recorded.
 
@@ -75,46 +97,43 @@ class PositionReader:
     that, as they run once.
 
     Args:
-        kernel: The protocol's state.
-        targets: Where objects are that it does not track.
+        sources: Of the domain.
         position: Of the call.
         rank: Of its agent.
-        look: Called with objects that the kernel tracks and that somebody outside may have changed.
-        patience: With targets that are away.
     """
 
-    __slots__ = ("_kernel", "_look", "_patience", "_targets", "position", "rank", "volatile")
+    __slots__ = ("_sources", "position", "rank", "volatile")
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        targets: Targets,
-        position: Position,
-        rank: Rank,
-        look: Callable[[Key], Awaitable[bool]],
-        patience: Patience,
-    ) -> None:
-        self._kernel = kernel
-        self._targets = targets
-        self._look = look
-        self._patience = patience
+    def __init__(self, sources: Sources, position: Position, rank: Rank) -> None:
+        self._sources = sources
         self.position = position
         self.rank = rank
-        self.volatile = targets.volatile
+        self.volatile = sources.volatile
 
     def canonical(self, key: Key) -> Key:
-        return self._targets.of(key).canonical(key)
+        return self._sources.targets.of(key).canonical(key)
 
     def literal(self, key: Key) -> Key:
-        return self._targets.of(key).literal(key)
+        return self._sources.targets.of(key).literal(key)
+
+    def find(self, key: Key) -> tuple[Key, Value]:
+        sources = self._sources
+        target = sources.targets.of(key)
+        name = target.canonical(key)
+        kernel = sources.kernel
+        value = kernel.lookup(name, self.position)
+        if value is UNLOADED or kernel.stuck or not target.unchanged(name):
+            return name, UNLOADED
+        return name, value
 
     async def read(self, key: Key) -> Value:
-        kernel, target = self._kernel, self._targets.of(key)
+        sources = self._sources
+        kernel, target = sources.kernel, sources.targets.of(key)
         if kernel.stuck:
             self._refuse_stuck(key)
         value = kernel.lookup(key, self.position)
         if value is not UNLOADED:
-            if await self._is_as_it_should_be(target, key, value) or not await self._look(key):
+            if target.unchanged(key) or not await sources.look(key):
                 return value
             value = kernel.lookup(key, self.position)
         while value is UNLOADED:
@@ -122,25 +141,18 @@ class PositionReader:
             try:
                 found = await target.get(key)
             except TargetUnavailable as failure:
-                found = await self._patience.retry(lambda: target.get(key), failure)
+                found = await self._sources.patience.retry(lambda: target.get(key), failure)
             value = kernel.lookup(key, self.position)
             if value is UNLOADED and kernel.forgotten == forgotten:
                 return found
             if value is not UNLOADED and not any(same(found, one) for one in kernel.may_hold(key)):
                 # Somebody else has learned of it meanwhile, and what was found is something else again.
-                await self._look(key)
+                await self._sources.look(key)
                 value = kernel.lookup(key, self.position)
         return value
 
-    async def _is_as_it_should_be(self, target: Target, key: Key, value: Value) -> bool:
-        """Tell whether a tracked object was for sure not changed by somebody outside."""
-        if target.instant:
-            found = await target.get(key)
-            return found is value or found is self._kernel.live_value(key)
-        return target.unchanged(key)
-
     def _refuse_stuck(self, key: Key) -> None:
-        why = self._kernel.stuck.get(key)
+        why = self._sources.kernel.stuck.get(key)
         if why is not None:
             raise TargetError(
                 f"what {key!r} holds is not what it should: {why}",
@@ -148,13 +160,13 @@ class PositionReader:
             )
 
     async def keys(self, prefix: str) -> Mapping[Key, Value]:
-        kernel, target = self._kernel, self._targets.of(prefix)
+        kernel, target = self._sources.kernel, self._sources.targets.of(prefix)
         while True:
             forgotten = kernel.forgotten
             try:
                 listing = dict(await target.list(prefix))
             except TargetUnavailable as failure:
-                listing = dict(await self._patience.retry(lambda: target.list(prefix), failure))
+                listing = dict(await self._sources.patience.retry(lambda: target.list(prefix), failure))
             if kernel.forgotten == forgotten and not await self._look_at(prefix, listing):
                 break
         for key, value in kernel.written_under(prefix, self.position):
@@ -166,7 +178,7 @@ class PositionReader:
 
     async def _look_at(self, prefix: str, listing: Mapping[Key, Value]) -> bool:
         """Look at those tracked objects of a listing that are not as they should be."""
-        kernel = self._kernel
+        kernel = self._sources.kernel
         suspects = [key for key, found in listing.items() if self._is_suspect(key, found)]
         suspects += [
             key
@@ -175,20 +187,20 @@ class PositionReader:
         ]
         seen = False
         for key in suspects:
-            seen = await self._look(key) or seen
+            seen = await self._sources.look(key) or seen
         return seen
 
     def _is_suspect(self, key: Key, found: Value) -> bool:
-        live = self._kernel.live_value(key)
+        live = self._sources.kernel.live_value(key)
         if live is UNLOADED:
             return False
         return live is None if found is UNLOADED else not same(found, live)
 
     def written(self, prefix: str) -> Mapping[Key, Value]:
-        return dict(self._kernel.written_under(prefix, self.position))
+        return dict(self._sources.kernel.written_under(prefix, self.position))
 
     def own(self, *prefixes: str) -> frozenset[Key]:
-        agent = self._kernel.agents.get(self.rank)
+        agent = self._sources.kernel.agents.get(self.rank)
         return frozenset(
             key
             for call in (() if agent is None else agent.calls.values())
@@ -198,18 +210,18 @@ class PositionReader:
         )
 
     async def load(self, keys: list[Key]) -> Mapping[Key, Value]:
-        kernel = self._kernel
+        kernel = self._sources.kernel
         while True:
             forgotten = kernel.forgotten
             found = {key: kernel.lookup(key, self.position) for key in keys}
             missing = [key for key, value in found.items() if value is UNLOADED]
             if not missing:
                 return found
-            target = self._targets.of(missing[0])
+            target = self._sources.targets.of(missing[0])
             try:
                 values = await target.get_many(missing)
             except TargetUnavailable as failure:
-                values = await self._patience.retry(lambda: target.get_many(missing), failure)  # noqa: B023
+                values = await self._sources.patience.retry(lambda: target.get_many(missing), failure)  # noqa: B023
             found.update(values)
             for key in missing:
                 tracked = kernel.lookup(key, self.position)

@@ -52,6 +52,9 @@ class Recorder:
         self._replicas = replicas
         self._acknowledged: dict[Key, EffectApplied] = {}
         self._reads: list[tuple[Participant, CallObserved]] = []
+        self._unrecorded: dict[Participant, int] = {}  # how many of them there are, by agent
+        self.deferred = 0
+        """How many reads have ever been left to be recorded later."""
         self._interval = _CHECKPOINT_EVENTS_MIN
         self._busy = False
         self._free: anyio.Event | None = None
@@ -74,6 +77,8 @@ class Recorder:
             cannot be written; nothing has happened.
         """
         if self.log.instant:
+            if self._reads:
+                self._record_reads_now()
             event = decide()
             return None if event is None else self.record_now(event)
         await self._take_turn()
@@ -96,15 +101,29 @@ class Recorder:
 
     def record_now(self, event: Event) -> Made:
         """Record an event in a log that takes it at once and that nobody else appends to (`Log.instant`)."""
-        self._check(event)
+        if self._reads:
+            self._record_reads_now()
+        kernel = self.kernel
+        if kernel.objection(event) is not None:
+            self._check(event)
         self.log.note(event)
-        return self._take(event)
+        made = kernel.take(event)
+        self._tell(event)
+        return made
+
+    def _record_reads_now(self) -> None:
+        reads, self._reads, self._unrecorded = self._reads, [], {}
+        for _, read in reads:
+            self.log.note(read)
+            self._replay(read)
 
     def record_read(self, agent: Participant, event: CallObserved) -> CallId:
         """Record a call that only read, at once or together with what comes next; returns its id."""
-        identity = call_id(agent.name, self.next_sequence(agent))
+        unrecorded = self._unrecorded.get(agent, 0)
         self._reads.append((agent, event))
-        return identity
+        self._unrecorded[agent] = unrecorded + 1
+        self.deferred += 1
+        return call_id(agent.name, agent.next_sequence + unrecorded)
 
     @property
     def full(self) -> bool:
@@ -123,6 +142,9 @@ class Recorder:
     async def flush(self) -> None:
         """Append what waits to ride along."""
         if not self._reads and not self._acknowledged:
+            return
+        if self.log.instant:
+            self._record_reads_now()
             return
         await self._take_turn()
         try:
@@ -185,6 +207,8 @@ class Recorder:
         records.extend(acknowledged)
         await self.log.append(records)
         del self._reads[: len(reads)]
+        for agent, _ in reads:
+            self._unrecorded[agent] -= 1
         for _, read in reads:
             self._replay(read)
         made = None if event is None else self._take(event)
@@ -209,6 +233,9 @@ class Recorder:
         while events := await self.log.read():
             for event in events:
                 self._replay(event)
+        if any(agent.ended for agent in self._unrecorded):  # by another process
+            self._reads = [(agent, read) for agent, read in self._reads if not agent.ended]
+            self._unrecorded = {agent: n for agent, n in self._unrecorded.items() if not agent.ended}
 
     def _tell(self, event: Event) -> None:
         for observer in self.observers:
@@ -236,9 +263,7 @@ class Recorder:
 
     def next_sequence(self, agent: Participant) -> int:
         """Return the sequence of the agent's next call, those counted that wait to be recorded."""
-        if not self._reads:
-            return agent.next_sequence
-        return agent.next_sequence + sum(1 for other, _ in self._reads if other is agent)
+        return agent.next_sequence + self._unrecorded.get(agent, 0)
 
     def position(self, agent: Participant) -> Position:
         """Return the position of the agent's next call."""

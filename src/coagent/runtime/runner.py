@@ -63,7 +63,7 @@ class Parts:
 
     def reader(self, position: Position, rank: Rank) -> PositionReader:
         """Return what a run at a position reads through."""
-        return PositionReader(self.kernel, self.targets, position, rank, self.outsiders.look, self.patience)
+        return PositionReader(self.outsiders.sources, position, rank)
 
 
 class Runner(ABC):

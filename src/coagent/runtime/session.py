@@ -18,13 +18,15 @@ from coagent.protocol.events import Aborted, CallStaged, Event, Finished, Notice
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
-from coagent.protocol.values import Value, copied
+from coagent.protocol.values import SCALARS, Value, copied
 from coagent.runtime.notices import Notification, notification
 from coagent.runtime.outcomes import Issued, Outcome, Settlement
 from coagent.runtime.quoting import Quoting
 from coagent.runtime.runner import Parts, require_active, restart
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
+
+_ACTIVE = AgentPhase.ACTIVE
 
 
 class AgentSession:
@@ -81,21 +83,22 @@ class AgentSession:
         parts, participant = self._parts, self._participant
         made = parts.catalog.tools.get(tool) or parts.catalog.get(tool)
         checked = made.arguments.checked(arguments)
-        if parts.recorder.log.shared:
-            await parts.recorder.freshen()
-        if participant.ended or participant.must_restart or not parts.kernel.may_call(participant):
+        recorder, kernel = parts.recorder, parts.kernel
+        if recorder.log.shared:
+            await recorder.freshen()
+        if participant.phase is not _ACTIVE or kernel.holds_calls:
             await self._until_it_may_call()
         stored = _stored(made, arguments)
         if made.effect == "irreversible":
             held = await self._gate(made, stored)
             if held is not None:
                 return held
-        ran = await self._work.runner(made).perform(participant, made, stored, checked)
+        ran = await self._work.runners[made.kind].perform(participant, made, stored, checked)
         call, failure = ran.call, ran.failure
-        written: Collection[Key] = () if call is None else call.writes
-        await self._work.settle(written)
+        if kernel.has_effects or kernel.has_work:
+            await self._work.settle(() if call is None else call.writes)
         if parts.effects.delayed and call is not None and not call.irreversible:
-            await self._give_up_if_delayed(call, written)
+            await self._give_up_if_delayed(call)
         if call is None:
             value = copied(ran.observation.value)
         elif failure is not None or call.refused:
@@ -105,17 +108,18 @@ class AgentSession:
             # it.
             value = copied(call.told.value)
         outcome = Outcome(value, ran.call_id)
-        if participant.unread:
+        if participant.pending or participant.disturbed:
             outcome.notifications, outcome.changed = await self._deliver()
         return outcome
 
-    async def _give_up_if_delayed(self, call: Call, written: Collection[Key]) -> None:
+    async def _give_up_if_delayed(self, call: Call) -> None:
         """Withdraw a call whose target has been away for as long as a call waits for one.
 
         Raises:
             TargetUnavailable: It was.
         """
         parts = self._parts
+        written = call.writes
         away = [parts.effects.delayed[key] for key in written if key in parts.effects.delayed]
         if away and self._participant.calls.get(call.id) is call:
             await self._work.runner_of(call).undo(call)
@@ -129,6 +133,8 @@ class AgentSession:
         require_active(participant)
         if participant.must_restart:
             await self._begin_again()
+        if parts.kernel.may_call(participant):
+            return
         await parts.recorder.until(
             lambda: participant.ended or parts.kernel.may_call(participant), parts.meanwhile
         )
@@ -467,8 +473,11 @@ class AgentSession:
         return call
 
 
-def _stored(made: Tool, arguments: Mapping[str, Any]) -> dict[str, Value]:
+def _stored(made: Tool, arguments: dict[str, Any]) -> dict[str, Value]:
     try:
-        return {name: copied(value) for name, value in arguments.items()}
+        for value in arguments.values():
+            if type(value) not in SCALARS:
+                return {name: copied(value) for name, value in arguments.items()}
+        return arguments
     except TypeError as error:
         raise ToolFailed(f"an argument of tool {made.name!r} is not plain data: {error}") from None

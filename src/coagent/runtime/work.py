@@ -34,7 +34,7 @@ class Work:
 
     def __init__(self, parts: Parts, runners: dict[Kind, Runner]) -> None:
         self._parts = parts
-        self._runners = runners
+        self.runners = runners
         self.local: set[Rank] = set()
         """The ranks of the agents whose sessions live in this process: their staged calls run here."""
         self._running: set[CallId] = set()
@@ -49,13 +49,13 @@ class Work:
 
     def runner(self, tool: Tool) -> Runner:
         """Return what runs a tool."""
-        return self._runners[tool.kind]
+        return self.runners[tool.kind]
 
     def runner_of(self, call: Call) -> Runner:
         """Return what runs a call, also one whose tool is not here."""
         tool = self._parts.catalog.find(call.tool)
         kind: Kind = "declared" if call.declared else "native"
-        return self._runners[kind if tool is None else tool.kind]
+        return self.runners[kind if tool is None else tool.kind]
 
     # ---- doing it ------------------------------------------------------------------------------------------
 
@@ -73,7 +73,11 @@ class Work:
         Raises:
             LogError: The log cannot be written.
         """
-        if not self._parts.kernel.has_work or await self._do_at_once():
+        parts = self._parts
+        if not parts.kernel.has_work and (
+            not parts.kernel.has_effects
+            or (await parts.effects.apply_at_once() and not parts.kernel.has_work)
+        ):
             return
         self.advance()
         if self._pieces:
@@ -82,24 +86,10 @@ class Work:
         if failure is not None:
             raise failure
 
-    async def _do_at_once(self) -> bool:
-        """Apply the effects of targets that take them at once; True where nothing else is to be done."""
-        kernel, parts = self._parts.kernel, self._parts
-        ready = kernel.ready()
-        if ready.reexecute or ready.promote or ready.run or ready.commit is not None:
-            return False
-        for effect in ready.apply:
-            if not parts.targets.of(effect.key).instant:
-                return False
-        for target in parts.effects.startable(ready.apply):
-            parts.effects.begin(target)
-            await parts.effects.apply(target)
-        return not kernel.has_work
-
     def advance(self) -> None:
         """Start whatever this process can do, without waiting for it."""
         kernel, parts = self._parts.kernel, self._parts
-        if not kernel.has_work:
+        if not kernel.has_work and not kernel.has_effects:
             return
         ready = kernel.ready()
         for call in ready.reexecute:

@@ -35,6 +35,9 @@ class Memory(Target):
             self._outside.discard(key)
         return self._objects.get(key)
 
+    def unchanged(self, key: Key) -> bool:
+        return key not in self._outside
+
     async def list(self, prefix: str) -> dict[Key, Value]:
         return {key: value for key, value in self._objects.items() if key.startswith(prefix)}
 

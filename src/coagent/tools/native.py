@@ -58,7 +58,7 @@ class Arguments:
             InvalidArguments: Says which are wrong, and what the tool takes.
         """
         try:
-            return self._validate(dict(arguments)).__dict__  # type: ignore[no-any-return]
+            return self._validate(arguments).__dict__  # type: ignore[no-any-return]
         except ValidationError as error:
             raise self._invalid(error) from None
 

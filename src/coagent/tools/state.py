@@ -50,6 +50,12 @@ class Reader(Protocol):
     def literal(self, key: Key) -> Key:
         """Return the name of the object that `key` names by its words alone; raises as `canonical` does."""
 
+    def find(self, key: Key) -> tuple[Key, Value]:
+        """Return the object's one name, and its filtered value where that is known without asking anybody.
+
+        Where it is not, the value is `UNLOADED`; then `read` tells. Raises as `canonical` does.
+        """
+
     async def read(self, key: Key) -> Value:
         """Return the filtered value, None where the object does not exist at this position."""
 
@@ -141,7 +147,9 @@ class State:
             TargetError: The target cannot be read.
             ToolFailed: `match` cannot be searched for.
         """
-        key = self._name(key, literal)
+        value: Value = UNLOADED
+        if not literal:
+            key, value = self._reader.find(key)
         selector: Selector | None = None
         if path is not None:
             selector = Field(path)
@@ -155,7 +163,10 @@ class State:
         volatile = self._reader.volatile
         if volatile and key[: key.find(":")] in volatile:
             return copied(selected(await self._reader.read(key), selector))
-        return copied(await self._read(key, selector))
+        if value is UNLOADED or selector is not None or key in self._values:
+            return copied(await self._read(key, selector))
+        self._values[key] = self.reads[key, None] = value
+        return copied(value)
 
     async def put(self, key: Key, value: Any, *, literal: bool = False) -> None:
         """Set the whole value of an object, creating it where it does not exist.

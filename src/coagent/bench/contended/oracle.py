@@ -31,6 +31,9 @@ class _Dict:
 
     literal = canonical
 
+    def find(self, key: Key) -> tuple[Key, Value]:
+        return key, self._objects.get(key)
+
     async def read(self, key: Key) -> Value:
         return self._objects.get(key)
 

@@ -50,9 +50,7 @@ class ArrivalOrder(Mtpo):
 
     @property
     def has_work(self) -> bool:
-        return bool(self._objects.unapplied) or any(
-            agent.phase is AgentPhase.FINISHED for agent in self._order
-        )
+        return any(agent.phase is AgentPhase.FINISHED for agent in self._order)
 
     def may_commit(self, agent: Participant) -> str | None:
         return f"something of agent {agent.name!r} is under way" if self._owes(agent) else None

@@ -25,6 +25,7 @@ class Locking(ArrivalOrder):
     """
 
     name = "2pl"
+    holds_calls = True
     locks = True
     stages_all = True
 

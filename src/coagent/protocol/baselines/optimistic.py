@@ -28,6 +28,7 @@ class Optimistic(ArrivalOrder):
     """OCC with backward validation at finish."""
 
     name = "occ"
+    holds_calls = True
     stages_all = True
 
     def __init__(self, *, early: bool = False, commits_itself: bool = False) -> None:

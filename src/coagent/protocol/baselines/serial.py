@@ -10,6 +10,7 @@ class Serial(Mtpo):
     """One agent after another in rank order; nothing is ever late, so nothing else differs from MTPO."""
 
     name = "serial"
+    holds_calls = True
 
     def may_call(self, agent: Participant) -> bool:
         return self._order[0] is agent
