@@ -123,8 +123,10 @@ class World:
 
     def advance(self) -> None:
         """Do all that the kernel wants done: also promotions, staged calls, commits."""
+        begun = len(self.events)
         while self.kernel.has_work or self.kernel.has_effects:
             before = len(self.events)
+            assert before - begun < 1_000, f"it goes on for ever: {self.events[-4:]}"
             self.settle()
             ready = self.kernel.ready()
             if ready.promote is not None:
