@@ -102,6 +102,10 @@ def add(view: View, key: Key, amount: int) -> Value:
     return number + amount
 
 
+def add_up(view: View, key: Key, other: Key) -> Value:
+    return view.get(key) + view.get(other)
+
+
 def double_quietly(view: View, key: Key) -> Value:
     """Change a number by what it is, and say nothing of it."""
     view.put(key, 2 * (view.get(key) or 0))
@@ -156,7 +160,7 @@ def send(view: View, text: str, key: Key | None = None, log: Key | None = None) 
 TOOLS: Mapping[str, Tool] = {
     tool.__name__: tool
     for tool in (
-        read, read_field, read_lines, keys, fields, put, put_two, add, double_quietly, append, edit, copy,
-        create, delete, count, send,
+        read, read_field, read_lines, keys, fields, put, put_two, add, add_up, double_quietly, append, edit,
+        copy, create, delete, count, send,
     )
 }  # fmt: skip

@@ -363,14 +363,17 @@ class Mtpo(Turns):
                 del agent.disturbed[event.key]
         trajectory = self._objects.trajectories.get(event.key)
         if event.how == "accept" and trajectory is not None and trajectory.base_known:
-            self._outside(trajectory, event.value)
+            if same(event.value, trajectory.live()):
+                self._objects.applied(event.key, trajectory.version)
+            else:  # whatever it was before: it is what stands now in the place of what should
+                self._outside(trajectory, event.value, trajectory.live(), trajectory.live_position)
 
     def _outside_write(self, event: events.OutsideWrite) -> None:
         trajectory = self._objects.trajectories.get(event.key)
         if trajectory is None or not trajectory.base_known:
             self._outside_untracked(event.key, event.value)
         elif not any(same(event.value, value) for value in trajectory.accepted):
-            self._outside(trajectory, event.value)
+            self._outside(trajectory, event.value, *trajectory.seen_by(event.value))
 
     # ---- phases --------------------------------------------------------------------------------------------
 

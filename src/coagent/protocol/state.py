@@ -233,10 +233,16 @@ class MtpoState(Kernel):
 
     # ---- outside writers (rule 9) --------------------------------------------------------------------------
 
-    def _outside(self, trajectory: Trajectory, found: Value) -> None:
-        """Take a value that no call wrote: the difference to what the target held last is somebody's edit."""
+    def _outside(self, trajectory: Trajectory, found: Value, saw: Value, seen_at: Position) -> None:
+        """Take a value that no call wrote: the difference to what the target held last is somebody's edit.
+
+        Args:
+            trajectory: Of the object.
+            found: What the target holds.
+            saw: What it held before.
+            seen_at: Where that was written.
+        """
         key = trajectory.key
-        saw, seen_at = trajectory.seen_by(found)
         below = [writer for writer in trajectory.writers if writer.position <= seen_at]
         if below:
             order, sequence, number = below[-1].position
