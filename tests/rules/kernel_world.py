@@ -105,7 +105,11 @@ class World:
 
     def run_again(self, call: Call) -> None:
         """Run one call again at its position."""
-        self.take(events.CallReexecuted(call.id, self.observe(call.position, call.tool, call.arguments)))
+        if call.declared:
+            seen = self.declared_run(call, reads=call.footprint.reads, writes=call.writes)
+        else:
+            seen = self.observe(call.position, call.tool, call.arguments)
+        self.take(events.CallReexecuted(call.id, seen))
         self.reruns.append(call.id)
 
     def apply(self) -> None:

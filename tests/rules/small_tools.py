@@ -78,8 +78,13 @@ def keys(view: View, prefix: Key, glob: str | None = None) -> Value:
     return view.scan(Scan(prefix, glob))
 
 
-def fields(view: View, prefix: Key, path: str) -> Value:
-    return view.scan(Scan(prefix, None, Field(path)))
+def fields(view: View, prefix: Key, path: str, glob: str | None = None) -> Value:
+    return view.scan(Scan(prefix, glob, Field(path)))
+
+
+def pop(view: View, key: Key) -> Value:
+    """Fail, saying at what."""
+    raise Failed(f"{view.get(key)!r} cannot be popped")
 
 
 def put(view: View, key: Key, value: Value) -> Value:
@@ -160,7 +165,7 @@ def send(view: View, text: str, key: Key | None = None, log: Key | None = None) 
 TOOLS: Mapping[str, Tool] = {
     tool.__name__: tool
     for tool in (
-        read, read_field, read_lines, keys, fields, put, put_two, add, add_up, double_quietly, append, edit,
-        copy, create, delete, count, send,
+        read, read_field, read_lines, keys, fields, put, put_two, pop, add, add_up, double_quietly, append,
+        edit, copy, create, delete, count, send,
     )
 }  # fmt: skip

@@ -277,3 +277,66 @@ def test_rule_1_what_is_tracked_is_known_and_what_is_not_has_to_be_asked_for() -
     assert not world.kernel.base_known("kv:y"), "only a part of it is"
     assert not world.kernel.base_known("kv:z")
     assert world.kernel.scanned_prefixes() == ["kv:"]
+
+
+def test_rule_1_a_run_holds_by_the_parts_and_ranges_that_it_saw() -> None:
+    world = World({"kv:x": {"n": 1, "m": 1}})
+    a, b = world.join("A", "B")
+    a.put("kv:x", {"n": 1, "m": 2})
+    position = world.kernel.position(b.participant)
+    part = world.observe(position, "read_field", {"key": "kv:x", "path": "/n"})
+    found = world.observe(position, "fields", {"prefix": "kv:", "path": "/n"})
+    unknown = world.observe(position, "read_field", {"key": "kv:y", "path": "/n"})
+    a.put("kv:x", {"n": 1, "m": 3})
+    assert world.kernel.holds(part, position)
+    assert world.kernel.holds(found, position)
+    a.read_field("kv:y", "/n")
+    assert world.kernel.holds(unknown, position)
+    a.put("kv:x", {"n": 2, "m": 3})
+    assert not world.kernel.holds(part, position)
+    assert not world.kernel.holds(found, position)
+
+
+def test_rule_1_a_trace_holds_by_the_base_of_what_agents_have_written_since() -> None:
+    world = World({"kv:x": 1})
+    a, b = world.join("A", "B")
+    looked = Scan("kv:", None, Traced("content"))
+    position = world.kernel.position(b.participant)
+    seen = world.observe(position, "read", {"key": "kv:z"})._replace(reads={}, scans={looked: {}})
+    a.put("kv:x", 1)
+    assert world.kernel.holds(seen, position), "it is as it was"
+    call = b.record(seen)
+    assert not world.kernel.is_dirty(call)
+    a.put("kv:x", 2)
+    assert not world.kernel.holds(seen, position)
+    assert world.kernel.is_dirty(b.record(seen))
+
+
+def test_rule_1_scans_of_ranges_within_ranges_all_see_a_phantom() -> None:
+    world = World()
+    a, b, c = world.join("A", "B", "C")
+    low = b.keys("kv:a/")
+    high = [c.keys("kv:"), c.keys("kv:a/"), c.keys("kv:b/"), c.keys("kv:a/b")]
+    a.put("kv:a/b/c", 1)
+    assert [world.kernel.is_dirty(call) for call in (low, *high)] == [True, True, True, False, True]
+    world.settle()
+    for call in (low, *high[:2]):
+        call_agent = b if call is low else c
+        call_agent.told()
+        call_agent.undo(call)
+    assert world.kernel.scanned_prefixes() == ["kv:b/", "kv:a/b"]
+    a.put("kv:a/b/d", 1)
+    assert world.kernel.is_dirty(high[3])
+
+
+def test_rule_1_many_scans_of_one_range_are_asked_from_the_write_up() -> None:
+    world = World()
+    agents = world.join("A", "B", "C", "D")
+    listings = [agent.keys("kv:") for agent in agents for _ in range(2)]
+    agents[1].put("kv:x", 1)
+    dirty = [world.kernel.is_dirty(call) for call in listings]
+    assert dirty == [False] * 4 + [True] * 4
+    world.settle()
+    agents[2].put("kv:x", None)
+    world.settle()
+    assert [call.seen.value for call in listings] == [[]] * 4 + [["kv:x"]] * 2 + [[]] * 2

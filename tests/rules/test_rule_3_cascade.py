@@ -184,3 +184,12 @@ def test_rule_3_a_call_forgets_what_it_does_not_read_any_more() -> None:
     world.settle()
     assert world.reruns == [follows.id]
     assert world.kernel.scanned_prefixes() == ["other:"]
+
+
+def test_rule_3_what_a_failed_run_would_have_written_does_not_count() -> None:
+    world = World({"kv:x": 1})
+    [a] = world.join("A")
+    seen = world.observe(world.kernel.position(a.participant), "put", {"key": "kv:x", "value": 2})
+    failed = a.record(seen._replace(error="no"), "put", key="kv:x", value=2)
+    assert failed.writes == {}
+    assert world.kernel.ready().apply == ()

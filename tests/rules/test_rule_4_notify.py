@@ -6,8 +6,11 @@ import pytest
 from kernel_world import World
 
 from coagent.protocol import events
+from coagent.protocol.calls import OUTSIDE
 from coagent.protocol.decisions import Gate
 from coagent.protocol.inbox import CallNews, StaleLiteral
+from coagent.protocol.keys import Scan
+from coagent.protocol.values import Traced
 
 
 def test_rule_4_a_premise_that_changed_below_is_told_with_what_it_was_and_is_and_who_changed_it() -> None:
@@ -348,3 +351,102 @@ def test_rule_4_a_call_that_read_something_else_altogether_is_told_by_its_result
     assert [(moved.key, moved.part, moved.before, moved.after) for moved in b.inbox.moved] == [
         ("kv:y", "result", 1, 9)
     ]
+
+
+def test_rule_4_the_cause_is_the_call_or_the_agent_that_set_it_off_however_it_got_there() -> None:
+    world = World({"kv:x": 1, "kv:t": "1\n2\n"})
+    a, b, c = world.join("A", "B", "C")
+    put, text = a.put("kv:x", 2), b.edit("kv:t", "1", "one")
+    copied = b.copy("kv:x", "kv:y")
+    world.settle()
+    world.outside("kv:t", "one\n2\n3\n")
+    reads = [c.read("kv:x"), c.read("kv:y"), c.keys("kv:"), c.read("kv:t")]
+    a.amend(put, value=3)
+    a.put("kv:new", 1)
+    b.amend(text, new="ONE")
+    world.settle()
+    assert [call.cause and call.cause.call_id for call in reads] == [put.id, put.id, "A.2", text.id]
+    assert copied.cause == put.as_cause
+    a.undo(put)
+    world.settle()
+    assert [call.cause and call.cause.call_id for call in reads[:2]] == [put.id, put.id]
+
+
+def test_rule_4_an_outsider_is_the_cause_for_all_who_saw_it() -> None:
+    world = World({"kv:x": {"n": 1}, "kv:y": 1})
+    a, b, c = world.join("A", "B", "C")
+    a.put("kv:y", 2)
+    world.settle()
+    calls = [b.fields("kv:", "/n"), b.keys("kv:"), b.read("kv:y"), c.read("kv:z")]
+    world.outside("kv:x", {"n": 2})
+    world.outside("kv:new", 1)
+    world.outside("kv:y", 3)
+    world.outside("kv:z", 3)
+    assert [call.cause for call in calls] == [OUTSIDE] * 4
+
+
+def test_rule_4_a_notice_of_what_lapsed_fails_otherwise_now_says_from_what_to_what() -> None:
+    world = World({"kv:t": "one"})
+    a, b = world.join("A", "B")
+    failed = b.call("pop", key="kv:t")
+    assert failed.seen.error == "'one' cannot be popped"
+    a.put("kv:t", "two")
+    world.settle()
+    assert [moved.calls for moved in b.inbox.moved] == [
+        [CallNews(failed.id, "pop", "failure_changed", "'one' cannot be popped", "'two' cannot be popped")]
+    ]
+
+
+def test_rule_4_a_range_is_named_with_its_glob_and_the_part_that_was_looked_for() -> None:
+    world = World({"kv:x": {"n": 1}})
+    a, b = world.join("A", "B")
+    b.keys("kv:", glob="*")
+    b.fields("kv:", "/n")
+    b.call("fields", prefix="kv:", path="/n", glob="*")
+    a.put("kv:x", {"n": 2})
+    a.put("kv:y", {"n": 3})
+    world.settle()
+    assert [(moved.key, moved.part) for moved in b.inbox.moved] == [
+        ("kv:", "*"), ("kv:", "/n"), ("kv:", "*, /n")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "argument", "carried"),
+    [
+        (7, 8, 7, "7"),
+        (7, 8, {"replicas": 7}, "7"),
+        (7, 8, [1, [7]], "7"),
+        ("abc", "abd", ["xx abc xx"], "abc"),
+        (7, 8, 70, None),
+        (7, 8, "7", "7"),
+        (7, 8, "17", None),
+        (7, 8, [70, {"n": 71}], None),
+        (7, 8, True, None),
+        ("ab", "cd", "xx ab xx", None),
+    ],
+)
+def test_rule_4_the_old_value_is_found_in_arguments_as_a_whole_or_within_a_text(
+    before: object, after: object, argument: object, carried: str | None
+) -> None:
+    world = World({"kv:x": before})
+    a, b = world.join("A", "B")
+    b.read("kv:x")
+    written = b.put("kv:y", argument)
+    a.put("kv:x", after)
+    world.settle()
+    [moved] = b.inbox.moved
+    expected = [] if carried is None else [StaleLiteral(written.id, "value", carried, str(after))]
+    assert moved.stale_literals == expected
+
+
+def test_rule_4_what_a_traced_program_looked_at_is_no_premise_by_itself_what_it_read_is() -> None:
+    world = World({"kv:x": 1, "kv:y": 1})
+    a, b = world.join("A", "B")
+    looked = Scan("kv:", None, Traced("content"))
+    run = world.observe(world.kernel.position(b.participant), "read", {"key": "kv:x"})
+    call = b.record(run._replace(scans={looked: {}}, reads={}), "read", key="kv:x")
+    a.put("kv:x", 2)
+    again = run._replace(scans={looked: {"kv:x": [2]}}, reads={}, value=2)
+    world.take(events.CallReexecuted(call.id, again))
+    assert [(moved.key, moved.part) for moved in b.inbox.moved] == [(f"call:{call.id}", "result")]

@@ -274,6 +274,50 @@ def test_rule_7_nothing_is_held_once_everybody_has_ended(end: str) -> None:
     assert kernel.obstacles((-1, 0, 0), NOTHING_TOUCHED._replace(writes=frozenset({"sys:1"}))) == ((), (), ())
     assert kernel.ready() == ((), (), None, None, None)
     assert [(agent.calls, agent.pending, agent.disturbed) for agent in held.agents] == [((), (), {})] * 2
+    # What its state as data leaves out, since it follows from the rest.
+    for index in (kernel._dirty, kernel._objects.scans):
+        assert not any(getattr(index, name) for name in index.__slots__), index
+    assert not kernel._declared
+    assert not kernel._under_way
+    assert not kernel._calls
+    assert not kernel._order
+    assert not kernel._names
+
+
+def test_rule_7_a_finished_agent_that_has_something_to_read_is_no_work() -> None:
+    """Otherwise whoever asks whether there is any would ask for ever."""
+    world = World({"kv:x": 1})
+    [a] = world.join("A")
+    a.read("kv:x")
+    a.finish()
+    world.outside("kv:x", 2)
+    world.settle()
+    assert a.unread
+    assert not world.kernel.has_work
+
+
+def test_rule_7_the_lowest_rank_of_all_may_be_given_and_no_lower_one() -> None:
+    world = World()
+    world.join("A", rank=0)
+    assert world.kernel.refusal("B", 0) is not None
+    assert World().kernel.refusal("A", 0) is None
+    assert "lowest free rank is 0" in str(World().kernel.refusal("A", -1))
+
+
+def test_rule_7_what_was_written_and_forgotten_is_counted_for_those_who_read_beside_it() -> None:
+    """A value from a target is not to be trusted where its object has ceased to be tracked meanwhile."""
+    world = World({"kv:x": 1, "kv:y": 1})
+    a, b = world.join("A", "B")
+    b.read("kv:y")
+    before = world.kernel.forgotten
+    b.abort()
+    assert world.kernel.forgotten == before, "it was only read"
+    a.put("kv:x", 2)
+    a.put("kv:y", 2)
+    world.settle()
+    a.finish()
+    a.commit()
+    assert world.kernel.forgotten > before
 
 
 def test_rule_7_logs_of_format_1_commit_as_soon_as_their_turn_has_come() -> None:

@@ -10,7 +10,9 @@ import coagent
 from coagent import State, tool
 from coagent.protocol import events
 from coagent.protocol.calls import OUTSIDE
-from coagent.protocol.values import Value
+from coagent.protocol.keys import Scan
+from coagent.protocol.merging import distance, merge
+from coagent.protocol.values import Traced, Value
 
 # ---- where no agent at work has written: the base ----------------------------------------------------------
 
@@ -410,6 +412,162 @@ def test_rule_9_an_agent_does_not_finish_before_it_has_been_told_that_it_was_ove
     world.advance()
     assert a.phase == "committed"
     assert world.live == {"kv:t": "outside\n2\n"}
+
+
+@pytest.mark.parametrize(
+    ("first", "found", "amended"),
+    [
+        (2, 3, 5),
+        ("one", "two", "three"),
+        ([1], [2], [3]),
+        ({"n": 2}, {"n": 3}, {"n": 5}),
+        ({"n": 2}, 3, {"n": 5}),
+    ],
+)
+def test_rule_9_where_both_changed_one_thing_the_outsiders_stands_and_that_is_told(
+    first: Value, found: Value, amended: Value
+) -> None:
+    world = World({"kv:x": None})
+    [a] = world.join("A")
+    put = a.put("kv:x", first)
+    world.settle()
+    world.outside("kv:x", found)
+    assert not a.unread
+    a.amend(put, value=amended)
+    world.settle()
+    assert world.live == {"kv:x": found}
+    assert [(moved.before, moved.after) for moved in a.inbox.moved] == [(amended, found)]
+
+
+def test_rule_9_a_person_who_saves_twice_before_an_effect_arrives_has_changed_what_they_left() -> None:
+    world = World({"kv:t": "1\n2\n3\n"})
+    a, b = world.join("A", "B")
+    a.edit("kv:t", "1", "one")
+    world.settle()
+    b.edit("kv:t", "2", "two")
+    world.outside("kv:t", "one\n2\n3\n4\n")
+    world.rerun()
+    world.outside("kv:t", "one\n2\n3\n4\n5\n")
+    assert [(edit.saw, edit.position) for edit in world.kernel.edits("kv:t")] == [
+        ("one\n2\n3\n", (0, 1, 1)),
+        ("one\n2\n3\n4\n", (0, 1, 2)),
+    ]
+    world.settle()
+    assert world.live == {"kv:t": "one\ntwo\n3\n4\n5\n"}
+    a.abort()
+    world.settle()
+    assert world.live == {"kv:t": "1\ntwo\n3\n4\n5\n"}
+
+
+def test_rule_9_what_a_traced_program_looked_at_concerns_it_whatever_it_was() -> None:
+    world = World({"kv:x": 1})
+    a, b = world.join("A", "B")
+    looked, other = Scan("kv:", None, Traced("content")), Scan("other:", None, Traced("content"))
+    run = world.observe(world.kernel.position(a.participant), "read", {"key": "kv:z"})._replace(reads={})
+    traced = a.record(run._replace(scans={looked: {"kv:known": [1]}}))
+    elsewhere = b.record(run._replace(scans={other: {}}))
+    assert not world.kernel.concerns_a_premise("kv:known", 1)
+    assert world.kernel.concerns_a_premise("kv:known", 2)
+    world.outside("kv:x", 2)
+    assert world.kernel.is_dirty(traced)
+    assert not world.kernel.is_dirty(elsewhere)
+
+
+def test_rule_9_readers_above_an_edit_that_comes_out_the_same_do_not_run_again() -> None:
+    world = World({"kv:t": "1\n2\n"})
+    [a, b] = world.join("A", "B")
+    edited = a.edit("kv:t", "1", "one")
+    world.settle()
+    world.outside("kv:t", "outside\n2\n")
+    b.read("kv:t")
+    b.keys("kv:")
+    a.amend(edited, new="ONE")
+    world.settle()
+    assert world.reruns == []
+
+
+# ---- merges ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("saw", "found", "now", "merged"),
+    [
+        ({"n": 1}, {"n": 1, "m": 2}, {"n": 3}, {"n": 3, "m": 2}),
+        ({"n": 1, "m": 2}, {"n": 1}, {"n": 3, "m": 2}, {"n": 3}),
+        ({"n": 1, "m": 2}, {"n": 5, "m": 2}, {"n": 1}, {"n": 5}),
+        ({"n": {"a": 1, "b": 1}}, {"n": {"a": 2, "b": 1}}, {"n": {"a": 1, "b": 3}}, {"n": {"a": 2, "b": 3}}),
+        (None, {"n": 1}, {"m": 2}, {"m": 2, "n": 1}),
+        (
+            [{"name": "a", "v": 1}, {"name": "b", "v": 1}],
+            [{"name": "a", "v": 2}, {"name": "b", "v": 1}],
+            [{"name": "a", "v": 1}, {"name": "b", "v": 3}, {"name": "c"}],
+            [{"name": "a", "v": 2}, {"name": "b", "v": 3}, {"name": "c"}],
+        ),
+        ("1\n2\n3\n", "0\n1\n2\n3\n", "1\n2\n3\n4\n", "0\n1\n2\n3\n4\n"),
+        ("1\n2\n3\n", "1\n3\n", "1\n2\n4\n", "1\n4\n"),
+        ("1\n2\n3\n", "1\ntwo\n3\n", "1\ntwo\n3\n4\n", "1\ntwo\n3\n4\n"),
+        (1, 2, 1, 2),
+        (1, 1, 2, 2),
+        (1, 2, 2, 2),
+        (1, None, 1, None),
+    ],
+)
+def test_rule_9_a_merge_that_fits_loses_neither_side(
+    saw: Value, found: Value, now: Value, merged: Value
+) -> None:
+    assert merge(saw, found, now) == (merged, True)
+    assert type(merge(saw, found, now).value) is type(merged)
+
+
+@pytest.mark.parametrize(
+    ("saw", "found", "now"),
+    [
+        (1, 2, 3),
+        ({"n": 1}, None, {"n": 2}),
+        ({"n": 1}, "text", {"n": 2}),
+        ({"n": 1}, {"n": 2}, "text"),
+        ("a\n", {"n": 2}, "b\n"),
+        ("a\n", "b\n", {"n": 1}),
+        ([1], [2], [3]),
+        ([{"name": "a"}], [{"name": "a"}, {"name": "a", "v": 1}], [{"name": "b"}]),
+        ([{"name": "a"}], [1], [{"name": "b"}]),
+        ([1], {"n": 1}, [2]),
+        ({"n": 1}, [1], [2]),
+    ],
+)
+def test_rule_9_a_merge_that_does_not_fit_leaves_the_outsiders_and_says_so(
+    saw: Value, found: Value, now: Value
+) -> None:
+    assert merge(saw, found, now) == (found, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "nearer", "farther"),
+    [
+        ([1, 2, 3], [1, 2, 4], [5, 6, 7]),
+        ([1, 2, 3], [1, 2], [1]),
+        ([1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5]),
+        ([{"n": 1, "m": 1}], [{"n": 1, "m": 2}], [{"n": 2, "m": 2}]),
+        ([1, 2], [1, 3], [3, 4, 5]),
+        ({"n": 1, "m": 1}, {"n": 1, "m": 2}, {"n": 2, "m": 2}),
+        ({"n": 1, "m": 1}, {"n": 1}, {}),
+        ("a\nb\nc\n", "a\nb\nd\n", "d\ne\nf\n"),
+        (1, 1, 2),
+        (None, None, 1),
+    ],
+)
+def test_rule_9_the_nearest_of_several_values_is_the_one_that_was_changed(
+    value: Value, nearer: Value, farther: Value
+) -> None:
+    assert distance(value, nearer) < distance(value, farther)
+    assert distance(nearer, value) < distance(farther, value)
+
+
+@pytest.mark.parametrize("other", [1, "1", None, [1], {"n": 1}, True])
+def test_rule_9_values_of_another_kind_differ_in_one_thing(other: Value) -> None:
+    assert distance(1.0, other) == 1
+    assert distance(other, 1.0) == 1
+    assert distance(other, other) == 0
 
 
 # ---- the runtime: when it is seen --------------------------------------------------------------------------

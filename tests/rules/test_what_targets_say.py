@@ -252,6 +252,37 @@ def test_a_call_that_touches_a_stuck_object_does_not_run_again_and_others_do() -
     assert world.kernel.ready().reexecute == (reads_both, other, copied)
 
 
+def test_a_target_says_itself_that_an_object_is_stuck() -> None:
+    world = World({"kv:x": 1})
+    a, b = world.join("A", "B")
+    put = a.put("kv:x", 2)
+    b.read("kv:x")
+    world.take(events.Stuck("kv:x", world.kernel.version("kv:x"), "finalizers"))
+    assert world.kernel.stuck == {"kv:x": "finalizers"}
+    assert world.kernel.ready().apply == ()
+    assert put.writes == {"kv:x": 2}, "it is not withdrawn for that"
+    for agent in (a, b):
+        [moved] = agent.inbox.moved
+        assert (moved.key, moved.before, moved.after) == ("kv:x", None, "finalizers")
+        assert (moved.calls[0].before, moved.calls[0].after) == (None, "finalizers")
+
+
+def test_a_refused_call_keeps_what_it_saw_and_is_asked_again_when_that_changes() -> None:
+    world = World({"kv:x": 1})
+    a, b = world.join("A", "B")
+    added, counted = b.add("kv:x", 1), b.count("kv:", to="kv:n")
+    refuse(world, "kv:x")
+    refuse(world, "kv:n")
+    assert (added.refused, counted.refused) == (True, True)
+    a.put("kv:x", 5)
+    a.put("kv:y", 5)
+    assert world.kernel.is_dirty(added)
+    assert world.kernel.is_dirty(counted)
+    world.rerun()
+    assert (added.refused, counted.refused) == (False, False)
+    assert added.writes == {"kv:x": 6}
+
+
 def test_an_object_whose_target_has_taken_everything_does_not_get_stuck() -> None:
     world = World({"kv:x": 1})
     [a] = world.join("A")
@@ -305,6 +336,7 @@ def test_what_a_person_accepts_lies_above_what_should_be_there() -> None:
     world.settle()
     b.undo(above)
     refuse(world, "kv:x")
+    assert [moved.calls[0].before for moved in b.inbox.moved] == []
     world.take(events.Resolved("kv:x", "accept", {"n": 3, "m": 1}))
     assert not world.kernel.has_effects
     assert b.read("kv:x").seen.value == {"n": 3, "m": 1}
