@@ -51,6 +51,11 @@ def test_rule_10_an_agent_at_work_is_not_promoted_unasked() -> None:
 CONFLICTS: list[tuple[str, Deed, Deed]] = [
     ("write under a write", lambda low: low.put("kv:x", 2), lambda high: high.put("kv:x", 3)),
     ("write under a read", lambda low: low.put("kv:x", 2), lambda high: high.read("kv:x")),
+    (
+        "write and an unrelated scan under a write",
+        lambda low: [low.put("kv:x", 2), low.keys("other:")],
+        lambda high: high.put("kv:x", 3),
+    ),
     ("read under a write", lambda low: low.read("kv:x"), lambda high: high.put("kv:x", 2)),
     ("part read under a write", lambda low: low.read_field("kv:f", "/n"), lambda high: high.put("kv:f", {})),
     ("write under a part read", lambda low: low.put("kv:f", {}), lambda high: high.read_field("kv:f", "/n")),
@@ -122,6 +127,27 @@ def test_rule_10_what_is_no_conflict_holds_nobody_up(low: Deed, high: Deed) -> N
     world.advance()
     assert (a.phase, b.phase) == ("active", "committed")
     assert not a.unread
+
+
+def test_rule_10_a_run_that_has_begun_below_is_found_among_others_above() -> None:
+    world = World(early=True)
+    a, b, c = world.join("A", "B", "C")
+    c.begin("act", writes=["sys:1"])
+    a.begin("act", writes=["kv:x"])
+    b.read("kv:x")
+    b.finish()
+    assert world.kernel.promotion(b.participant) is None
+    assert world.kernel.waits_for(b.participant) == [a.participant]
+
+
+def test_rule_10_a_finished_agent_of_which_a_call_has_to_run_again_is_passed() -> None:
+    world = World({"kv:x": 1}, early=True)
+    a, b = world.join("A", "B")
+    a.read("kv:x")
+    a.finish()
+    b.finish()
+    world.outside("kv:x", 2)
+    assert world.kernel.ready().promote == (b.rank, -1)
 
 
 def test_rule_10_a_chain_of_conflicts_holds_as_one_does() -> None:

@@ -340,3 +340,33 @@ def test_rule_1_many_scans_of_one_range_are_asked_from_the_write_up() -> None:
     agents[2].put("kv:x", None)
     world.settle()
     assert [call.seen.value for call in listings] == [[]] * 4 + [["kv:x"]] * 2 + [[]] * 2
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_rule_1_a_run_that_saw_what_an_outsider_has_changed_on_its_way_says_so(written: bool) -> None:
+    world = World({"kv:x": 1})
+    a, b = world.join("A", "B")
+    if written:
+        a.put("kv:x", 2)
+        world.settle()
+    else:
+        a.read("kv:x")
+    seen = world.observe(world.kernel.position(b.participant), "read", {"key": "kv:x"})
+    world.outside("kv:x", 3)
+    late = b.record(seen, "read", key="kv:x")
+    assert world.kernel.is_dirty(late)
+    assert late.cause == OUTSIDE
+
+
+def test_rule_1_who_scanned_above_the_next_writer_is_not_asked() -> None:
+    world = World()
+    a, b, c = world.join("A", "B", "C")
+    put = a.put("kv:x", 1)
+    b.put("kv:x", 2)
+    above = c.keys("kv:")
+    a.undo(put)
+    assert not world.kernel.is_dirty(above), "B's write is there all the same"
+
+
+def test_rule_1_an_object_that_is_not_tracked_has_no_version() -> None:
+    assert World().kernel.version("kv:x") == 0

@@ -450,3 +450,17 @@ def test_rule_4_what_a_traced_program_looked_at_is_no_premise_by_itself_what_it_
     again = run._replace(scans={looked: {"kv:x": [2]}}, reads={}, value=2)
     world.take(events.CallReexecuted(call.id, again))
     assert [(moved.key, moved.part) for moved in b.inbox.moved] == [(f"call:{call.id}", "result")]
+
+
+def test_rule_4_premises_that_moved_alike_are_told_apart_by_object_and_together_by_premise() -> None:
+    world = World({"kv:x": 1, "kv:y": 1, "kv:z": 1})
+    a, b = world.join("A", "B")
+    calls = [b.read(f"kv:{name}") for name in "xyzx"]
+    for name in "xyz":
+        a.put(f"kv:{name}", 2)
+    world.settle()
+    assert [(moved.key, [news.call_id for news in moved.calls]) for moved in b.inbox.moved] == [
+        ("kv:x", [calls[0].id, calls[3].id]),
+        ("kv:y", [calls[1].id]),
+        ("kv:z", [calls[2].id]),
+    ]

@@ -6,7 +6,7 @@ import pytest
 from kernel_world import NOTHING_TOUCHED, World
 
 from coagent.protocol import events
-from coagent.protocol.calls import Observation
+from coagent.protocol.calls import Cause, Observation
 
 
 def test_rule_8_everything_is_as_if_the_agent_had_never_been_there() -> None:
@@ -39,7 +39,7 @@ def test_rule_8_readers_above_run_again_and_are_told_by_whom() -> None:
     assert world.reruns == [read.id, added.id, listed.id]
     assert world.live == {"kv:x": 11}
     [x, range_] = c.inbox.moved
-    assert (x.key, x.before, x.after, x.cause.agent, x.cause.call_id) == ("kv:x", 2, 1, "B", None)
+    assert (x.key, x.before, x.after, x.cause) == ("kv:x", 2, 1, Cause("B", None, None, b.rank))
     assert (range_.key, range_.before, range_.after) == ("kv:", ["kv:new", "kv:x"], ["kv:x"])
     assert below.seen.value == 1
     assert not a.unread
@@ -253,6 +253,7 @@ def test_rule_8_what_an_irreversible_run_does_after_its_agent_was_aborted_stands
     assert world.kernel.underway(mail.id) is None
     assert "does not run" in world.refuses(a_call)
     assert world.live == {"kv:log": "mail"}
+    assert b.inbox.moved[0].cause.call_id == mail.id
     assert b.told() == [("kv:log", "none", "mail")]
     assert a.phase == "aborted"
 

@@ -151,6 +151,16 @@ def test_a_write_that_was_accepted_stays_so_if_it_is_the_same_when_it_runs_again
     assert refuse(world, "kv:n") is None
 
 
+def test_each_write_of_a_call_is_accepted_by_its_own_target() -> None:
+    world = World()
+    [a] = world.join("A")
+    call = a.call("put_two", key="kv:x", value=2, other="kv:y", and_value=2)
+    world.take(events.EffectApplied("kv:x", world.kernel.version("kv:x")))
+    assert call.accepted == {"kv:x"}
+    world.apply()
+    assert call.accepted == {"kv:x", "kv:y"}
+
+
 def test_what_an_irreversible_call_has_written_is_not_withdrawn_by_a_refusal() -> None:
     world = World()
     [a] = world.join("A")
