@@ -15,6 +15,24 @@ from coagent.protocol.events import Event
 from coagent.protocol.mtpo import Mtpo
 
 
+def facts(kernel: Mtpo) -> list[Any]:
+    """Everything that a kernel holds of calls, edits, names and order, by its attributes."""
+    calls = {**kernel._calls, **kernel._under_way}
+    names = (
+        "agent", "rank", "position", "tool", "arguments", "seen", "told", "writes", "cause", "phase",
+        "lapsed", "irreversible", "refused", "under_way", "accepted",
+    )  # fmt: skip
+    edits = [edit for key in sorted(kernel._objects.trajectories) for edit in kernel.edits(key)]
+    return [
+        {call_id: [getattr(call, name) for name in names] for call_id, call in calls.items()},
+        [(edit.position, edit.saw, edit.found, edit.writes, edit.clean) for edit in edits],
+        kernel._names,
+        [(agent.name, agent.order, agent.position, list(agent.calls)) for agent in kernel._order],
+        sorted(kernel._declared),
+        all(kernel._declared[call_id] is kernel._calls[call_id] for call_id in kernel._declared),
+    ]
+
+
 class Restored(World):
     """A world in which each event is also taken by a kernel that was restored just before it."""
 
@@ -30,7 +48,7 @@ class Restored(World):
         assert repr(again.ready()) == repr(before.ready())
         assert again.unsettled() == before.unsettled()
         assert again.scanned_prefixes() == before.scanned_prefixes()
-        assert repr(again._order) == repr(before._order)
+        assert facts(again) == facts(before)
         made = super().take(event)
         again.take(event)
         assert encode_state(state_of(again)) == self.state, f"after {event} it is another one"
@@ -105,6 +123,30 @@ def test_a_stuck_object_and_what_it_says_are_restored() -> None:
     b.told()
     world.take(events.Resolved("kv:x", "accept", 2))
     assert world.kernel.stuck == {}
+
+
+def test_a_promoted_agent_is_restored_at_its_new_place_with_what_lies_above_its_writes() -> None:
+    world = Restored({"kv:t": "1\n2\n"}, early=True)
+    a, b, c = world.join("A", "B", "C")
+    b.keys("other:")
+    put = b.put("kv:t", "one\n2\n")
+    world.settle()
+    world.outside("kv:t", "outside\n2\n")
+    b.amend(put, value="ONE\n2\n")
+    b.told()
+    b.send("mail", log="kv:log")
+    world.settle()
+    b.finish()
+    world.take(events.Promoted(b.rank, -1))
+    assert a.read("kv:t").seen.value == "outside\n2\n"
+    b.stage("another")
+    refused = c.put("kv:x", 1)
+    world.take(events.EffectRefused("kv:x", world.kernel.version("kv:x"), "no"))
+    a.read("kv:t")
+    assert refused.refused
+    b.abort()
+    world.settle()
+    assert world.live == {"kv:t": "outside\n2\n", "kv:log": "mail"}
 
 
 def test_a_kernel_at_rest_is_next_to_nothing() -> None:

@@ -65,6 +65,17 @@ def test_what_was_built_on_a_call_that_is_reversed_is_reversed_too() -> None:
     assert reversed_for(a, touching(writes="sys:5 sys:1")) == ["C.2", "C.1", "B.2", "B.1"]
 
 
+def test_what_writes_what_a_reversed_call_has_read_is_reversed_too() -> None:
+    world = World()
+    a, b = world.join("A", "B")
+    b.act(reads=["sys:7"], writes=["sys:1"])
+    b.act(writes=["sys:7"])
+    b.act(writes=["sys:9"])
+    world.apply()
+    assert reversed_for(a, touching(writes="sys:1")) == ["B.2", "B.1"]
+    assert reversed_for(a, touching(writes="sys:1", reads="sys:9")) == ["B.3", "B.2", "B.1"]
+
+
 def test_a_call_that_ran_before_is_reversed_last_when_it_is_to_run_otherwise() -> None:
     world = World()
     a, b = world.join("A", "B")

@@ -293,8 +293,8 @@ def test_rule_10_a_promoted_agent_keeps_its_rank_and_its_name() -> None:
 def test_rule_10_a_promotion_changes_no_value_that_anybody_has_seen() -> None:
     world = World({"kv:x": 1, "kv:t": "base\n"}, early=True)
     a, b, c = world.join("A", "B", "C")
-    b.append("kv:t", "B")
     b.keys("other:")
+    b.append("kv:t", "B")
     world.settle()
     world.outside("kv:t", "base\nB\noutside\n")
     b.read("kv:x")
@@ -310,7 +310,7 @@ def test_rule_10_a_promotion_changes_no_value_that_anybody_has_seen() -> None:
     assert not world.kernel.has_effects
     assert not world.kernel.is_dirty(above)
     [edit] = world.kernel.edits("kv:t")
-    assert edit.position == (-1, 1, 1), "what an outsider wrote right above moves with it"
+    assert edit.position == (-1, 2, 1), "what an outsider wrote right above moves with it"
     assert a.read("kv:t").seen.value == "base\nB\noutside\n", "A comes after B now"
     world.advance()
     assert b.phase == "committed"

@@ -280,7 +280,7 @@ def test_rule_1_what_is_tracked_is_known_and_what_is_not_has_to_be_asked_for() -
 
 
 def test_rule_1_a_run_holds_by_the_parts_and_ranges_that_it_saw() -> None:
-    world = World({"kv:x": {"n": 1, "m": 1}})
+    world = World({"kv:x": {"n": 1, "m": 1}, "kv:y": {"n": 1}})
     a, b = world.join("A", "B")
     a.put("kv:x", {"n": 1, "m": 2})
     position = world.kernel.position(b.participant)
@@ -291,7 +291,10 @@ def test_rule_1_a_run_holds_by_the_parts_and_ranges_that_it_saw() -> None:
     assert world.kernel.holds(part, position)
     assert world.kernel.holds(found, position)
     a.read_field("kv:y", "/n")
-    assert world.kernel.holds(unknown, position)
+    assert world.kernel.holds(unknown, position), "nobody knows better than it"
+    whole = world.observe(position, "read", {"key": "kv:x"})
+    a.put("kv:x", {"n": 1, "m": 3})
+    assert world.kernel.holds(whole, position), "an equal value, if not the same"
     a.put("kv:x", {"n": 2, "m": 3})
     assert not world.kernel.holds(part, position)
     assert not world.kernel.holds(found, position)

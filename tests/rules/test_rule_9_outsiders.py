@@ -506,6 +506,10 @@ def test_rule_9_readers_above_an_edit_that_comes_out_the_same_do_not_run_again()
         ("1\n2\n3\n", "0\n1\n2\n3\n", "1\n2\n3\n4\n", "0\n1\n2\n3\n4\n"),
         ("1\n2\n3\n", "1\n3\n", "1\n2\n4\n", "1\n4\n"),
         ("1\n2\n3\n", "1\ntwo\n3\n", "1\ntwo\n3\n4\n", "1\ntwo\n3\n4\n"),
+        ("1\n2\n3\n4\n", "1\nx\n2\n3\n4\n", "1\nx\n2\n3\nfour\n", "1\nx\n2\n3\nfour\n"),
+        ("1\n2\n3\n", "1\nf\n2\n3\n", "1\nn\n2\n3\n5\n", "1\nn\nf\n2\n3\n5\n"),
+        ("1\n2\n3\n", "1\nx\n2\n3\n", "1\n2\nx\n3\n", "1\nx\n2\nx\n3\n"),
+        ("1\n2\n3", "1\n2\n3\n", "0\n2\n3", "0\n2\n3\n"),
         (1, 2, 1, 2),
         (1, 1, 2, 2),
         (1, 2, 2, 2),
@@ -532,6 +536,7 @@ def test_rule_9_a_merge_that_fits_loses_neither_side(
         ([{"name": "a"}], [{"name": "a"}, {"name": "a", "v": 1}], [{"name": "b"}]),
         ([{"name": "a"}], [1], [{"name": "b"}]),
         ([1], {"n": 1}, [2]),
+        ("1\n2\n3\n4\n5\n", "1\ntwo\n3\nfour\n5\n", "1\nx\n5\n"),
         ({"n": 1}, [1], [2]),
     ],
 )

@@ -335,6 +335,16 @@ def test_accepting_what_should_be_there_is_to_know_that_it_has_arrived() -> None
     world.take(events.Resolved("kv:x", "accept", 1))
     assert not world.kernel.has_effects
     assert world.held.objects == ()
+    put = a.put("kv:y", 1)
+    world.settle()
+    above = a.put("kv:y", 2)
+    world.settle()
+    a.undo(above)
+    refuse(world, "kv:y")
+    world.take(events.Resolved("kv:y", "accept", 1))
+    assert not world.kernel.has_effects
+    assert world.kernel.edits("kv:y") == []
+    assert put.accepted == {"kv:y"}
 
 
 def test_what_a_person_accepts_lies_above_what_should_be_there() -> None:
