@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
@@ -44,6 +45,7 @@ from coagent.tools.base import Tool
 Order: TypeAlias = Literal["fixed", "early"]
 ATTEND_INTERVAL_S = 0.5
 """How often a domain looks, in seconds, at what nobody has told it."""
+_TIDIED_AT_END_MAX = 3
 
 PROTOCOLS: dict[str, type[Mtpo]] = {
     "mtpo": Mtpo,
@@ -162,6 +164,8 @@ class Domain:
             if not self._abandoned:
                 await opened.parts.recorder.flush()
                 await opened.parts.recorder.keep_checkpoint()
+                for _ in range(_TIDIED_AT_END_MAX):
+                    await tidied(opened.log)
         finally:
             await opened.log.close()
             for target in self._targets.all:
@@ -411,6 +415,13 @@ async def attend(parts: Parts, work: Work) -> None:
         except CoAgentError:
             continue  # a target or the log is away: whoever needs it is told, and it is asked again
         work.retry()
+        await tidied(parts.recorder.log)
+
+
+async def tidied(log: Log) -> None:
+    """Move old records of a log out of the way; where that cannot be, they stay, and that harms nobody."""
+    with contextlib.suppress(LogError):
+        await log.tidy()
 
 
 def open_domain(

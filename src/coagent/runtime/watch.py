@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from coagent.errors import ConfigurationError
@@ -15,8 +14,6 @@ from coagent.protocol.events import Event
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.runtime.domain import PROTOCOLS
-
-_AHEAD = 2000
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Watch:
 
     Args:
         url: The log, `sqlite:PATH`.
-        tail: How many of the last events are wanted; None: all, from the first.
+        tail: How many of the last events are wanted, at the least; None: all that there are.
 
     Raises:
         ConfigurationError: Nobody has joined the domain yet, or its log is not in a file.
@@ -65,11 +62,18 @@ class Watch:
         self.protocol = self._reader.settings.protocol
         early = self._reader.settings.order == "early"
         self.kernel = PROTOCOLS[self.protocol](early=early, commits_itself=self._reader.by_itself)
-        self._whole = tail is None
-        if tail is not None and (saved := self._reader.checkpoint(tail)) is not None:
-            restore(self.kernel, saved.state)
-        self.number = self._reader.head
+        self.saved = None if (saved := self._reader.checkpoint(tail)) is None else saved.state
+        """The state that it begins with; None where that is at the first event."""
+        if self.saved is not None:
+            restore(self.kernel, self.saved)
+        if self._reader.head < self._reader.last_old:
+            self.kernel.commits_itself = True
+        self.first = self._reader.head
+        """The number of the event after which it begins."""
+        self.number = self.first
         """The number of the last event looked at."""
+        self.last = self._reader.last
+        """The number of the last event that there was when it began."""
         self._ended: dict[int, Standing] = {}
         for agent in self.kernel.agents.values():
             self._note(agent)
@@ -89,6 +93,8 @@ class Watch:
             LogError: A record is missing or damaged.
         """
         for event in self._unread(ahead):
+            if self.number == self._reader.last_old and not self._reader.by_itself:
+                self.kernel.commits_itself = False
             before(event)
             about = self.kernel.step(event)
             self.kernel.take_live_changes()
@@ -98,18 +104,10 @@ class Watch:
             yield event
 
     def _unread(self, ahead: Callable[[Event], None]) -> Iterator[Event]:
-        if self._whole:
-            self._whole = False
-            history = self._reader.history()
-            while events := list(islice(history, _AHEAD)):
-                yield from self._seen_ahead(events, ahead)
         while events := self._reader.read():
-            yield from self._seen_ahead(events, ahead)
-
-    def _seen_ahead(self, events: list[Event], ahead: Callable[[Event], None]) -> list[Event]:
-        for event in events:
-            ahead(event)
-        return events
+            for event in events:
+                ahead(event)
+            yield from events
 
     def _note(self, agent: Participant) -> None:
         if agent.ended:
