@@ -309,7 +309,9 @@ class Chronicle:
 
 def _touched(observation: Observation) -> tuple[Key, ...]:
     keys = [key for key, _ in observation.reads]
-    return tuple(dict.fromkeys([*observation.writes, *keys, *(scan.prefix for scan in observation.scans)]))
+    return tuple(
+        dict.fromkeys([*observation.writes, *keys, *(Key(scan.prefix) for scan in observation.scans)])
+    )
 
 
 def _few(names: Iterable[str]) -> str:

@@ -351,12 +351,14 @@ class Domain:
         opened = self._opened
         kernel = opened.parts.kernel
         await opened.parts.recorder.catch_up()
-        if key not in kernel.stuck:
+        if (name := Key(key)) not in kernel.stuck:
             known = ", ".join(sorted(kernel.stuck)) or "nothing"
             raise ConfigurationError(f"{key!r} is not stuck", f"Stuck is: {known}.")
-        target = self._targets.of(key)
-        value = None if how == "retry" or target.unseen(key) else await target.get(key)
-        await opened.parts.recorder.record(lambda: Resolved(key, how, value) if key in kernel.stuck else None)
+        target = self._targets.of(name)
+        value = None if how == "retry" or target.unseen(name) else await target.get(name)
+        await opened.parts.recorder.record(
+            lambda: Resolved(name, how, value) if name in kernel.stuck else None
+        )
         await opened.work.settle()
 
     @property
@@ -365,9 +367,9 @@ class Domain:
         kernel = self.kernel
         return all(agent.ended for agent in kernel.agents.values()) and not kernel.ready().apply
 
-    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+    def snapshot(self, prefix: str = "") -> dict[str, Value]:
         """Return the live state of all targets under a prefix."""
-        found: dict[Key, Value] = {}
+        found: dict[str, Value] = {}
         for target in self._targets.all:
             if not prefix or any(prefix.startswith(f"{scheme}:") for scheme in target.schemes):
                 found.update(target.snapshot(prefix))

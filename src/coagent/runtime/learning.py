@@ -59,7 +59,7 @@ def _learn_observation(mask: Mask, observation: Observation) -> None:
     for found in observation.scans.values():
         if isinstance(found, Mapping):
             for key, value in found.items():
-                _learn_object(mask, str(key), value)
+                _learn_object(mask, Key(str(key)), value)
     for values in (observation.writes, observation.bases):
         for key, value in values.items():
             _learn_object(mask, key, value)

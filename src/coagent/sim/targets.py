@@ -38,7 +38,7 @@ class Crowded(RealClock):
 class Slow(Memory):
     """Memory that lets other tasks run before and after it answers, as a system behind a network does."""
 
-    def __init__(self, initial: Mapping[Key, Value], rng: random.Random) -> None:
+    def __init__(self, initial: Mapping[str, Value], rng: random.Random) -> None:
         super().__init__(initial, schemes=_SCHEMES)
         self._rng = rng
 
@@ -93,7 +93,7 @@ class Systems:
     ) -> None:
         self._stack.close()
 
-    async def reset(self, initial: Mapping[Key, Value]) -> dict[Key, Value]:
+    async def reset(self, initial: Mapping[str, Value]) -> dict[str, Value]:
         """Make the system hold the initial state; returns what it holds then."""
         if self.dialect == "memory":
             return dict(initial)
@@ -110,11 +110,11 @@ class Systems:
         held = target.snapshot("k8s:default/configmaps/")
         for key in {*held, *initial}:
             if key in initial or key.rpartition("/")[2] in "abcdef":
-                await target.put(key, initial.get(key), expected=[held.get(key)])
+                await target.put(Key(key), initial.get(key), expected=[held.get(key)])
         await target.close()
         return target.snapshot("k8s:default/configmaps/")
 
-    def target(self, initial: Mapping[Key, Value]) -> Target:
+    def target(self, initial: Mapping[str, Value]) -> Target:
         """Return a target over the system; each process has its own."""
         if self.dialect == "memory":
             return Memory(initial, schemes=_SCHEMES)
@@ -127,7 +127,7 @@ class Systems:
 
         return Kubernetes(self._kubeconfig)
 
-    async def snapshot(self, domain: Domain) -> dict[Key, Value]:
+    async def snapshot(self, domain: Domain) -> dict[str, Value]:
         """Return the live state."""
         prefix = {"memory": "", "files": "file:", "kubernetes": "k8s:default/configmaps/"}[self.dialect]
         return domain.snapshot(prefix)
