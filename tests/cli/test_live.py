@@ -253,6 +253,8 @@ def test_the_log_is_told_from_its_first_event_also_where_it_is_archived(
     told = [json.loads(line) for line in worker.said("log", "--json").splitlines()]
     assert (told[0]["text"], told[-1]["text"]) == ("joined with rank 0", "committed")
     assert [one["kind"] for one in told].count("call") == 300
-    assert [json.loads(line) for line in worker.said("log", "--json", "--tail", "5").splitlines()] == told[-5:]
+    assert [json.loads(line) for line in worker.said("log", "--json", "--tail", "5").splitlines()] == told[
+        -5:
+    ]
     assert worker.said("log", "--agent", "A", "--tail", "1").split(maxsplit=1)[1].startswith("A ")
     assert "Did you mean 'A'" in worker.refused("log", "--agent", "AA", "--tail", "1")

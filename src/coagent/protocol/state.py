@@ -233,10 +233,18 @@ class MtpoState(Kernel):
 
     # ---- outside writers (rule 9) --------------------------------------------------------------------------
 
-    def _outside(self, trajectory: Trajectory, found: Value) -> None:
-        """Take a value that no call wrote: the difference to what the target held last is somebody's edit."""
+    def _outside(self, trajectory: Trajectory, found: Value, *, decided: bool = False) -> None:
+        """Take a value that no call wrote: the difference to what the target held last is somebody's edit.
+
+        Args:
+            trajectory: Of the object.
+            found: What its target holds.
+            decided: Whether a person wants it instead of the live value, also where a call wrote it.
+        """
         key = trajectory.key
         saw, seen_at = trajectory.seen_by(found)
+        if decided:
+            saw, seen_at = trajectory.live(), trajectory.live_position
         below = [writer for writer in trajectory.writers if writer.position <= seen_at]
         if below:
             order, sequence, number = below[-1].position

@@ -9,7 +9,7 @@ from typing import Any
 
 from coagent.errors import ConfigurationError
 from coagent.masking.mask import Mask
-from coagent.protocol.calls import Call, Observation, parsed_call_id
+from coagent.protocol.calls import OUTSIDE, Call, Cause, Observation, parsed_call_id
 from coagent.protocol.events import (
     Aborted,
     Blocked,
@@ -166,6 +166,8 @@ class Chronicle:
         match event:
             case Stuck():
                 text = f"{key} is stuck, and a person has to decide: {event.error}"
+            case EffectRefused() if key in self._watch.kernel.stuck:
+                text = f"{key} is stuck, and a person has to decide: {event.error}"
             case EffectRefused():
                 kind, text = "refused", f"{key} was refused by its target: {event.error}"
             case Resolved(how="retry"):
@@ -230,11 +232,7 @@ class Chronicle:
         told = call_id if self._call is None else f"{call_id} {self._call.tool}"
         match event:
             case CallReexecuted():
-                because = (
-                    ""
-                    if self._call is None or self._call.cause is None
-                    else f", for {self._call.cause.agent}"
-                )
+                because = "" if self._call is None else _because(self._call.cause)
                 return self._made(
                     name,
                     "again",
@@ -252,7 +250,7 @@ class Chronicle:
             case CallUndone():
                 return self._made(name, "undo", call_id, self._written(), f"{told} was undone")
             case CallReversed():
-                text = f"{told} was taken back, for {event.cause.agent}, and has to run again"
+                text = f"{told} was taken back{_because(event.cause)}, and has to run again"
                 return self._made(name, "reverse", call_id, self._written(), text)
             case RunBegun():
                 return self._made(
@@ -318,6 +316,12 @@ def _few(names: Iterable[str]) -> str:
     names = list(names)
     rest = f" and {len(names) - _KEYS_SHOWN_MAX} more" if len(names) > _KEYS_SHOWN_MAX else ""
     return ", ".join(names[:_KEYS_SHOWN_MAX]) + rest
+
+
+def _because(cause: Cause | None) -> str:
+    if cause is None:
+        return ""
+    return ", for somebody outside" if cause == OUTSIDE else f", for {cause.agent}"
 
 
 def _gives(names: Sequence[str]) -> str:
