@@ -20,7 +20,7 @@ _FURTHER = 8
 
 
 def resolve(
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="The object; all by default.")] = None,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="The object; all by default.")] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Try again to put what it should hold, once the cause is gone.")
     ] = False,
