@@ -156,11 +156,17 @@ class Turns(MtpoState):
         return None
 
     def _promotion_due(self) -> tuple[Rank, int] | None:
-        if not self.early:
+        """Return who passes those below it, and its order then.
+
+        Only an agent that has something to do at once, and nobody who has is passed: otherwise two agents
+        could pass each other for ever.
+        """
+        if not self.early or self._commit_due() is not None or self._staged_due() is not None:
             return None
         for agent in self._order[1:]:
             if agent.phase is AgentPhase.FINISHED and (order := self.promotion(agent)) is not None:
-                return agent.rank, order
+                if self.first_staged(agent) is not None or not self._owes(agent):
+                    return agent.rank, order
         return None
 
     def _conflict_below(self, agent: Participant) -> int | None:
