@@ -210,11 +210,11 @@ class MtpoState(Kernel):
         del self._calls[call.id]
         del agent.calls[call.id]
         agent.pending.pop(call.id, None)
-        self._dirty.pop(call.id)
         self._under_way.pop(call.id, None)
         self._withdrawals += 1
         call.phase = CallPhase.WITHDRAWN
         self._observe(call, NOTHING, cause)
+        self._dirty.pop(call.id)  # last: what an outsider did falls lower with its writes, and it saw that
         for key in [key for key, disturbed in agent.disturbed.items() if disturbed.call_id == call.id]:
             del agent.disturbed[key]
 
@@ -347,3 +347,5 @@ class MtpoState(Kernel):
 
     def check_invariants(self) -> None:
         check(self._calls, self._objects, self._dirty, self.agents)
+        for call in self._dirty.in_order():
+            assert self._calls.get(call.id) is call, f"{call} has to run again, though it does not stand"

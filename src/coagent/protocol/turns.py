@@ -148,6 +148,8 @@ class Turns(MtpoState):
             holder = self.agents.get(rank)
             if holder is not None and not holder.ended and withdrawals == self._withdrawals:
                 return None  # footprints only grow while nothing is withdrawn
+        if not self._goes_at_once(agent) and any(map(_has_acted, self._below(agent))):
+            return None  # what it does yet could be news to somebody who can take nothing back
         blocker = self._conflict_below(agent)
         if blocker is None:
             return self._order[0].order - 1
@@ -168,6 +170,10 @@ class Turns(MtpoState):
                 if self.first_staged(agent) is not None or not self._owes(agent):
                     return agent.rank, order
         return None
+
+    def _goes_at_once(self, agent: Participant) -> bool:
+        """Tell whether an agent would commit as soon as it is promoted."""
+        return agent.phase is AgentPhase.FINISHED and not self._owes(agent)
 
     def _conflict_below(self, agent: Participant) -> int | None:
         """Return the order of an agent below with which this one has something to do, if there is one.
@@ -321,3 +327,8 @@ class Turns(MtpoState):
     def kept_calls(self, agent: Participant) -> list[Call]:
         kept = kept_with(list(agent.calls.values()))
         return [call for call in agent.calls.values() if call in kept]
+
+
+def _has_acted(agent: Participant) -> bool:
+    """Tell whether a call of an agent has run that cannot be taken back."""
+    return any(call.has_happened for call in agent.calls.values())

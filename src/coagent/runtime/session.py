@@ -392,6 +392,9 @@ class AgentSession:
                 return Outcome("staged", call.id, (await self._deliver())[0], "staged")
             if gate is Gate.TELL:
                 return Outcome(None, CallId(""), (await self._deliver())[0], "held_back")
+            if gate in (Gate.RUN, Gate.FIRST) and await parts.rests_on_change(participant):
+                await self._work.settle()
+                continue
             if gate is Gate.RUN:
                 return None
             if gate is Gate.FIRST:
