@@ -38,7 +38,8 @@ def check_waiting(ledger: Ledger, rank: int, order: str) -> None:
     if order == "fixed" or agent.pinned or any(other.pinned for other in below):
         held_up = bool(below)
     else:
-        held_up = any(_conflict(agent, other) for other in below)
+        staged = any(call.staged for call in agent.calls.values())
+        held_up = any(_conflict(agent, other) or (staged and other.paid) for other in below)
     if not held_up:
         raise Violation(
             f"{agent.name} has finished and waits, though it has nothing to do with "

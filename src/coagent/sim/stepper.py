@@ -110,8 +110,12 @@ class Stepper:
         if await run.walker.act():
             return "acted"
         if run.walker.failure is not None:
-            if run.session.notified:
-                run.walker.heed(await run.session.notifications())
+            await self.domain.settle()
+            if not self.may_step():
+                return "blocked"  # somebody has passed it
+            notices = await run.session.wait_for_turn()
+            if notices:
+                run.walker.heed(notices)
                 return "acted"
             await run.give_up()
             return "aborted"
