@@ -69,7 +69,8 @@ class Outsider:
             return None
         if key.startswith("kv:"):
             found = {} if now is None or chance < 0.4 else dict(now)
-            names = rng.choice((("n",), ("m",), ("o",), ("n", "m"))) if found else ("n", "m")
+            some = rng.choice((("n",), ("m",), ("o",), ("n", "m")))
+            names = some if found else ("n", "m", "o") if "o" in (now or {}) else ("n", "m")
             return found | {name: self._count + 1000 * index for index, name in enumerate(names)}
         line = f"outside {self._count}\n"
         if isinstance(now, str):
