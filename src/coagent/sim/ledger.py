@@ -172,7 +172,9 @@ class Ledger:
 
     def outside(self, key: str, before: Any, after: Any) -> None:
         """Follow an outsider."""
-        if not same(before, after):
+        if same(after, self._known.get(key)):
+            self._pending.pop(key, None)  # they have thought better of it, before anybody noticed
+        elif not same(before, after):
             below = _Below(len(self.ended), self._number(), Edit(key, before, after))
             self._pending.setdefault(key, []).append(below)
 

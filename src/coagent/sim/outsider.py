@@ -50,10 +50,13 @@ class Outsider:
         if self._ledger.may_pay:
             return
         key = self._rng.choice(self._keys)
-        if self._target.held(key) is None:
-            await self._domain.look(key)  # to delete and to make anew, unseen, would look like a great change
-        self._target.outside(key, self._changed(key, self._target.held(key)))
-        if self._rng.random() < self._looking:
+        before = self._target.held(key)
+        if before is None:
+            await self._domain.look(key)
+        after = self._changed(key, before)
+        self._target.outside(key, after)
+        # Who makes and deletes objects is seen at once: met later, half of it could be taken for an agent's.
+        if before is None or after is None or self._rng.random() < self._looking:
             if self._rng.random() < 0.5:
                 await self._domain.look(key)
             else:
