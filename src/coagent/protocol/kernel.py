@@ -186,15 +186,18 @@ class Kernel(ABC):
 
     @abstractmethod
     def tracked_keys(self) -> list[Key]:
-        """Return the objects that active agents have read or written and whose base is known."""
+        """Return the objects that active agents have read or written, or read parts of."""
 
     @abstractmethod
     def scanned_prefixes(self) -> list[str]:
         """Return the ranges that active agents have scanned."""
 
     @abstractmethod
-    def concerns_a_scan(self, key: Key, value: Value) -> bool:
-        """Tell whether an active agent has scanned a range with an untracked object and saw it otherwise."""
+    def is_seen_otherwise(self, key: Key, value: Value) -> bool:
+        """Tell whether an active agent saw an object otherwise of which it read a part, or scanned the range.
+
+        Always false where the base of the object is known: then its trajectory tells.
+        """
 
     @abstractmethod
     def take_live_changes(self) -> Sequence[tuple[Key, Value]]:

@@ -259,13 +259,15 @@ class MtpoState(Kernel):
             self._spread(trajectory, BOTTOM, value, cause, before)
 
     def _outside_untracked(self, key: Key, value: Value) -> None:
-        """Somebody outside has changed an object of which agents know only the range that it lies in."""
+        """Somebody outside has changed an object of which agents know a part, or the range that it lies in."""
         for reader in self._saw_otherwise(key, value):
             self._mark(reader, OUTSIDE)
 
     def _saw_otherwise(self, key: Key, value: Value) -> list[Call]:
-        """Return the calls that have scanned a range with an untracked object, and saw it otherwise."""
-        found = []
+        """Return the calls that saw an object otherwise of which the base is not known."""
+        trajectory = self._objects.trajectories.get(key)
+        readers = () if trajectory is None else trajectory.readers
+        found = [reader for reader in readers if read_changed(reader, key, value)]
         for reader in self._objects.scans.readers(key, BOTTOM, None):
             # A traced program saw it as it was before, and nobody knows how that was.
             traced = any(
@@ -276,7 +278,7 @@ class MtpoState(Kernel):
                 found.append(reader)
         return found
 
-    def concerns_a_scan(self, key: Key, value: Value) -> bool:
+    def is_seen_otherwise(self, key: Key, value: Value) -> bool:
         return not self._objects.base_known(key) and bool(self._saw_otherwise(key, value))
 
     def edits(self, key: Key) -> list[OutsideEdit]:
@@ -285,7 +287,7 @@ class MtpoState(Kernel):
         return [writer for writer in writers if isinstance(writer, OutsideEdit)]
 
     def tracked_keys(self) -> list[Key]:
-        return [key for key, trajectory in self._objects.trajectories.items() if trajectory.base_known]
+        return list(self._objects.trajectories)
 
     def scanned_prefixes(self) -> list[str]:
         return list(self._objects.scans.entries())

@@ -183,7 +183,7 @@ class PositionReader:
         suspects += [
             key
             for key in kernel.tracked_keys()
-            if key.startswith(prefix) and key not in listing and kernel.live_value(key) is not None
+            if key.startswith(prefix) and key not in listing and kernel.live_value(key) not in (None, UNLOADED)
         ]
         seen = False
         for key in suspects:
