@@ -259,7 +259,7 @@ class MtpoState(Kernel):
             self._spread(trajectory, BOTTOM, value, cause, before)
 
     def _outside_untracked(self, key: Key, value: Value) -> None:
-        """Somebody outside has changed an object of which agents know a part, or the range that it lies in."""
+        """Somebody outside has changed an object of which agents know a part, or its range."""
         for reader in self._saw_otherwise(key, value):
             self._mark(reader, OUTSIDE)
 

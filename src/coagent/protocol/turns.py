@@ -166,9 +166,10 @@ class Turns(MtpoState):
         if not self.early or self._commit_due() is not None or self._staged_due() is not None:
             return None
         for agent in self._order[1:]:
-            if agent.phase is AgentPhase.FINISHED and (order := self.promotion(agent)) is not None:
-                if self.first_staged(agent) is not None or not self._owes(agent):
-                    return agent.rank, order
+            if agent.phase is not AgentPhase.FINISHED or (order := self.promotion(agent)) is None:
+                continue
+            if self.first_staged(agent) is not None or not self._owes(agent):
+                return agent.rank, order
         return None
 
     def _goes_at_once(self, agent: Participant) -> bool:

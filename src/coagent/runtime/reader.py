@@ -183,7 +183,9 @@ class PositionReader:
         suspects += [
             key
             for key in kernel.tracked_keys()
-            if key.startswith(prefix) and key not in listing and kernel.live_value(key) not in (None, UNLOADED)
+            if key.startswith(prefix)
+            and key not in listing
+            and kernel.live_value(key) not in (None, UNLOADED)
         ]
         seen = False
         for key in suspects:

@@ -24,7 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--log", choices=("memory", "sqlite"), default="memory", help="where events go")
     parser.add_argument("--protocol", choices=("mtpo", "naive", "serial"), default="mtpo")
     parser.add_argument(
-        "--kind", choices=(*KINDS, "mixed"), default="plain", help="what runs are about; mixed: one after another"
+        "--kind",
+        choices=(*KINDS, "mixed"),
+        default="plain",
+        help="what runs are about; mixed: one after another",
     )
     parser.add_argument("--verbose", action="store_true", help="show the world and the timelines of failures")
     options = parser.parse_args(arguments)

@@ -209,7 +209,8 @@ class Ledger:
         """Return which call, in the serial order, was the first to return something else than serially."""
         for agent in self.ended:
             results = self.results[agent.name]
-            for number, expected in zip(numbers.get(agent.name, ()), serial.results.get(agent.name, ())):
+            expected_results = serial.results.get(agent.name, ())
+            for number, expected in zip(numbers.get(agent.name, ()), expected_results, strict=False):
                 found = results.get(number)
                 if found not in ("sent", "staged") and not same(found, expected):
                     return f"call {agent.name}.{number} returned {found!r}, serially {expected!r}"

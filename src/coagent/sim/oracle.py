@@ -17,7 +17,6 @@ from coagent.errors import ToolFailed
 from coagent.sim.tools import HEAD, outbox
 from coagent.tools.native import NativeTool
 
-
 FAILED = ("failed",)
 """In the place of the result of a call that failed."""
 
@@ -44,8 +43,8 @@ class Edit(NamedTuple):
         if isinstance(found, dict) and isinstance(now, dict):
             known = saw if isinstance(saw, dict) else {}
             touched = [name for name in {*known, *found} if known.get(name) != found.get(name)]
-            kept = {name: value for name, value in now.items() if name not in touched}
-            return kept | {name: found[name] for name in touched if name in found}
+            others = {name: value for name, value in now.items() if name not in touched}
+            return others | {name: found[name] for name in touched if name in found}
         if all(isinstance(value, str) and HEAD in value for value in (saw, found, now)):
             old, new = (value.split(HEAD, 1)[0].splitlines(True) for value in (saw, found))
             above, below = now.split(HEAD, 1)

@@ -80,5 +80,3 @@ class Outsider:
             above, below = now.split(HEAD, 1)
             return f"{above}{line}{HEAD}{below}"
         return f"{line}{HEAD}elm\n"
-
-

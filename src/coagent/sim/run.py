@@ -35,6 +35,7 @@ from coagent.sim.world import Dialect, World, fresh_value, make_world
 
 STEPS_MAX = 4000
 
+
 @dataclass
 class Verdict:
     """How a run went.
