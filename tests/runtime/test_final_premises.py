@@ -141,15 +141,17 @@ async def test_a_list_sees_that_an_object_is_gone_that_somebody_has_read(
 
 
 @pytest.mark.anyio
-async def test_an_undone_call_does_not_run_again_for_what_falls_with_it(
+async def test_what_an_outsider_did_is_no_news_to_a_call_that_has_just_been_committed(
     domain: Domain, target: Memory
 ) -> None:
-    agent = await domain.join("A")
-    await agent.call("read", key="kv:price")
-    counted = await agent.call("names", prefix="kv:", to="kv:new")
+    first, second = await domain.join("A"), await domain.join("B")
+    await first.call("names", prefix="kv:", to="kv:new")
+    written = await second.call("put", key="kv:new", value=5)
     target.outside("kv:new", 99)
     await domain.look("kv:new")
-    await agent.undo(counted.call_id)
+    await second.undo(written.call_id)
+    assert (await first.finish()).state == "notified", "it has been overruled"
+    assert (await first.finish()).state == "committed"
     domain.kernel.check_invariants()
     assert not domain.kernel.ready().reexecute
 

@@ -210,11 +210,11 @@ class MtpoState(Kernel):
         del self._calls[call.id]
         del agent.calls[call.id]
         agent.pending.pop(call.id, None)
+        self._dirty.pop(call.id)
         self._under_way.pop(call.id, None)
         self._withdrawals += 1
         call.phase = CallPhase.WITHDRAWN
         self._observe(call, NOTHING, cause)
-        self._dirty.pop(call.id)  # last: what an outsider did falls lower with its writes, and it saw that
         for key in [key for key, disturbed in agent.disturbed.items() if disturbed.call_id == call.id]:
             del agent.disturbed[key]
 
