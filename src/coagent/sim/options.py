@@ -8,9 +8,10 @@ from typing import Literal, TypeAlias
 
 from coagent.sim.world import Dialect
 
-Kind: TypeAlias = Literal["plain", "outside", "early"]
-KINDS: tuple[Kind, ...] = ("plain", "outside", "early")
-"""What runs are about: agents alone; outsiders who change objects; `order = "early"`."""
+Kind: TypeAlias = Literal["plain", "outside", "early", "racing"]
+KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing")
+"""What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that undo, amend
+and are ended while calls are under way."""
 
 Mode: TypeAlias = Literal["stepped", "concurrent"]
 
@@ -93,6 +94,16 @@ def options_of(
             order=rng.choice(("fixed", "fixed", "early")),
             outside=rng.choice((0.05, 0.2, 0.5)),
             looking=rng.choice((0.0, 0.0, 0.3, 1.0)),
+        )
+    if kind == "racing":
+        options = replace(
+            options,
+            mode="concurrent",
+            joining="first",
+            order=rng.choice(("fixed", "early")),
+            fumbling=rng.choice((0.0, 0.1, 0.3)),
+            aborting=rng.choice((0.0, 0.2, 0.5)),
+            watched=rng.random() < 0.3,
         )
     if kind == "early":
         options = replace(

@@ -28,6 +28,7 @@ from coagent.sim.oracle import SerialRun, run_history, run_serially
 from coagent.sim.order import check_order, check_waiting
 from coagent.sim.outsider import Outsider
 from coagent.sim.processes import Process
+from coagent.sim.racing import race
 from coagent.sim.stepper import Stepper
 from coagent.sim.targets import Crowded, Slow, Still, Systems, Witnessed
 from coagent.sim.tools import TOOLS, outbox, pauses
@@ -138,13 +139,23 @@ class _Simulation:
             replace(agent, think_s=self.rng.choice((0, 3, 20)), start_s=self.rng.choice((0, 0, 30)))
             for agent in self.agents()
         ]
-        clock = VirtualClock() if self.rng.random() < 0.2 else Crowded(self.rng)
-        async with open_domain("memory:", targets=[slow], tools=TOOLS, clock=clock) as domain:
+        options, racing = self.options, self.options.kind == "racing"
+        clock = VirtualClock() if self.rng.random() < 0.2 and not racing else Crowded(self.rng)
+        async with open_domain(
+            "memory:", targets=[slow], tools=TOOLS, clock=clock, order=options.order
+        ) as domain:
+            ledger = Ledger(self.world.initial, lambda key: None)
+            domain.observe(ledger.take)
             self._watch(domain)
-            report = await run_agents(domain, agents)
-            self.verdict_.reports = report.agents
+            if racing:
+                made = await race(domain, agents, self.rng, options.fumbling, options.aborting)
+                self.verdict_.reports, self.absent = made
+            else:
+                self.verdict_.reports = (await run_agents(domain, agents)).agents
             pauses.set(lambda: 0)
-            self._judge(domain, slow.snapshot(), self._serial([agent.name for agent in agents]))
+            await domain.settle()
+            check_order(ledger, options.order)
+            self._judge(domain, slow.snapshot(), self._serial([agent.name for agent in ledger.ended]))
 
     # ---- a schedule ----------------------------------------------------------------------------------------
 

@@ -173,7 +173,7 @@ class Stepper:
     async def _amend_wrongly(self, rng: random.Random, made: Made) -> None:
         assert made.call_id is not None
         right = copied(dict(made.arguments))
-        wrong = {name: _twisted(rng, name, argument) for name, argument in right.items()}
+        wrong = {name: twisted(rng, name, argument) for name, argument in right.items()}
         self.run.walker.distrust()
         made.arguments = wrong
         try:
@@ -195,7 +195,8 @@ class Stepper:
         self.run.walker.heed(outcome.notifications, outcome.changed)
 
 
-def _twisted(rng: random.Random, name: str, argument: Value) -> Value:
+def twisted(rng: random.Random, name: str, argument: Value) -> Value:
+    """Return an argument, or a wrong one in its place."""
     if rng.random() < 0.5:
         return argument
     if isinstance(argument, int):
