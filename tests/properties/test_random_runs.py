@@ -1,4 +1,4 @@
-"""Random programs and schedules end as one after another: about five thousand runs, each from one seed."""
+"""Random programs and schedules end as one after another: about six thousand runs, each from one seed."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ def simulate(*options: str) -> subprocess.CompletedProcess[str]:
         (400, ("--seed", "200001", "--target", "files")),
         (60, ("--seed", "300001", "--target", "kubernetes")),
         (300, ("--seed", "400001", "--protocol", "serial")),
+        (600, ("--seed", "600001", "--kind", "early")),
+        (300, ("--seed", "1", "--kind", "outside")),
     ],
 )
 def test_every_run_ends_in_the_serial_state(runs: int, options: tuple[str, ...]) -> None:

@@ -243,12 +243,12 @@ class Mtpo(Turns):
     def _committed(self, event: events.Committed) -> Participant:
         agent = self.agents[event.rank]
         touched = self._touched(agent)
-        for trajectory in touched:
-            trajectory.fold(agent.order)
-            self._settle_edits(trajectory)
         for call in agent.calls.values():
             for prefix in {scan.prefix for scan in call.seen.scans}:
                 self._objects.scans.remove(prefix, call)
+        for trajectory in touched:
+            trajectory.fold(agent.order)
+            self._settle_edits(trajectory)  # whose news is not for an agent that has committed
         self._end(agent, AgentPhase.COMMITTED, touched)
         return agent
 

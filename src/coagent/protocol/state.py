@@ -355,3 +355,5 @@ class MtpoState(Kernel):
 
     def check_invariants(self) -> None:
         check(self._calls, self._objects, self._dirty, self.agents)
+        for call in self._dirty.in_order():
+            assert self._calls.get(call.id) is call, f"{call} has to run again, though it does not stand"

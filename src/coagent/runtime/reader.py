@@ -182,8 +182,10 @@ class PositionReader:
         suspects = [key for key, found in listing.items() if self._is_suspect(key, found)]
         suspects += [
             key
-            for key, _ in kernel.written_under(prefix, self.position)
-            if key not in listing and kernel.live_value(key) is not None
+            for key in kernel.tracked_keys()
+            if key.startswith(prefix)
+            and key not in listing
+            and kernel.live_value(key) not in (None, UNLOADED)
         ]
         seen = False
         for key in suspects:

@@ -61,6 +61,17 @@ class Parts:
         """Do for others what a process does while one of its agents waits."""
         self.advance()
 
+    async def rests_on_change(self, agent: Participant) -> bool:
+        """Look, before something final rests on it, whether somebody outside has changed what an agent saw.
+
+        Returns:
+            Whether somebody had; the agent may have to be told first.
+
+        Raises:
+            TargetUnavailable, TargetError: Something cannot be read.
+        """
+        return self.kernel.notifies and await self.outsiders.look_at_premises(agent)
+
     def reader(self, position: Position, rank: Rank) -> PositionReader:
         """Return what a run at a position reads through."""
         return PositionReader(self.outsiders.sources, position, rank)

@@ -292,11 +292,17 @@ class AgentSession:
         if not participant.ended and parts.kernel.must_begin_again(participant):
             await self._begin_again()
         await parts.recorder.until(
-            lambda: participant.ended or participant.unread or parts.kernel.its_turn(participant),
-            parts.meanwhile,
+            lambda: participant.ended or participant.unread or self._is_final(), parts.meanwhile
         )
         require_active(participant)
+        if not participant.unread and await parts.rests_on_change(participant):
+            await self._work.settle()
         return (await self._deliver())[0]
+
+    def _is_final(self) -> bool:
+        """Tell whether nothing that an agent at work may do is news to this one."""
+        kernel, participant = self._parts.kernel, self._participant
+        return kernel.its_turn(participant) or kernel.promotion(participant) is not None
 
     async def _begin_again(self) -> None:
         """Have all calls withdrawn, as a baseline protocol wants it.
@@ -392,6 +398,9 @@ class AgentSession:
                 return Outcome("staged", call.id, (await self._deliver())[0], "staged")
             if gate is Gate.TELL:
                 return Outcome(None, CallId(""), (await self._deliver())[0], "held_back")
+            if gate in (Gate.RUN, Gate.FIRST) and await parts.rests_on_change(participant):
+                await self._work.settle()
+                continue
             if gate is Gate.RUN:
                 return None
             if gate is Gate.FIRST:

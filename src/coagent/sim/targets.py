@@ -9,19 +9,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
+import anyio
 import anyio.lowlevel
 
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.runtime.clock import RealClock
+from coagent.runtime.clock import RealClock, VirtualClock
 from coagent.runtime.domain import Domain
 from coagent.sim.world import Dialect
 from coagent.targets.base import Target
 from coagent.targets.memory import Memory
 
-_SCHEMES = ("kv", "txt")
+_SCHEMES = ("kv", "txt", "hdr")
 
 
 class Crowded(RealClock):
@@ -33,6 +34,50 @@ class Crowded(RealClock):
     async def sleep(self, seconds: float) -> None:
         for _ in range(self._rng.randint(0, int(seconds))):
             await anyio.lowlevel.checkpoint()
+
+
+class Still(VirtualClock):
+    """A clock on which no time passes, so that nothing happens because time has passed."""
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def wait(self, event: anyio.Event) -> None:
+        await event.wait()
+
+
+class Witness(Protocol):
+    """Who is told what becomes of the objects of a target."""
+
+    def put(self, key: Key, value: Value, before: Value) -> None:
+        """Take it that the domain has put a value."""
+
+    def outside(self, key: Key, before: Value, after: Value) -> None:
+        """Take it that somebody outside has."""
+
+
+class Witnessed(Memory):
+    """Memory that tells a witness who has changed what."""
+
+    def __init__(self, initial: Mapping[str, Value]) -> None:
+        super().__init__(initial, schemes=_SCHEMES)
+        self.witness: Witness | None = None
+
+    def held(self, key: str) -> Value:
+        """Return what it holds of an object; nobody has read that."""
+        return self._objects.get(Key(key))
+
+    async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
+        before = self.held(key)
+        await super().put(key, value, expected=expected)
+        if self.witness is not None:
+            self.witness.put(key, value, before)
+
+    def outside(self, key: str, value: Value) -> None:
+        before = self.held(key)
+        super().outside(key, value)
+        if self.witness is not None:
+            self.witness.outside(Key(key), before, value)
 
 
 class Slow(Memory):
