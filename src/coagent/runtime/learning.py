@@ -8,6 +8,7 @@ from typing import Any
 from coagent.masking.mask import Mask
 from coagent.masking.names import is_secret_key
 from coagent.protocol.calls import Observation
+from coagent.protocol.checkpoint import KernelState
 from coagent.protocol.events import (
     CallAmended,
     CallBegun,
@@ -40,6 +41,15 @@ def learn(mask: Mask, event: Event) -> None:
             _learn_object(mask, event.key, event.value)
         case _:
             pass
+
+
+def learn_state(mask: Mask, state: KernelState) -> None:
+    """Let a mask remember the secrets in the state of a kernel."""
+    for call in state.calls:
+        mask.learn_call(call.arguments, call.seen.writes)
+        _learn_observation(mask, call.seen)
+    for one in state.objects:
+        _learn_object(mask, one.key, one.base)
 
 
 def _learn_observation(mask: Mask, observation: Observation) -> None:
