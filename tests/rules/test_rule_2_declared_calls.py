@@ -1,4 +1,4 @@
-"""Declared calls: nobody sees what they do, so what stands in their way is reversed, waited for, or fixed."""
+"""Rule 2 for declared calls: nobody sees what they do, so they are reversed to make room, and waited for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reverse(world: World, call: Call) -> None:
     world.take(events.CallReversed(call.id, call.as_cause))
 
 
-def test_what_stands_above_and_touches_the_same_is_reversed_newest_first() -> None:
+def test_rule_2_what_stands_above_and_touches_the_same_is_reversed_newest_first() -> None:
     world = World()
     a, b, c = world.join("A", "B", "C")
     c.act(writes=["sys:1"])
@@ -44,7 +44,7 @@ def test_what_stands_above_and_touches_the_same_is_reversed_newest_first() -> No
     assert reversed_for(c, touching(writes="sys:1")) == []
 
 
-def test_what_only_reads_above_is_reversed_for_a_write_and_not_for_a_read() -> None:
+def test_rule_2_what_only_reads_above_is_reversed_for_a_write_and_not_for_a_read() -> None:
     world = World()
     a, b = world.join("A", "B")
     b.act(reads=["sys:1"], writes=["sys:2"])
@@ -53,7 +53,7 @@ def test_what_only_reads_above_is_reversed_for_a_write_and_not_for_a_read() -> N
     assert reversed_for(a, touching(reads="sys:1")) == []
 
 
-def test_what_was_built_on_a_call_that_is_reversed_is_reversed_too() -> None:
+def test_rule_2_what_was_built_on_a_call_that_is_reversed_is_reversed_too() -> None:
     world = World()
     a, b, c = world.join("A", "B", "C")
     b.act(writes=["sys:1", "sys:2"])
@@ -65,7 +65,7 @@ def test_what_was_built_on_a_call_that_is_reversed_is_reversed_too() -> None:
     assert reversed_for(a, touching(writes="sys:5 sys:1")) == ["C.2", "C.1", "B.2", "B.1"]
 
 
-def test_what_writes_what_a_reversed_call_has_read_is_reversed_too() -> None:
+def test_rule_2_what_writes_what_a_reversed_call_has_read_is_reversed_too() -> None:
     world = World()
     a, b = world.join("A", "B")
     b.act(reads=["sys:7"], writes=["sys:1"])
@@ -76,7 +76,7 @@ def test_what_writes_what_a_reversed_call_has_read_is_reversed_too() -> None:
     assert reversed_for(a, touching(writes="sys:1", reads="sys:9")) == ["B.3", "B.2", "B.1"]
 
 
-def test_a_call_that_ran_before_is_reversed_last_when_it_is_to_run_otherwise() -> None:
+def test_rule_2_a_call_that_ran_before_is_reversed_last_when_it_is_to_run_otherwise() -> None:
     world = World()
     a, b = world.join("A", "B")
     own, above = a.act(writes=["sys:1"]), b.act(writes=["sys:1"])
@@ -91,7 +91,7 @@ def test_a_call_that_ran_before_is_reversed_last_when_it_is_to_run_otherwise() -
     assert found.wait_for == (), "what has to run again above is none of its business, nor is itself"
 
 
-def test_what_cannot_be_reversed_is_fixed() -> None:
+def test_rule_2_what_cannot_be_reversed_is_fixed() -> None:
     world = World()
     a, b = world.join("A", "B")
     plain = b.act(writes=["sys:1"])
@@ -103,7 +103,7 @@ def test_what_cannot_be_reversed_is_fixed() -> None:
     assert found.fixed == (fixed,)
 
 
-def test_what_is_under_way_on_the_same_is_waited_for_wherever_it_stands() -> None:
+def test_rule_2_what_is_under_way_on_the_same_is_waited_for_wherever_it_stands() -> None:
     world = World()
     a, b, c = world.join("A", "B", "C")
     below, above = a.begin("act", writes=["sys:1"]), c.begin("act", reads=["sys:2"])
@@ -117,7 +117,7 @@ def test_what_is_under_way_on_the_same_is_waited_for_wherever_it_stands() -> Non
     assert found(below.position, NOTHING_TOUCHED, below).wait_for == (below,), "itself"
 
 
-def test_a_declared_call_that_has_to_run_again_below_on_the_same_is_waited_for() -> None:
+def test_rule_2_a_declared_call_that_has_to_run_again_below_on_the_same_is_waited_for() -> None:
     world = World({"kv:x": 1})
     a, b, c = world.join("A", "B", "C")
     below, above = a.act(writes=["sys:1"]), c.act(writes=["sys:1"])
@@ -135,7 +135,7 @@ def test_a_declared_call_that_has_to_run_again_below_on_the_same_is_waited_for()
     assert found(below.position, below.footprint, below).wait_for == ()
 
 
-def test_a_declared_call_whose_run_has_begun_does_not_run_again_meanwhile() -> None:
+def test_rule_2_a_declared_call_whose_run_has_begun_does_not_run_again_meanwhile() -> None:
     world = World()
     [a] = world.join("A")
     act = a.act(writes=["sys:1"])
@@ -149,7 +149,7 @@ def test_a_declared_call_whose_run_has_begun_does_not_run_again_meanwhile() -> N
     assert act.applied
 
 
-def test_a_call_that_was_reversed_names_what_it_was_reversed_for() -> None:
+def test_rule_2_a_call_that_was_reversed_names_what_it_was_reversed_for() -> None:
     world = World()
     a, b, c = world.join("A", "B", "C")
     low = a.begin("act", writes=["sys:1"])
@@ -163,7 +163,7 @@ def test_a_call_that_was_reversed_names_what_it_was_reversed_for() -> None:
     assert reading.cause == low.as_cause
 
 
-def test_a_declared_call_is_reversed_before_it_is_undone_or_amended() -> None:
+def test_rule_2_a_declared_call_is_reversed_before_it_is_undone_or_amended() -> None:
     world = World()
     [a] = world.join("A")
     act = a.act(writes=["sys:1"])
@@ -175,7 +175,7 @@ def test_a_declared_call_is_reversed_before_it_is_undone_or_amended() -> None:
     assert world.held.calls == ()
 
 
-def test_a_call_that_is_declared_no_more_stands_in_nobodys_way() -> None:
+def test_rule_2_a_call_that_is_declared_no_more_stands_in_nobodys_way() -> None:
     world = World({"kv:x": 1})
     a, b = world.join("A", "B")
     act = b.act(writes=["sys:1"])
@@ -186,7 +186,7 @@ def test_a_call_that_is_declared_no_more_stands_in_nobodys_way() -> None:
     assert world.kernel.obstacles(position(a), touching(writes="sys:1")) == ((), (), ())
 
 
-def test_the_form_of_a_call_id_is_an_agents_name_a_point_and_a_number_from_1() -> None:
+def test_rule_2_the_form_of_a_call_id_is_an_agents_name_a_point_and_a_number_from_1() -> None:
     assert parsed_call_id("A.1") == ("A", 1)
     assert parsed_call_id("a.b.12") == ("a.b", 12)
     for text in ("A", "A.", ".1", "A.0", "A.x", "A.-1", "A.1x", "A.²", "", "."):
