@@ -356,7 +356,7 @@ class Mtpo(Turns):
                 del agent.disturbed[event.key]
         trajectory = self._objects.trajectories.get(event.key)
         if event.how == "accept" and trajectory is not None and trajectory.base_known:
-            self._outside(trajectory, event.value)
+            self._accept(trajectory, event.value)
 
     def _outside_write(self, event: events.OutsideWrite) -> None:
         trajectory = self._objects.trajectories.get(event.key)

@@ -235,8 +235,17 @@ class MtpoState(Kernel):
 
     def _outside(self, trajectory: Trajectory, found: Value) -> None:
         """Take a value that no call wrote: the difference to what the target held last is somebody's edit."""
+        self._take_edit(trajectory, found, *trajectory.seen_by(found))
+
+    def _accept(self, trajectory: Trajectory, found: Value) -> None:
+        """Take what a target holds for what it should: the difference to that is the edit of who decided so.
+
+        What it should hold it has never held, so that is not what `seen_by` would find.
+        """
+        self._take_edit(trajectory, found, trajectory.live(), trajectory.live_position)
+
+    def _take_edit(self, trajectory: Trajectory, found: Value, saw: Value, seen_at: Position) -> None:
         key = trajectory.key
-        saw, seen_at = trajectory.seen_by(found)
         below = [writer for writer in trajectory.writers if writer.position <= seen_at]
         if below:
             order, sequence, number = below[-1].position
