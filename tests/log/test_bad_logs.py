@@ -258,7 +258,6 @@ def test_an_archived_log_is_read_whole_and_gone_on_with(archived: Path) -> None:
 
 def test_an_archive_written_twice_is_read_once(archived: Path) -> None:
     """A crash between the archive and the log leaves records in both."""
-
     segment = sorted(archived.with_name("log.archive").iterdir())[1]
     connection = sqlite3.connect(archived, isolation_level=None)
     for line in gzip.decompress(segment.read_bytes()).splitlines():
