@@ -208,6 +208,9 @@ def decode_state(text: str) -> KernelState:
             ended=tuple(found.ended),
             calls=tuple(map(_call_state, found.calls)),
             objects=tuple(map(_object_state, found.objects)),
+            written=tuple(found.written),
+            unapplied=tuple(found.unapplied),
+            dirty=tuple(found.dirty),
         )
         return state
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -247,6 +250,7 @@ def _call_state(fields: list[Any]) -> states.CallState:
         told=None if packed["told"] is None else _unpacked(packed["told"]),
         cause=None if packed["cause"] is None else Cause(*packed["cause"]),
         under_way=None if packed["under_way"] is None else _unpacked_footprint(packed["under_way"]),
+        accepted=tuple(packed["accepted"]),
     )
 
 

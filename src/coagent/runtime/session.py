@@ -450,7 +450,9 @@ class AgentSession:
 
     async def _failed(self, call: Call, failure: Exception | None) -> CoAgentError:
         """Return the error that a call ends with."""
-        notifications, _ = await self._deliver()
+        delivered, _ = await self._deliver()
+        # The error itself says that the call has failed.
+        notifications = [one for one in delivered if not _only_says_that_it_failed(one, call)]
         if isinstance(failure, CoAgentError):
             error = failure
         elif failure is not None:
@@ -459,7 +461,7 @@ class AgentSession:
         else:
             error = TargetError(f"the target refused what tool {call.tool!r} wrote: {call.seen.error}")
         error.call_id = call.id
-        error.notifications = list(notifications)
+        error.notifications = notifications
         return error
 
     def _was_undone(self, call_id: str) -> bool:
@@ -480,6 +482,12 @@ class AgentSession:
                 "Make up for it by another call.",
             )
         return call
+
+
+def _only_says_that_it_failed(notice: Notification, call: Call) -> bool:
+    """Tell whether a notice speaks of no premise, but of the failure of this call alone."""
+    ends = [(news.call_id, news.kind) for news in notice.calls]
+    return notice.part == "result" and ends == [(call.id, "withdrawn")]
 
 
 def _stored(made: Tool, arguments: dict[str, Any]) -> dict[str, Value]:
