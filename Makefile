@@ -37,7 +37,7 @@ format: .venv/.stamp ## Format the code and sort its imports
 	@$(BIN)/python -m ruff check --quiet --fix src tests
 
 soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default)
-	@$(BIN)/python -m coagent.sim --runs $(RUNS)
+	@$(BIN)/python -m coagent.sim --kind mixed --runs $(RUNS)
 
 bench: .venv/.stamp ## Measure the overhead of a call, and compare the protocols (a few minutes)
 	@$(BIN)/coagent bench overhead

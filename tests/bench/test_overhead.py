@@ -11,7 +11,8 @@ from commands import coagent
 from coagent.bench import overhead
 from coagent.bench.growth import Growth, Plan, measure_growth
 from coagent.bench.overhead import Row
-from coagent.bench.samples import median_of_rounds, percentile, timed
+from coagent.bench.reopening import AIMS, Reopening
+from coagent.bench.samples import mean_of_rounds, median_of_rounds, percentile, timed
 
 
 @pytest.fixture
@@ -39,14 +40,18 @@ def test_a_disturbed_round_does_not_count() -> None:
     assert percentile([float(one) for one in range(100)], 0.99) == 99
     assert percentile([3.0], 0.5) == 3
     assert median_of_rounds([[1.0], [2.0], [900.0]], 0.5) == 2
+    assert mean_of_rounds([[1.0, 2.0], [2.0, 4.0], [900.0]]) == 3
 
 
 def test_aims_are_met_or_not() -> None:
-    assert Row("memory", "write", 20.0, 30.0, 20.0).met is True
-    assert Row("memory", "write", 20.1, 30.0, 20.0).met is False
-    assert Row("memory", "contended write", 20.0, 30.0).met is None
-    assert Growth("memory", "agents", "read", [2, 10], [10.0, 12.9]).met is True
-    assert Growth("memory", "agents", "read", [2, 10], [10.0, 13.0]).met is False
+    assert Row("memory", "write", 20.0, 20.5, 30.0, 20.0).met is True
+    assert Row("memory", "write", 20.1, 20.5, 30.0, 20.0).met is False
+    assert Row("memory", "contended write", 20.0, 20.5, 30.0).met is None
+    assert Growth("memory", "agents", "read", [2, 10], [10.0, 13.0]).met is True
+    assert Growth("memory", "agents", "read", [2, 10], [10.0, 13.1]).met is False
+    assert Growth("memory", "committed calls", "read", [2, 10], [10.0, 11.1]).met is False
+    assert Reopening(10, "open", 0.19).met is True
+    assert Reopening(10, "open", 0.2).met is False
 
 
 @pytest.mark.anyio
@@ -85,3 +90,5 @@ def test_the_command_prints_json_only() -> None:
         ("uncommitted calls", (1000, 10000, 100000)),
         ("agents", (2, 10, 100)),
     }
+    assert {(one["calls"], one["what"]) for one in data["reopening"]} == {(10**4, what) for what in AIMS}
+    assert all(one["found"] > 0 for one in data["reopening"])

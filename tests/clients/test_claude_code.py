@@ -136,6 +136,7 @@ def test_with_coagent_the_canary_ends_as_one_after_another(workspace: Workspace)
 
 
 def test_a_session_sees_nothing_of_what_a_later_one_has_done(workspace: Workspace) -> None:
+    workspace.fix_order()
     (workspace.root / "x.txt").write_text("one\ntwo\nthree\nfour\n")
     (workspace.root / "old.txt").write_text("two of old\n")
     stage = workspace.stage
@@ -240,6 +241,7 @@ def test_three_sessions_append_to_one_list_in_the_order_of_their_ranks(workspace
 
 
 def test_a_session_waits_at_its_end_for_those_before_it(workspace: Workspace) -> None:
+    workspace.fix_order()
     stage = workspace.stage
 
     def early(turn: Turn) -> Play:

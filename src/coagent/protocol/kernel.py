@@ -186,18 +186,15 @@ class Kernel(ABC):
 
     @abstractmethod
     def tracked_keys(self) -> list[Key]:
-        """Return the objects that active agents have read or written, or read parts of."""
+        """Return the objects that active agents have read, perhaps only in part, or written."""
 
     @abstractmethod
     def scanned_prefixes(self) -> list[str]:
         """Return the ranges that active agents have scanned."""
 
     @abstractmethod
-    def is_seen_otherwise(self, key: Key, value: Value) -> bool:
-        """Tell whether an active agent saw an object otherwise of which it read a part, or scanned the range.
-
-        Always false where the base of the object is known: then its trajectory tells.
-        """
+    def concerns_a_premise(self, key: Key, value: Value) -> bool:
+        """Tell whether an active agent saw an untracked object otherwise: a part of it, or in a range."""
 
     @abstractmethod
     def take_live_changes(self) -> Sequence[tuple[Key, Value]]:

@@ -91,8 +91,9 @@ class MtpoState(Kernel):
                 self._learn_base(trajectory, value)
             trajectory.add_reader(call)
         if observation.scans:
-            if not objects.scans_hold(observation, position):
-                stale = OUTSIDE
+            changed = objects.changed_under_scans(observation, position)
+            if changed is not None:
+                stale = self._last_cause(changed, position)
             for scan in observation.scans:
                 objects.scans.add(scan, call)
         silent = observation.error is not None or call.lapsed
@@ -233,10 +234,16 @@ class MtpoState(Kernel):
 
     # ---- outside writers (rule 9) --------------------------------------------------------------------------
 
-    def _outside(self, trajectory: Trajectory, found: Value) -> None:
-        """Take a value that no call wrote: the difference to what the target held last is somebody's edit."""
+    def _outside(self, trajectory: Trajectory, found: Value, saw: Value, seen_at: Position) -> None:
+        """Take a value that no call wrote: the difference to what the target held last is somebody's edit.
+
+        Args:
+            trajectory: Of the object.
+            found: What the target holds.
+            saw: What it held before.
+            seen_at: Where that was written.
+        """
         key = trajectory.key
-        saw, seen_at = trajectory.seen_by(found)
         below = [writer for writer in trajectory.writers if writer.position <= seen_at]
         if below:
             order, sequence, number = below[-1].position
@@ -259,12 +266,12 @@ class MtpoState(Kernel):
             self._spread(trajectory, BOTTOM, value, cause, before)
 
     def _outside_untracked(self, key: Key, value: Value) -> None:
-        """Somebody outside has changed an object of which agents know a part, or its range."""
+        """Somebody outside has changed an object of which agents know only parts, or the range it lies in."""
         for reader in self._saw_otherwise(key, value):
             self._mark(reader, OUTSIDE)
 
     def _saw_otherwise(self, key: Key, value: Value) -> list[Call]:
-        """Return the calls that saw an object otherwise of which the base is not known."""
+        """Return the calls that saw an untracked object otherwise: a part of it, or in a range."""
         trajectory = self._objects.trajectories.get(key)
         readers = () if trajectory is None else trajectory.readers
         found = [reader for reader in readers if read_changed(reader, key, value)]
@@ -278,7 +285,7 @@ class MtpoState(Kernel):
                 found.append(reader)
         return found
 
-    def is_seen_otherwise(self, key: Key, value: Value) -> bool:
+    def concerns_a_premise(self, key: Key, value: Value) -> bool:
         return not self._objects.base_known(key) and bool(self._saw_otherwise(key, value))
 
     def edits(self, key: Key) -> list[OutsideEdit]:

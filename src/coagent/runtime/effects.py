@@ -40,6 +40,7 @@ class Effects:
         self._targets = targets
         self._patience = patience
         self._busy: dict[Target, anyio.Event] = {}  # those being served, and what wakes whoever serves them
+        self._nobody = anyio.Event()  # waits to be woken where a target is served at once
         self._tried: dict[Key, int] = {}  # the version that was put last, by object
         self.under_way: set[Key] = set()
         """The objects that a target of this process has yet to take."""
@@ -54,21 +55,32 @@ class Effects:
 
     async def apply_at_once(self) -> bool:
         """Put what targets take at once; False where something is left that takes its time."""
-        recorder, instant = self._recorder, self._recorder.log.instant
-        for key, value, expected, version in self._kernel.effects():
-            if recorder.is_acknowledged(key, version):
-                continue
-            target = self._targets.of(key)
-            if not target.instant or target in self._busy:
-                return False
-            try:
-                await target.put(key, value, expected=expected)
-            except TargetError:
-                return False  # `apply` will meet it again, and see to it
-            if instant:
-                recorder.record_now(EffectApplied(key, version))
-            else:
-                recorder.acknowledge(key, version)
+        kernel, recorder, busy = self._kernel, self._recorder, self._busy
+        instant = recorder.log.instant
+        anew = True
+        while anew:
+            steps, anew = kernel.steps, False
+            for key, value, expected, version in kernel.effects():
+                if recorder.is_acknowledged(key, version):
+                    continue
+                target = self._targets.of(key)
+                if not target.instant or target in busy:
+                    return False
+                busy[target] = self._nobody
+                try:
+                    await target.put(key, value, expected=expected)
+                except TargetError:
+                    return False  # `apply` will meet it again, and see to it
+                finally:
+                    del busy[target]
+                anew = kernel.steps != steps  # it has let others go on, and they may need something else
+                if instant:
+                    recorder.record_now(EffectApplied(key, version))
+                    steps = kernel.steps
+                else:
+                    recorder.acknowledge(key, version)
+                if anew:
+                    break
         return True
 
     def startable(self, effects: Sequence[Effect]) -> list[Target]:

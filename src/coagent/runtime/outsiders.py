@@ -142,7 +142,7 @@ class Outsiders:
         return changed
 
     async def look_at_untracked(self, key: Key) -> bool:
-        """Take note of an object of which agents know a part, or its range, if they saw it otherwise."""
+        """Take note of an object of which agents know only parts, or its range, if they saw it otherwise."""
         target = self._targets.of(key)
         if self._is_spared(key):
             return False
@@ -152,7 +152,7 @@ class Outsiders:
             value = await self._patience.retry(lambda: target.get(key), failure)
 
         def decide() -> Event | None:
-            return OutsideWrite(key, value) if self._kernel.is_seen_otherwise(key, value) else None
+            return OutsideWrite(key, value) if self._kernel.concerns_a_premise(key, value) else None
 
         steps = self._kernel.steps
         await self._recorder.record(decide)

@@ -15,6 +15,7 @@ from coagent.agents.scripted import Program
 from coagent.protocol import events
 from coagent.protocol.calls import Observation
 from coagent.protocol.events import Event
+from coagent.protocol.keys import Key
 from coagent.protocol.values import same
 from coagent.sim.check import Violation
 from coagent.sim.oracle import FAILED, Edit, History, SerialRun, Turn
@@ -59,9 +60,10 @@ class Standing:
         return FAILED if self.observation.error is not None else self.observation.value
 
     @property
-    def writes(self) -> Mapping[str, Any]:
+    def writes(self) -> dict[Key, Any]:
         """What of its writes counts."""
-        return {} if self.lapsed or self.observation.error is not None else self.observation.writes
+        silent = self.lapsed or self.observation.error is not None
+        return {} if silent else dict(self.observation.writes)
 
 
 class _Above(NamedTuple):
@@ -342,7 +344,7 @@ class Ledger:
     def _value(self, key: str, entries: list[_Entry]) -> Any:
         value: Any = None
         for _, _, what in entries:
-            value = what.writes[key] if isinstance(what, Standing) else what.edit.applied(value)
+            value = what.writes[Key(key)] if isinstance(what, Standing) else what.edit.applied(value)
         return value
 
     def _number(self) -> int:
@@ -350,5 +352,5 @@ class Ledger:
         return self._count
 
 
-def _written(agent: Agent) -> set[str]:
+def _written(agent: Agent) -> set[Key]:
     return {key for call in agent.calls.values() for key in call.writes}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 
 import anyio
 import anyio.lowlevel
@@ -41,6 +42,7 @@ class Racer(ScriptedRun):
     async def _race(self) -> bool:
         self._steps += 1
         # A calm phase at the end must lead to quiescence, so it comes to its senses after a while.
+        self.walker.look()
         asked = self.walker.asked
         final = asked is not None and self._tools[asked.tool].effect == "irreversible"
         if self._steps > 60 or final or not self._open_calls() or self._rng.random() > self._meddling:
@@ -53,10 +55,9 @@ class Racer(ScriptedRun):
         return True
 
     async def _do_its_work(self) -> None:
-        try:
+        # What it did has been undone meanwhile, or it has ended: the next action will tell.
+        with suppress(AgentNotActive):
             await self._act()
-        except AgentNotActive:
-            pass  # what it did has been undone meanwhile, or it has ended: the next action will tell
 
     def _open_calls(self) -> list[Issued]:
         """Return the calls after the last one that cannot be taken back: none below may be touched."""

@@ -49,23 +49,23 @@ class Still(VirtualClock):
 class Witness(Protocol):
     """Who is told what becomes of the objects of a target."""
 
-    def put(self, key: Key, value: Value, before: Value) -> None:
+    def put(self, key: str, value: Value, before: Value) -> None:
         """Take it that the domain has put a value."""
 
-    def outside(self, key: Key, before: Value, after: Value) -> None:
+    def outside(self, key: str, before: Value, after: Value) -> None:
         """Take it that somebody outside has."""
 
 
 class Witnessed(Memory):
     """Memory that tells a witness who has changed what."""
 
-    def __init__(self, initial: Mapping[Key, Value]) -> None:
+    def __init__(self, initial: Mapping[str, Value]) -> None:
         super().__init__(initial, schemes=_SCHEMES)
         self.witness: Witness | None = None
 
-    def held(self, key: Key) -> Value:
+    def held(self, key: str) -> Value:
         """Return what it holds of an object; nobody has read that."""
-        return self._objects.get(key)
+        return self._objects.get(Key(key))
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
         before = self.held(key)
@@ -73,7 +73,7 @@ class Witnessed(Memory):
         if self.witness is not None:
             self.witness.put(key, value, before)
 
-    def outside(self, key: Key, value: Value) -> None:
+    def outside(self, key: str, value: Value) -> None:
         before = self.held(key)
         super().outside(key, value)
         if self.witness is not None:
@@ -83,7 +83,7 @@ class Witnessed(Memory):
 class Slow(Memory):
     """Memory that lets other tasks run before and after it answers, as a system behind a network does."""
 
-    def __init__(self, initial: Mapping[Key, Value], rng: random.Random) -> None:
+    def __init__(self, initial: Mapping[str, Value], rng: random.Random) -> None:
         super().__init__(initial, schemes=_SCHEMES)
         self._rng = rng
 
@@ -138,7 +138,7 @@ class Systems:
     ) -> None:
         self._stack.close()
 
-    async def reset(self, initial: Mapping[Key, Value]) -> dict[Key, Value]:
+    async def reset(self, initial: Mapping[str, Value]) -> dict[str, Value]:
         """Make the system hold the initial state; returns what it holds then."""
         if self.dialect == "memory":
             return dict(initial)
@@ -155,11 +155,11 @@ class Systems:
         held = target.snapshot("k8s:default/configmaps/")
         for key in {*held, *initial}:
             if key in initial or key.rpartition("/")[2] in "abcdef":
-                await target.put(key, initial.get(key), expected=[held.get(key)])
+                await target.put(Key(key), initial.get(key), expected=[held.get(key)])
         await target.close()
         return target.snapshot("k8s:default/configmaps/")
 
-    def target(self, initial: Mapping[Key, Value]) -> Target:
+    def target(self, initial: Mapping[str, Value]) -> Target:
         """Return a target over the system; each process has its own."""
         if self.dialect == "memory":
             return Memory(initial, schemes=_SCHEMES)
@@ -172,7 +172,7 @@ class Systems:
 
         return Kubernetes(self._kubeconfig)
 
-    async def snapshot(self, domain: Domain) -> dict[Key, Value]:
+    async def snapshot(self, domain: Domain) -> dict[str, Value]:
         """Return the live state."""
         prefix = {"memory": "", "files": "file:", "kubernetes": "k8s:default/configmaps/"}[self.dialect]
         return domain.snapshot(prefix)

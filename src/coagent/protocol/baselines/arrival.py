@@ -21,6 +21,7 @@ class ArrivalOrder(Mtpo):
 
     resumable = False
     notifies = False
+    reads_may_wait = False  # their positions count the calls of everybody
 
     def __init__(self, *, early: bool = False, commits_itself: bool = False) -> None:
         super().__init__(early=False, commits_itself=commits_itself)
