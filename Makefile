@@ -38,7 +38,7 @@ format: .venv/.stamp ## Format the code and sort its imports
 	@$(BIN)/python -m ruff check --quiet --fix src tests
 
 soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default)
-	@$(BIN)/python -m coagent.sim --runs $(RUNS)
+	@$(BIN)/python -m coagent.sim --kind mixed --runs $(RUNS)
 
 mutate: .venv/.stamp .mutation/.stamp ## Change the rules a line at a time, and see that their tests notice (some 20 minutes)
 	@rm -rf mutants

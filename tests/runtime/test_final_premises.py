@@ -164,8 +164,11 @@ def test_nobody_at_work_passes_an_agent_that_can_take_nothing_back() -> None:
     kernel.step(CallObserved(Rank(0), "read", {}, nothing._replace(reads={("kv:x", None): 1})))
     untouched = Footprint(frozenset(), frozenset(), frozenset())
     kernel.step(CallBegun(Rank(0), "pay", {}, untouched, irreversible=True))
-    kernel.step(CallRan(list(kernel.agents[Rank(0)].calls)[-1], nothing))
     other = kernel.agents[Rank(1)]
+    kernel.step(CallObserved(Rank(1), "read", {}, nothing._replace(reads={("kv:y", None): 1})))
+    kernel.step(Finished(Rank(1)))
+    assert kernel.promotion(other) is None, "nobody knows yet what the payment reads"
+    kernel.step(CallRan(list(kernel.agents[Rank(0)].calls)[-1], nothing))
     kernel.step(CallObserved(Rank(1), "read", {}, nothing._replace(reads={("kv:y", None): 1})))
     assert kernel.promotion(other) is None
     kernel.step(Finished(Rank(1)))

@@ -91,8 +91,9 @@ class MtpoState(Kernel):
                 self._learn_base(trajectory, value)
             trajectory.add_reader(call)
         if observation.scans:
-            if not objects.scans_hold(observation, position):
-                stale = OUTSIDE
+            changed = objects.changed_under_scans(observation, position)
+            if changed is not None:
+                stale = self._last_cause(changed, position)
             for scan in observation.scans:
                 objects.scans.add(scan, call)
         silent = observation.error is not None or call.lapsed

@@ -152,6 +152,8 @@ class Turns(MtpoState):
                 return None  # footprints only grow while nothing is withdrawn
         if not self._goes_at_once(agent) and any(map(_has_acted, self._below(agent))):
             return None  # what it does yet could be news to somebody who can take nothing back
+        if any(call.irreversible and call.position[0] < agent.order for call in self._under_way.values()):
+            return None  # what it reads is known when it has ended, and it is not run again
         blocker = self._conflict_below(agent)
         if blocker is None:
             return self._order[0].order - 1

@@ -22,7 +22,7 @@ from coagent.protocol.values import SCALARS, Value, copied
 from coagent.runtime.notices import Notification, notification
 from coagent.runtime.outcomes import Issued, Outcome, Settlement
 from coagent.runtime.quoting import Quoting
-from coagent.runtime.runner import Parts, require_active, restart
+from coagent.runtime.runner import NotItsTurn, Parts, require_active, restart
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
 
@@ -89,11 +89,16 @@ class AgentSession:
         if participant.phase is not _ACTIVE or kernel.holds_calls:
             await self._until_it_may_call()
         stored = _stored(made, arguments)
-        if made.effect == "irreversible":
-            held = await self._gate(made, stored)
-            if held is not None:
-                return held
-        ran = await self._work.runners[made.kind].perform(participant, made, stored, checked)
+        while True:
+            if made.effect == "irreversible":
+                held = await self._gate(made, stored)
+                if held is not None:
+                    return held
+            try:
+                ran = await self._work.runners[made.kind].perform(participant, made, stored, checked)
+                break
+            except NotItsTurn:
+                continue
         call, failure = ran.call, ran.failure
         if kernel.has_effects or kernel.has_work:
             await self._work.settle(() if call is None else call.writes)

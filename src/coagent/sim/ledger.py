@@ -60,9 +60,10 @@ class Standing:
         return FAILED if self.observation.error is not None else self.observation.value
 
     @property
-    def writes(self) -> Mapping[Key, Any]:
+    def writes(self) -> dict[Key, Any]:
         """What of its writes counts."""
-        return {} if self.lapsed or self.observation.error is not None else self.observation.writes
+        silent = self.lapsed or self.observation.error is not None
+        return {} if silent else dict(self.observation.writes)
 
 
 class _Above(NamedTuple):
@@ -351,5 +352,5 @@ class Ledger:
         return self._count
 
 
-def _written(agent: Agent) -> set[str]:
+def _written(agent: Agent) -> set[Key]:
     return {key for call in agent.calls.values() for key in call.writes}

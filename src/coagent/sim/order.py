@@ -53,7 +53,7 @@ def _conflict(one: Agent, other: Agent) -> bool:
 
 def _writes_what(writer: Agent, reader: Agent) -> bool:
     """Tell whether one agent writes what another one has read, found, or written."""
-    written = {key for call in writer.calls.values() for key in call.writes}
+    written: set[str] = {key for call in writer.calls.values() for key in call.writes}
     touched: set[str] = {key for call in reader.calls.values() for key, _ in call.observation.reads}
     touched |= {key for call in reader.calls.values() for key in call.writes}
     return bool(written & touched) or any(_covers(scan, key) for scan in _scans(reader) for key in written)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 
 import anyio
 import anyio.lowlevel
@@ -42,6 +42,7 @@ class Racer(ScriptedRun):
     async def _race(self) -> bool:
         self._steps += 1
         # A calm phase at the end must lead to quiescence, so it comes to its senses after a while.
+        self.walker.look()
         asked = self.walker.asked
         final = asked is not None and self._tools[asked.tool].effect == "irreversible"
         if self._steps > 60 or final or not self._open_calls() or self._rng.random() > self._meddling:
@@ -54,8 +55,8 @@ class Racer(ScriptedRun):
         return True
 
     async def _do_its_work(self) -> None:
-        # What it did may have been undone meanwhile, or it may have ended: the next action will tell.
-        with contextlib.suppress(AgentNotActive):
+        # What it did has been undone meanwhile, or it has ended: the next action will tell.
+        with suppress(AgentNotActive):
             await self._act()
 
     def _open_calls(self) -> list[Issued]:

@@ -320,7 +320,7 @@ class _Simulation:
     def _upwards(self, cause: int, rank: int) -> bool:
         """Tell whether what one agent did may be news to another."""
         if cause == OUTSIDE.rank:
-            return self.options.outside > 0
+            return self.options.kind in ("outside", "racing")  # or an agent that has committed meanwhile
         return self.options.order == "early" or cause < rank  # who was below may have been passed since
 
     # ---- judging -------------------------------------------------------------------------------------------

@@ -49,10 +49,10 @@ class Still(VirtualClock):
 class Witness(Protocol):
     """Who is told what becomes of the objects of a target."""
 
-    def put(self, key: Key, value: Value, before: Value) -> None:
+    def put(self, key: str, value: Value, before: Value) -> None:
         """Take it that the domain has put a value."""
 
-    def outside(self, key: Key, before: Value, after: Value) -> None:
+    def outside(self, key: str, before: Value, after: Value) -> None:
         """Take it that somebody outside has."""
 
 
