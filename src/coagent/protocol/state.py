@@ -233,18 +233,16 @@ class MtpoState(Kernel):
 
     # ---- outside writers (rule 9) --------------------------------------------------------------------------
 
-    def _outside(self, trajectory: Trajectory, found: Value, *, decided: bool = False) -> None:
+    def _outside(self, trajectory: Trajectory, found: Value, saw: Value, seen_at: Position) -> None:
         """Take a value that no call wrote: the difference to what the target held last is somebody's edit.
 
         Args:
             trajectory: Of the object.
-            found: What its target holds.
-            decided: Whether a person wants it instead of the live value, also where a call wrote it.
+            found: What the target holds.
+            saw: What it held before.
+            seen_at: Where that was written.
         """
         key = trajectory.key
-        saw, seen_at = trajectory.seen_by(found)
-        if decided:
-            saw, seen_at = trajectory.live(), trajectory.live_position
         below = [writer for writer in trajectory.writers if writer.position <= seen_at]
         if below:
             order, sequence, number = below[-1].position
@@ -267,13 +265,15 @@ class MtpoState(Kernel):
             self._spread(trajectory, BOTTOM, value, cause, before)
 
     def _outside_untracked(self, key: Key, value: Value) -> None:
-        """Somebody outside has changed an object of which agents know only the range that it lies in."""
+        """Somebody outside has changed an object of which agents know only parts, or the range it lies in."""
         for reader in self._saw_otherwise(key, value):
             self._mark(reader, OUTSIDE)
 
     def _saw_otherwise(self, key: Key, value: Value) -> list[Call]:
-        """Return the calls that have scanned a range with an untracked object, and saw it otherwise."""
-        found = []
+        """Return the calls that saw an untracked object otherwise: a part of it, or in a range."""
+        trajectory = self._objects.trajectories.get(key)
+        readers = () if trajectory is None else trajectory.readers
+        found = [reader for reader in readers if read_changed(reader, key, value)]
         for reader in self._objects.scans.readers(key, BOTTOM, None):
             # A traced program saw it as it was before, and nobody knows how that was.
             traced = any(
@@ -284,7 +284,7 @@ class MtpoState(Kernel):
                 found.append(reader)
         return found
 
-    def concerns_a_scan(self, key: Key, value: Value) -> bool:
+    def concerns_a_premise(self, key: Key, value: Value) -> bool:
         return not self._objects.base_known(key) and bool(self._saw_otherwise(key, value))
 
     def edits(self, key: Key) -> list[OutsideEdit]:
@@ -293,7 +293,7 @@ class MtpoState(Kernel):
         return [writer for writer in writers if isinstance(writer, OutsideEdit)]
 
     def tracked_keys(self) -> list[Key]:
-        return [key for key, trajectory in self._objects.trajectories.items() if trajectory.base_known]
+        return list(self._objects.trajectories)
 
     def scanned_prefixes(self) -> list[str]:
         return list(self._objects.scans.entries())

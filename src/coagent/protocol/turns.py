@@ -109,10 +109,12 @@ class Turns(MtpoState):
 
     def _owes(self, agent: Participant) -> bool:
         """Tell whether a call has yet to run or end, or a target has yet to accept a write of the agent."""
-        if any(
-            call.phase in (CallPhase.STAGED, CallPhase.RUNNING, CallPhase.REVERSING)
-            for call in agent.calls.values()
-        ):
+        staged = any(call.phase is CallPhase.STAGED for call in agent.calls.values())
+        return staged or self._busy(agent)
+
+    def _busy(self, agent: Participant) -> bool:
+        """Tell whether a run of the agent has yet to end, or a target has yet to accept a write of it."""
+        if any(call.rank == agent.rank for call in self._under_way.values()):
             return True
         return any(
             self._writer_rank(trajectory) == agent.rank for trajectory in self._objects.unapplied.values()
@@ -156,12 +158,23 @@ class Turns(MtpoState):
         return None
 
     def _promotion_due(self) -> tuple[Rank, int] | None:
-        if not self.early:
+        # The lowest one is passed only while it waits for somebody: otherwise two that have finished would
+        # pass each other for ever, and neither would commit.
+        if not self.early or self._ends_by_itself(self._order[0]):
             return None
         for agent in self._order[1:]:
-            if agent.phase is AgentPhase.FINISHED and (order := self.promotion(agent)) is not None:
+            if self._ends_by_itself(agent) and (order := self.promotion(agent)) is not None:
                 return agent.rank, order
         return None
+
+    def _ends_by_itself(self, agent: Participant) -> bool:
+        """Tell whether an agent's turn is all that it waits for, as far as the kernel knows."""
+        return (
+            agent.phase is AgentPhase.FINISHED
+            and not agent.unread
+            and not self._dirty.concerns(agent.rank)
+            and not self._busy(agent)
+        )
 
     def _conflict_below(self, agent: Participant) -> int | None:
         """Return the order of an agent below with which this one has something to do, if there is one.
