@@ -56,6 +56,11 @@ class Workspace:
         self.stage.wait(f"{name} has joined")
         return client
 
+    def fix_order(self) -> None:
+        """Have sessions count in the order in which they start, whatever they do."""
+        config = self.root / ".coagent" / "config.toml"
+        config.write_text(f'order = "fixed"\n{config.read_text()}')
+
     def shown(self, name: str) -> str:
         return "\n".join(turn.shown for turn in self.endpoint.turns_of(name))
 
