@@ -268,6 +268,7 @@ def test_a_session_waits_at_its_end_for_those_before_it(workspace: Workspace) ->
 
 @pytest.mark.parametrize("on_end", ["commit", "abort"])
 def test_a_killed_session_holds_nobody_back(workspace: Workspace, on_end: str) -> None:
+    workspace.fix_order()
     config = workspace.root / ".coagent" / "config.toml"
     config.write_text(config.read_text().replace('on_end = "commit"', f'on_end = "{on_end}"'))
     stage = workspace.stage
