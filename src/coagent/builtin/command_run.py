@@ -64,6 +64,18 @@ class GitUsed(Exception):
     """A command has used git, in a view that was not made for that."""
 
 
+class ChangedMeanwhile(Exception):
+    """Somebody outside has changed something while a command ran that rests on it.
+
+    Args:
+        path: What has changed, as a relative path.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
 @dataclass(slots=True)
 class Moment:
     """What a run begins with: the state at its call's place in the order, all of one moment.

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 import anyio
 import anyio.to_thread
 
-from coagent.builtin.command_run import Changes, Command, CommandRun, GitUsed, Moment
+from coagent.builtin.command_run import ChangedMeanwhile, Changes, Command, CommandRun, GitUsed, Moment
 from coagent.builtin.git_calls import GitCalls
 from coagent.builtin.own_tmp import OwnTmp
 from coagent.builtin.places import place
@@ -43,6 +43,8 @@ _PRIVATE = (".git", ".coagent")
 _LENGTH_MAX = 128 * 1024 - 1
 """What one argument of a program may have, in bytes: execve(2), MAX_ARG_STRLEN."""
 _ANSWERS_MAX = 100_000
+_ATTEMPTS = 4
+"""How often a command may run: once more with git if it turns out to use that, or where others interfere."""
 
 View: TypeAlias = Literal["auto", "overlay", "copy"]
 
@@ -126,19 +128,28 @@ class CommandRunner:
         folder = await place(state, f"{cwd.rstrip('/')}/") if cwd not in ("", ".") else ""
         trace = self._trace and not self._sweeping.is_known(command.text)
         git = self._git.repository.governed and (not trace or GitCalls.named(command.text))
-        try:
-            return await self._run(state, command, folder, trace=trace, git=git)
-        except GitUsed:  # by a script: it ran in a view that had not been made for that, and left nothing
-            return await self._run(state, command, folder, trace=trace, git=True)
+        path = ""
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._run(state, command, folder, trace=trace, git=git, again=bool(path))
+            except GitUsed:  # by a script: it ran in a view that had not been made for that, and left nothing
+                git = True
+            except ChangedMeanwhile as change:
+                path = change.path
+        raise ToolFailed(
+            f"{path!r} was changed by somebody else each time while the command ran",
+            "Nothing that it did was kept. Find out which program keeps writing that file.",
+        )
 
     async def _run(
-        self, state: State, command: Command, folder: str, *, trace: bool, git: bool
+        self, state: State, command: Command, folder: str, *, trace: bool, git: bool, again: bool
     ) -> dict[str, Any]:
         async with self._lock:  # snapshots are taken one at a time
             begun_s = time.time()
             lower = self._snapshots.unchanged()
             if lower is None:
                 lower = await anyio.to_thread.run_sync(self._snapshots.take)
+            taken = self._snapshots.moment
             try:
                 moment = self._moment(state, command, lower, begun_s)
             except BaseException:
@@ -162,6 +173,7 @@ class CommandRunner:
                 self._git.release(run.place)
             if run.view is not None:
                 self._clearing.remove(run.view)
+        await self._refuse_what_changed(run, taken, again=again)
         for key, value in changed:
             await state.put(key, value, literal=not key.startswith("gitdir:"))
         for name, value in run.moved.items():
@@ -171,6 +183,33 @@ class CommandRunner:
         no_network = f"It tried to reach a network. {self._no_network}" if run.view.went_out else ""
         more = {"not_governed": handed_over, "no_network": no_network}
         return run.answer | {name: said for name, said in more.items() if said}
+
+    async def _refuse_what_changed(self, run: CommandRun, taken: int, *, again: bool) -> None:
+        """See that nobody outside has changed what a command rests on while it ran.
+
+        The domain's own writes are the protocol's business. What a command has only read is looked at once:
+        some programs never stop writing.
+
+        Args:
+            run: The run, which has ended.
+            taken: The moment of the snapshot in which it ran.
+            again: Whether the command has run before, and somebody had.
+
+        Raises:
+            ChangedMeanwhile: Somebody has; it has to run again, on what is there now.
+        """
+        async with self._lock:
+            lower = self._snapshots.unchanged()
+            if lower is None:
+                lower = await anyio.to_thread.run_sync(self._snapshots.take)
+            self._snapshots.release(lower)
+            changed = self._snapshots.changed_since(taken)
+        touched = set(run.changes)
+        if not again and run.seen is not None:
+            touched |= run.seen.looked_up | run.seen.opened | run.seen.emptied
+        for path in sorted(touched if changed is None else touched & changed):
+            if not self._workspace.stands_as_put(path):
+                raise ChangedMeanwhile(path)
 
     def _moment(self, state: State, command: Command, lower: Path, begun_s: float) -> Moment:
         own = state.own("file:", "mode:", "link:")

@@ -195,6 +195,7 @@ class Effects:
                 return None  # another process has put it meanwhile
             return OutsideWrite(key, found)
 
+        await self._recorder.flush()  # what has arrived before is what somebody outside has changed
         await self._recorder.catch_up()
         await self._recorder.record(decide)
 

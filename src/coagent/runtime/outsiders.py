@@ -69,6 +69,7 @@ class Outsiders:
                 found = await self._patience.retry(lambda: target.get(key), failure)
             if _among(found, before):
                 return False
+            await self._recorder.flush()  # what has arrived before is what somebody outside has changed
             await self._recorder.catch_up()
             if not kernel.base_known(key) or _among(found, kernel.may_hold(key)):
                 return False

@@ -251,6 +251,7 @@ class Files(Target):
         except BaseException:
             self._cache.forget(key)
             raise
+        self.workspace.note_put(key.partition(":")[2])
         try:
             stamp = self._reader.stamp(key)
         except OSError:

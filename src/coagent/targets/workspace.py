@@ -7,7 +7,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from coagent.content import mode_value
 from coagent.errors import TargetError, TargetUnavailable
@@ -15,6 +15,9 @@ from coagent.protocol.keys import any_glob_matches
 from coagent.targets.os_failures import os_failure
 
 _TIMES_MAX = 10_000
+_PUT_MAX = 10_000
+_Signature: TypeAlias = tuple[int, int, int, int]
+
 TEMPORARY = ".coagent-tmp-"
 """How the names of half-written files begin; no listing shows them."""
 
@@ -47,6 +50,7 @@ class Workspace:
         self.file_bytes_max = file_bytes_max
         self._exclude = tuple(exclude)
         self._times: dict[str, tuple[int, int]] = {}
+        self._put: dict[str, _Signature | None] = {}
         self._at_close: list[Callable[[], None]] = []
         try:
             os.scandir(self.root).close()
@@ -92,6 +96,24 @@ class Workspace:
         """
         known = self._times.pop(path, None)
         return known[1] if known is not None and known[0] == hash(content) else None
+
+    def note_put(self, path: str) -> None:
+        """Note that what is at a relative path now has been put there for the domain."""
+        self._put.pop(path, None)
+        self._put[path] = self._signature(path)
+        while len(self._put) > _PUT_MAX:
+            self._put.pop(next(iter(self._put)))
+
+    def stands_as_put(self, path: str) -> bool:
+        """Tell whether what is at a relative path was put there for the domain, by this process."""
+        return path in self._put and self._put[path] == self._signature(path)
+
+    def _signature(self, path: str) -> _Signature | None:
+        try:
+            status = os.lstat(f"{self.root}/{path}")
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
 
     def at_close(self, action: Callable[[], None]) -> None:
         """Have something done each time that the workspace's target is closed."""

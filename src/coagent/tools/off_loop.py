@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 _Result = TypeVar("_Result")
@@ -42,13 +43,15 @@ async def off_loop_to_its_end(work: Callable[[], _Result], interrupt: Callable[[
     """
     results: list[_Result] = []
     failures: list[BaseException] = []
-    ended = False
+    ended = interrupted = False
 
     async def interrupt_when_cancelled() -> None:
+        nonlocal interrupted
         try:
             await anyio.sleep_forever()
         finally:
             if not ended:
+                interrupted = True
                 interrupt()
 
     async with anyio.create_task_group() as group:
@@ -60,6 +63,8 @@ async def off_loop_to_its_end(work: Callable[[], _Result], interrupt: Callable[[
                 failures.append(failure)
         ended = True
         group.cancel_scope.cancel()
+    if interrupted:  # how the work has ended then says nothing about it
+        await anyio.lowlevel.checkpoint()
     if failures:
         raise failures[0]
     return results[0]
