@@ -4,11 +4,12 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format soak bench lock clean
+.PHONY: help demo test check format soak mutate bench lock clean
 
 PYTHON ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
 RUNS ?= 2000
+MUTANTS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
@@ -37,7 +38,12 @@ format: .venv/.stamp ## Format the code and sort its imports
 	@$(BIN)/python -m ruff check --quiet --fix src tests
 
 soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default)
-	@$(BIN)/python -m coagent.sim --runs $(RUNS)
+	@$(BIN)/python -m coagent.sim --kind mixed --runs $(RUNS)
+
+mutate: .venv/.stamp .mutation/.stamp ## Change the rules a line at a time, and see that their tests notice (some 20 minutes)
+	@rm -rf mutants
+	@PYTHONPATH=.mutation $(BIN)/python -m mutmut run --max-children 2 $(MUTANTS) | tail -c 200
+	@PYTHONPATH=.mutation $(BIN)/python tests/mutation/survivors.py
 
 bench: .venv/.stamp ## Measure the overhead of a call, and compare the protocols (a few minutes)
 	@$(BIN)/coagent bench overhead
@@ -51,7 +57,7 @@ lock: .venv/.stamp ## Pin the newest allowed versions of all dependencies in req
 	    -o requirements.lock pyproject.toml
 
 clean: ## Remove the environment, caches and built files
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
+	@rm -rf .venv .mutation mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: requirements.lock pyproject.toml
@@ -80,3 +86,8 @@ clean: ## Remove the environment, caches and built files
 	fi; \
 	$(PIP) install --no-deps --no-build-isolation --editable . || exit 1; \
 	touch .venv/.stamp
+
+# Beside .venv, not in it: nothing else needs it, and it brings a terminal interface along.
+.mutation/.stamp: .venv/.stamp
+	@$(PIP) install --upgrade --target .mutation mutmut==3.8.1
+	@touch .mutation/.stamp

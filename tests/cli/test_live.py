@@ -7,13 +7,18 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from coagent.log.archive import Archive
+
 CONFIG = '[[targets]]\nkind = "files"\nroot = ".."\n'
 WORKER = """
 import json, sys
+from coagent.log import sqlite
+sqlite._CHECKPOINTS_APART = 100
 import anyio
 from coagent.config.domain_file import configured
 from pathlib import Path
@@ -61,9 +66,18 @@ class Worker:
     def close(self) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if self._process.stdin.closed:
+            return
         self._process.stdin.close()
         self._process.wait(20)
         self._process.stdout.close()
+
+    @contextmanager
+    def again(self) -> Iterator[Worker]:
+        """Yield another process, with the domain opened anew."""
+        other = Worker(self.folder)
+        yield other
+        other.close()
 
     def coagent(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "coagent", *arguments]
@@ -220,3 +234,27 @@ def test_control_characters_of_others_are_not_printed(worker: Worker) -> None:
     worker.do("join", "A")
     worker.do("write_file", "A", {"path": "a\x1b[31m.txt", "content": "x"})
     assert "\x1b" not in worker.said("log") + worker.said("status")
+
+
+def test_the_log_is_told_from_its_first_event_also_where_it_is_archived(
+    worker: Worker,
+) -> None:
+    worker.do("join", "A")
+    for number in range(150):
+        worker.do("write_file", "A", {"path": "a.txt", "content": f"{number}\n"})
+    worker.do("finish", "A")
+    worker.close()  # which keeps a checkpoint
+    with worker.again() as later:
+        later.do("join", "B")
+        for number in range(150):
+            later.do("write_file", "B", {"path": "b.txt", "content": f"{number}\n"})
+        later.do("finish", "B")
+    assert Archive(worker.log, kept_bytes=0).fill() > 0
+    told = [json.loads(line) for line in worker.said("log", "--json").splitlines()]
+    assert (told[0]["text"], told[-1]["text"]) == ("joined with rank 0", "committed")
+    assert [one["kind"] for one in told].count("call") == 300
+    assert [json.loads(line) for line in worker.said("log", "--json", "--tail", "5").splitlines()] == told[
+        -5:
+    ]
+    assert worker.said("log", "--agent", "A", "--tail", "1").split(maxsplit=1)[1].startswith("A ")
+    assert "Did you mean 'A'" in worker.refused("log", "--agent", "AA", "--tail", "1")

@@ -56,6 +56,11 @@ class Workspace:
         self.stage.wait(f"{name} has joined")
         return client
 
+    def fix_order(self) -> None:
+        """Have sessions count in the order in which they start, whatever they do."""
+        config = self.root / ".coagent" / "config.toml"
+        config.write_text(f'order = "fixed"\n{config.read_text()}')
+
     def shown(self, name: str) -> str:
         return "\n".join(turn.shown for turn in self.endpoint.turns_of(name))
 
@@ -136,6 +141,7 @@ def test_with_coagent_the_canary_ends_as_one_after_another(workspace: Workspace)
 
 
 def test_a_session_sees_nothing_of_what_a_later_one_has_done(workspace: Workspace) -> None:
+    workspace.fix_order()
     (workspace.root / "x.txt").write_text("one\ntwo\nthree\nfour\n")
     (workspace.root / "old.txt").write_text("two of old\n")
     stage = workspace.stage
@@ -240,6 +246,7 @@ def test_three_sessions_append_to_one_list_in_the_order_of_their_ranks(workspace
 
 
 def test_a_session_waits_at_its_end_for_those_before_it(workspace: Workspace) -> None:
+    workspace.fix_order()
     stage = workspace.stage
 
     def early(turn: Turn) -> Play:
@@ -261,6 +268,7 @@ def test_a_session_waits_at_its_end_for_those_before_it(workspace: Workspace) ->
 
 @pytest.mark.parametrize("on_end", ["commit", "abort"])
 def test_a_killed_session_holds_nobody_back(workspace: Workspace, on_end: str) -> None:
+    workspace.fix_order()
     config = workspace.root / ".coagent" / "config.toml"
     config.write_text(config.read_text().replace('on_end = "commit"', f'on_end = "{on_end}"'))
     stage = workspace.stage

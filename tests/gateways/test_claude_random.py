@@ -15,6 +15,7 @@ from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.sessions import Sessions
 from coagent.gateways.claude.workspace import open_workspace
 from coagent.gateways.setup import workspace as setup
+from coagent.protocol.events import Committed
 
 pytestmark = pytest.mark.anyio
 
@@ -98,10 +99,22 @@ async def live(client: FakeClient, steps: list[Copy | Append]) -> None:
     await client.hook("SessionEnd", reason="other")
 
 
-async def concurrently(root: Path, programs: dict[str, list[Copy | Append]], seed: int) -> None:
-    setup.make(root)
+async def concurrently(
+    root: Path, programs: dict[str, list[Copy | Append]], seed: int, order: str
+) -> list[str]:
+    """Run the sessions at the same time; returns their names in the order of their commits."""
+    config = setup.make(root)
+    config.write_text(f'order = "{order}"\n{config.read_text()}')
+    committed: list[str] = []
     domain, tree, _ = open_workspace(root)
     async with domain:
+        domain.observe(
+            lambda event: (
+                committed.append(domain.kernel.agents[event.rank].name)
+                if isinstance(event, Committed)
+                else None
+            )
+        )
         sessions = Sessions(Hub(domain, tree, ClaudeTable()), root / ".coagent" / "sessions.json")
         clients = [FakeClient(sessions, root, name, random.Random(f"{seed}/{name}")) for name in programs]
         for client in clients:
@@ -110,19 +123,22 @@ async def concurrently(root: Path, programs: dict[str, list[Copy | Append]], see
             for client in clients:
                 tasks.start_soon(live, client, programs[client.name])
         assert {agent.phase.value for agent in domain.agents} == {"committed"}
+    return committed
 
 
-@pytest.mark.parametrize("seed", range(60))
-async def test_random_sessions_end_as_one_after_another(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("order", ["fixed", "early"])
+@pytest.mark.parametrize("seed", range(40))
+async def test_random_sessions_end_as_one_after_another(tmp_path: Path, seed: int, order: str) -> None:
     chance = random.Random(seed)
     names = [f"s{number}" for number in range(chance.randint(2, 4))]
     programs = {name: program(chance) for name in names}
     expected = {path: f"{path}\nEND\n" for path in FILES if chance.random() < 0.8}
     for path, text in expected.items():
         (tmp_path / path).write_text(text)
-    for name in names:
+    committed = await concurrently(tmp_path, programs, seed, order)
+    assert order == "early" or list(dict.fromkeys(committed)) == names
+    for name in committed:
         for step in programs[name]:
             step.serially(name, expected)
-    await concurrently(tmp_path, programs, seed)
     shutil.rmtree(tmp_path / ".coagent")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == expected

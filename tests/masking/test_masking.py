@@ -343,8 +343,8 @@ def test_short_secrets_are_masked_as_words_only() -> None:
 
 def test_secrets_of_the_environment_are_learned() -> None:
     mask = Mask()
-    mask.learn_environment({"MY_API_KEY": "abcdef123", "HOME": "/home/someone"})
-    assert mask.text("abcdef123 /home/someone") == f"{MASK} /home/someone"
+    mask.learn_environment({"MY_API_KEY": "abcdef123", "HOME": "/home/someone", "PWD": "/home/someone/work"})
+    assert mask.text("abcdef123 /home/someone/work") == f"{MASK} /home/someone/work"
 
 
 def test_a_value_is_masked_before_it_is_cut() -> None:

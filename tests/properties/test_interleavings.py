@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import anyio
 import pytest
@@ -156,12 +156,14 @@ FAMILIES: dict[str, tuple[Mapping[str, Any], list[Program]]] = {
 
 
 @cache
-def all_of(family: str, protocol: str = "mtpo") -> list[Interleaving]:
+def all_of(
+    family: str, protocol: str = "mtpo", order: Literal["fixed", "early"] = "fixed"
+) -> list[Interleaving]:
     initial, programs = FAMILIES[family]
     named = {f"A{number}": program for number, program in enumerate(programs)}
 
     async def collect() -> list[Interleaving]:
-        return [one async for one in interleavings(initial, named, protocol=protocol)]
+        return [one async for one in interleavings(initial, named, protocol=protocol, order=order)]
 
     return anyio.run(collect)
 
@@ -170,6 +172,14 @@ def all_of(family: str, protocol: str = "mtpo") -> list[Interleaving]:
 def test_every_interleaving_ends_in_the_serial_state(family: str) -> None:
     found = all_of(family)
     assert len(found) > 1
+    assert len({one.schedule for one in found}) == len(found), "no schedule is run twice"
+    wrong = [one for one in found if one.violation is not None]
+    assert not wrong, f"{len(wrong)} of {len(found)}, such as {wrong[0].schedule}: {wrong[0].violation}"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_with_early_commits_every_interleaving_ends_in_the_order_of_commits(family: str) -> None:
+    found = all_of(family, order="early")
     assert len({one.schedule for one in found}) == len(found), "no schedule is run twice"
     wrong = [one for one in found if one.violation is not None]
     assert not wrong, f"{len(wrong)} of {len(found)}, such as {wrong[0].schedule}: {wrong[0].violation}"

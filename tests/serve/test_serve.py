@@ -62,7 +62,7 @@ async def test_two_clients_over_stdio_end_as_one_after_another(file: Path) -> No
 
 
 async def test_a_notice_after_finishing_comes_with_the_next_finish(file: Path) -> None:
-    async with stdio(file, "A") as a, stdio(file, "B") as b:
+    async with stdio(file, "A", "--rank", "0") as a, stdio(file, "B") as b:
         await call(a, "list_files")
         await call(b, "read_file", path="geo.txt")
         assert "waits for A" in await call(b, "coagent_finish", wait_s=0)

@@ -164,8 +164,8 @@ class CommandRunner:
                 self._clearing.remove(run.view)
         for key, value in changed:
             await state.put(key, value, literal=not key.startswith("gitdir:"))
-        for key, value in run.moved.items():
-            await state.put(key, value)
+        for name, value in run.moved.items():
+            await state.put(name, value)
         for key, value in moment.own_tmp.writes.items() if moment.own_tmp is not None else ():
             await state.put(key, value)
         no_network = f"It tried to reach a network. {self._no_network}" if run.view.went_out else ""

@@ -6,7 +6,6 @@ import re
 
 from coagent.builtin.nearest import nearest
 from coagent.errors import ToolFailed
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.targets.markdown import Document, closed, component, parse, paths_of
 from coagent.tools.native import tool
@@ -84,7 +83,7 @@ async def doc_append_to_section(state: State, path: str, heading: str, content: 
     index = _find(outline, path, heading)
     await _refuse_headings(content)
     await _close_heading(state, path, outline, index)
-    key: Key = f"doc:{path}#{outline[index][1]}"
+    key = f"doc:{path}#{outline[index][1]}"
     old: str | None = await state.get(key)
     end = _line_end(outline)
     if old is None or not old.strip():

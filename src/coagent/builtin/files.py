@@ -12,6 +12,7 @@ from typing import Any
 from coagent.builtin.nearest import nearest
 from coagent.builtin.places import make_room, place
 from coagent.errors import ToolFailed
+from coagent.protocol.keys import Key
 from coagent.protocol.values import Matches
 from coagent.sandbox.overlay import above
 from coagent.tools.native import NativeTool, tool
@@ -223,7 +224,7 @@ async def _fill_folders(state: State, at: str) -> None:
     known = state.written("folder:")
     state.trace(f"folder:{at.partition('/')[0]}")
     for folder in (*above(at), at):
-        if known.get(f"folder:{folder}") is not None:
+        if known.get(Key(f"folder:{folder}")) is not None:
             await state.delete(f"folder:{folder}", literal=True)
 
 

@@ -60,8 +60,8 @@ class Here:
         begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
     """
 
-    key: str
-    shared: Mapping[str, Any]
+    key: Key
+    shared: Mapping[Key, Any]
     own: frozenset[str]
     begun_s: float
 

@@ -27,7 +27,7 @@ _LOST = (
 
 def own_key(rank: Rank) -> Key:
     """Return the key of what an agent has left in temporary folders."""
-    return f"{SCHEME}:agent/{rank}/layers"
+    return Key(f"{SCHEME}:agent/{rank}/layers")
 
 
 class OwnTmp:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from coagent.errors import TargetError, ToolFailed
+from coagent.protocol.keys import Key
 from coagent.sandbox.overlay import above
 from coagent.tools.state import State
 
@@ -31,7 +32,7 @@ async def place(state: State, path: str) -> str:
         leads_on = state.canonical(f"file:{literal}")[5:] != literal
     except TargetError:
         leads_on = True
-    if not leads_on and all(written.get(f"link:{one}") is None for one in through):
+    if not leads_on and all(written.get(Key(f"link:{one}")) is None for one in through):
         state.trace(f"link:{literal.partition('/')[0]}")  # none of them is a link
         return literal
     slash = "/" if literal.endswith("/") else ""

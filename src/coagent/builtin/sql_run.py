@@ -101,12 +101,12 @@ class Run:
             return _ordered({name: row for name, row in found.items() if row is not None}, schema)
         selector = Where(predicate(tree), None if columns is None else json.dumps(columns))
         prefix = self._key(table, "")
-        found = await self.state.select(prefix, selector)
+        matching = await self.state.select(prefix, selector)
 
         def ordered(stopped: threading.Event) -> dict[str, Row]:
-            return _ordered({key[len(prefix) :]: row for key, row in found.items()}, schema)
+            return _ordered({key[len(prefix) :]: row for key, row in matching.items()}, schema)
 
-        return await off_loop(ordered) if len(found) > _INLINE_ROWS else ordered(threading.Event())
+        return await off_loop(ordered) if len(matching) > _INLINE_ROWS else ordered(threading.Event())
 
     # ---- changes -------------------------------------------------------------------------------------------
 
@@ -359,7 +359,7 @@ class Run:
                     waiting.append(other)
 
     def _key(self, table: str, key: str) -> Key:
-        return f"{self.scheme}:{table}/{key}"
+        return Key(f"{self.scheme}:{table}/{key}")
 
 
 def dialect_of(scratch: Scratch) -> Dialect:

@@ -50,20 +50,20 @@ def _content(path: str, written: Mapping[Key, Value], old: Content | None) -> Co
 
     link = kept("link")
     if f"link:{path}" in written:
-        value = written[f"link:{path}"]
+        value = written[Key(f"link:{path}")]
         link = None if value is None else Content(encoded(value), kind="link")
     file = kept("file")
     mode = file.mode if file is not None else None
     if f"mode:{path}" in written:
-        mode = _text(written[f"mode:{path}"])
-    if (key := f"{scheme_of(path)}:{path}") in written:
+        mode = _text(written[Key(f"mode:{path}")])
+    if (key := Key(f"{scheme_of(path)}:{path}")) in written:
         value = written[key]
         file = None if value is None else file_content(encoded(value), mode)
     elif file is not None:
         file = file_content(file.data, mode)
     folder = kept("folder")
     if f"folder:{path}" in written:
-        folder = None if written[f"folder:{path}"] is None else EMPTY_FOLDER
+        folder = None if written[Key(f"folder:{path}")] is None else EMPTY_FOLDER
     return link or file or folder
 
 
@@ -88,12 +88,14 @@ def _values(path: str, content: Content | None) -> dict[Key, Value]:
         return {}
     if content.is_file:
         scheme = scheme_of(path)
-        found: dict[Key, Value] = {f"{scheme}:{path}": decoded(content.data)}
+        found: dict[Key, Value] = {Key(f"{scheme}:{path}"): decoded(content.data)}
         if content.mode is not None and scheme == "file":
-            found[f"mode:{path}"] = content.mode
+            found[Key(f"mode:{path}")] = content.mode
         return found
     if content.kind == "folder":
-        return {f"folder:{path}": FOLDER}  # also in `.git`: without `objects` and `refs` it is no repository
+        return {
+            Key(f"folder:{path}"): FOLDER
+        }  # also in `.git`: without `objects` and `refs` it is no repository
     if scheme_of(path) != "file":
         return {}  # git needs no links
     target = decoded(content.data)
@@ -102,4 +104,4 @@ def _values(path: str, content: Content | None) -> dict[Key, Value]:
             f"the link {path!r} leads to {content.data!r}, which is not valid UTF-8",
             "Nothing that the command did was kept. Lead it elsewhere.",
         )
-    return {f"link:{path}": target}
+    return {Key(f"link:{path}"): target}

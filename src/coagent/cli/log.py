@@ -5,13 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coagent.cli.output import MASK, console, print_json, print_lines
 
+if TYPE_CHECKING:
+    from coagent.runtime.chronicle import Chronicle
+    from coagent.runtime.watch import Watch
+
 _LOOK_S = 0.1
+_EVENTS_AN_ENTRY = 2
+_EVENTS_MIN = 200
+_FURTHER = 8
+_DIFFERENCE_LINES_MAX = 12
 
 
 def log(
@@ -24,15 +33,17 @@ def log(
     tail: Annotated[int | None, typer.Option(min=0, help="Only the last so many.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Tell what has happened in a domain, in the order of its log. It only looks."""
+    """Tell what has happened in a domain, in the order of its log, archived records included. It only looks.
+
+    What somebody outside wrote comes with its difference. --tail reads no more of the log than it has to.
+    """
     from coagent.cli.where import domain_log
-    from coagent.runtime.chronicle import Chronicle
-    from coagent.runtime.watch import NothingYet, Watch
+    from coagent.runtime.watch import NothingYet
 
     url = domain_log(domain)
     while True:
         try:
-            found = Watch(url)
+            found, chronicle, entries = _opened(url, agent, key, tail)
         except NothingYet as nothing:
             if not follow:
                 if not json_output:
@@ -41,12 +52,13 @@ def log(
             time.sleep(_LOOK_S)
             continue
         break
-    chronicle = Chronicle(found, agent=agent, key=key, mask=MASK)
     try:
-        lines = chronicle.entries()
-        for entry in lines if tail is None else deque(lines, tail):
+        if found.first and tail is None:
+            console(stderr=True).print(f"Records 1 to {found.first} are not there any more.", style="dim")
+        for entry in entries:
             _print(entry, json_output)
-        chronicle.check_agent()
+        if tail is None or not entries:
+            chronicle.check_agent()
         while follow:
             sys.stdout.flush()
             time.sleep(_LOOK_S)
@@ -56,8 +68,44 @@ def log(
         found.close()
 
 
+def _opened(
+    url: str, agent: str | None, key: str | None, tail: int | None
+) -> tuple[Watch, Chronicle, Iterable[dict[str, Any]]]:
+    """Return a look at the log with what is to be told so far, having looked back as far as is needed."""
+    from coagent.runtime.chronicle import Chronicle
+    from coagent.runtime.watch import Watch
+
+    reach = None if tail is None else _EVENTS_AN_ENTRY * tail + _EVENTS_MIN
+    while True:
+        found = Watch(url, tail=reach)
+        try:
+            after = 0 if reach is None else max(found.last - reach, 0)
+            chronicle = Chronicle(found, agent=agent, key=key, mask=MASK, after=after)
+            if tail is None:
+                return found, chronicle, chronicle.entries()
+            entries = deque(chronicle.entries(), tail)
+            if len(entries) == tail or reach is None or after == 0:
+                return found, chronicle, entries
+        except BaseException:
+            found.close()
+            raise
+        found.close()
+        further = reach * _FURTHER
+        reach = further if further < found.last else None
+
+
 def _print(entry: dict[str, Any], json_output: bool) -> None:
     if json_output:
         print_json(entry, indent=None)
-    else:
-        print_lines([f"{entry['number']:>6}  {entry['agent'] or '-':<16} {entry['text']}"])
+        return
+    who = entry["agent"] or ("outside" if entry["kind"] == "outside" else "-")
+    print_lines([f"{entry['number']:>6}  {who:<16} {entry['text']}"])
+    if "difference" in entry:
+        print_lines(f"{'':25}{line}" for line in _shortened(entry["difference"].splitlines()))
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    """Return a difference as it fits under a line."""
+    lines = [line for line in lines if line not in ("--- before", "+++ after")]
+    more = len(lines) - _DIFFERENCE_LINES_MAX
+    return [*lines[:_DIFFERENCE_LINES_MAX], f"… and {more} more lines"] if more > 1 else lines

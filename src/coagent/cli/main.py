@@ -59,6 +59,16 @@ COMMANDS: dict[str, Lazy] = {
         "Take back what an agent has done.",
         ("coagent undo A.3", "coagent undo A", "coagent undo A --abort --yes"),
     ),
+    "resolve": Lazy(
+        "coagent.cli.resolve:resolve",
+        "Show what is stuck, or decide about it.",
+        ("coagent resolve", "coagent resolve file:a.txt --retry", "coagent resolve file:a.txt --accept"),
+    ),
+    "restore": Lazy(
+        "coagent.cli.restore:restore",
+        "Bring back what a person or an agent had written.",
+        ("coagent restore", "coagent restore file:a.txt", "coagent restore file:a.txt --to 17 --yes"),
+    ),
     "tools": Lazy("coagent.cli.tools:app", "Look after the tools of a domain."),
     "bench": Lazy("coagent.cli.bench:app", "Measure what CoAgent costs."),
 }

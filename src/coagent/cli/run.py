@@ -16,6 +16,7 @@ from coagent.runs.execute import Progress, execute
 from coagent.runs.plan import check_endpoints, make_plan
 from coagent.runs.report import RunReport
 from coagent.runs.show import Show, plan_lines
+from coagent.runtime.domain import checked_order
 
 
 def run(
@@ -23,6 +24,9 @@ def run(
     json_output: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     protocol: Annotated[
         str | None, typer.Option(help="mtpo, serial or naive, instead of the file's.")
+    ] = None,
+    order: Annotated[
+        str | None, typer.Option(help="fixed or early, instead of the file's: whether agents may be passed.")
     ] = None,
     log: Annotated[str | None, typer.Option(help="memory: or sqlite:PATH, instead of the file's.")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the report as JSON to this file.")] = None,
@@ -36,7 +40,7 @@ def run(
     Python files that FILE names as tools or scripts are imported: their code runs on this machine.
     The exit code is 0 when every agent has committed and the state is the serial one, else 1.
     """
-    plan = make_plan(file, protocol=protocol, log=log, transcripts=transcripts)
+    plan = make_plan(file, protocol=protocol, order=checked_order(order), log=log, transcripts=transcripts)
     if report is not None and not os.access(report.absolute().parent, os.W_OK):
         raise ConfigurationError(
             f"the report {str(report)!r} cannot be written", "Name a file in your own folder."

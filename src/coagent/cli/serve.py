@@ -24,6 +24,9 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Its port; 0: any.")] = None,
     name: Annotated[str | None, typer.Option(help="Over stdio: the agent's name.")] = None,
     rank: Annotated[int | None, typer.Option(min=0, help="Over stdio: the agent's rank.")] = None,
+    order: Annotated[
+        str | None, typer.Option(help="fixed or early, instead of the file's: whether agents may be passed.")
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep unfinished work when a client goes, instead of undoing it.")
     ] = False,
@@ -37,6 +40,7 @@ def serve(
     import anyio
 
     from coagent.config.domain_file import configured, find
+    from coagent.runtime.domain import checked_order
 
     try:
         import mcp  # noqa: F401 -- so that its absence is told before anything runs
@@ -44,7 +48,7 @@ def serve(
         raise ConfigurationError(
             f"serving needs the mcp library: {error}", "Install it: pip install 'coagent-mtpo[mcp]'."
         ) from None
-    found = configured(file if file is not None else find(Path()))
+    found = configured(file if file is not None else find(Path()), order=checked_order(order))
     name = name or os.environ.get("COAGENT_AGENT")
     if http:
         anyio.run(_http, found, host, port, keep)

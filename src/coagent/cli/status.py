@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coagent.cli.output import console, print_json
+from coagent.cli.output import MASK, console, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from coagent.runtime.watch import Standing, Watch
 
 _ENDED_SHOWN_MAX = 10
+_STUCK_SHOWN_MAX = 5
+_NAMES_SHOWN_MAX = 5
 _LOOK_S = 0.2
 
 
@@ -34,7 +37,7 @@ def status(
         found = Watch(url)
     except NothingYet as nothing:
         if json_output:
-            print_json({"domain": url, "protocol": None, "agents": [], "outstanding": {}})
+            print_json({"domain": url, "protocol": None, "agents": [], "outstanding": {}, "stuck": []})
         else:
             console().print(f"{nothing.cause}.", markup=False)
         return
@@ -59,6 +62,7 @@ def _data(url: str, found: Watch) -> dict[str, Any]:
         "events": found.number,
         "agents": [asdict(one) for one in found.agents()],
         "outstanding": found.outstanding(),
+        "stuck": [asdict(one) for one in found.stuck()],
     }
 
 
@@ -109,17 +113,33 @@ def _tell_rest(found: Watch) -> None:
     rest = found.outstanding()
     if rest["runs_again"]:
         out.print(f"{_plain(rest['runs_again'])} has yet to run again", style="yellow")
+    stuck = found.stuck()
+    for one in stuck[:_STUCK_SHOWN_MAX]:
+        out.print(f"{_plain(one.key)} is stuck: {_plain(MASK.text(one.error))}", style="red")
+    if len(stuck) > _STUCK_SHOWN_MAX:
+        out.print(f"and {len(stuck) - _STUCK_SHOWN_MAX} more are stuck", style="red")
+    if stuck:
+        out.print("A person has to decide: see [bold]coagent resolve[/bold].")
 
 
 def _what(one: Standing) -> str:
     parts = []
     if one.notices:
-        parts.append(f"{one.notices} calls to look at again")
+        parts.append(f"{one.notices} {'call' if one.notices == 1 else 'calls'} to look at again")
     if one.waits_for:
-        parts.append(f"waits for {', '.join(map(_plain, one.waits_for))}")
+        parts.append(f"waits for {_few(one.waits_for)}")
+    if one.stuck:
+        parts.append(f"{'waits for' if one.state == 'finished' else 'has touched'} {_few(one.stuck)}, stuck")
+    if untaken := [key for key in one.untaken if key not in one.stuck]:
+        parts.append(f"waits until {_few(untaken)} {'is' if len(untaken) == 1 else 'are'} written")
     if one.staged:
         parts.append(f"{one.staged} staged")
     return "; ".join(parts)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN_MAX} more" if len(names) > _NAMES_SHOWN_MAX else ""
+    return ", ".join(map(_plain, names[:_NAMES_SHOWN_MAX])) + more
 
 
 def _plain(text: str) -> str:

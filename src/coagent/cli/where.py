@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coagent.config.domain_file import FOLDER, NAME, find, log_url, read_domain_file
 from coagent.errors import ConfigurationError
 
 
@@ -17,6 +16,8 @@ def domain_file(given: str | None) -> Path:
     Raises:
         ConfigurationError: There is none.
     """
+    from coagent.config.domain_file import FOLDER, NAME, find
+
     if given is None:
         return find(Path())
     path = Path(given).expanduser()
@@ -38,5 +39,7 @@ def domain_log(given: str | None) -> str:
     """
     if given is not None and given.startswith(("sqlite:", "memory:", "postgresql:")):
         return given
+    from coagent.config.domain_file import log_url, read_domain_file
+
     path = domain_file(given)
     return log_url(read_domain_file(path).log, path.resolve().parent)

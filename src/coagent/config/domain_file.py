@@ -13,8 +13,9 @@ from coagent.config.targets import TargetTable, make_target
 from coagent.config.tools import ToolsTable, make_tools
 from coagent.config.upstreams import UpstreamTable
 from coagent.errors import ConfigurationError, FootprintViolation
+from coagent.log.open import begun_with
 from coagent.private import HOME
-from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
+from coagent.runtime.domain import PROTOCOLS, Domain, Order, open_domain
 
 FOLDER = HOME
 """The folder of CoAgent's own files in a workspace."""
@@ -74,9 +75,16 @@ class ClaudeTable(Table):
 
 
 class DomainFile(Table):
-    """One shared state, its tools, and who may work on it."""
+    """One shared state, its tools, and who may work on it.
+
+    Args:
+        order: "early": whoever has finished need not wait for those before it that it has nothing to do with.
+            "fixed": all count in the order in which they joined. By default what its log was begun with, and
+            "early" for a new one: an idle session holds nobody up.
+    """
 
     protocol: str = "mtpo"
+    order: Order | None = None
     log: str = "sqlite:log.db"
     targets: list[TargetTable] = Field(default_factory=list)
     tools: ToolsTable = ToolsTable()
@@ -135,11 +143,12 @@ def read_domain_file(path: Path) -> DomainFile:
     return read_toml(path, DomainFile, what="the domain file", cure="See docs/serve.md for the format.")
 
 
-def configured(path: Path) -> Configured:
+def configured(path: Path, *, order: Order | None = None) -> Configured:
     """Read a domain file and prepare its domain. Tool modules are imported: their code runs.
 
     Args:
         path: The file; relative paths in it start from its folder.
+        order: Instead of the file's.
 
     Raises:
         ConfigurationError: Something in it cannot be used, with the place and the cure.
@@ -155,10 +164,28 @@ def configured(path: Path) -> Configured:
         file.tools, file.targets, targets, folder, at(path, text, ("tools", "builtin"))
     )
     try:
-        domain = open_domain(log_url(file.log, folder), targets=targets, tools=tools, protocol=file.protocol)
+        url = log_url(file.log, folder)
+        domain = open_domain(
+            url, targets=targets, tools=tools, protocol=file.protocol, order=order or order_of(file, url)
+        )
     except FootprintViolation as error:
         raise ConfigurationError(f"{path}: {error.cause}", "Keep one target of each kind.") from error
     return Configured(path, file, domain)
+
+
+def order_of(file: DomainFile, url: str) -> Order:
+    """Return the order under which the domain of a file is opened.
+
+    Args:
+        file: The domain file.
+        url: The domain's log.
+    """
+    if file.order is not None:
+        return file.order
+    begun = begun_with(url)
+    if begun is not None:
+        return "early" if begun.order == "early" else "fixed"
+    return "early" if file.protocol == "mtpo" else "fixed"
 
 
 def log_url(url: str, folder: Path) -> str:

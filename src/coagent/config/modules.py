@@ -11,8 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from coagent.errors import ConfigurationError
-from coagent.tools.declared import DeclaredTool
-from coagent.tools.native import NativeTool
+from coagent.tools.base import Tool
 
 
 def load_module(path: Path) -> ModuleType:
@@ -54,7 +53,7 @@ def load_tools(path: Path) -> list[Any]:
         ConfigurationError: It cannot be imported, or has none.
     """
     module = load_module(path)
-    found = [one for one in vars(module).values() if isinstance(one, NativeTool | DeclaredTool)]
+    found = [one for one in vars(module).values() if isinstance(one, Tool)]
     tools = list({id(one): one for one in found}.values())
     if not tools:
         raise ConfigurationError(f"{path} has no tools", "Decorate async functions in it with @coagent.tool.")

@@ -107,7 +107,23 @@ class Log(ABC):
 
     @property
     def since_checkpoint(self) -> int:
-        """How many events this process has seen since the last checkpoint; 0 where none is needed."""
+        """How many events there have been since the last checkpoint; 0 where none is needed.
+
+        Large ones count for several.
+        """
+        return 0
+
+    async def tidy(self) -> int:
+        """Move some old records that no process starts from to where they do not weigh.
+
+        It costs next to nothing where there is nothing to do. Other processes may go on meanwhile.
+
+        Returns:
+            How many records were moved; while it is not 0, there may be more.
+
+        Raises:
+            LogError: They cannot be moved; they stay where they are.
+        """
         return 0
 
     @abstractmethod

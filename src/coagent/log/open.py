@@ -42,13 +42,34 @@ def path_of(url: str) -> Path:
     return Path(rest.removeprefix("//") if rest.startswith("///") else rest).expanduser()
 
 
+def begun_with(url: str) -> LogSettings | None:
+    """Return what a log was begun with; None where it has not been, cannot be read, or is in memory."""
+    scheme, _, rest = url.partition(":")
+    if scheme != "sqlite" or not rest or not (path := path_of(url)).exists() or not path.stat().st_size:
+        return None
+    from coagent.log.reader import LogReader
+
+    try:
+        reader = LogReader(path)
+    except LogError:
+        return None  # another process is making it just now, or whoever opens it will say what is wrong
+    reader.close()
+    return reader.settings
+
+
+_CURES = {
+    "protocol": "Open it with protocol {0!r}, or name another log.",
+    "order": "A log keeps the order that it was begun with: leave `order` out, or name another log.",
+}
+
+
 def _check(url: str, begun: LogSettings, given: LogSettings) -> None:
     for name in ("protocol", "order"):
         before, now = getattr(begun, name), getattr(given, name)
         if before != now:
             raise ConfigurationError(
                 f"log {url!r} was begun with {name} {before!r}, not {now!r}",
-                f"Open it with {name}={before!r}, or name another file.",
+                _CURES[name].format(before),
             )
     for identity in begun.targets:
         kind = identity.partition(":")[0]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 from coagent.errors import LogError, NotPrivate
-from coagent.log.archive import Archive
+from coagent.log.archive import Archive, read_on
 from coagent.log.base import Checkpoint
 from coagent.log.codec import decode, decode_state
 from coagent.log.sqlite_schema import (
     Position,
     connected,
+    first_checkpoint,
+    first_number,
     last_number,
+    last_old_number,
     latest_checkpoint,
     meta_of,
-    read_after,
     settings_of,
 )
 from coagent.private import check_private
@@ -53,6 +54,8 @@ class LogReader:
             self._connection.close()
             raise
         self.by_itself = version == 1
+        self.last_old = last_old_number(self._connection)
+        """The number of the last event of format 1 in a log that has been brought to today's; 0: none is."""
         self._at = Position(0, 0)
 
     @property
@@ -60,52 +63,51 @@ class LogReader:
         """The number of the last record read."""
         return self._at.number
 
-    def checkpoint(self, tail: int = 0) -> Checkpoint | None:
+    @property
+    def last(self) -> int:
+        """The number of the last record that there is."""
+        try:
+            return last_number(self._connection, self.by_itself)
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
+
+    def checkpoint(self, tail: int | None = 0) -> Checkpoint | None:
         """Return a checkpoint and go on from there; to be called before anything is read.
 
         Args:
-            tail: How many of the last records are to be read after it, at the least.
+            tail: How many of the last records are to be read after it, at the least; None: as many as there
+                are.
 
         Returns:
             The last that will do; None where reading has to begin at the first record.
 
         Raises:
-            LogError: It is damaged.
+            LogError: It is damaged, or so many records are not there any more.
         """
         if self.by_itself:
             return None
-        most = last_number(self._connection) - tail
-        found = latest_checkpoint(self._connection, self._path, most)
+        try:
+            found = self._found(0 if tail is None else max(self.last - tail, 0))
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
         if found is None:
             return None
         self._at = found[0]
         return Checkpoint(self._at.number, decode_state(found[1]))
 
-    def history(self) -> Iterator[Event]:
-        """Yield all events from the first, those that are archived too; to be called before anything is read.
-
-        Raises:
-            LogError: A record is missing or damaged.
-        """
-        for number, chain, record in Archive(self._path).records():
-            self._at = Position(number, chain)
-            yield decode(record)
-        yield from self._old()
-        while events := self.read():
-            yield from events
-
-    def _old(self) -> Iterator[Event]:
-        """Yield the events of a log that was begun in format 1 and has been brought to this one."""
-        has_old = self._connection.execute(
-            "select 1 from sqlite_master where name = 'coagent_log'"
-        ).fetchone()
-        at = self._at
-        while has_old is not None and not self.by_itself:
-            records, at = read_after(self._connection, at, self._path, _READ_AT_ONCE, old=True)
-            if not records:
-                break
-            self._at = at
-            yield from map(decode, records)
+    def _found(self, most: int) -> tuple[Position, str] | None:
+        """Return the last checkpoint up to a number; the first one where the records before it are gone."""
+        found = latest_checkpoint(self._connection, self._path, most)
+        if found is not None:
+            return found
+        archive, first = Archive(self._path), first_number(self._connection)
+        if first is None or first == 1:
+            return None  # what is archived beside it, if anything, is of another log
+        segments = archive.segments()
+        found = archive.checkpoint(1, most)
+        if found is not None or (segments and segments[0].first == 1):
+            return found
+        return archive.first_checkpoint() or first_checkpoint(self._connection, self._path)
 
     def read(self) -> list[Event]:
         """Return some of the events since the last time; none where there are no more for now.
@@ -113,13 +115,15 @@ class LogReader:
         Raises:
             LogError: A record is missing or damaged.
         """
+        old = self.by_itself or self._at.number < self.last_old
         try:
-            records, self._at = read_after(
-                self._connection, self._at, self._path, _READ_AT_ONCE, self.by_itself
-            )
+            records, self._at = read_on(self._connection, self._at, self._path, _READ_AT_ONCE, old)
         except sqlite3.Error as error:
-            raise LogError(f"log {str(self._path)!r} cannot be read: {error}") from error
+            raise self._unreadable(error) from error
         return [decode(record) for record in records]
+
+    def _unreadable(self, error: sqlite3.Error) -> LogError:
+        return LogError(f"log {str(self._path)!r} cannot be read: {error}")
 
     def close(self) -> None:
         """Release the file."""

@@ -19,17 +19,17 @@ import anyio
 import anyio.to_thread
 
 from coagent.errors import LogError, NotPrivate
-from coagent.log.archive import Archive
+from coagent.log.archive import KEPT_BYTES, Archive, read_on
 from coagent.log.base import Checkpoint, HeadMoved, Log, LogSettings
 from coagent.log.codec import FORMAT, checksum, decode, decode_state, encode, encode_state
 from coagent.log.sqlite_schema import (
     Position,
     begun,
+    bytes_used,
     connected,
     failed,
     is_busy,
     latest_checkpoint,
-    read_after,
     settings_of,
 )
 from coagent.private import private_beside
@@ -39,8 +39,13 @@ T = TypeVar("T")
 _BUSY_TIMEOUT_S = 10.0
 _LOOK_INTERVAL_S = 0.001
 _READ_AT_ONCE = 2000
-_CHECKPOINTS_KEPT = 4
-_INSERT = "insert into coagent_records (number, checksum, record) values (?, ?, ?)"
+_CHECKPOINTS_APART = 5000
+_LARGE_BYTES = 8192
+_INSERT = (
+    "insert into coagent_records (number, checksum, record) select ?1, ?2, ?3 "
+    # Numbers are free again behind a process that has slept while its records were archived.
+    "where not exists (select 1 from coagent_records where number > ?1)"
+)
 
 
 class SqliteLog(Log):
@@ -63,6 +68,8 @@ class SqliteLog(Log):
         self._settings = settings
         self._at = Position(0, 0)
         self._checkpointed = 0
+        self._bytes = 0  # of the records since
+        self._untidy = True  # there may be something to be archived
         self._data_version = -1
         self._looked_s = 0.0
         self.by_itself = format == 1
@@ -122,8 +129,10 @@ class SqliteLog(Log):
     async def append(self, events: Sequence[Event]) -> None:
         rows = []
         number, chain = self._at
+        size = 0
         for event in events:
             record = encode(event)
+            size += len(record)
             number, chain = number + 1, checksum(record, chain)
             rows.append((number, chain, record))
         try:
@@ -131,15 +140,18 @@ class SqliteLog(Log):
         except sqlite3.IntegrityError:
             raise HeadMoved from None
         self._at = Position(number, chain)
+        self._bytes += size
 
     def _insert(self, rows: list[tuple[int, int, str]]) -> None:
         execute = self._connection.execute
         if len(rows) == 1:
-            execute(_INSERT, rows[0])
+            if execute(_INSERT, rows[0]).rowcount != 1:
+                raise sqlite3.IntegrityError("there are later records")
             return
         execute("begin immediate")
         try:
-            self._connection.executemany(_INSERT, rows)
+            if self._connection.executemany(_INSERT, rows).rowcount != len(rows):
+                raise sqlite3.IntegrityError("there are later records")
             execute("commit")
         except sqlite3.Error:
             if self._connection.in_transaction:
@@ -187,7 +199,8 @@ class SqliteLog(Log):
 
     def _read(self) -> list[Event]:
         self._data_version = self._version()
-        records, self._at = read_after(self._connection, self._at, self._path, _READ_AT_ONCE, self.by_itself)
+        records, self._at = read_on(self._connection, self._at, self._path, _READ_AT_ONCE, self.by_itself)
+        self._bytes += sum(map(len, records))
         return [decode(record) for record in records]
 
     def stale(self) -> bool:
@@ -213,7 +226,7 @@ class SqliteLog(Log):
 
     @property
     def since_checkpoint(self) -> int:
-        return self._at.number - self._checkpointed
+        return self._at.number - self._checkpointed + self._bytes // _LARGE_BYTES
 
     async def keep(self, checkpoint: Checkpoint) -> None:
         if checkpoint.number != self._at.number:
@@ -229,23 +242,30 @@ class SqliteLog(Log):
                     "values (?, ?, ?, ?)",
                     row,
                 )
-                self._connection.execute(
-                    "delete from coagent_checkpoints where number not in "
-                    "(select number from coagent_checkpoints order by number desc limit ?)",
-                    (_CHECKPOINTS_KEPT,),
-                )
+                # The one before gives way where there is another one close behind it, for what is moved to
+                # the archive ends at one; there may be more of them where records are large.
+                apart = 0 if bytes_used(self._connection) > KEPT_BYTES // 2 else _CHECKPOINTS_APART
+                last = self._connection.execute(
+                    "select number from coagent_checkpoints where number < ? order by number desc limit 2",
+                    (checkpoint.number,),
+                ).fetchall()
+                if last and last[0][0] - (last[1][0] if len(last) > 1 else 0) < apart:
+                    self._connection.execute("delete from coagent_checkpoints where number = ?", last[0])
                 if self.by_itself:
                     self._connection.execute(
                         "update coagent_log_meta set value = ? where name = 'format'", (str(FORMAT),)
                     )
 
         await self._do("written", insert)
-        self._checkpointed = checkpoint.number
+        self._checkpointed, self._bytes, self._untidy = checkpoint.number, 0, True
         self.by_itself = False
 
-    async def archive(self) -> int:
-        """Move records that no checkpoint needs out of the file; returns how many."""
-        return await anyio.to_thread.run_sync(Archive(self._path).fill)
+    async def tidy(self) -> int:
+        if not self._untidy:
+            return 0
+        moved = await anyio.to_thread.run_sync(Archive(self._path).fill)
+        self._untidy = moved > 0
+        return moved
 
     async def close(self) -> None:
         self._connection.close()

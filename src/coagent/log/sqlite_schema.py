@@ -36,6 +36,10 @@ _CURES = {
 }
 
 
+class Gap(LogError):
+    """The next record is not in the file, though later ones are: it may be archived."""
+
+
 class Position(NamedTuple):
     """A place in a log: the number of a record, and the checksum of it and all before it."""
 
@@ -121,6 +125,7 @@ def read_after(
         old: Whether the log is still of format 1, in which records stand elsewhere and are not chained.
 
     Raises:
+        Gap: The next record is not there.
         LogError: A record is missing or damaged.
     """
     table = "coagent_log" if old else "coagent_records"
@@ -130,11 +135,12 @@ def read_after(
     ).fetchall()
     if not rows and not old:  # of a log of format 1 nobody knows how far it went
         _check_end(connection, at, path)
-    records = []
+    records: list[str] = []
     number, chain = at
     for found, stored, record in rows:
         if found != number + 1:
-            raise LogError(f"log {str(path)!r} lacks record {number + 1}", ASIDE)
+            kind = LogError if records else Gap
+            raise kind(f"log {str(path)!r} lacks record {number + 1}", ASIDE)
         number, chain = found, checksum(record, 0 if old else chain) if isinstance(record, str) else -1
         if chain != stored:
             raise LogError(f"record {number} of log {str(path)!r} is damaged, or not in its place", ASIDE)
@@ -176,6 +182,39 @@ def latest_checkpoint(
     if not isinstance(text, str) or checksum(text) != stored:
         raise LogError(f"the checkpoint at record {number} of log {str(path)!r} is damaged", ASIDE)
     return Position(number, chain), text
+
+
+def first_checkpoint(connection: sqlite3.Connection, path: Path) -> tuple[Position, str] | None:
+    """Return the first checkpoint that is in the file: its place and its text.
+
+    Raises:
+        LogError: It is damaged.
+    """
+    first = connection.execute("select min(number) from coagent_checkpoints").fetchone()[0]
+    return None if first is None else latest_checkpoint(connection, path, first)
+
+
+def first_number(connection: sqlite3.Connection) -> int | None:
+    """Return the number of the first record that is in the file; None where there is none."""
+    tables = ["coagent_records", *(["coagent_log"] if _has(connection, "coagent_log") else [])]
+    found = [connection.execute(f"select min(number) from {table}").fetchone()[0] for table in tables]
+    return min((number for number in found if number is not None), default=None)
+
+
+def last_old_number(connection: sqlite3.Connection) -> int:
+    """Return the number of the last record of format 1 in a log that was begun in it; 0 where it was not."""
+    if not _has(connection, "coagent_log"):
+        return 0
+    return connection.execute("select max(number) from coagent_log").fetchone()[0] or 0
+
+
+def bytes_used(connection: sqlite3.Connection) -> int:
+    """Return how much of the file is in use, in bytes; the rest is filled again before it grows."""
+    pages, free, size = (
+        connection.execute(f"pragma {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
 
 
 def last_number(connection: sqlite3.Connection, old: bool = False) -> int:

@@ -27,6 +27,8 @@ _ROUNDS_MAX: Final = 8
 _CUT_MIN: Final = 4
 _CUT = re.compile("…|\\.\\.\\.")
 _SHOWN_MAX: Final = 20_000
+_WORKING_FOLDERS: Final = ("PWD", "OLDPWD")
+"""What a shell calls so is no password (POSIX)."""
 COMMON: Final = frozenset({
     "database", "default", "disabled", "enabled", "localhost", "opaque", "password", "production", "secret",
     "secrets", "string", "credentials",
@@ -70,7 +72,7 @@ class Mask:
     def learn_environment(self, variables: Mapping[str, str]) -> None:
         """Remember the values of variables that are named like secrets."""
         for name, value in variables.items():
-            if is_secret_name(name):
+            if is_secret_name(name) and name not in _WORKING_FOLDERS:
                 self._remember(value)
 
     def _remember_lines(self, text: str) -> None:

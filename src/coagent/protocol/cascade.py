@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-
-from coagent.protocol.calls import Call, CallId, Position, Rank
+from coagent.protocol.calls import Call, CallId, Rank
 from coagent.protocol.keys import Key
 
 
@@ -14,11 +12,10 @@ class Cascade:
     Positions only grow along a cascade, so taking the lowest first runs each call once for each round.
     """
 
-    __slots__ = ("_by_rank", "_calls", "_heap")
+    __slots__ = ("_by_rank", "_calls")
 
     def __init__(self) -> None:
         self._calls: dict[CallId, Call] = {}
-        self._heap: list[tuple[Position, CallId]] = []  # may name calls that are gone
         self._by_rank: dict[Rank, int] = {}
 
     def __bool__(self) -> bool:
@@ -35,7 +32,6 @@ class Cascade:
         if call.id not in self._calls:
             self._calls[call.id] = call
             self._by_rank[call.rank] = self._by_rank.get(call.rank, 0) + 1
-            heappush(self._heap, (call.position, call.id))
 
     def pop(self, call_id: CallId) -> Call | None:
         """Take a call out, and return it if it was waiting."""
@@ -45,13 +41,6 @@ class Cascade:
             if not self._by_rank[call.rank]:
                 del self._by_rank[call.rank]
         return call
-
-    def lowest(self) -> Call | None:
-        """Return the waiting call with the lowest position."""
-        heap = self._heap
-        while heap and heap[0][1] not in self._calls:
-            heappop(heap)
-        return self._calls[heap[0][1]] if heap else None
 
     def in_order(self) -> list[Call]:
         """Return the waiting calls, lowest position first."""

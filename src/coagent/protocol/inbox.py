@@ -186,7 +186,7 @@ def _changes(call: Call) -> Iterator[tuple[Key, str | None, Value, Value]]:
         key = (
             next(iter(call.writes), None)
             or next((key for key, _ in call.seen.reads), None)
-            or f"call:{call.id}"
+            or Key(f"call:{call.id}")
         )
         yield key, "result", news.before, news.after
 

@@ -186,15 +186,15 @@ class Kernel(ABC):
 
     @abstractmethod
     def tracked_keys(self) -> list[Key]:
-        """Return the objects that active agents have read or written and whose base is known."""
+        """Return the objects that active agents have read, perhaps only in part, or written."""
 
     @abstractmethod
     def scanned_prefixes(self) -> list[str]:
         """Return the ranges that active agents have scanned."""
 
     @abstractmethod
-    def concerns_a_scan(self, key: Key, value: Value) -> bool:
-        """Tell whether an active agent has scanned a range with an untracked object and saw it otherwise."""
+    def concerns_a_premise(self, key: Key, value: Value) -> bool:
+        """Tell whether an active agent saw an untracked object otherwise: a part of it, or in a range."""
 
     @abstractmethod
     def take_live_changes(self) -> Sequence[tuple[Key, Value]]:

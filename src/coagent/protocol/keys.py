@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, NewType
 
 from coagent.protocol.patterns import LENGTH_MAX, full_matcher, literally
 from coagent.protocol.values import Selector
 
-Key: TypeAlias = str
+Key = NewType("Key", str)
 """`scheme:path`, for instance `file:src/app.py` or `k8s:default/deployments/geo`."""
 
 _STARS = re.compile(r"\*+")
@@ -21,7 +21,7 @@ _PATH_QUICK = 1_000
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
 
 
-def scheme_of(key: Key) -> str:
+def scheme_of(key: str) -> str:
     """Return the scheme of a key or prefix.
 
     Raises:

@@ -40,17 +40,21 @@ def merge(saw: Value, found: Value, now: Value) -> Merged:
     return Merged(None if merged is _ABSENT else merged, clean)
 
 
-def distance(one: Value, other: Value) -> int:
-    """Return roughly how many parts of two values differ: lines of texts, fields of data."""
-    if same(one, other):
+def distance(saw: Value, found: Value) -> int:
+    """Return roughly how many parts somebody has changed who made one value of another: lines, or fields.
+
+    What was made of nothing has as many parts as it has; what is gone, whatever it was, is one.
+    """
+    if same(saw, found):
         return 0
-    if type(one) is str and type(other) is str:
-        return max(1, len(set(text_lines(one)) ^ set(text_lines(other))))
-    if type(one) is dict and type(other) is dict:
-        return sum(distance(one.get(name), other.get(name)) for name in {*one, *other})
-    if type(one) is list and type(other) is list:
-        pairs = zip(one, other, strict=False)
-        return abs(len(one) - len(other)) + sum(distance(left, right) for left, right in pairs)
+    if type(found) is str and (saw is None or type(saw) is str):
+        return max(1, len(set(text_lines(saw or "")) ^ set(text_lines(found))))
+    if type(found) is dict and (saw is None or type(saw) is dict):
+        before = saw or {}
+        return max(1, sum(distance(before.get(name), found.get(name)) for name in {*before, *found}))
+    if type(saw) is list and type(found) is list:
+        pairs = zip(saw, found, strict=False)
+        return abs(len(saw) - len(found)) + sum(distance(left, right) for left, right in pairs)
     return 1
 
 

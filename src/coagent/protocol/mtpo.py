@@ -250,12 +250,12 @@ class Mtpo(Turns):
     def _committed(self, event: events.Committed) -> Participant:
         agent = self.agents[event.rank]
         touched = self._touched(agent)
-        for trajectory in touched:
-            trajectory.fold(agent.order)
-            self._settle_edits(trajectory)
         for call in agent.calls.values():
             for prefix in {scan.prefix for scan in call.seen.scans}:
                 self._objects.scans.remove(prefix, call)
+        for trajectory in touched:
+            trajectory.fold(agent.order)
+            self._settle_edits(trajectory)  # whose news is not for an agent that has committed
         self._end(agent, AgentPhase.COMMITTED, touched)
         return agent
 
@@ -290,11 +290,18 @@ class Mtpo(Turns):
         return agent
 
     def _withdraw_all(self, agent: Participant) -> None:
-        """Take out all that the agent has done, newest first; what has happened stands all the same."""
+        """Take out all that the agent has done, newest first; what has happened stands all the same.
+
+        That comes last, oldest first: the base ends as the last of it has left it, and whoever was built on
+        that sees nothing else on the way.
+        """
         cause = Cause(agent.name, None, None, agent.rank)
-        for call in reversed(list(agent.calls.values())):
+        calls = list(agent.calls.values())
+        standing = {call.id for call in calls if call.has_happened or call.applied}
+        withdrawn = [call for call in reversed(calls) if call.id not in standing]
+        for call in [*withdrawn, *(call for call in calls if call.id in standing)]:
             under_way, phase = call.under_way, call.phase
-            if call.has_happened or call.applied:
+            if call.id in standing:
                 self._keep(call)
             self._remove(call, cause)
             if under_way is not None:  # it will be heard of when it has ended
@@ -363,14 +370,17 @@ class Mtpo(Turns):
                 del agent.disturbed[event.key]
         trajectory = self._objects.trajectories.get(event.key)
         if event.how == "accept" and trajectory is not None and trajectory.base_known:
-            self._accept(trajectory, event.value)
+            if same(event.value, trajectory.live()):
+                self._objects.applied(event.key, trajectory.version)
+            else:  # whatever it was before: it is what stands now in the place of what should
+                self._outside(trajectory, event.value, trajectory.live(), trajectory.live_position)
 
     def _outside_write(self, event: events.OutsideWrite) -> None:
         trajectory = self._objects.trajectories.get(event.key)
         if trajectory is None or not trajectory.base_known:
             self._outside_untracked(event.key, event.value)
         elif not any(same(event.value, value) for value in trajectory.accepted):
-            self._outside(trajectory, event.value)
+            self._outside(trajectory, event.value, *trajectory.seen_by(event.value))
 
     # ---- phases --------------------------------------------------------------------------------------------
 

@@ -87,12 +87,16 @@ class Objects:
 
     def scans_hold(self, observation: Observation, position: Position) -> bool:
         """Tell whether the scans of a run at `position` are what they would be now."""
+        return self.changed_under_scans(observation, position) is None
+
+    def changed_under_scans(self, observation: Observation, position: Position) -> Trajectory | None:
+        """Return the first object that the scans of a run at `position` would see otherwise now."""
         for scan, seen in observation.scans.items():
             for key, value in self.written_under(scan.prefix, position):
-                base = self.trajectories[key].base
-                if scan.covers(key) and not scan_holds(scan, seen, key, value, base):
-                    return False
-        return True
+                trajectory = self.trajectories[key]
+                if scan.covers(key) and not scan_holds(scan, seen, key, value, trajectory.base):
+                    return trajectory
+        return None
 
     # ---- live values ---------------------------------------------------------------------------------------
 

@@ -91,8 +91,9 @@ class MtpoState(Kernel):
                 self._learn_base(trajectory, value)
             trajectory.add_reader(call)
         if observation.scans:
-            if not objects.scans_hold(observation, position):
-                stale = OUTSIDE
+            changed = objects.changed_under_scans(observation, position)
+            if changed is not None:
+                stale = self._last_cause(changed, position)
             for scan in observation.scans:
                 objects.scans.add(scan, call)
         silent = observation.error is not None or call.lapsed
@@ -233,18 +234,15 @@ class MtpoState(Kernel):
 
     # ---- outside writers (rule 9) --------------------------------------------------------------------------
 
-    def _outside(self, trajectory: Trajectory, found: Value) -> None:
-        """Take a value that no call wrote: the difference to what the target held last is somebody's edit."""
-        self._take_edit(trajectory, found, *trajectory.seen_by(found))
+    def _outside(self, trajectory: Trajectory, found: Value, saw: Value, seen_at: Position) -> None:
+        """Take a value that no call wrote: the difference to what the target held last is somebody's edit.
 
-    def _accept(self, trajectory: Trajectory, found: Value) -> None:
-        """Take what a target holds for what it should: the difference to that is the edit of who decided so.
-
-        What it should hold it has never held, so that is not what `seen_by` would find.
+        Args:
+            trajectory: Of the object.
+            found: What the target holds.
+            saw: What it held before.
+            seen_at: Where that was written.
         """
-        self._take_edit(trajectory, found, trajectory.live(), trajectory.live_position)
-
-    def _take_edit(self, trajectory: Trajectory, found: Value, saw: Value, seen_at: Position) -> None:
         key = trajectory.key
         below = [writer for writer in trajectory.writers if writer.position <= seen_at]
         if below:
@@ -268,13 +266,15 @@ class MtpoState(Kernel):
             self._spread(trajectory, BOTTOM, value, cause, before)
 
     def _outside_untracked(self, key: Key, value: Value) -> None:
-        """Somebody outside has changed an object of which agents know only the range that it lies in."""
+        """Somebody outside has changed an object of which agents know only parts, or the range it lies in."""
         for reader in self._saw_otherwise(key, value):
             self._mark(reader, OUTSIDE)
 
     def _saw_otherwise(self, key: Key, value: Value) -> list[Call]:
-        """Return the calls that have scanned a range with an untracked object, and saw it otherwise."""
-        found = []
+        """Return the calls that saw an untracked object otherwise: a part of it, or in a range."""
+        trajectory = self._objects.trajectories.get(key)
+        readers = () if trajectory is None else trajectory.readers
+        found = [reader for reader in readers if read_changed(reader, key, value)]
         for reader in self._objects.scans.readers(key, BOTTOM, None):
             # A traced program saw it as it was before, and nobody knows how that was.
             traced = any(
@@ -285,7 +285,7 @@ class MtpoState(Kernel):
                 found.append(reader)
         return found
 
-    def concerns_a_scan(self, key: Key, value: Value) -> bool:
+    def concerns_a_premise(self, key: Key, value: Value) -> bool:
         return not self._objects.base_known(key) and bool(self._saw_otherwise(key, value))
 
     def edits(self, key: Key) -> list[OutsideEdit]:
@@ -294,7 +294,7 @@ class MtpoState(Kernel):
         return [writer for writer in writers if isinstance(writer, OutsideEdit)]
 
     def tracked_keys(self) -> list[Key]:
-        return [key for key, trajectory in self._objects.trajectories.items() if trajectory.base_known]
+        return list(self._objects.trajectories)
 
     def scanned_prefixes(self) -> list[str]:
         return list(self._objects.scans.entries())
@@ -356,3 +356,5 @@ class MtpoState(Kernel):
 
     def check_invariants(self) -> None:
         check(self._calls, self._objects, self._dirty, self.agents)
+        for call in self._dirty.in_order():
+            assert self._calls.get(call.id) is call, f"{call} has to run again, though it does not stand"

@@ -109,10 +109,12 @@ class Turns(MtpoState):
 
     def _owes(self, agent: Participant) -> bool:
         """Tell whether a call has yet to run or end, or a target has yet to accept a write of the agent."""
-        if any(
-            call.phase in (CallPhase.STAGED, CallPhase.RUNNING, CallPhase.REVERSING)
-            for call in agent.calls.values()
-        ):
+        staged = any(call.phase is CallPhase.STAGED for call in agent.calls.values())
+        return staged or self._busy(agent)
+
+    def _busy(self, agent: Participant) -> bool:
+        """Tell whether a run of the agent has yet to end, or a target has yet to accept a write of it."""
+        if any(call.rank == agent.rank for call in self._under_way.values()):
             return True
         return any(
             self._writer_rank(trajectory) == agent.rank for trajectory in self._objects.unapplied.values()
@@ -148,6 +150,10 @@ class Turns(MtpoState):
             holder = self.agents.get(rank)
             if holder is not None and not holder.ended and withdrawals == self._withdrawals:
                 return None  # footprints only grow while nothing is withdrawn
+        if not self._goes_at_once(agent) and any(map(_has_acted, self._below(agent))):
+            return None  # what it does yet could be news to somebody who can take nothing back
+        if any(call.irreversible and call.position[0] < agent.order for call in self._under_way.values()):
+            return None  # what it reads is known when it has ended, and it is not run again
         blocker = self._conflict_below(agent)
         if blocker is None:
             return self._order[0].order - 1
@@ -156,12 +162,23 @@ class Turns(MtpoState):
         return None
 
     def _promotion_due(self) -> tuple[Rank, int] | None:
-        if not self.early:
+        """Return who passes those below it, and its order then.
+
+        Only an agent that has something to do at once, and nobody who has is passed: otherwise two agents
+        could pass each other for ever.
+        """
+        if not self.early or self._commit_due() is not None or self._staged_due() is not None:
             return None
         for agent in self._order[1:]:
-            if agent.phase is AgentPhase.FINISHED and (order := self.promotion(agent)) is not None:
+            if agent.phase is not AgentPhase.FINISHED or (order := self.promotion(agent)) is None:
+                continue
+            if self.first_staged(agent) is not None or not self._owes(agent):
                 return agent.rank, order
         return None
+
+    def _goes_at_once(self, agent: Participant) -> bool:
+        """Tell whether an agent would commit as soon as it is promoted."""
+        return agent.phase is AgentPhase.FINISHED and not self._owes(agent)
 
     def _conflict_below(self, agent: Participant) -> int | None:
         """Return the order of an agent below with which this one has something to do, if there is one.
@@ -315,3 +332,8 @@ class Turns(MtpoState):
     def kept_calls(self, agent: Participant) -> list[Call]:
         kept = kept_with(list(agent.calls.values()))
         return [call for call in agent.calls.values() if call in kept]
+
+
+def _has_acted(agent: Participant) -> bool:
+    """Tell whether a call of an agent has run that cannot be taken back."""
+    return any(call.has_happened for call in agent.calls.values())

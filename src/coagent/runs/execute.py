@@ -61,7 +61,10 @@ async def execute(
         domain.observe(history)
         started = domain.clock.now_s()
         first = domain.kernel.next_rank()
-        sessions = {one.name: await domain.join(one.name, rank=first + one.order) for one in plan.agents}
+        sessions = {}
+        for one in sorted(plan.agents, key=lambda one: one.order):
+            rank = first + one.order if one.pinned or domain.order == "fixed" else None
+            sessions[one.name] = await domain.join(one.name, rank=rank)
         await _run_all(progress, domain, sessions)
         seconds = domain.clock.now_s() - started
         verdict, changes = Verdict("unknown", "the run did not come to its end"), []

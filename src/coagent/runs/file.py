@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from coagent.config.explain import Table, read_toml
 from coagent.config.targets import TargetTable
 from coagent.config.tools import ToolsTable
-from coagent.runtime.domain import PROTOCOLS
+from coagent.runtime.domain import PROTOCOLS, Order
 
 
 class ModelTable(Table):
@@ -66,9 +66,15 @@ class AgentTable(Table):
 
 
 class RunFile(Table):
-    """A run: the shared state, the tools, and the agents in the order in which they count."""
+    """A run: the shared state, the tools, and the agents in the order in which they count.
+
+    Args:
+        order: "fixed": the agents count as they stand in the file. "early": one that has finished need not
+            wait for those before it that it has nothing to do with, unless these have a `rank`.
+    """
 
     protocol: str = "mtpo"
+    order: Order = "fixed"
     log: str = "memory:"
     timeout_s: float = Field(default=3600.0, gt=0)
     clock: Literal["real", "virtual"] = "real"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from coagent.masking.mask import Mask
-from coagent.protocol.calls import CallId, Observation, Rank, call_id
+from coagent.protocol.calls import CallId, Observation, Rank, call_id, parsed_call_id
 from coagent.protocol.events import (
     Aborted,
     CallAmended,
@@ -222,8 +222,8 @@ class History:
             now = self._domain.kernel.call(told_id)
             if now is not None and now.cause is not None:
                 causes[now.cause.call_id or now.cause.agent] = None
-        own = f"{self.agents[event.rank].name}."
-        others = [cause for cause in causes if not cause.startswith(own)]
+        own = self.agents[event.rank].name
+        others = [cause for cause in causes if (parsed_call_id(cause) or (cause, 0))[0] != own]
         if others or not causes:  # else it was told what its own repair has led to
             detail = f"{', '.join(event.call_ids)}" + (f", by {', '.join(others)}" if others else "")
             self._act(event.rank, "told", event.call_ids, detail)

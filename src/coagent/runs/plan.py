@@ -19,20 +19,26 @@ from coagent.errors import ConfigurationError, FootprintViolation
 from coagent.runs.file import AgentTable, ModelTable, RunFile, read_run_file
 from coagent.runs.scripts import load_script
 from coagent.runtime.clock import Clock, RealClock, VirtualClock
-from coagent.runtime.domain import Domain, open_domain
+from coagent.runtime.domain import Domain, Order, open_domain
 
 _CONNECT_TIME_MAX_S = 3.0
 
 
 @dataclass
 class PlannedAgent:
-    """An agent that has yet to join. `order` is its place among the agents of the run, from 0."""
+    """An agent that has yet to join.
+
+    Args:
+        order: Its place among the agents of the run, from 0.
+        pinned: Whether the file says that place, so that nobody passes it.
+    """
 
     name: str
     order: int
     kind: Literal["model", "script"]
     what: str
     agent: Any
+    pinned: bool
 
 
 @dataclass
@@ -48,13 +54,19 @@ class Plan:
 
 
 def make_plan(
-    path: Path, *, protocol: str | None = None, log: str | None = None, transcripts: Path | None = None
+    path: Path,
+    *,
+    protocol: str | None = None,
+    order: Order | None = None,
+    log: str | None = None,
+    transcripts: Path | None = None,
 ) -> Plan:
     """Read a run file and prepare all that it names. Tool modules and scripts are imported: their code runs.
 
     Args:
         path: The run file; relative paths in it start from its folder.
         protocol: Instead of the file's.
+        order: Instead of the file's.
         log: Instead of the file's; relative to the working directory.
         transcripts: A directory for what the models were sent and said.
 
@@ -80,6 +92,7 @@ def make_plan(
             targets=targets,
             tools=tools,
             protocol=protocol or file.protocol,
+            order=order or file.order,
             clock=clock,
         )
     except FootprintViolation as error:
@@ -90,16 +103,16 @@ def make_plan(
         )
     endpoints: dict[str, str] = {}
     agents: list[PlannedAgent] = []
-    for order, index in enumerate(_order(file)):
+    for number, index in enumerate(_order(file)):
         table = file.agents[index]
         place = at(path, text, ("agents", index))
         if table.script is not None:
-            agents.append(_scripted(table, order, folder, place))
+            agents.append(_scripted(table, number, folder, place))
         else:
             model = _model_of(table, file, place)
             if model.base_url is not None:
                 endpoints[table.name] = model.base_url
-            agents.append(_modelled(table, model, order, domain, transcripts, place))
+            agents.append(_modelled(table, model, number, domain, transcripts, place))
     return Plan(path, file, domain, agents, endpoints)
 
 
@@ -176,7 +189,7 @@ def _modelled(
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {error.cause}", error.cure) from error
-    return PlannedAgent(table.name, order, "model", model.model, agent)
+    return PlannedAgent(table.name, order, "model", model.model, agent, table.rank is not None)
 
 
 def _scripted(table: AgentTable, order: int, folder: Path, place: str) -> PlannedAgent:
@@ -190,4 +203,4 @@ def _scripted(table: AgentTable, order: int, folder: Path, place: str) -> Planne
         raise ConfigurationError(f"{place}: {error.cause}", error.cure) from error
     program = functools.partial(function, **table.params)
     agent = ScriptedAgent(table.name, program, think_s=table.think_s)
-    return PlannedAgent(table.name, order, "script", table.script, agent)
+    return PlannedAgent(table.name, order, "script", table.script, agent, table.rank is not None)

@@ -116,15 +116,15 @@ class _SerialReader:
         self.read_volatile = False
         self.owned: set[Key] = set()
 
-    def canonical(self, key: Key) -> Key:
+    def canonical(self, key: str) -> Key:
         if key[: key.find(":")] in self.volatile:
             self.read_volatile = True
         return self._targets.of(key).canonical(key)
 
-    def literal(self, key: Key) -> Key:
+    def literal(self, key: str) -> Key:
         return self._targets.of(key).literal(key)
 
-    def find(self, key: Key) -> tuple[Key, Value]:
+    def find(self, key: str) -> tuple[Key, Value]:
         return self.canonical(key), UNLOADED
 
     async def read(self, key: Key) -> Value:
@@ -307,7 +307,7 @@ def _both(one: str, other: str) -> tuple[str, str]:
     return one, f"{other}, which differs in what is masked" if one == other else other
 
 
-def _brief(mask: Mask, value: Value, key: Key = "") -> str:
+def _brief(mask: Mask, value: Value, key: str = "") -> str:
     if value is None or value is UNLOADED:
         return "absent"
     return mask.brief(value, key=key, quoted=True)

@@ -1,1 +1,1 @@
-"""Decisions carried out: driver, domain, sessions, clock. No protocol logic lives here."""
+"""Decisions carried out: recorder, work, runners, domain, sessions, clock. No protocol logic lives here."""

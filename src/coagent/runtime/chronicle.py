@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from coagent.errors import ConfigurationError
 from coagent.masking.mask import Mask
-from coagent.protocol.calls import Call, Observation, parsed_call_id
+from coagent.protocol.calls import OUTSIDE, Call, Cause, Observation, parsed_call_id
 from coagent.protocol.events import (
     Aborted,
     Blocked,
@@ -40,8 +40,9 @@ from coagent.protocol.events import (
 )
 from coagent.protocol.keys import Key
 from coagent.protocol.phases import AgentPhase
-from coagent.protocol.values import Value
-from coagent.runtime.learning import learn
+from coagent.protocol.values import UNLOADED, Value
+from coagent.runtime.changes import change_of
+from coagent.runtime.learning import learn, learn_state
 from coagent.runtime.quoting import one_line
 from coagent.runtime.watch import Watch
 
@@ -59,26 +60,47 @@ class Chronicle:
         agent: Only what this agent did or was told.
         key: Only what touches this object; a prefix if it ends in "/" or ":", or a glob.
         mask: Of the output that it is for; it learns the secrets that the events hold.
+        after: Only what came after the event of this number.
     """
 
     def __init__(
-        self, watch: Watch, *, agent: str | None = None, key: str | None = None, mask: Mask | None = None
+        self,
+        watch: Watch,
+        *,
+        agent: str | None = None,
+        key: str | None = None,
+        mask: Mask | None = None,
+        after: int = 0,
     ) -> None:
         self._watch = watch
         self._mask = Mask() if mask is None else mask
-        self._agent, self._key = agent, key
+        if watch.saved is not None:
+            learn_state(self._mask, watch.saved)
+        self._agent, self._key, self._after = agent, key, after
         agents = watch.kernel.agents
         self._names: dict[int, str] = {rank: agent.name for rank, agent in agents.items()}
         self._committed: set[int] = {rank for rank, agent in agents.items() if agent.ended}
         self._call: Call | None = None
+        self._before: Value = UNLOADED
+        self._passed: list[str] = []
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """Yield what has happened since the last time: number, agent, kind, call, keys and text."""
+        """Yield what has happened since the last time: number, agent, kind, call, keys and text.
+
+        What somebody outside wrote comes with its difference.
+        """
+        kernel = self._watch.kernel
         for event in self._watch.events(self._note, lambda event: learn(self._mask, event)):
+            if isinstance(event, Joined):
+                self._names[event.rank] = event.agent
+            if self._watch.number <= self._after:
+                continue
             entry = self._entry(event)
             if entry is not None and self._wanted(entry):
                 yield entry
-            for rank, one in self._watch.kernel.agents.items():
+            if not kernel.commits_itself:
+                continue
+            for rank, one in kernel.agents.items():
                 # In format 1 commits are no events of their own: they follow from the one they are told
                 # after.
                 if one.phase is AgentPhase.COMMITTED and rank not in self._committed:
@@ -96,56 +118,97 @@ class Chronicle:
         if self._agent is None or self._agent in self._names.values():
             return
         close = difflib.get_close_matches(self._agent, self._names.values(), 1)
-        known = ", ".join(dict.fromkeys(self._names.values())) or "nobody"
+        known = _few(dict.fromkeys(self._names.values())) or "nobody"
         raise ConfigurationError(
             f"no agent {self._agent!r} has joined this domain",
             f"Did you mean {close[0]!r}?" if close else f"There was {known}.",
         )
 
     def _note(self, event: Event) -> None:
-        """Look up the call that an event is about, which may be gone once the kernel has taken it."""
+        """Look up what an event is about, which may be gone once the kernel has taken it."""
+        kernel = self._watch.kernel
         call_id = getattr(event, "call_id", None)
-        self._call = self._watch.kernel.call(call_id) if call_id is not None else None
+        self._call = kernel.call(call_id) or kernel.underway(call_id) if call_id is not None else None
+        if isinstance(event, OutsideWrite | Resolved):
+            self._before = kernel.live_value(event.key)
+        elif isinstance(event, Promoted):
+            own = kernel.agents[event.rank].order
+            self._passed = [
+                one.name for one in kernel.agents.values() if not one.ended and event.order <= one.order < own
+            ]
 
     def _entry(self, event: Event) -> dict[str, Any] | None:
         match event:
             case Joined():
-                self._names[event.rank] = event.agent
-                return self._made(event.agent, "join", None, (), f"joined with rank {event.rank}")
+                pinned = ", and nobody passes it" if event.pinned and self._watch.kernel.early else ""
+                return self._made(event.agent, "join", None, (), f"joined with rank {event.rank}{pinned}")
             case CallObserved() | CallStaged() | CallBegun():
                 return self._called(event)
-            case EffectApplied() | ReversalBegun() | Committed():
-                return None  # no news, or told by what follows
-            case Promoted():
-                text = "comes before those that it has nothing to do with"
-                return self._made(self._names[event.rank], "promote", None, (), text)
-            case Stuck():
-                return self._made(None, "stuck", None, (event.key,), f"{event.key} is stuck: {event.error}")
-            case Resolved():
-                text = f"a person decided about {event.key}: {event.how}"
-                return self._made(None, "resolve", None, (event.key,), text)
-            case OutsideWrite():
-                return self._made(None, "outside", None, (event.key,), f"somebody outside wrote {event.key}")
-            case EffectRefused():
-                text = f"{event.key} was refused by its target: {event.error}"
-                return self._made(None, "refused", None, (event.key,), text)
-            case NoticesDelivered():
-                text = f"was told that {_few(event.call_ids)} gives something else now"
-                return self._made(self._names[event.rank], "told", None, (), text)
-            case Finished():
-                return self._made(self._names[event.rank], "finish", None, (), "has finished")
-            case Aborted():
-                why = f": {event.reason}" if event.reason else ""
-                return self._made(self._names[event.rank], "abort", None, (), f"aborted{why}")
-            case Blocked():
-                who = _few(self._names[rank] for rank in event.by)
-                return self._made(self._names[event.rank], "block", None, (), f"has to wait for {who}")
-            case Restarted():
-                return self._made(
-                    self._names[event.rank], "restart", None, (), "was undone, and begins again"
-                )
+            case EffectApplied():
+                return None  # no news
+            case Stuck() | Resolved() | OutsideWrite() | EffectRefused():
+                return self._about_an_object(event)
+            case (
+                NoticesDelivered()
+                | Finished()
+                | Promoted()
+                | Committed()
+                | Aborted()
+                | Blocked()
+                | Restarted()
+            ):
+                return self._about_an_agent(event)
             case _:
                 return self._about_a_call(event)
+
+    def _about_an_object(self, event: Stuck | Resolved | OutsideWrite | EffectRefused) -> dict[str, Any]:
+        key, kind, change = event.key, "stuck", None
+        match event:
+            case Stuck():
+                text = f"{key} is stuck, and a person has to decide: {event.error}"
+            case EffectRefused() if key in self._watch.kernel.stuck:
+                text = f"{key} is stuck, and a person has to decide: {event.error}"
+            case EffectRefused():
+                kind, text = "refused", f"{key} was refused by its target: {event.error}"
+            case Resolved(how="retry"):
+                kind, text = "resolve", f"a person had {key} tried again"
+            case Resolved():
+                kind, text = "resolve", f"a person accepted what is there for {key}"
+                change = change_of(self._mask, key, self._before, event.value)
+            case OutsideWrite():
+                act = "removed" if event.value is None else "made" if self._before is None else "changed"
+                kind, text = "outside", f"somebody outside {act} {key}"
+                change = change_of(self._mask, key, self._before, event.value)
+        entry = self._made(None, kind, None, (key,), text)
+        return entry if change is None else {**entry, "difference": change}
+
+    def _about_an_agent(
+        self, event: NoticesDelivered | Finished | Promoted | Committed | Aborted | Blocked | Restarted
+    ) -> dict[str, Any]:
+        keys: tuple[Key, ...] = ()
+        match event:
+            case NoticesDelivered():
+                kind, keys = "told", event.keys
+                parts = [f"that {_few(event.call_ids)} {_gives(event.call_ids)} something else now"]
+                parts = parts if event.call_ids else []
+                if event.keys:
+                    parts.append(f"what has become of {_few(event.keys)}")
+                text = f"was told {', and '.join(parts)}" if parts else "was told that there is nothing new"
+            case Finished():
+                kind, text = "finish", "has finished"
+            case Promoted():
+                whom = f" for {_few(self._passed)}" if self._passed else ""
+                kind, text = "promote", f"need not wait{whom}: they have nothing to do with each other"
+            case Committed():
+                kind, text = "commit", "committed"
+            case Aborted():
+                kind, text = "abort", f"aborted: {event.reason}" if event.reason else "aborted"
+            case Blocked():
+                who = _few(self._names.get(rank, f"rank {rank}") for rank in event.by)
+                kind, text = "block", f"has to wait for {who}"
+            case Restarted():
+                kind, text = "restart", "was undone, and begins again"
+        return self._made(self._names.get(event.rank, f"rank {event.rank}"), kind, None, keys, text)
 
     def _called(self, event: CallObserved | CallStaged | CallBegun) -> dict[str, Any]:
         name = self._names[event.rank]
@@ -169,44 +232,46 @@ class Chronicle:
         told = call_id if self._call is None else f"{call_id} {self._call.tool}"
         match event:
             case CallReexecuted():
-                because = (
-                    ""
-                    if self._call is None or self._call.cause is None
-                    else f", for {self._call.cause.agent}"
-                )
+                because = "" if self._call is None else _because(self._call.cause)
                 return self._made(
                     name,
                     "again",
                     call_id,
                     _touched(event.observation),
-                    f"{told} ran again{because}{self._outcome(event.observation)}",
+                    f"{told} ran again{because}{self._outcome(event.observation, ', and')}",
                 )
             case CallAmended():
                 text = f"{told} became ({self._short(event.arguments, event.observation)})"
-                text += self._outcome(event.observation)
+                text += self._outcome(event.observation, ", and")
                 return self._made(name, "amend", call_id, _touched(event.observation), text)
             case StagedAmended():
                 text = f"{told} became ({self._short(event.arguments)})"
                 return self._made(name, "amend", call_id, (), text)
             case CallUndone():
-                keys = tuple(self._call.writes) if self._call is not None else ()
-                return self._made(name, "undo", call_id, keys, f"{told} was undone")
+                return self._made(name, "undo", call_id, self._written(), f"{told} was undone")
             case CallReversed():
-                return self._made(
-                    name, "reverse", call_id, (), f"{told} was taken back, for {event.cause.agent}"
-                )
+                text = f"{told} was taken back{_because(event.cause)}, and has to run again"
+                return self._made(name, "reverse", call_id, self._written(), text)
             case RunBegun():
-                return self._made(name, "start", call_id, (), f"{told} begins")
-            case ReversalFailed():
                 return self._made(
-                    name, "stuck", call_id, (), f"{told} could not be taken back: {event.error}"
+                    name, "start", call_id, tuple(event.footprint.writes), f"{told} begins to run"
                 )
+            case ReversalBegun():
+                keys = tuple(event.footprint.writes)
+                return self._made(name, "start", call_id, keys, f"{told} begins to be taken back")
+            case ReversalFailed():
+                text = f"{told} could not be taken back, and a person has to decide: {event.error}"
+                return self._made(name, "stuck", call_id, self._written(), text)
             case CallRan():
                 keys = _touched(event.observation)
-                text = f"{told} has run{self._outcome(event.observation)}"
+                text = f"{told} has run{self._outcome(event.observation, ', and')}"
                 return self._made(name, "ran", call_id, keys, text)
             case _:
                 return self._made(name, type(event).__name__, call_id, (), told)
+
+    def _written(self) -> tuple[Key, ...]:
+        """Return what the call wrote that the event is about."""
+        return () if self._call is None else tuple(self._call.writes)
 
     def _made(
         self, agent: str | None, kind: str, call_id: str | None, keys: Iterable[Key], text: str
@@ -225,11 +290,11 @@ class Chronicle:
             return False
         return self._key is None or any(_matches(self._key, one) for one in entry["keys"])
 
-    def _outcome(self, observation: Observation) -> str:
+    def _outcome(self, observation: Observation, joint: str = "") -> str:
         if observation.error is not None:
-            return f" failed: {self._mask.text(observation.error)[:_ARGUMENTS_LENGTH_MAX]}"
+            return f"{joint} failed: {self._mask.text(observation.error)[:_ARGUMENTS_LENGTH_MAX]}"
         if observation.writes:
-            return f" wrote {_few(observation.writes)}"
+            return f"{joint} wrote {_few(observation.writes)}"
         return ""
 
     def _short(self, arguments: Mapping[str, Value], observation: Observation | None = None) -> str:
@@ -242,13 +307,25 @@ class Chronicle:
 
 def _touched(observation: Observation) -> tuple[Key, ...]:
     keys = [key for key, _ in observation.reads]
-    return tuple(dict.fromkeys([*observation.writes, *keys, *(scan.prefix for scan in observation.scans)]))
+    return tuple(
+        dict.fromkeys([*observation.writes, *keys, *(Key(scan.prefix) for scan in observation.scans)])
+    )
 
 
 def _few(names: Iterable[str]) -> str:
     names = list(names)
     rest = f" and {len(names) - _KEYS_SHOWN_MAX} more" if len(names) > _KEYS_SHOWN_MAX else ""
     return ", ".join(names[:_KEYS_SHOWN_MAX]) + rest
+
+
+def _because(cause: Cause | None) -> str:
+    if cause is None:
+        return ""
+    return ", for somebody outside" if cause == OUTSIDE else f", for {cause.agent}"
+
+
+def _gives(names: Sequence[str]) -> str:
+    return "gives" if len(names) == 1 else "give"
 
 
 def _matches(wanted: str, key: Key) -> bool:

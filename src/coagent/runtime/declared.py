@@ -13,6 +13,7 @@ from typing import Any
 
 from coagent.errors import AgentNotActive, TargetError, ToolFailed
 from coagent.protocol.calls import Call, CallId, Cause, Footprint, Observation, Position, call_id
+from coagent.protocol.decisions import Gate
 from coagent.protocol.events import (
     CallAmended,
     CallBegun,
@@ -30,7 +31,7 @@ from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import UNLOADED, Value, same
 from coagent.runtime.outcomes import Run, plain, told
-from coagent.runtime.runner import Ran, Runner, require_active
+from coagent.runtime.runner import NotItsTurn, Ran, Runner, require_active
 from coagent.tools.base import Tool
 from coagent.tools.declared import DeclaredTool
 
@@ -51,6 +52,8 @@ class DeclaredRunner(Runner):
 
             def begin() -> Event:
                 require_active(agent)
+                if irreversible and self._parts.kernel.gate(agent, tool.gate) is not Gate.RUN:
+                    raise NotItsTurn
                 return CallBegun(agent.rank, tool.name, arguments, footprint, irreversible)
 
             call = await self._clear_and_begin(

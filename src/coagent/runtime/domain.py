@@ -7,11 +7,9 @@ from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import anyio
-
-from coagent.errors import CoAgentError, ConfigurationError, JoinRefused, LogError, UnknownAgent
+from coagent.errors import ConfigurationError, JoinRefused, LogError, UnknownAgent
 from coagent.log.base import Log, LogSettings
-from coagent.log.open import open_log
+from coagent.log.open import begun_with, open_log
 from coagent.protocol.baselines.locking import Locking
 from coagent.protocol.baselines.naive import Naive
 from coagent.protocol.baselines.optimistic import Optimistic
@@ -24,6 +22,7 @@ from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value
+from coagent.runtime.attending import attend, tidied
 from coagent.runtime.catalog import Catalog
 from coagent.runtime.clock import Clock, RealClock, VirtualClock
 from coagent.runtime.declared import DeclaredRunner
@@ -42,8 +41,7 @@ from coagent.targets.base import Target
 from coagent.tools.base import Tool
 
 Order: TypeAlias = Literal["fixed", "early"]
-ATTEND_INTERVAL_S = 0.5
-"""How often a domain looks, in seconds, at what nobody has told it."""
+_TIDIED_AT_END_MAX = 3
 
 PROTOCOLS: dict[str, type[Mtpo]] = {
     "mtpo": Mtpo,
@@ -65,12 +63,12 @@ class Domain:
         targets: Iterable[Target],
         tools: Iterable[Any],
         protocol: str,
-        order: Order,
+        order: Order | None,
         clock: Clock | None,
         patience_s: float,
     ) -> None:
         _check_choice("protocol", protocol, PROTOCOLS)
-        _check_choice("order", order, ("fixed", "early"))
+        checked_order(order)
         self.url = url
         self.protocol = protocol
         self.order = order
@@ -85,6 +83,9 @@ class Domain:
         self._abandoned = False
 
     async def __aenter__(self) -> Domain:
+        if self.order is None:
+            begun = begun_with(self.url)
+            self.order = "early" if begun is not None and begun.order == "early" else "fixed"
         about = LogSettings(self.protocol, self.order, tuple(self._identities()))
         log = await open_log(self.url, about)
         if log.shared and isinstance(self.clock, VirtualClock):
@@ -162,6 +163,8 @@ class Domain:
             if not self._abandoned:
                 await opened.parts.recorder.flush()
                 await opened.parts.recorder.keep_checkpoint()
+                for _ in range(_TIDIED_AT_END_MAX):
+                    await tidied(opened.log)
         finally:
             await opened.log.close()
             for target in self._targets.all:
@@ -347,12 +350,14 @@ class Domain:
         opened = self._opened
         kernel = opened.parts.kernel
         await opened.parts.recorder.catch_up()
-        if key not in kernel.stuck:
+        if (name := Key(key)) not in kernel.stuck:
             known = ", ".join(sorted(kernel.stuck)) or "nothing"
             raise ConfigurationError(f"{key!r} is not stuck", f"Stuck is: {known}.")
-        target = self._targets.of(key)
-        value = None if how == "retry" or target.unseen(key) else await target.get(key)
-        await opened.parts.recorder.record(lambda: Resolved(key, how, value) if key in kernel.stuck else None)
+        target = self._targets.of(name)
+        value = None if how == "retry" or target.unseen(name) else await target.get(name)
+        await opened.parts.recorder.record(
+            lambda: Resolved(name, how, value) if name in kernel.stuck else None
+        )
         await opened.work.settle()
 
     @property
@@ -361,9 +366,9 @@ class Domain:
         kernel = self.kernel
         return all(agent.ended for agent in kernel.agents.values()) and not kernel.ready().apply
 
-    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+    def snapshot(self, prefix: str = "") -> dict[str, Value]:
         """Return the live state of all targets under a prefix."""
-        found: dict[Key, Value] = {}
+        found: dict[str, Value] = {}
         for target in self._targets.all:
             if not prefix or any(prefix.startswith(f"{scheme}:") for scheme in target.schemes):
                 found.update(target.snapshot(prefix))
@@ -399,27 +404,13 @@ class _Open(NamedTuple):
     work: Work
 
 
-async def attend(parts: Parts, work: Work) -> None:
-    """Look after an open domain: outside writers, other processes, targets that are back."""
-    while True:
-        await anyio.sleep(ATTEND_INTERVAL_S)
-        try:
-            await parts.recorder.catch_up()
-            if parts.kernel.notifies and any(not agent.ended for agent in parts.kernel.agents.values()):
-                await parts.outsiders.look_around()
-            await parts.recorder.flush()
-        except CoAgentError:
-            continue  # a target or the log is away: whoever needs it is told, and it is asked again
-        work.retry()
-
-
 def open_domain(
     url: str = "memory:",
     *,
     targets: Iterable[Target] = (),
     tools: Iterable[Any] = (),
     protocol: str = "mtpo",
-    order: Order = "fixed",
+    order: Order | None = None,
     clock: Clock | None = None,
     patience_s: float = LIMIT_S_DEFAULT,
 ) -> Domain:
@@ -434,7 +425,7 @@ def open_domain(
         protocol: "mtpo", or a baseline: "serial", "naive", "2pl", "occ".
         order: "fixed": agents count in the order of their ranks. "early": a finished agent need not wait for
             lower ones that it has nothing to do with; it passes them (rule 10). A log keeps the one that it
-            was begun with.
+            was begun with; None: that one, and "fixed" for a new log.
         clock: For agents that think; the real clock by default.
         patience_s: For how long a call waits for a target that is away, in seconds.
 
@@ -445,7 +436,7 @@ def open_domain(
         ConfigurationError: Unknown protocol or log engine, two tools of one name, something that is no tool.
         FootprintViolation: Two targets own one scheme.
         LogError: On entering: the log is damaged, comes from a newer version, belongs to other targets, or
-            cannot be opened.
+            cannot be opened. ConfigurationError: It was begun with another protocol or order.
     """
     return Domain(
         url,
@@ -466,6 +457,17 @@ def _flattened(tools: Iterable[Any]) -> Iterable[Tool]:
             yield from _flattened(tool)
         else:
             raise ConfigurationError(f"{tool!r} is not a tool", "Decorate the function with @coagent.tool.")
+
+
+def checked_order(given: str | None) -> Order | None:
+    """Return an order as somebody has typed it.
+
+    Raises:
+        ConfigurationError: There is no such order.
+    """
+    if given is not None:
+        _check_choice("order", given, ("fixed", "early"))
+    return "early" if given == "early" else None if given is None else "fixed"
 
 
 def _check_choice(what: str, chosen: str, known: Collection[str]) -> None:

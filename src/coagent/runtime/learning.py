@@ -8,6 +8,7 @@ from typing import Any
 from coagent.masking.mask import Mask
 from coagent.masking.names import is_secret_key
 from coagent.protocol.calls import Observation
+from coagent.protocol.checkpoint import KernelState
 from coagent.protocol.events import (
     CallAmended,
     CallBegun,
@@ -42,6 +43,15 @@ def learn(mask: Mask, event: Event) -> None:
             pass
 
 
+def learn_state(mask: Mask, state: KernelState) -> None:
+    """Let a mask remember the secrets in the state of a kernel."""
+    for call in state.calls:
+        mask.learn_call(call.arguments, call.seen.writes)
+        _learn_observation(mask, call.seen)
+    for one in state.objects:
+        _learn_object(mask, one.key, one.base)
+
+
 def _learn_observation(mask: Mask, observation: Observation) -> None:
     for (key, selector), seen in observation.reads.items():
         if not (isinstance(selector, Field) and is_secret_key(key) and _is_label(selector.path)):
@@ -49,7 +59,7 @@ def _learn_observation(mask: Mask, observation: Observation) -> None:
     for found in observation.scans.values():
         if isinstance(found, Mapping):
             for key, value in found.items():
-                _learn_object(mask, str(key), value)
+                _learn_object(mask, Key(str(key)), value)
     for values in (observation.writes, observation.bases):
         for key, value in values.items():
             _learn_object(mask, key, value)

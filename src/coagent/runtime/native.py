@@ -107,7 +107,7 @@ class NativeRunner(Runner):
 
         async def carried() -> Ran:
             call = await self.record_call(
-                agent, CallBegun(agent.rank, tool.name, arguments, _NOTHING, irreversible=True)
+                agent, CallBegun(agent.rank, tool.name, arguments, _NOTHING, irreversible=True), tool.gate
             )
             run = await self._observe(tool, checked, call.position, call.rank)
             await self._parts.recorder.record(lambda: CallRan(call.id, run.observation))
@@ -120,11 +120,13 @@ class NativeRunner(Runner):
         recorder = self._parts.recorder
 
         def begin() -> Event | None:
-            return RunBegun(call.id, _NOTHING) if call.phase is CallPhase.STAGED else None
+            kernel = self._parts.kernel
+            due = call.phase is CallPhase.STAGED and kernel.its_turn(kernel.agents[call.rank])
+            return RunBegun(call.id, _NOTHING) if due else None
 
         async def carried() -> None:
             if await recorder.record(begin) is None:
-                return  # undone, or begun by somebody else
+                return  # undone, or begun by somebody else, or somebody has passed its agent
             # What it sees is final, and so is what it does.
             try:
                 checked = tool.arguments.checked(call.arguments)

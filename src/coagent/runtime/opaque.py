@@ -30,5 +30,5 @@ class Opaque(Target):
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
         return None
 
-    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+    def snapshot(self, prefix: str = "") -> dict[str, Value]:
         return {}

@@ -102,7 +102,9 @@ class Outsiders:
         keys.update(dict.fromkeys(key for call in calls for key in call.writes))
         changed = False
         for key in keys:
-            if not self._targets.of(key).unchanged(key):
+            if not self._kernel.base_known(key):
+                changed = await self.look_at_untracked(key) or changed
+            elif not self._targets.of(key).unchanged(key):
                 changed = await self.look(key) or changed
         scans = {scan: (call, seen) for call in calls for scan, seen in call.seen.scans.items()}
         for scan, (call, seen) in scans.items():
@@ -140,7 +142,7 @@ class Outsiders:
         return changed
 
     async def look_at_untracked(self, key: Key) -> bool:
-        """Take note of an object of which agents know only its range, if they saw it otherwise."""
+        """Take note of an object of which agents know only parts, or its range, if they saw it otherwise."""
         target = self._targets.of(key)
         if self._is_spared(key):
             return False
@@ -150,7 +152,7 @@ class Outsiders:
             value = await self._patience.retry(lambda: target.get(key), failure)
 
         def decide() -> Event | None:
-            return OutsideWrite(key, value) if self._kernel.concerns_a_scan(key, value) else None
+            return OutsideWrite(key, value) if self._kernel.concerns_a_premise(key, value) else None
 
         steps = self._kernel.steps
         await self._recorder.record(decide)

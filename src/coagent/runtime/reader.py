@@ -45,7 +45,7 @@ class Targets:
                     "Give each its own schemes, or open two domains.",
                 )
 
-    def of(self, key: Key) -> Target:
+    def of(self, key: str) -> Target:
         """Return the target that owns a key or prefix.
 
         Raises:
@@ -56,7 +56,7 @@ class Targets:
             raise self._unowned(key)
         return target
 
-    def _unowned(self, key: Key) -> FootprintViolation:
+    def _unowned(self, key: str) -> FootprintViolation:
         known = ", ".join(f"{scheme}:" for scheme in sorted(self._by_scheme)) or "none"
         try:
             scheme_of(key)
@@ -110,13 +110,13 @@ class PositionReader:
         self.rank = rank
         self.volatile = sources.volatile
 
-    def canonical(self, key: Key) -> Key:
+    def canonical(self, key: str) -> Key:
         return self._sources.targets.of(key).canonical(key)
 
-    def literal(self, key: Key) -> Key:
+    def literal(self, key: str) -> Key:
         return self._sources.targets.of(key).literal(key)
 
-    def find(self, key: Key) -> tuple[Key, Value]:
+    def find(self, key: str) -> tuple[Key, Value]:
         sources = self._sources
         target = sources.targets.of(key)
         name = target.canonical(key)
@@ -182,8 +182,10 @@ class PositionReader:
         suspects = [key for key, found in listing.items() if self._is_suspect(key, found)]
         suspects += [
             key
-            for key, _ in kernel.written_under(prefix, self.position)
-            if key not in listing and kernel.live_value(key) is not None
+            for key in kernel.tracked_keys()
+            if key.startswith(prefix)
+            and key not in listing
+            and kernel.live_value(key) not in (None, UNLOADED)
         ]
         seen = False
         for key in suspects:

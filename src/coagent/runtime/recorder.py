@@ -27,7 +27,7 @@ from coagent.runtime.clock import Clock
 
 _WATCH_INTERVAL_S = 0.02
 _READS_KEPT_MAX = 64
-_CHECKPOINT_EVENTS_MIN = 5000
+_CHECKPOINT_EVENTS_MIN = 2000
 _CHECKPOINT_AT_END_MIN = 200
 
 Made: TypeAlias = Call | Participant | None

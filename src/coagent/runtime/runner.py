@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from coagent.errors import AgentNotActive, AgentRestarted
 from coagent.protocol.calls import Call, CallId, Observation, Position, Rank
+from coagent.protocol.decisions import Gate
 from coagent.protocol.events import Event, Restarted
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.participants import Participant
@@ -61,9 +62,24 @@ class Parts:
         """Do for others what a process does while one of its agents waits."""
         self.advance()
 
+    async def rests_on_change(self, agent: Participant) -> bool:
+        """Look, before something final rests on it, whether somebody outside has changed what an agent saw.
+
+        Returns:
+            Whether somebody had; the agent may have to be told first.
+
+        Raises:
+            TargetUnavailable, TargetError: Something cannot be read.
+        """
+        return self.kernel.notifies and await self.outsiders.look_at_premises(agent)
+
     def reader(self, position: Position, rank: Rank) -> PositionReader:
         """Return what a run at a position reads through."""
         return PositionReader(self.outsiders.sources, position, rank)
+
+
+class NotItsTurn(Exception):
+    """Since its call was let through, somebody has passed the agent, or it has something to read."""
 
 
 class Runner(ABC):
@@ -84,6 +100,7 @@ class Runner(ABC):
 
         Raises:
             AgentNotActive: The agent has ended meanwhile; a reversible call has changed nothing.
+            NotItsTurn: An irreversible call may not run any more, and has not begun.
             TargetUnavailable: A target was away for too long; nothing was recorded.
         """
 
@@ -105,15 +122,24 @@ class Runner(ABC):
     ) -> Run:
         """Run a call with other arguments in its place."""
 
-    async def record_call(self, agent: Participant, event: Event) -> Call:
+    async def record_call(self, agent: Participant, event: Event, gate: str | None = None) -> Call:
         """Record an event that makes a call of an agent.
+
+        Args:
+            agent: The agent.
+            event: The event.
+            gate: Of the tool, where the event lets an irreversible call run.
 
         Raises:
             AgentNotActive: The agent has ended.
+            NotItsTurn: The gate is closed again.
         """
+        kernel = self._parts.kernel
 
         def decide() -> Event:
             require_active(agent)
+            if gate is not None and kernel.gate(agent, gate) is not Gate.RUN:
+                raise NotItsTurn
             return event
 
         made = await self._parts.recorder.record(decide)

@@ -22,7 +22,7 @@ from coagent.protocol.values import SCALARS, Value, copied
 from coagent.runtime.notices import Notification, notification
 from coagent.runtime.outcomes import Issued, Outcome, Settlement
 from coagent.runtime.quoting import Quoting
-from coagent.runtime.runner import Parts, require_active, restart
+from coagent.runtime.runner import NotItsTurn, Parts, require_active, restart
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
 
@@ -89,11 +89,16 @@ class AgentSession:
         if participant.phase is not _ACTIVE or kernel.holds_calls:
             await self._until_it_may_call()
         stored = _stored(made, arguments)
-        if made.effect == "irreversible":
-            held = await self._gate(made, stored)
-            if held is not None:
-                return held
-        ran = await self._work.runners[made.kind].perform(participant, made, stored, checked)
+        while True:
+            if made.effect == "irreversible":
+                held = await self._gate(made, stored)
+                if held is not None:
+                    return held
+            try:
+                ran = await self._work.runners[made.kind].perform(participant, made, stored, checked)
+                break
+            except NotItsTurn:
+                continue
         call, failure = ran.call, ran.failure
         if kernel.has_effects or kernel.has_work:
             await self._work.settle(() if call is None else call.writes)
@@ -292,11 +297,17 @@ class AgentSession:
         if not participant.ended and parts.kernel.must_begin_again(participant):
             await self._begin_again()
         await parts.recorder.until(
-            lambda: participant.ended or participant.unread or parts.kernel.its_turn(participant),
-            parts.meanwhile,
+            lambda: participant.ended or participant.unread or self._is_final(), parts.meanwhile
         )
         require_active(participant)
+        if not participant.unread and await parts.rests_on_change(participant):
+            await self._work.settle()
         return (await self._deliver())[0]
+
+    def _is_final(self) -> bool:
+        """Tell whether nothing that an agent at work may do is news to this one."""
+        kernel, participant = self._parts.kernel, self._participant
+        return kernel.its_turn(participant) or kernel.promotion(participant) is not None
 
     async def _begin_again(self) -> None:
         """Have all calls withdrawn, as a baseline protocol wants it.
@@ -392,6 +403,9 @@ class AgentSession:
                 return Outcome("staged", call.id, (await self._deliver())[0], "staged")
             if gate is Gate.TELL:
                 return Outcome(None, CallId(""), (await self._deliver())[0], "held_back")
+            if gate in (Gate.RUN, Gate.FIRST) and await parts.rests_on_change(participant):
+                await self._work.settle()
+                continue
             if gate is Gate.RUN:
                 return None
             if gate is Gate.FIRST:

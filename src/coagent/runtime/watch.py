@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from coagent.errors import ConfigurationError
 from coagent.log.open import path_of
 from coagent.log.reader import LogReader
+from coagent.protocol.calls import CallId
 from coagent.protocol.checkpoint import restore
 from coagent.protocol.events import Event
+from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.runtime.domain import PROTOCOLS
-
-_AHEAD = 2000
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,8 @@ class Standing:
         notices: How many of them return something else now than it was told.
         staged: How many irreversible ones have yet to run.
         waits_for: The agents before it that have not ended, where it has finished.
+        stuck: What it has written or read that a person has to decide about.
+        untaken: What it has written that its target has not taken yet, where it has finished.
     """
 
     name: str
@@ -38,6 +39,25 @@ class Standing:
     notices: int
     staged: int
     waits_for: list[str]
+    stuck: list[Key]
+    untaken: list[Key]
+
+
+@dataclass(frozen=True)
+class StuckObject:
+    """An object about which a person has to decide.
+
+    Args:
+        key: The object.
+        since: The number of the event since when; None: before all that was looked at.
+        error: What its target said.
+        calls: The calls of agents at work that have written it.
+    """
+
+    key: Key
+    since: int | None
+    error: str
+    calls: list[CallId]
 
 
 class Watch:
@@ -45,7 +65,7 @@ class Watch:
 
     Args:
         url: The log, `sqlite:PATH`.
-        tail: How many of the last events are wanted; None: all, from the first.
+        tail: How many of the last events are wanted, at the least; None: all that there are.
 
     Raises:
         ConfigurationError: Nobody has joined the domain yet, or its log is not in a file.
@@ -65,11 +85,19 @@ class Watch:
         self.protocol = self._reader.settings.protocol
         early = self._reader.settings.order == "early"
         self.kernel = PROTOCOLS[self.protocol](early=early, commits_itself=self._reader.by_itself)
-        self._whole = tail is None
-        if tail is not None and (saved := self._reader.checkpoint(tail)) is not None:
-            restore(self.kernel, saved.state)
-        self.number = self._reader.head
+        self.saved = None if (saved := self._reader.checkpoint(tail)) is None else saved.state
+        """The state that it begins with; None where that is at the first event."""
+        if self.saved is not None:
+            restore(self.kernel, self.saved)
+        if self._reader.head < self._reader.last_old:
+            self.kernel.commits_itself = True
+        self.first = self._reader.head
+        """The number of the event after which it begins."""
+        self.number = self.first
         """The number of the last event looked at."""
+        self.last = self._reader.last
+        """The number of the last event that there was when it began."""
+        self._stuck_since: dict[Key, int | None] = dict.fromkeys(self.kernel.stuck)
         self._ended: dict[int, Standing] = {}
         for agent in self.kernel.agents.values():
             self._note(agent)
@@ -89,27 +117,24 @@ class Watch:
             LogError: A record is missing or damaged.
         """
         for event in self._unread(ahead):
+            if self.number == self._reader.last_old and not self._reader.by_itself:
+                self.kernel.commits_itself = False
             before(event)
             about = self.kernel.step(event)
             self.kernel.take_live_changes()
             self.number += 1
             if isinstance(about, Participant):
                 self._note(about)
+            if self.kernel.stuck or self._stuck_since:
+                since = self._stuck_since
+                self._stuck_since = {key: since.get(key, self.number) for key in self.kernel.stuck}
             yield event
 
     def _unread(self, ahead: Callable[[Event], None]) -> Iterator[Event]:
-        if self._whole:
-            self._whole = False
-            history = self._reader.history()
-            while events := list(islice(history, _AHEAD)):
-                yield from self._seen_ahead(events, ahead)
         while events := self._reader.read():
-            yield from self._seen_ahead(events, ahead)
-
-    def _seen_ahead(self, events: list[Event], ahead: Callable[[Event], None]) -> list[Event]:
-        for event in events:
-            ahead(event)
-        return events
+            for event in events:
+                ahead(event)
+            yield from events
 
     def _note(self, agent: Participant) -> None:
         if agent.ended:
@@ -119,6 +144,19 @@ class Watch:
         """Return all agents in rank order, also those that ended since the watch began, or shortly before."""
         active: dict[int, Standing] = {rank: self._standing(one) for rank, one in self.kernel.agents.items()}
         return [one for _, one in sorted({**self._ended, **active}.items())]
+
+    def stuck(self) -> list[StuckObject]:
+        """Return the objects about which a person has to decide, in order of key."""
+        agents = [agent for agent in self.kernel.agents.values() if not agent.ended]
+        return [
+            StuckObject(
+                key,
+                self._stuck_since.get(key),
+                error,
+                [call.id for agent in agents for call in agent.calls.values() if key in call.writes],
+            )
+            for key, error in sorted(self.kernel.stuck.items())
+        ]
 
     def outstanding(self) -> dict[str, Any]:
         """Return what has yet to be done: calls to run again, objects not confirmed yet, and stuck ones."""
@@ -134,7 +172,14 @@ class Watch:
         self._reader.close()
 
     def _standing(self, agent: Participant) -> Standing:
-        waits_for = self.kernel.waits_for(agent) if agent.phase is AgentPhase.FINISHED else []
+        kernel, finished = self.kernel, agent.phase is AgentPhase.FINISHED
+        waits_for = kernel.waits_for(agent) if finished else []
+        stuck, untaken = [], []
+        if finished or kernel.stuck:
+            written = {key for call in agent.calls.values() for key in call.writes}
+            touched = written.union(key for call in agent.calls.values() for key, _ in call.seen.reads)
+            stuck = sorted(touched & kernel.stuck.keys())
+            untaken = [effect.key for effect in kernel.effects() if effect.key in written] if finished else []
         return Standing(
             agent.name,
             agent.rank,
@@ -143,6 +188,8 @@ class Watch:
             0 if agent.ended else len(agent.pending) + len(agent.disturbed),
             0 if agent.ended else sum(one.phase is CallPhase.STAGED for one in agent.calls.values()),
             [one.name for one in waits_for],
+            stuck,
+            untaken,
         )
 
 

@@ -172,7 +172,10 @@ class Work:
         await self.runner(tool).reexecute(call, tool)
 
     async def _run_staged(self, call: Call) -> None:
-        await self._parts.recorder.flush()  # what is known to have arrived comes before it in the log
+        parts = self._parts
+        await parts.recorder.flush()  # what is known to have arrived comes before it in the log
+        if await parts.rests_on_change(parts.kernel.agents[call.rank]):
+            return
         tool = self._parts.catalog.get(call.tool)
         await self.runner(tool).run_staged(call, tool)
 
@@ -197,7 +200,7 @@ class Work:
         """Commit an agent, once everything that it rests on has been looked at in its target."""
         kernel, parts = self._parts.kernel, self._parts
         await parts.recorder.flush()
-        if kernel.notifies and await parts.outsiders.look_at_premises(kernel.agents[rank]):
+        if await parts.rests_on_change(kernel.agents[rank]):
             return
         await parts.recorder.record(lambda: Committed(rank) if kernel.ready().commit == rank else None)
 

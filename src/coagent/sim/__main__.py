@@ -9,6 +9,7 @@ import time
 from contextlib import ExitStack
 from typing import get_args
 
+from coagent.sim.options import KINDS
 from coagent.sim.run import Verdict, run_seed
 from coagent.sim.targets import Systems
 from coagent.sim.world import Dialect
@@ -22,6 +23,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--target", choices=get_args(Dialect), default="memory", help="where the state lives")
     parser.add_argument("--log", choices=("memory", "sqlite"), default="memory", help="where events go")
     parser.add_argument("--protocol", choices=("mtpo", "naive", "serial"), default="mtpo")
+    parser.add_argument(
+        "--kind",
+        choices=(*KINDS, "mixed"),
+        default="plain",
+        help="what runs are about; mixed: one after another",
+    )
     parser.add_argument("--verbose", action="store_true", help="show the world and the timelines of failures")
     options = parser.parse_args(arguments)
     started = last_said = time.monotonic()
@@ -33,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
             log = stack.enter_context(tempfile.TemporaryDirectory(prefix="coagent-sim-"))
         systems = stack.enter_context(Systems(options.target))
         for number in range(options.runs):
-            verdict = run_seed(options.seed + number, options.target, log, options.protocol, systems)
+            kind = KINDS[number % len(KINDS)] if options.kind == "mixed" else options.kind
+            seed = options.seed + number
+            verdict = run_seed(seed, options.target, log, options.protocol, systems, kind=kind)
             notices += verdict.notifications
             events += verdict.events
             if verdict.violation is not None:
@@ -58,8 +67,9 @@ def _show(verdict: Verdict, options: argparse.Namespace) -> None:
             ("target", options.target),
             ("log", options.log),
             ("protocol", options.protocol),
+            ("kind", verdict.options.kind),
         )
-        if value not in ("memory", "mtpo")
+        if value not in ("memory", "mtpo", "plain")
     )
     print(f"seed {verdict.seed}: {verdict.violation}")
     print(f"  again: python -m coagent.sim --runs 1 --seed {verdict.seed}{extra} --verbose")

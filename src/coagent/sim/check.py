@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from coagent.agents.scripted import AgentReport
@@ -27,8 +27,19 @@ def check_outcome(
     reports: Iterable[AgentReport],
     serial: SerialRun,
     absent: Iterable[str],
+    *,
+    grouped: bool = False,
 ) -> None:
     """Compare where a run ended with where the serial run ends.
+
+    Args:
+        live: The live state at the end.
+        effects: The irreversible effects, in their order.
+        reports: How the agents have fared.
+        serial: Where the serial run ends.
+        absent: The agents that were ended from outside.
+        grouped: Whether the order of irreversible effects counts within each agent alone, as where agents
+            pass others that they have nothing to do with.
 
     Raises:
         Violation: The live state, the irreversible effects or who gave up differs.
@@ -40,26 +51,31 @@ def check_outcome(
         lines = [f"  {key}: {got.get(key)!r}, serially {want.get(key)!r}" for key in wrong]
         raise Violation("\n".join(["the live state is not the serial one:", *lines]))
     counted = [effect for effect in effects if effect[0] not in set(absent)]
-    if counted != serial.effects:
-        raise Violation(f"the irreversible effects are {counted}, serially {serial.effects}")
+    expected = serial.effects
+    if grouped:
+        counted, expected = (sorted(them, key=lambda effect: effect[0]) for them in (counted, expected))
+    if counted != expected:
+        raise Violation(f"the irreversible effects are {counted}, serially {expected}")
     aborted = {report.name for report in reports if report.state == "aborted"} - set(absent)
     if aborted != serial.aborted:
         raise Violation(f"{sorted(aborted)} gave up, serially {sorted(serial.aborted)}")
 
 
-def check_notices(reports: Sequence[AgentReport]) -> None:
+def check_notices(
+    reports: Sequence[AgentReport], upwards: Callable[[int, int], bool] = lambda cause, rank: cause < rank
+) -> None:
     """Check that notices go upwards only, speak of real changes, and are bounded.
+
+    Args:
+        reports: Of all agents.
+        upwards: Tells whether what the agent of one rank did may be news to that of another.
 
     Raises:
         Violation: One of them does not, or there are too many.
     """
-    ranks = {report.name: report.rank for report in reports}
-    lowest = min(ranks.values(), default=0)
     for report in reports:
         for notice in report.tally.notices:
-            if report.rank == lowest:
-                raise Violation(f"{report.name}, the lowest, was notified: {notice}")
-            if notice.cause.rank >= report.rank:
+            if not upwards(notice.cause.rank, report.rank):
                 raise Violation(f"{report.name} was notified from above: {notice}")
             if same(notice.before, notice.after):
                 raise Violation(f"{report.name} was notified of nothing: {notice}")

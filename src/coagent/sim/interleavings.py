@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from coagent.agents.scripted import Program, ScriptedAgent
 from coagent.protocol.values import Value
 from coagent.runtime.domain import open_domain
 from coagent.sim.check import check_notices, check_outcome
-from coagent.sim.oracle import SerialRun, run_serially
+from coagent.sim.ledger import Ledger
+from coagent.sim.oracle import run_serially
+from coagent.sim.order import check_order, check_waiting
 from coagent.sim.stepper import Stepper
 from coagent.sim.tools import TOOLS, outbox
 from coagent.targets.memory import Memory
@@ -25,6 +27,7 @@ class Interleaving:
         live: The state at the end.
         effects: The irreversible effects.
         notifications: How many notices there were.
+        ended: The agents in the order in which they ended.
         violation: How it differs from the serial run; None where it does not.
     """
 
@@ -32,11 +35,17 @@ class Interleaving:
     live: dict[str, Value]
     effects: list[tuple[str, str, Any]]
     notifications: int
+    ended: tuple[str, ...]
     violation: str | None
 
 
 async def interleavings(
-    initial: Mapping[str, Value], programs: Mapping[str, Program], *, protocol: str = "mtpo"
+    initial: Mapping[str, Value],
+    programs: Mapping[str, Program],
+    *,
+    protocol: str = "mtpo",
+    order: Literal["fixed", "early"] = "fixed",
+    pinned: Collection[str] = (),
 ) -> AsyncIterator[Interleaving]:
     """Run the programs under every schedule of single steps, repairs included.
 
@@ -46,12 +55,14 @@ async def interleavings(
         initial: The state before.
         programs: Agent to program, in rank order; they use the simulated world's tools.
         protocol: The protocol.
+        order: As for `open_domain`.
+        pinned: The agents that ask for their ranks.
     """
-    serial = run_serially(initial, programs.items(), TOOLS)
+    case = _Case(initial, programs, protocol, order, pinned)
     choices: list[int] = []
     while True:
         widths: list[int] = []
-        yield await _run(initial, programs, protocol, serial, choices, widths)
+        yield await _run(case, choices, widths)
         # The next path: go on from the last step at which there is another choice left.
         choices = choices + [0] * (len(widths) - len(choices))
         while choices and choices[-1] + 1 >= widths[len(choices) - 1]:
@@ -61,22 +72,28 @@ async def interleavings(
         choices[-1] += 1
 
 
-async def _run(
-    initial: Mapping[str, Value],
-    programs: Mapping[str, Program],
-    protocol: str,
-    serial: SerialRun,
-    choices: list[int],
-    widths: list[int],
-) -> Interleaving:
+class _Case(NamedTuple):
+    initial: Mapping[str, Value]
+    programs: Mapping[str, Program]
+    protocol: str
+    order: Literal["fixed", "early"]
+    pinned: Collection[str]
+
+
+async def _run(case: _Case, choices: list[int], widths: list[int]) -> Interleaving:
     effects: list[tuple[str, str, Any]] = []
     outbox.set(effects)
-    target = Memory(initial, schemes=("kv", "txt"))
+    target = Memory(case.initial, schemes=("kv", "txt"))
+    ledger = Ledger(case.initial, lambda key: None)
     schedule: list[str] = []
-    async with open_domain("memory:", targets=[target], tools=TOOLS, protocol=protocol) as domain:
-        steppers = [Stepper(domain, ScriptedAgent(name, program)) for name, program in programs.items()]
-        for stepper in steppers:
-            await stepper.join()
+    violation = None
+    async with open_domain(
+        "memory:", targets=[target], tools=TOOLS, protocol=case.protocol, order=case.order
+    ) as domain:
+        domain.observe(ledger.take)
+        steppers = [Stepper(domain, ScriptedAgent(name, program)) for name, program in case.programs.items()]
+        for rank, stepper in enumerate(steppers):
+            await stepper.join(rank if stepper.agent.name in case.pinned else None)
         while not all(stepper.ended for stepper in steppers):
             movable = [stepper for stepper in steppers if stepper.may_step()]
             assert movable, "the agents wait for each other"
@@ -84,20 +101,30 @@ async def _run(
             chosen = movable[choices[len(widths)] if len(widths) < len(choices) else 0]
             widths.append(len(movable))
             schedule.append(chosen.agent.name)
-            await chosen.step()
-            domain.kernel.check_invariants()
+            did = await chosen.step()
+            if case.protocol == "mtpo":
+                domain.kernel.check_invariants()
             if chosen.may_step() and chosen.run.walker.idle and chosen.run.walker.failure is None:
-                await chosen.step()
+                did = await chosen.step()
+            try:
+                if did == "finished" and case.protocol == "mtpo":
+                    check_waiting(ledger, chosen.run.session.rank, case.order)
+            except AssertionError as failure:
+                violation = violation or str(failure)
         live = target.snapshot()
     for stepper in steppers:
         if stepper.run.report.state == "active":
             stepper.run.ended("committed")
     reports = [stepper.run.report for stepper in steppers]
-    violation = None
+    early = case.order == "early"
+    ended = tuple(agent.name for agent in ledger.ended) if early else tuple(case.programs)
+    serial = run_serially(case.initial, [(name, case.programs[name]) for name in ended], TOOLS)
     try:
-        check_outcome(live, effects, reports, serial, ())
-        check_notices(reports)
+        check_outcome(live, effects, reports, serial, (), grouped=early)
+        if not early:
+            check_notices(reports)
+        check_order(ledger, case.order)
     except AssertionError as failure:
-        violation = str(failure)
+        violation = violation or str(failure)
     notifications = sum(report.tally.notifications for report in reports)
-    return Interleaving(tuple(schedule), live, effects, notifications, violation)
+    return Interleaving(tuple(schedule), live, effects, notifications, ended, violation)

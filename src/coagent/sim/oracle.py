@@ -1,4 +1,4 @@
-"""The serial oracle: the programs one after another over a plain dict.
+"""The serial oracle: the programs one after another over a plain dict, and what outsiders did in between.
 
 It shares no code with the kernel or the runtime, so that a defect of theirs cannot hide here: only the tools'
 own functions and the programs are the same.
@@ -8,14 +8,68 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from coagent.agents.scripted import GiveUp, Program
 from coagent.errors import ToolFailed
-from coagent.sim.tools import outbox
+from coagent.sim.tools import HEAD, outbox
 from coagent.tools.native import NativeTool
+
+FAILED = ("failed",)
+"""In the place of the result of a call that failed."""
+
+
+class Edit(NamedTuple):
+    """What an outsider did to one object.
+
+    Args:
+        saw: What they had before them; None: nothing.
+        found: What they left; None: they deleted it.
+    """
+
+    key: str
+    saw: Any
+    found: Any
+
+    def applied(self, now: Any) -> Any:
+        """Return what they would have left, had they had `now` before them.
+
+        Outsiders of the simulation keep to what has one meaning: they set fields of documents, put lines of
+        their own right above the first line of a text, which nobody ever changes, create and delete.
+        """
+        saw, found = self.saw, self.found
+        if isinstance(found, dict) and isinstance(now, dict):
+            known = saw if isinstance(saw, dict) else {}
+            touched = [name for name in {*known, *found} if known.get(name) != found.get(name)]
+            others = {name: value for name, value in now.items() if name not in touched}
+            return others | {name: found[name] for name in touched if name in found}
+        if all(isinstance(value, str) and HEAD in value for value in (saw, found, now)):
+            old, new = (value.split(HEAD, 1)[0].splitlines(True) for value in (saw, found))
+            above, below = now.split(HEAD, 1)
+            kept = [line for line in above.splitlines(True) if line in new or line not in old]
+            added = [line for line in new if line not in old]
+            return "".join([*kept, *added, HEAD, below])
+        return found
+
+
+class Turn(NamedTuple):
+    """One agent's run.
+
+    Args:
+        sequences: The numbers of its calls within the agent, in their order.
+        edits: What outsiders did right above one of its calls, by that call's number, in their order.
+    """
+
+    agent: str
+    program: Program
+    sequences: Sequence[int] = ()
+    edits: Sequence[tuple[int, Edit]] = ()
+
+
+History: TypeAlias = Sequence[Turn | Edit]
+"""What happened, one after another."""
 
 
 @dataclass
@@ -26,7 +80,7 @@ class SerialRun:
         state: The final state.
         effects: The irreversible effects in their order.
         aborted: The agents whose programs gave up.
-        results: What each agent's calls returned, in order; a failure as ("failed",).
+        results: What each agent's calls returned, in order; a failure as `FAILED`.
     """
 
     state: dict[str, Any]
@@ -103,29 +157,55 @@ def run_serially(
         tools: What they call.
         absent: The agents that were ended from outside: they count as if they had never been.
     """
+    left_out = set(absent)
+    return run_history(initial, [Turn(*one) for one in programs if one[0] not in left_out], tools)
+
+
+def run_history(initial: Mapping[str, Any], history: History, tools: Iterable[NativeTool]) -> SerialRun:
+    """Run agents and outsiders one after another.
+
+    Args:
+        initial: The state before.
+        history: What happens.
+        tools: What the agents call.
+    """
     run = SerialRun(copy.deepcopy(dict(initial)))
     by_name = {tool.name: tool for tool in tools}
-    for agent, program in programs:
-        if agent not in set(absent):
-            _run_agent(run, agent, program, by_name)
+    for one in history:
+        if isinstance(one, Edit):
+            _apply(one, run.state)
+        else:
+            _run_agent(run, one, by_name)
     return run
 
 
-def _run_agent(run: SerialRun, agent: str, program: Program, tools: Mapping[str, NativeTool]) -> None:
+def _apply(edit: Edit, objects: dict[str, Any]) -> None:
+    value = copy.deepcopy(edit.applied(objects.get(edit.key)))
+    if value is None:
+        objects.pop(edit.key, None)
+    else:
+        objects[edit.key] = value
+
+
+def _run_agent(run: SerialRun, turn: Turn, tools: Mapping[str, NativeTool]) -> None:
     state = dict(run.state)
     staged: list[tuple[str, str, Any]] = []
-    results = run.results.setdefault(agent, [])
-    running = program()
+    results = run.results.setdefault(turn.agent, [])
+    edits = list(turn.edits)
+    running = turn.program()
     try:
         asked: Any = next(running)
         while True:
+            here = turn.sequences[len(results)] if len(results) < len(turn.sequences) else None
+            while edits and (here is None or edits[0][0] < here):
+                _apply(edits.pop(0)[1], state)
             tool = tools[asked[0]]
             sent: list[tuple[str, str, Any]] = []
             handle = DictState(state)
             try:
                 value = _run_tool(tool, handle, asked[1], sent)
             except Exception as failure:
-                results.append(("failed",))
+                results.append(FAILED)
                 asked = running.throw(ToolFailed(str(failure)))
                 continue
             state = handle.objects
@@ -138,10 +218,12 @@ def _run_agent(run: SerialRun, agent: str, program: Program, tools: Mapping[str,
             results.append(value)
             asked = running.send(copy.deepcopy(value))
     except StopIteration:
+        for _, edit in edits:
+            _apply(edit, state)
         run.state = state
         run.effects += staged
     except (ToolFailed, GiveUp):
-        run.aborted.add(agent)
+        run.aborted.add(turn.agent)
 
 
 def _run_tool(

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from coagent.agents.scripted import AgentReport, ScriptedAgent, run_agents
+from coagent.protocol.calls import OUTSIDE
 from coagent.protocol.events import Event
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.values import Value
@@ -21,52 +22,19 @@ from coagent.runtime.clock import VirtualClock
 from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
 from coagent.sim.check import Violation, check_notices, check_outcome, check_replay
 from coagent.sim.dump import dump
-from coagent.sim.oracle import SerialRun, run_serially
+from coagent.sim.ledger import Ledger
+from coagent.sim.options import Kind, Options, options_of
+from coagent.sim.oracle import SerialRun, run_history, run_serially
+from coagent.sim.order import check_order, check_waiting
+from coagent.sim.outsider import Outsider
 from coagent.sim.processes import Process
+from coagent.sim.racing import race
 from coagent.sim.stepper import Stepper
-from coagent.sim.targets import Crowded, Slow, Systems
+from coagent.sim.targets import Crowded, Slow, Still, Systems, Witnessed
 from coagent.sim.tools import TOOLS, outbox, pauses
 from coagent.sim.world import Dialect, World, fresh_value, make_world
 
 STEPS_MAX = 4000
-
-Mode: TypeAlias = Literal["stepped", "concurrent"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a world is run; all but the first three follow from the seed.
-
-    Args:
-        dialect: Which kind of target holds the state.
-        log: "memory", or the directory for SQLite logs.
-        protocol: The protocol.
-        mode: "stepped": a schedule says who moves next; "concurrent": tasks of their own, over a target that
-            takes its time.
-        joining: "first": all join in rank order before anybody moves; "pinned": in another order, with pinned
-            ranks; "late": each with its first move.
-        patience: How long one agent tends to stay on the move (1: no longer than by chance).
-        eager: Whether higher ranks tend to move first, so that nearly every call of a lower one comes late.
-        fumbling: How likely a step is a needless one of the agent's own.
-        aborting: How likely a step ends the agent from outside.
-        moving: How likely it is, with a shared log, that an agent goes on in the other process.
-        crashing: How likely a process is replaced by a new one that reads the log.
-        watched: Whether invariants and the replay are checked after every event.
-    """
-
-    dialect: Dialect = "memory"
-    log: str = "memory"
-    protocol: str = "mtpo"
-    order: Literal["fixed", "early"] = "fixed"
-    mode: Mode = "stepped"
-    joining: Literal["first", "pinned", "late"] = "first"
-    patience: int = 1
-    eager: bool = False
-    fumbling: float = 0.0
-    aborting: float = 0.0
-    moving: float = 0.0
-    crashing: float = 0.0
-    watched: bool = False
 
 
 @dataclass
@@ -91,31 +59,6 @@ class Verdict:
         return sum(report.tally.notifications for report in self.reports)
 
 
-def options_of(
-    seed: int, dialect: Dialect = "memory", log: str = "memory", protocol: str = "mtpo"
-) -> Options:
-    """Draw the options of a seed."""
-    rng = random.Random(f"options {seed}")
-    options = Options(
-        dialect,
-        log,
-        protocol,
-        joining=rng.choice(("first", "first", "pinned", "late")),
-        patience=rng.choice((1, 1, 1, 3, 8)),
-        eager=rng.random() < 0.25,
-        fumbling=rng.choice((0.0, 0.0, 0.1, 0.3)),
-        aborting=rng.choice((0.0, 0.0, 0.0, 0.02)),
-        moving=rng.choice((0.0, 0.1, 0.5)),
-        crashing=rng.choice((0.0, 0.0, 0.05)),
-        watched=rng.random() < 0.15,
-    )
-    if protocol == "mtpo" and log == "memory" and dialect == "memory" and rng.random() < 0.25:
-        options = replace(options, mode="concurrent", joining="first")
-    if protocol != "mtpo":
-        options = replace(options, fumbling=0.0, aborting=0.0, watched=False)
-    return options
-
-
 def run_seed(
     seed: int,
     dialect: Dialect = "memory",
@@ -123,6 +66,7 @@ def run_seed(
     protocol: str = "mtpo",
     systems: Systems | None = None,
     *,
+    kind: Kind = "plain",
     watched: bool | None = None,
 ) -> Verdict:
     """Run one seed and judge it.
@@ -133,15 +77,16 @@ def run_seed(
         log: "memory", or a directory for SQLite logs.
         protocol: The protocol.
         systems: Where targets other than memory come from; made and closed here where it is None.
+        kind: What the run is about.
         watched: Whether to check invariants and replay after every event; by default the seed decides.
 
     Returns:
         The verdict; it never raises for what the run did.
     """
-    options = options_of(seed, dialect, log, protocol)
+    options = options_of(seed, dialect, log, protocol, kind)
     if watched is not None:
         options = replace(options, watched=watched)
-    world = make_world(seed, dialect)
+    world = make_world(seed, dialect, headed=options.outside > 0)
     with _given(systems, dialect) as given:
         return anyio.run(_Simulation(seed, options, world, given).verdict)
 
@@ -167,6 +112,8 @@ class _Simulation:
         self.steps = 0
         self.events: list[Event] = []
         self.dumps: list[str] = []
+        self.ledger: Ledger | None = None
+        self.target: Witnessed | None = None
 
     async def verdict(self) -> Verdict:
         outbox.set(self.effects)
@@ -192,13 +139,23 @@ class _Simulation:
             replace(agent, think_s=self.rng.choice((0, 3, 20)), start_s=self.rng.choice((0, 0, 30)))
             for agent in self.agents()
         ]
-        clock = VirtualClock() if self.rng.random() < 0.2 else Crowded(self.rng)
-        async with open_domain("memory:", targets=[slow], tools=TOOLS, clock=clock) as domain:
+        options, racing = self.options, self.options.kind == "racing"
+        clock = VirtualClock() if self.rng.random() < 0.2 and not racing else Crowded(self.rng)
+        async with open_domain(
+            "memory:", targets=[slow], tools=TOOLS, clock=clock, order=options.order
+        ) as domain:
+            ledger = Ledger(self.world.initial, lambda key: None)
+            domain.observe(ledger.take)
             self._watch(domain)
-            report = await run_agents(domain, agents)
-            self.verdict_.reports = report.agents
+            if racing:
+                made = await race(domain, agents, self.rng, options.fumbling, options.aborting)
+                self.verdict_.reports, self.absent = made
+            else:
+                self.verdict_.reports = (await run_agents(domain, agents)).agents
             pauses.set(lambda: 0)
-            self._judge(domain, slow.snapshot(), self._serial([agent.name for agent in agents]))
+            await domain.settle()
+            check_order(ledger, options.order)
+            self._judge(domain, slow.snapshot(), self._serial([agent.name for agent in ledger.ended]))
 
     # ---- a schedule ----------------------------------------------------------------------------------------
 
@@ -216,6 +173,7 @@ class _Simulation:
             for process in processes:
                 await process.start(tasks)
                 self._watch(process.domain)
+                self._follow(process.domain)
             try:
                 await self._step_through(processes, tasks)
             finally:
@@ -227,6 +185,7 @@ class _Simulation:
         options, shared = self.options, len(processes) > 1
         steppers = [Stepper(self.rng.choice(processes).domain, agent) for agent in self.agents()]
         await self._join(steppers)
+        outsider = self._outsider(processes[0].domain)
         last: Stepper | None = None
         while any(not stepper.ended for stepper in steppers):
             if shared:
@@ -234,6 +193,8 @@ class _Simulation:
                     await self._crash(processes, steppers, tasks)
                 for process in processes:
                     await process.domain.catch_up()
+            if outsider is not None and self.steps < 150 and self.rng.random() < options.outside:
+                await outsider.act()
             if not any(stepper.may_step() for stepper in steppers):
                 await self._wait(processes)
                 if all(stepper.ended for stepper in steppers):
@@ -253,13 +214,41 @@ class _Simulation:
         self.verdict_.reports = by_rank
         domain = processes[0].domain
         live = await self.systems.snapshot(domain)
-        self._judge(domain, live, self._serial([report.name for report in by_rank]))
+        serial = self._serial([report.name for report in by_rank])
+        numbers = {stepper.agent.name: stepper.numbers for stepper in steppers}
+        if self.ledger is not None:
+            check_order(self.ledger, self.options.order)
+            programs = {name: self.world.program(name) for name in self.world.programs}
+            history = self.ledger.history(programs, self.absent, numbers)
+            serial = run_history(self.world.initial, history, TOOLS)
+        try:
+            self._judge(domain, live, serial)
+        except Violation as violation:
+            if self.ledger is not None:
+                difference = self.ledger.first_difference(serial, numbers)
+                raise Violation(f"{difference}; {violation}") from None
+            raise
 
     def _domain(self, url: str) -> Domain:
+        options, clock = self.options, None
         target = self.systems.target(self.world.initial)
+        if options.kind != "plain" and options.log == "memory":
+            clock = Still()
+            target = self.target = Witnessed(self.world.initial)
         return open_domain(
-            url, targets=[target], tools=TOOLS, protocol=self.options.protocol, order=self.options.order
+            url, targets=[target], tools=TOOLS, protocol=options.protocol, order=options.order, clock=clock
         )
+
+    def _follow(self, domain: Domain) -> None:
+        """Keep a ledger of what happens, where the serial order or what outsiders do is to be found out."""
+        if self.target is not None:
+            self.ledger = self.target.witness = Ledger(self.world.initial, self.target.held)
+            domain.observe(self.ledger.take)
+
+    def _outsider(self, domain: Domain) -> Outsider | None:
+        if self.ledger is None or self.target is None or not self.options.outside:
+            return None
+        return Outsider(self.rng, self.world, domain, self.target, self.ledger, self.options.looking)
 
     async def _wait(self, processes: list[Process]) -> None:
         """Do what processes do whose agents all wait: look at the log, and at what is left to be done."""
@@ -276,6 +265,12 @@ class _Simulation:
             self.rng.shuffle(ranks)
             for rank, stepper in ranks:
                 await stepper.join(3 * rank)
+        elif self.options.joining == "mixed":
+            for number, stepper in enumerate(steppers):
+                if self.rng.random() < 0.4:
+                    await stepper.join()
+                elif self.rng.random() < 0.5:
+                    stepper.rank = self.rng.randint(0, 2 * number + 1)
 
     def _next(self, steppers: list[Stepper], last: Stepper | None) -> Stepper:
         self.steps += 1
@@ -285,6 +280,8 @@ class _Simulation:
         if not movable:
             stuck = [stepper.agent.name for stepper in steppers if not stepper.ended]
             raise Violation(f"{stuck} wait for each other")
+        if self.options.idling and len(movable) > 1:
+            movable = [stepper for stepper in movable if stepper is not steppers[0]]
         if last in movable and self.rng.randrange(self.options.patience) > 0:
             return last
         if self.options.eager and self.rng.random() < 0.8:
@@ -301,7 +298,9 @@ class _Simulation:
         elif stepper.joined and not calm and chance < options.aborting + options.fumbling:
             await stepper.fumble(self.rng, lambda: fresh_value(self.world, self.rng))
         else:
-            await stepper.step()
+            did = await stepper.step()
+            if did == "finished" and self.ledger is not None:
+                check_waiting(self.ledger, stepper.run.session.rank, self.options.order)
 
     async def _crash(self, processes: list[Process], steppers: list[Stepper], tasks: TaskGroup) -> None:
         """Replace a process: what it had not logged is lost, and its agents go on elsewhere."""
@@ -317,6 +316,12 @@ class _Simulation:
         for stepper in steppers:
             if stepper.domain is dead:
                 stepper.move_to(process.domain)
+
+    def _upwards(self, cause: int, rank: int) -> bool:
+        """Tell whether what one agent did may be news to another."""
+        if cause == OUTSIDE.rank:
+            return self.options.kind in ("outside", "racing")  # or an agent that has committed meanwhile
+        return self.options.order == "early" or cause < rank  # who was below may have been passed since
 
     # ---- judging -------------------------------------------------------------------------------------------
 
@@ -345,10 +350,11 @@ class _Simulation:
             raise Violation(f"still tracked at the end: {sorted(kernel._objects.trajectories)}")
         if not domain.quiescent:
             raise Violation("all agents have ended, but the domain is not quiescent")
-        check_outcome(live, self.effects, reports, serial, self.absent)
+        grouped = self.options.order == "early"
+        check_outcome(live, self.effects, reports, serial, self.absent, grouped=grouped)
         self.verdict_.events = domain.events
         if self.options.protocol == "mtpo":
-            check_notices(reports)
+            check_notices(reports, self._upwards)
         if self.options.watched and self.options.log == "memory":
             again = PROTOCOLS[self.options.protocol](early=self.options.order == "early")
             check_replay(self.events, self.dumps, again)

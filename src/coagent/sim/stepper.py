@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from coagent.agents.repair import Made
 from coagent.agents.scripted import ScriptedAgent, ScriptedRun
-from coagent.errors import NotReversible, ToolFailed
+from coagent.errors import JoinRefused, NotReversible, ToolFailed
 from coagent.protocol.calls import CallId
 from coagent.protocol.values import Value, copied
 from coagent.runtime.domain import Domain
@@ -31,6 +31,8 @@ class Stepper:
         self.agent = agent
         self._run: ScriptedRun | None = None
         self._stray: str | None = None
+        self.rank: int | None = None
+        """The rank that it asks for where it joins late."""
 
     @property
     def run(self) -> ScriptedRun:
@@ -44,13 +46,25 @@ class Stepper:
         return self._run is not None
 
     @property
+    def numbers(self) -> list[int]:
+        """The numbers of its calls within the agent, in the order of its program."""
+        found: list[int] = []
+        for made in self.run.walker.made:
+            recorded = made.call_id is not None
+            found.append(int(str(made.call_id).rpartition(".")[2]) if recorded else (found or [0])[-1])
+        return found
+
+    @property
     def ended(self) -> bool:
         """Whether it has committed or aborted."""
         return self._run is not None and self._run.session.state in ("committed", "aborted")
 
     async def join(self, rank: int | None = None) -> None:
-        """Join the domain."""
-        session = await self.domain.join(self.agent.name, rank=rank)
+        """Join the domain; last of all where the rank is not to be had any more."""
+        try:
+            session = await self.domain.join(self.agent.name, rank=rank)
+        except JoinRefused:
+            session = await self.domain.join(self.agent.name)
         self._run = ScriptedRun(self.agent, session)
 
     def move_to(self, domain: Domain) -> None:
@@ -85,7 +99,7 @@ class Stepper:
     async def step(self) -> Did:
         """Do one thing."""
         if not self.joined:
-            await self.join()
+            await self.join(self.rank)
             return "acted"
         if not self.may_step():
             return "blocked"
@@ -96,8 +110,12 @@ class Stepper:
         if await run.walker.act():
             return "acted"
         if run.walker.failure is not None:
-            if run.session.notified:
-                run.walker.heed(await run.session.notifications())
+            await self.domain.settle()
+            if not self.may_step():
+                return "blocked"  # somebody has passed it
+            notices = await run.session.wait_for_turn()
+            if notices:
+                run.walker.heed(notices)
                 return "acted"
             await run.give_up()
             return "aborted"
@@ -155,7 +173,7 @@ class Stepper:
     async def _amend_wrongly(self, rng: random.Random, made: Made) -> None:
         assert made.call_id is not None
         right = copied(dict(made.arguments))
-        wrong = {name: _twisted(rng, name, argument) for name, argument in right.items()}
+        wrong = {name: twisted(rng, name, argument) for name, argument in right.items()}
         self.run.walker.distrust()
         made.arguments = wrong
         try:
@@ -177,7 +195,8 @@ class Stepper:
         self.run.walker.heed(outcome.notifications, outcome.changed)
 
 
-def _twisted(rng: random.Random, name: str, argument: Value) -> Value:
+def twisted(rng: random.Random, name: str, argument: Value) -> Value:
+    """Return an argument, or a wrong one in its place."""
     if rng.random() < 0.5:
         return argument
     if isinstance(argument, int):

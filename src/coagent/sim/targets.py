@@ -9,19 +9,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
+import anyio
 import anyio.lowlevel
 
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.runtime.clock import RealClock
+from coagent.runtime.clock import RealClock, VirtualClock
 from coagent.runtime.domain import Domain
 from coagent.sim.world import Dialect
 from coagent.targets.base import Target
 from coagent.targets.memory import Memory
 
-_SCHEMES = ("kv", "txt")
+_SCHEMES = ("kv", "txt", "hdr")
 
 
 class Crowded(RealClock):
@@ -35,10 +36,54 @@ class Crowded(RealClock):
             await anyio.lowlevel.checkpoint()
 
 
+class Still(VirtualClock):
+    """A clock on which no time passes, so that nothing happens because time has passed."""
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def wait(self, event: anyio.Event) -> None:
+        await event.wait()
+
+
+class Witness(Protocol):
+    """Who is told what becomes of the objects of a target."""
+
+    def put(self, key: str, value: Value, before: Value) -> None:
+        """Take it that the domain has put a value."""
+
+    def outside(self, key: str, before: Value, after: Value) -> None:
+        """Take it that somebody outside has."""
+
+
+class Witnessed(Memory):
+    """Memory that tells a witness who has changed what."""
+
+    def __init__(self, initial: Mapping[str, Value]) -> None:
+        super().__init__(initial, schemes=_SCHEMES)
+        self.witness: Witness | None = None
+
+    def held(self, key: str) -> Value:
+        """Return what it holds of an object; nobody has read that."""
+        return self._objects.get(Key(key))
+
+    async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
+        before = self.held(key)
+        await super().put(key, value, expected=expected)
+        if self.witness is not None:
+            self.witness.put(key, value, before)
+
+    def outside(self, key: str, value: Value) -> None:
+        before = self.held(key)
+        super().outside(key, value)
+        if self.witness is not None:
+            self.witness.outside(Key(key), before, value)
+
+
 class Slow(Memory):
     """Memory that lets other tasks run before and after it answers, as a system behind a network does."""
 
-    def __init__(self, initial: Mapping[Key, Value], rng: random.Random) -> None:
+    def __init__(self, initial: Mapping[str, Value], rng: random.Random) -> None:
         super().__init__(initial, schemes=_SCHEMES)
         self._rng = rng
 
@@ -93,7 +138,7 @@ class Systems:
     ) -> None:
         self._stack.close()
 
-    async def reset(self, initial: Mapping[Key, Value]) -> dict[Key, Value]:
+    async def reset(self, initial: Mapping[str, Value]) -> dict[str, Value]:
         """Make the system hold the initial state; returns what it holds then."""
         if self.dialect == "memory":
             return dict(initial)
@@ -110,11 +155,11 @@ class Systems:
         held = target.snapshot("k8s:default/configmaps/")
         for key in {*held, *initial}:
             if key in initial or key.rpartition("/")[2] in "abcdef":
-                await target.put(key, initial.get(key), expected=[held.get(key)])
+                await target.put(Key(key), initial.get(key), expected=[held.get(key)])
         await target.close()
         return target.snapshot("k8s:default/configmaps/")
 
-    def target(self, initial: Mapping[Key, Value]) -> Target:
+    def target(self, initial: Mapping[str, Value]) -> Target:
         """Return a target over the system; each process has its own."""
         if self.dialect == "memory":
             return Memory(initial, schemes=_SCHEMES)
@@ -127,7 +172,7 @@ class Systems:
 
         return Kubernetes(self._kubeconfig)
 
-    async def snapshot(self, domain: Domain) -> dict[Key, Value]:
+    async def snapshot(self, domain: Domain) -> dict[str, Value]:
         """Return the live state."""
         prefix = {"memory": "", "files": "file:", "kubernetes": "k8s:default/configmaps/"}[self.dialect]
         return domain.snapshot(prefix)

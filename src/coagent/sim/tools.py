@@ -16,6 +16,8 @@ from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
 
 MODULUS = 97
+HEAD = "top\n"
+"""The first line of a text into which outsiders write: nobody changes it, and their lines stand above it."""
 
 outbox: ContextVar[list[tuple[str, str, Any]]] = ContextVar("outbox")
 """Where irreversible tools leave their effects: (agent, text, what was seen)."""
@@ -137,6 +139,16 @@ async def append(state: State, key: str, line: str) -> Any:
 
 
 @tool
+async def lengthen(state: State, key: str, line: str) -> Any:
+    """Append a line to a text; fails where there is none."""
+    text = await _load(state, key)
+    if not isinstance(text, str):
+        raise Refused(f"there is no {key}")
+    await _store(state, key, f"{text}{line}\n")
+    return "ok"
+
+
+@tool
 async def edit(state: State, key: str, old: str, new: str) -> Any:
     """Replace the first occurrence of a text; fails where it does not occur."""
     text = await _load(state, key)
@@ -235,6 +247,6 @@ async def pay(state: State, agent: str, text: str, key: str) -> Any:
 
 
 TOOLS: list[NativeTool] = [
-    read, read_field, read_lines, names, find, count, put, add, add_silently, append, edit, create, erase,
-    remove, move, copy, add_everywhere, follow, put_then_check, mail, pay,
+    read, read_field, read_lines, names, find, count, put, add, add_silently, append, lengthen, edit, create,
+    erase, remove, move, copy, add_everywhere, follow, put_then_check, mail, pay,
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from coagent.agents.scripted import GiveUp, Program
 from coagent.errors import ToolFailed
-from coagent.sim.tools import MODULUS, object_of
+from coagent.sim.tools import HEAD, MODULUS, object_of
 
 Dialect: TypeAlias = Literal["memory", "files", "kubernetes"]
 
@@ -28,8 +28,10 @@ _TEXT_KINDS = (
     "read", "read_lines", "put", "append", "edit", "create", "erase", "remove", "move", "copy",
     "put_then_check", "names", "find", "count", "tend", "mail", "pay",
 )  # fmt: skip
+_HEADED_KINDS = tuple("lengthen" if kind == "append" else kind for kind in _TEXT_KINDS)
 _COUNTS = (1, 2, 2, 3, 3, 4, 6)
 _PREFIXES = {"memory": ("kv:", "txt:"), "files": ("", "file:"), "kubernetes": ("k8s:default/configmaps/", "")}
+_HEADED_PREFIXES = ("kv:", "hdr:")
 _WORDS = ("ash", "elm", "fir", "oak", "yew")
 
 
@@ -79,26 +81,32 @@ class World:
         return "\n".join(lines)
 
 
-def make_world(seed: int, dialect: Dialect = "memory") -> World:
-    """Return the world of a seed."""
+def make_world(seed: int, dialect: Dialect = "memory", *, headed: bool = False) -> World:
+    """Return the world of a seed.
+
+    Args:
+        headed: Whether each text has a first line that nobody changes, for outsiders to write above.
+    """
     rng = random.Random(f"world {seed}")
-    families = [family for family in (0, 1) if _PREFIXES[dialect][family]]
+    prefixes = _HEADED_PREFIXES if headed else _PREFIXES[dialect]
+    families = [family for family in (0, 1) if prefixes[family]]
     if len(families) == 2 and rng.random() < 0.5:
         families = [rng.choice(families)]
     names = [f"{folder}/{name}" for folder in "ab" for name in "xyz"]
     if dialect == "kubernetes":
         names = ["a", "b", "c", "d", "e", "f"]
     keys = {
-        family: [f"{_PREFIXES[dialect][family]}{name}" for name in rng.sample(names, rng.choice(_COUNTS))]
+        family: [f"{prefixes[family]}{name}" for name in rng.sample(names, rng.choice(_COUNTS))]
         for family in families
     }
     initial = {
-        key: object_of(key, _value(rng, family))
+        key: object_of(key, _value(rng, key))
         for family in families
         for key in keys[family]
         if rng.random() < 0.7
     }
-    kinds = {family: _swarm(rng, _TEXT_KINDS if family else _DOCUMENT_KINDS, dialect) for family in families}
+    text_kinds = _HEADED_KINDS if headed else _TEXT_KINDS
+    kinds = {family: _swarm(rng, text_kinds if family else _DOCUMENT_KINDS) for family in families}
     world = World(seed, dialect, initial)
     length_max = rng.randint(2, 9)
     style = _Style(rng.random(), rng.random() ** 2, rng.random(), rng.random(), rng.random() < 0.3)
@@ -106,7 +114,7 @@ def make_world(seed: int, dialect: Dialect = "memory") -> World:
         program = []
         for _ in range(rng.randint((length_max + 1) // 2, length_max)):
             family = rng.choice(families)
-            program.append(_line(rng, rng.choice(kinds[family]), family, keys[family], style, dialect))
+            program.append(_line(rng, rng.choice(kinds[family]), prefixes[family], keys[family], style))
         world.programs[f"A{number}"] = program
     return world
 
@@ -119,7 +127,7 @@ class _Style(NamedTuple):
     quitting: bool
 
 
-def _swarm(rng: random.Random, kinds: Sequence[str], dialect: Dialect) -> list[str]:
+def _swarm(rng: random.Random, kinds: Sequence[str]) -> list[str]:
     share = rng.choice((0.2, 0.5, 0.9))
     chosen = [kind for kind in kinds if rng.random() < share]
     while len(chosen) < 2:
@@ -127,21 +135,26 @@ def _swarm(rng: random.Random, kinds: Sequence[str], dialect: Dialect) -> list[s
     return chosen
 
 
-def _value(rng: random.Random, family: int) -> Any:
-    if family == 0:
+def _value(rng: random.Random, key: str) -> Any:
+    if _is_document(key):
         return {"n": rng.randint(0, 4), "m": rng.randint(0, 4)}
-    return "".join(f"{rng.choice(_WORDS)}\n" for _ in range(rng.randint(1, 4)))
+    return _head(key) + "".join(f"{rng.choice(_WORDS)}\n" for _ in range(rng.randint(1, 4)))
 
 
-def _line(
-    rng: random.Random, kind: str, family: int, keys: list[str], style: _Style, dialect: Dialect
-) -> Line:
+def _is_document(key: str) -> bool:
+    return key.startswith(("kv:", "k8s:"))
+
+
+def _head(key: str) -> str:
+    return HEAD if key.startswith("hdr:") else ""
+
+
+def _line(rng: random.Random, kind: str, prefix: str, keys: list[str], style: _Style) -> Line:
     def candidates() -> tuple[str, ...]:
         return tuple(rng.choices(keys, k=3)) if rng.random() < style.picking else (rng.choice(keys),)
 
     modulus = rng.choice((2, 3))
-    prefix = _PREFIXES[dialect][family]
-    if dialect != "kubernetes" and rng.random() < 0.5:
+    if not prefix.startswith("k8s:") and rng.random() < 0.5:
         prefix += rng.choice("ab") + "/"
     return Line(
         kind,
@@ -155,10 +168,14 @@ def _line(
     )
 
 
+def keys_of(world: World) -> list[str]:
+    """Return the objects that programs may touch first of all."""
+    return sorted({key for lines in world.programs.values() for line in lines for key in line.keys[0]})
+
+
 def fresh_value(world: World, rng: random.Random) -> tuple[str, Any]:
     """Return one of the world's keys and a value for it."""
-    keys = sorted({key for lines in world.programs.values() for line in lines for key in line.keys[0]})
-    key = rng.choice(keys)
+    key = rng.choice(keys_of(world))
     return key, _fresh(key, rng.randint(0, 4))
 
 
@@ -221,7 +238,7 @@ def _arguments(agent: str, number: int, line: Line, memory: int) -> dict[str, An
             arguments = {"key": first, "value": _fresh(first, amount)}
         case "add" | "add_silently":
             arguments = {"key": first, "field": name, "amount": amount}
-        case "append":
+        case "append" | "lengthen":
             arguments = {"key": first, "line": word}
         case "edit":
             arguments = {"key": first, "old": word, "new": _WORDS[(amount + 1) % 5]}
@@ -241,9 +258,9 @@ def _arguments(agent: str, number: int, line: Line, memory: int) -> dict[str, An
 
 def _fresh(key: str, amount: int) -> Any:
     """Return a new value for an object; small numbers, so that equal values are common."""
-    if key.startswith(("kv:", "k8s:")):
+    if _is_document(key):
         return {"n": amount % MODULUS, "m": (amount * 2) % 5}
-    return f"{_WORDS[amount % 5]}\n{_WORDS[(amount + 2) % 5]}\n"
+    return f"{_head(key)}{_WORDS[amount % 5]}\n{_WORDS[(amount + 2) % 5]}\n"
 
 
 def _digest(seen: Any) -> int:

@@ -41,6 +41,8 @@ _SUFFIXES = (".md", ".markdown")
 _FILES_MAX, _CHARACTERS_MAX = 1_000, 32 * 1024**2
 _ATTEMPTS = 8
 _LOCK_S_MAX = 5.0
+_LONG = 16 * 1024
+"""From how many characters or bytes on a text is parsed beside the event loop, which takes 5 ms and more."""
 
 
 class _Parsed(NamedTuple):
@@ -75,7 +77,7 @@ class _Text:
 
     def _holds(self, path: str, text: str) -> bool:
         try:
-            return bool(self._reader.current(f"file:{path[len(self._root) + 1 :]}") == text)
+            return bool(self._reader.current(Key(f"file:{path[len(self._root) + 1 :]}")) == text)
         except TargetError:
             return False
 
@@ -107,9 +109,9 @@ class Documents(Target):
     def identity(self) -> str:
         return f"documents:{self._workspace.identity}"
 
-    def canonical(self, key: Key) -> Key:
+    def canonical(self, key: str) -> Key:
         name, hash_sign, section = key.removeprefix("doc:").partition("#")
-        return f"doc:{self._workspace.canonical(name)}{hash_sign}{section}"
+        return Key(f"doc:{self._workspace.canonical(name)}{hash_sign}{section}")
 
     def entangled(self, key: Key, others: Collection[Key]) -> bool:
         file = f"{key.partition('#')[0]}#"
@@ -119,15 +121,20 @@ class Documents(Target):
 
     async def get(self, key: Key) -> Value:
         name, section = _split(key)
-        value = _part(self._read(name).document, section)
+        if self._is_long(name):
+            parsed = await anyio.to_thread.run_sync(self._read, name)
+        else:
+            parsed = self._read(name)
+        value = _part(parsed.document, section)
         return self._given.note(key, None, value, sure=True)
 
     async def list(self, prefix: str) -> Mapping[Key, Value]:
         return await anyio.to_thread.run_sync(self._list, prefix)
 
-    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+    def snapshot(self, prefix: str = "") -> dict[str, Value]:
         """Return outline, preamble and bodies of every file as objects."""
-        return self._list(prefix)
+        found = self._list(prefix)
+        return {key: value for key, value in found.items()}  # noqa: C416 -- with names that are plain text
 
     def _list(self, prefix: str) -> dict[Key, Value]:
         found: dict[Key, Value] = {}
@@ -157,7 +164,7 @@ class Documents(Target):
         known = self._parsed.get(name)
         if known is not None and self._stands(name, known):
             return known
-        value, stamp, sure = self._reader.read(f"file:{name}")
+        value, stamp, sure = self._reader.read(Key(f"file:{name}"))
         if type(value) is bytes:
             raise TargetError(f"{name!r} is not UTF-8 text", "Convert it, or leave it to a file target.")
         if value is None:
@@ -166,9 +173,18 @@ class Documents(Target):
             return self._remember(name, _Parsed(stamp, sure, value, known.document))
         return self._remember(name, _Parsed(stamp, sure, value, parse(value)))
 
+    def _is_long(self, name: str, value: Value = None) -> bool:
+        """Tell whether a file, or what is to stand in it, takes so long to parse that others should go on."""
+        if type(value) is str and len(value) > _LONG:
+            return True
+        try:
+            return os.stat(self._workspace.absolute(name)).st_size > _LONG
+        except OSError:
+            return False
+
     def _stands(self, name: str, known: _Parsed) -> bool:
         try:
-            return known.sure and self._reader.stamp(f"file:{name}") == known.stamp
+            return known.sure and self._reader.stamp(Key(f"file:{name}")) == known.stamp
         except OSError:
             return False
 
@@ -233,9 +249,10 @@ class Documents(Target):
     # ---- writing -------------------------------------------------------------------------------------------
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
-        with contextlib.suppress(FolderLocked, swap.BeingSaved):  # somebody would have to be waited for
-            self._put(key, value, expected, 0)
-            return
+        if not self._is_long(_split(key)[0], value):
+            with contextlib.suppress(FolderLocked, swap.BeingSaved):  # somebody would have to be waited for
+                self._put(key, value, expected, 0)
+                return
         await anyio.to_thread.run_sync(self._put, key, value, expected, _LOCK_S_MAX)
 
     async def admit(self, key: Key, value: Value) -> Value:
@@ -244,7 +261,8 @@ class Documents(Target):
             return value
         if value is not None and type(value) is not str:
             raise TargetError(f"the body {key!r} must be text, not {type(value).__name__}")
-        if value and parse(value).headings:
+        long = value is not None and len(value) > _LONG
+        if value and (await anyio.to_thread.run_sync(parse, value) if long else parse(value)).headings:
             raise TargetError(f"the body {key!r} holds a heading", "Write the headings to the outline.")
         return value or None
 
@@ -303,10 +321,10 @@ def _objects(name: str, document: Document | None) -> dict[Key, Value]:
     """Return all objects of a file."""
     if document is None:
         return {}
-    found: dict[Key, Value] = {f"doc:{name}#": document.outline}
+    found: dict[Key, Value] = {Key(f"doc:{name}#"): document.outline}
     if document.preamble:
-        found[f"doc:{name}#/"] = document.preamble
-    found.update({f"doc:{name}#{path}": body for path, body in document.bodies.items()})
+        found[Key(f"doc:{name}#/")] = document.preamble
+    found.update({Key(f"doc:{name}#{path}"): body for path, body in document.bodies.items()})
     return found
 
 

@@ -72,8 +72,8 @@ class FileRanges:
                 self._covered.clear()
             names, folders = self._happened(events or ())
             self._cover({prefix.partition(":")[2] for prefix in prefixes if prefix.startswith(_STARTS)})
-            self._news.add(f"{scheme}:{path}" for path in names for scheme in ("file", "mode", "link"))
-            self._news.add(f"folder:{path}" for path in folders)
+            self._news.add(Key(f"{scheme}:{path}") for path in names for scheme in ("file", "mode", "link"))
+            self._news.add(Key(f"folder:{path}") for path in folders)
             return self._news.take(prefixes)
 
     def close(self) -> None:

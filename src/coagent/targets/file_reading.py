@@ -191,9 +191,9 @@ class FileReader:
         if scheme in ("mode", "link", "folder"):
             kind = cast(Literal["mode", "link", "folder"], scheme)
             names = self._workspace.walk(path, kind, before)
-            found = {key: self.current(key) for key in (f"{scheme}:{name}" for name in names)}
+            found = {key: self.current(key) for key in (Key(f"{scheme}:{name}") for name in names)}
             return {key: value for key, value in found.items() if value is not None}
-        return {f"file:{name}": UNLOADED for name in self._workspace.walk(path, before=before)}
+        return {Key(f"file:{name}"): UNLOADED for name in self._workspace.walk(path, before=before)}
 
     def sure(self, stamp: Stamp | None, now_ns: int) -> bool:
         """Tell whether a change after `now_ns` would have given a file another stamp than this.

@@ -200,7 +200,7 @@ class FileWriter:
             raise TargetError(f"something else is in the way of {relative!r}", "Delete or move it first.")
 
     def _look(self, scheme: str, path: str) -> Value:
-        return self._reader.current(f"{scheme}:{path[len(self._workspace.root) + 1 :]}")
+        return self._reader.current(Key(f"{scheme}:{path[len(self._workspace.root) + 1 :]}"))
 
     def _place(
         self, scheme: str, relative: str, value: Value, new: bool, judge: _Replaced, patient: bool

@@ -82,15 +82,15 @@ class Files(Target):
 
     # ---- names ---------------------------------------------------------------------------------------------
 
-    def canonical(self, key: Key) -> Key:
+    def canonical(self, key: str) -> Key:
         return self._named(key, self._canonical)
 
-    def literal(self, key: Key) -> Key:
+    def literal(self, key: str) -> Key:
         return self._named(
             key, lambda scheme, path: self.workspace.literal(path, in_repository=scheme in _IN_REPOSITORY)
         )
 
-    def _named(self, key: Key, relative_of: Callable[[str, str], str]) -> Key:
+    def _named(self, key: str, relative_of: Callable[[str, str], str]) -> Key:
         if key.startswith("git:"):
             return self._git.canonical(key)
         scheme, _, path = key.partition(":")
@@ -100,7 +100,7 @@ class Files(Target):
                 f"{key!r} is excluded from the workspace",
                 "Name another file, or open it with other excludes.",
             )
-        return f"{scheme}:{relative}"
+        return Key(f"{scheme}:{relative}")
 
     def _canonical(self, scheme: str, path: str) -> str:
         itself = scheme in ("link", "folder")
@@ -108,7 +108,7 @@ class Files(Target):
 
     def _is_known_file(self, key: Key) -> bool:
         """Tell whether a path is still the file that was last put or read there, and nothing else."""
-        file = f"file:{key.partition(':')[2]}"
+        file = Key(f"file:{key.partition(':')[2]}")
         known = self._cache.find(file)
         if known is None or known.value is None:
             return False
@@ -162,7 +162,7 @@ class Files(Target):
             return self._list(prefix)  # nothing to wait for
         return await anyio.to_thread.run_sync(self._list, prefix)
 
-    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+    def snapshot(self, prefix: str = "") -> dict[str, Value]:
         found: dict[Key, Value] = {}
         for start in [prefix] if prefix else ["file:", "mode:", "link:", "folder:"]:
             keys = self._git.list(start) if start.startswith("git:") else self._reader.list(start)

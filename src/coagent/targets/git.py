@@ -33,7 +33,7 @@ _RANGES_MAX, _REFS_MAX = 16, 2_000
 
 def agent_key(rank: int) -> Key:
     """Return the key of what an agent has in the git folder for itself."""
-    return f"{PREFIX}agent/{rank}"
+    return Key(f"{PREFIX}agent/{rank}")
 
 
 class GitObjects:
@@ -54,7 +54,7 @@ class GitObjects:
         """Tell whether an object is what an agent keeps for itself, which has no live value."""
         return key.startswith(f"{PREFIX}agent/")
 
-    def canonical(self, key: Key) -> Key:
+    def canonical(self, key: str) -> Key:
         """Return the key if it is one.
 
         Raises:
@@ -68,7 +68,7 @@ class GitObjects:
             )
         if name.startswith(PRIVATE_REFS):
             raise TargetError(f"{name!r} is no shared reference", "Each agent has its own: use git.")
-        return key
+        return Key(key)
 
     def get(self, key: Key) -> Value:
         """Return the live value; None where there is none.
@@ -103,8 +103,8 @@ class GitObjects:
         if not self.repository.governed:
             return {}
         with _reading("refs"):
-            found: dict[Key, Value] = {f"{PREFIX}HEAD": self.repository.head()}
-            found.update({f"{PREFIX}{name}": value for name, value in self.repository.refs().items()})
+            found: dict[Key, Value] = {Key(f"{PREFIX}HEAD"): self.repository.head()}
+            found.update({Key(f"{PREFIX}{name}"): value for name, value in self.repository.refs().items()})
         return {key: value for key, value in sorted(found.items()) if key.startswith(prefix)}
 
     def listed(self, prefix: str) -> dict[Key, Value]:
@@ -222,7 +222,7 @@ class GitObjects:
         try:
             with open(descriptor, "w", encoding="utf-8") as file:
                 file.write(f"{value}\n")
-            if self.get(f"{PREFIX}{name}") != found:
+            if self.get(Key(f"{PREFIX}{name}")) != found:
                 raise TargetUnavailable(f"{name!r} has been moved", "Look where it is now.")
             os.rename(f"{path}.lock", path)
             held = False

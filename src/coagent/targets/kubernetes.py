@@ -91,12 +91,12 @@ class Kubernetes(Target):
 
     # ---- names ---------------------------------------------------------------------------------------------
 
-    def canonical(self, key: Key) -> Key:
+    def canonical(self, key: str) -> Key:
         scheme, _, path = key.partition(":")
         namespace, slash, rest = path.partition("/")
         kind_name, _, name = rest.partition("/")
         if not path or (not rest and slash):
-            return key
+            return Key(key)
         if not namespace or not kind_name or "/" in name or not {namespace, name}.isdisjoint((".", "..")):
             raise TargetError(
                 f"{key!r} names no object",
@@ -110,7 +110,7 @@ class Kubernetes(Target):
                 f"{kind.plural} are namespaced, which {key!r} has otherwise",
                 f"Name a namespace in place of {CLUSTER!r}.",
             )
-        return f"{scheme}:{namespace}/{kind.key}/{name}"
+        return Key(f"{scheme}:{namespace}/{kind.key}/{name}")
 
     def _place(self, key: Key) -> tuple[Kind, str, str]:
         _, _, path = key.partition(":")
@@ -138,7 +138,7 @@ class Kubernetes(Target):
     async def list(self, prefix: str) -> dict[Key, Value]:
         return await anyio.to_thread.run_sync(self._list, prefix)
 
-    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+    def snapshot(self, prefix: str = "") -> dict[str, Value]:
         chosen = prefix or (f"k8s:{self._namespace}/" if self._namespace else "k8s:")
         return dict(sorted(self._list(chosen).items()))
 
@@ -179,7 +179,7 @@ class Kubernetes(Target):
                 if scheme == "k8s" and any(owner.get("controller") for owner in owners):
                     continue  # its controller remakes it from the owner's spec
                 place = metadata.get("namespace", CLUSTER) if kind.namespaced else CLUSTER
-                key = f"{scheme}:{place}/{kind.key}/{metadata['name']}"
+                key = Key(f"{scheme}:{place}/{kind.key}/{metadata['name']}")
                 value = _part(key, {"apiVersion": kind.api_version, "kind": kind.name, **item})
                 if value is not None and key.startswith(prefix):
                     found[key] = value

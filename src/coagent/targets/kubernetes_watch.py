@@ -138,7 +138,7 @@ class Scope:
     def key(self, metadata: Mapping[str, Any]) -> Key:
         """Return the key of an object."""
         place = metadata.get("namespace", CLUSTER) if self._kind.namespaced else CLUSTER
-        return f"k8s:{place}/{self._kind.key}/{metadata['name']}"
+        return Key(f"k8s:{place}/{self._kind.key}/{metadata['name']}")
 
     # ---- the thread ----------------------------------------------------------------------------------------
 

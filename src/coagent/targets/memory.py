@@ -20,9 +20,9 @@ class Memory(Target):
 
     instant = True
 
-    def __init__(self, initial: Mapping[Key, Value] | None = None, *, schemes: Sequence[str] = ()) -> None:
+    def __init__(self, initial: Mapping[str, Value] | None = None, *, schemes: Sequence[str] = ()) -> None:
         self._objects: dict[Key, Value] = {
-            key: copied(value) for key, value in (initial or {}).items() if value is not None
+            Key(key): copied(value) for key, value in (initial or {}).items() if value is not None
         }
         found = dict.fromkeys([*(scheme_of(key) for key in initial or {}), *schemes])
         self.schemes = tuple(found) or ("kv",)
@@ -52,13 +52,14 @@ class Memory(Target):
         found = self._outside.intersection(keys)
         return found | self._news.take(prefixes)
 
-    def outside(self, key: Key, value: Value) -> None:
+    def outside(self, key: str, value: Value) -> None:
         """Change an object (None: delete it) as somebody would who knows nothing of the domain."""
-        self._store(key, copied(value))
-        self._outside.add(key)
-        self._news.add([key])
+        name = Key(key)
+        self._store(name, copied(value))
+        self._outside.add(name)
+        self._news.add([name])
 
-    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+    def snapshot(self, prefix: str = "") -> dict[str, Value]:
         """Return the live state under `prefix` as a dict of copies."""
         return {key: copied(self._objects[key]) for key in sorted(self._objects) if key.startswith(prefix)}
 

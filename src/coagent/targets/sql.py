@@ -79,12 +79,12 @@ class Sql(Target):
     def identity(self) -> str:
         return self._identity
 
-    def canonical(self, key: Key) -> Key:
+    def canonical(self, key: str) -> Key:
         scheme, _, path = key.partition(":")
         table, slash, row = path.partition("/")
         if "\0" in key:
             raise TargetError(f"{key!r} has a NUL in it")
-        return f"{scheme}:{table.lower() if self._local else table}{slash}{row}"
+        return Key(f"{scheme}:{table.lower() if self._local else table}{slash}{row}")
 
     # ---- reading -------------------------------------------------------------------------------------------
 
@@ -111,15 +111,18 @@ class Sql(Target):
             self._ranges.listed(prefix, stamp if self._sure(stamp, now_ns) else None, found)
             return found
 
-        return await self._reading(read)
+        return await self._reading(read, brief=False)
 
-    def snapshot(self, prefix: str = "") -> dict[Key, Value]:
+    def snapshot(self, prefix: str = "") -> dict[str, Value]:
         """Return the rows of all tables under `prefix`; schemas and sequences where it names them."""
         with self._connections.reading() as session:
-            return self._list(session, prefix or f"{self.scheme}:")
+            found = self._list(session, prefix or f"{self.scheme}:")
+        return {key: value for key, value in found.items()}  # noqa: C416 -- with names that are plain text
 
-    async def _reading(self, read: Callable[[SqlSession, _Stamps | None, int], _Result]) -> _Result:
-        if self._local:  # it answers sooner than a thread starts
+    async def _reading(
+        self, read: Callable[[SqlSession, _Stamps | None, int], _Result], *, brief: bool = True
+    ) -> _Result:
+        if self._local and brief:  # it answers sooner than a thread starts
             try:
                 return self._read(read, False)
             except DatabaseBusy:
@@ -174,16 +177,16 @@ class Sql(Target):
         found: dict[Key, Value] = {}
         for table in self._tables(session, prefix):
             if scheme.endswith("-schema"):
-                found[f"{scheme}:{table}"] = session.schema(table)
+                found[Key(f"{scheme}:{table}")] = session.schema(table)
                 continue
             schema = row_schema(session, table)
             if schema is None:
                 continue
             if scheme == self.scheme:
                 rows = session.rows(table, schema)
-                found.update({f"{scheme}:{table}/{key}": row for key, row in rows.items()})
+                found.update({Key(f"{scheme}:{table}/{key}"): row for key, row in rows.items()})
             elif (last := session.sequence(table, schema)) is not None:
-                found[f"{scheme}:{table}"] = last
+                found[Key(f"{scheme}:{table}")] = last
         return {key: value for key, value in found.items() if key.startswith(prefix)}
 
     def _count(self, session: SqlSession, prefix: str, most: int) -> int:

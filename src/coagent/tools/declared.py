@@ -104,7 +104,7 @@ class DeclaredTool(Tool):
                 reads.add(key)
         writes = {self._filled(template, arguments) for template in self.writes}
         for scheme in self.schemes:
-            everything = f"{scheme}:"
+            everything = Key(f"{scheme}:")
             reads.add(everything)  # so that a call that writes everything concerns every other call
             if everything in writes:
                 scans.add(Scan(everything, None, WHOLE))
@@ -154,7 +154,7 @@ class DeclaredTool(Tool):
             return text
 
         filled = _FIELD.sub(value, template)
-        return filled[:-1] if filled.endswith(":/") else filled
+        return Key(filled[:-1] if filled.endswith(":/") else filled)
 
     def __repr__(self) -> str:
         return f"<declared tool {self.name}({self.arguments.signature})>"

@@ -44,13 +44,13 @@ class Reader(Protocol):
     def rank(self) -> Rank:
         """Which agent's call it is."""
 
-    def canonical(self, key: Key) -> Key:
+    def canonical(self, key: str) -> Key:
         """Return the object's one name; raises FootprintViolation or TargetError for a key nobody owns."""
 
-    def literal(self, key: Key) -> Key:
+    def literal(self, key: str) -> Key:
         """Return the name of the object that `key` names by its words alone; raises as `canonical` does."""
 
-    def find(self, key: Key) -> tuple[Key, Value]:
+    def find(self, key: str) -> tuple[Key, Value]:
         """Return the object's one name, and its filtered value where that is known without asking anybody.
 
         Where it is not, the value is `UNLOADED`; then `read` tells. Raises as `canonical` does.
@@ -98,7 +98,7 @@ class State:
         """The rank of the agent whose call it is: that names the agent for ever."""
         return self._reader.rank
 
-    def canonical(self, key: Key) -> Key:
+    def canonical(self, key: str) -> Key:
         """Return the one name of the object that `key` names; reading or writing does this by itself.
 
         Raises:
@@ -107,7 +107,7 @@ class State:
         """
         return self._reader.canonical(key)
 
-    def literal(self, key: Key) -> Key:
+    def literal(self, key: str) -> Key:
         """Return the name of the object that `key` names by its words alone, where some names lead to others.
 
         The live system leads a name where it leads now, which later agents may have changed (symbolic links).
@@ -117,12 +117,12 @@ class State:
         """
         return self._reader.literal(key)
 
-    def _name(self, key: Key, literal: bool) -> Key:
-        return key if literal else self._reader.canonical(key)
+    def _name(self, key: str, literal: bool) -> Key:
+        return Key(key) if literal else self._reader.canonical(key)
 
     async def get(
         self,
-        key: Key,
+        key: str,
         *,
         path: str | None = None,
         lines: tuple[int, int | None] | None = None,
@@ -147,9 +147,7 @@ class State:
             TargetError: The target cannot be read.
             ToolFailed: `match` cannot be searched for.
         """
-        value: Value = UNLOADED
-        if not literal:
-            key, value = self._reader.find(key)
+        name, value = (Key(key), UNLOADED) if literal else self._reader.find(key)
         selector: Selector | None = None
         if path is not None:
             selector = Field(path)
@@ -158,17 +156,17 @@ class State:
         elif match is not None:
             selector = Matches(match)
             steps_of(selector)
-        if key in self.writes:  # its own buffered write: no premise, nobody else can change it
-            return copied(selected(self.writes[key], selector))
+        if name in self.writes:  # its own buffered write: no premise, nobody else can change it
+            return copied(selected(self.writes[name], selector))
         volatile = self._reader.volatile
-        if volatile and key[: key.find(":")] in volatile:
-            return copied(selected(await self._reader.read(key), selector))
-        if value is UNLOADED or selector is not None or key in self._values:
-            return copied(await self._read(key, selector))
-        self._values[key] = self.reads[key, None] = value
+        if volatile and name[: name.find(":")] in volatile:
+            return copied(selected(await self._reader.read(name), selector))
+        if value is UNLOADED or selector is not None or name in self._values:
+            return copied(await self._read(name, selector))
+        self._values[name] = self.reads[name, None] = value
         return copied(value)
 
-    async def put(self, key: Key, value: Any, *, literal: bool = False) -> None:
+    async def put(self, key: str, value: Any, *, literal: bool = False) -> None:
         """Set the whole value of an object, creating it where it does not exist.
 
         The write is blind unless the call also read the object.
@@ -185,7 +183,7 @@ class State:
         """
         self.writes[self._name(key, literal)] = copied(value)
 
-    async def delete(self, key: Key, *, literal: bool = False) -> None:
+    async def delete(self, key: str, *, literal: bool = False) -> None:
         """Remove an object; removing what does not exist is no error and no change."""
         self.writes[self._name(key, literal)] = None
 

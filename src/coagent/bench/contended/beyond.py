@@ -16,7 +16,6 @@ from coagent.bench.contended.families import SQLITE, Family
 from coagent.bench.contended.scenario import Role, Scenario, workload_of
 from coagent.bench.contended.workload import Workload
 from coagent.builtin.documents import DOCUMENT_TOOLS
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.targets.documents import Documents
 
@@ -206,5 +205,5 @@ async def beyond(sql: str | None = None) -> list[tuple[Workload, Family]]:
     return [*found, (workload, family), (written, documents)]
 
 
-def _same(snapshot: dict[Key, Value]) -> Value:
+def _same(snapshot: dict[str, Value]) -> Value:
     return snapshot

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.tools.native import tool
 from coagent.tools.state import State
@@ -18,21 +17,21 @@ _IMAGES = "k8s:images"
 _HOSTNAME = "kubernetes.io/hostname"
 
 
-def _key(kind: str, name: str) -> Key:
+def _key(kind: str, name: str) -> str:
     if kind not in _KINDS:
         raise ValueError(f"there is no kind {kind!r}; there are {', '.join(_KINDS)}")
     return f"k8s:{kind}/{name}"
 
 
-def initial(state: dict[str, Any]) -> dict[Key, Value]:
+def initial(state: dict[str, Any]) -> dict[str, Value]:
     """Return the objects of a Kubernetes workload's initial state."""
-    objects: dict[Key, Value] = {_IMAGES: list(state["images"])}
+    objects: dict[str, Value] = {_IMAGES: list(state["images"])}
     for kind in _KINDS:
         objects.update({_key(kind, name): one for name, one in state.get(kind, {}).items()})
     return objects
 
 
-def final(snapshot: dict[Key, Value]) -> Value:
+def final(snapshot: dict[str, Value]) -> Value:
     """Return the final state in the workload's form: the cluster object with its derived fields."""
     cluster: dict[str, Any] = {kind: {} for kind in _KINDS}
     for key, value in snapshot.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.tools.native import tool
 from coagent.tools.state import State
@@ -13,12 +12,12 @@ from coagent.tools.state import State
 _PREFIX = "file:"
 
 
-def initial(state: dict[str, Any]) -> dict[Key, Value]:
+def initial(state: dict[str, Any]) -> dict[str, Value]:
     """Return the objects of a coding workload's initial state."""
     return {f"{_PREFIX}{path}": text for path, text in state["files"].items()}
 
 
-def final(snapshot: dict[Key, Value]) -> Value:
+def final(snapshot: dict[str, Value]) -> Value:
     """Return the final state in the workload's form: path to text."""
     return {key.removeprefix(_PREFIX): value for key, value in snapshot.items()}
 

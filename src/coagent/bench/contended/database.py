@@ -14,7 +14,6 @@ from typing import Any
 
 from coagent.builtin.sql import sql_tools
 from coagent.errors import ConfigurationError
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.targets.base import Target
 from coagent.targets.sql import Sql
@@ -97,7 +96,7 @@ def _on_postgres(script: str, url: str) -> Iterator[Target]:
         ) from None
 
 
-def script_of(objects: dict[Key, Value]) -> str:
+def script_of(objects: dict[str, Value]) -> str:
     """Return the script that makes tables of rows given as objects; the first column is the primary key."""
     lines = []
     tables: dict[str, list[dict[str, Any]]] = {}
@@ -122,7 +121,7 @@ def _literal(cell: Any) -> str:
     return str(cell) if isinstance(cell, int) else "'" + str(cell).replace("'", "''") + "'"
 
 
-def final(snapshot: dict[Key, Value]) -> Value:
+def final(snapshot: dict[str, Value]) -> Value:
     """Return the final state in the workload's form: table to columns and rows."""
     tables: dict[str, dict[str, Any]] = {}
     for key, row in snapshot.items():

@@ -11,7 +11,6 @@ from typing import Any
 from coagent.bench.contended import cluster, coding, office
 from coagent.bench.contended.workload import Workload
 from coagent.errors import ConfigurationError
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.targets.base import Target
 from coagent.targets.memory import Memory
@@ -31,9 +30,9 @@ class Family:
         target: Opens the target of one trial, in memory by default.
     """
 
-    objects: dict[Key, Value]
+    objects: dict[str, Value]
     tools: tuple[Any, ...]
-    final: Callable[[dict[Key, Value]], Value]
+    final: Callable[[dict[str, Value]], Value]
     canonical: Callable[[Value], Value] = lambda final: final
     target: Callable[[], AbstractContextManager[Target]] | None = None
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from coagent.bench.contended.office_records import CRM_TOOLS, CUSTOMERS, TASK_TOOLS, TASKS
 from coagent.bench.contended.tables import ORDER, Row, Table, differences, read_csv
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
@@ -27,9 +26,9 @@ CLOCK = "sql:clock/now"
 TABLES = [EVENTS, EMAILS, TASKS, CUSTOMERS]
 
 
-def initial(folder: Path, now: str = "2023-11-30 00:00:00") -> dict[Key, Value]:
+def initial(folder: Path, now: str = "2023-11-30 00:00:00") -> dict[str, Value]:
     """Return the objects of an office: the CSV files of a data folder, and the clock of the scenario."""
-    objects: dict[Key, Value] = {CLOCK: {"id": "now", "now": now}}
+    objects: dict[str, Value] = {CLOCK: {"id": "now", "now": now}}
     for table in TABLES:
         objects.update(read_csv(folder / f"{table.name}.csv", table.name, table.id_column))
     addresses = (folder / "email_addresses.csv").read_text().split()
@@ -39,7 +38,7 @@ def initial(folder: Path, now: str = "2023-11-30 00:00:00") -> dict[Key, Value]:
     return objects
 
 
-def final(snapshot: dict[Key, Value], initial: dict[Key, Value]) -> Value:
+def final(snapshot: dict[str, Value], initial: dict[str, Value]) -> Value:
     """Return the final state in the workload's form: what differs from the initial one."""
     return differences(initial, snapshot, TABLES)
 

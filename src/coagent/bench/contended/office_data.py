@@ -9,7 +9,6 @@ from datetime import date, timedelta
 from coagent.bench.contended.office import ADDRESSES, ANALYTICS, CLOCK, EMAILS, EVENTS
 from coagent.bench.contended.office_records import CUSTOMERS, TASKS
 from coagent.bench.contended.tables import ORDER, Row, Table
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 
 TODAY = date(2024, 5, 16)
@@ -33,10 +32,10 @@ def address(person: str) -> str:
     return f"{person}@harbor.example"
 
 
-def office(seed: int = 1) -> dict[Key, Value]:
+def office(seed: int = 1) -> dict[str, Value]:
     """Return the objects of an office."""
     randomness = random.Random(f"office/{seed}")
-    objects: dict[Key, Value] = {
+    objects: dict[str, Value] = {
         CLOCK: {"id": "now", "now": f"{TODAY} 00:00:00"},
         ADDRESSES: {"id": "all", "addresses": json.dumps([address(person) for person in PEOPLE])},
         ANALYTICS: {"id": "all", "visits": json.dumps(_visits(randomness))},
@@ -48,7 +47,7 @@ def office(seed: int = 1) -> dict[Key, Value]:
     return objects
 
 
-def _rows(table: Table, rows: list[Row]) -> dict[Key, Value]:
+def _rows(table: Table, rows: list[Row]) -> dict[str, Value]:
     return {
         f"{table.prefix}{number:08d}": {table.id_column: f"{number:08d}", **row, ORDER: number}
         for number, row in enumerate(rows)

@@ -23,22 +23,22 @@ class _Dict:
     position: Position = position_of(0, 0)
     rank = Rank(0)
 
-    def __init__(self, objects: Mapping[Key, Value]) -> None:
+    def __init__(self, objects: Mapping[str, Value]) -> None:
         self._objects = objects
 
-    def canonical(self, key: Key) -> Key:
-        return key
+    def canonical(self, key: str) -> Key:
+        return Key(key)
 
     literal = canonical
 
-    def find(self, key: Key) -> tuple[Key, Value]:
-        return key, self._objects.get(key)
+    def find(self, key: str) -> tuple[Key, Value]:
+        return (name := Key(key)), self._objects.get(name)
 
     async def read(self, key: Key) -> Value:
         return self._objects.get(key)
 
     async def keys(self, prefix: str) -> Mapping[Key, Value]:
-        return {key: value for key, value in self._objects.items() if key.startswith(prefix)}
+        return {Key(key): value for key, value in self._objects.items() if key.startswith(prefix)}
 
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return {}
@@ -51,8 +51,8 @@ class _Dict:
 
 
 async def run_serially(
-    objects: Mapping[Key, Value], tools: Iterable[NativeTool], programs: Iterable[Program]
-) -> dict[Key, Value]:
+    objects: Mapping[str, Value], tools: Iterable[NativeTool], programs: Iterable[Program]
+) -> dict[str, Value]:
     """Return the state that the programs leave, one after another.
 
     Raises:
@@ -65,7 +65,7 @@ async def run_serially(
     return state
 
 
-async def _follow(state: dict[Key, Value], tools: Mapping[str, NativeTool], program: Program) -> None:
+async def _follow(state: dict[str, Value], tools: Mapping[str, NativeTool], program: Program) -> None:
     running = program()
     result: Any = None
     failure: CoAgentError | None = None

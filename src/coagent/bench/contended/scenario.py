@@ -10,7 +10,6 @@ from typing import Any
 from coagent.bench.contended.families import Family
 from coagent.bench.contended.oracle import run_serially
 from coagent.bench.contended.workload import AgentSpec, SerialRun, Workload
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 
 
@@ -34,12 +33,12 @@ class Scenario:
 
     id: str
     title: str
-    objects: dict[Key, Value]
+    objects: dict[str, Value]
     roles: tuple[Role, ...]
 
 
 async def workload_of(
-    scenario: Scenario, kind: str, tools: tuple[Any, ...], final: Callable[[dict[Key, Value]], Value]
+    scenario: Scenario, kind: str, tools: tuple[Any, ...], final: Callable[[dict[str, Value]], Value]
 ) -> tuple[Workload, Family]:
     """Return a scenario as a workload, with the outcome of every serial order worked out by the oracle.
 

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.tools.state import State
 
@@ -16,9 +15,9 @@ ORDER = "row_order"
 """The hidden column that keeps a table's order, which decides what a capped search returns."""
 
 
-def read_csv(path: Path, table: str, id_column: str) -> dict[Key, Value]:
+def read_csv(path: Path, table: str, id_column: str) -> dict[str, Value]:
     """Return the rows of a CSV file as objects; empty cells become null."""
-    objects: dict[Key, Value] = {}
+    objects: dict[str, Value] = {}
     with path.open(newline="", encoding="utf-8") as lines:
         for number, row in enumerate(csv.DictReader(lines)):
             cells: Row = {name: cell if cell != "" else None for name, cell in row.items()}
@@ -100,7 +99,7 @@ def shown(row: Row) -> Row:
     return {name: cell for name, cell in row.items() if name != ORDER}
 
 
-def differences(initial: dict[Key, Value], final: dict[Key, Value], tables: list[Table]) -> dict[str, Any]:
+def differences(initial: dict[str, Value], final: dict[str, Value], tables: list[Table]) -> dict[str, Any]:
     """Return what changed, per table: created rows without ids, deleted ids, updated cells [old, new]."""
     found: dict[str, Any] = {}
     for table in tables:

@@ -160,7 +160,7 @@ class ClaudeSession:
         return _pre({"updatedInput": {**given, "command": inside}})
 
     async def _mode(self, key: Key) -> str | None:
-        mode = await self.agent.peek(f"mode:{_path(key)}")
+        mode = await self.agent.peek(Key(f"mode:{_path(key)}"))
         return None if mode is None else str(mode)
 
     # ---- after a tool --------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ class ClaudeSession:
                 if not same(before := await self.agent.peek(key), after):
                     changes.append(change(key, before, after))
                 mode = None if content is None else content.mode
-                if mode != (before := await self.agent.peek(f"mode:{path}")):
+                if mode != (before := await self.agent.peek(Key(f"mode:{path}"))):
                     changes.append(change(f"mode:{path}", before, mode))
             read = await self._named(command, self._cwd)
             if changes or read:

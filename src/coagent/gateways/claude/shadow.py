@@ -73,10 +73,10 @@ class Shadow:
             before = None if old is None else self._kept(path)
             after = None if new is None else self._live(path)
             if before != after or type(before) is not type(after):
-                found[f"file:{path}"] = NativeWrite(before, after)
+                found[Key(f"file:{path}")] = NativeWrite(before, after)
             modes = [None if one is None else one.mode for one in (old, new)]
             if modes[0] != modes[1]:
-                found[f"mode:{path}"] = NativeWrite(modes[0], modes[1])
+                found[Key(f"mode:{path}")] = NativeWrite(modes[0], modes[1])
             if new is None:
                 self._forget(path)
             else:

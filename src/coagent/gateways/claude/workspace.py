@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coagent.builtin.changes import CHANGE_TOOLS
-from coagent.config.domain_file import FOLDER, NAME, DomainFile, log_url, read_domain_file
+from coagent.config.domain_file import FOLDER, NAME, DomainFile, log_url, order_of, read_domain_file
 from coagent.config.explain import at
 from coagent.config.targets import FilesTarget, make_target
 from coagent.config.tools import make_tools
@@ -42,5 +42,6 @@ def open_workspace(root: Path) -> tuple[Domain, SharedTree, DomainFile]:
     tools = make_tools(file.tools, file.targets, targets, folder, at(path, text, ("tools", "builtin")))
     if CHANGE_TOOLS not in tools:
         tools.append(CHANGE_TOOLS)
-    domain = open_domain(log_url(file.log, folder), targets=targets, tools=tools, protocol=file.protocol)
+    url = log_url(file.log, folder)
+    domain = open_domain(url, targets=targets, tools=tools, protocol=file.protocol, order=order_of(file, url))
     return domain, tree, file

@@ -1,0 +1,200 @@
+"""`coagent restore`: what an object has been, and how it is brought back."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coagent.cli.output import MASK, console, print_json, print_lines
+from coagent.errors import ConfigurationError, TargetError
+
+if TYPE_CHECKING:
+    from coagent.config.domain_file import Configured
+    from coagent.protocol.values import Value
+    from coagent.runtime.versions import Version
+
+_BRIEF_LENGTH_MAX = 60
+_HOW = {"wrote": "wrote it", "outside": "wrote it", "found": "found it"}
+
+
+def restore(
+    key: Annotated[
+        str | None, typer.Argument(metavar="KEY", help="The object; without it, what to choose from.")
+    ] = None,
+    to: Annotated[int | None, typer.Option(min=1, help="The version: a number of the list.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write it; by default it is only shown.")] = False,
+    domain: Annotated[
+        str | None, typer.Option(help="A domain file or a folder; the nearest .coagent by default.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show the versions of an object that the log and its archive hold, and bring one back.
+
+    Nothing that a person wrote is lost when agents write over it or merge it: it is here. Without KEY, the
+    objects are listed that somebody outside has changed; with KEY, its versions; with --to, what would
+    change. --yes writes it as if you had with an editor: agents at work that have touched the object are
+    told. It writes over nothing that is not in the log.
+    """
+    from coagent.cli.where import domain_file
+    from coagent.config.domain_file import configured, log_url, read_domain_file
+
+    if to is None and yes:
+        raise ConfigurationError(
+            "there is no version to write", "Choose one: coagent restore KEY --to NUMBER"
+        )
+    path = domain_file(domain)
+    url = log_url(read_domain_file(path).log, path.resolve().parent)
+    if key is None:
+        _list_objects(url, json_output)
+        return
+    versions = _known(url, key)
+    if to is None:
+        _list_versions(configured(path), key, versions, json_output)
+        return
+    chosen = next((one for one in versions if one.number == to), None)
+    if chosen is None:
+        known = ", ".join(str(one.number) for one in versions)
+        raise ConfigurationError(f"{key!r} has no version {to}", f"There are: {known}.")
+    _restore(configured(path), key, versions, chosen, yes, json_output)
+
+
+def _known(url: str, key: str) -> list[Version]:
+    """Return the versions of an object, or say which one may have been meant."""
+    from coagent.log.open import path_of
+    from coagent.protocol.keys import Key
+    from coagent.runtime.versions import versions_of, written_outside
+
+    exists = path_of(url).exists()
+    versions = versions_of(url, Key(key)) if exists else []
+    if not versions:
+        nearest = difflib.get_close_matches(key, list(written_outside(url)) if exists else [], 1)
+        raise ConfigurationError(
+            f"the log holds no version of {key!r}",
+            f"Did you mean {nearest[0]!r}?" if nearest else "Name an object, as in file:src/app.py.",
+        )
+    return versions
+
+
+def _list_objects(url: str, json_output: bool) -> None:
+    from coagent.log.open import path_of
+    from coagent.runtime.quoting import one_line
+    from coagent.runtime.versions import written_outside
+
+    found = written_outside(url) if path_of(url).exists() else {}
+    if json_output:
+        data = [{"key": key, "times": times, "last": last} for key, (times, last) in found.items()]
+        print_json({"objects": data})
+    elif not found:
+        console().print("Nobody outside has changed what agents had read or written.")
+    else:
+        width = min(max(len(key) for key in found), _BRIEF_LENGTH_MAX)
+        for key, (times, last) in found.items():
+            often = "once" if times == 1 else f"{times} times"
+            print_lines([f"{one_line(key):<{width}}  changed outside {often}, last in record {last}"])
+        print_lines(["", "coagent restore KEY   shows its versions, those of agents too"])
+
+
+def _list_versions(found: Configured, key: str, versions: list[Version], json_output: bool) -> None:
+    import anyio
+
+    from coagent.protocol.values import same
+
+    there = anyio.run(_there, found, key)
+    rows = [(one, same(one.value, there)) for one in versions]
+    if json_output:
+        print_json({"key": key, "versions": [_data(one, key) | {"there": now} for one, now in rows]})
+        return
+    for one, now in rows:
+        who = f"{one.agent or 'somebody outside'} {_HOW[one.how]}"
+        print_lines(
+            [f"{one.number:>6}  {who:<28} {_brief(one.value, key)}{'   <- is there now' if now else ''}"]
+        )
+    if not any(now for _, now in rows):
+        print_lines(["What is there now is none of these."])
+    print_lines(["", "coagent restore KEY --to NUMBER   shows what would change; with --yes it is written"])
+
+
+def _data(one: Version, key: str) -> dict[str, Any]:
+    return {"number": one.number, "how": one.how, "agent": one.agent, "value": MASK.value(one.value, key)}
+
+
+def _brief(value: Value, key: str) -> str:
+    if value is None:
+        return "(absent)"
+    if isinstance(value, str) and "\n" in value:
+        MASK.learn(value, key)
+        lines = value.splitlines()
+        first = next((line for line in lines if line.strip()), "")
+        return (
+            f"{len(lines)} {'line' if len(lines) == 1 else 'lines'}: {MASK.brief(first, _BRIEF_LENGTH_MAX)}"
+        )
+    return MASK.brief(value, _BRIEF_LENGTH_MAX, key)
+
+
+def _restore(
+    found: Configured, key: str, versions: list[Version], chosen: Version, yes: bool, json_output: bool
+) -> None:
+    import anyio
+
+    from coagent.protocol.keys import Key
+    from coagent.protocol.values import same
+    from coagent.runtime.changes import change_of
+
+    there = anyio.run(_written, found, key, versions, chosen) if yes else anyio.run(_there, found, key)
+    change = "" if same(there, chosen.value) else change_of(MASK, Key(key), there, chosen.value)
+    if json_output:
+        print_json(
+            {"key": key, "number": chosen.number, "difference": change, "written": yes and bool(change)}
+        )
+        return
+    print_lines(line for line in change.splitlines() if line not in ("--- before", "+++ after"))
+    if not change:
+        print_lines([f"{key} is as it was in record {chosen.number}: there is nothing to do."])
+    elif yes:
+        print_lines([f"{key} was written as it was in record {chosen.number}."])
+    else:
+        print_lines(["", "Nothing was written. --yes makes this change."])
+
+
+async def _there(found: Configured, key: str) -> Value:
+    """Return what there is of an object."""
+    targets = found.domain.targets
+    try:
+        target = targets.of(key)
+        return await target.get(target.canonical(key))
+    finally:
+        for one in targets.all:
+            await one.close()
+
+
+async def _written(found: Configured, key: str, versions: list[Version], chosen: Version) -> Value:
+    """Write a version, and have it known as what somebody outside has done; returns what was there before.
+
+    Raises:
+        TargetError: What is there is not in the log, or the target will not take the version.
+    """
+    from coagent.protocol.values import same
+
+    async with found.domain as domain:
+        target = domain.targets.of(key)
+        canonical = target.canonical(key)
+        await domain.look(
+            key
+        )  # what somebody has changed in an object that agents have touched is logged now
+        there = await target.get(canonical)
+        kernel = domain.kernel
+        held = [one.value for one in versions]
+        if kernel.base_known(canonical):
+            held += [*kernel.may_hold(canonical), *(edit.found for edit in kernel.edits(canonical))]
+        if not any(same(there, value) for value in held):
+            raise TargetError(
+                f"what is there of {key!r} is in no record: it would be lost",
+                "Keep a copy of it elsewhere, then put one of the versions there yourself.",
+            )
+        if not same(there, chosen.value):
+            await target.put(canonical, chosen.value, expected=[there])
+            await domain.look(key)
+            await domain.settle()
+        return there

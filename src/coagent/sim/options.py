@@ -1,0 +1,116 @@
+"""How a world is run: everything but the world itself that follows from a seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from coagent.sim.world import Dialect
+
+Kind: TypeAlias = Literal["plain", "outside", "early", "racing"]
+KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing")
+"""What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that undo, amend
+and are ended while calls are under way."""
+
+Mode: TypeAlias = Literal["stepped", "concurrent"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a world is run; all but the first four follow from the seed.
+
+    Args:
+        dialect: Which kind of target holds the state.
+        log: "memory", or the directory for SQLite logs.
+        protocol: The protocol.
+        kind: What the run is about.
+        mode: "stepped": a schedule says who moves next; "concurrent": tasks of their own, over a target that
+            takes its time.
+        joining: "first": all join in rank order before anybody moves; "pinned": in another order, with pinned
+            ranks; "late": each with its first move; "mixed": late, and some with a rank of their own.
+        patience: How long one agent tends to stay on the move (1: no longer than by chance).
+        eager: Whether higher ranks tend to move first, so that nearly every call of a lower one comes late.
+        idling: Whether the first agent moves only when nobody else can.
+        fumbling: How likely a step is a needless one of the agent's own.
+        aborting: How likely a step ends the agent from outside.
+        moving: How likely it is, with a shared log, that an agent goes on in the other process.
+        crashing: How likely a process is replaced by a new one that reads the log.
+        outside: How likely an outsider writes before a step.
+        looking: How likely it is that somebody looks for it at once.
+        watched: Whether invariants and the replay are checked after every event.
+    """
+
+    dialect: Dialect = "memory"
+    log: str = "memory"
+    protocol: str = "mtpo"
+    kind: Kind = "plain"
+    order: Literal["fixed", "early"] = "fixed"
+    mode: Mode = "stepped"
+    joining: Literal["first", "pinned", "late", "mixed"] = "first"
+    patience: int = 1
+    eager: bool = False
+    idling: bool = False
+    fumbling: float = 0.0
+    aborting: float = 0.0
+    moving: float = 0.0
+    crashing: float = 0.0
+    outside: float = 0.0
+    looking: float = 0.0
+    watched: bool = False
+
+
+def options_of(
+    seed: int,
+    dialect: Dialect = "memory",
+    log: str = "memory",
+    protocol: str = "mtpo",
+    kind: Kind = "plain",
+) -> Options:
+    """Draw the options of a seed."""
+    rng = random.Random(f"options {seed}")
+    options = Options(
+        dialect,
+        log,
+        protocol,
+        kind,
+        joining=rng.choice(("first", "first", "pinned", "late")),
+        patience=rng.choice((1, 1, 1, 3, 8)),
+        eager=rng.random() < 0.25,
+        fumbling=rng.choice((0.0, 0.0, 0.1, 0.3)),
+        aborting=rng.choice((0.0, 0.0, 0.0, 0.02)),
+        moving=rng.choice((0.0, 0.1, 0.5)),
+        crashing=rng.choice((0.0, 0.0, 0.05)),
+        watched=rng.random() < 0.15,
+    )
+    if protocol == "mtpo" and log == "memory" and dialect == "memory" and rng.random() < 0.25:
+        options = replace(options, mode="concurrent", joining="first")
+    if protocol != "mtpo":
+        options = replace(options, fumbling=0.0, aborting=0.0, watched=False)
+    if kind == "outside":
+        options = replace(
+            options,
+            mode="stepped",
+            order=rng.choice(("fixed", "fixed", "early")),
+            outside=rng.choice((0.05, 0.2, 0.5)),
+            looking=rng.choice((0.0, 0.0, 0.3, 1.0)),
+        )
+    if kind == "racing":
+        options = replace(
+            options,
+            mode="concurrent",
+            joining="first",
+            order=rng.choice(("fixed", "early")),
+            fumbling=rng.choice((0.0, 0.1, 0.3)),
+            aborting=rng.choice((0.0, 0.2, 0.5)),
+            watched=rng.random() < 0.3,
+        )
+    if kind == "early":
+        options = replace(
+            options,
+            mode="stepped",
+            order="early",
+            joining=rng.choice(("first", "first", "late", "late", "pinned", "mixed", "mixed")),
+            idling=rng.random() < 0.5,
+        )
+    return options

@@ -1,0 +1,190 @@
+"""`coagent restore`: what a person wrote is in the log, and comes back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from commands import coagent
+
+from coagent.config.domain_file import configured
+from coagent.log import sqlite as sqlite_log
+from coagent.log.archive import Archive
+
+FILES = '[[targets]]\nkind = "files"\nroot = ".."\n'
+SQL = '[[targets]]\nkind = "sql"\nurl = "sqlite:///../shop.db"\n'
+
+
+def domain_file(folder: Path, text: str) -> Path:
+    (folder / ".coagent").mkdir(exist_ok=True)
+    path = folder / ".coagent" / "config.toml"
+    path.write_text(text)
+    return path
+
+
+async def overwritten(folder: Path, config: str = FILES) -> None:
+    """Have a person add a line to what an agent wrote, and a second agent write over all of it."""
+    async with configured(domain_file(folder, config)).domain as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await a.call("edit_file", path="a.txt", old_string="one", new_string="ONE")
+        (folder / "a.txt").write_text("ONE\ntwo\nof a person\n")
+        await b.call("read_file", path="a.txt")
+        await b.call("write_file", path="a.txt", content="all new\n")
+        for agent in (a, b):
+            await agent.finish()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    anyio.run(overwritten, tmp_path)
+    return tmp_path
+
+
+def versions(folder: Path, key: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(coagent("restore", key, "--json", cwd=folder).stdout)["versions"]
+    return found
+
+
+def of_a_person(folder: Path, key: str) -> str:
+    return str(next(one["number"] for one in versions(folder, key) if one["how"] == "outside"))
+
+
+def test_what_somebody_outside_changed_is_listed(workspace: Path) -> None:
+    listed = json.loads(coagent("restore", "--json", cwd=workspace).stdout)["objects"]
+    assert [(one["key"], one["times"]) for one in listed] == [("file:a.txt", 1)]
+    assert "file:a.txt  changed outside once" in coagent("restore", cwd=workspace).stdout
+
+
+def test_all_versions_of_an_object_are_listed_and_which_is_there_now(workspace: Path) -> None:
+    found = versions(workspace, "file:a.txt")
+    assert [(one["how"], one["agent"], one["value"], one["there"]) for one in found] == [
+        ("found", "A", "one\ntwo\n", False),
+        ("wrote", "A", "ONE\ntwo\n", False),
+        ("outside", None, "ONE\ntwo\nof a person\n", False),
+        ("wrote", "B", "all new\n", True),
+    ]
+    said = coagent("restore", "file:a.txt", cwd=workspace).stdout
+    assert "somebody outside wrote it    3 lines: ONE" in said
+    assert said.count("<- is there now") == 1
+
+
+def test_a_version_is_shown_before_it_is_written(workspace: Path) -> None:
+    number = of_a_person(workspace, "file:a.txt")
+    said = coagent("restore", "file:a.txt", "--to", number, cwd=workspace)
+    assert said.returncode == 0
+    assert "+of a person" in said.stdout
+    assert "Nothing was written" in said.stdout
+    assert (workspace / "a.txt").read_text() == "all new\n"
+
+
+def test_a_version_is_written_when_it_is_wanted(workspace: Path) -> None:
+    number = of_a_person(workspace, "file:a.txt")
+    done = json.loads(
+        coagent("restore", "file:a.txt", "--to", number, "--yes", "--json", cwd=workspace).stdout
+    )
+    assert done["written"]
+    assert (workspace / "a.txt").read_text() == "ONE\ntwo\nof a person\n"
+    again = coagent("restore", "file:a.txt", "--to", number, "--yes", cwd=workspace)
+    assert "there is nothing to do" in again.stdout
+
+
+def test_nothing_is_written_over_that_no_record_holds(workspace: Path) -> None:
+    number = of_a_person(workspace, "file:a.txt")
+    (workspace / "a.txt").write_text("newer work\n")
+    said = coagent("restore", "file:a.txt", "--to", number, "--yes", cwd=workspace)
+    assert said.returncode == 1
+    assert "is in no record: it would be lost" in said.stderr
+    assert (workspace / "a.txt").read_text() == "newer work\n"
+
+
+def test_agents_at_work_are_told_of_what_is_brought_back(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+
+    async def work() -> None:
+        await overwritten(tmp_path)
+        async with configured(tmp_path / ".coagent" / "config.toml").domain as domain:
+            c = await domain.join("C")
+            await c.call("read_file", path="a.txt")
+            number = of_a_person(tmp_path, "file:a.txt")
+            coagent("restore", "file:a.txt", "--to", number, "--yes", cwd=tmp_path)
+            notices = await c.notifications()
+            assert [(one.key, one.cause.agent) for one in notices] == [("file:a.txt", "outside")]
+            assert "of a person" in notices[0].diff
+
+    anyio.run(work)
+
+
+def test_what_was_deleted_comes_back(workspace: Path) -> None:
+    async def delete() -> None:
+        async with configured(workspace / ".coagent" / "config.toml").domain as domain:
+            c = await domain.join("C")
+            await c.call("delete_file", path="a.txt")
+            await c.finish()
+
+    anyio.run(delete)
+    assert not (workspace / "a.txt").exists()
+    number = of_a_person(workspace, "file:a.txt")
+    assert coagent("restore", "file:a.txt", "--to", number, "--yes", cwd=workspace).returncode == 0
+    assert (workspace / "a.txt").read_text() == "ONE\ntwo\nof a person\n"
+
+
+def test_archived_versions_are_versions_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_log, "_CHECKPOINTS_APART", 100)
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+
+    async def more() -> None:
+        async with configured(tmp_path / ".coagent" / "config.toml").domain as domain:
+            c = await domain.join("C")
+            for number in range(150):
+                await c.call("write_file", path="b.txt", content=f"{number}\n")
+            await c.finish()
+
+    async def all_of_it() -> None:
+        await overwritten(tmp_path)
+        for _ in range(2):
+            await more()
+
+    anyio.run(all_of_it)
+    assert Archive(tmp_path / ".coagent" / "log.db", kept_bytes=0).fill() > 0
+    assert [one["how"] for one in versions(tmp_path, "file:a.txt")] == ["found", "wrote", "outside", "wrote"]
+
+
+def test_rows_come_back(tmp_path: Path) -> None:
+    def run(statement: str) -> Any:
+        with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+            return connection.execute(statement).fetchall()
+
+    run("create table items (id integer primary key, name text, price integer)")
+    run("insert into items values (1, 'pen', 3)")
+
+    async def work() -> None:
+        async with configured(domain_file(tmp_path, SQL)).domain as domain:
+            a = await domain.join("A")
+            await a.call("sql_execute", statement="update items set price = 4 where id = 1")
+            run("update items set name = 'pen of a person' where id = 1")
+            await a.call("sql_query", query="select * from items where id = 1")
+            await a.call("sql_execute", statement="update items set name = 'new', price = 5 where id = 1")
+            await a.finish()
+
+    anyio.run(work)
+    number = of_a_person(tmp_path, "sql:items/1")
+    said = coagent("restore", "sql:items/1", "--to", number, "--yes", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert run("select * from items") == [(1, "pen of a person", 4)]
+
+
+def test_bad_usage_is_refused_with_what_there_is(workspace: Path) -> None:
+    for arguments, cause in (
+        (("--yes",), "Choose one"),
+        (("file:a.tx",), "Did you mean 'file:a.txt'?"),
+        (("file:a.txt", "--to", "999"), "There are: "),
+    ):
+        said = coagent("restore", *arguments, cwd=workspace)
+        assert said.returncode == 2
+        assert cause in said.stderr

@@ -1,0 +1,438 @@
+"""Rule 10: a finished agent passes those before it with which it has nothing to do, and nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from kernel_world import NOTHING_TOUCHED, Agent, World
+
+from coagent.protocol import events
+
+Deed = Callable[[Agent], object]
+
+
+def test_rule_10_an_agent_that_has_nothing_to_do_with_those_before_it_commits_before_them() -> None:
+    world = World({"kv:x": 1, "kv:y": 1}, early=True)
+    a, b = world.join("A", "B")
+    a.put("kv:x", 2)
+    b.put("kv:y", 2)
+    b.finish()
+    world.advance()
+    assert b.phase == "committed"
+    assert a.phase == "active"
+    assert b.participant.order < a.participant.order
+    assert world.live == {"kv:x": 2, "kv:y": 2}
+
+
+def test_rule_10_with_the_order_fixed_nobody_passes_anybody() -> None:
+    world = World({"kv:x": 1, "kv:y": 1})
+    a, b = world.join("A", "B")
+    b.put("kv:y", 2)
+    b.finish()
+    world.advance()
+    assert b.phase == "finished"
+    assert world.kernel.promotion(b.participant) is None
+    assert "may not be promoted" in world.refuses(events.Promoted(b.rank, a.participant.order - 1))
+    assert world.kernel.waits_for(b.participant) == [a.participant]
+
+
+def test_rule_10_an_agent_at_work_is_not_promoted_unasked() -> None:
+    world = World(early=True)
+    _, b = world.join("A", "B")
+    b.put("kv:y", 2)
+    world.settle()
+    assert world.kernel.ready().promote is None
+    assert not world.kernel.has_work
+    b.finish()
+    assert world.kernel.ready().promote == (b.rank, -1)
+
+
+CONFLICTS: list[tuple[str, Deed, Deed]] = [
+    ("write under a write", lambda low: low.put("kv:x", 2), lambda high: high.put("kv:x", 3)),
+    ("write under a read", lambda low: low.put("kv:x", 2), lambda high: high.read("kv:x")),
+    (
+        "write and an unrelated scan under a write",
+        lambda low: [low.put("kv:x", 2), low.keys("other:")],
+        lambda high: high.put("kv:x", 3),
+    ),
+    ("read under a write", lambda low: low.read("kv:x"), lambda high: high.put("kv:x", 2)),
+    ("part read under a write", lambda low: low.read_field("kv:f", "/n"), lambda high: high.put("kv:f", {})),
+    ("write under a part read", lambda low: low.put("kv:f", {}), lambda high: high.read_field("kv:f", "/n")),
+    ("scan under a creation", lambda low: low.keys("kv:"), lambda high: high.put("kv:new", 2)),
+    ("scan under a deletion", lambda low: low.keys("kv:"), lambda high: high.delete("kv:x")),
+    ("search under a write", lambda low: low.fields("kv:", "/n"), lambda high: high.put("kv:f", {})),
+    ("creation under a scan", lambda low: low.put("kv:new", 2), lambda high: high.keys("kv:")),
+    ("failed read under a creation", lambda low: low.add("kv:new", 2), lambda high: high.put("kv:new", 1)),
+    (
+        "a run that has begun under a write",
+        lambda low: low.begin("act", reads=["kv:x"]),
+        lambda high: high.put("kv:x", 1),
+    ),
+    (
+        "a run that has begun under a read",
+        lambda low: low.begin("act", writes=["kv:x"]),
+        lambda high: high.read("kv:x"),
+    ),
+    (
+        "a run that has begun under a scan",
+        lambda low: low.begin("act", writes=["kv:x"]),
+        lambda high: high.keys("kv:"),
+    ),
+    (
+        "a run that scans under a write",
+        lambda low: low.begin("act", scans=["kv:"]),
+        lambda high: high.put("kv:new", 1),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [deeds for _, *deeds in CONFLICTS], ids=[name for name, *_ in CONFLICTS]
+)
+def test_rule_10_nobody_passes_an_agent_with_which_they_conflict(low: Deed, high: Deed) -> None:
+    world = World({"kv:x": 1, "kv:f": {"n": 1}}, early=True)
+    a, b = world.join("A", "B")
+    low(a)
+    high(b)
+    b.finish()
+    world.advance()
+    assert b.phase == "finished"
+    assert world.kernel.waits_for(b.participant) == [a.participant]
+    assert "may not be promoted" in world.refuses(events.Promoted(b.rank, -1))
+
+
+NO_CONFLICTS: list[tuple[str, Deed, Deed]] = [
+    ("reads of one object", lambda low: low.read("kv:x"), lambda high: high.read("kv:x")),
+    ("scans of one range", lambda low: low.keys("kv:"), lambda high: high.keys("kv:")),
+    ("a scan and a read", lambda low: low.keys("kv:"), lambda high: high.read("kv:x")),
+    ("a glob that does not match", lambda low: low.keys("kv:", "*.md"), lambda high: high.put("kv:y", 1)),
+    ("a write that no glob matches", lambda low: low.put("kv:y", 1), lambda high: high.keys("kv:", "*.md")),
+    ("other objects", lambda low: low.add("kv:x", 1), lambda high: high.put("kv:f", {})),
+    ("nothing at all", lambda low: None, lambda high: high.put("kv:x", 1)),
+    ("no work of its own", lambda low: low.put("kv:x", 1), lambda high: None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [deeds for _, *deeds in NO_CONFLICTS], ids=[name for name, *_ in NO_CONFLICTS]
+)
+def test_rule_10_what_is_no_conflict_holds_nobody_up(low: Deed, high: Deed) -> None:
+    world = World({"kv:x": 1, "kv:f": {"n": 1}}, early=True)
+    a, b = world.join("A", "B")
+    low(a)
+    high(b)
+    b.finish()
+    assert world.kernel.waits_for(b.participant) == []
+    world.advance()
+    assert (a.phase, b.phase) == ("active", "committed")
+    assert not a.unread
+
+
+def test_rule_10_a_run_that_has_begun_below_is_found_among_others_above() -> None:
+    world = World(early=True)
+    a, b, c = world.join("A", "B", "C")
+    c.begin("act", writes=["sys:1"])
+    a.begin("act", writes=["kv:x"])
+    b.read("kv:x")
+    b.finish()
+    assert world.kernel.promotion(b.participant) is None
+    assert world.kernel.waits_for(b.participant) == [a.participant]
+
+
+def test_rule_10_a_finished_agent_of_which_a_call_has_to_run_again_is_passed() -> None:
+    world = World({"kv:x": 1}, early=True)
+    a, b = world.join("A", "B")
+    a.read("kv:x")
+    a.finish()
+    b.finish()
+    world.outside("kv:x", 2)
+    assert world.kernel.ready().promote == (b.rank, -1)
+
+
+def test_rule_10_a_chain_of_conflicts_holds_as_one_does() -> None:
+    world = World(early=True)
+    a, b, c = world.join("A", "B", "C")
+    a.put("kv:x", 1)
+    b.read("kv:x")
+    b.put("kv:y", 1)
+    c.read("kv:y")
+    c.finish()
+    world.advance()
+    assert c.phase == "finished"
+    assert world.kernel.waits_for(c.participant) == [b.participant]
+    b.finish()
+    world.advance()
+    assert (b.phase, c.phase) == ("finished", "finished"), "B waits for A"
+
+
+def test_rule_10_who_has_ended_holds_nobody_up() -> None:
+    world = World({"kv:x": 1}, early=True)
+    a, b, c = world.join("A", "B", "C")
+    b.read("kv:x")
+    c.put("kv:x", 3)
+    c.finish()
+    world.advance()
+    assert c.phase == "finished"
+    b.finish()
+    world.advance()
+    assert b.phase == "committed", "it has nothing to do with A"
+    assert c.phase == "committed", "nor has C, and B is gone"
+    assert a.phase == "active"
+
+
+@pytest.mark.parametrize("repair", ["undo", "amend", "abort"])
+def test_rule_10_who_takes_back_what_conflicted_holds_nobody_up_any_more(repair: str) -> None:
+    world = World({"kv:x": 1}, early=True)
+    a, b = world.join("A", "B")
+    read = a.read("kv:x")
+    b.put("kv:x", 3)
+    b.finish()
+    world.advance()
+    assert b.phase == "finished"
+    if repair == "undo":
+        a.undo(read)
+    elif repair == "amend":
+        a.amend(read, key="kv:y")
+    else:
+        a.abort()
+    world.advance()
+    assert b.phase == "committed"
+
+
+def test_rule_10_who_conflicts_only_later_is_seen_later() -> None:
+    """What held an agent up is remembered; what has come since is found all the same."""
+    world = World({"kv:x": 1, "kv:y": 1}, early=True)
+    a, b, c = world.join("A", "B", "C")
+    kept = a.read("kv:x")
+    c.put("kv:x", 3)
+    c.put("kv:y", 3)
+    c.finish()
+    assert world.kernel.promotion(c.participant) is None
+    b.read("kv:y")
+    a.undo(kept)
+    assert world.kernel.promotion(c.participant) is None
+    assert world.kernel.waits_for(c.participant) == [b.participant]
+
+
+def test_rule_10_a_pinned_rank_neither_passes_nor_is_passed() -> None:
+    world = World(early=True)
+    [a] = world.join("A")
+    [b] = world.join("B", rank=5)
+    [c] = world.join("C")
+    b.put("kv:y", 1)
+    c.put("kv:z", 1)
+    b.finish()
+    c.finish()
+    world.advance()
+    assert (b.phase, c.phase) == ("finished", "finished")
+    assert world.kernel.promotion(b.participant) is None
+    assert world.kernel.promotion(c.participant) is None
+    assert world.kernel.waits_for(c.participant) == [a.participant, b.participant]
+    assert world.kernel.waits_for(b.participant) == [a.participant]
+    a.finish()
+    world.advance()
+    assert (b.phase, c.phase) == ("committed", "committed")
+    assert not [event for event in world.events if isinstance(event, events.Promoted)]
+
+
+def test_rule_10_nobody_is_promoted_with_a_notice_unread_or_a_call_that_has_to_run_again() -> None:
+    world = World({"kv:x": 1}, early=True)
+    a, b = world.join("A", "B")
+    b.read("kv:x")
+    b.finish()
+    undone = a.put("kv:x", 2)
+    a.undo(undone)
+    assert world.kernel.promotion(b.participant) is None, "B's read has to be made again"
+    world.outside("kv:x", 5)
+    world.settle()
+    assert b.unread
+    assert world.kernel.promotion(b.participant) is None
+    assert world.kernel.ready().promote is None
+    b.told()
+    assert world.kernel.promotion(b.participant) == -1
+
+
+def test_rule_10_nobody_is_promoted_while_a_run_of_theirs_is_under_way() -> None:
+    world = World(early=True)
+    _, b = world.join("A", "B")
+    call = b.begin("act", writes=["sys:1"])
+    b.finish()
+    assert world.kernel.promotion(b.participant) is None
+    b.ran(call, world.declared_run(call, writes=["sys:1"]))
+    assert world.kernel.promotion(b.participant) == -1
+    world.take(events.ReversalBegun(call.id, NOTHING_TOUCHED))
+    assert world.kernel.promotion(b.participant) is None
+
+
+def test_rule_10_a_promotion_goes_below_everybody_and_to_no_other_place() -> None:
+    world = World(early=True)
+    a, _, c = world.join("A", "B", "C")
+    c.finish()
+    for order in (-2, 0, 1, 2, 3):
+        assert "may not be promoted" in world.refuses(events.Promoted(c.rank, order))
+    world.take(events.Promoted(c.rank, -1))
+    assert world.kernel.promotion(c.participant) is None, "it is the lowest already"
+    assert world.kernel.promotion(a.participant) == -2
+
+
+def test_rule_10_a_promoted_agent_keeps_its_rank_and_its_name() -> None:
+    world = World(early=True)
+    _, b = world.join("A", "B")
+    put = b.put("kv:x", 1)
+    b.finish()
+    world.take(events.Promoted(b.rank, -1))
+    assert (b.participant.rank, b.participant.order) == (1, -1)
+    assert put.position == (-1, 1, 0)
+    assert world.kernel.position(b.participant) == (-1, 2, 0)
+    assert b.phase == "finished"
+    assert b.read("kv:x").position == (-1, 2, 0)
+    assert world.kernel.refusal("C", b.rank) is not None
+
+
+def test_rule_10_a_promotion_changes_no_value_that_anybody_has_seen() -> None:
+    world = World({"kv:x": 1, "kv:t": "base\n"}, early=True)
+    a, b, c = world.join("A", "B", "C")
+    b.keys("other:")
+    b.append("kv:t", "B")
+    world.settle()
+    world.outside("kv:t", "base\nB\noutside\n")
+    b.read("kv:x")
+    a.read("kv:x")
+    above = c.read("kv:t")
+    b.finish()
+    world.settle()
+    assert b.told() == []
+    ready = world.kernel.ready()
+    assert ready.promote == (b.rank, -1)
+    assert ready.commit is None, "one after the other"
+    world.take(events.Promoted(*ready.promote))
+    assert not world.kernel.has_effects
+    assert not world.kernel.is_dirty(above)
+    [edit] = world.kernel.edits("kv:t")
+    assert edit.position == (-1, 2, 1), "what an outsider wrote right above moves with it"
+    assert a.read("kv:t").seen.value == "base\nB\noutside\n", "A comes after B now"
+    world.advance()
+    assert b.phase == "committed"
+    c.finish()
+    world.advance()
+    assert c.phase == "committed"
+
+
+def test_rule_10_an_abort_after_a_promotion_takes_back_the_agents_own() -> None:
+    world = World({"kv:t": "base\n"}, early=True)
+    a, b = world.join("A", "B")
+    b.append("kv:t", "B")
+    b.finish()
+    world.take(events.Promoted(b.rank, -1))
+    a.append("kv:t", "A")
+    world.settle()
+    b.abort()
+    world.settle()
+    assert world.live == {"kv:t": "base\nA\n"}
+
+
+def test_rule_10_after_a_promotion_the_new_order_counts_for_readers_and_notices() -> None:
+    world = World({"kv:x": 1}, early=True)
+    a, b = world.join("A", "B")
+    put = b.put("kv:x", 2)
+    b.finish()
+    world.take(events.Promoted(b.rank, -1))
+    a.read("kv:x")
+    a.keys("kv:")
+    b.amend(put, value=3)
+    b.put("kv:y", 1)
+    world.settle()
+    assert a.told() == [("kv:x", 2, 3), ("kv:", ["kv:x"], ["kv:x", "kv:y"])]
+    a.put("kv:x", 9)
+    world.settle()
+    assert not b.unread
+
+
+def test_rule_10_a_scan_that_moved_is_found_at_its_new_place() -> None:
+    world = World(early=True)
+    a, b, c = world.join("A", "B", "C")
+    listed = b.keys("kv:")
+    b.finish()
+    world.take(events.Promoted(b.rank, -1))
+    a.put("kv:x", 1)
+    assert not world.kernel.is_dirty(listed), "A comes after B now"
+    c.keys("kv:")
+    world.advance()
+    assert b.phase == "committed"
+    assert world.kernel.scanned_prefixes() == ["kv:"]
+    c.abort()
+    assert world.kernel.scanned_prefixes() == []
+
+
+def test_rule_10_agents_that_may_pass_go_lowest_first() -> None:
+    world = World(early=True)
+    _, b, c = world.join("A", "B", "C")
+    b.put("kv:b", 1)
+    c.put("kv:c", 1)
+    world.settle()
+    c.finish()
+    b.finish()
+    assert world.kernel.ready().promote == (b.rank, -1)
+    world.advance()
+    committed = [event.rank for event in world.events if isinstance(event, events.Committed)]
+    assert committed == [b.rank, c.rank]
+
+
+def test_rule_10_two_that_may_pass_at_once_do_not_pass_each_other_for_ever() -> None:
+    world = World(early=True)
+    a, b, c = world.join("A", "B", "C")
+    a.read("kv:b")
+    a.read("kv:c")
+    b.put("kv:b", 1)
+    c.put("kv:c", 1)
+    c.finish()
+    b.finish()
+    world.advance()
+    assert (b.phase, c.phase) == ("finished", "finished")
+    a.abort()
+    world.advance()
+    assert (b.phase, c.phase) == ("committed", "committed")
+
+
+def test_rule_10_nobody_passes_one_who_is_about_to_commit() -> None:
+    world = World(early=True)
+    a, b = world.join("A", "B")
+    a.finish()
+    b.finish()
+    assert world.kernel.ready().promote is None
+    assert world.kernel.ready().commit == a.rank
+
+
+def test_rule_10_a_finished_agent_that_waits_for_its_target_or_its_run_is_passed() -> None:
+    world = World(early=True)
+    a, b, c = world.join("A", "B", "C")
+    a.put("kv:x", 1)
+    a.finish()
+    b.begin("act", writes=["sys:1"])
+    b.finish()
+    c.finish()
+    assert world.kernel.ready().promote == (c.rank, -1)
+    world.take(events.Promoted(c.rank, -1))
+    assert world.kernel.ready().commit == c.rank
+
+
+def test_rule_10_nobody_is_promoted_before_their_targets_have_accepted_what_they_wrote() -> None:
+    world = World(early=True)
+    _, b = world.join("A", "B")
+    b.put("kv:x", 1)
+    b.finish()
+    assert world.kernel.ready().promote is None
+    world.apply()
+    assert world.kernel.has_work
+    assert world.kernel.ready().promote == (b.rank, -1)
+
+
+def test_rule_10_joiners_come_after_everybody_whatever_was_promoted() -> None:
+    world = World(early=True)
+    _, b = world.join("A", "B")
+    b.finish()
+    world.advance()
+    [c] = world.join("C")
+    assert c.rank == 2
+    assert c.participant.order == 2

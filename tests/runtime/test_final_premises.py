@@ -1,0 +1,183 @@
+"""Whatever is final rests on what is so: somebody looks for outsiders before it (rules 6, 7 and 9)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+import coagent
+from coagent import Domain, State, tool
+from coagent.protocol.calls import Footprint, Observation, Rank
+from coagent.protocol.events import CallBegun, CallObserved, CallRan, Finished, Joined
+from coagent.protocol.mtpo import Mtpo
+from coagent.protocol.trajectory import Trajectory
+from coagent.protocol.values import Value
+from coagent.targets import Memory
+
+SENT: list[Value] = []
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@tool
+async def read(state: State, key: str, path: str | None = None) -> Value:
+    """Read an object, or a field of it."""
+    return await state.get(key, path=path)
+
+
+@tool
+async def put(state: State, key: str, value: Value) -> None:
+    """Write an object."""
+    await state.put(key, value)
+
+
+@tool
+async def names(state: State, prefix: str, to: str | None = None) -> list[str]:
+    """List a range, and write how many objects there are."""
+    found = await state.list(prefix)
+    if to is not None:
+        await state.put(to, len(found))
+    return found
+
+
+@tool(effect="irreversible", gate="wait")
+async def pay(state: State, text: str) -> str:
+    """Pay at once."""
+    SENT.append(text)
+    return text
+
+
+@tool(effect="irreversible", gate="stage")
+async def mail(state: State, text: str) -> str:
+    """Pay at commit."""
+    SENT.append(text)
+    return text
+
+
+@pytest.fixture
+def target() -> Memory:
+    SENT.clear()
+    return Memory({"kv:price": {"now": 1, "old": 0}, "kv:x": 1})
+
+
+@pytest.fixture
+async def domain(target: Memory) -> AsyncIterator[Domain]:
+    tools = [read, put, names, pay, mail]
+    async with coagent.open_domain("memory:", targets=[target], tools=tools) as opened:
+        yield opened
+
+
+@pytest.mark.anyio
+async def test_no_call_that_waits_runs_over_a_change_that_nobody_has_noticed(
+    domain: Domain, target: Memory
+) -> None:
+    agent = await domain.join("A")
+    await agent.call("read", key="kv:price")
+    target.outside("kv:price", {"now": 2, "old": 1})
+    held = await agent.call("pay", text="1")
+    assert held.status == "held_back"
+    assert held.notifications[0].after == {"now": 2, "old": 1}
+    assert SENT == []
+
+
+@pytest.mark.anyio
+async def test_no_staged_call_runs_over_a_change_that_nobody_has_noticed(
+    domain: Domain, target: Memory
+) -> None:
+    agent = await domain.join("A")
+    await agent.call("read", key="kv:price")
+    staged = await agent.call("mail", text="1")
+    target.outside("kv:price", {"now": 2, "old": 1})
+    assert (await agent.finish()).state == "notified"
+    assert SENT == []
+    await agent.amend(staged.call_id, text="2")
+    assert (await agent.finish()).state == "committed"
+    assert SENT == ["2"]
+
+
+@pytest.mark.anyio
+async def test_nobody_gives_up_for_what_is_no_longer_so(domain: Domain, target: Memory) -> None:
+    agent = await domain.join("A")
+    assert (await agent.call("read", key="kv:missing")).value is None
+    target.outside("kv:missing", 1)
+    notices = await agent.wait_for_turn()
+    assert [notice.after for notice in notices] == [1]
+
+
+@pytest.mark.anyio
+async def test_a_field_that_was_read_is_looked_at_before_the_commit(domain: Domain, target: Memory) -> None:
+    agent = await domain.join("A")
+    assert (await agent.call("read", key="kv:price", path="/now")).value == 1
+    target.outside("kv:price", {"now": 1, "old": 5})
+    target.outside("kv:price", {"now": 2, "old": 5})
+    settlement = await agent.finish()
+    assert settlement.state == "notified"
+    assert [(one.before, one.after) for one in settlement.notifications] == [(1, 2)]
+
+
+@pytest.mark.anyio
+async def test_another_field_that_changed_is_no_news(domain: Domain, target: Memory) -> None:
+    agent = await domain.join("A")
+    await agent.call("read", key="kv:price", path="/now")
+    target.outside("kv:price", {"now": 1, "old": 5})
+    assert (await agent.finish()).state == "committed"
+
+
+@pytest.mark.anyio
+async def test_a_list_sees_that_an_object_is_gone_that_somebody_has_read(
+    domain: Domain, target: Memory
+) -> None:
+    first, second = await domain.join("A"), await domain.join("B")
+    await first.call("put", key="kv:y", value=1)
+    await first.call("read", key="kv:x")
+    await first.flush()
+    target.outside("kv:x", None)
+    assert (await second.call("names", prefix="kv:")).value == ["kv:price", "kv:y"]
+    assert first.notified, "the list has looked at what it missed"
+
+
+@pytest.mark.anyio
+async def test_what_an_outsider_did_is_no_news_to_a_call_that_has_just_been_committed(
+    domain: Domain, target: Memory
+) -> None:
+    first, second = await domain.join("A"), await domain.join("B")
+    await first.call("names", prefix="kv:", to="kv:new")
+    written = await second.call("put", key="kv:new", value=5)
+    target.outside("kv:new", 99)
+    await domain.look("kv:new")
+    await second.undo(written.call_id)
+    assert (await first.finish()).state == "notified", "it has been overruled"
+    assert (await first.finish()).state == "committed"
+    domain.kernel.check_invariants()
+    assert not domain.kernel.ready().reexecute
+
+
+def test_nobody_at_work_passes_an_agent_that_can_take_nothing_back() -> None:
+    kernel = Mtpo(early=True)
+    for rank, name in enumerate(("paid", "other")):
+        kernel.step(Joined(name, Rank(rank)))
+    nothing = Observation({}, {}, {}, {}, None)
+    kernel.step(CallObserved(Rank(0), "read", {}, nothing._replace(reads={("kv:x", None): 1})))
+    untouched = Footprint(frozenset(), frozenset(), frozenset())
+    kernel.step(CallBegun(Rank(0), "pay", {}, untouched, irreversible=True))
+    other = kernel.agents[Rank(1)]
+    kernel.step(CallObserved(Rank(1), "read", {}, nothing._replace(reads={("kv:y", None): 1})))
+    kernel.step(Finished(Rank(1)))
+    assert kernel.promotion(other) is None, "nobody knows yet what the payment reads"
+    kernel.step(CallRan(list(kernel.agents[Rank(0)].calls)[-1], nothing))
+    kernel.step(CallObserved(Rank(1), "read", {}, nothing._replace(reads={("kv:y", None): 1})))
+    assert kernel.promotion(other) is None
+    kernel.step(Finished(Rank(1)))
+    assert kernel.promotion(other) == -1, "it commits at once, and does nothing more"
+
+
+def test_who_changes_an_object_did_not_see_that_a_later_call_has_deleted_it() -> None:
+    trajectory = Trajectory("kv:x")
+    trajectory.learn_base({"n": 1, "m": 1})
+    trajectory.accepted.append(None)
+    trajectory.accepted_at.append((1, 1, 0))  # type: ignore[arg-type]
+    assert trajectory.seen_by({"n": 7, "m": 8})[0] == {"n": 1, "m": 1}
