@@ -63,7 +63,11 @@ def format_of(path: Path) -> str:
 def history(path: Path) -> list[Event]:
     reader = LogReader(path)
     try:
-        return list(reader.history())
+        reader.checkpoint(None)  # from the first record on
+        found: list[Event] = []
+        while events := reader.read():
+            found.extend(events)
+        return found
     finally:
         reader.close()
 
