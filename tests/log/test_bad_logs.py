@@ -1,9 +1,7 @@
-"""A log that is damaged, foreign or from the future is refused, and says where; an archived one is whole."""
+"""A log that is damaged, foreign or from the future is refused, and says where."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,6 @@ from coagent.log.base import Checkpoint, Log
 from coagent.log.codec import decode, decode_state, encode_state
 from coagent.log.open import open_log
 from coagent.log.reader import LogReader
-from coagent.log.sqlite import SqliteLog
 from coagent.protocol.calls import Rank
 from coagent.protocol.checkpoint import KernelState, restore, state_of
 from coagent.protocol.events import Event, Joined
@@ -211,96 +208,6 @@ def test_a_record_that_makes_no_sense_is_named_as_such(record: str) -> None:
 
     with pytest.raises(LogError, match="a record of the log cannot be understood"):
         decode(record)
-
-
-# ---- archives ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def archived(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same log, with its first eight records in the archive."""
-    monkeypatch.setattr("coagent.log.archive._SEGMENT_RECORDS", 4)
-    monkeypatch.setattr("coagent.log.archive.KEPT_RECORDS", 2)
-
-    async def fill() -> int:
-        log = await SqliteLog.open(path, SETTINGS)
-        try:
-            return await log.archive()
-        finally:
-            await log.close()
-
-    assert anyio.run(fill) == 8
-    assert anyio.run(fill) == 0
-    return path
-
-
-def history(path: Path) -> list[Event]:
-    reader = LogReader(path)
-    try:
-        return list(reader.history())
-    finally:
-        reader.close()
-
-
-def test_an_archived_log_is_read_whole_and_gone_on_with(archived: Path) -> None:
-    folder = archived.with_name("log.archive")
-    segments = sorted(folder.iterdir())
-    assert [segment.name for segment in segments] == [
-        "000000000001-000000000004.jsonl.gz",
-        "000000000005-000000000008.jsonl.gz",
-    ]
-    assert [segment.stat().st_mode & 0o077 for segment in [folder, *segments]] == [0, 0, 0]
-    assert history(archived) == EVENTS
-    assert read(archived, from_checkpoint=True) == EVENTS[12:]
-    with pytest.raises(LogError, match="lacks record 1"):
-        read(archived)
-
-
-def test_an_archive_written_twice_is_read_once(archived: Path) -> None:
-    """A crash between the archive and the log leaves records in both."""
-    segment = sorted(archived.with_name("log.archive").iterdir())[1]
-    connection = sqlite3.connect(archived, isolation_level=None)
-    for line in gzip.decompress(segment.read_bytes()).splitlines():
-        connection.execute(f"insert into {RECORDS} values (?, ?, ?)", json.loads(line))
-    connection.close()
-    assert history(archived) == EVENTS
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"),
-    [
-        (
-            lambda lines: [lines[0], lines[1].replace("agent 5", "agent 6"), *lines[2:]],
-            "record 6 .* is damaged",
-        ),
-        (lambda lines: [lines[0], *lines[2:]], "lacks record 6"),
-        (lambda lines: [*lines[:2], "no json\n"], "cannot be read"),
-        (lambda lines: [lines[0].replace("agent 4", "agent 5"), *lines[1:]], "record 5 .* is damaged"),
-        (lambda lines: lines[:-1], "lacks record"),
-    ],
-    ids=["changed", "taken out", "no records", "the first changed", "the last taken out"],
-)
-def test_an_archive_in_which_records_were(
-    archived: Path, damage: Callable[[list[str]], list[str]], says: str
-) -> None:
-    segment = sorted(archived.with_name("log.archive").iterdir())[1]
-    lines = damage(gzip.decompress(segment.read_bytes()).decode().splitlines(keepends=True))
-    segment.write_bytes(gzip.compress("".join(lines).encode()))
-    with pytest.raises(LogError, match=says):
-        history(archived)
-
-
-def test_a_segment_that_is_missing_or_cut_off_is_noticed(archived: Path) -> None:
-    first, second = sorted(archived.with_name("log.archive").iterdir())
-    second.write_bytes(second.read_bytes()[:-20])
-    with pytest.raises(LogError, match="cannot be read"):
-        history(archived)
-    second.unlink()
-    with pytest.raises(LogError, match="lacks record 5"):
-        history(archived)
-    first.unlink()
-    with pytest.raises(LogError, match="lacks record 1"):
-        history(archived)
 
 
 # ---- checkpoints -------------------------------------------------------------------------------------------

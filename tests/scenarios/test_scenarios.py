@@ -20,7 +20,7 @@ _S_MAX = 60.0
 @pytest.fixture(autouse=True)
 def _undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing happens by the clock."""
-    monkeypatch.setattr("coagent.runtime.domain.ATTEND_INTERVAL_S", 3600.0)
+    monkeypatch.setattr("coagent.runtime.attending.ATTEND_INTERVAL_S", 3600.0)
     monkeypatch.setattr("coagent.runtime.work.GRACE_S", GRACE_S)
 
 

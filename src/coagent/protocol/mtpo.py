@@ -84,6 +84,13 @@ class Mtpo(Turns):
             self._commit_all()
         return made
 
+    def step(self, event: Event) -> Call | Participant | None:
+        if self.commits_itself and isinstance(event, events.CallReversed):
+            call = self.call(event.call_id)
+            if call is not None and call.applied:  # logs of format 1 do not say that a reversal begins
+                self._reversal_begun(events.ReversalBegun(call.id, call.footprint))
+        return super().step(event)
+
     def _commit_all(self) -> None:
         while (rank := self.ready().commit) is not None:
             self._committed(events.Committed(rank))

@@ -58,6 +58,11 @@ class Notification:
     calls: list[CallNews] = field(repr=False)
     text: str = field(repr=False)
 
+    def only_says_failed(self, call_id: str) -> bool:
+        """Tell whether it speaks of no premise, but only of the failure of one call."""
+        ends = [(news.call_id, news.kind) for news in self.calls]
+        return self.part == "result" and ends == [(call_id, "withdrawn")]
+
 
 def notification(moved: Moved, quoting: Quoting) -> Notification:
     """Make the notification of a premise that moved.

@@ -457,7 +457,7 @@ class AgentSession:
         """Return the error that a call ends with."""
         delivered, _ = await self._deliver()
         # The error itself says that the call has failed.
-        notifications = [one for one in delivered if not _only_says_that_it_failed(one, call)]
+        notifications = [one for one in delivered if not one.only_says_failed(call.id)]
         if isinstance(failure, CoAgentError):
             error = failure
         elif failure is not None:
@@ -487,12 +487,6 @@ class AgentSession:
                 "Make up for it by another call.",
             )
         return call
-
-
-def _only_says_that_it_failed(notice: Notification, call: Call) -> bool:
-    """Tell whether a notice speaks of no premise, but of the failure of this call alone."""
-    ends = [(news.call_id, news.kind) for news in notice.calls]
-    return notice.part == "result" and ends == [(call.id, "withdrawn")]
 
 
 def _stored(made: Tool, arguments: dict[str, Any]) -> dict[str, Value]:
