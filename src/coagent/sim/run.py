@@ -320,7 +320,8 @@ class _Simulation:
     def _upwards(self, cause: int, rank: int) -> bool:
         """Tell whether what one agent did may be news to another."""
         if cause == OUTSIDE.rank:
-            return self.options.kind in ("outside", "racing")  # or an agent that has committed meanwhile
+            lowest = min(report.rank for report in self.verdict_.reports)
+            return self.options.kind == "outside" or rank > lowest  # or of an agent that has committed since
         return self.options.order == "early" or cause < rank  # who was below may have been passed since
 
     # ---- judging -------------------------------------------------------------------------------------------
