@@ -101,6 +101,7 @@ class Stepper:
         if not self.joined:
             await self.join(self.rank)
             return "acted"
+        await self.domain.flush()  # reads that wait to be recorded may keep it from passing others
         if not self.may_step():
             return "blocked"
         run = self.run
