@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import anyio
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import coagent
 from coagent import State, TargetError, tool
 from coagent.protocol.values import Value
+from coagent.tools.off_loop import off_loop_to_its_end
 
 
 @pytest.fixture
@@ -163,3 +166,66 @@ async def test_staged_calls_come_before_a_later_one_that_waits() -> None:
         assert (await agent.call("mail", to="x")).status == "staged"
         assert (await agent.call("pay", amount=3)).value == "paid"
         assert sent == ["x", "paid 3"]
+
+
+@tool
+async def take(state: State, number: int) -> int:
+    """Take some of a stock."""
+    left = int(await state.get("file:stock.txt")) - number
+    await state.put("file:stock.txt", f"{left}\n")
+    return left
+
+
+@tool
+async def look(state: State) -> str:
+    """Look what is left of it."""
+    return str(await state.get("file:stock.txt"))
+
+
+@pytest.mark.anyio
+async def test_what_somebody_makes_of_a_write_that_has_just_arrived_stands_above_it(tmp_path: Path) -> None:
+    """Its arrival was still to be recorded, so the change was taken for one of what was there before."""
+    (tmp_path / "work").mkdir()
+    stock = tmp_path / "work" / "stock.txt"
+    stock.write_text("10\n")
+    files = coagent.targets.Files(tmp_path / "work")
+    async with coagent.open_domain(
+        f"sqlite:{tmp_path}/log.db", targets=[files], tools=[take, look]
+    ) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await b.call("take", number=4)
+        assert stock.read_text() == "6\n"
+        stock.write_text("5\n")
+        assert (await b.call("look")).value == "5\n"
+        assert (await a.call("look")).value == "10\n"
+        assert (await a.finish()).state == "committed"
+        assert (await b.finish()).state == "committed"
+    assert stock.read_text() == "5\n"
+
+
+@pytest.mark.anyio
+async def test_how_interrupted_work_ends_is_no_result_of_it() -> None:
+    """A command that ran again while its process ended was recorded as failed, and its work removed."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go_on.wait()
+        raise coagent.ToolFailed("it was interrupted")
+
+    ended: list[str] = []
+
+    async def run() -> None:
+        try:
+            await off_loop_to_its_end(work, go_on.set)
+        except coagent.ToolFailed:
+            ended.append("failed")
+        except anyio.get_cancelled_exc_class():
+            ended.append("cancelled")
+            raise
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        await anyio.to_thread.run_sync(begun.wait)
+        tasks.cancel_scope.cancel()
+    assert ended == ["cancelled"]

@@ -638,3 +638,31 @@ def test_rule_9_it_is_seen_at_the_next_touch() -> None:
             assert live.snapshot() == {"kv:x": {"n": 1, "m": 1}}
 
     anyio.run(main)
+
+
+def test_rule_9_who_is_told_is_the_agent_whose_write_gives_way_not_the_nearest_one() -> None:
+    world = World({"kv:t": "image one\nmiddle\nscale 1\n"})
+    a, b = world.join("A", "B")
+    b.edit("kv:t", "scale 1", "scale 3")
+    world.settle()
+    world.outside("kv:t", "image theirs\nmiddle\nscale 3\n")
+    a.edit("kv:t", "image one", "image A")
+    world.settle()
+    assert world.live == {"kv:t": "image theirs\nmiddle\nscale 3\n"}
+    assert [news.kind for moved in a.inbox.moved for news in moved.calls] == ["overruled"]
+    assert all(news.kind != "overruled" for moved in b.inbox.moved for news in moved.calls)
+
+
+def test_rule_9_one_edit_that_fits_does_not_silence_another_that_does_not() -> None:
+    world = World({"kv:t": "one\nmiddle\nthree\n"})
+    [a] = world.join("A")
+    edited = a.edit("kv:t", "one", "ONE")
+    world.settle()
+    world.outside("kv:t", "ONE\nmiddle\nthree, theirs\n")
+    world.settle()
+    world.outside("kv:t", "ONE, theirs\nmiddle\nthree, theirs\n")
+    world.settle()
+    a.amend(edited, new="uno")
+    world.settle()
+    assert world.live == {"kv:t": "ONE, theirs\nmiddle\nthree, theirs\n"}
+    assert [news.kind for moved in a.inbox.moved for news in moved.calls] == ["overruled"]

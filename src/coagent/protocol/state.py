@@ -308,25 +308,35 @@ class MtpoState(Kernel):
         self._note_overruled(trajectory, edit, prefix)
 
     def _note_overruled(self, trajectory: Trajectory, edit: OutsideEdit, wrote: Value) -> None:
-        """Tell the agent right below an edit, once, where what it wrote has to give way to it."""
+        """Tell the agent, once, whose write below an edit has to give way to it."""
         key = trajectory.key
-        writer = next(
-            (
-                one
-                for one in reversed(trajectory.writers)
-                if one.position < edit.position and isinstance(one, Call)
-            ),
-            None,
-        )
-        agent = None if writer is None else self.agents.get(writer.rank)
-        if writer is None or agent is None or agent.ended:
-            return
-        known = agent.disturbed.get(key)
         if edit.clean:
-            if known is not None and known.kind == "overruled":
-                del agent.disturbed[key]
-        else:
-            agent.disturbed[key] = Disturbance("overruled", wrote, edit.writes[key], writer.id, OUTSIDE)
+            if not any(isinstance(one, OutsideEdit) and not one.clean for one in trajectory.writers):
+                for writer in trajectory.writers:
+                    agent = self.agents.get(writer.rank) if isinstance(writer, Call) else None
+                    if (
+                        agent is not None
+                        and key in agent.disturbed
+                        and agent.disturbed[key].kind == "overruled"
+                    ):
+                        del agent.disturbed[key]
+            return
+        call = self._overruled(trajectory, edit)
+        agent = None if call is None else self.agents.get(call.rank)
+        if call is not None and agent is not None and not agent.ended:
+            agent.disturbed[key] = Disturbance("overruled", wrote, edit.writes[key], call.id, OUTSIDE)
+
+    def _overruled(self, trajectory: Trajectory, edit: OutsideEdit) -> Call | None:
+        """Return the call below an edit without which the edit would fit: not always the nearest one."""
+        found: Call | None = None
+        for writer in reversed(trajectory.writers):
+            if writer.position >= edit.position:
+                continue
+            if edit.fits(writer.writes[trajectory.key]):
+                break
+            if isinstance(writer, Call):
+                found = writer
+        return found
 
     def _settle_edits(self, trajectory: Trajectory) -> None:
         """Make an outside edit below which no write is left part of the base."""

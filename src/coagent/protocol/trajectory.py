@@ -43,6 +43,10 @@ class OutsideEdit:
         self.clean = merged.clean
         return merged.value
 
+    def fits(self, prefix: Value) -> bool:
+        """Tell whether the change could be made to a value without anything of it giving way."""
+        return merge(self.saw, self.found, prefix).clean
+
 
 Writer: TypeAlias = Call | OutsideEdit
 
