@@ -130,6 +130,8 @@ class TargetUnavailable(TargetError):
     def __init__(self, cause: str, cure: str = "", *, by_itself: bool = True) -> None:
         super().__init__(cause, cure)
         self.by_itself = by_itself
+        self.given_up = False
+        """Whether it has been waited for in vain."""
 
 
 class LogError(CoAgentError):

@@ -10,8 +10,9 @@ import anyio
 import pytest
 
 import coagent
-from coagent import State, TargetError, tool
+from coagent import State, TargetError, TargetUnavailable, tool
 from coagent.protocol.values import Value
+from coagent.runtime.clock import VirtualClock
 from coagent.tools.off_loop import off_loop_to_its_end
 
 
@@ -229,3 +230,49 @@ async def test_how_interrupted_work_ends_is_no_result_of_it() -> None:
         await anyio.to_thread.run_sync(begun.wait)
         tasks.cancel_scope.cancel()
     assert ended == ["cancelled"]
+
+
+@pytest.mark.anyio
+async def test_a_system_that_a_tool_itself_finds_away_is_waited_for() -> None:
+    """A statement on a connection from before a restart of the server failed; on a new one it waited."""
+    tries: list[int] = []
+
+    @tool
+    async def ask(state: State) -> str:
+        """Ask a system that is back at the third try."""
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise TargetUnavailable("the system is away")
+        return "here"
+
+    clock = VirtualClock()
+    async with coagent.open_domain(
+        "memory:", targets=[coagent.targets.Memory()], tools=[ask], clock=clock
+    ) as domain:
+        agent = await domain.join("A")
+        async with clock.participant():
+            assert (await agent.call("ask")).value == "here"
+        assert len(tries) == 3
+        assert len(agent.calls) == 1
+
+
+@pytest.mark.anyio
+async def test_a_system_that_stays_away_is_waited_for_once() -> None:
+    """What a reader has waited for in vain, its tool's runner does not wait for again."""
+
+    class Away(coagent.targets.Memory):
+        instant = False
+
+        async def get(self, key: str) -> Value:
+            raise TargetUnavailable("the system is away")
+
+    clock = VirtualClock()
+    async with coagent.open_domain(
+        "memory:", targets=[Away({"kv:x": 1})], tools=[read], clock=clock, patience_s=30
+    ) as domain:
+        agent = await domain.join("A")
+        async with clock.participant():
+            with pytest.raises(TargetUnavailable, match=r"tried again for 30 s"):
+                await agent.call("read", key="kv:x")
+        assert 30 <= clock.now_s() < 40
+        assert not agent.calls

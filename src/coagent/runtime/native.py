@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from coagent.errors import AgentNotActive, TargetUnavailable, ToolFailed
@@ -51,7 +52,14 @@ class NativeRunner(Runner):
         while True:
             steps, deferred = kernel.steps, recorder.deferred
             forgotten, position = kernel.forgotten, recorder.position(agent)
-            observation, failure = await self._observe(tool, checked, position, agent.rank)
+            try:
+                observation, failure = await self._observe(tool, checked, position, agent.rank)
+            except TargetUnavailable as away:  # met by the tool itself, where no reader has waited for it
+                if away.given_up:
+                    raise
+                observation, failure = await parts.patience.retry(
+                    partial(self._observe, tool, checked, position, agent.rank), away
+                )
             if kernel.steps != steps or recorder.deferred != deferred:  # something has happened meanwhile
                 if recorder.position(agent) != position or kernel.forgotten != forgotten:
                     continue

@@ -66,4 +66,6 @@ class Patience:
         """Return the failure that a call ends with, after all its tries."""
         waited = f" (tried again for {self.limit_s:g} s)" if failure.by_itself and self.limit_s else ""
         cure = f"{failure.cure} Then call again: nothing has changed.".strip()
-        return TargetUnavailable(f"{failure.cause}{waited}", cure, by_itself=failure.by_itself)
+        over = TargetUnavailable(f"{failure.cause}{waited}", cure, by_itself=failure.by_itself)
+        over.given_up = True
+        return over
