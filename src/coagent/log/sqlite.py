@@ -12,6 +12,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,11 +42,22 @@ _LOOK_INTERVAL_S = 0.001
 _READ_AT_ONCE = 2000
 _CHECKPOINTS_APART = 5000
 _LARGE_BYTES = 8192
-_INSERT = (
-    "insert into coagent_records (number, checksum, record) select ?1, ?2, ?3 "
-    # Numbers are free again behind a process that has slept while its records were archived.
-    "where not exists (select 1 from coagent_records where number > ?1)"
-)
+_TOGETHER_MAX = 64
+"""How many records one statement takes."""
+
+
+@cache
+def _insertion(count: int) -> str:
+    """Return the statement that adds so many records, if nobody else has added any meanwhile.
+
+    One statement is a transaction of its own, which costs less than to begin and end one.
+    """
+    rows = ", ".join(["(?, ?, ?)"] * count)
+    return (
+        f"insert into coagent_records (number, checksum, record) select * from (values {rows}) "
+        # Numbers are free again behind a process that has slept while its records were archived.
+        "where not exists (select 1 from coagent_records where number > ?)"
+    )
 
 
 class SqliteLog(Log):
@@ -144,19 +156,25 @@ class SqliteLog(Log):
 
     def _insert(self, rows: list[tuple[int, int, str]]) -> None:
         execute = self._connection.execute
-        if len(rows) == 1:
-            if execute(_INSERT, rows[0]).rowcount != 1:
-                raise sqlite3.IntegrityError("there are later records")
+        if len(rows) <= _TOGETHER_MAX:
+            if rows:
+                self._insert_at_once(rows)
             return
         execute("begin immediate")
         try:
-            if self._connection.executemany(_INSERT, rows).rowcount != len(rows):
-                raise sqlite3.IntegrityError("there are later records")
+            for start in range(0, len(rows), _TOGETHER_MAX):
+                self._insert_at_once(rows[start : start + _TOGETHER_MAX])
             execute("commit")
         except sqlite3.Error:
             if self._connection.in_transaction:
                 execute("rollback")
             raise
+
+    def _insert_at_once(self, rows: list[tuple[int, int, str]]) -> None:
+        values = [value for row in rows for value in row]
+        values.append(rows[0][0])
+        if self._connection.execute(_insertion(len(rows)), values).rowcount != len(rows):
+            raise sqlite3.IntegrityError("there are later records")
 
     async def _do(self, act: str, work: Callable[[], T]) -> T:
         """Do something at once, or in a thread where another process is in the way.
