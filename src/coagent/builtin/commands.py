@@ -146,9 +146,7 @@ class CommandRunner:
     ) -> dict[str, Any]:
         async with self._lock:  # snapshots are taken one at a time
             begun_s = time.time()
-            lower = self._snapshots.unchanged()
-            if lower is None:
-                lower = await anyio.to_thread.run_sync(self._snapshots.take)
+            lower = await self._snapshot()
             taken = self._snapshots.moment
             try:
                 moment = self._moment(state, command, lower, begun_s)
@@ -184,6 +182,11 @@ class CommandRunner:
         more = {"not_governed": handed_over, "no_network": no_network}
         return run.answer | {name: said for name, said in more.items() if said}
 
+    async def _snapshot(self) -> Path:
+        """Return a snapshot of the tree as it is now; the caller holds the lock, and releases it."""
+        lower = self._snapshots.unchanged()
+        return await anyio.to_thread.run_sync(self._snapshots.take) if lower is None else lower
+
     async def _refuse_what_changed(self, run: CommandRun, taken: int, *, again: bool) -> None:
         """See that nobody outside has changed what a command rests on while it ran.
 
@@ -199,10 +202,7 @@ class CommandRunner:
             ChangedMeanwhile: Somebody has; it has to run again, on what is there now.
         """
         async with self._lock:
-            lower = self._snapshots.unchanged()
-            if lower is None:
-                lower = await anyio.to_thread.run_sync(self._snapshots.take)
-            self._snapshots.release(lower)
+            self._snapshots.release(await self._snapshot())
             changed = self._snapshots.changed_since(taken)
         touched = set(run.changes)
         if not again and run.seen is not None:
