@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     started = last_said = time.monotonic()
     failed: list[Verdict] = []
-    notices = events = 0
+    notices = events = overtaken = 0
     with ExitStack() as stack:
         log = "memory"
         if options.log == "sqlite":
@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             verdict = run_seed(seed, options.target, log, options.protocol, systems, kind=kind)
             notices += verdict.notifications
             events += verdict.events
+            overtaken += verdict.overtaken
             if verdict.violation is not None:
                 failed.append(verdict)
                 _show(verdict, options)
@@ -57,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"{passed} of {options.runs} runs ended in the serial state ({time.monotonic() - started:.0f} s; "
         f"{notices / max(options.runs, 1):.1f} notices and {events / max(options.runs, 1):.0f} events a run)"
     )
+    if overtaken:
+        print(f"{overtaken} of them were not compared: an outsider came to count below what cannot be taken back")
     return 1 if failed else 0
 
 

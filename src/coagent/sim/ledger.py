@@ -107,6 +107,9 @@ class Ledger:
         """What the calls of agents that have ended returned, by name and number."""
         self.noticed = 0
         """How much of what outsiders did was seen as such."""
+        self.overtaken = False
+        """Whether what an outsider did came to count below an agent that had already done what cannot be
+        taken back: the write that the outsider saw went. No serial run ends like that; the agent is told."""
         self._held = held
         self._known = dict(initial)  # what CoAgent has last put, or found
         self._seen: dict[str, Place] = {}  # where that was written
@@ -114,6 +117,7 @@ class Ledger:
         self._below: list[_Below] = []
         self._within: dict[str, list[_Above]] = {}  # of agents that have ended, by name
         self._pending: dict[str, list[_Below]] = {}  # what nobody has noticed yet
+        self._reverted: set[str] = set()  # what outsiders have changed and put back before it was noticed
         self._count = 0
 
     # ---- what happens --------------------------------------------------------------------------------------
@@ -176,6 +180,7 @@ class Ledger:
         """Follow an outsider."""
         if same(after, self._known.get(key)):
             self._pending.pop(key, None)  # they have thought better of it, before anybody noticed
+            self._reverted.add(key)
         elif not same(before, after):
             below = _Below(len(self.ended), self._number(), Edit(key, before, after))
             self._pending.setdefault(key, []).append(below)
@@ -287,8 +292,8 @@ class Ledger:
 
     def _noticed(self, key: str, found: Any) -> None:
         if not self._pending.get(key):
-            if same(found, self._known.get(key)) and not self._entries(key):
-                return  # two who had scanned the range were both told
+            if same(found, self._known.get(key)) and (key in self._reverted or not self._entries(key)):
+                return  # two who had scanned the range were both told, or a read saw it before it was put back
             raise Violation(f"nobody outside has changed {key}, but {found!r} was taken for their work")
         pending = self._pending.pop(key)
         self.noticed += 1
@@ -322,6 +327,7 @@ class Ledger:
             for one in sorted(above, key=lambda one: one.place):
                 if not writes or one.place < writes[0]:
                     above.remove(one)
+                    self.overtaken = self.overtaken or self.may_pay
                     self._fall(one.edit)
         for key in {*self._known, *(key for agent in self.agents.values() for key in _written(agent))}:
             entries = self._entries(key)

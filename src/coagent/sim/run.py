@@ -44,6 +44,8 @@ class Verdict:
     Args:
         violation: What was wrong; None where nothing was.
         events: How many events were logged.
+        overtaken: Whether no serial run can end like this one, since an outsider's work came to count below what
+            an agent cannot take back; its outcome is then not compared.
     """
 
     seed: int
@@ -52,6 +54,7 @@ class Verdict:
     reports: list[AgentReport]
     events: int = 0
     violation: str | None = None
+    overtaken: bool = False
 
     @property
     def notifications(self) -> int:
@@ -351,8 +354,10 @@ class _Simulation:
             raise Violation(f"still tracked at the end: {sorted(kernel._objects.trajectories)}")
         if not domain.quiescent:
             raise Violation("all agents have ended, but the domain is not quiescent")
-        grouped = self.options.order == "early"
-        check_outcome(live, self.effects, reports, serial, self.absent, grouped=grouped)
+        self.verdict_.overtaken = self.ledger is not None and self.ledger.overtaken
+        if not self.verdict_.overtaken:
+            grouped = self.options.order == "early"
+            check_outcome(live, self.effects, reports, serial, self.absent, grouped=grouped)
         self.verdict_.events = domain.events
         if self.options.protocol == "mtpo":
             check_notices(reports, self._upwards)
