@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"{notices / max(options.runs, 1):.1f} notices and {events / max(options.runs, 1):.0f} events a run)"
     )
     if overtaken:
-        print(f"{overtaken} of them were not compared: an outsider came to count below what cannot be taken back")
+        why = "an outsider came to count below what cannot be taken back"
+        print(f"{overtaken} of them were not compared: {why}")
     return 1 if failed else 0
 
 

@@ -85,6 +85,8 @@ class _Below(NamedTuple):
     ended: int
     nth: int
     edit: Edit
+    found: bool = False
+    """Whether a search has found it, though nobody has noticed that it is an outsider's."""
 
 
 _Entry: TypeAlias = tuple[Place, Agent, "Standing | _Above"]
@@ -250,6 +252,20 @@ class Ledger:
                 seen = observation.bases[key] if key in observation.bases else observation.reads[key, None]
                 if same(seen, self._held(key)):
                     self._learned(key)
+        for scan, found in observation.scans.items():
+            for key in [key for key in self._pending if key.startswith(scan.prefix)]:
+                lines = found.get(key) if isinstance(found, dict) else None
+                was, now = (
+                    all(self._stands(text, *line) for line in lines or ())
+                    for text in (self._known.get(key), self._held(key))
+                )
+                if now and not was:
+                    self._pending[key] = [one._replace(found=True) for one in self._pending[key]]
+
+    @staticmethod
+    def _stands(text: Any, number: int, line: str) -> bool:
+        lines = text.splitlines() if isinstance(text, str) else []
+        return number <= len(lines) and lines[number - 1] == line
 
     def _is_known(self, key: str) -> bool:
         """Tell whether a call that stands has seen the whole object, or written it."""
@@ -293,7 +309,7 @@ class Ledger:
     def _noticed(self, key: str, found: Any) -> None:
         if not self._pending.get(key):
             if same(found, self._known.get(key)) and (key in self._reverted or not self._entries(key)):
-                return  # two who had scanned the range were both told, or a read saw it before it was put back
+                return  # two who had scanned it were both told, or a read saw it before it was put back
             raise Violation(f"nobody outside has changed {key}, but {found!r} was taken for their work")
         pending = self._pending.pop(key)
         self.noticed += 1
@@ -305,7 +321,10 @@ class Ledger:
             self._above.setdefault(key, []).append(_Above(agent, number, nth + 1, edit))
         else:
             for one in pending:
-                self._fall(one.edit)
+                if one.found:
+                    self._below.append(one)
+                else:
+                    self._fall(one.edit)
         self._known[key] = found
 
     def _learned(self, key: str) -> None:

@@ -44,8 +44,8 @@ class Verdict:
     Args:
         violation: What was wrong; None where nothing was.
         events: How many events were logged.
-        overtaken: Whether no serial run can end like this one, since an outsider's work came to count below what
-            an agent cannot take back; its outcome is then not compared.
+        overtaken: Whether no serial run can end like this one, since an outsider's work came to count below
+            what an agent cannot take back; its outcome is then not compared.
     """
 
     seed: int
