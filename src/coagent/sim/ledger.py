@@ -253,14 +253,14 @@ class Ledger:
                 if same(seen, self._held(key)):
                     self._learned(key)
         for scan, found in observation.scans.items():
-            for key in [key for key in self._pending if key.startswith(scan.prefix)]:
-                lines = found.get(key) if isinstance(found, dict) else None
+            for under in [under for under in self._pending if under.startswith(scan.prefix)]:
+                lines = found.get(under) if isinstance(found, dict) else None
                 was, now = (
                     all(self._stands(text, *line) for line in lines or ())
-                    for text in (self._known.get(key), self._held(key))
+                    for text in (self._known.get(under), self._held(under))
                 )
                 if now and not was:
-                    self._pending[key] = [one._replace(found=True) for one in self._pending[key]]
+                    self._pending[under] = [one._replace(found=True) for one in self._pending[under]]
 
     @staticmethod
     def _stands(text: Any, number: int, line: str) -> bool:
