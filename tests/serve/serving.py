@@ -28,7 +28,6 @@ root = "tree"
 port = 0
 lease_s = {lease_s}
 on_disconnect = "{on_disconnect}"
-anonymous = {anonymous}
 """
 
 
@@ -38,12 +37,14 @@ def domain_file(
     *,
     lease_s: float = 900.0,
     on_disconnect: str = "abort",
-    anonymous: bool = True,
+    anonymous: bool | None = True,
 ) -> Path:
     """Write a domain file over a folder of files, and return it."""
     (folder / "tree").mkdir(exist_ok=True)
     path = folder / "domain.toml"
-    text = CONFIG.format(lease_s=lease_s, on_disconnect=on_disconnect, anonymous=str(anonymous).lower())
+    text = CONFIG.format(lease_s=lease_s, on_disconnect=on_disconnect)
+    if anonymous is not None:
+        text += f"anonymous = {str(anonymous).lower()}\n"
     path.write_text(text + more)
     return path
 
@@ -97,14 +98,22 @@ def http_server(file: Path, **environment: str) -> Iterator[str]:
 
 @asynccontextmanager
 async def http(
-    url: str, name: str = "client", token: str | None = None, mode: str = "auto"
+    url: str, name: str = "client", token: str | None = None, mode: str = "legacy", **options: Any
 ) -> AsyncIterator[Client]:
-    """A client of a server over HTTP."""
+    """A client of a server over HTTP: "legacy" of the versions with sessions, "auto" of the newest."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     async with httpx2.AsyncClient(headers=headers, timeout=60) as connection:
         transport = streamable_http_client(url, http_client=connection)
-        async with Client(transport, mode=mode, client_info=Implementation(name=name, version="1")) as client:
+        info = Implementation(name=name, version="1")
+        async with Client(transport, mode=mode, client_info=info, **options) as client:
             yield client
+
+
+async def joined(client: Client, **arguments: Any) -> dict[str, Any]:
+    """Have a client join once more; returns what to pass with that agent's calls."""
+    result = await client.call_tool("coagent_join", arguments)
+    assert not result.is_error, text_of(result)
+    return {"coagent_handle": result.structured_content["coagent_handle"]}
 
 
 async def until(condition: Any) -> None:

@@ -31,14 +31,15 @@ class ServeTable(Table):
         port: Its port; 0 takes a free one.
         lease_s: How long a client may be away before its agent is aborted, in seconds.
         on_disconnect: What becomes of the agent of a client that has gone: "abort" it, or "keep" it.
-        anonymous: Whether clients without a token may join, over HTTP.
+        anonymous: Whether clients without a token may join, over HTTP; by default only where no client has a
+            token.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65535)
     lease_s: float = Field(default=900.0, gt=0)
     on_disconnect: Literal["abort", "keep"] = "abort"
-    anonymous: bool = True
+    anonymous: bool | None = None
 
 
 class ClientTable(Table):

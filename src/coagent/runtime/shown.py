@@ -50,6 +50,21 @@ def outcome_text(outcome: Outcome, quoting: Quoting) -> str:
     return with_notices(outcome.notifications, "\n".join(lines))
 
 
+def outcome_data(outcome: Outcome) -> dict[str, Value] | None:
+    """Return the outcome of a call as data, for programs; None where the result itself is no data but a text.
+
+    What others have written stands in `result` alone, so it cannot pass for anything else.
+    """
+    if not isinstance(outcome.value, dict | list):
+        return None
+    return {
+        "notices": [notice.text for notice in outcome.notifications],
+        "result": outcome.value,
+        "changed": dict(outcome.changed),
+        "call": outcome.call_id,
+    }
+
+
 def undone_text(outcome: Outcome, quoting: Quoting) -> str:
     """Return the outcome of an undo."""
     lines = [f"{one_line(outcome.call_id)} is undone.", *changed_lines(outcome.changed, quoting)]

@@ -16,6 +16,7 @@ from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.runtime.domain import PROTOCOLS
+from coagent.runtime.standing import stuck_for
 
 
 @dataclass(frozen=True)
@@ -174,12 +175,10 @@ class Watch:
     def _standing(self, agent: Participant) -> Standing:
         kernel, finished = self.kernel, agent.phase is AgentPhase.FINISHED
         waits_for = kernel.waits_for(agent) if finished else []
-        stuck, untaken = [], []
-        if finished or kernel.stuck:
+        untaken = []
+        if finished:
             written = {key for call in agent.calls.values() for key in call.writes}
-            touched = written.union(key for call in agent.calls.values() for key, _ in call.seen.reads)
-            stuck = sorted(touched & kernel.stuck.keys())
-            untaken = [effect.key for effect in kernel.effects() if effect.key in written] if finished else []
+            untaken = [effect.key for effect in kernel.effects() if effect.key in written]
         return Standing(
             agent.name,
             agent.rank,
@@ -188,7 +187,7 @@ class Watch:
             0 if agent.ended else len(agent.pending) + len(agent.disturbed),
             0 if agent.ended else sum(one.phase is CallPhase.STAGED for one in agent.calls.values()),
             [one.name for one in waits_for],
-            stuck,
+            stuck_for(kernel, agent),
             untaken,
         )
 

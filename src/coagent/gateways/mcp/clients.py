@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,27 +12,56 @@ from typing import Literal
 import anyio
 
 from coagent.config.domain_file import ClientTable
-from coagent.errors import ConfigurationError, JoinRefused
+from coagent.errors import ConfigurationError, JoinRefused, UnknownAgent
 from coagent.gateways.mcp.claims import Claims
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
 
 Gone = Literal["abort", "keep"]
 _NAMES_MAX = 1000
+_HANDLED = "handle:"
+_HANDLE_BYTES = 16
+
+
+def token_owner(name: str) -> str:
+    """Return the owner of what a client with a token has."""
+    return f"token:{name}"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whom a request comes from, as its connection or its token tells.
+
+    Args:
+        identity: What tells it from others; None where nothing does: then its agents need handles.
+        owner: Who else may not use the handles that it gets; None: they are for whoever has them.
+        name: What its agent is called.
+        own_name: As for `Client`.
+        rank: The rank of its own agent.
+        tools: The tools that it may use; None: all.
+    """
+
+    identity: str | None
+    owner: str | None
+    name: str
+    own_name: bool = True
+    rank: int | None = None
+    tools: list[str] | None = None
 
 
 @dataclass
 class Client:
-    """One client.
+    """A client, or one of the agents that it has handles for.
 
     Args:
-        identity: What tells it from others: its token's name, or its connection.
+        identity: What tells it from others: its token's name, its connection, or its handle.
         name: What its agent is called.
         own_name: Whether that is its own name, under which it may have been here before; else a number is
             added where the name is taken.
         rank: Its agent's rank, while that may still be chosen.
         tools: The tools that it may use; None: all.
         kept: Whether its agent stays when it goes, whatever is configured.
+        owner: As for `Caller`.
     """
 
     identity: str
@@ -41,6 +70,7 @@ class Client:
     rank: int | None = None
     tools: list[str] | None = None
     kept: bool = False
+    owner: str | None = None
     session: AgentSession | None = None
     seen_s: float = 0.0
     busy: int = 0
@@ -101,6 +131,7 @@ class Clients:
         domain: An open domain.
         lease_s: How long a client may be away, in seconds.
         on_disconnect: What becomes of the agent of one that has gone: "abort", or "keep".
+        reserved: The names of clients that have tokens: theirs alone.
         now_s: The time; that of the domain's clock by default.
     """
 
@@ -110,18 +141,88 @@ class Clients:
         *,
         lease_s: float,
         on_disconnect: Gone,
+        reserved: Iterable[str] = (),
         now_s: Callable[[], float] | None = None,
     ) -> None:
         self.domain = domain
+        self._reserved = frozenset(reserved)
         self._lease_s = lease_s
         self._on_disconnect = on_disconnect
         self._now_s = now_s or domain.clock.now_s
         self._clients: dict[str, Client] = {}
         self._claims = Claims(domain.url)
 
-    def known(self, identity: str) -> Client | None:
-        """Return a client that has been here before."""
-        return self._clients.get(identity)
+    def of(self, caller: Caller, handle: str | None) -> Client:
+        """Return whose call it is.
+
+        Args:
+            caller: Where the request comes from.
+            handle: The handle that was passed with it.
+
+        Raises:
+            UnknownAgent: Nobody has this handle, or there is none and one is needed.
+        """
+        if handle is not None:
+            known = self._clients.get(_HANDLED + handle)
+            if known is None or known.owner not in (None, caller.owner):
+                raise UnknownAgent(
+                    "this handle is not known: it is another client's, or its lease has run out",
+                    "Call coagent_join again; with take_up = true if your agent may still be at work.",
+                )
+            return self.met(known)
+        if caller.identity is None:
+            raise UnknownAgent(
+                "nothing tells whose call this is: it came without a session, a token or a handle",
+                "Call coagent_join once, and pass the handle that it returns as coagent_handle each time.",
+            )
+        known = self._clients.get(caller.identity)
+        if known is None:
+            known = Client(
+                caller.identity, caller.name, caller.own_name, caller.rank, caller.tools, owner=caller.owner
+            )
+        return self.met(known)
+
+    async def joined(self, caller: Caller, name: str | None, take_up: bool) -> tuple[Client, str]:
+        """Let a caller have one more agent, and return it with its handle.
+
+        Args:
+            caller: Whose it will be.
+            name: What to call it; by default as the caller.
+            take_up: Whether to go on with an agent of that name that is at work.
+
+        Raises:
+            JoinRefused: The name is that of a client with a token; or there is nothing to take up, or another
+                client is at it.
+        """
+        name = caller.name if name is None else name
+        if name in self._reserved and caller.owner != token_owner(name):
+            raise JoinRefused(
+                f"{name!r} is the name of a client with a token", "Choose another, or send its token."
+            )
+        handle = secrets.token_urlsafe(_HANDLE_BYTES)
+        if take_up:
+            client = await self._taken_up(caller, name, handle)
+        else:
+            client = Client(_HANDLED + handle, name, False, None, caller.tools, owner=caller.owner)
+            await self.session(client)
+            client.own_name = True  # its next piece of work goes by the same name
+        return self.met(client), handle
+
+    async def _taken_up(self, caller: Caller, name: str, handle: str) -> Client:
+        held = next((one for one in self._clients.values() if one.name == name and not one.over), None)
+        if held is not None and not held.identity.startswith(_HANDLED):
+            raise JoinRefused(f"agent {name!r} needs no handle", "Join without take_up.")
+        if held is not None and (held.owner is None or held.owner != caller.owner):
+            raise JoinRefused(
+                f"agent {name!r} is another client's", "Join without take_up, or wait until its lease ends."
+            )
+        client = Client(_HANDLED + handle, name, True, None, caller.tools, owner=caller.owner)
+        if held is not None:
+            client.session, client.lock = held.session, held.lock
+            del self._clients[held.identity]
+        elif await self.resumed(client) is None:
+            raise JoinRefused(f"no agent {name!r} is at work", "Join without take_up.")
+        return client
 
     def met(self, client: Client) -> Client:
         """Take a client up, or note that it is still there."""
@@ -167,15 +268,23 @@ class Clients:
         base = client.name
         for number in range(1, _NAMES_MAX):
             client.name = base if number == 1 else f"{base}-{number}"
-            taken = any(one.name == client.name for one in self._clients.values() if one is not client)
-            with contextlib.suppress(JoinRefused):
-                if not taken:
-                    session = await self.domain.join(client.name, rank=rank)
-                    self._claims.take(client.name)
-                    return session
+            if any(one.name == client.name for one in self._clients.values() if one is not client):
+                continue
+            try:
+                session = await self.domain.join(client.name, rank=rank)
+            except JoinRefused:
+                if any(one.name == client.name and not one.ended for one in self.domain.agents):
+                    continue
+                raise
+            self._claims.take(client.name)
+            return session
         raise JoinRefused(
             f"there are {_NAMES_MAX} agents named {base!r}", "Give the client a name of its own."
         )
+
+    def at_work(self) -> list[Client]:
+        """Return the clients whose agents have not ended."""
+        return [one for one in self._clients.values() if not one.over]
 
     async def gone(self, identity: str) -> None:
         """Let a client go: its agent is aborted unless it has finished or is to be kept."""

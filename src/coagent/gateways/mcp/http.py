@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,8 +15,6 @@ import uvicorn
 from mcp.server import ServerRequestContext
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp_types import UNSUPPORTED_PROTOCOL_VERSION
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -26,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from coagent.config.domain_file import ClientTable, ServeTable
 from coagent.errors import ConfigurationError
-from coagent.gateways.mcp.clients import Client, Clients, Tokens
+from coagent.gateways.mcp.clients import Caller, Clients, Tokens, token_owner
 from coagent.gateways.mcp.server import Gateway
 from coagent.runtime.domain import Domain
 
@@ -59,8 +56,13 @@ class HttpGateway:
                 "Give each client a token (`token_env` in [[clients]]), and set `anonymous = false`.",
             )
         self._settings, self._tokens = settings, tokens
-        self._ranks = {one.name: one for one in tables}
-        self.clients = Clients(domain, lease_s=settings.lease_s, on_disconnect=settings.on_disconnect)
+        self._anonymous = settings.anonymous if settings.anonymous is not None else not tokens
+        self.clients = Clients(
+            domain,
+            lease_s=settings.lease_s,
+            on_disconnect=settings.on_disconnect,
+            reserved=[one.name for one in tables if one.token_env is not None],
+        )
         gateway = Gateway(domain, self.clients, self._identify)
         hosts = [settings.host, "localhost", "127.0.0.1", "[::1]"]
         self._manager = StreamableHTTPSessionManager(
@@ -93,15 +95,6 @@ class HttpGateway:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        version = request.headers.get("mcp-protocol-version")
-        if (
-            request.method == "POST"
-            and scope[_OWNER] is None
-            and version not in (None, *HANDSHAKE_PROTOCOL_VERSIONS)
-        ):
-            # That version has no sessions, and nothing else would tell clients without tokens apart.
-            await (await _older_version(request, str(version)))(scope, receive, send)
-            return
         await self._manager.handle_request(scope, receive, send)
         session = request.headers.get(_SESSION)
         if request.method == "DELETE" and session is not None:
@@ -114,7 +107,7 @@ class HttpGateway:
             return _refused(404, f"there is nothing here: the server is at {PATH}")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if not scheme:
-            if self._settings.anonymous:
+            if self._anonymous:
                 return None
             return _refused(401, "a token is needed: send `Authorization: Bearer TOKEN`")
         if scheme.lower() != "bearer" or not token.strip():
@@ -127,18 +120,17 @@ class HttpGateway:
         request.scope[_OWNER] = owner
         return None
 
-    def _identify(self, context: ServerRequestContext[Any, Any]) -> Client:
+    def _identify(self, context: ServerRequestContext[Any, Any]) -> Caller:
         request = context.request
         assert isinstance(request, Request), "this transport is HTTP"
-        owner: ClientTable | None = request.scope[_OWNER]
-        if owner is not None:
-            return self.clients.met(Client(f"token:{owner.name}", owner.name, True, owner.rank, owner.tools))
-        session = request.headers.get(_SESSION, "")
-        known = self.clients.known(session)
-        if known is None:
-            found = context.session.client_params
-            known = Client(session, found.client_info.name if found is not None else "client", own_name=False)
-        return self.clients.met(known)
+        table: ClientTable | None = request.scope[_OWNER]
+        if table is not None:
+            owner = token_owner(table.name)
+            return Caller(owner, owner, table.name, True, table.rank, table.tools)
+        session = request.headers.get(_SESSION)  # none from 2026-07-28 on
+        found = context.session.client_params
+        name = found.client_info.name if found is not None else "client"
+        return Caller(session, session, name, own_name=False)
 
 
 async def serve_http(
@@ -201,17 +193,3 @@ def _is_loopback(host: str) -> bool:
 def _refused(status: int, why: str) -> JSONResponse:
     headers = {"WWW-Authenticate": 'Bearer realm="coagent"'} if status == 401 else {}
     return JSONResponse({"error": why}, status, headers=headers)
-
-
-async def _older_version(request: Request, version: str) -> JSONResponse:
-    try:
-        id = json.loads(await request.body()).get("id")
-    except (ValueError, AttributeError):
-        id = None
-    data = {"supported": list(HANDSHAKE_PROTOCOL_VERSIONS), "requested": version}
-    error = {
-        "code": UNSUPPORTED_PROTOCOL_VERSION,
-        "message": "Clients without a token need a session",
-        "data": data,
-    }
-    return JSONResponse({"jsonrpc": "2.0", "id": id, "error": error}, 400)

@@ -5,88 +5,63 @@ Source: Model Context Protocol specification, "Tools"; mcp Python SDK 2, `mcp.se
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from mcp.server import Server, ServerRequestContext
 from mcp_types import (
     CallToolRequestParams,
     CallToolResult,
+    InputRequiredResult,
     ListToolsResult,
     PaginatedRequestParams,
     TextContent,
     Tool,
-    ToolAnnotations,
 )
 
 from coagent.errors import AgentNotActive, AgentRestarted, CoAgentError, InvalidArguments, UnknownTool
 from coagent.gateways.mcp import texts
-from coagent.gateways.mcp.clients import Client, Clients
+from coagent.gateways.mcp.asking import decisions
+from coagent.gateways.mcp.clients import Caller, Client, Clients
+from coagent.gateways.mcp.own_tools import (
+    HANDLE,
+    JOIN,
+    NAME_LENGTH_MAX,
+    OWN_TOOLS,
+    WAIT_S_DEFAULT,
+    WAIT_S_MAX,
+    with_handle,
+)
 from coagent.runtime.domain import Domain
 from coagent.runtime.quoting import Quoting, one_line
 from coagent.runtime.session import AgentSession
-from coagent.runtime.shown import error_text, outcome_text, text_of, undone_text, with_notices
+from coagent.runtime.shown import error_text, outcome_data, outcome_text, text_of, undone_text, with_notices
+from coagent.runtime.standing import stuck_for
 from coagent.tools.names import function_names
 
-WAIT_S_DEFAULT = 45.0
-"""How long one `coagent_finish` waits: many clients give a call a minute."""
-_WAIT_S_MAX = 3600.0
-_CALL_ID = {"type": "string", "description": "The id of one of your calls, as shown in [call ID]."}
-_OWN = (
-    Tool(
-        name="coagent_finish",
-        description="Say that your work is done: waits for the agents before you, then commits it, or "
-        "returns notices that came meanwhile.",
-        input_schema={
-            "type": "object",
-            "properties": {
-                "wait_s": {
-                    "type": "number",
-                    "minimum": 0,
-                    "maximum": _WAIT_S_MAX,
-                    "default": WAIT_S_DEFAULT,
-                    "description": "How long to wait, in seconds.",
-                },
-                "keep": {
-                    "type": "boolean",
-                    "default": False,
-                    "description": "Keep your unfinished work if you disconnect, instead of withdrawing it.",
-                },
-            },
-        },
-    ),
-    Tool(
-        name="coagent_undo",
-        description="Withdraw one of your own calls with all its effects; what rested on it runs again.",
-        input_schema={"type": "object", "properties": {"call_id": _CALL_ID}, "required": ["call_id"]},
-    ),
-    Tool(
-        name="coagent_amend",
-        description="Replace one of your own calls in its place; later calls that rested on it run again.",
-        input_schema={
-            "type": "object",
-            "properties": {
-                "call_id": _CALL_ID,
-                "arguments": {
-                    "type": "object",
-                    "description": "Those to change; the others stay as they were.",
-                },
-            },
-            "required": ["call_id", "arguments"],
-        },
-    ),
-    Tool(
-        name="coagent_status",
-        description="Show where you stand: your rank, your calls, notices to read, and whom you wait for.",
-        input_schema={"type": "object", "properties": {}},
-        annotations=ToolAnnotations(read_only_hint=True),
-    ),
-)
+Identify = Callable[[ServerRequestContext[Any, Any]], Caller]
+"""Tells whom a request comes from."""
+_PROGRESS_S = 1.0
+"""How often somebody who waits is told so, in seconds."""
 
-Identify = Callable[[ServerRequestContext[Any, Any]], Client]
-"""Tells which client a request comes from."""
+
+class _Answer(NamedTuple):
+    """What a call is answered with: a text, and the same as data where the result is data."""
+
+    text: str
+    data: dict[str, Any] | None = None
+
+
+class _Request(NamedTuple):
+    """One call of a client's."""
+
+    context: ServerRequestContext[Any, Any]
+    params: CallToolRequestParams
+    client: Client
+    arguments: Mapping[str, Any]
 
 
 class Gateway:
@@ -95,14 +70,14 @@ class Gateway:
     Args:
         domain: An open domain.
         clients: Who is who.
-        identify: Tells which client a request comes from.
+        identify: Tells whom a request comes from.
     """
 
     def __init__(self, domain: Domain, clients: Clients, identify: Identify) -> None:
         self._domain = domain
         self._clients = clients
         self._identify = identify
-        self._own: dict[str, Callable[[Client, Mapping[str, Any]], Awaitable[str]]] = {
+        self._own: dict[str, Callable[[_Request], Awaitable[str | InputRequiredResult]]] = {
             "coagent_finish": self._finish,
             "coagent_undo": self._undo,
             "coagent_amend": self._amend,
@@ -119,62 +94,127 @@ class Gateway:
     async def _list(
         self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        client = self._identify(context)
+        allowed = self._identify(context).tools
         tools = [
             Tool(
                 name=name,
                 description=self._domain.tools[own].description,
-                input_schema=self._domain.tools[own].schema,
+                input_schema=with_handle(self._domain.tools[own].schema),
             )
             for name, own in function_names(self._domain.tools).items()
-            if client.tools is None or own in client.tools
+            if allowed is None or own in allowed
         ]
-        return ListToolsResult(tools=[*tools, *_OWN])
+        return ListToolsResult(tools=[*tools, *OWN_TOOLS])
 
     async def _called(
         self, context: ServerRequestContext[Any, Any], params: CallToolRequestParams
-    ) -> CallToolResult:
-        client = self._identify(context)
+    ) -> CallToolResult | InputRequiredResult:
+        quoting = Quoting()
+        try:
+            caller = self._identify(context)
+            if params.name == JOIN.name:
+                answer: _Answer | InputRequiredResult = await self._join(caller, params.arguments or {})
+            else:
+                arguments = dict(params.arguments or {})
+                client = self._clients.of(caller, _handle(arguments))
+                if client.session is not None:
+                    quoting = client.session.quoting
+                answer = await self._in_turn(_Request(context, params, client, arguments))
+        except CoAgentError as failure:
+            return CallToolResult(
+                content=[TextContent(type="text", text=error_text(failure, quoting))], is_error=True
+            )
+        if isinstance(answer, InputRequiredResult):
+            return answer
+        return CallToolResult(
+            content=[TextContent(type="text", text=answer.text)], structured_content=answer.data
+        )
+
+    async def _in_turn(self, request: _Request) -> _Answer | InputRequiredResult:
+        client = request.client
         client.busy += 1
         try:
             async with client.lock:  # an agent is a sequence, whatever its client does at once
-                text = await self._answer(client, params.name, params.arguments or {})
+                answer = await self._answer_with_progress(request)
                 await self._domain.flush()  # the client may outlive this process, and knows the answer
-        except CoAgentError as failure:
-            return CallToolResult(
-                content=[TextContent(type="text", text=error_text(failure, _quoting(client)))], is_error=True
-            )
+                return answer
         finally:
             client.busy -= 1
             self._clients.met(client)
-        return CallToolResult(content=[TextContent(type="text", text=text)])
 
-    async def _answer(self, client: Client, name: str, arguments: Mapping[str, Any]) -> str:
+    async def _answer_with_progress(self, request: _Request) -> _Answer | InputRequiredResult:
+        """Answer, and tell a client that has asked for it meanwhile for how long, and for whom, it waits."""
+        if (request.context.meta or {}).get("progress_token") is None:
+            return await self._answer(request)
+        answer: _Answer | InputRequiredResult | CoAgentError
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._tell_of_progress, request)
+            try:
+                answer = await self._answer(request)
+            except CoAgentError as failure:
+                answer = failure  # a task group would wrap it
+            tasks.cancel_scope.cancel()
+        if isinstance(answer, CoAgentError):
+            raise answer
+        return answer
+
+    async def _tell_of_progress(self, request: _Request) -> None:
+        for number in itertools.count(1):
+            await anyio.sleep(_PROGRESS_S)
+            session = request.client.session
+            before = [] if session is None else self._before(session)
+            said = f"waits for {', '.join(before)}" if before else "at work"
+            await request.context.session.report_progress(number * _PROGRESS_S, None, said)
+
+    async def _join(self, caller: Caller, arguments: Mapping[str, Any]) -> _Answer:
+        name, take_up = arguments.get("name"), arguments.get("take_up", False)
+        if name is not None and not (isinstance(name, str) and 0 < len(name) <= NAME_LENGTH_MAX):
+            raise InvalidArguments(
+                f"name is {one_line(repr(name))}", f"Pass a text of 1 to {NAME_LENGTH_MAX} characters."
+            )
+        if not isinstance(take_up, bool):
+            raise InvalidArguments(f"take_up is {one_line(repr(take_up))}", "Pass true or false.")
+        client, handle = await self._clients.joined(caller, name, take_up)
+        session = await self._clients.session(client)
+        await self._domain.flush()
+        shown = one_line(session.name)
+        return _Answer(
+            texts.joined(shown, session.rank, handle),
+            {"agent": session.name, "rank": int(session.rank), HANDLE: handle},
+        )
+
+    async def _answer(self, request: _Request) -> _Answer | InputRequiredResult:
+        client, name = request.client, request.params.name
         if name in self._own:
-            return await self._own[name](client, arguments)
+            answer = await self._own[name](request)
+            return _Answer(answer) if isinstance(answer, str) else answer
         own = function_names(self._domain.tools).get(name)
         if own is None or (client.tools is not None and own not in client.tools):
             known = ", ".join(function_names(client.tools or self._domain.tools))
             raise UnknownTool(f"there is no tool {name!r}", f"There are: {known}.")
         session = await self._clients.session(client)
         try:
-            return outcome_text(await session.call(own, **arguments), session.quoting)
+            outcome = await session.call(own, **request.arguments)
         except AgentRestarted as restarted:
-            return f"{restarted} All your calls were withdrawn."
+            return _Answer(f"{restarted} All your calls were withdrawn.")
         except AgentNotActive:
             client.session = None
             raise
+        return _Answer(outcome_text(outcome, session.quoting), outcome_data(outcome))
 
-    async def _finish(self, client: Client, arguments: Mapping[str, Any]) -> str:
-        wait_s = arguments.get("wait_s", WAIT_S_DEFAULT)
-        if isinstance(wait_s, bool) or not isinstance(wait_s, int | float) or not 0 <= wait_s <= _WAIT_S_MAX:
-            raise InvalidArguments(f"wait_s is {wait_s!r}", f"Pass seconds from 0 to {_WAIT_S_MAX:g}.")
-        client.kept = bool(arguments.get("keep", client.kept))
+    async def _finish(self, request: _Request) -> str | InputRequiredResult:
+        client, wait_s = request.client, request.arguments.get("wait_s", WAIT_S_DEFAULT)
+        if isinstance(wait_s, bool) or not isinstance(wait_s, int | float) or not 0 <= wait_s <= WAIT_S_MAX:
+            raise InvalidArguments(f"wait_s is {wait_s!r}", f"Pass seconds from 0 to {WAIT_S_MAX:g}.")
+        client.kept = bool(request.arguments.get("keep", client.kept))
         session = await self._clients.resumed(client)
         if session is None or client.over:
             return (
                 texts.COMMITTED if session is not None else "You have not called anything: nothing to commit."
             )
+        asked = await self._decided(request, session)
+        if isinstance(asked, InputRequiredResult):
+            return asked
         settlement = await session.finish()
         if settlement.state == "waiting" and wait_s > 0:
             with anyio.move_on_after(wait_s):
@@ -183,20 +223,34 @@ class Gateway:
             return texts.COMMITTED
         if settlement.state == "notified":
             return with_notices(settlement.notifications, texts.NOTIFIED)
-        return texts.waiting(self._before(session), wait_s)
+        return texts.waiting([one_line(one) for one in settlement.waits_for], wait_s)
 
-    async def _undo(self, client: Client, arguments: Mapping[str, Any]) -> str:
-        session = await self._clients.session(client)
-        return undone_text(await session.undo(_call_id(arguments)), session.quoting)
+    async def _decided(self, request: _Request, session: AgentSession) -> InputRequiredResult | None:
+        """Let a person decide about what the agent has touched and is stuck, where the client can ask one."""
+        kernel = self._domain.kernel
+        touched = stuck_for(kernel, kernel.agents[session.rank])
+        stuck: dict[str, str] = {key: kernel.stuck[key] for key in touched}
+        answer = await decisions(request.context, request.params, stuck)
+        if isinstance(answer, InputRequiredResult):
+            return answer
+        for key, how in answer.items():
+            if key in kernel.stuck:
+                await self._domain.resolve(key, how)
+        return None
 
-    async def _amend(self, client: Client, arguments: Mapping[str, Any]) -> str:
-        changed = arguments.get("arguments")
+    async def _undo(self, request: _Request) -> str:
+        session = await self._clients.session(request.client)
+        return undone_text(await session.undo(_call_id(request.arguments)), session.quoting)
+
+    async def _amend(self, request: _Request) -> str:
+        changed = request.arguments.get("arguments")
         if not isinstance(changed, dict):
             raise InvalidArguments("'arguments' is no object", "Pass the arguments to change.")
-        session = await self._clients.session(client)
-        return outcome_text(await session.amend(_call_id(arguments), **changed), session.quoting)
+        session = await self._clients.session(request.client)
+        return outcome_text(await session.amend(_call_id(request.arguments), **changed), session.quoting)
 
-    async def _status(self, client: Client, arguments: Mapping[str, Any]) -> str:
+    async def _status(self, request: _Request) -> str:
+        client = request.client
         session = await self._clients.resumed(client)
         if session is None or client.over:
             return f"You are {client.name!r}, and have no work under way: your next call begins some."
@@ -221,8 +275,18 @@ class Gateway:
         return [one_line(one.name) for one in before]
 
 
-def _quoting(client: Client) -> Quoting:
-    return Quoting() if client.session is None else client.session.quoting
+def _handle(arguments: dict[str, Any]) -> str | None:
+    """Take the handle out of a call's arguments.
+
+    Raises:
+        InvalidArguments: It is no text.
+    """
+    handle = arguments.pop(HANDLE, None)
+    if handle is None or handle == "":  # models fill in what they leave out
+        return None
+    if not isinstance(handle, str):
+        raise InvalidArguments(f"{HANDLE} is no text", "Pass the handle as coagent_join returned it.")
+    return handle.strip()
 
 
 def _call_id(arguments: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import anyio
 from mcp.server import ServerRequestContext
 from mcp.server.stdio import stdio_server
 
-from coagent.gateways.mcp.clients import Client, Clients, Gone
+from coagent.gateways.mcp.clients import Caller, Clients, Gone
 from coagent.gateways.mcp.server import Gateway
 from coagent.runtime.domain import Domain
 
@@ -38,24 +38,21 @@ async def serve_stdio(
     """
     clients = Clients(domain, lease_s=float("inf"), on_disconnect=on_disconnect)
 
-    def identify(context: ServerRequestContext[Any, Any]) -> Client:
-        known = clients.known(_IDENTITY)
-        if known is None:
-            found = context.session.client_params
-            called = name or (found.client_info.name if found is not None else "client")
-            known = clients.met(Client(_IDENTITY, called, name is not None, rank, tools))
-        return known
+    def identify(context: ServerRequestContext[Any, Any]) -> Caller:
+        found = context.session.client_params
+        called = name or (found.client_info.name if found is not None else "client")
+        return Caller(_IDENTITY, _IDENTITY, called, name is not None, rank, tools)
 
     gateway = Gateway(domain, clients, identify)
     async with stdio_server() as (reading, writing):
         await gateway.server.run(reading, writing, gateway.server.create_initialization_options())
-    client = clients.known(_IDENTITY)
-    if client is not None and client.session is not None and not client.over:
+    for client in clients.at_work():
         session = client.session
+        assert session is not None, "it is at work"
         if session.state == "finished" and any(one.staged for one in session.calls):
             note(f"agent {session.name!r} has staged calls: waiting until they have run")
             with anyio.move_on_after(_STAGED_S_MAX):
                 await session.finish(wait=True)
-        await clients.gone(_IDENTITY)
+        await clients.gone(client.identity)
         if session.state in ("active", "finished"):
             note(f"agent {session.name!r} stays {session.state}: `coagent status` shows what it waits for")
