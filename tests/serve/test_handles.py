@@ -100,6 +100,15 @@ async def test_a_name_that_is_taken_gets_a_number_and_a_lost_handle_a_successor(
         assert "is no text" in await failure(client, "coagent_status", coagent_handle=7)
 
 
+async def test_sub_agents_of_two_processes_may_ask_for_one_name(file: Path) -> None:
+    async with stdio(file, "A") as one, stdio(file, "B") as other:
+        first = await joined(one, name="tests")
+        await call(one, "list_files", **first)
+        await call(one, "coagent_finish", **first)
+        second = await joined(other, name="tests")
+        assert "You are 'tests-2'" in await call(other, "coagent_status", **second)
+
+
 async def test_nobody_takes_up_what_another_client_is_at(file: Path) -> None:
     with http_server(file) as url:
         async with http(url, "a", mode="auto") as a, http(url, "b", mode="auto") as b:

@@ -43,6 +43,14 @@ class Claims:
             ) from None
         self._held[name] = lock
 
+    def free(self, name: str) -> bool:
+        """Take an agent, unless another process serves it; returns whether it was free."""
+        try:
+            self.take(name)
+        except JoinRefused:
+            return False
+        return True
+
     def give_back(self, name: str) -> None:
         """Give an agent back."""
         lock = self._held.pop(name, None)

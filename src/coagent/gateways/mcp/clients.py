@@ -270,13 +270,15 @@ class Clients:
             client.name = base if number == 1 else f"{base}-{number}"
             if any(one.name == client.name for one in self._clients.values() if one is not client):
                 continue
+            if not self._claims.free(client.name):
+                continue
             try:
                 session = await self.domain.join(client.name, rank=rank)
             except JoinRefused:
+                self._claims.give_back(client.name)
                 if any(one.name == client.name and not one.ended for one in self.domain.agents):
                     continue
                 raise
-            self._claims.take(client.name)
             return session
         raise JoinRefused(
             f"there are {_NAMES_MAX} agents named {base!r}", "Give the client a name of its own."
