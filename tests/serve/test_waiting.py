@@ -138,5 +138,15 @@ async def test_results_that_are_data_come_as_data_too(shop: Path) -> None:
         assert result.structured_content["notices"] == []
         assert "7" in str(result.structured_content["result"])
         assert "[call A.1]" in text_of(result)
-        changes = await client.call_tool("coagent_status", {})
-        assert changes.structured_content is None
+        status = await client.call_tool("coagent_status", {})
+        assert status.structured_content is None
+
+
+async def test_results_that_have_to_be_cut_come_as_a_text_that_says_so(shop: Path) -> None:
+    numbers = "with recursive n (n) as (select 1 union all select n + 1 from n where n < 3000)"
+    changed(shop.parent, f"insert into items (price) {numbers} select n from n")
+    async with stdio(shop, "A") as client:
+        query = "select price || '0000000000000000000000000000000000000000000000000' as wide from items"
+        result = await client.call_tool("sql_query", {"query": query})
+        assert result.structured_content is None
+        assert "more characters, not shown" in text_of(result)

@@ -29,10 +29,14 @@ def text_of(value: Value, length_max: int = RESULT_LENGTH_MAX) -> str:
     elif isinstance(value, bytes):
         text = f"{len(value)} bytes: {value[:64].hex(' ')}{' …' if len(value) > 64 else ''}"
     else:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
+        text = _json(value)
     if len(text) > length_max:
         text = f"{text[:length_max]}\n… ({len(text) - length_max} more characters, not shown: ask for a part)"
     return text
+
+
+def _json(value: Value) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
 
 
 def outcome_text(outcome: Outcome, quoting: Quoting) -> str:
@@ -51,11 +55,12 @@ def outcome_text(outcome: Outcome, quoting: Quoting) -> str:
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Value] | None:
-    """Return the outcome of a call as data, for programs; None where the result itself is no data but a text.
+    """Return the outcome of a call as data; None where the result itself is a text, or would have to be cut.
 
-    What others have written stands in `result` alone, so it cannot pass for anything else.
+    It says all that the text says: some clients show their model this instead of it. What others have written
+    stands in `result` alone, so it cannot pass for anything else.
     """
-    if not isinstance(outcome.value, dict | list):
+    if not isinstance(outcome.value, dict | list) or len(_json(outcome.value)) > RESULT_LENGTH_MAX:
         return None
     return {
         "notices": [notice.text for notice in outcome.notifications],

@@ -177,11 +177,8 @@ class Gateway:
         client, handle = await self._clients.joined(caller, name, take_up)
         session = await self._clients.session(client)
         await self._domain.flush()
-        shown = one_line(session.name)
-        return _Answer(
-            texts.joined(shown, session.rank, handle),
-            {"agent": session.name, "rank": int(session.rank), HANDLE: handle},
-        )
+        how = texts.joined(one_line(session.name), session.rank, handle)
+        return _Answer(how, {"how": how, "agent": session.name, "rank": int(session.rank), HANDLE: handle})
 
     async def _answer(self, request: _Request) -> _Answer | InputRequiredResult:
         client, name = request.client, request.params.name
