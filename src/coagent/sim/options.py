@@ -8,10 +8,10 @@ from typing import Literal, TypeAlias
 
 from coagent.sim.world import Dialect
 
-Kind: TypeAlias = Literal["plain", "outside", "early", "racing"]
-KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing")
+Kind: TypeAlias = Literal["plain", "outside", "early", "racing", "declared"]
+KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared")
 """What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that undo, amend
-and are ended while calls are under way."""
+and are ended while calls are under way; declared tools, in both ways."""
 
 Mode: TypeAlias = Literal["stepped", "concurrent"]
 
@@ -95,7 +95,7 @@ def options_of(
             outside=rng.choice((0.05, 0.2, 0.5)),
             looking=rng.choice((0.0, 0.0, 0.3, 1.0)),
         )
-    if kind == "racing":
+    if kind == "racing" or (kind == "declared" and rng.random() < 0.7):
         options = replace(
             options,
             mode="concurrent",
@@ -105,6 +105,8 @@ def options_of(
             aborting=rng.choice((0.0, 0.2, 0.5)),
             watched=rng.random() < 0.3,
         )
+    elif kind == "declared":
+        options = replace(options, mode="stepped", order=rng.choice(("fixed", "early")))
     if kind == "early":
         options = replace(
             options,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 import anyio
@@ -99,7 +99,12 @@ class Racer(ScriptedRun):
 
 
 async def race(
-    domain: Domain, agents: Sequence[ScriptedAgent], rng: random.Random, meddling: float, aborting: float
+    domain: Domain,
+    agents: Sequence[ScriptedAgent],
+    rng: random.Random,
+    meddling: float,
+    aborting: float,
+    lasting: Collection[str] = (),
 ) -> tuple[list[AgentReport], set[str]]:
     """Run agents at the same time until all have ended.
 
@@ -109,6 +114,7 @@ async def race(
         rng: Says who does what when.
         meddling: How likely an action of an agent is raced by another one of its own.
         aborting: How likely an agent is ended from outside.
+        lasting: Who never is.
 
     Returns:
         Their reports, and the names of those that were ended from outside.
@@ -129,7 +135,7 @@ async def race(
     async with anyio.create_task_group() as tasks:
         for run in runs:
             tasks.start_soon(follow, run)
-            if rng.random() < aborting:
+            if rng.random() < aborting and run.agent.name not in lasting:
                 for _ in range(rng.choice((1, 2))):
                     tasks.start_soon(_end, run, rng, absent)
     return [run.report for run in runs], absent

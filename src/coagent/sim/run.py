@@ -29,12 +29,14 @@ from coagent.sim.order import check_order, check_waiting
 from coagent.sim.outsider import Outsider
 from coagent.sim.processes import Process
 from coagent.sim.racing import race
+from coagent.sim.remote import DECLARED_TOOLS, SCHEME, Remote, remote
 from coagent.sim.stepper import Stepper
 from coagent.sim.targets import Crowded, Slow, Still, Systems, Witnessed
 from coagent.sim.tools import TOOLS, outbox, pauses
-from coagent.sim.world import Dialect, World, fresh_value, make_world
+from coagent.sim.world import Dialect, World, is_final, make_world, stray_call
 
 STEPS_MAX = 4000
+ALL_TOOLS = [*TOOLS, *DECLARED_TOOLS]
 
 
 @dataclass
@@ -86,7 +88,7 @@ def run_seed(
     options = options_of(seed, dialect, log, protocol, kind)
     if watched is not None:
         options = replace(options, watched=watched)
-    world = make_world(seed, dialect, headed=options.outside > 0)
+    world = make_world(seed, dialect, headed=options.outside > 0, declared=kind == "declared")
     with _given(systems, dialect) as given:
         return anyio.run(_Simulation(seed, options, world, given).verdict)
 
@@ -114,9 +116,14 @@ class _Simulation:
         self.dumps: list[str] = []
         self.ledger: Ledger | None = None
         self.target: Witnessed | None = None
+        self.remote = Remote(world.initial)
+        lasting = (name for name in world.programs if is_final(world, name))
+        self.lasting = frozenset(lasting if options.kind == "declared" else ())
+        """Who is never ended from outside: what has left the building would stand."""
 
     async def verdict(self) -> Verdict:
         outbox.set(self.effects)
+        remote.set(self.remote)
         try:
             if self.options.mode == "concurrent":
                 await self._run_concurrently()
@@ -132,23 +139,23 @@ class _Simulation:
     # ---- concurrent tasks ----------------------------------------------------------------------------------
 
     async def _run_concurrently(self) -> None:
-        slow = Slow(self.world.initial, self.rng)
+        slow = Slow(self._held_by_targets(), self.rng)
         turns = self.rng.choice((1, 3, 10))
         pauses.set(lambda: self.rng.randint(0, turns))
         agents = [
             replace(agent, think_s=self.rng.choice((0, 3, 20)), start_s=self.rng.choice((0, 0, 30)))
             for agent in self.agents()
         ]
-        options, racing = self.options, self.options.kind == "racing"
+        options, racing = self.options, self.options.kind in ("racing", "declared")
         clock = VirtualClock() if self.rng.random() < 0.2 and not racing else Crowded(self.rng)
         async with open_domain(
-            "memory:", targets=[slow], tools=TOOLS, clock=clock, order=options.order
+            "memory:", targets=[slow], tools=ALL_TOOLS, clock=clock, order=options.order
         ) as domain:
             ledger = Ledger(self.world.initial, lambda key: None)
             domain.observe(ledger.take)
             self._watch(domain)
             if racing:
-                made = await race(domain, agents, self.rng, options.fumbling, options.aborting)
+                made = await race(domain, agents, self.rng, options.fumbling, options.aborting, self.lasting)
                 self.verdict_.reports, self.absent = made
             else:
                 self.verdict_.reports = (await run_agents(domain, agents)).agents
@@ -220,7 +227,7 @@ class _Simulation:
             check_order(self.ledger, self.options.order)
             programs = {name: self.world.program(name) for name in self.world.programs}
             history = self.ledger.history(programs, self.absent, numbers)
-            serial = run_history(self.world.initial, history, TOOLS)
+            serial = run_history(self.world.initial, history, ALL_TOOLS)
         try:
             self._judge(domain, live, serial)
         except Violation as violation:
@@ -231,13 +238,22 @@ class _Simulation:
 
     def _domain(self, url: str) -> Domain:
         options, clock = self.options, None
-        target = self.systems.target(self.world.initial)
+        initial = self._held_by_targets()
+        target = self.systems.target(initial)
         if options.kind != "plain" and options.log == "memory":
             clock = Still()
-            target = self.target = Witnessed(self.world.initial)
+            target = self.target = Witnessed(initial)
         return open_domain(
-            url, targets=[target], tools=TOOLS, protocol=options.protocol, order=options.order, clock=clock
+            url,
+            targets=[target],
+            tools=ALL_TOOLS,
+            protocol=options.protocol,
+            order=options.order,
+            clock=clock,
         )
+
+    def _held_by_targets(self) -> dict[str, Value]:
+        return {key: value for key, value in self.world.initial.items() if not key.startswith(SCHEME)}
 
     def _follow(self, domain: Domain) -> None:
         """Keep a ledger of what happens, where the serial order or what outsiders do is to be found out."""
@@ -292,11 +308,12 @@ class _Simulation:
         options, chance = self.options, self.rng.random()
         # A calm phase at the end must lead to quiescence, so mishaps end after a while.
         calm = self.steps > 150
-        if stepper.joined and not calm and chance < options.aborting:
+        mortal = stepper.joined and stepper.agent.name not in self.lasting
+        if mortal and not calm and chance < options.aborting:
             self.absent.add(stepper.agent.name)
             await stepper.abort()
         elif stepper.joined and not calm and chance < options.aborting + options.fumbling:
-            await stepper.fumble(self.rng, lambda: fresh_value(self.world, self.rng))
+            await stepper.fumble(self.rng, lambda: stray_call(self.world, self.rng))
         else:
             did = await stepper.step()
             if did == "finished" and self.ledger is not None:
@@ -341,11 +358,12 @@ class _Simulation:
 
     def _serial(self, order: list[str]) -> SerialRun:
         programs = [(name, self.world.program(name)) for name in order]
-        return run_serially(self.world.initial, programs, TOOLS, self.absent)
+        return run_serially(self.world.initial, programs, ALL_TOOLS, self.absent)
 
     def _judge(self, domain: Domain, live: dict[str, Value], serial: SerialRun) -> None:
         reports = self.verdict_.reports
         kernel = domain.kernel
+        live = live | self.remote.objects
         kernel.check_invariants()
         if isinstance(kernel, Mtpo) and kernel._objects.trajectories:
             raise Violation(f"still tracked at the end: {sorted(kernel._objects.trajectories)}")
@@ -353,6 +371,8 @@ class _Simulation:
             raise Violation("all agents have ended, but the domain is not quiescent")
         grouped = self.options.order == "early"
         check_outcome(live, self.effects, reports, serial, self.absent, grouped=grouped)
+        if self.remote.faults:
+            raise Violation(self.remote.faults[0])
         self.verdict_.events = domain.events
         if self.options.protocol == "mtpo":
             check_notices(reports, self._upwards)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 from coagent.agents.repair import Made
@@ -129,7 +129,7 @@ class Stepper:
 
     # ---- what an agent may do of its own accord ------------------------------------------------------------
 
-    async def fumble(self, rng: random.Random, value: Callable[[], tuple[str, Value]]) -> None:
+    async def fumble(self, rng: random.Random, stray: Callable[[], tuple[str, Mapping[str, Value]]]) -> None:
         """Do something needless or wrong with one's own calls, and see to it afterwards.
 
         It calls something that it takes back at its next step, undoes a call that was right, or amends one to
@@ -141,8 +141,8 @@ class Stepper:
         choice = rng.choice(("stray", "undo", "amend", "amend", "look"))
         try:
             if choice == "stray" and self._stray is None:
-                key, new = value()
-                outcome = await run.session.call("put", key=key, value=new)
+                tool, arguments = stray()
+                outcome = await run.session.call(tool, **arguments)
                 walker.heed(outcome.notifications, outcome.changed)
                 self._stray = outcome.call_id
             elif choice == "undo" and standing:
