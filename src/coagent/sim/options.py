@@ -38,6 +38,7 @@ class Options:
         crashing: How likely a process is replaced by a new one that reads the log.
         outside: How likely an outsider writes before a step.
         looking: How likely it is that somebody looks for it at once.
+        failing: How likely a target, or a system behind declared tools, fails.
         watched: Whether invariants and the replay are checked after every event.
     """
 
@@ -57,6 +58,7 @@ class Options:
     crashing: float = 0.0
     outside: float = 0.0
     looking: float = 0.0
+    failing: float = 0.0
     watched: bool = False
 
 

@@ -39,6 +39,8 @@ class Remote:
         """What was done to it that nobody may do."""
         self.failing: Callable[[str], bool] = lambda phase: False
         """Tells whether it fails just now, at "exec" or "reverse"."""
+        self.note: Callable[[str], None] = lambda text: None
+        """Hears what happens to it."""
         self._writing: list[set[str]] = []
         self._reading: list[set[str]] = []
 
@@ -49,9 +51,11 @@ class Remote:
             self.faults.append(f"{what} ran while another call was at work on {sorted(reads | writes)}")
         self._writing.append(writes)
         self._reading.append(reads)
+        self.note(f"{what} begins on {sorted(reads | writes)}")
         try:
             yield
         finally:
+            self.note(f"{what} ends: {self.objects}")
             self._writing.remove(writes)
             self._reading.remove(reads)
 
@@ -289,5 +293,6 @@ DECLARED_TOOLS: list[DeclaredTool] = [
 """Everything that agents may do there."""
 
 DECLARED_KINDS = (
-    "fetch", "survey", "set_at", "raise_at", "raise_quietly", "make", "drop", "transfer", "overhaul", *FINAL_KINDS,
+    "fetch", "survey", "set_at", "raise_at", "raise_quietly", "make", "drop", "transfer", "overhaul",
+    *FINAL_KINDS,
 )  # fmt: skip

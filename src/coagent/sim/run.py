@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from coagent.agents.scripted import AgentReport, ScriptedAgent, run_agents
+from coagent.agents.scripted import ScriptedAgent, run_agents
 from coagent.protocol.calls import OUTSIDE
 from coagent.protocol.events import Event
 from coagent.protocol.mtpo import Mtpo
@@ -23,7 +23,7 @@ from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
 from coagent.sim.check import Violation, check_notices, check_outcome, check_replay
 from coagent.sim.dump import dump
 from coagent.sim.ledger import Ledger
-from coagent.sim.options import Kind, Options, options_of
+from coagent.sim.options import Kind, options_of
 from coagent.sim.oracle import SerialRun, run_history, run_serially
 from coagent.sim.order import check_order, check_waiting
 from coagent.sim.outsider import Outsider
@@ -33,32 +33,13 @@ from coagent.sim.remote import DECLARED_TOOLS, SCHEME, Remote, remote
 from coagent.sim.stepper import Stepper
 from coagent.sim.targets import Crowded, Slow, Still, Systems, Witnessed
 from coagent.sim.tools import TOOLS, outbox, pauses
-from coagent.sim.world import Dialect, World, is_final, make_world, stray_call
+from coagent.sim.trial import Trial, Verdict
+from coagent.sim.world import Dialect, is_final, make_world, stray_call
 
 STEPS_MAX = 4000
+SECONDS_MAX = 30.0
+"""After that a run hangs."""
 ALL_TOOLS = [*TOOLS, *DECLARED_TOOLS]
-
-
-@dataclass
-class Verdict:
-    """How a run went.
-
-    Args:
-        violation: What was wrong; None where nothing was.
-        events: How many events were logged.
-    """
-
-    seed: int
-    options: Options
-    world: World
-    reports: list[AgentReport]
-    events: int = 0
-    violation: str | None = None
-
-    @property
-    def notifications(self) -> int:
-        """How many notices there were."""
-        return sum(report.tally.notifications for report in self.reports)
 
 
 def run_seed(
@@ -89,8 +70,13 @@ def run_seed(
     if watched is not None:
         options = replace(options, watched=watched)
     world = make_world(seed, dialect, headed=options.outside > 0, declared=kind == "declared")
-    with _given(systems, dialect) as given:
-        return anyio.run(_Simulation(seed, options, world, given).verdict)
+    return run_trial(Trial(seed, options, world, seed), systems)
+
+
+def run_trial(trial: Trial, systems: Systems | None = None) -> Verdict:
+    """Make a run, and judge it; as `run_seed`."""
+    with _given(systems, trial.options.dialect) as given:
+        return anyio.run(_Simulation(trial, given).verdict)
 
 
 @contextmanager
@@ -103,12 +89,12 @@ def _given(systems: Systems | None, dialect: Dialect) -> Iterator[Systems]:
 
 
 class _Simulation:
-    def __init__(self, seed: int, options: Options, world: World, systems: Systems) -> None:
-        self.options = options
-        self.world = world
+    def __init__(self, trial: Trial, systems: Systems) -> None:
+        self.options = trial.options
+        self.world = world = trial.world.copied()
         self.systems = systems
-        self.rng = random.Random(f"schedule {seed}")
-        self.verdict_ = Verdict(seed, options, world, [])
+        self.rng = random.Random(f"schedule {trial.schedule}")
+        self.verdict_ = Verdict(trial)
         self.effects: list[tuple[str, str, Any]] = []
         self.absent: set[str] = set()
         self.steps = 0
@@ -117,18 +103,20 @@ class _Simulation:
         self.ledger: Ledger | None = None
         self.target: Witnessed | None = None
         self.remote = Remote(world.initial)
+        self.remote.note = self.verdict_.timeline.append
         lasting = (name for name in world.programs if is_final(world, name))
-        self.lasting = frozenset(lasting if options.kind == "declared" else ())
+        self.lasting = frozenset(lasting if trial.options.kind == "declared" else ())
         """Who is never ended from outside: what has left the building would stand."""
 
     async def verdict(self) -> Verdict:
         outbox.set(self.effects)
         remote.set(self.remote)
         try:
-            if self.options.mode == "concurrent":
-                await self._run_concurrently()
-            else:
-                await self._run_stepwise()
+            with anyio.fail_after(SECONDS_MAX):
+                if self.options.mode == "concurrent":
+                    await self._run_concurrently()
+                else:
+                    await self._run_stepwise()
         except (Exception, BaseExceptionGroup) as failure:
             self.verdict_.violation = _described(failure)
         return self.verdict_
@@ -344,6 +332,7 @@ class _Simulation:
     # ---- judging -------------------------------------------------------------------------------------------
 
     def _watch(self, domain: Domain) -> None:
+        domain.observe(self.verdict_.note)
         if not self.options.watched:
             return
         kernel = domain.kernel

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from coagent.agents.scripted import GiveUp, Program
 from coagent.errors import ToolFailed
+from coagent.protocol.values import copied
 from coagent.sim.remote import DECLARED_KINDS, FINAL_KINDS, SCHEME
 from coagent.sim.tools import HEAD, MODULUS, object_of
 
@@ -75,6 +76,10 @@ class World:
         """Return an agent's program."""
         lines = self.programs[agent]
         return lambda: _play(agent, lines)
+
+    def copied(self) -> World:
+        """Return one that is equal and that others may change."""
+        return World(self.seed, self.dialect, copied(self.initial), dict(self.programs))
 
     def describe(self) -> str:
         """Return the world as text, for a failing seed."""
