@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from coagent.sim.world import Dialect
 
-Kind: TypeAlias = Literal["plain", "outside", "early", "racing", "declared"]
-KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared")
+Kind: TypeAlias = Literal["plain", "outside", "early", "racing", "declared", "failing"]
+KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing")
 """What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that undo, amend
 and are ended while calls are under way; declared tools, in both ways."""
 
@@ -97,7 +97,7 @@ def options_of(
             outside=rng.choice((0.05, 0.2, 0.5)),
             looking=rng.choice((0.0, 0.0, 0.3, 1.0)),
         )
-    if kind == "racing" or (kind == "declared" and rng.random() < 0.7):
+    if kind in ("racing", "failing") or (kind == "declared" and rng.random() < 0.7):
         options = replace(
             options,
             mode="concurrent",
@@ -107,7 +107,14 @@ def options_of(
             aborting=rng.choice((0.0, 0.2, 0.5)),
             watched=rng.random() < 0.3,
         )
-    elif kind == "declared":
+    if kind == "failing":
+        options = replace(
+            options,
+            failing=rng.choice((0.0, 0.02, 0.1)),
+            fumbling=rng.choice((0.0, 0.0, 0.2)),
+            aborting=rng.choice((0.0, 0.0, 0.2)),
+        )
+    elif kind == "declared" and options.mode != "concurrent":
         options = replace(options, mode="stepped", order=rng.choice(("fixed", "early")))
     if kind == "early":
         options = replace(

@@ -39,6 +39,8 @@ class Remote:
         """What was done to it that nobody may do."""
         self.failing: Callable[[str], bool] = lambda phase: False
         """Tells whether it fails just now, at "exec" or "reverse"."""
+        self.reason = ""
+        """Why it fails."""
         self.note: Callable[[str], None] = lambda text: None
         """Hears what happens to it."""
         self._writing: list[set[str]] = []
@@ -105,7 +107,7 @@ async def _act(name: str, plan: _Plan) -> Any:
     with system.alone(name, set(), set(now)):
         await paused()
         if system.failing("exec"):
-            raise Refused("the system does not answer")
+            raise Refused(f"the system does not answer: {system.reason}")
         left, result = plan.change(now)
         await paused()
         system.store(left)
@@ -128,7 +130,7 @@ def _declared(
         with system.alone(name, set(), set(prepared)):
             await paused()
             if system.failing("reverse"):
-                raise Refused("the system does not take it back")
+                raise Refused(f"the system does not take it back: {system.reason}")
             left, _ = plan(**arguments).change(copy.deepcopy(prepared))
             found = {key: system.objects.get(key) for key in left}
             if found != left:

@@ -20,15 +20,27 @@ from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.values import Value
 from coagent.runtime.clock import VirtualClock
 from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
+from coagent.runtime.patience import LIMIT_S_DEFAULT
 from coagent.sim.check import Violation, check_notices, check_outcome, check_replay
 from coagent.sim.dump import dump
+from coagent.sim.failing import (
+    Flaky,
+    Mishaps,
+    Patient,
+    Surroundings,
+    hurried,
+    keep_apart,
+    remembering,
+    repeating,
+    unwilling,
+)
 from coagent.sim.ledger import Ledger
 from coagent.sim.options import Kind, options_of
 from coagent.sim.oracle import SerialRun, run_history, run_serially
 from coagent.sim.order import check_order, check_waiting
 from coagent.sim.outsider import Outsider
 from coagent.sim.processes import Process
-from coagent.sim.racing import race
+from coagent.sim.racing import Racer, race
 from coagent.sim.remote import DECLARED_TOOLS, SCHEME, Remote, remote
 from coagent.sim.stepper import Stepper
 from coagent.sim.targets import Crowded, Slow, Still, Systems, Witnessed
@@ -69,7 +81,12 @@ def run_seed(
     options = options_of(seed, dialect, log, protocol, kind)
     if watched is not None:
         options = replace(options, watched=watched)
-    world = make_world(seed, dialect, headed=options.outside > 0, declared=kind == "declared")
+    world = make_world(
+        seed,
+        dialect,
+        headed=options.outside > 0,
+        declared=kind == "declared" or (kind == "failing" and seed % 2 == 0),
+    )
     return run_trial(Trial(seed, options, world, seed), systems)
 
 
@@ -102,17 +119,19 @@ class _Simulation:
         self.dumps: list[str] = []
         self.ledger: Ledger | None = None
         self.target: Witnessed | None = None
+        self.refused: dict[str, set[int]] = {}
+        """Which calls of an agent's program some live system has refused for good."""
         self.remote = Remote(world.initial)
         self.remote.note = self.verdict_.timeline.append
         lasting = (name for name in world.programs if is_final(world, name))
-        self.lasting = frozenset(lasting if trial.options.kind == "declared" else ())
+        self.lasting = frozenset(lasting if trial.options.kind in ("declared", "failing") else ())
         """Who is never ended from outside: what has left the building would stand."""
 
     async def verdict(self) -> Verdict:
         outbox.set(self.effects)
         remote.set(self.remote)
         try:
-            with anyio.fail_after(SECONDS_MAX):
+            with anyio.fail_after(SECONDS_MAX), hurried(self.options.kind == "failing"):
                 if self.options.mode == "concurrent":
                     await self._run_concurrently()
                 else:
@@ -122,35 +141,71 @@ class _Simulation:
         return self.verdict_
 
     def agents(self) -> list[ScriptedAgent]:
-        return [ScriptedAgent(name, self.world.program(name)) for name in self.world.programs]
+        found = []
+        for name in self.world.programs:
+            program = self.world.program(name)
+            if self.options.kind == "failing":
+                program = remembering(program, self.refused.setdefault(name, set()))
+            found.append(ScriptedAgent(name, program))
+        return found
 
     # ---- concurrent tasks ----------------------------------------------------------------------------------
 
     async def _run_concurrently(self) -> None:
-        slow = Slow(self._held_by_targets(), self.rng)
+        options, racing = self.options, self.options.kind in ("racing", "declared", "failing")
+        failing = options.kind == "failing"
+        separate = failing and self.rng.random() < 0.5
+        if separate:
+            keep_apart(self.world, self.rng)
+        targets = self._flaky() if failing else [Slow(self._held_by_targets(), self.rng)]
         turns = self.rng.choice((1, 3, 10))
         pauses.set(lambda: self.rng.randint(0, turns))
         agents = [
             replace(agent, think_s=self.rng.choice((0, 3, 20)), start_s=self.rng.choice((0, 0, 30)))
             for agent in self.agents()
         ]
-        options, racing = self.options, self.options.kind in ("racing", "declared")
         clock = VirtualClock() if self.rng.random() < 0.2 and not racing else Crowded(self.rng)
+        patience_s = self.rng.choice((0.0, LIMIT_S_DEFAULT)) if failing else LIMIT_S_DEFAULT
         async with open_domain(
-            "memory:", targets=[slow], tools=ALL_TOOLS, clock=clock, order=options.order
+            "memory:",
+            targets=targets,
+            tools=ALL_TOOLS,
+            clock=clock,
+            order=options.order,
+            patience_s=patience_s,
         ) as domain:
             ledger = Ledger(self.world.initial, lambda key: None)
             domain.observe(ledger.take)
             self._watch(domain)
             if racing:
-                made = await race(domain, agents, self.rng, options.fumbling, options.aborting, self.lasting)
-                self.verdict_.reports, self.absent = made
+                around = Surroundings(domain, self.world, targets, self.rng, separate)
+                self.verdict_.reports, self.absent = await race(
+                    domain,
+                    agents,
+                    self.rng,
+                    options.fumbling,
+                    options.aborting,
+                    self.lasting,
+                    Patient if failing else Racer,
+                    (around.change_the_weather, around.help) if failing else (),
+                )
             else:
                 self.verdict_.reports = (await run_agents(domain, agents)).agents
             pauses.set(lambda: 0)
             await domain.settle()
             check_order(ledger, options.order)
-            self._judge(domain, slow.snapshot(), self._serial([agent.name for agent in ledger.ended]))
+            live = {key: value for target in targets for key, value in target.snapshot().items()}
+            self._judge(domain, live, self._serial([agent.name for agent in ledger.ended]))
+
+    def _flaky(self) -> list[Slow]:
+        mishaps = Mishaps(self.rng, self.options.failing)
+        unwilling(self.remote, mishaps)
+        targets: list[Slow] = [
+            Flaky(self._held_by_targets(), schemes, self.rng, mishaps)
+            for schemes in (("kv",), ("txt", "hdr"))
+        ]
+        self.rng.shuffle(targets)
+        return targets
 
     # ---- a schedule ----------------------------------------------------------------------------------------
 
@@ -346,7 +401,9 @@ class _Simulation:
         domain.observe(look)
 
     def _serial(self, order: list[str]) -> SerialRun:
-        programs = [(name, self.world.program(name)) for name in order]
+        programs = [
+            (name, repeating(self.world.program(name), self.refused.get(name, set()))) for name in order
+        ]
         return run_serially(self.world.initial, programs, ALL_TOOLS, self.absent)
 
     def _judge(self, domain: Domain, live: dict[str, Value], serial: SerialRun) -> None:

@@ -199,6 +199,11 @@ def is_final(world: World, agent: str) -> bool:
     return any(line.kind in _FINAL for line in world.programs[agent])
 
 
+def scheme_of_line(line: Line) -> str:
+    """Return the scheme of the objects that a line is about."""
+    return line.prefix.partition(":")[0]
+
+
 def stray_call(world: World, rng: random.Random) -> tuple[str, dict[str, Any]]:
     """Return a write of some value to one of the world's objects."""
     key = rng.choice(keys_of(world))
