@@ -16,6 +16,8 @@ import anyio.lowlevel
 from coagent.agents.scripted import Asked, Program
 from coagent.errors import CoAgentError, ConfigurationError, TargetError, TargetUnavailable, ToolFailed
 from coagent.protocol.keys import Key
+from coagent.protocol.participants import Participant
+from coagent.protocol.phases import AgentPhase
 from coagent.protocol.values import Value
 from coagent.runtime import patience, work
 from coagent.runtime.domain import Domain
@@ -29,7 +31,7 @@ MARK = "it will not have this today"
 """In the reason of whatever fails by chance."""
 
 _MISHAPS_MAX = 12
-_TURNS_MAX = 60_000
+_TURNS_MAX = 20_000
 
 
 @contextmanager
@@ -103,12 +105,12 @@ class Flaky(Slow):
             raise TargetError(f"{key!r}: {MARK}")
         await super().put(key, value, expected=expected)
         if self._mishaps.strikes():
-            raise TargetUnavailable("nobody has heard the answer")  # yet it has the value
+            raise TargetUnavailable(f"nobody has heard the answer: {MARK}")  # yet it has the value
 
     async def _reached(self) -> None:
         if self.away:
             await anyio.lowlevel.checkpoint()
-            raise TargetUnavailable(f"the target of {', '.join(self.schemes)} is away")
+            raise TargetUnavailable(f"the target of {', '.join(self.schemes)} is away: {MARK}")
 
 
 class Patient(Racer):
@@ -120,6 +122,10 @@ class Patient(Racer):
         except TargetError:
             did = True
         return await self._later() or did
+
+    async def _do_its_work(self) -> None:
+        with suppress(TargetError):
+            await super()._do_its_work()
 
     async def _settle(self) -> bool:
         try:
@@ -209,27 +215,23 @@ class Surroundings:
         world: What they do.
         targets: The live systems; the first one goes away.
         rng: Says when.
-        separate: Whether each agent has to do with one system alone.
     """
 
-    def __init__(
-        self, domain: Domain, world: World, targets: Sequence[Slow], rng: random.Random, separate: bool
-    ) -> None:
+    def __init__(self, domain: Domain, world: World, targets: Sequence[Slow], rng: random.Random) -> None:
         self._domain = domain
         self._world = world
         self._targets = targets
         self._rng = rng
-        self._separate = separate
         self.resolved = 0
 
     async def change_the_weather(self) -> None:
-        """Have the first target be away, until everybody who has nothing to do with it has ended."""
+        """Have the first target be away, until everybody who has nothing to do with it is done."""
         gone = self._targets[0]
         assert isinstance(gone, Flaky), "these targets can be away"
         await pause(self._rng)
         gone.away = True
         try:
-            if self._separate:
+            if all(len(set(map(scheme_of_line, lines))) == 1 for lines in self._world.programs.values()):
                 await self._see_others_end(gone.schemes)
             else:
                 await pause(self._rng)
@@ -240,12 +242,16 @@ class Surroundings:
         free = self._free_of(schemes)
         turns = 0
         while waiting := [
-            agent.name for agent in self._domain.agents if agent.name in free and not agent.ended
+            agent.name for agent in self._domain.agents if agent.name in free and self._waits(agent)
         ]:
             turns += 1
             if turns > _TURNS_MAX:
                 raise Violation(f"{waiting} wait, though nothing but {', '.join(schemes)} is away")
             await anyio.lowlevel.checkpoint()
+
+    def _waits(self, agent: Participant) -> bool:
+        """Tell whether an agent has more to do; with "early", others may have to commit before it."""
+        return not agent.ended and (self._domain.order == "fixed" or agent.phase is AgentPhase.ACTIVE)
 
     def _free_of(self, schemes: Sequence[str]) -> set[str]:
         """Return the agents that wait for nobody who has to do with a system."""

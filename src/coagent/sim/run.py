@@ -49,7 +49,7 @@ from coagent.sim.trial import Trial, Verdict
 from coagent.sim.world import Dialect, is_final, make_world, stray_call
 
 STEPS_MAX = 4000
-SECONDS_MAX = 30.0
+SECONDS_MAX = 15.0
 """After that a run hangs."""
 ALL_TOOLS = [*TOOLS, *DECLARED_TOOLS]
 
@@ -81,12 +81,11 @@ def run_seed(
     options = options_of(seed, dialect, log, protocol, kind)
     if watched is not None:
         options = replace(options, watched=watched)
-    world = make_world(
-        seed,
-        dialect,
-        headed=options.outside > 0,
-        declared=kind == "declared" or (kind == "failing" and seed % 2 == 0),
-    )
+    failing = kind == "failing"
+    declared = kind == "declared" or (failing and seed % 2 == 0)
+    world = make_world(seed, dialect, headed=options.outside > 0, declared=declared)
+    if failing and seed % 3:
+        keep_apart(world, random.Random(f"apart {seed}"))
     return run_trial(Trial(seed, options, world, seed), systems)
 
 
@@ -154,9 +153,6 @@ class _Simulation:
     async def _run_concurrently(self) -> None:
         options, racing = self.options, self.options.kind in ("racing", "declared", "failing")
         failing = options.kind == "failing"
-        separate = failing and self.rng.random() < 0.5
-        if separate:
-            keep_apart(self.world, self.rng)
         targets = self._flaky() if failing else [Slow(self._held_by_targets(), self.rng)]
         turns = self.rng.choice((1, 3, 10))
         pauses.set(lambda: self.rng.randint(0, turns))
@@ -178,7 +174,7 @@ class _Simulation:
             domain.observe(ledger.take)
             self._watch(domain)
             if racing:
-                around = Surroundings(domain, self.world, targets, self.rng, separate)
+                around = Surroundings(domain, self.world, targets, self.rng)
                 self.verdict_.reports, self.absent = await race(
                     domain,
                     agents,
@@ -381,7 +377,9 @@ class _Simulation:
         """Tell whether what one agent did may be news to another."""
         if cause == OUTSIDE.rank:
             lowest = min(report.rank for report in self.verdict_.reports)
-            return self.options.kind == "outside" or rank > lowest  # or of an agent that has committed since
+            return (
+                self.options.kind in ("outside", "failing") or rank > lowest
+            )  # or of an agent that has committed since
         return self.options.order == "early" or cause < rank  # who was below may have been passed since
 
     # ---- judging -------------------------------------------------------------------------------------------
