@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from coagent.sim.world import Dialect
 
-Kind: TypeAlias = Literal["plain", "outside", "early", "racing", "declared", "failing"]
-KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing")
+Kind: TypeAlias = Literal["plain", "outside", "early", "racing", "declared", "failing", "crash"]
+KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing", "crash")
 """What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that undo, amend
 and are ended while calls are under way; declared tools, in both ways."""
 
@@ -38,6 +38,8 @@ class Options:
         crashing: How likely a process is replaced by a new one that reads the log.
         outside: How likely an outsider writes before a step.
         looking: How likely it is that somebody looks for it at once.
+        crashes: At how many of the points where it may, a process is killed, each in a run of its own; 0: at
+            all of them.
         failing: How likely a target, or a system behind declared tools, fails.
         watched: Whether invariants and the replay are checked after every event.
     """
@@ -59,6 +61,7 @@ class Options:
     outside: float = 0.0
     looking: float = 0.0
     failing: float = 0.0
+    crashes: int = 6
     watched: bool = False
 
 
@@ -116,6 +119,8 @@ def options_of(
         )
     elif kind == "declared" and options.mode != "concurrent":
         options = replace(options, mode="stepped", order=rng.choice(("fixed", "early")))
+    if kind == "crash":
+        options = replace(options, mode="stepped", crashing=0.0, watched=False)
     if kind == "early":
         options = replace(
             options,

@@ -36,7 +36,7 @@ class Process:
         Raises:
             CoAgentError: It cannot be opened.
         """
-        self._stop, self._stopped = anyio.Event(), anyio.Event()
+        self._stop, self._stopped, self._failure = anyio.Event(), anyio.Event(), None
         started = anyio.Event()
         tasks.start_soon(self._live, started)
         await started.wait()

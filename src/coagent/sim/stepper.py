@@ -74,6 +74,26 @@ class Stepper:
             session = domain.session(self.run.session.rank)
             self.run.session = self.run.walker.session = session
 
+    async def taken_up(self, domain: Domain) -> None:
+        """Be taken up by somebody who knows nothing but what the log of a dead process tells."""
+        self.domain, self._stray = domain, None
+        if self.joined and self.run.report.state != "active":
+            return
+        known = [agent for agent in domain.agents if agent.name == self.agent.name]
+        if not known:
+            self._run = None  # nobody has heard of it
+            return
+        session = domain.session(known[-1].rank)
+        self._run = ScriptedRun(self.agent, session)
+        if known[-1].ended:
+            self._run.ended("committed" if session.state == "committed" else "aborted")
+            return
+        self._run.walker.made[:] = [
+            Made(call.tool, call.arguments, call.call_id, domain.tools[call.tool].gate == "stage")
+            for call in session.calls
+        ]
+        self._run.walker.distrust()
+
     def may_step(self) -> bool:
         """Tell whether a step would do something."""
         if not self.joined:
