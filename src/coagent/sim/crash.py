@@ -230,8 +230,11 @@ class CrashSimulation(Simulation):
             self._watch(process.domain)
         last: Stepper | None = None
         joined = False
-        while not joined or any(not stepper.ended for stepper in steppers):
+        while True:
             try:
+                if joined and all(stepper.ended for stepper in steppers):
+                    await self._wait(list(processes))
+                    break
                 if not joined:
                     await self._join([stepper for stepper in steppers if not stepper.joined])
                     joined = True
@@ -242,8 +245,9 @@ class CrashSimulation(Simulation):
             for process in [process for process in processes if process.body.dead]:
                 await self._take_up(process, processes, steppers, tasks)
                 last = None
-        await self._wait(list(processes))
         self.verdict_.reports = sorted((one.run.report for one in steppers), key=lambda report: report.rank)
+        aborted = {stepper.agent.name for stepper in steppers if stepper.run.session.state == "aborted"}
+        self.absent &= aborted  # who was to be ended by a process that was killed may have lived on
         domain = processes[0].domain
         live = processes[0].target.snapshot()
         self._judge(domain, live, self._serial([report.name for report in self.verdict_.reports]))
