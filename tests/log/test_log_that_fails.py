@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import anyio
 import pytest
 
 from coagent import LogError, open_domain
@@ -38,7 +39,7 @@ async def test_who_leaves_a_domain_whose_log_cannot_be_written_is_told_so(
     tmp_path: Path, full_disk: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:{tmp_path / 'log'}"
-    with pytest.raises(LogError, match="disk is full"):
+    with anyio.CancelScope(), pytest.raises(LogError, match="disk is full"):
         async with open_domain(url, targets=[Memory({"kv:x": 1})], tools=TOOLS) as domain:
             a = await domain.join("A")
             await a.call("put", key="kv:x", value=2)
@@ -59,6 +60,6 @@ async def test_who_opens_a_domain_whose_work_cannot_be_recorded_is_told_so(
             a = await domain.join("A")
             await a.call("put", key="kv:x", value=2)
             await a.finish()
-    with pytest.raises(LogError, match="disk is full"):
+    with anyio.CancelScope(), pytest.raises(LogError, match="disk is full"):
         async with open_domain(url, targets=[Memory({"kv:x": 1})], tools=TOOLS):
             raise AssertionError("it has work to do first")

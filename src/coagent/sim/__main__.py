@@ -73,7 +73,7 @@ def _show(verdict: Verdict, options: argparse.Namespace) -> None:
             ("target", options.target),
             ("log", options.log),
             ("protocol", options.protocol),
-            ("kind", verdict.trial.options.kind),
+            ("kind", verdict.trial.options.called),
         )
         if value not in ("memory", "mtpo", "plain")
     )

@@ -8,10 +8,13 @@ from typing import Literal, TypeAlias
 
 from coagent.sim.world import Dialect
 
-Kind: TypeAlias = Literal["plain", "outside", "early", "racing", "declared", "failing", "crash"]
-KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing", "crash")
+Kind: TypeAlias = Literal["plain", "outside", "early", "racing", "declared", "failing", "crash", "restored"]
+KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing", "crash", "restored")
 """What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that undo, amend
-and are ended while calls are under way; declared tools, in both ways."""
+and are ended while calls are under way; declared tools, in both ways; live systems that fail; processes that
+are killed at any point; kernels restored from checkpoints, in runs of the other kinds."""
+
+_RESTORED_KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing")
 
 Mode: TypeAlias = Literal["stepped", "concurrent"]
 
@@ -41,6 +44,7 @@ class Options:
         crashes: At how many of the points where it may, a process is killed, each in a run of its own; 0: at
             all of them.
         failing: How likely a target, or a system behind declared tools, fails.
+        restoring: How likely, after an event, a kernel is restored from a checkpoint.
         watched: Whether invariants and the replay are checked after every event.
     """
 
@@ -62,7 +66,13 @@ class Options:
     looking: float = 0.0
     failing: float = 0.0
     crashes: int = 6
+    restoring: float = 0.0
     watched: bool = False
+
+    @property
+    def called(self) -> Kind:
+        """The kind that was asked for."""
+        return "restored" if self.restoring else self.kind
 
 
 def options_of(
@@ -73,6 +83,10 @@ def options_of(
     kind: Kind = "plain",
 ) -> Options:
     """Draw the options of a seed."""
+    if kind == "restored":
+        rng = random.Random(f"restored {seed}")
+        options = options_of(seed, dialect, log, protocol, rng.choice(_RESTORED_KINDS))
+        return replace(options, restoring=rng.choice((0.02, 0.1, 0.5)))
     rng = random.Random(f"options {seed}")
     options = Options(
         dialect,

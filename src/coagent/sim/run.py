@@ -45,6 +45,7 @@ def run_seed(
         The verdict; it never raises for what the run did.
     """
     options = options_of(seed, dialect, log, protocol, kind)
+    kind = options.kind
     if watched is not None:
         options = replace(options, watched=watched)
     failing = kind == "failing"

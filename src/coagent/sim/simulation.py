@@ -38,6 +38,7 @@ from coagent.sim.outsider import Outsider
 from coagent.sim.processes import Process
 from coagent.sim.racing import Racer, race
 from coagent.sim.remote import DECLARED_TOOLS, SCHEME, Remote, remote
+from coagent.sim.restoring import Restored
 from coagent.sim.stepper import Stepper
 from coagent.sim.targets import Crowded, Slow, Still, Systems, Witnessed
 from coagent.sim.tools import TOOLS, outbox, pauses
@@ -341,6 +342,12 @@ class Simulation:
 
     def _watch(self, domain: Domain) -> None:
         domain.observe(self.verdict_.note)
+        if self.options.restoring:
+            made, early = domain.kernel, self.options.order == "early"
+            assert isinstance(made, Mtpo), "checkpoints are of Mtpo"
+            rng = random.Random(f"restored {self.verdict_.trial.schedule}")
+            protocol = PROTOCOLS[self.options.protocol]
+            domain.observe(Restored(made, lambda: protocol(early=early), rng, self.options.restoring).take)
         if not self.options.watched:
             return
         kernel = domain.kernel
