@@ -40,8 +40,8 @@ class Participant:
     """
 
     __slots__ = (
-        "called", "calls", "disturbed", "ending", "held_up_by", "must_restart", "name", "next_sequence", "order",
-        "pending", "phase", "pinned", "position", "rank", "restarts",
+        "called", "calls", "disturbed", "ending", "held_up_by", "must_restart", "name",
+        "next_sequence", "order", "pending", "phase", "pinned", "position", "rank", "restarts",
     )  # fmt: skip
 
     def __init__(self, name: str, rank: Rank, pinned: bool = False) -> None:
@@ -60,7 +60,7 @@ class Participant:
         self.must_restart = False
         self.restarts = 0
         self.ending = False
-        """Whether this process is taking back what it has done, to abort it; no part of the kernel's state."""
+        """Whether this process is taking back what it has done, to abort it; not part of the state."""
         self.held_up_by: tuple[Rank, int] | None = None
         """Who kept it from being promoted when that was last asked, and after how many withdrawals."""
         self.calls: dict[CallId, Call] = {}

@@ -398,7 +398,7 @@ class DeclaredRunner(Runner):
             scans={
                 scan: {
                     key: value
-                    for key, value in kernel.written_under(scan.prefix, position)
+                    for key, value in kernel.known_under(scan.prefix, position)
                     if scan.covers(key) and value is not None
                 }
                 for scan in sorted(footprint.scans, key=str)
