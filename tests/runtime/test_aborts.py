@@ -1,4 +1,4 @@
-"""An agent that is aborted does nothing more, however long it takes to take back what it has done (rule 8)."""
+"""An agent that is aborted does nothing more, however long it takes to take its work back (rule 8)."""
 
 from __future__ import annotations
 

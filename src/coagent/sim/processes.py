@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 from anyio.abc import TaskGroup
 
 from coagent.runtime.domain import Domain
+
+
+@contextmanager
+def watched_over(seconds_max: float) -> Iterator[None]:
+    """Cancel everything after a while, even what is shielded: domains that hang could not be left otherwise."""
+
+    def end() -> None:
+        for task in asyncio.all_tasks():
+            task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(seconds_max, end)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Process:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -106,7 +107,7 @@ async def race(
     aborting: float,
     lasting: Collection[str] = (),
     racer: type[Racer] | None = None,
-    beside: Sequence[Callable[[], Awaitable[None]]] = (),
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> tuple[list[AgentReport], set[str]]:
     """Run agents at the same time until all have ended.
 

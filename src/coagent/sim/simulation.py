@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -32,10 +33,10 @@ from coagent.sim.failing import (
     unwilling,
 )
 from coagent.sim.ledger import Ledger
-from coagent.sim.oracle import SerialRun, run_history, run_serially
+from coagent.sim.oracle import AnyTool, SerialRun, run_history, run_serially
 from coagent.sim.order import check_order, check_waiting
 from coagent.sim.outsider import Outsider
-from coagent.sim.processes import Process
+from coagent.sim.processes import Process, watched_over
 from coagent.sim.racing import Racer, race
 from coagent.sim.remote import DECLARED_TOOLS, SCHEME, Remote, remote
 from coagent.sim.restoring import Restored
@@ -48,7 +49,7 @@ from coagent.sim.world import is_final, stray_call
 STEPS_MAX = 4000
 SECONDS_MAX = 15.0
 """After that a run hangs."""
-ALL_TOOLS = [*TOOLS, *DECLARED_TOOLS]
+ALL_TOOLS: list[AnyTool] = [*TOOLS, *DECLARED_TOOLS]
 
 
 class Simulation:
@@ -85,13 +86,15 @@ class Simulation:
         outbox.set(self.effects)
         remote.set(self.remote)
         try:
-            with anyio.fail_after(SECONDS_MAX), hurried(self.options.kind == "failing"):
+            with watched_over(SECONDS_MAX), hurried(self.options.kind == "failing"):
                 if self.options.mode == "concurrent":
                     await self._run_concurrently()
                 else:
                     await self._run_stepwise()
         except (Exception, BaseExceptionGroup) as failure:
             self.verdict_.violation = _described(failure)
+        except asyncio.CancelledError:
+            self.verdict_.violation = f"it hangs: nothing came of it in {SECONDS_MAX:g} s"
         return self.verdict_
 
     def agents(self) -> list[ScriptedAgent]:
