@@ -14,7 +14,7 @@ from coagent.runtime.domain import Domain
 
 @contextmanager
 def watched_over(seconds_max: float) -> Iterator[None]:
-    """Cancel everything after a while, even what is shielded: domains that hang could not be left otherwise."""
+    """Cancel everything after a while, even what is shielded: a domain that hangs is not left otherwise."""
 
     def end() -> None:
         for task in asyncio.all_tasks():
