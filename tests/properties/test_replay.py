@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coagent.protocol.mtpo import Mtpo
-from coagent.sim import run as simulation
+from coagent.sim import simulation
 from coagent.sim.check import Violation, check_replay
 from coagent.sim.run import run_seed
 

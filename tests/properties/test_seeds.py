@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from coagent.sim.options import Kind
 from coagent.sim.run import run_seed
 from coagent.sim.world import Dialect
 
 SEEDS = [
-    line.split(maxsplit=3)
+    line.split(maxsplit=4)
     for line in Path(__file__).with_name("seeds.txt").read_text().splitlines()
     if not line.startswith("#")
 ]
 
 
-@pytest.mark.parametrize(("target", "log", "seed", "what"), SEEDS)
+@pytest.mark.parametrize(("target", "log", "kind", "seed", "what"), SEEDS)
 def test_what_failed_once_does_not_fail_again(
-    target: Dialect, log: str, seed: str, what: str, tmp_path: Path
+    target: Dialect, log: str, kind: Kind, seed: str, what: str, tmp_path: Path
 ) -> None:
-    verdict = run_seed(int(seed), target, str(tmp_path) if log == "sqlite" else log)
+    verdict = run_seed(int(seed), target, str(tmp_path) if log == "sqlite" else log, kind=kind)
     assert verdict.violation is None, what

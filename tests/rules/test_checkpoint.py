@@ -157,3 +157,12 @@ def test_a_kernel_at_rest_is_next_to_nothing() -> None:
         agent.finish()
         world.advance()
     assert len(world.state) < 1_000
+
+
+def test_a_call_that_was_under_way_when_its_kernel_was_saved_may_fail_afterwards() -> None:
+    world = Restored({"kv:x": 1})
+    (a,) = world.join("A")
+    call = a.begin("act", writes=["sys:1"])
+    a.ran(call, Observation.failed("it would not"))
+    assert call.lapsed
+    assert not a.participant.unread, "its agent hears of that with the call itself"

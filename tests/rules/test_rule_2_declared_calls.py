@@ -91,6 +91,17 @@ def test_rule_2_a_call_that_ran_before_is_reversed_last_when_it_is_to_run_otherw
     assert found.wait_for == (), "what has to run again above is none of its business, nor is itself"
 
 
+def test_rule_2_what_rests_on_a_call_is_reversed_before_it_also_where_it_is_to_touch_something_else() -> None:
+    world = World()
+    a, b, c = world.join("A", "B", "C")
+    own, above = a.act(writes=["sys:1"]), b.act(reads=["sys:1"], writes=["sys:3"])
+    reading = c.begin("act", reads=["sys:1"])
+    world.apply()
+    found = world.kernel.obstacles(own.position, touching(writes="sys:2"), own)
+    assert found.reverse == (above, own)
+    assert found.wait_for == (reading,)
+
+
 def test_rule_2_what_cannot_be_reversed_is_fixed() -> None:
     world = World()
     a, b = world.join("A", "B")

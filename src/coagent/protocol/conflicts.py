@@ -37,7 +37,7 @@ def obstacles(
     """Return what stands in the way of a declared call at `position`.
 
     A call that conflicts with one to be reversed has to be reversed too, if it stands above that one: it was
-    built on its effect.
+    built on its effect. That goes for the call itself as well, which may have run on something else before.
 
     Args:
         position: Where the call stands.
@@ -48,6 +48,10 @@ def obstacles(
         own: The call itself, where it has run before.
     """
     reads, scans, writes = set(footprint.reads), set(footprint.scans), set(footprint.writes)
+    if own is not None and own.applied:
+        reads |= own.footprint.reads
+        scans |= own.footprint.scans
+        writes |= own.footprint.writes
     above = sorted((call for call in declared if call.applied and call.position > position), key=_by_position)
     reverse: list[Call] = []
     for call in above:

@@ -161,6 +161,10 @@ class Kernel(ABC):
         """Yield the tracked objects under a prefix whose live state may differ from the filtered one."""
 
     @abstractmethod
+    def known_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
+        """Yield the objects under a prefix whose values are known, with what they are at a position."""
+
+    @abstractmethod
     def base_known(self, key: Key) -> bool:
         """Tell whether the before-image below all writes of the object is known."""
 

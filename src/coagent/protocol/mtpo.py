@@ -152,9 +152,8 @@ class Mtpo(Turns):
         if call.id not in self._calls:
             self._happened(call, event.observation)
             return call
-        promised = (
-            call.told is NOTHING
-        )  # a staged call returned "staged": what it returns now was not promised
+        # A staged call returned "staged": what it returns now was not promised.
+        promised = call.told == NOTHING
         self._observe(call, event.observation, None)
         if promised or event.observation.error is None:
             self._tell(call)

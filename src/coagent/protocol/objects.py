@@ -73,6 +73,12 @@ class Objects:
         for key in self.written.under(prefix):
             yield key, self.trajectories[key].filtered(position)
 
+    def known_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
+        """Yield the objects under a prefix whose values are known, written or read, with filtered values."""
+        for key, trajectory in self.trajectories.items():
+            if trajectory.base_known and key.startswith(prefix):
+                yield key, trajectory.filtered(position)
+
     def holds(self, observation: Observation, position: Position) -> bool:
         """Tell whether all that a run at `position` saw is what it would see now."""
         for (key, selector), seen in observation.reads.items():

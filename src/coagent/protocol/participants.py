@@ -40,8 +40,8 @@ class Participant:
     """
 
     __slots__ = (
-        "called", "calls", "disturbed", "held_up_by", "must_restart", "name", "next_sequence", "order",
-        "pending", "phase", "pinned", "position", "rank", "restarts",
+        "called", "calls", "disturbed", "ending", "held_up_by", "must_restart", "name",
+        "next_sequence", "order", "pending", "phase", "pinned", "position", "rank", "restarts",
     )  # fmt: skip
 
     def __init__(self, name: str, rank: Rank, pinned: bool = False) -> None:
@@ -59,6 +59,8 @@ class Participant:
         # Under locking and optimistic control: whether it has to begin again, and how often it has.
         self.must_restart = False
         self.restarts = 0
+        self.ending = False
+        """Whether this process is taking back what it has done, to abort it; not part of the state."""
         self.held_up_by: tuple[Rank, int] | None = None
         """Who kept it from being promoted when that was last asked, and after how many withdrawals."""
         self.calls: dict[CallId, Call] = {}

@@ -296,6 +296,9 @@ class Turns(MtpoState):
     def written_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
         return self._objects.written_under(prefix, position)
 
+    def known_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
+        return self._objects.known_under(prefix, position)
+
     def base_known(self, key: Key) -> bool:
         return self._objects.base_known(key)
 

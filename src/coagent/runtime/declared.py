@@ -142,7 +142,7 @@ class DeclaredRunner(Runner):
         kernel, recorder = self._parts.kernel, self._parts.recorder
 
         async def carried() -> None:
-            while not await self._take_back(call, call.footprint, lambda: CallUndone(call.id)):
+            while not await self._take_back(call, None, lambda: CallUndone(call.id)):
                 # It has failed, or was reversed to make room: there is nothing to be taken back.
                 free = kernel.call(call.id) is call and call.under_way is None and not call.applied
                 if await recorder.record(lambda: CallUndone(call.id) if free else None) is not None:  # noqa: B023
@@ -162,7 +162,7 @@ class DeclaredRunner(Runner):
             return RunBegun(call.id, footprint)
 
         async def carried() -> Run:
-            if not await self._take_back(call, _both(call.footprint, footprint), begin):
+            if not await self._take_back(call, footprint, begin):
                 await self._clear_and_begin(
                     lambda: call.position,
                     footprint,
@@ -187,12 +187,12 @@ class DeclaredRunner(Runner):
 
     # ---- making room ---------------------------------------------------------------------------------------
 
-    async def _take_back(self, call: Call, footprint: Footprint, then: Callable[[], Event]) -> bool:
+    async def _take_back(self, call: Call, wanted: Footprint | None, then: Callable[[], Event]) -> bool:
         """Reverse a call, and those above that rest on it; its own end is recorded as `then`.
 
         Args:
             call: The call.
-            footprint: What nobody else may touch meanwhile.
+            wanted: What nobody else may touch meanwhile, beside what the call does.
             then: What is recorded when it has been reversed.
 
         Returns:
@@ -211,6 +211,8 @@ class DeclaredRunner(Runner):
                 continue
             if not call.applied:
                 return False
+            # Only now: while it was waited for, it may have been amended to touch something else.
+            footprint = call.footprint if wanted is None else _both(call.footprint, wanted)
             gone = await self._cleared(
                 lambda: call.position,
                 footprint,
@@ -304,13 +306,13 @@ class DeclaredRunner(Runner):
     async def _begin_reversal(self, call: Call, footprint: Footprint, own: Call | None = None) -> bool:
         """Record that a call is about to be reversed; False where something has come in between."""
         kernel = self._parts.kernel
-        touched = _both(call.footprint, footprint)
 
         def decide() -> Event | None:
             if kernel.call(call.id) is not call or not call.applied or call.under_way is not None:
                 return None
+            touched = _both(call.footprint, footprint)
             if own is not None:
-                now = kernel.obstacles(call.position, footprint, own)
+                now = kernel.obstacles(call.position, touched, own)
                 if now.wait_for or any(other is not call for other in now.reverse):
                     return None
             return ReversalBegun(call.id, touched)
@@ -396,7 +398,7 @@ class DeclaredRunner(Runner):
             scans={
                 scan: {
                     key: value
-                    for key, value in kernel.written_under(scan.prefix, position)
+                    for key, value in kernel.known_under(scan.prefix, position)
                     if scan.covers(key) and value is not None
                 }
                 for scan in sorted(footprint.scans, key=str)

@@ -135,10 +135,13 @@ class Domain:
         if log.by_itself:
             await self._bring_up_to_date(kernel, recorder)
         await tasks.open()
-        watching = not isinstance(self.clock, VirtualClock)
-        if watching:
-            tasks.start(attend, parts, work)
-        await work.settle()
+        try:
+            if not isinstance(self.clock, VirtualClock):
+                tasks.start(attend, parts, work)
+            await work.settle()
+        except BaseException:
+            await tasks.close(at_once=True)
+            raise
         return _Open(log, parts, work)
 
     async def _bring_up_to_date(self, kernel: Mtpo, recorder: Recorder) -> None:
@@ -157,9 +160,11 @@ class Domain:
         opened = self._opened
         self._open = None
         try:
-            if kind is None and not self._abandoned:
-                await opened.work.settle()
-            await opened.parts.tasks.close(at_once=self._abandoned)
+            try:
+                if kind is None and not self._abandoned:
+                    await opened.work.settle()
+            finally:
+                await opened.parts.tasks.close(at_once=self._abandoned)
             if not self._abandoned:
                 await opened.parts.recorder.flush()
                 await opened.parts.recorder.keep_checkpoint()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -151,12 +152,24 @@ def require_active(agent: Participant) -> None:
     """Refuse what an agent that has ended can no longer do.
 
     Raises:
-        AgentNotActive: It has committed or aborted.
+        AgentNotActive: It has committed or aborted, or is just being aborted.
     """
+    if agent.ending:
+        raise AgentNotActive(f"agent {agent.name!r} is being aborted", "Join again, as a new agent.")
     if agent.ended:
         raise AgentNotActive(
             f"agent {agent.name!r} has {agent.phase.value}", "Join the domain again, as a new agent."
         )
+
+
+@contextmanager
+def ending(agent: Participant) -> Iterator[None]:
+    """Let an agent do nothing more, and not commit, while what it has done is taken back for good."""
+    agent.ending = True
+    try:
+        yield
+    finally:
+        agent.ending = False
 
 
 async def restart(parts: Parts, agent: Participant) -> None:

@@ -22,7 +22,7 @@ from coagent.protocol.values import SCALARS, Value, copied
 from coagent.runtime.notices import Notification, notification
 from coagent.runtime.outcomes import Issued, Outcome, Settlement
 from coagent.runtime.quoting import Quoting
-from coagent.runtime.runner import NotItsTurn, Parts, require_active, restart
+from coagent.runtime.runner import NotItsTurn, Parts, ending, require_active, restart
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
 
@@ -261,8 +261,9 @@ class AgentSession:
         while participant.phase is not AgentPhase.ABORTED:
             require_active(participant)
             kept = parts.kernel.kept_calls(participant)
-            await self._take_back_all(kept)
-            made = await parts.recorder.record(lambda: self._aborted(reason))
+            with ending(participant):
+                await self._take_back_all(kept)
+                made = await parts.recorder.record(lambda: self._aborted(reason))
             if made is not None:
                 await self._work.settle()
                 return [call.id for call in kept]

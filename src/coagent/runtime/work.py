@@ -99,9 +99,10 @@ class Work:
             self._start(parts.effects.apply, target)
         if ready.promote is not None:
             self._start_turn(ready.promote[0], self.promote)
-        if ready.run is not None and ready.run.rank in self.local:
+        ending = {agent.rank for agent in kernel.agents.values() if agent.ending}
+        if ready.run is not None and ready.run.rank in self.local - ending:
             self._start_call(ready.run, self._run_staged)
-        if ready.commit is not None:
+        if ready.commit is not None and ready.commit not in ending:
             self._start_turn(ready.commit, self._commit)
 
     def _start_call(self, call: Call, act: Callable[[Call], Awaitable[None]]) -> None:
@@ -174,7 +175,8 @@ class Work:
     async def _run_staged(self, call: Call) -> None:
         parts = self._parts
         await parts.recorder.flush()  # what is known to have arrived comes before it in the log
-        if await parts.rests_on_change(parts.kernel.agents[call.rank]):
+        agent = parts.kernel.agents[call.rank]
+        if await parts.rests_on_change(agent) or agent.ending:
             return
         tool = self._parts.catalog.get(call.tool)
         await self.runner(tool).run_staged(call, tool)
@@ -202,7 +204,13 @@ class Work:
         await parts.recorder.flush()
         if await parts.rests_on_change(kernel.agents[rank]):
             return
-        await parts.recorder.record(lambda: Committed(rank) if kernel.ready().commit == rank else None)
+
+        def decide() -> Event | None:
+            agent = kernel.agents.get(rank)
+            due = agent is not None and not agent.ending and kernel.ready().commit == rank
+            return Committed(rank) if due else None
+
+        await parts.recorder.record(decide)
 
     # ---- waiting -------------------------------------------------------------------------------------------
 

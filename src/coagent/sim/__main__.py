@@ -7,11 +7,14 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import get_args
 
 from coagent.sim.options import KINDS
-from coagent.sim.run import Verdict, run_seed
+from coagent.sim.run import run_seed, run_trial
+from coagent.sim.shrink import shrink
 from coagent.sim.targets import Systems
+from coagent.sim.trial import Verdict
 from coagent.sim.world import Dialect
 
 
@@ -30,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="what runs are about; mixed: one after another",
     )
     parser.add_argument("--verbose", action="store_true", help="show the world and the timelines of failures")
+    parser.add_argument("--shrink", action="store_true", help="make failures small first, and show them")
     options = parser.parse_args(arguments)
     started = last_said = time.monotonic()
     failed: list[Verdict] = []
@@ -49,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
             if verdict.violation is not None:
                 failed.append(verdict)
                 _show(verdict, options)
+                if options.shrink:
+                    _show_small(shrink(verdict, partial(run_trial, systems=systems)))
             now = time.monotonic()
             if now - last_said > 5:
                 last_said = now
@@ -71,19 +77,19 @@ def _show(verdict: Verdict, options: argparse.Namespace) -> None:
             ("target", options.target),
             ("log", options.log),
             ("protocol", options.protocol),
-            ("kind", verdict.options.kind),
+            ("kind", verdict.trial.options.called),
         )
         if value not in ("memory", "mtpo", "plain")
     )
     print(f"seed {verdict.seed}: {verdict.violation}")
     print(f"  again: python -m coagent.sim --runs 1 --seed {verdict.seed}{extra} --verbose")
     if options.verbose:
-        print(verdict.options)
-        print(verdict.world.describe())
-        for report in verdict.reports:
-            print(f"{report.name} (rank {report.rank}): {report.state} {report.failure}")
-            for event in report.tally.timeline:
-                print(f"  {event.kind} {event.text}")
+        print("\n".join(verdict.describe()))
+
+
+def _show_small(verdict: Verdict) -> None:
+    print(f"the smallest run found: {verdict.violation}")
+    print("\n".join(verdict.describe()))
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ class Ledger:
                 self._add(rank, _NONE).staged = True
             case events.CallBegun(rank):
                 self._add(rank, _NONE)
-                self.agents[rank].paid = True
+                self.agents[rank].paid |= event.irreversible
             case events.CallRan(call_id, observation) | events.CallReexecuted(call_id, observation):
                 self._renew(call_id, observation, isinstance(event, events.CallRan))
             case events.CallAmended(call_id, _, observation):

@@ -8,10 +8,13 @@ from typing import Literal, TypeAlias
 
 from coagent.sim.world import Dialect
 
-Kind: TypeAlias = Literal["plain", "outside", "early", "racing"]
-KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing")
+Kind: TypeAlias = Literal["plain", "outside", "early", "racing", "declared", "failing", "crash", "restored"]
+KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing", "crash", "restored")
 """What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that undo, amend
-and are ended while calls are under way."""
+and are ended while calls are under way; declared tools, in both ways; live systems that fail; processes that
+are killed at any point; kernels restored from checkpoints, in runs of the other kinds."""
+
+_RESTORED_KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing")
 
 Mode: TypeAlias = Literal["stepped", "concurrent"]
 
@@ -38,6 +41,10 @@ class Options:
         crashing: How likely a process is replaced by a new one that reads the log.
         outside: How likely an outsider writes before a step.
         looking: How likely it is that somebody looks for it at once.
+        crashes: At how many of the points where it may, a process is killed, each in a run of its own; 0: at
+            all of them.
+        failing: How likely a target, or a system behind declared tools, fails.
+        restoring: How likely, after an event, a kernel is restored from a checkpoint.
         watched: Whether invariants and the replay are checked after every event.
     """
 
@@ -57,7 +64,15 @@ class Options:
     crashing: float = 0.0
     outside: float = 0.0
     looking: float = 0.0
+    failing: float = 0.0
+    crashes: int = 6
+    restoring: float = 0.0
     watched: bool = False
+
+    @property
+    def called(self) -> Kind:
+        """The kind that was asked for."""
+        return "restored" if self.restoring else self.kind
 
 
 def options_of(
@@ -68,6 +83,10 @@ def options_of(
     kind: Kind = "plain",
 ) -> Options:
     """Draw the options of a seed."""
+    if kind == "restored":
+        rng = random.Random(f"restored {seed}")
+        options = options_of(seed, dialect, log, protocol, rng.choice(_RESTORED_KINDS))
+        return replace(options, restoring=rng.choice((0.02, 0.1, 0.5)))
     rng = random.Random(f"options {seed}")
     options = Options(
         dialect,
@@ -95,7 +114,7 @@ def options_of(
             outside=rng.choice((0.05, 0.2, 0.5)),
             looking=rng.choice((0.0, 0.0, 0.3, 1.0)),
         )
-    if kind == "racing":
+    if kind in ("racing", "failing") or (kind == "declared" and rng.random() < 0.7):
         options = replace(
             options,
             mode="concurrent",
@@ -105,6 +124,17 @@ def options_of(
             aborting=rng.choice((0.0, 0.2, 0.5)),
             watched=rng.random() < 0.3,
         )
+    if kind == "failing":
+        options = replace(
+            options,
+            failing=rng.choice((0.0, 0.02, 0.1)),
+            fumbling=rng.choice((0.0, 0.0, 0.2)),
+            aborting=rng.choice((0.0, 0.0, 0.2)),
+        )
+    elif kind == "declared" and options.mode != "concurrent":
+        options = replace(options, mode="stepped", order=rng.choice(("fixed", "early")))
+    if kind == "crash":
+        options = replace(options, mode="stepped", crashing=0.0, watched=False)
     if kind == "early":
         options = replace(
             options,

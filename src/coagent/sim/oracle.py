@@ -14,8 +14,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 from coagent.agents.scripted import GiveUp, Program
 from coagent.errors import ToolFailed
+from coagent.sim.remote import Remote, remote
 from coagent.sim.tools import HEAD, outbox
+from coagent.tools.declared import DeclaredTool
 from coagent.tools.native import NativeTool
+
+AnyTool: TypeAlias = NativeTool | DeclaredTool
 
 FAILED = ("failed",)
 """In the place of the result of a call that failed."""
@@ -146,7 +150,7 @@ class DictState:
 def run_serially(
     initial: Mapping[str, Any],
     programs: Iterable[tuple[str, Program]],
-    tools: Iterable[NativeTool],
+    tools: Iterable[AnyTool],
     absent: Iterable[str] = (),
 ) -> SerialRun:
     """Run programs one after another.
@@ -161,7 +165,7 @@ def run_serially(
     return run_history(initial, [Turn(*one) for one in programs if one[0] not in left_out], tools)
 
 
-def run_history(initial: Mapping[str, Any], history: History, tools: Iterable[NativeTool]) -> SerialRun:
+def run_history(initial: Mapping[str, Any], history: History, tools: Iterable[AnyTool]) -> SerialRun:
     """Run agents and outsiders one after another.
 
     Args:
@@ -187,7 +191,7 @@ def _apply(edit: Edit, objects: dict[str, Any]) -> None:
         objects[edit.key] = value
 
 
-def _run_agent(run: SerialRun, turn: Turn, tools: Mapping[str, NativeTool]) -> None:
+def _run_agent(run: SerialRun, turn: Turn, tools: Mapping[str, AnyTool]) -> None:
     state = dict(run.state)
     staged: list[tuple[str, str, Any]] = []
     results = run.results.setdefault(turn.agent, [])
@@ -227,18 +231,22 @@ def _run_agent(run: SerialRun, turn: Turn, tools: Mapping[str, NativeTool]) -> N
 
 
 def _run_tool(
-    tool: NativeTool, handle: DictState, arguments: Mapping[str, Any], sent: list[tuple[str, str, Any]]
+    tool: AnyTool, handle: DictState, arguments: Mapping[str, Any], sent: list[tuple[str, str, Any]]
 ) -> Any:
-    token = outbox.set(sent)
+    token, system = outbox.set(sent), Remote(handle.objects)
+    other_token = remote.set(system)
+    given = copy.deepcopy(dict(arguments))
+    act = tool.exec(given) if isinstance(tool, DeclaredTool) else tool.function(handle, **given)
     try:
-        running: Generator[Any, Any, Any] = tool.function(
-            handle, **copy.deepcopy(dict(arguments))
-        ).__await__()
+        running: Generator[Any, Any, Any] = act.__await__()
         next(running)
     except StopIteration as ended:
+        handle.objects = {key: value for key, value in handle.objects.items() if key not in system.before}
+        handle.objects |= system.objects
         return ended.value
     finally:
         outbox.reset(token)
+        remote.reset(other_token)
     raise AssertionError(f"tool {tool.name!r} of the simulated world waits for something")
 
 

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import anyio
 from anyio.abc import TaskGroup
 
 from coagent.runtime.domain import Domain
+
+
+@contextmanager
+def watched_over(seconds_max: float) -> Iterator[None]:
+    """Cancel everything after a while, even what is shielded: a domain that hangs is not left otherwise."""
+
+    def end() -> None:
+        for task in asyncio.all_tasks():
+            task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(seconds_max, end)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Process:
@@ -36,7 +53,7 @@ class Process:
         Raises:
             CoAgentError: It cannot be opened.
         """
-        self._stop, self._stopped = anyio.Event(), anyio.Event()
+        self._stop, self._stopped, self._failure = anyio.Event(), anyio.Event(), None
         started = anyio.Event()
         tasks.start_soon(self._live, started)
         await started.wait()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 
 from coagent.agents.repair import Made
 from coagent.agents.scripted import AgentReport, ScriptedAgent, ScriptedRun
-from coagent.errors import AgentNotActive, CoAgentError
+from coagent.errors import AgentNotActive, CoAgentError, TargetError
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Issued
 from coagent.sim.check import Violation
@@ -99,7 +100,14 @@ class Racer(ScriptedRun):
 
 
 async def race(
-    domain: Domain, agents: Sequence[ScriptedAgent], rng: random.Random, meddling: float, aborting: float
+    domain: Domain,
+    agents: Sequence[ScriptedAgent],
+    rng: random.Random,
+    meddling: float,
+    aborting: float,
+    lasting: Collection[str] = (),
+    racer: type[Racer] | None = None,
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> tuple[list[AgentReport], set[str]]:
     """Run agents at the same time until all have ended.
 
@@ -109,6 +117,9 @@ async def race(
         rng: Says who does what when.
         meddling: How likely an action of an agent is raced by another one of its own.
         aborting: How likely an agent is ended from outside.
+        lasting: Who never is.
+        racer: What runs them.
+        beside: What goes on beside them, and ends as well.
 
     Returns:
         Their reports, and the names of those that were ended from outside.
@@ -120,16 +131,18 @@ async def race(
     runs = []
     for agent in agents:
         session = await domain.join(agent.name)
-        runs.append(Racer(agent, domain, session.rank, rng, meddling))
+        runs.append((racer or Racer)(agent, domain, session.rank, rng, meddling))
 
     async def follow(run: Racer) -> None:
         async with domain.clock.participant():
             await run.run()
 
     async with anyio.create_task_group() as tasks:
+        for act in beside:
+            tasks.start_soon(act)
         for run in runs:
             tasks.start_soon(follow, run)
-            if rng.random() < aborting:
+            if rng.random() < aborting and run.agent.name not in lasting:
                 for _ in range(rng.choice((1, 2))):
                     tasks.start_soon(_end, run, rng, absent)
     return [run.report for run in runs], absent
@@ -138,10 +151,14 @@ async def race(
 async def _end(run: Racer, rng: random.Random, absent: set[str]) -> None:
     for _ in range(rng.randint(0, 5)):
         await pause(rng)
-    try:
-        await run.session.abort("its lease ran out")
-    except AgentNotActive:
-        return
+    while True:
+        try:
+            await run.session.abort("its lease ran out")
+            break
+        except AgentNotActive:
+            return
+        except TargetError:  # something is not to be taken back as yet
+            await pause(rng)
     absent.add(run.agent.name)
     try:
         await run.session.call("put", key="kv:late", value=1)

@@ -5,61 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import anyio
-import anyio.lowlevel
-from anyio.abc import TaskGroup
 
-from coagent.agents.scripted import AgentReport, ScriptedAgent, run_agents
-from coagent.protocol.calls import OUTSIDE
-from coagent.protocol.events import Event
-from coagent.protocol.mtpo import Mtpo
-from coagent.protocol.values import Value
-from coagent.runtime.clock import VirtualClock
-from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
-from coagent.sim.check import Violation, check_notices, check_outcome, check_replay
-from coagent.sim.dump import dump
-from coagent.sim.ledger import Ledger
-from coagent.sim.options import Kind, Options, options_of
-from coagent.sim.oracle import SerialRun, run_history, run_serially
-from coagent.sim.order import check_order, check_waiting
-from coagent.sim.outsider import Outsider
-from coagent.sim.processes import Process
-from coagent.sim.racing import race
-from coagent.sim.stepper import Stepper
-from coagent.sim.targets import Crowded, Slow, Still, Systems, Witnessed
-from coagent.sim.tools import TOOLS, outbox, pauses
-from coagent.sim.world import Dialect, World, fresh_value, make_world
+from coagent.sim.crash import CrashSimulation
+from coagent.sim.failing import keep_apart
+from coagent.sim.options import Kind, options_of
+from coagent.sim.simulation import Simulation
+from coagent.sim.targets import Systems
+from coagent.sim.trial import Trial, Verdict
+from coagent.sim.world import Dialect, make_world
 
-STEPS_MAX = 4000
-
-
-@dataclass
-class Verdict:
-    """How a run went.
-
-    Args:
-        violation: What was wrong; None where nothing was.
-        events: How many events were logged.
-        overtaken: Whether no serial run can end like this one, since an outsider's work came to count below
-            what an agent cannot take back; its outcome is then not compared.
-    """
-
-    seed: int
-    options: Options
-    world: World
-    reports: list[AgentReport]
-    events: int = 0
-    violation: str | None = None
-    overtaken: bool = False
-
-    @property
-    def notifications(self) -> int:
-        """How many notices there were."""
-        return sum(report.tally.notifications for report in self.reports)
+_KINDS: dict[Kind, type[Simulation]] = {"crash": CrashSimulation}
 
 
 def run_seed(
@@ -87,11 +45,21 @@ def run_seed(
         The verdict; it never raises for what the run did.
     """
     options = options_of(seed, dialect, log, protocol, kind)
+    kind = options.kind
     if watched is not None:
         options = replace(options, watched=watched)
-    world = make_world(seed, dialect, headed=options.outside > 0)
-    with _given(systems, dialect) as given:
-        return anyio.run(_Simulation(seed, options, world, given).verdict)
+    failing = kind == "failing"
+    declared = kind == "declared" or (failing and seed % 2 == 0)
+    world = make_world(seed, dialect, headed=options.outside > 0, declared=declared, final=kind != "crash")
+    if failing and seed % 3:
+        keep_apart(world, random.Random(f"apart {seed}"))
+    return run_trial(Trial(seed, options, world, seed), systems)
+
+
+def run_trial(trial: Trial, systems: Systems | None = None) -> Verdict:
+    """Make a run, and judge it; as `run_seed`."""
+    with _given(systems, trial.options.dialect) as given:
+        return anyio.run(_KINDS.get(trial.options.kind, Simulation)(trial, given).verdict)
 
 
 @contextmanager
@@ -101,278 +69,3 @@ def _given(systems: Systems | None, dialect: Dialect) -> Iterator[Systems]:
     else:
         with Systems(dialect) as made:
             yield made
-
-
-class _Simulation:
-    def __init__(self, seed: int, options: Options, world: World, systems: Systems) -> None:
-        self.options = options
-        self.world = world
-        self.systems = systems
-        self.rng = random.Random(f"schedule {seed}")
-        self.verdict_ = Verdict(seed, options, world, [])
-        self.effects: list[tuple[str, str, Any]] = []
-        self.absent: set[str] = set()
-        self.steps = 0
-        self.events: list[Event] = []
-        self.dumps: list[str] = []
-        self.ledger: Ledger | None = None
-        self.target: Witnessed | None = None
-
-    async def verdict(self) -> Verdict:
-        outbox.set(self.effects)
-        try:
-            if self.options.mode == "concurrent":
-                await self._run_concurrently()
-            else:
-                await self._run_stepwise()
-        except (Exception, BaseExceptionGroup) as failure:
-            self.verdict_.violation = _described(failure)
-        return self.verdict_
-
-    def agents(self) -> list[ScriptedAgent]:
-        return [ScriptedAgent(name, self.world.program(name)) for name in self.world.programs]
-
-    # ---- concurrent tasks ----------------------------------------------------------------------------------
-
-    async def _run_concurrently(self) -> None:
-        slow = Slow(self.world.initial, self.rng)
-        turns = self.rng.choice((1, 3, 10))
-        pauses.set(lambda: self.rng.randint(0, turns))
-        agents = [
-            replace(agent, think_s=self.rng.choice((0, 3, 20)), start_s=self.rng.choice((0, 0, 30)))
-            for agent in self.agents()
-        ]
-        options, racing = self.options, self.options.kind == "racing"
-        clock = VirtualClock() if self.rng.random() < 0.2 and not racing else Crowded(self.rng)
-        async with open_domain(
-            "memory:", targets=[slow], tools=TOOLS, clock=clock, order=options.order
-        ) as domain:
-            ledger = Ledger(self.world.initial, lambda key: None)
-            domain.observe(ledger.take)
-            self._watch(domain)
-            if racing:
-                made = await race(domain, agents, self.rng, options.fumbling, options.aborting)
-                self.verdict_.reports, self.absent = made
-            else:
-                self.verdict_.reports = (await run_agents(domain, agents)).agents
-            pauses.set(lambda: 0)
-            await domain.settle()
-            check_order(ledger, options.order)
-            self._judge(domain, slow.snapshot(), self._serial([agent.name for agent in ledger.ended]))
-
-    # ---- a schedule ----------------------------------------------------------------------------------------
-
-    async def _run_stepwise(self) -> None:
-        options = self.options
-        self.world.initial = await self.systems.reset(self.world.initial)
-        url = "memory:"
-        if options.log != "memory":
-            path = Path(options.log) / f"{self.verdict_.seed}.sqlite"
-            for stale in path.parent.glob(f"{path.name}*"):
-                stale.unlink()
-            url = f"sqlite:{path}"
-        processes = [Process(lambda: self._domain(url)) for _ in range(2 if options.log != "memory" else 1)]
-        async with anyio.create_task_group() as tasks:
-            for process in processes:
-                await process.start(tasks)
-                self._watch(process.domain)
-                self._follow(process.domain)
-            try:
-                await self._step_through(processes, tasks)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    for process in processes:
-                        await process.end()
-
-    async def _step_through(self, processes: list[Process], tasks: TaskGroup) -> None:
-        options, shared = self.options, len(processes) > 1
-        steppers = [Stepper(self.rng.choice(processes).domain, agent) for agent in self.agents()]
-        await self._join(steppers)
-        outsider = self._outsider(processes[0].domain)
-        last: Stepper | None = None
-        while any(not stepper.ended for stepper in steppers):
-            if shared:
-                if self.rng.random() < options.crashing:
-                    await self._crash(processes, steppers, tasks)
-                for process in processes:
-                    await process.domain.catch_up()
-            if outsider is not None and self.steps < 150 and self.rng.random() < options.outside:
-                await outsider.act()
-            if not any(stepper.may_step() for stepper in steppers):
-                await self._wait(processes)
-                if all(stepper.ended for stepper in steppers):
-                    break
-            last = self._next(steppers, last)
-            if shared and self.rng.random() < options.moving:
-                if last.joined and not last.ended:
-                    await last.run.session.flush()
-                last.move_to(self.rng.choice(processes).domain)
-            if last.may_step():
-                await self._move(last, steppers)
-        await self._wait(processes)
-        for stepper in steppers:
-            if stepper.run.report.state == "active":
-                stepper.run.ended("committed")  # while it was waiting
-        by_rank = sorted((one.run.report for one in steppers), key=lambda report: report.rank)
-        self.verdict_.reports = by_rank
-        domain = processes[0].domain
-        live = await self.systems.snapshot(domain)
-        serial = self._serial([report.name for report in by_rank])
-        numbers = {stepper.agent.name: stepper.numbers for stepper in steppers}
-        if self.ledger is not None:
-            check_order(self.ledger, self.options.order)
-            programs = {name: self.world.program(name) for name in self.world.programs}
-            history = self.ledger.history(programs, self.absent, numbers)
-            serial = run_history(self.world.initial, history, TOOLS)
-        try:
-            self._judge(domain, live, serial)
-        except Violation as violation:
-            if self.ledger is not None:
-                difference = self.ledger.first_difference(serial, numbers)
-                raise Violation(f"{difference}; {violation}") from None
-            raise
-
-    def _domain(self, url: str) -> Domain:
-        options, clock = self.options, None
-        target = self.systems.target(self.world.initial)
-        if options.kind != "plain" and options.log == "memory":
-            clock = Still()
-            target = self.target = Witnessed(self.world.initial)
-        return open_domain(
-            url, targets=[target], tools=TOOLS, protocol=options.protocol, order=options.order, clock=clock
-        )
-
-    def _follow(self, domain: Domain) -> None:
-        """Keep a ledger of what happens, where the serial order or what outsiders do is to be found out."""
-        if self.target is not None:
-            self.ledger = self.target.witness = Ledger(self.world.initial, self.target.held)
-            domain.observe(self.ledger.take)
-
-    def _outsider(self, domain: Domain) -> Outsider | None:
-        if self.ledger is None or self.target is None or not self.options.outside:
-            return None
-        return Outsider(self.rng, self.world, domain, self.target, self.ledger, self.options.looking)
-
-    async def _wait(self, processes: list[Process]) -> None:
-        """Do what processes do whose agents all wait: look at the log, and at what is left to be done."""
-        for _ in range(2):
-            for process in processes:
-                await process.domain.settle()
-
-    async def _join(self, steppers: list[Stepper]) -> None:
-        if self.options.joining == "first":
-            for stepper in steppers:
-                await stepper.join()
-        elif self.options.joining == "pinned":
-            ranks = list(enumerate(steppers))
-            self.rng.shuffle(ranks)
-            for rank, stepper in ranks:
-                await stepper.join(3 * rank)
-        elif self.options.joining == "mixed":
-            for number, stepper in enumerate(steppers):
-                if self.rng.random() < 0.4:
-                    await stepper.join()
-                elif self.rng.random() < 0.5:
-                    stepper.rank = self.rng.randint(0, 2 * number + 1)
-
-    def _next(self, steppers: list[Stepper], last: Stepper | None) -> Stepper:
-        self.steps += 1
-        if self.steps > STEPS_MAX:
-            raise Violation(f"no quiescence after {STEPS_MAX} steps")
-        movable = [stepper for stepper in steppers if stepper.may_step()]
-        if not movable:
-            stuck = [stepper.agent.name for stepper in steppers if not stepper.ended]
-            raise Violation(f"{stuck} wait for each other")
-        if self.options.idling and len(movable) > 1:
-            movable = [stepper for stepper in movable if stepper is not steppers[0]]
-        if last in movable and self.rng.randrange(self.options.patience) > 0:
-            return last
-        if self.options.eager and self.rng.random() < 0.8:
-            return movable[-1]
-        return self.rng.choice(movable)
-
-    async def _move(self, stepper: Stepper, steppers: list[Stepper]) -> None:
-        options, chance = self.options, self.rng.random()
-        # A calm phase at the end must lead to quiescence, so mishaps end after a while.
-        calm = self.steps > 150
-        if stepper.joined and not calm and chance < options.aborting:
-            self.absent.add(stepper.agent.name)
-            await stepper.abort()
-        elif stepper.joined and not calm and chance < options.aborting + options.fumbling:
-            await stepper.fumble(self.rng, lambda: fresh_value(self.world, self.rng))
-        else:
-            did = await stepper.step()
-            if did == "finished" and self.ledger is not None:
-                check_waiting(self.ledger, stepper.run.session.rank, self.options.order)
-
-    async def _crash(self, processes: list[Process], steppers: list[Stepper], tasks: TaskGroup) -> None:
-        """Replace a process: what it had not logged is lost, and its agents go on elsewhere."""
-        process = self.rng.choice(processes)
-        dead = process.domain
-        for stepper in steppers:
-            if stepper.domain is dead and stepper.joined and not stepper.ended:
-                await (
-                    stepper.run.session.flush()
-                )  # what its agents were told, they would tell a later process
-        await process.kill()
-        await process.start(tasks)
-        for stepper in steppers:
-            if stepper.domain is dead:
-                stepper.move_to(process.domain)
-
-    def _upwards(self, cause: int, rank: int) -> bool:
-        """Tell whether what one agent did may be news to another."""
-        if cause == OUTSIDE.rank:
-            lowest = min(report.rank for report in self.verdict_.reports)
-            return self.options.kind == "outside" or rank > lowest  # or of an agent that has committed since
-        return self.options.order == "early" or cause < rank  # who was below may have been passed since
-
-    # ---- judging -------------------------------------------------------------------------------------------
-
-    def _watch(self, domain: Domain) -> None:
-        if not self.options.watched:
-            return
-        kernel = domain.kernel
-        assert isinstance(kernel, Mtpo)
-
-        def look(event: Event) -> None:
-            kernel.check_invariants()
-            self.events.append(event)
-            self.dumps.append(dump(kernel))
-
-        domain.observe(look)
-
-    def _serial(self, order: list[str]) -> SerialRun:
-        programs = [(name, self.world.program(name)) for name in order]
-        return run_serially(self.world.initial, programs, TOOLS, self.absent)
-
-    def _judge(self, domain: Domain, live: dict[str, Value], serial: SerialRun) -> None:
-        reports = self.verdict_.reports
-        kernel = domain.kernel
-        kernel.check_invariants()
-        if isinstance(kernel, Mtpo) and kernel._objects.trajectories:
-            raise Violation(f"still tracked at the end: {sorted(kernel._objects.trajectories)}")
-        if not domain.quiescent:
-            raise Violation("all agents have ended, but the domain is not quiescent")
-        self.verdict_.overtaken = self.ledger is not None and self.ledger.overtaken
-        if not self.verdict_.overtaken:
-            grouped = self.options.order == "early"
-            check_outcome(live, self.effects, reports, serial, self.absent, grouped=grouped)
-        self.verdict_.events = domain.events
-        if self.options.protocol == "mtpo":
-            check_notices(reports, self._upwards)
-        if self.options.watched and self.options.log == "memory":
-            again = PROTOCOLS[self.options.protocol](early=self.options.order == "early")
-            check_replay(self.events, self.dumps, again)
-
-
-def _described(failure: BaseException) -> str:
-    if isinstance(failure, BaseExceptionGroup):
-        return "; ".join(_described(one) for one in failure.exceptions)
-    if isinstance(failure, Violation):
-        return str(failure)
-    trace = failure.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = "" if trace is None else f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
-    return f"{type(failure).__name__}: {failure}{where}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 from coagent.agents.repair import Made
@@ -74,6 +74,26 @@ class Stepper:
             session = domain.session(self.run.session.rank)
             self.run.session = self.run.walker.session = session
 
+    async def taken_up(self, domain: Domain) -> None:
+        """Be taken up by somebody who knows nothing but what the log of a dead process tells."""
+        self.domain, self._stray = domain, None
+        if self.joined and self.run.report.state != "active":
+            return
+        known = [agent for agent in domain.agents if agent.name == self.agent.name]
+        if not known:
+            self._run = None  # nobody has heard of it
+            return
+        session = domain.session(known[-1].rank)
+        self._run = ScriptedRun(self.agent, session)
+        if known[-1].ended:
+            self._run.ended("committed" if session.state == "committed" else "aborted")
+            return
+        self._run.walker.made[:] = [
+            Made(call.tool, call.arguments, call.call_id, domain.tools[call.tool].gate == "stage")
+            for call in session.calls
+        ]
+        self._run.walker.distrust()
+
     def may_step(self) -> bool:
         """Tell whether a step would do something."""
         if not self.joined:
@@ -129,7 +149,7 @@ class Stepper:
 
     # ---- what an agent may do of its own accord ------------------------------------------------------------
 
-    async def fumble(self, rng: random.Random, value: Callable[[], tuple[str, Value]]) -> None:
+    async def fumble(self, rng: random.Random, stray: Callable[[], tuple[str, Mapping[str, Value]]]) -> None:
         """Do something needless or wrong with one's own calls, and see to it afterwards.
 
         It calls something that it takes back at its next step, undoes a call that was right, or amends one to
@@ -141,8 +161,8 @@ class Stepper:
         choice = rng.choice(("stray", "undo", "amend", "amend", "look"))
         try:
             if choice == "stray" and self._stray is None:
-                key, new = value()
-                outcome = await run.session.call("put", key=key, value=new)
+                tool, arguments = stray()
+                outcome = await run.session.call(tool, **arguments)
                 walker.heed(outcome.notifications, outcome.changed)
                 self._stray = outcome.call_id
             elif choice == "undo" and standing:

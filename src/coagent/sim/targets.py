@@ -22,7 +22,7 @@ from coagent.sim.world import Dialect
 from coagent.targets.base import Target
 from coagent.targets.memory import Memory
 
-_SCHEMES = ("kv", "txt", "hdr")
+SCHEMES = ("kv", "txt", "hdr")
 
 
 class Crowded(RealClock):
@@ -60,7 +60,7 @@ class Witnessed(Memory):
     """Memory that tells a witness who has changed what."""
 
     def __init__(self, initial: Mapping[str, Value]) -> None:
-        super().__init__(initial, schemes=_SCHEMES)
+        super().__init__(initial, schemes=SCHEMES)
         self.witness: Witness | None = None
 
     def held(self, key: str) -> Value:
@@ -84,7 +84,7 @@ class Slow(Memory):
     """Memory that lets other tasks run before and after it answers, as a system behind a network does."""
 
     def __init__(self, initial: Mapping[str, Value], rng: random.Random) -> None:
-        super().__init__(initial, schemes=_SCHEMES)
+        super().__init__(initial, schemes=SCHEMES)
         self._rng = rng
 
     async def _pause(self) -> None:
@@ -162,7 +162,7 @@ class Systems:
     def target(self, initial: Mapping[str, Value]) -> Target:
         """Return a target over the system; each process has its own."""
         if self.dialect == "memory":
-            return Memory(initial, schemes=_SCHEMES)
+            return Memory(initial, schemes=SCHEMES)
         if self.dialect == "files":
             from coagent.targets.files import Files
 

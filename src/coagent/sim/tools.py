@@ -54,16 +54,17 @@ def document_of(key: str, value: Any) -> Any:
 
 async def _load(state: State, key: str) -> Any:
     value = document_of(key, await state.get(key))
-    await _pause()
+    await paused()
     return value
 
 
 async def _store(state: State, key: str, value: Any) -> None:
     await state.put(key, object_of(key, value))
-    await _pause()
+    await paused()
 
 
-async def _pause() -> None:
+async def paused() -> None:
+    """Let others go first, where it is to be so."""
     for _ in range(pauses.get()()):
         await anyio.lowlevel.checkpoint()
 

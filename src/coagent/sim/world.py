@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from coagent.agents.scripted import GiveUp, Program
 from coagent.errors import ToolFailed
+from coagent.protocol.values import copied
+from coagent.sim.remote import DECLARED_KINDS, FINAL_KINDS, SCHEME
 from coagent.sim.tools import HEAD, MODULUS, object_of
 
 Dialect: TypeAlias = Literal["memory", "files", "kubernetes"]
@@ -32,6 +34,9 @@ _HEADED_KINDS = tuple("lengthen" if kind == "append" else kind for kind in _TEXT
 _COUNTS = (1, 2, 2, 3, 3, 4, 6)
 _PREFIXES = {"memory": ("kv:", "txt:"), "files": ("", "file:"), "kubernetes": ("k8s:default/configmaps/", "")}
 _HEADED_PREFIXES = ("kv:", "hdr:")
+_REMOTE = 2
+"""The family of the objects behind declared tools."""
+_FINAL = ("mail", "pay", *FINAL_KINDS)
 _WORDS = ("ash", "elm", "fir", "oak", "yew")
 
 
@@ -72,6 +77,10 @@ class World:
         lines = self.programs[agent]
         return lambda: _play(agent, lines)
 
+    def copied(self) -> World:
+        """Return one that is equal and that others may change."""
+        return World(self.seed, self.dialect, copied(self.initial), dict(self.programs))
+
     def describe(self) -> str:
         """Return the world as text, for a failing seed."""
         lines = [f"initial state: {json.dumps(self.initial, sort_keys=True)}"]
@@ -81,17 +90,28 @@ class World:
         return "\n".join(lines)
 
 
-def make_world(seed: int, dialect: Dialect = "memory", *, headed: bool = False) -> World:
+def make_world(
+    seed: int,
+    dialect: Dialect = "memory",
+    *,
+    headed: bool = False,
+    declared: bool = False,
+    final: bool = True,
+) -> World:
     """Return the world of a seed.
 
     Args:
         headed: Whether each text has a first line that nobody changes, for outsiders to write above.
+        declared: Whether there is a system that nobody can see into, with declared tools.
+        final: Whether agents do what cannot be taken back.
     """
     rng = random.Random(f"world {seed}")
-    prefixes = _HEADED_PREFIXES if headed else _PREFIXES[dialect]
+    prefixes = (*(_HEADED_PREFIXES if headed else _PREFIXES[dialect]), SCHEME)
     families = [family for family in (0, 1) if prefixes[family]]
     if len(families) == 2 and rng.random() < 0.5:
         families = [rng.choice(families)]
+    if declared:
+        families = [_REMOTE, *rng.choice(([], families))]
     names = [f"{folder}/{name}" for folder in "ab" for name in "xyz"]
     if dialect == "kubernetes":
         names = ["a", "b", "c", "d", "e", "f"]
@@ -105,8 +125,9 @@ def make_world(seed: int, dialect: Dialect = "memory", *, headed: bool = False) 
         for key in keys[family]
         if rng.random() < 0.7
     }
-    text_kinds = _HEADED_KINDS if headed else _TEXT_KINDS
-    kinds = {family: _swarm(rng, text_kinds if family else _DOCUMENT_KINDS) for family in families}
+    all_kinds = (_DOCUMENT_KINDS, _HEADED_KINDS if headed else _TEXT_KINDS, DECLARED_KINDS)
+    allowed = [[kind for kind in them if final or kind not in _FINAL] for them in all_kinds]
+    kinds = {family: _swarm(rng, allowed[family]) for family in families}
     world = World(seed, dialect, initial)
     length_max = rng.randint(2, 9)
     style = _Style(rng.random(), rng.random() ** 2, rng.random(), rng.random(), rng.random() < 0.3)
@@ -142,7 +163,7 @@ def _value(rng: random.Random, key: str) -> Any:
 
 
 def _is_document(key: str) -> bool:
-    return key.startswith(("kv:", "k8s:"))
+    return key.startswith(("kv:", "k8s:", SCHEME))
 
 
 def _head(key: str) -> str:
@@ -173,10 +194,23 @@ def keys_of(world: World) -> list[str]:
     return sorted({key for lines in world.programs.values() for line in lines for key in line.keys[0]})
 
 
-def fresh_value(world: World, rng: random.Random) -> tuple[str, Any]:
-    """Return one of the world's keys and a value for it."""
+def is_final(world: World, agent: str) -> bool:
+    """Tell whether an agent may do what cannot be taken back."""
+    return any(line.kind in _FINAL for line in world.programs[agent])
+
+
+def scheme_of_line(line: Line) -> str:
+    """Return the scheme of the objects that a line is about."""
+    return line.prefix.partition(":")[0]
+
+
+def stray_call(world: World, rng: random.Random) -> tuple[str, dict[str, Any]]:
+    """Return a write of some value to one of the world's objects."""
     key = rng.choice(keys_of(world))
-    return key, _fresh(key, rng.randint(0, 4))
+    value = _fresh(key, rng.randint(0, 4))
+    if key.startswith(SCHEME):
+        return "set_at", {"path": _path(key), "value": value}
+    return "put", {"key": key, "value": value}
 
 
 # ---- playing a program -------------------------------------------------------------------------------------
@@ -184,6 +218,7 @@ def fresh_value(world: World, rng: random.Random) -> tuple[str, Any]:
 
 def _play(agent: str, lines: list[Line]) -> Generator[tuple[str, Mapping[str, Any]], Any, None]:
     memory = 1
+    sent = False  # who has done what cannot be taken back sees it through
     for number, line in enumerate(lines):
         if line.only_if is not None and memory % line.only_if[0] != line.only_if[1]:
             continue
@@ -193,13 +228,14 @@ def _play(agent: str, lines: list[Line]) -> Generator[tuple[str, Mapping[str, An
             else:
                 seen = yield line.kind, _arguments(agent, number, line, memory)
         except ToolFailed:
-            if not line.caught:
+            if not line.caught and not sent:
                 raise
             seen = "failed"
+        sent = sent or line.kind == "hand_over"
         if line.heeded:
             memory = (memory * 31 + _digest(seen)) % 1009
         if line.quits and memory % 7 < 3:
-            if line.quits == "give_up":
+            if line.quits == "give_up" and not sent:
                 raise GiveUp(f"{agent} has seen enough")
             return
 
@@ -251,6 +287,20 @@ def _arguments(agent: str, number: int, line: Line, memory: int) -> dict[str, An
             arguments["value"] = _fresh(second, amount)
         case "put_then_check":
             arguments = {"key": first, "value": _fresh(first, amount), "other": second}
+        case "fetch" | "drop":
+            arguments = {"path": _path(first)}
+        case "survey":
+            arguments = {"folder": _path(first).partition("/")[0]}
+        case "set_at" | "make":
+            arguments = {"path": _path(first), "value": _fresh(first, amount)}
+        case "raise_at" | "raise_quietly":
+            arguments = {"path": _path(first), "field": name, "amount": amount}
+        case "transfer":
+            arguments = {"path": _path(first), "to": _path(second)}
+        case "overhaul":
+            arguments = {"amount": amount}
+        case "dispatch" | "hand_over":
+            arguments = {"agent": agent, "text": f"{number}: {amount}", "path": _path(first)}
         case _:
             arguments = {"agent": agent, "text": f"{number}: {amount}", "key": first}
     return arguments
@@ -261,6 +311,10 @@ def _fresh(key: str, amount: int) -> Any:
     if _is_document(key):
         return {"n": amount % MODULUS, "m": (amount * 2) % 5}
     return f"{_head(key)}{_WORDS[amount % 5]}\n{_WORDS[(amount + 2) % 5]}\n"
+
+
+def _path(key: str) -> str:
+    return key.removeprefix(SCHEME)
 
 
 def _digest(seen: Any) -> int:

@@ -1,0 +1,52 @@
+"""Runs of each kind end in the serial state; and a run that fails is made small."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from coagent.sim.options import Kind
+from coagent.sim.run import run_seed, run_trial
+from coagent.sim.shrink import shrink
+from coagent.sim.trial import Trial, Verdict
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "runs"),
+    [("declared", 3, 14), ("failing", 20_001, 25), ("crash", 30_001, 5), ("restored", 13, 6)],
+)
+def test_every_run_of_a_kind_ends_in_the_serial_state(kind: Kind, first: int, runs: int) -> None:
+    for seed in range(first, first + runs):
+        verdict = run_seed(seed, kind=kind)
+        assert verdict.violation is None, f"seed {seed}: {verdict.violation}"
+
+
+def test_a_run_killed_at_each_of_its_points_goes_on_to_the_serial_state() -> None:
+    trial = run_seed(18, kind="crash").trial
+    verdict = run_trial(trial._replace(options=replace(trial.options, crashes=0)))
+    assert verdict.violation is None, verdict.violation
+
+
+def test_a_run_that_fails_is_made_small() -> None:
+    failed = next(
+        verdict
+        for seed in range(1, 200)
+        if (verdict := run_seed(seed, protocol="naive")).violation is not None
+    )
+    runs: list[Trial] = []
+
+    def run(trial: Trial) -> Verdict:
+        runs.append(trial)
+        return run_trial(trial)
+
+    small = shrink(failed, run)
+    assert small.violation is not None
+    assert run_trial(small.trial).violation == small.violation, "it can be repeated"
+    sizes = [sum(map(len, one.trial.world.programs.values())) for one in (failed, small)]
+    assert sizes[1] < sizes[0]
+    assert len(small.trial.world.programs) == 2, "two agents are enough for a conflict"
+    assert sizes[1] <= 4
+    text = "\n".join(small.describe())
+    assert all(name in text for name in small.trial.world.programs)
+    assert "CallObserved" in text
