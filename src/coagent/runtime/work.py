@@ -44,6 +44,8 @@ class Work:
         self._progress: anyio.Event | None = None
         parts.effects.on_delay = self._note_progress
         self._set_aside: dict[CallId | Rank, int] = {}
+        self._hindered: set[Rank] = set()
+        """Agents whose turn has come, and which cannot go on: a target that they rest on is away."""
         self._failure: Exception | None = None
         """What went wrong in the background, for the next caller."""
 
@@ -103,6 +105,10 @@ class Work:
             self._start_call(ready.run, self._run_staged)
         if ready.commit is not None:
             self._start_turn(ready.commit, self._commit)
+        turn = ready.commit if ready.run is None else ready.run.rank
+        if turn in self._hindered:
+            for rank, _ in kernel.passers():
+                self._start_turn(rank, self._pass_hindered)
 
     def _start_call(self, call: Call, act: Callable[[Call], Awaitable[None]]) -> None:
         if call.id in self._running or self._set_aside.get(call.id) == self._parts.kernel.steps:
@@ -174,7 +180,7 @@ class Work:
     async def _run_staged(self, call: Call) -> None:
         parts = self._parts
         await parts.recorder.flush()  # what is known to have arrived comes before it in the log
-        if await parts.rests_on_change(parts.kernel.agents[call.rank]):
+        if await self._rests_on_change(call.rank):
             return
         tool = self._parts.catalog.get(call.tool)
         await self.runner(tool).run_staged(call, tool)
@@ -196,13 +202,42 @@ class Work:
 
         await self._parts.recorder.record(decide)
 
-    async def _commit(self, rank: Rank) -> None:
-        """Commit an agent, once everything that it rests on has been looked at in its target."""
+    async def _pass_hindered(self, rank: Rank) -> None:
+        """Let an agent pass one that cannot go on, where itself it can (rule 10).
+
+        What it rests on is looked at first: two that are both hindered would pass each other for ever.
+        """
         kernel, parts = self._parts.kernel, self._parts
         await parts.recorder.flush()
         if await parts.rests_on_change(kernel.agents[rank]):
             return
+        await parts.recorder.record(
+            lambda: next((Promoted(*one) for one in kernel.passers() if one[0] == rank), None)
+        )
+
+    async def _commit(self, rank: Rank) -> None:
+        """Commit an agent, once everything that it rests on has been looked at in its target."""
+        kernel, parts = self._parts.kernel, self._parts
+        await parts.recorder.flush()
+        if await self._rests_on_change(rank):
+            return
         await parts.recorder.record(lambda: Committed(rank) if kernel.ready().commit == rank else None)
+
+    async def _rests_on_change(self, rank: Rank) -> bool:
+        """Look whether somebody outside has changed what an agent rests on whose turn has come.
+
+        Where that cannot be told, it is noted, so that others may pass.
+
+        Raises:
+            TargetError: Something cannot be read.
+        """
+        try:
+            changed = await self._parts.rests_on_change(self._parts.kernel.agents[rank])
+        except TargetError:
+            self._hindered.add(rank)
+            raise
+        self._hindered.discard(rank)
+        return changed
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
