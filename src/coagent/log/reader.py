@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from coagent.errors import LogError, NotPrivate
-from coagent.log.archive import Archive, read_on
+from coagent.log.archive import Archive, emptied, read_on
 from coagent.log.base import Checkpoint
 from coagent.log.codec import decode, decode_state
 from coagent.log.sqlite_schema import (
@@ -38,6 +38,8 @@ class LogReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if (wrong := emptied(path)) is not None:
+            raise wrong
         try:
             check_private(path)
             self._connection = connected(path, reading=True)

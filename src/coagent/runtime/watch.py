@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coagent.errors import ConfigurationError
+from coagent.log.archive import emptied
 from coagent.log.open import path_of
 from coagent.log.reader import LogReader
 from coagent.protocol.calls import CallId
@@ -81,6 +82,8 @@ class Watch:
         file = path_of(url)
         if not file.exists():
             raise NothingYet(f"there is no log {str(file)!r}: nobody has joined this domain yet")
+        if not file.stat().st_size and emptied(file) is None:
+            raise NothingYet(f"log {str(file)!r} is empty: nobody has joined this domain yet")
         self._reader = LogReader(file)
         self.protocol = self._reader.settings.protocol
         early = self._reader.settings.order == "early"
