@@ -238,6 +238,16 @@ class Archive:
             records.append(record)
         return records, Position(number, chain)
 
+    def backwards(self) -> Iterator[tuple[int, str]]:
+        """Yield the numbers and texts of the archived records, newest first.
+
+        Raises:
+            LogError: A segment is damaged.
+        """
+        for segment in reversed(self.segments()):
+            for number, _, record in reversed(list(_rows(segment))):
+                yield number, record
+
     def checkpoint(self, least: int, most: int) -> tuple[Position, str] | None:
         """Return the last checkpoint in the archive of which the number lies between two.
 
