@@ -29,8 +29,8 @@ class Version:
     """A value that an object has had.
 
     Args:
-        number: Of the event that made it, by which it is chosen. For what was found, of the event before the one
-            that holds it, which may have made another version.
+        number: Of the event that made it, by which it is chosen. For what was found, of the event before the
+            one that holds it, which may have made another version.
         how: "wrote": an agent's call wrote it. "outside": somebody outside did. "found": it was there when an
             agent first looked.
         agent: The agent that wrote or found it; None for somebody outside.
