@@ -145,6 +145,16 @@ def test_rule_10_a_run_that_has_begun_below_is_found_among_others_above() -> Non
     assert world.kernel.waits_for(b.participant) == [a.participant]
 
 
+def test_rule_10_a_run_that_has_begun_above_holds_nobody_up() -> None:
+    world = World(early=True)
+    _, b, c = world.join("A", "B", "C")
+    b.read("kv:x")
+    b.finish()
+    c.begin("act", writes=["kv:x"])
+    assert world.kernel.promotion(b.participant) == -1
+    assert world.kernel.waits_for(b.participant) == []
+
+
 def test_rule_10_a_finished_agent_of_which_a_call_has_to_run_again_is_passed() -> None:
     world = World({"kv:x": 1}, early=True)
     a, b = world.join("A", "B")
