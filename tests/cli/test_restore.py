@@ -10,13 +10,19 @@ from typing import Any
 
 import anyio
 import pytest
+from clusters import config_map, deployment
 from commands import coagent
 
 from coagent.config.domain_file import configured
+from coagent.emulator import Emulator
 from coagent.log import sqlite as sqlite_log
 from coagent.log.archive import Archive
+from coagent.protocol.keys import Key
+from coagent.targets.kubernetes import Kubernetes
 
 FILES = '[[targets]]\nkind = "files"\nroot = ".."\n'
+DOCUMENTS = '[[targets]]\nkind = "documents"\nroot = ".."\n'
+KUBERNETES = '[[targets]]\nkind = "kubernetes"\nkubeconfig = "../kubeconfig"\n'
 SQL = '[[targets]]\nkind = "sql"\nurl = "sqlite:///../shop.db"\n'
 
 
@@ -188,3 +194,78 @@ def test_bad_usage_is_refused_with_what_there_is(workspace: Path) -> None:
         said = coagent("restore", *arguments, cwd=workspace)
         assert said.returncode == 2
         assert cause in said.stderr
+
+
+def each_comes_back(folder: Path, key: str) -> list[Any]:
+    """Bring back every version of an object, and see that it is there then; returns their values."""
+    found = versions(folder, key)
+    for one in found:
+        said = coagent("restore", key, "--to", str(one["number"]), "--yes", cwd=folder)
+        assert said.returncode == 0, said.stderr
+        assert [there["value"] for there in versions(folder, key) if there["there"]] == [one["value"]]
+    return [one["value"] for one in found]
+
+
+def test_every_version_can_be_chosen_also_what_was_found_by_the_call_that_wrote(workspace: Path) -> None:
+    numbers = [one["number"] for one in versions(workspace, "file:a.txt")]
+    assert len(set(numbers)) == len(numbers)
+    assert len(each_comes_back(workspace, "file:a.txt")) == 4
+
+
+def test_sections_of_documents_come_back(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.md"
+    plan.write_text("# Plan\n\n## Goals\n\none\n\n## Risks\n\nfew\n")
+
+    async def work() -> None:
+        async with configured(domain_file(tmp_path, DOCUMENTS)).domain as domain:
+            a, b = await domain.join("A"), await domain.join("B")
+            await a.call("doc_replace_section", path="plan.md", heading="Goals", content="ONE\n")
+            plan.write_text(plan.read_text().replace("ONE\n", "ONE\nof a person\n"))
+            await b.call("doc_read_section", path="plan.md", heading="Goals")
+            await b.call("doc_replace_section", path="plan.md", heading="Goals", content="all new\n")
+            for agent in (a, b):
+                await agent.finish()
+
+    anyio.run(work)
+    values = each_comes_back(tmp_path, "doc:plan.md#Plan/Goals")
+    assert values == ["\none\n", "\nONE\n", "\nONE\nof a person\n", "\nall new\n"]
+    number = of_a_person(tmp_path, "doc:plan.md#Plan/Goals")
+    coagent("restore", "doc:plan.md#Plan/Goals", "--to", number, "--yes", cwd=tmp_path)
+    assert plan.read_text() == "# Plan\n\n## Goals\n\nONE\nof a person\n\n## Risks\n\nfew\n"
+
+
+def test_objects_of_a_cluster_come_back(tmp_path: Path) -> None:
+    settings, geo = Key("k8s:default/configmaps/settings"), Key("k8s:default/deployments/geo")
+
+    async def work() -> None:
+        cluster = Kubernetes(kubeconfig=str(tmp_path / "kubeconfig"))
+        async with configured(domain_file(tmp_path, KUBERNETES)).domain as domain:
+            a, b = await domain.join("A"), await domain.join("B")
+            await a.call("kube_patch", kind="ConfigMap", name="settings", patch={"data": {"color": "blue"}})
+            there: Any = await cluster.get(settings)
+            edited = {**there, "data": {**there["data"], "person": "yes"}}
+            await cluster.put(settings, edited, expected=[there])
+            await b.call("kube_get", kind="ConfigMap", name="settings")
+            await b.call(
+                "kube_patch",
+                kind="ConfigMap",
+                name="settings",
+                patch={"data": {"person": None, "color": "green"}},
+            )
+            await b.call("kube_delete", kind="Deployment", name="geo")
+            for agent in (a, b):
+                await agent.finish()
+        await cluster.close()
+
+    with Emulator(initial=[config_map(color="red"), deployment()], token="", tls=False) as emulator:
+        emulator.write_kubeconfig(tmp_path / "kubeconfig")
+        anyio.run(work)
+        kept = [value["data"] for value in each_comes_back(tmp_path, settings)]
+        assert kept == [
+            {"color": "red"},
+            {"color": "blue"},
+            {"color": "blue", "person": "yes"},
+            {"color": "green"},
+        ]
+        values = each_comes_back(tmp_path, geo)
+        assert [None if value is None else value["metadata"]["name"] for value in values] == ["geo", None]

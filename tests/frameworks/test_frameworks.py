@@ -16,6 +16,7 @@ from scripted_endpoint import Reply, Stage, call
 
 import coagent
 from coagent import State, tool
+from coagent.gateways.frameworks.governed import AMEND, UNDO, Governed
 
 pytestmark = pytest.mark.anyio
 
@@ -228,3 +229,20 @@ async def test_what_fails_withdraws_the_agents_work(framework: Framework, stage:
             await framework(parts[0], stage)
         assert parts[0].governed[1].state == "aborted"
     assert world.values == {"geo": "bad"}
+
+
+async def test_what_an_agent_has_brought_along_is_offered_to_nobody_else() -> None:
+    """By what the tool says of itself, whatever its class is."""
+
+    @tool
+    async def own(state: State) -> None:
+        """Do nothing."""
+
+    @tool
+    async def brought(state: State) -> None:
+        """Do nothing."""
+
+    brought.origin = "somebody's"
+    async with coagent.open_domain("memory:", tools=[own, brought]) as domain:
+        offered = Governed(domain, await domain.join("A")).offered
+        assert [one.name for one in offered] == ["own", UNDO, AMEND]

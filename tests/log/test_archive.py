@@ -27,6 +27,7 @@ from coagent.protocol.calls import Rank
 from coagent.protocol.checkpoint import state_of
 from coagent.protocol.events import Aborted, Event, Joined
 from coagent.protocol.mtpo import Mtpo
+from coagent.runtime.watch import NothingYet, Watch
 from coagent.sim.tools import TOOLS
 
 WORKER = Path(__file__).with_name("archive_worker.py")
@@ -306,3 +307,67 @@ def test_a_process_at_work_is_archived_behind_its_back_and_killed_and_nothing_is
 
     assert anyio.run(again) >= said
     assert history(path)[: len(events)] == events
+
+
+def opened(path: Path) -> SqliteLog:
+    async def main() -> SqliteLog:
+        log = await SqliteLog.open(path, SETTINGS)
+        await log.close()
+        return log
+
+    return anyio.run(main)
+
+
+def test_a_log_that_is_empty_beside_its_archive_is_refused(tmp_path: Path) -> None:
+    """It has lost what it held: to begin it anew would hide that, and set its archive aside."""
+    path = tmp_path / "log"
+    anyio.run(written, path, events_of(20))
+    assert filled(path)
+    path.write_bytes(b"")
+    for act in (opened, LogReader, lambda path: Watch(f"sqlite:{path}")):
+        with pytest.raises(LogError, match=r"is empty, though records of it lie in .*log.archive") as caught:
+            act(path)
+        assert "Restore a copy" in caught.value.cure
+    assert path.read_bytes() == b""
+
+
+def test_a_log_that_is_empty_beside_its_latest_records_is_refused(tmp_path: Path) -> None:
+    """SQLite deletes the file beside it when it finds it empty, with all that was written last."""
+    path = tmp_path / "log"
+    beside = tmp_path / "log-wal"
+    kept = b""
+
+    async def main() -> None:
+        nonlocal kept
+        log = await SqliteLog.open(path, SETTINGS)
+        await log.append(events_of(4))
+        kept = beside.read_bytes()
+        await log.close()
+
+    anyio.run(main)
+    assert kept
+    path.write_bytes(b"")
+    beside.write_bytes(kept)
+    for act in (opened, LogReader):
+        with pytest.raises(LogError, match=r"is empty, though records of it lie in .*log-wal"):
+            act(path)
+    assert beside.read_bytes() == kept
+
+
+def test_a_log_whose_process_died_before_it_wrote_anything_is_begun(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.touch(mode=0o600)
+    with pytest.raises(NothingYet, match="nobody has joined"):
+        Watch(f"sqlite:{path}")
+    assert opened(path).head == 0
+    assert history(path) == []
+
+
+def test_a_log_that_is_gone_is_begun_beside_the_archive_of_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    anyio.run(written, path, events_of(20))
+    assert filled(path)
+    for file in tmp_path.glob("log*"):
+        if file.is_file():
+            file.unlink()
+    assert opened(path).head == 0

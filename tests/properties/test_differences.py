@@ -86,3 +86,18 @@ def test_what_is_large_is_summed_up() -> None:
     assert len(replaced_literals(numbers, [*map(str, numbers), ""])) == 200
     assert brief({"a": numbers}) == "(an object of 1 items)"
     assert brief([1, 2]) == "[1, 2]"
+
+
+def test_of_lists_of_names_is_shown_what_came_and_what_went() -> None:
+    assert difference(["kv:a", "kv:b"], ["kv:a", "kv:c"]) == "- kv:b\n+ kv:c"
+    assert difference(["kv:b"], ["kv:a", "kv:b"]) == "+ kv:a"
+    assert difference(["kv:a", "kv:b"], []) == "- kv:a\n- kv:b"
+    assert difference(["a", "b"], ["b", "a"]) == "['a', 'b'] -> ['b', 'a']", "the same names otherwise"
+    assert difference(["a", "a"], ["a", "b"]) == "/1: a -> b", "no names, but words at places"
+    many = [f"kv:{number}" for number in range(1_000)]
+    assert difference([], many).splitlines()[-2:] == ["+ kv:499", "… and more"]
+
+
+def test_what_came_into_a_list_of_names_does_not_take_the_place_of_what_went() -> None:
+    """A later write that names what went is not told to name what came instead."""
+    assert replaced_literals(["kv:a", "kv:b"], ["kv:a", "kv:c"]) == [("kv:b", None)]

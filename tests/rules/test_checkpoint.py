@@ -27,7 +27,11 @@ def facts(kernel: Mtpo) -> list[Any]:
         {call_id: [getattr(call, name) for name in names] for call_id, call in calls.items()},
         [(edit.position, edit.saw, edit.found, edit.writes, edit.clean) for edit in edits],
         kernel._names,
-        [(agent.name, agent.order, agent.position, list(agent.calls)) for agent in kernel._order],
+        [
+            (agent.name, agent.order, agent.position, list(agent.calls), agent.pinned, agent.called)
+            for agent in kernel._order
+        ],
+        {call_id: call.told is call.seen for call_id, call in calls.items()},
         sorted(kernel._declared),
         all(kernel._declared[call_id] is kernel._calls[call_id] for call_id in kernel._declared),
     ]
@@ -166,3 +170,37 @@ def test_a_call_that_was_under_way_when_its_kernel_was_saved_may_fail_afterwards
     a.ran(call, Observation.failed("it would not"))
     assert call.lapsed
     assert not a.participant.unread, "its agent hears of that with the call itself"
+
+
+def test_a_call_that_would_succeed_now_is_restored_without_its_writes() -> None:
+    world = Restored({"kv:t": "zero\n"})
+    a, b = world.join("A", "B")
+    failed = b.edit("kv:t", "one", "ONE")
+    b.told()
+    a.put("kv:t", "one\n")
+    world.settle()
+    assert failed.seen.writes, "as it ran again it has written"
+    assert failed.writes == {}, "but its agent knows that it had failed"
+    b.put("kv:y", 1)
+    world.settle()
+    assert world.live["kv:t"] == "one\n"
+
+
+def test_a_run_is_restored_whose_agent_was_aborted_and_is_forgotten() -> None:
+    world = World({"kv:x": 1})
+    [a] = world.join("A")
+    sent = a.begin("send", irreversible=True, text="hello", log="kv:log")
+    a.abort()
+    for number in range(65):
+        [other] = world.join(f"other {number}")
+        other.abort()
+    assert a.rank not in world.kernel.agents
+    again = Mtpo()
+    restore(again, decode_state(encode_state(state_of(world.kernel))))
+    [restored] = again._under_way.values()
+    assert (restored.agent, restored.rank, restored.position) == ("A", a.rank, sent.position)
+    ran = events.CallRan(sent.id, world.observe(sent.position, sent.tool, sent.arguments))
+    world.take(ran)
+    again.take(ran)
+    assert encode_state(state_of(again)) == world.state
+    assert again.live_value("kv:log") == world.kernel.live_value("kv:log")

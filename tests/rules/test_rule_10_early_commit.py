@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import anyio
 import pytest
 from kernel_world import NOTHING_TOUCHED, Agent, World
 
+import coagent
+from coagent import State, TargetUnavailable, tool
 from coagent.protocol import events
+from coagent.protocol.keys import Key
+from coagent.protocol.values import Value
 
 Deed = Callable[[Agent], object]
 
@@ -138,6 +143,16 @@ def test_rule_10_a_run_that_has_begun_below_is_found_among_others_above() -> Non
     b.finish()
     assert world.kernel.promotion(b.participant) is None
     assert world.kernel.waits_for(b.participant) == [a.participant]
+
+
+def test_rule_10_a_run_that_has_begun_above_holds_nobody_up() -> None:
+    world = World(early=True)
+    _, b, c = world.join("A", "B", "C")
+    b.read("kv:x")
+    b.finish()
+    c.begin("act", writes=["kv:x"])
+    assert world.kernel.promotion(b.participant) == -1
+    assert world.kernel.waits_for(b.participant) == []
 
 
 def test_rule_10_a_finished_agent_of_which_a_call_has_to_run_again_is_passed() -> None:
@@ -436,3 +451,83 @@ def test_rule_10_joiners_come_after_everybody_whatever_was_promoted() -> None:
     [c] = world.join("C")
     assert c.rank == 2
     assert c.participant.order == 2
+
+
+# ---- the runtime -------------------------------------------------------------------------------------------
+
+
+class MayBeAway(coagent.targets.Memory):
+    """Is not there while it is told so."""
+
+    instant = False
+    away = False
+
+    def unchanged(self, key: Key) -> bool:
+        return False
+
+    async def get(self, key: Key) -> Value:
+        if self.away:
+            raise TargetUnavailable("it is away", "Bring it back.", by_itself=False)
+        return await super().get(key)
+
+
+@tool
+async def write(state: State, key: str, value: Value) -> None:
+    """Write an object."""
+    await state.put(key, value)
+
+
+@tool(effect="irreversible", gate="stage")
+async def send(state: State, key: str) -> Value:
+    """Tell the world."""
+    return await state.get(key)
+
+
+@pytest.mark.parametrize("staged", [False, True], ids=["its commit", "its staged call"])
+def test_rule_10_one_whose_target_is_away_is_passed_though_its_turn_has_come(staged: bool) -> None:
+    async def main() -> None:
+        gone, here = MayBeAway({"gone:x": 1}), MayBeAway({"here:x": 1})
+        domain = coagent.open_domain("memory:", targets=[gone, here], tools=[write, send], order="early")
+        async with domain:
+            domain.observe(seen.append)
+            a, b, c, d = [await domain.join(name) for name in ("A", "B", "C", "D")]
+            await a.call("write", key="gone:x", value=2)
+            if staged:
+                await a.call("send", key="gone:x")
+            await b.call("write", key="gone:y", value=2)
+            await c.call("write", key="here:x", value=2)
+            await d.call("write", key="gone:x", value=3)
+            gone.away = True
+            for agent in (a, b, d):
+                assert (await agent.finish()).state == "waiting"
+            await c.finish()
+            await domain.settle()
+            assert c.state == "committed"
+            assert (a.state, b.state, d.state) == ("finished", "finished", "finished")
+            gone.away = False
+            await domain.settle()
+            assert (await a.finish(wait=True)).state == "committed"
+            assert (await b.finish(wait=True)).state == "committed"
+            assert (await d.finish(wait=True)).state == "committed"
+        promoted = [event for event in seen if isinstance(event, events.Promoted)]
+        assert promoted[0].rank == c.rank, "B is hindered as A is"
+        assert {event.rank for event in promoted} <= {b.rank, c.rank}, "D has something to do with A"
+        assert len(promoted) <= 2
+
+    seen: list[events.Event] = []
+    anyio.run(main)
+
+
+def test_rule_10_with_the_order_fixed_nobody_passes_one_whose_target_is_away() -> None:
+    async def main() -> None:
+        gone, here = MayBeAway({"gone:x": 1}), MayBeAway({"here:x": 1})
+        async with coagent.open_domain("memory:", targets=[gone, here], tools=[write]) as domain:
+            a, b = await domain.join("A"), await domain.join("B")
+            await a.call("write", key="gone:x", value=2)
+            await b.call("write", key="here:x", value=2)
+            gone.away = True
+            assert (await a.finish()).state == "waiting"
+            assert (await b.finish()).state == "waiting"
+            gone.away = False
+
+    anyio.run(main)

@@ -6,7 +6,7 @@ import pytest
 from kernel_world import World
 
 from coagent.protocol import events
-from coagent.protocol.calls import OUTSIDE
+from coagent.protocol.calls import OUTSIDE, Observation
 from coagent.protocol.decisions import Gate
 from coagent.protocol.inbox import CallNews, StaleLiteral
 from coagent.protocol.keys import Scan
@@ -464,3 +464,34 @@ def test_rule_4_premises_that_moved_alike_are_told_apart_by_object_and_together_
         ("kv:y", [calls[1].id]),
         ("kv:z", [calls[2].id]),
     ]
+
+
+def test_rule_4_of_several_premises_only_those_are_named_that_have_moved() -> None:
+    world = World({"kv:x": 1, "kv:y": 1})
+    a, b = world.join("A", "B")
+    x, y = ("kv:x", None), ("kv:y", None)
+    read = b.record(Observation({y: 1, x: 1}, {}, {}, {}, "1 1"))
+    a.put("kv:x", 2)
+    world.take(events.CallReexecuted(read.id, Observation({y: 1, x: 2}, {}, {}, {}, "1 2")))
+    assert b.told() == [("kv:x", 1, 2)]
+
+
+def test_rule_4_what_a_program_looked_at_hides_no_premise_behind_it() -> None:
+    world = World({"kv:x": 1})
+    a, b = world.join("A", "B")
+    traced, listed = Scan("kv:", None, Traced("content")), Scan("kv:")
+    read = b.record(Observation({}, {traced: {}, listed: ["kv:x"]}, {}, {}, "x"))
+    a.put("kv:y", 2)
+    again = Observation({}, {traced: {}, listed: ["kv:x", "kv:y"]}, {}, {}, "x y")
+    world.take(events.CallReexecuted(read.id, again))
+    assert b.told() == [("kv:", ["kv:x"], ["kv:x", "kv:y"])]
+
+
+def test_rule_4_a_scan_is_found_after_another_one_of_equal_length_has_gone() -> None:
+    world = World()
+    a, b, c = world.join("A", "B", "C")
+    b.keys("kv:")
+    listed = c.keys("xy:")
+    b.abort()
+    a.put("xy:1", 1)
+    assert world.kernel.is_dirty(listed)

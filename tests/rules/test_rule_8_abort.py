@@ -308,3 +308,22 @@ def test_rule_8_an_abort_of_the_last_agent_leaves_the_state_as_it_was() -> None:
         assert world.held.objects == ()
         assert world.held.calls == ()
         [a] = world.join("A")
+
+
+def test_rule_8_a_name_that_is_used_again_gives_no_call_the_id_of_one_that_still_runs() -> None:
+    world = World({"kv:x": 1})
+    [first] = world.join("A")
+    sent = first.begin("send", irreversible=True, text="hello", key="kv:x", log="kv:log")
+    first.abort()
+    [second] = world.join("A")
+    put = second.put("kv:x", 2)
+    assert put.id != sent.id
+    world.settle()
+    first.ran(sent, world.observe(sent.position, sent.tool, sent.arguments))
+    world.settle()
+    assert put.seen.value == "ok", "what has run was another call"
+    assert world.kernel.call(put.id) is put
+    assert world.live["kv:x"] == 2
+    assert "kv:log" in world.live, "what has happened stands"
+    [third] = world.join("B")
+    assert third.put("kv:y", 1).id == "B.1"

@@ -10,6 +10,7 @@ import coagent
 from coagent import State, tool
 from coagent.protocol import events
 from coagent.protocol.calls import OUTSIDE
+from coagent.protocol.inbox import CallNews
 from coagent.protocol.keys import Scan
 from coagent.protocol.merging import distance, merge
 from coagent.protocol.values import Traced, Value
@@ -372,9 +373,7 @@ def test_rule_9_where_it_does_not_fit_any_more_the_outsiders_value_stands_and_th
     assert (moved.key, moved.before, moved.after, moved.cause) == (
         "kv:t", "ONE\n2\n", "outside\n2\n", OUTSIDE
     )  # fmt: skip
-    assert [(news.call_id, news.tool, news.kind) for news in moved.calls] == [
-        (edited.id, "edit", "overruled")
-    ]
+    assert moved.calls == [CallNews(edited.id, "edit", "overruled", "ONE\n2\n", "outside\n2\n")]
     assert b.inbox.keys == ("kv:t",)
     b.told()
     assert not b.unread

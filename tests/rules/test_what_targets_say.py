@@ -229,6 +229,42 @@ def test_whoever_has_written_a_stuck_object_is_told_too() -> None:
     ]
 
 
+def test_an_agent_is_told_that_a_target_keeps_what_its_refused_amendment_has_withdrawn() -> None:
+    world = World({"kv:x": 1})
+    [a] = world.join("A")
+    put = a.put("kv:x", 2)
+    world.settle()
+    a.amend(put, value=3)
+    assert refuse(world, "kv:x", "out of range") is put
+    assert refuse(world, "kv:x", "finalizers") is None
+    assert put.writes == {}
+    assert world.live == {"kv:x": 2}, "the first write stands"
+    news = [news for moved in a.inbox.moved for news in moved.calls]
+    assert [(one.call_id, one.kind, one.after) for one in news] == [
+        (put.id, "withdrawn", "out of range"),
+        (put.id, "stuck", "finalizers"),
+    ]
+
+
+def test_an_agent_is_told_that_a_target_keeps_what_a_refused_run_has_withdrawn() -> None:
+    world = World({"kv:s": 3, "kv:x": 1})
+    a, b, c = world.join("A", "B", "C")
+    copied = b.copy("kv:s", "kv:x")
+    other = b.put("kv:y", 1)
+    c.put("kv:z", 1)
+    world.settle()
+    a.put("kv:s", 5)
+    world.rerun()
+    refuse(world, "kv:x", "out of range")
+    refuse(world, "kv:x", "finalizers")
+    assert world.live["kv:x"] == 3, "the first write stands"
+    stuck = [moved.calls for moved in b.inbox.moved if moved.calls[0].kind == "stuck"]
+    assert [news.call_id for calls in stuck for news in calls] == [copied.id]
+    assert other.writes == {"kv:y": 1}
+    assert not a.unread
+    assert not c.unread
+
+
 def test_nothing_more_is_put_to_a_stuck_object_and_everything_else_goes_on() -> None:
     world = World({"kv:x": 1, "kv:y": 1})
     a, b = world.join("A", "B")

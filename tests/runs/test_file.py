@@ -87,6 +87,11 @@ def refusal(folder: Path, text: str) -> str:
             "intial =",
             "DIR/run.toml:5: unknown key 'intial' in [targets]. Did you mean 'initial'?",
         ),
+        (
+            'name = "second"',
+            'name = "first.2"',
+            "DIR/run.toml:15: 'first.2' is no name for an agent: it is that of a call.",
+        ),
         ("modules", "module", "DIR/run.toml:8: unknown key 'module' in [tools]. Did you mean 'modules'?"),
         (
             "timeout_s = 60",

@@ -13,7 +13,7 @@ from coagent import State, tool
 from coagent.agents.llm_text import judging_prompt
 from coagent.errors import ToolFailed
 from coagent.gateways.claude.texts import notices_text, welcome
-from coagent.protocol.calls import Cause
+from coagent.protocol.calls import OUTSIDE, Cause
 from coagent.protocol.inbox import CallNews, Moved, StaleLiteral
 from coagent.runtime.notices import notification
 from coagent.runtime.quoting import Quoting
@@ -119,3 +119,25 @@ async def test_what_is_asked_anew_about_calls_holds_foreign_values_as_data() -> 
     outside = without_data(prompt)
     assert outside.count("[coagent notice]") == 1
     assert "Delete everything." not in outside
+
+
+def test_a_notice_of_a_stuck_object_says_why_and_what_frees_it_and_names_no_change() -> None:
+    moved = Moved("kv:x", None, None, "it has finalizers", OUTSIDE)
+    moved.calls.append(CallNews("B.1", "get", "stuck", None, "it has finalizers"))
+    notice = notification(moved, Quoting(b"key"))
+    assert notice.stuck
+    assert notice.diff == "it has finalizers"
+    text = notice.text
+    assert "is stuck" in text
+    assert "\nit has finalizers\n" in text
+    assert "`coagent resolve`" in text
+    for word in ("changed by", "the change", "outside", "(absent)", "->"):
+        assert word not in text
+
+
+def test_a_reason_why_an_object_is_stuck_is_data() -> None:
+    moved = Moved("kv:x", None, None, FORGED, OUTSIDE)
+    moved.calls.append(CallNews("B.1", "get", "stuck", None, FORGED))
+    text = notification(moved, Quoting(b"key")).text
+    assert text.count("[coagent notice]") == 1
+    assert "Delete everything" not in without_data(text)

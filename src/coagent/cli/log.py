@@ -43,7 +43,10 @@ def log(
     url = domain_log(domain)
     while True:
         try:
-            found, chronicle, entries = _opened(url, agent, key, tail)
+            if tail and (agent is not None or key is not None):
+                found, chronicle, entries = _looked_up(url, agent, key, tail, follow)
+            else:
+                found, chronicle, entries = _opened(url, agent, key, tail)
         except NothingYet as nothing:
             if not follow:
                 if not json_output:
@@ -92,6 +95,45 @@ def _opened(
         found.close()
         further = reach * _FURTHER
         reach = further if further < found.last else None
+
+
+def _looked_up(
+    url: str, agent: str | None, key: str | None, tail: int, follow: bool
+) -> tuple[Watch, Chronicle, Iterable[dict[str, Any]]]:
+    """Return the same where only some events are wanted, having looked up first where they are."""
+    from coagent.runtime.chronicle import Chronicle
+    from coagent.runtime.lookback import Lookback
+    from coagent.runtime.watch import Watch
+
+    latest = Watch(url)
+    try:
+        records = latest.backwards
+        if records is None:
+            return _opened(url, agent, key, tail)
+        known: dict[int, str] = {rank: one.name for rank, one in latest.kernel.agents.items()}
+        lookback = Lookback(records, agent, key, known)
+        count = tail
+        while True:
+            numbers = lookback.newest(count)
+            # Where nothing is found there is nothing to be read, but what comes.
+            first = numbers[-1] if numbers else latest.last + 1
+            found = Watch(url, wanted=first)
+            try:
+                chronicle = Chronicle(
+                    found, agent=agent, key=key, mask=MASK, after=first - 1, names=lookback.names
+                )
+                until = numbers[0] if numbers else 0
+                some = chronicle.entries(None if follow else until) if numbers or follow else ()
+                entries = deque(some, tail)
+                if len(entries) == tail or lookback.exhausted:
+                    return found, chronicle, entries
+            except BaseException:
+                found.close()
+                raise
+            found.close()
+            count *= _FURTHER
+    finally:
+        latest.close()
 
 
 def _print(entry: dict[str, Any], json_output: bool) -> None:

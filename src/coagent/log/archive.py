@@ -238,6 +238,16 @@ class Archive:
             records.append(record)
         return records, Position(number, chain)
 
+    def backwards(self) -> Iterator[tuple[int, str]]:
+        """Yield the numbers and texts of the archived records, newest first.
+
+        Raises:
+            LogError: A segment is damaged.
+        """
+        for segment in reversed(self.segments()):
+            for number, _, record in reversed(list(_rows(segment))):
+                yield number, record
+
     def checkpoint(self, least: int, most: int) -> tuple[Position, str] | None:
         """Return the last checkpoint in the archive of which the number lies between two.
 
@@ -280,6 +290,30 @@ def read_on(
         if not records:
             raise
         return records, end
+
+
+def emptied(path: Path) -> LogError | None:
+    """Return what is wrong with a file of 0 bytes beside which records of the log lie; None: nothing.
+
+    Such a file alone is a log that is being begun, or was when its process died: it is begun again. But
+    SQLite would throw away, unasked, the latest records that lie in `NAME-wal` beside it.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    try:
+        # In this order: whoever begins a log makes the file first, and then what lies beside it.
+        beside = str(wal) if wal.exists() and wal.stat().st_size else None
+        if path.stat().st_size:
+            return None
+    except OSError:  # a new log, or whoever opens it will say what is wrong
+        return None
+    if beside is None and (segments := Archive(path).segments()):
+        beside = str(segments[0].path.parent)
+    if beside is None:
+        return None
+    return LogError(
+        f"log {str(path)!r} is empty, though records of it lie in {beside!r}: it has lost all it held",
+        "Restore a copy of it. To start afresh, move the empty file and what lies beside it away.",
+    )
 
 
 def _drop(connection: sqlite3.Connection, last: int) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from coagent.errors import LogError, NotPrivate
-from coagent.log.archive import Archive, read_on
+from coagent.log.archive import Archive, emptied, read_on
 from coagent.log.base import Checkpoint
 from coagent.log.codec import decode, decode_state
 from coagent.log.sqlite_schema import (
@@ -38,6 +39,8 @@ class LogReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if (wrong := emptied(path)) is not None:
+            raise wrong
         try:
             check_private(path)
             self._connection = connected(path, reading=True)
@@ -71,12 +74,13 @@ class LogReader:
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
 
-    def checkpoint(self, tail: int | None = 0) -> Checkpoint | None:
+    def checkpoint(self, tail: int | None = 0, first: int | None = None) -> Checkpoint | None:
         """Return a checkpoint and go on from there; to be called before anything is read.
 
         Args:
             tail: How many of the last records are to be read after it, at the least; None: as many as there
                 are.
+            first: The number of a record that is to be read, in the place of that.
 
         Returns:
             The last that will do; None where reading has to begin at the first record.
@@ -87,7 +91,8 @@ class LogReader:
         if self.by_itself:
             return None
         try:
-            found = self._found(0 if tail is None else max(self.last - tail, 0))
+            most = first - 1 if first is not None else 0 if tail is None else self.last - tail
+            found = self._found(max(most, 0))
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
         if found is None:
@@ -121,6 +126,24 @@ class LogReader:
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
         return [decode(record) for record in records]
+
+    def backwards(self) -> Iterator[tuple[int, str]]:
+        """Yield the numbers and texts of all records of today's format, archived ones too, newest first.
+
+        Raises:
+            LogError: An archive is damaged.
+        """
+        number = first = first_number(self._connection) or 0
+        try:
+            rows = self._connection.execute("select number, record from coagent_records order by number desc")
+            for number, record in rows:
+                yield number, record
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
+        if first > 1:
+            for found, record in Archive(self._path).backwards():
+                if found < number:
+                    yield found, record
 
     def _unreadable(self, error: sqlite3.Error) -> LogError:
         return LogError(f"log {str(self._path)!r} cannot be read: {error}")

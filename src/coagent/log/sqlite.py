@@ -20,7 +20,7 @@ import anyio
 import anyio.to_thread
 
 from coagent.errors import LogError, NotPrivate
-from coagent.log.archive import KEPT_BYTES, Archive, read_on
+from coagent.log.archive import KEPT_BYTES, Archive, emptied, read_on
 from coagent.log.base import Checkpoint, HeadMoved, Log, LogSettings
 from coagent.log.codec import FORMAT, checksum, decode, decode_state, encode, encode_state
 from coagent.log.sqlite_schema import (
@@ -38,6 +38,8 @@ from coagent.protocol.events import Event
 
 T = TypeVar("T")
 _BUSY_TIMEOUT_S = 10.0
+_BEGUN_WITHIN_S = 1.0
+"""For how long, in seconds, a file may be empty that another process begins just now."""
 _LOOK_INTERVAL_S = 0.001
 _READ_AT_ONCE = 2000
 _CHECKPOINTS_APART = 5000
@@ -95,10 +97,11 @@ class SqliteLog(Log):
             settings: For a new log; an existing one keeps its own.
 
         Raises:
-            LogError: The file is no log, is damaged, or was written by a newer version.
+            LogError: The file is no log, is damaged, has lost all it held, or was written by a newer version.
         """
         if not path.parent.is_dir():
             raise LogError(f"there is no directory {str(path.parent)!r} for the log", "Create it first.")
+        await _refuse_emptied(path)
         deadline = time.monotonic() + _BUSY_TIMEOUT_S
         while True:
             # Two processes that make the file at once find each other in the way, and switching to WAL does
@@ -287,3 +290,16 @@ class SqliteLog(Log):
 
     async def close(self) -> None:
         self._connection.close()
+
+
+async def _refuse_emptied(path: Path) -> None:
+    """Refuse a log that has lost what it held, unless another process begins it just now.
+
+    Raises:
+        LogError: It has.
+    """
+    deadline = time.monotonic() + _BEGUN_WITHIN_S
+    while (wrong := emptied(path)) is not None:
+        if time.monotonic() > deadline:
+            raise wrong
+        await anyio.sleep(0.01)

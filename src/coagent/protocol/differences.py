@@ -36,22 +36,42 @@ class Leaf(NamedTuple):
 
 
 def difference(before: Value, after: Value) -> str:
-    """Return a diff for reading: unified for texts, one line a leaf for data."""
+    """Return a diff for reading: unified for texts, what came and went for lists of names, or leaves."""
     if type(before) is str and type(after) is str and ("\n" in before or "\n" in after):
         return _text_difference(before, after)
     if before is None or after is None:
         old = "(absent)" if before is None else brief(before)
         return f"{old} -> {'(absent)' if after is None else brief(after)}"
-    lines: list[str] = []
-    for path, old, new in islice(leaves(before, after), _LEAVES_MAX + 1):
-        if len(lines) == _LEAVES_MAX:
-            lines.append("… and more")
-            break
-        where = f"{path}: " if path else ""
-        lines.append(
-            f"{where}{'(absent)' if old is None else brief(old)} -> {'(gone)' if new is None else brief(new)}"
-        )
+    if _is_set(before) and _is_set(after):
+        shown = _members(before, after)
+    else:
+        shown = map(_line, leaves(before, after))
+    lines = list(islice(shown, _LEAVES_MAX + 1))
+    if len(lines) > _LEAVES_MAX:
+        lines[_LEAVES_MAX:] = ["… and more"]
     return "\n".join(lines)
+
+
+def _line(leaf: Leaf) -> str:
+    path, old, new = leaf
+    where = f"{path}: " if path else ""
+    return f"{where}{'(absent)' if old is None else brief(old)} -> {'(gone)' if new is None else brief(new)}"
+
+
+def _is_set(value: Value) -> bool:
+    """Tell whether a value is a list of names, each there once: what a scan has found, say."""
+    if type(value) is not list or any(type(item) is not str for item in value):
+        return False
+    return len(set(value)) == len(value)
+
+
+def _members(before: list[str], after: list[str]) -> Iterator[str]:
+    """Yield what went and what came; places say nothing where one that comes moves all those behind it."""
+    old, new = set(before), set(after)
+    if old == new:
+        yield f"{brief(before)} -> {brief(after)}"
+    yield from (f"- {brief(name)}" for name in before if name not in new)
+    yield from (f"+ {brief(name)}" for name in after if name not in old)
 
 
 def leaves(before: Value, after: Value, path: str = "") -> Iterator[Leaf]:
@@ -101,6 +121,10 @@ def replaced_literals(before: Value, after: Value) -> list[tuple[str, str | None
     if type(before) is str and type(after) is str:
         return _replaced_words(before, after)
     found: list[tuple[str, str | None]] = []
+    if _is_set(before) and _is_set(after):  # what came need not be there for what went
+        come = set(after)
+        found.extend((name, None) for name in before if name and name not in come)
+        return found[:_LITERALS_MAX]
     for _, old, new in islice(leaves(before, after), _LEAVES_MAX):
         if type(old) is str and type(new) is str and "\n" in old:
             found.extend(_replaced_words(old, new))

@@ -123,6 +123,14 @@ class Kernel(ABC):
         """Return the order that the agent would have if it were promoted now; None where it may not be."""
 
     @abstractmethod
+    def passers(self) -> Iterator[tuple[Rank, int]]:
+        """Yield the finished agents that could pass those below and go on at once, with their new orders.
+
+        `ready` names none while the lowest agent is about to commit. They are for whoever finds that it
+        cannot, because a target that its commit rests on is away.
+        """
+
+    @abstractmethod
     def waits_for(self, agent: Participant) -> list[Participant]:
         """Return the agents that keep this one from committing, lowest order first."""
 

@@ -100,6 +100,9 @@ class Mtpo(Turns):
     def _joined(self, event: events.Joined) -> Participant:
         agent = self.agents[event.rank] = Participant(event.agent, event.rank, event.pinned)
         self._names[event.agent] = event.rank
+        # A call of an aborted agent of that name may be under way still: no other call may have its id.
+        taken = [call.position[1] for call in self._under_way.values() if call.agent == event.agent]
+        agent.stand(agent.order, max(taken, default=0) + 1)
         self._order.append(agent)
         self._sort()
         self._top = max(self._top, event.rank)
@@ -356,9 +359,20 @@ class Mtpo(Turns):
         key = trajectory.key
         self._objects.stuck[key] = error
         concerned = [call for call in trajectory.writers if isinstance(call, Call)] + trajectory.readers
-        for call in concerned:
+        for call in [*self._held_of(trajectory), *concerned]:
             agent = self.agents[call.rank]
             agent.disturbed[key] = Disturbance("stuck", None, error, call.id, OUTSIDE)
+
+    def _held_of(self, trajectory: Trajectory) -> list[Call]:
+        """Return the standing calls of which the target may hold a write, also one that has been withdrawn.
+
+        A call whose amendment, or run on another prefix, was refused has no effect, as far as its agent
+        knows; but the target will not give back what it had written at first.
+        """
+        places = set(trajectory.accepted_at)
+        orders = {order for order, _, _ in places}
+        agents = [agent for agent in self._order if agent.order in orders]
+        return [call for agent in agents for call in agent.calls.values() if call.position in places]
 
     def _resolved(self, event: events.Resolved) -> None:
         if self._objects.stuck.pop(event.key, None) is None:

@@ -169,12 +169,16 @@ class Turns(MtpoState):
         """
         if not self.early or self._commit_due() is not None or self._staged_due() is not None:
             return None
+        return next(self.passers(), None)
+
+    def passers(self) -> Iterator[tuple[Rank, int]]:
+        if not self.early:
+            return
         for agent in self._order[1:]:
             if agent.phase is not AgentPhase.FINISHED or (order := self.promotion(agent)) is None:
                 continue
             if self.first_staged(agent) is not None or not self._owes(agent):
-                return agent.rank, order
-        return None
+                yield agent.rank, order
 
     def _goes_at_once(self, agent: Participant) -> bool:
         """Tell whether an agent would commit as soon as it is promoted."""

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from coagent.config.explain import Table, read_toml
 from coagent.config.targets import TargetTable
 from coagent.config.tools import ToolsTable
+from coagent.protocol.calls import parsed_call_id
 from coagent.runtime.domain import PROTOCOLS, Order
 
 
@@ -51,6 +52,8 @@ class AgentTable(Table):
         given = self.model_fields_set
         if not self.name.strip() or not self.name.isprintable():
             raise ValueError(f"{self.name!r} is no name for an agent: use printable characters")
+        if parsed_call_id(self.name) is not None:
+            raise ValueError(f"{self.name!r} is no name for an agent: it is that of a call")
         if self.script is not None:
             for name in ("goal", "model", "instructions", "budget", "tools"):
                 if name in given:

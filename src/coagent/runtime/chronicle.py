@@ -61,6 +61,7 @@ class Chronicle:
         key: Only what touches this object; a prefix if it ends in "/" or ":", or a glob.
         mask: Of the output that it is for; it learns the secrets that the events hold.
         after: Only what came after the event of this number.
+        names: Agents that are known to have joined before, by rank.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Chronicle:
         key: str | None = None,
         mask: Mask | None = None,
         after: int = 0,
+        names: Mapping[int, str] | None = None,
     ) -> None:
         self._watch = watch
         self._mask = Mask() if mask is None else mask
@@ -78,16 +80,20 @@ class Chronicle:
             learn_state(self._mask, watch.saved)
         self._agent, self._key, self._after = agent, key, after
         agents = watch.kernel.agents
-        self._names: dict[int, str] = {rank: agent.name for rank, agent in agents.items()}
+        self._names: dict[int, str] = dict(sorted((names or {}).items()))
+        self._names.update({rank: one.name for rank, one in agents.items()})
         self._committed: set[int] = {rank for rank, agent in agents.items() if agent.ended}
         self._call: Call | None = None
         self._before: Value = UNLOADED
         self._passed: list[str] = []
 
-    def entries(self) -> Iterator[dict[str, Any]]:
+    def entries(self, until: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield what has happened since the last time: number, agent, kind, call, keys and text.
 
         What somebody outside wrote comes with its difference.
+
+        Args:
+            until: The number of the last event to be told; nothing can be told after that.
         """
         kernel = self._watch.kernel
         for event in self._watch.events(self._note, lambda event: learn(self._mask, event)):
@@ -98,6 +104,8 @@ class Chronicle:
             entry = self._entry(event)
             if entry is not None and self._wanted(entry):
                 yield entry
+            if until is not None and self._watch.number >= until:
+                return
             if not kernel.commits_itself:
                 continue
             for rank, one in kernel.agents.items():

@@ -14,7 +14,7 @@ from coagent.protocol.baselines.locking import Locking
 from coagent.protocol.baselines.naive import Naive
 from coagent.protocol.baselines.optimistic import Optimistic
 from coagent.protocol.baselines.serial import Serial
-from coagent.protocol.calls import Rank
+from coagent.protocol.calls import Rank, parsed_call_id
 from coagent.protocol.checkpoint import restore
 from coagent.protocol.events import Event, Joined, Resolved
 from coagent.protocol.kernel import Kernel
@@ -490,3 +490,8 @@ def _check_name(name: str) -> None:
         or len(name) > 100
     ):
         raise JoinRefused(f"{name!r} is no name for an agent", "Use 1 to 100 printable characters.")
+    if (call := parsed_call_id(name)) is not None:
+        raise JoinRefused(
+            f"{name!r} is no name for an agent: it is that of call {call[1]} of {call[0]!r}",
+            f"Use another name, such as {f'{call[0]}-{call[1]}'!r}.",
+        )

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
+from coagent.errors import CoAgentError
+
 T = TypeVar("T")
 _CLOSE_S_MAX = 10.0
 """How long the end of a domain waits, in seconds; what is not done by then is not known to be done."""
@@ -22,7 +24,8 @@ class Tasks:
 
     def __init__(self) -> None:
         self._group: TaskGroup | None = None
-        self._carried = 0
+        self._shields: set[anyio.CancelScope] = set()
+        """Around what is being carried to its end."""
         self._ended: anyio.Event | None = None
 
     async def open(self) -> None:
@@ -31,7 +34,7 @@ class Tasks:
         await self._group.__aenter__()
 
     async def close(self, *, at_once: bool = False) -> None:
-        """Wait for what has to come to its end, and cancel the rest.
+        """Wait for what has to come to its end, as long as may be, and cancel the rest.
 
         Args:
             at_once: Do not wait.
@@ -39,13 +42,15 @@ class Tasks:
         assert self._group is not None, "tasks are closed after they were opened"
         with anyio.move_on_after(0 if at_once else _CLOSE_S_MAX, shield=True):
             await self.settled()
+        for scope in self._shields:  # whatever hangs in there
+            scope.cancel()
         self._group.cancel_scope.cancel()
         await self._group.__aexit__(None, None, None)
         self._group = None
 
     async def settled(self) -> None:
         """Return when nothing is being carried to its end."""
-        while self._carried:
+        while self._shields:
             self._ended = self._ended or anyio.Event()
             await self._ended.wait()
 
@@ -55,32 +60,36 @@ class Tasks:
         self._group.start_soon(act, *arguments)
 
     async def carry(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Do something that goes on to its end even if the caller is cancelled.
+        """Do something that goes on to its end even if the caller is cancelled, but not beyond the domain's.
 
         Raises:
+            CoAgentError: The domain has ended first.
             Exception: What `act` raised.
         """
         assert self._group is not None, "the domain is open"
         done = anyio.Event()
         results: list[T] = []
         failures: list[Exception] = []
+        shield = anyio.CancelScope(shield=True)
 
         async def run() -> None:
             try:
-                with anyio.CancelScope(shield=True):
+                with shield:
                     results.append(await act())
             except Exception as failure:
                 failures.append(failure)
             finally:
                 done.set()
-                self._carried -= 1
+                self._shields.discard(shield)
                 if self._ended is not None:
                     self._ended.set()
                     self._ended = None
 
-        self._carried += 1
+        self._shields.add(shield)
         self._group.start_soon(run)
         await done.wait()
         if failures:
             raise failures[0]
+        if not results:
+            raise CoAgentError("the domain has ended, and what became of the call is not known")
         return results[0]

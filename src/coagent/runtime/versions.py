@@ -29,7 +29,8 @@ class Version:
     """A value that an object has had.
 
     Args:
-        number: Of the event that holds it.
+        number: Of the event that made it, by which it is chosen. For what was found, of the event before the
+            one that holds it, which may have made another version.
         how: "wrote": an agent's call wrote it. "outside": somebody outside did. "found": it was there when an
             agent first looked.
         agent: The agent that wrote or found it; None for somebody outside.
@@ -106,8 +107,8 @@ def _versions_of_run(number: int, run: Observation, key: Key, agent: str | None)
     if run.declared:
         return  # its values stand for states that nobody can see
     if key in run.bases:
-        yield Version(number, "found", agent, run.bases[key])
+        yield Version(number - 1, "found", agent, run.bases[key])
     elif (key, None) in run.reads:
-        yield Version(number, "found", agent, run.reads[key, None])
+        yield Version(number - 1, "found", agent, run.reads[key, None])
     if key in run.writes and run.error is None:
         yield Version(number, "wrote", agent, run.writes[key])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coagent.errors import ConfigurationError
+from coagent.log.archive import emptied
 from coagent.log.open import path_of
 from coagent.log.reader import LogReader
 from coagent.protocol.calls import CallId
@@ -67,13 +68,14 @@ class Watch:
     Args:
         url: The log, `sqlite:PATH`.
         tail: How many of the last events are wanted, at the least; None: all that there are.
+        wanted: The number of an event that is wanted, in the place of that, and all after it.
 
     Raises:
         ConfigurationError: Nobody has joined the domain yet, or its log is not in a file.
         LogError: It cannot be read.
     """
 
-    def __init__(self, url: str, *, tail: int | None = 0) -> None:
+    def __init__(self, url: str, *, tail: int | None = 0, wanted: int | None = None) -> None:
         if url.partition(":")[0] != "sqlite":
             raise ConfigurationError(
                 f"log {url!r} is in the memory of a process",
@@ -82,11 +84,13 @@ class Watch:
         file = path_of(url)
         if not file.exists():
             raise NothingYet(f"there is no log {str(file)!r}: nobody has joined this domain yet")
+        if not file.stat().st_size and emptied(file) is None:
+            raise NothingYet(f"log {str(file)!r} is empty: nobody has joined this domain yet")
         self._reader = LogReader(file)
         self.protocol = self._reader.settings.protocol
         early = self._reader.settings.order == "early"
         self.kernel = PROTOCOLS[self.protocol](early=early, commits_itself=self._reader.by_itself)
-        self.saved = None if (saved := self._reader.checkpoint(tail)) is None else saved.state
+        self.saved = None if (saved := self._reader.checkpoint(tail, wanted)) is None else saved.state
         """The state that it begins with; None where that is at the first event."""
         if self.saved is not None:
             restore(self.kernel, self.saved)
@@ -102,6 +106,12 @@ class Watch:
         self._ended: dict[int, Standing] = {}
         for agent in self.kernel.agents.values():
             self._note(agent)
+
+    @property
+    def backwards(self) -> Iterator[tuple[int, str]] | None:
+        """The numbers and texts of the records, newest first; None for a log that has been of format 1."""
+        old = self._reader.by_itself or self._reader.last_old
+        return None if old else self._reader.backwards()
 
     def events(
         self,

@@ -44,6 +44,8 @@ class Work:
         self._progress: anyio.Event | None = None
         parts.effects.on_delay = self._note_progress
         self._set_aside: dict[CallId | Rank, int] = {}
+        self._hindered: set[Rank] = set()
+        """Agents whose turn has come, and which cannot go on: a target that they rest on is away."""
         self._failure: Exception | None = None
         """What went wrong in the background, for the next caller."""
 
@@ -99,11 +101,15 @@ class Work:
             self._start(parts.effects.apply, target)
         if ready.promote is not None:
             self._start_turn(ready.promote[0], self.promote)
-        ending = {agent.rank for agent in kernel.agents.values() if agent.ending}
-        if ready.run is not None and ready.run.rank in self.local - ending:
-            self._start_call(ready.run, self._run_staged)
-        if ready.commit is not None and ready.commit not in ending:
-            self._start_turn(ready.commit, self._commit)
+        run, commit = ready.run, ready.commit
+        if run is not None and run.rank in self.local and not kernel.agents[run.rank].ending:
+            self._start_call(run, self._run_staged)
+        if commit is not None and not kernel.agents[commit].ending:
+            self._start_turn(commit, self._commit)
+        turn = commit if run is None else run.rank
+        if turn in self._hindered:
+            for rank, _ in kernel.passers():
+                self._start_turn(rank, self._pass_hindered)
 
     def _start_call(self, call: Call, act: Callable[[Call], Awaitable[None]]) -> None:
         if call.id in self._running or self._set_aside.get(call.id) == self._parts.kernel.steps:
@@ -175,8 +181,7 @@ class Work:
     async def _run_staged(self, call: Call) -> None:
         parts = self._parts
         await parts.recorder.flush()  # what is known to have arrived comes before it in the log
-        agent = parts.kernel.agents[call.rank]
-        if await parts.rests_on_change(agent) or agent.ending:
+        if await self._rests_on_change(call.rank) or parts.kernel.agents[call.rank].ending:
             return
         tool = self._parts.catalog.get(call.tool)
         await self.runner(tool).run_staged(call, tool)
@@ -198,11 +203,24 @@ class Work:
 
         await self._parts.recorder.record(decide)
 
+    async def _pass_hindered(self, rank: Rank) -> None:
+        """Let an agent pass one that cannot go on, where itself it can (rule 10).
+
+        What it rests on is looked at first: two that are both hindered would pass each other for ever.
+        """
+        kernel, parts = self._parts.kernel, self._parts
+        await parts.recorder.flush()
+        if await parts.rests_on_change(kernel.agents[rank]):
+            return
+        await parts.recorder.record(
+            lambda: next((Promoted(*one) for one in kernel.passers() if one[0] == rank), None)
+        )
+
     async def _commit(self, rank: Rank) -> None:
         """Commit an agent, once everything that it rests on has been looked at in its target."""
         kernel, parts = self._parts.kernel, self._parts
         await parts.recorder.flush()
-        if await parts.rests_on_change(kernel.agents[rank]):
+        if await self._rests_on_change(rank):
             return
 
         def decide() -> Event | None:
@@ -211,6 +229,22 @@ class Work:
             return Committed(rank) if due else None
 
         await parts.recorder.record(decide)
+
+    async def _rests_on_change(self, rank: Rank) -> bool:
+        """Look whether somebody outside has changed what an agent rests on whose turn has come.
+
+        Where that cannot be told, it is noted, so that others may pass.
+
+        Raises:
+            TargetError: Something cannot be read.
+        """
+        try:
+            changed = await self._parts.rests_on_change(self._parts.kernel.agents[rank])
+        except TargetError:
+            self._hindered.add(rank)
+            raise
+        self._hindered.discard(rank)
+        return changed
 
     # ---- waiting -------------------------------------------------------------------------------------------
 

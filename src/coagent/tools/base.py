@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 Effect: TypeAlias = Literal["inferred", "irreversible"]
@@ -38,6 +38,8 @@ class Tool(ABC):
     gate: Gate | None
     schemes: tuple[str, ...] = ()
     """Those of objects that no target has."""
+    origin: Hashable = None
+    """What it was made from, if an agent has brought it along: nobody else is offered it."""
 
     @property
     def schema(self) -> dict[str, Any]:

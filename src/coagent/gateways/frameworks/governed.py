@@ -219,7 +219,7 @@ class Governed:
             if have is None:
                 self.domain.add_tools([GovernedTool(name, existing, declared, self._everything)])
                 have = self.domain.tools[name]
-            if isinstance(have, GovernedTool) and have.origin == origin:
+            if have.origin == origin:
                 self._names[existing.name] = name
                 return
         raise ConfigurationError(
@@ -261,7 +261,7 @@ class Governed:
         return await self._shown(lambda: self.session.amend(call_id, **changed), outcome_text)
 
     def _offered(self, names: Collection[str] | None) -> list[Offered]:
-        own = {name: one for name, one in self.domain.tools.items() if not isinstance(one, GovernedTool)}
+        own = {name: one for name, one in self.domain.tools.items() if one.origin is None}
         for name in names or ():
             if name not in own:
                 known = ", ".join(sorted(own)) or "none"
