@@ -57,6 +57,18 @@ async def test_a_client_without_a_session_is_told_to_join_and_its_handle_says_wh
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize(
+    ("called", "name"),
+    [("gpt-4.1", "gpt-4-1"), ("a\nb", "ab"), ("", "client"), ("x" * 300, "x" * 90)],
+    ids=["a call id", "a line feed", "nothing", "long"],
+)
+async def test_whatever_a_client_calls_itself_it_can_join(file: Path, called: str, name: str) -> None:
+    with http_server(file) as url:
+        async with http(url, called) as client:
+            await call(client, "list_files")
+            assert f"You are '{name}', rank 0" in await call(client, "coagent_status")
+
+
 async def test_every_client_gets_the_same_list_of_tools_and_each_takes_a_handle(
     file: Path, mode: str
 ) -> None:

@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from coagent.config.domain_file import ClientTable, ServeTable
 from coagent.errors import ConfigurationError
 from coagent.gateways.mcp.clients import Caller, Clients, Tokens, token_owner
+from coagent.gateways.mcp.naming import agent_name
 from coagent.gateways.mcp.server import Gateway
 from coagent.runtime.domain import Domain
 
@@ -128,9 +129,7 @@ class HttpGateway:
             owner = token_owner(table.name)
             return Caller(owner, owner, table.name, True, table.rank, table.tools)
         session = request.headers.get(_SESSION)  # none from 2026-07-28 on
-        found = context.session.client_params
-        name = found.client_info.name if found is not None else "client"
-        return Caller(session, session, name, own_name=False)
+        return Caller(session, session, agent_name(context), own_name=False)
 
 
 async def serve_http(

@@ -10,6 +10,7 @@ from mcp.server import ServerRequestContext
 from mcp.server.stdio import stdio_server
 
 from coagent.gateways.mcp.clients import Caller, Clients, Gone
+from coagent.gateways.mcp.naming import agent_name
 from coagent.gateways.mcp.server import Gateway
 from coagent.runtime.domain import Domain
 
@@ -39,8 +40,7 @@ async def serve_stdio(
     clients = Clients(domain, lease_s=float("inf"), on_disconnect=on_disconnect)
 
     def identify(context: ServerRequestContext[Any, Any]) -> Caller:
-        found = context.session.client_params
-        called = name or (found.client_info.name if found is not None else "client")
+        called = name or agent_name(context)
         return Caller(_IDENTITY, _IDENTITY, called, name is not None, rank, tools)
 
     gateway = Gateway(domain, clients, identify)
