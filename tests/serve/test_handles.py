@@ -56,7 +56,6 @@ async def test_a_client_without_a_session_is_told_to_join_and_its_handle_says_wh
             assert "committed" in await call(other, "coagent_finish", **second)
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
 @pytest.mark.parametrize(
     ("called", "name"),
     [("gpt-4.1", "gpt-4-1"), ("a\nb", "ab"), ("", "client"), ("x" * 300, "x" * 90)],
@@ -69,6 +68,7 @@ async def test_whatever_a_client_calls_itself_it_can_join(file: Path, called: st
             assert f"You are '{name}', rank 0" in await call(client, "coagent_status")
 
 
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_every_client_gets_the_same_list_of_tools_and_each_takes_a_handle(
     file: Path, mode: str
 ) -> None:
