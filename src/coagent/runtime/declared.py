@@ -108,7 +108,11 @@ class DeclaredRunner(Runner):
 
     async def run_staged(self, call: Call, tool: Tool) -> None:
         declared = _declared(tool)
-        recorder = self._parts.recorder
+        kernel, recorder = self._parts.kernel, self._parts.recorder
+
+        def due() -> bool:
+            agent = kernel.agents.get(call.rank)  # somebody may have passed it since
+            return call.phase is CallPhase.STAGED and agent is not None and kernel.its_turn(agent)
 
         async def carried() -> None:
             try:
@@ -119,15 +123,15 @@ class DeclaredRunner(Runner):
                     Observation.failed(told(failure)),
                     Footprint(frozenset(), frozenset(), frozenset()),
                 )
-                if await recorder.record(lambda: _if_staged(call, RunBegun(call.id, nothing))) is not None:
+                if await recorder.record(lambda: RunBegun(call.id, nothing) if due() else None) is not None:
                     await recorder.record(lambda: CallRan(call.id, failed))
                 return
             begun = await self._clear_and_begin(
                 lambda: call.position,
                 footprint,
                 call.as_cause,
-                lambda: _if_staged(call, RunBegun(call.id, footprint)),
-                lambda: call.phase is not CallPhase.STAGED,
+                lambda: RunBegun(call.id, footprint) if due() else None,
+                lambda: not due(),
             )
             if begun is None:
                 return
@@ -419,7 +423,3 @@ def _declared(tool: Tool) -> DeclaredTool:
 
 def _both(one: Footprint, other: Footprint) -> Footprint:
     return Footprint(one.reads | other.reads, one.scans | other.scans, one.writes | other.writes)
-
-
-def _if_staged(call: Call, event: Event) -> Event | None:
-    return event if call.phase is CallPhase.STAGED else None
