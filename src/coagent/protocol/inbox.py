@@ -62,7 +62,7 @@ class Moved:
     dependents: list[CallId] = field(default_factory=list)
     stale_literals: list[StaleLiteral] = field(default_factory=list)
     own: bool = False
-    """Whether the agent has changed it itself: a staged call of its own has run."""
+    """Whether the agent has changed it itself: a staged call of its own has run, or a repair has gone on."""
 
 
 class Inbox(NamedTuple):
@@ -81,13 +81,18 @@ class Inbox(NamedTuple):
     keys: tuple[Key, ...]
 
 
-def inbox(agent: Participant) -> Inbox:
-    """Return what the agent has to be told."""
+def inbox(agent: Participant, *, apart: bool = True) -> Inbox:
+    """Return what the agent has to be told.
+
+    Args:
+        agent: The agent.
+        apart: Whether what it has changed itself comes apart, as news to one that has just made a repair.
+    """
     pending = sorted(agent.pending.values(), key=_by_position)
     # What its staged calls have done when they ran is news to it, though nobody else's: it had been told
     # nothing.
     own = [call for call in pending if call.cause is not None and call.cause.rank == agent.rank]
-    promised = {call.id for call in own if not _was_staged(agent, call.cause)}
+    promised = {call.id for call in own if apart and not _was_staged(agent, call.cause)}
     others = [call for call in pending if call.id not in promised]
     moved = [*moved_premises(agent, others), *_disturbances(agent)]
     for one in moved:

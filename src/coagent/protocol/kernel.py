@@ -135,8 +135,13 @@ class Kernel(ABC):
         """Return the agents that keep this one from committing, lowest order first."""
 
     @abstractmethod
-    def inbox(self, agent: Participant) -> Inbox:
-        """Return what the agent has to be told (rule 4)."""
+    def inbox(self, agent: Participant, *, apart: bool = True) -> Inbox:
+        """Return what the agent has to be told (rule 4).
+
+        Args:
+            agent: The agent.
+            apart: Whether what it has changed itself, by a repair, comes apart.
+        """
 
     def blockers(self, agent: Participant, observation: Observation) -> frozenset[Rank]:
         """Return the agents that hold locks which a run needs before it may be recorded."""

@@ -316,8 +316,8 @@ class Turns(MtpoState):
     def may_hold(self, key: Key) -> tuple[Value, ...]:
         return tuple(self._objects.trajectories[key].accepted)
 
-    def inbox(self, agent: Participant) -> Inbox:
-        return inbox(agent)
+    def inbox(self, agent: Participant, *, apart: bool = True) -> Inbox:
+        return inbox(agent, apart=apart)
 
     def underway(self, call_id: CallId) -> Call | None:
         """Return a call whose run, or reversal, has begun and not ended, also where its agent was aborted."""

@@ -111,8 +111,14 @@ class DeclaredRunner(Runner):
         kernel, recorder = self._parts.kernel, self._parts.recorder
 
         def due() -> bool:
-            agent = kernel.agents.get(call.rank)  # somebody may have passed it since
-            return call.phase is CallPhase.STAGED and agent is not None and kernel.its_turn(agent)
+            # Somebody may have passed its agent since. What it reverses may make calls of its agent's own run
+            # again, so more than that cannot be asked.
+            agent = kernel.agents.get(call.rank)
+            return (
+                call.phase is CallPhase.STAGED
+                and agent is not None
+                and all(one.ended or one.order >= agent.order for one in kernel.agents.values())
+            )
 
         async def carried() -> None:
             try:

@@ -149,7 +149,7 @@ def _headline(moved: Moved) -> str:
     if moved.cause.rank < 0:
         return "What you have read was changed by somebody outside."
     if all(news.kind == "result_changed" for news in moved.calls) and moved.own:
-        return "A staged call of yours has run, and changed what you have read."
+        return "A call of yours has changed what you have read: a staged one that ran, or a repair."
     return "What you have read was changed by an agent that comes before you in the order."
 
 

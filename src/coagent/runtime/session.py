@@ -130,7 +130,7 @@ class AgentSession:
             await self._work.runner_of(call).undo(call)
             await self._work.settle(written)
             failure = parts.patience.over(away[0])
-            failure.notifications = list((await self._deliver())[0])
+            failure.notifications = (await self._deliver(apart=False))[0]
             raise failure from away[0]
 
     async def _until_it_may_call(self) -> None:
@@ -194,7 +194,7 @@ class AgentSession:
         stored = _stored(made, merged)
         if call.phase is CallPhase.STAGED:
             await parts.recorder.record(lambda: StagedAmended(call.id, stored))
-            return Outcome("staged", call.id, (await self._deliver())[0], "staged")
+            return Outcome("staged", call.id, (await self._deliver(apart=False))[0], "staged")
         run = await self._work.runner(made).amend(call, made, stored, checked)
         await self._work.settle(call.writes)
         if run.failure is not None or call.refused:
@@ -229,7 +229,7 @@ class AgentSession:
             if participant.must_restart:
                 await self._begin_again()
             if participant.unread:
-                notifications, _ = await self._deliver()
+                notifications = (await self._deliver(apart=False))[0]
                 if notifications:
                     return Settlement("notified", notifications)
                 continue
@@ -303,7 +303,7 @@ class AgentSession:
         require_active(participant)
         if not participant.unread and await parts.rests_on_change(participant):
             await self._work.settle()
-        return (await self._deliver())[0]
+        return (await self._deliver(apart=False))[0]
 
     def _is_final(self) -> bool:
         """Tell whether nothing that an agent at work may do is news to this one."""
@@ -329,7 +329,7 @@ class AgentSession:
         await self._parts.recorder.flush()
         await self._parts.recorder.catch_up()
         await self._work.settle()
-        return (await self._deliver())[0]
+        return (await self._deliver(apart=False))[0]
 
     def result(self, call_id: str) -> Value:
         """Return what one of the agent's calls returns, as far as the agent has been told.
@@ -401,9 +401,9 @@ class AgentSession:
             if gate is Gate.STAGE:
                 event = CallStaged(participant.rank, made.name, stored)
                 call = await self._work.runner(made).record_call(participant, event)
-                return Outcome("staged", call.id, (await self._deliver())[0], "staged")
+                return Outcome("staged", call.id, (await self._deliver(apart=False))[0], "staged")
             if gate is Gate.TELL:
-                return Outcome(None, CallId(""), (await self._deliver())[0], "held_back")
+                return Outcome(None, CallId(""), (await self._deliver(apart=False))[0], "held_back")
             if gate in (Gate.RUN, Gate.FIRST) and await parts.rests_on_change(participant):
                 await self._work.settle()
                 continue
@@ -433,7 +433,7 @@ class AgentSession:
             return None
         return Finished(participant.rank)
 
-    async def _deliver(self) -> tuple[list[Notification], dict[str, Value]]:
+    async def _deliver(self, *, apart: bool = True) -> tuple[list[Notification], dict[str, Value]]:
         """Tell the agent what it has not been told: notices, and changes that it set off itself."""
         participant, kernel = self._participant, self._parts.kernel
         notifications: list[Notification] = []
@@ -446,7 +446,7 @@ class AgentSession:
             changed.clear()
             if not participant.unread or participant.ended:
                 return None
-            inbox = kernel.inbox(participant)
+            inbox = kernel.inbox(participant, apart=apart)
             notifications.extend(notification(moved, self.quoting) for moved in inbox.moved)
             changed.update({news.call_id: copied(news.after) for news in inbox.changed})
             return NoticesDelivered(participant.rank, inbox.call_ids, inbox.keys)
@@ -456,9 +456,10 @@ class AgentSession:
 
     async def _failed(self, call: Call, failure: Exception | None) -> CoAgentError:
         """Return the error that a call ends with."""
-        delivered, _ = await self._deliver()
         # The error itself says that the call has failed.
-        notifications = [one for one in delivered if not one.only_says_failed(call.id)]
+        notifications = [
+            one for one in (await self._deliver(apart=False))[0] if not one.only_says_failed(call.id)
+        ]
         if isinstance(failure, CoAgentError):
             error = failure
         elif failure is not None:
@@ -483,10 +484,8 @@ class AgentSession:
                 f"agent {self.name!r} has no standing call {call_id!r}", f"Its latest calls are: {standing}."
             )
         if reversible and not call.reversible:
-            raise NotReversible(
-                f"call {call_id!r} ({call.tool}) is irreversible and has run",
-                "Make up for it by another call.",
-            )
+            made = f"call {call_id!r} ({call.tool}) is irreversible and has run"
+            raise NotReversible(made, "Make up for it by another call.")
         return call
 
 

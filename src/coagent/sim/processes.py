@@ -13,14 +13,27 @@ from coagent.runtime.domain import Domain
 
 
 @contextmanager
-def watched_over(seconds_max: float) -> Iterator[None]:
-    """Cancel everything after a while, even what is shielded: a domain that hangs is not left otherwise."""
+def watched_over(seconds_max: float, progress: Callable[[], int], progress_max: int) -> Iterator[None]:
+    """Cancel everything, even what is shielded, once nothing happens: what hangs is not left otherwise.
 
-    def end() -> None:
+    Args:
+        seconds_max: How long nothing may happen. A slow machine is no failure as long as something does.
+        progress: How much has happened.
+        progress_max: How much may: beyond, it goes on for ever.
+    """
+    loop, seen = asyncio.get_running_loop(), -1
+    timer: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal seen, timer
+        now = progress()
+        if seen < now <= progress_max:
+            seen, timer = now, loop.call_later(seconds_max, look)
+            return
         for task in asyncio.all_tasks():
             task.cancel()
 
-    timer = asyncio.get_running_loop().call_later(seconds_max, end)
+    timer = loop.call_later(seconds_max, look)
     try:
         yield
     finally:

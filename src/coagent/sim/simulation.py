@@ -48,7 +48,9 @@ from coagent.sim.world import is_final, stray_call
 
 STEPS_MAX = 4000
 SECONDS_MAX = 15.0
-"""After that a run hangs."""
+"""When nothing happens for so long, a run hangs."""
+HAPPENINGS_MAX = 50_000
+"""When more than that happens, it never ends."""
 ALL_TOOLS: list[AnyTool] = [*TOOLS, *DECLARED_TOOLS]
 
 
@@ -86,7 +88,9 @@ class Simulation:
         outbox.set(self.effects)
         remote.set(self.remote)
         try:
-            with watched_over(SECONDS_MAX), hurried(self.options.kind == "failing"):
+            timeline = self.verdict_.timeline
+            watch = watched_over(SECONDS_MAX, lambda: self.steps + len(timeline), HAPPENINGS_MAX)
+            with watch, hurried(self.options.kind == "failing"):
                 if self.options.mode == "concurrent":
                     await self._run_concurrently()
                 else:
@@ -94,7 +98,7 @@ class Simulation:
         except (Exception, BaseExceptionGroup) as failure:
             self.verdict_.violation = _described(failure)
         except asyncio.CancelledError:
-            self.verdict_.violation = f"it hangs: nothing came of it in {SECONDS_MAX:g} s"
+            self.verdict_.violation = f"it hangs, or never ends: {len(timeline)} things had happened"
         return self.verdict_
 
     def agents(self) -> list[ScriptedAgent]:
