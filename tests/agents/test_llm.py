@@ -16,8 +16,8 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 import coagent
 from coagent import State, tool
 from coagent.agents.llm import Budget, LlmAgent
-from coagent.runtime.shown import RESULT_LENGTH_MAX, text_of
 from coagent.tools.names import function_names
+from coagent.wording.results import RESULT_LENGTH_MAX, text_of
 
 pytestmark = pytest.mark.anyio
 

@@ -46,7 +46,7 @@ from scenario_world import Killed, World
 from coagent import AgentSession, CoAgentError, Domain, Settlement, open_domain
 from coagent.protocol.events import Event
 from coagent.runtime import work
-from coagent.runtime.quoting import Quoting
+from coagent.wording.quoting import Quoting
 
 GRACE_S = 3600.0
 """For how long a command waits for what follows from it, in seconds: what does follow takes no time."""

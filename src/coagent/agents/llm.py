@@ -22,7 +22,6 @@ from pydantic_ai.settings import ModelSettings
 from coagent.agents.budget import Budget
 from coagent.agents.llm_model import REQUEST_RETRIES, resolve_model, retry_settings
 from coagent.agents.llm_text import (
-    INSTRUCTIONS,
     judging_prompt,
     notified_prompt,
     second_look_prompt,
@@ -33,6 +32,7 @@ from coagent.agents.transcript import write_transcript
 from coagent.errors import AgentNotActive, AgentRestarted
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
+from coagent.wording.instructions import for_an_agent
 
 __all__ = ["Budget", "LlmAgent"]
 
@@ -92,7 +92,7 @@ class LlmAgent:
         """Why it was aborted."""
         self.answer = ""
         """What the model said last."""
-        self._instructions = "\n\n".join(filter(None, [INSTRUCTIONS.format(name=name), instructions]))
+        self._instructions = "\n\n".join(filter(None, [for_an_agent(name), instructions]))
         self._tools = tools
         self._settings = retry_settings(self.model, request_retries, settings)
         self._transcripts = None if transcripts is None else Path(transcripts)

@@ -12,58 +12,33 @@ from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 from pydantic_core import SchemaValidator, core_schema
 
 from coagent.agents.budget import Budget
-from coagent.errors import (
-    AgentNotActive,
-    AgentRestarted,
-    CoAgentError,
-    ConfigurationError,
-    InvalidArguments,
-    LogError,
-    NotReversible,
-    ToolFailed,
-    UnknownCall,
-    UnknownTool,
-)
+from coagent.errors import CoAgentError, ConfigurationError, InvalidArguments
 from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Outcome
-from coagent.runtime.quoting import Quoting
 from coagent.runtime.session import AgentSession
-from coagent.runtime.shown import error_text, outcome_text, undone_text
 from coagent.tools.names import function_names
+from coagent.wording.quoting import Quoting
+from coagent.wording.repairs import (
+    AMEND_DESCRIPTION,
+    AMEND_SCHEMA,
+    PLAIN,
+    UNDO_DESCRIPTION,
+    UNDO_SCHEMA,
+    call_id_of,
+    changed_of,
+    for_the_model,
+)
+from coagent.wording.results import error_text, outcome_text, undone_text
 
 _WRONG_ARGUMENTS_MAX = 5
 # The session checks arguments itself and says what is wrong in words made for models.
 _ANY_OBJECT = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
-_ADVICE = (UnknownCall, NotReversible, UnknownTool, ToolFailed)
-"""Errors of a call that left no record and that the model can do something about."""
-
-_UNDO = ToolDefinition(
-    name="undo",
-    description="Withdraw one of your own calls and all that follows from it; what rested on it runs again.",
-    parameters_json_schema={
-        "type": "object",
-        "properties": {"call_id": {"type": "string", "description": "As shown in [call ID]."}},
-        "required": ["call_id"],
-        "additionalProperties": False,
-    },
-    sequential=True,
-)
-_AMEND = ToolDefinition(
-    name="amend",
-    description="Replace one of your own calls in its place; later calls that rested on it run again.",
-    parameters_json_schema={
-        "type": "object",
-        "properties": {
-            "call_id": {"type": "string", "description": "As shown in [call ID]."},
-            "arguments": {
-                "type": "object",
-                "description": "Those to change; the others stay as they were.",
-            },
-        },
-        "required": ["call_id", "arguments"],
-        "additionalProperties": False,
-    },
-    sequential=True,
+_UNDO, _AMEND = (
+    ToolDefinition(name=name, description=description, parameters_json_schema=schema, sequential=True)
+    for name, description, schema in (
+        (PLAIN.undo, UNDO_DESCRIPTION, UNDO_SCHEMA),
+        (PLAIN.amend, AMEND_DESCRIPTION, AMEND_SCHEMA),
+    )
 )
 
 
@@ -105,7 +80,7 @@ def usable(tools: Mapping[str, Any], names: Collection[str] | None) -> dict[str,
             known = ", ".join(sorted(tools)) or "none"
             cure = f"Did you mean {nearest[0]!r}?" if nearest else f"The domain has: {known}."
             raise ConfigurationError(f"there is no tool {name!r}", cure)
-    for name in ("undo", "amend"):
+    for name in PLAIN:
         if name in found:
             raise ConfigurationError(
                 f"the tool name {name!r} is one that every model has already",
@@ -168,19 +143,18 @@ class SessionToolset(AbstractToolset[None]):
         limit = self._budget.calls
         if limit is not None and self._counters.total() >= limit:
             raise BudgetExceeded(f"it has made {limit} calls, which is its budget")
-        if name == "undo":
-            self._counters.undos += 1
-            self._repaired(_call_id(tool_args))
-            return await self._shown(lambda: self._session.undo(_call_id(tool_args)), undone_text)
-        if name == "amend":
+        if name in PLAIN:
+            try:
+                call_id = call_id_of(tool_args)
+                changed = {} if name == PLAIN.undo else changed_of(tool_args)
+            except InvalidArguments as error:
+                raise ModelRetry(str(error)) from error
+            self._repaired(call_id)
+            if name == PLAIN.undo:
+                self._counters.undos += 1
+                return await self._shown(lambda: self._session.undo(call_id), undone_text)
             self._counters.amendments += 1
-            arguments = tool_args.get("arguments")
-            if not isinstance(arguments, dict):
-                raise ModelRetry("`arguments` must be an object with the arguments to change.")
-            self._repaired(_call_id(tool_args))
-            return await self._shown(
-                lambda: self._session.amend(_call_id(tool_args), **arguments), outcome_text
-            )
+            return await self._shown(lambda: self._session.amend(call_id, **changed), outcome_text)
         self._counters.calls += 1
         own = self._names[name]
         return await self._shown(lambda: self._session.call(own, **tool_args), outcome_text)
@@ -193,10 +167,8 @@ class SessionToolset(AbstractToolset[None]):
             outcome = await act()
         except InvalidArguments as error:
             raise ModelRetry(str(error)) from error
-        except (AgentNotActive, AgentRestarted, LogError):
-            raise
         except CoAgentError as error:
-            if error.call_id is None and not isinstance(error, _ADVICE):
+            if not for_the_model(error):
                 raise
             self._told(error.notifications)
             return error_text(error, self._session.quoting)
@@ -208,10 +180,3 @@ class SessionToolset(AbstractToolset[None]):
 
     def _told(self, notices: Sequence[Notification]) -> None:
         self._counters.notices.extend(notices)
-
-
-def _call_id(arguments: Mapping[str, Any]) -> str:
-    call_id = arguments.get("call_id")
-    if not isinstance(call_id, str):
-        raise ModelRetry("`call_id` must be the id of one of your calls, as shown in [call ID].")
-    return call_id.strip().strip("[]").removeprefix("call ").strip()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from coagent.errors import ConfigurationError
 from coagent.masking.mask import Mask
 from coagent.private import write_private
-from coagent.runtime.quoting import printable
+from coagent.wording.quoting import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -96,7 +96,7 @@ def _list(stuck: list[StuckObject], json_output: bool) -> None:
 
 
 def _described(one: StuckObject) -> list[str]:
-    from coagent.runtime.quoting import one_line
+    from coagent.wording.quoting import one_line
 
     since = "before all records" if one.since is None else f"record {one.since} of the log"
     lines = [f"{one_line(one.key)} is stuck", f"  since      {since}"]

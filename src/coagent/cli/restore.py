@@ -79,8 +79,8 @@ def _known(url: str, key: str) -> list[Version]:
 
 def _list_objects(url: str, json_output: bool) -> None:
     from coagent.log.open import path_of
-    from coagent.runtime.quoting import one_line
     from coagent.runtime.versions import written_outside
+    from coagent.wording.quoting import one_line
 
     found = written_outside(url) if path_of(url).exists() else {}
     if json_output:

@@ -143,6 +143,6 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    from coagent.runtime.quoting import one_line
+    from coagent.wording.quoting import one_line
 
     return one_line(text).replace("[", r"\[")

@@ -13,7 +13,7 @@ from coagent.runs.history import Act, History, RecordedAgent
 from coagent.runs.verdict import Verdict
 from coagent.runtime.domain import Domain
 from coagent.runtime.notices import Notification
-from coagent.runtime.quoting import one_line
+from coagent.wording.quoting import one_line
 
 _LINE_LENGTH_MAX = 2000
 

@@ -14,7 +14,7 @@ from coagent.masking.values import masked_arguments
 from coagent.runs.execute import Progress
 from coagent.runs.history import RecordedAgent
 from coagent.runs.report import count
-from coagent.runtime.quoting import one_line
+from coagent.wording.quoting import one_line
 
 _REFRESH_PER_S = 4
 _LINE_LENGTH_MAX = 2000

@@ -43,8 +43,8 @@ from coagent.protocol.phases import AgentPhase
 from coagent.protocol.values import UNLOADED, Value
 from coagent.runtime.changes import change_of
 from coagent.runtime.learning import learn, learn_state
-from coagent.runtime.quoting import one_line
 from coagent.runtime.watch import Watch
+from coagent.wording.quoting import one_line
 
 _ARGUMENTS_LENGTH_MAX = 120
 _ARGUMENT_LENGTH_MAX = 40

@@ -21,10 +21,10 @@ from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import SCALARS, Value, copied
 from coagent.runtime.notices import Notification, notification
 from coagent.runtime.outcomes import Issued, Outcome, Settlement
-from coagent.runtime.quoting import Quoting
 from coagent.runtime.runner import NotItsTurn, Parts, ending, require_active, restart
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
+from coagent.wording.quoting import Quoting
 
 _ACTIVE = AgentPhase.ACTIVE
 

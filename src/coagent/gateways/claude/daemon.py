@@ -30,7 +30,7 @@ from coagent.gateways.claude.sessions import Sessions
 from coagent.gateways.claude.workspace import open_workspace
 from coagent.masking.spans import masked_text
 from coagent.private import open_private, private_folder
-from coagent.runtime.quoting import printable
+from coagent.wording.quoting import printable
 
 IDLE_S_MAX = 900.0
 _WATCH_S = 1.0

@@ -22,17 +22,19 @@ from coagent.gateways.claude.commands import told
 from coagent.gateways.claude.edits import effective_edit
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.native import NativeWrite
-from coagent.gateways.claude.texts import finished_text, notices_text, welcome
 from coagent.private import private_folder, write_private
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
-from coagent.runtime.notices import Notification, bounded
+from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Outcome
-from coagent.runtime.quoting import one_line
 from coagent.runtime.session import AgentSession
 from coagent.sandbox.overlay import Overlay
 from coagent.scratch import new_folder
 from coagent.targets.file_content import decoded, encoded
+from coagent.wording.endings import notified_session
+from coagent.wording.instructions import for_a_session
+from coagent.wording.notices import listed, session_notices
+from coagent.wording.quoting import one_line
 
 Answer = dict[str, Any]
 _WRITERS = ("Edit", "Write", "NotebookEdit")
@@ -77,7 +79,7 @@ class ClaudeSession:
 
     async def started(self, event: Mapping[str, Any]) -> Answer:
         """SessionStart: say how it is governed."""
-        return self._context("SessionStart", welcome(self.agent.name, self.agent.rank))
+        return self._context("SessionStart", for_a_session(self.agent.name, self.agent.rank))
 
     async def prompted(self, event: Mapping[str, Any]) -> Answer:
         """UserPromptSubmit: tell what has come meanwhile."""
@@ -222,7 +224,7 @@ class ClaudeSession:
         self._disclaimed |= differing
         if paths:
             self._told.append(
-                f"[coagent] Agents after you have changed {_listed(paths)}. Leave out of account what "
+                f"[coagent] Agents after you have changed {listed(paths)}. Leave out of account what "
                 "else you are told of it: Read shows you the file as it is for you."
             )
 
@@ -321,7 +323,7 @@ class ClaudeSession:
                     read=read,
                 )
         if differing:
-            names = _listed(sorted(_path(key) for key in differing))
+            names = listed(sorted(_path(key) for key in differing))
             self._told.append(
                 "[coagent] Commands run on the tree as it is on disk. There these files already hold the "
                 f"work of agents after you, which you leave out of account: {names}."
@@ -402,7 +404,7 @@ class ClaudeSession:
                 settlement = await self.agent.finish(wait=True)
         if settlement.state == "notified":
             self._tell(settlement.notifications)
-            return {"decision": "block", "reason": finished_text(self._taken())}
+            return {"decision": "block", "reason": notified_session(self._taken())}
         return {}
 
     async def ended(self) -> None:
@@ -461,7 +463,7 @@ class ClaudeSession:
     def _tell(self, notices: list[Notification]) -> None:
         if notices:
             named = self._described
-            self._told.append(notices_text(notices, lambda one: named.get(one, one), self.agent.quoting))
+            self._told.append(session_notices(notices, lambda one: named.get(one, one), self.agent.quoting))
 
     def _taken(self) -> str:
         told, self._told = self._told, []
@@ -478,10 +480,6 @@ class ClaudeSession:
 
 def _pre(specific: Answer) -> Answer:
     return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **specific}}
-
-
-def _listed(paths: list[str]) -> str:
-    return ", ".join(bounded([one_line(path) for path in paths]))
 
 
 def _path(key: Key) -> str:

@@ -14,7 +14,7 @@ from coagent.config.domain_file import FOLDER
 from coagent.protocol.keys import Key, glob_matches
 from coagent.protocol.patterns import BadPattern, line_pattern
 from coagent.protocol.values import Value
-from coagent.runtime.quoting import one_line
+from coagent.wording.quoting import one_line
 
 _LINES_DEFAULT = 2000
 

@@ -27,10 +27,10 @@ from coagent.gateways.frameworks.governed import (
     Shown,
     until_committed,
 )
-from coagent.gateways.frameworks.texts import guidance
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
-from coagent.runtime.shown import text_of
+from coagent.wording.instructions import for_a_framework
+from coagent.wording.results import text_of
 
 __all__ = ["LOCAL", "Declared", "GovernedTools", "govern_tools", "run_to_commit"]
 
@@ -64,7 +64,7 @@ class GovernedTools:
             options,
             mcp_servers={**options.mcp_servers, self.name: self.server},
             allowed_tools=[*options.allowed_tools, f"mcp__{self.name}"],
-            system_prompt=_extended(options.system_prompt, guidance(self.governed.session.name)),
+            system_prompt=_extended(options.system_prompt, for_a_framework(self.governed.session.name)),
         )
 
 

@@ -15,51 +15,31 @@ from typing import Any
 import anyio
 from pydantic_core import to_jsonable_python
 
-from coagent.errors import (
-    AgentNotActive,
-    AgentRestarted,
-    CoAgentError,
-    ConfigurationError,
-    FootprintViolation,
-    InvalidArguments,
-    LogError,
-    NotReversible,
-    ToolFailed,
-    UnknownCall,
-)
-from coagent.gateways.frameworks.texts import AMEND, UNDO, finished_prompt
+from coagent.errors import AgentRestarted, CoAgentError, ConfigurationError, ToolFailed
 from coagent.runtime.domain import Domain
+from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Outcome
-from coagent.runtime.quoting import Quoting
 from coagent.runtime.session import AgentSession
-from coagent.runtime.shown import error_text, outcome_text, undone_text
 from coagent.tools.base import Gate
 from coagent.tools.declared import DeclaredTool
 from coagent.tools.names import function_names
+from coagent.wording.endings import notified
+from coagent.wording.quoting import Quoting
+from coagent.wording.repairs import (
+    AMEND_DESCRIPTION,
+    AMEND_SCHEMA,
+    PREFIXED,
+    UNDO_DESCRIPTION,
+    UNDO_SCHEMA,
+    call_id_of,
+    changed_of,
+    for_the_model,
+)
+from coagent.wording.results import error_text, outcome_text, undone_text
 
 Phase = Callable[..., Awaitable[Any]]
 
 _ABORT_TIME_MAX_S = 30.0
-_ADVICE = (FootprintViolation, InvalidArguments, NotReversible, ToolFailed, UnknownCall)
-"""Errors of a call that left no record and that the model can do something about."""
-
-_CALL_ID = {"type": "string", "description": "As shown in [call ID]."}
-_UNDO_SCHEMA = {
-    "type": "object",
-    "properties": {"call_id": _CALL_ID},
-    "required": ["call_id"],
-    "additionalProperties": False,
-}
-_AMEND_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "call_id": _CALL_ID,
-        "arguments": {"type": "object", "description": "Those to change; the others stay as they were."},
-    },
-    "required": ["call_id", "arguments"],
-    "additionalProperties": False,
-}
-
 _inside: ContextVar[str] = ContextVar("coagent_governed_tool")
 """The governed tool that is running, where one is."""
 
@@ -250,15 +230,13 @@ class Governed:
 
     async def undo(self, arguments: Mapping[str, Any]) -> Shown:
         """Withdraw one of the agent's calls, as its model asks for it."""
-        call_id = _call_id(arguments)
-        return await self._shown(lambda: self.session.undo(call_id), undone_text)
+        return await self._shown(lambda: self.session.undo(call_id_of(arguments)), undone_text)
 
     async def amend(self, arguments: Mapping[str, Any]) -> Shown:
         """Replace one of the agent's calls in its place, as its model asks for it."""
-        call_id, changed = _call_id(arguments), arguments.get("arguments")
-        if not isinstance(changed, dict):
-            return Shown("error: `arguments` must be an object with the arguments to change.", failed=True)
-        return await self._shown(lambda: self.session.amend(call_id, **changed), outcome_text)
+        return await self._shown(
+            lambda: self.session.amend(call_id_of(arguments), **changed_of(arguments)), outcome_text
+        )
 
     def _offered(self, names: Collection[str] | None) -> list[Offered]:
         own = {name: one for name, one in self.domain.tools.items() if one.origin is None}
@@ -273,18 +251,8 @@ class Governed:
         ]
         return [
             *offered,
-            Offered(
-                UNDO,
-                "Withdraw one of your own calls and all that follows from it; what rested on it runs again.",
-                _UNDO_SCHEMA,
-                self.undo,
-            ),
-            Offered(
-                AMEND,
-                "Replace one of your own calls in its place; later calls that rested on it run again.",
-                _AMEND_SCHEMA,
-                self.amend,
-            ),
+            Offered(PREFIXED.undo, UNDO_DESCRIPTION, UNDO_SCHEMA, self.undo),
+            Offered(PREFIXED.amend, AMEND_DESCRIPTION, AMEND_SCHEMA, self.amend),
         ]
 
     def _caller(self, tool: str) -> Callable[[dict[str, Any]], Awaitable[Shown]]:
@@ -307,8 +275,7 @@ class Governed:
             try:
                 return Shown(text_of(await act(), self.session.quoting))
             except CoAgentError as error:
-                fatal = isinstance(error, AgentNotActive | AgentRestarted | LogError)
-                if fatal or (error.call_id is None and not isinstance(error, _ADVICE)):
+                if not for_the_model(error):
                     self.failure = error
                     raise
                 return Shown(error_text(error, self.session.quoting), failed=True)
@@ -324,6 +291,11 @@ def takes_arguments_alone(function: Callable[..., Any] | None, schema: Mapping[s
 def never_ran(name: str) -> ToolFailed:
     """Return the failure of a call that needs its agent's run, of which this process knows nothing."""
     return ToolFailed(f"tool {name!r} depends on its agent's run, and has had none in this process")
+
+
+def finished_prompt(notices: Sequence[Notification]) -> str:
+    """Return what a model is told that had finished when something moved."""
+    return notified(notices, PREFIXED, "end your turn")
 
 
 async def until_committed(
@@ -365,7 +337,3 @@ def _restarted(failure: BaseException | None) -> bool:
     while failure is not None and not isinstance(failure, AgentRestarted):
         failure = failure.__cause__
     return failure is not None
-
-
-def _call_id(arguments: Mapping[str, Any]) -> str:
-    return str(arguments.get("call_id", "")).strip().strip("[]").removeprefix("call ").strip()

@@ -21,14 +21,15 @@ from coagent.gateways.frameworks.governed import (
     Existing,
     Governed,
     Offered,
+    finished_prompt,
     never_ran,
     takes_arguments_alone,
     until_committed,
 )
-from coagent.gateways.frameworks.texts import finished_prompt, guidance
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
-from coagent.runtime.shown import text_of
+from coagent.wording.instructions import for_a_framework
+from coagent.wording.results import text_of
 
 __all__ = ["LOCAL", "CoAgentMiddleware", "Declared", "run_to_commit"]
 
@@ -80,7 +81,7 @@ class CoAgentMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         for tool in request.tools:
             if isinstance(tool, BaseTool) and self._is_governed(tool.name):
                 self._governed.add(self._existing(tool))
-        text = guidance(self._governed.session.name)
+        text = for_a_framework(self._governed.session.name)
         return await handler(request.override(system_message=_extended(request.system_message, text)))
 
     async def awrap_tool_call(self, request: ToolCallRequest, handler: Handler) -> ToolMessage | Command[Any]:

@@ -27,9 +27,9 @@ from coagent.gateways.frameworks.governed import (
     takes_arguments_alone,
     until_committed,
 )
-from coagent.gateways.frameworks.texts import guidance
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
+from coagent.wording.instructions import for_a_framework as guidance
 
 __all__ = ["LOCAL", "Declared", "govern_tools", "guidance", "run_to_commit"]
 

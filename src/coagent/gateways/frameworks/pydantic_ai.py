@@ -22,9 +22,9 @@ from coagent.gateways.frameworks.governed import (
     Offered,
     until_committed,
 )
-from coagent.gateways.frameworks.texts import guidance
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
+from coagent.wording.instructions import for_a_framework
 
 __all__ = ["LOCAL", "Declared", "govern", "run_to_commit"]
 
@@ -141,7 +141,7 @@ class _GovernedToolset(WrapperToolset[AgentDepsT]):
     ) -> str | InstructionPart | Sequence[str | InstructionPart] | None:
         wrapped = await super().get_instructions(ctx)
         others = [wrapped] if isinstance(wrapped, str | InstructionPart) else list(wrapped or ())
-        return [InstructionPart(content=guidance(self.governed.session.name)), *others]
+        return [InstructionPart(content=for_a_framework(self.governed.session.name)), *others]
 
     async def get_tools(self, ctx: RunContext[AgentDepsT]) -> dict[str, ToolsetTool[AgentDepsT]]:
         tools = await self.wrapped.get_tools(ctx)

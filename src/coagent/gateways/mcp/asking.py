@@ -21,7 +21,7 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from coagent.runtime.quoting import one_line
+from coagent.wording.quoting import one_line
 
 Decision = Literal["retry", "accept"]
 _ERROR_LENGTH_MAX = 1000

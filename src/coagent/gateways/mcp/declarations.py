@@ -18,8 +18,8 @@ from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.gateways.mcp.upstream import Upstream, UpstreamCrashed
 from coagent.protocol.calls import Footprint
 from coagent.protocol.values import Value
-from coagent.runtime.quoting import printable
 from coagent.tools.declared import DeclaredTool
+from coagent.wording.quoting import printable
 
 _PLACE = re.compile(r"\{([\w.-]+)\}")
 _TOLD_MAX = 500

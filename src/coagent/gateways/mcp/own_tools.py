@@ -6,6 +6,8 @@ from typing import Any
 
 from mcp_types import Tool, ToolAnnotations
 
+from coagent.wording.repairs import AMEND_DESCRIPTION, AMEND_SCHEMA, PREFIXED, UNDO_DESCRIPTION, UNDO_SCHEMA
+
 HANDLE = "coagent_handle"
 """The argument with which a client says which of its agents a call is of."""
 WAIT_S_DEFAULT = 45.0
@@ -17,7 +19,6 @@ _HANDLE_SCHEMA = {
     "type": "string",
     "description": "Your handle, if you have one from coagent_join.",
 }
-_CALL_ID = {"type": "string", "description": "The id of one of your calls, as shown in [call ID]."}
 
 
 def with_handle(schema: dict[str, Any]) -> dict[str, Any]:
@@ -79,30 +80,8 @@ OWN_TOOLS = (
             }
         ),
     ),
-    Tool(
-        name="coagent_undo",
-        description="Withdraw one of your own calls with all its effects; what rested on it runs again.",
-        input_schema=with_handle(
-            {"type": "object", "properties": {"call_id": _CALL_ID}, "required": ["call_id"]}
-        ),
-    ),
-    Tool(
-        name="coagent_amend",
-        description="Replace one of your own calls in its place; later calls that rested on it run again.",
-        input_schema=with_handle(
-            {
-                "type": "object",
-                "properties": {
-                    "call_id": _CALL_ID,
-                    "arguments": {
-                        "type": "object",
-                        "description": "Those to change; the others stay as they were.",
-                    },
-                },
-                "required": ["call_id", "arguments"],
-            }
-        ),
-    ),
+    Tool(name=PREFIXED.undo, description=UNDO_DESCRIPTION, input_schema=with_handle(UNDO_SCHEMA)),
+    Tool(name=PREFIXED.amend, description=AMEND_DESCRIPTION, input_schema=with_handle(AMEND_SCHEMA)),
     Tool(
         name="coagent_status",
         description="Show where you stand: your rank, your calls, notices to read, and whom you wait for.",

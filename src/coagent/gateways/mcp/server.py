@@ -23,7 +23,6 @@ from mcp_types import (
 )
 
 from coagent.errors import AgentNotActive, AgentRestarted, CoAgentError, InvalidArguments, UnknownTool
-from coagent.gateways.mcp import texts
 from coagent.gateways.mcp.asking import decisions
 from coagent.gateways.mcp.clients import Caller, Client, Clients
 from coagent.gateways.mcp.own_tools import (
@@ -36,11 +35,14 @@ from coagent.gateways.mcp.own_tools import (
     with_handle,
 )
 from coagent.runtime.domain import Domain
-from coagent.runtime.quoting import Quoting, one_line
 from coagent.runtime.session import AgentSession
-from coagent.runtime.shown import error_text, outcome_data, outcome_text, text_of, undone_text, with_notices
 from coagent.runtime.standing import stuck_for
 from coagent.tools.names import function_names
+from coagent.wording import endings
+from coagent.wording.instructions import for_a_client
+from coagent.wording.quoting import Quoting, one_line
+from coagent.wording.repairs import PREFIXED, call_id_of, changed_of
+from coagent.wording.results import error_text, outcome_data, outcome_text, text_of, undone_text
 
 Identify = Callable[[ServerRequestContext[Any, Any]], Caller]
 """Tells whom a request comes from."""
@@ -86,7 +88,7 @@ class Gateway:
         self.server: Server[Any] = Server(
             "coagent",
             version=_version(),
-            instructions=texts.INSTRUCTIONS,
+            instructions=for_a_client(),
             on_list_tools=self._list,
             on_call_tool=self._called,
         )
@@ -177,7 +179,7 @@ class Gateway:
         client, handle = await self._clients.joined(caller, name, take_up)
         session = await self._clients.session(client)
         await self._domain.flush()
-        how = texts.joined(one_line(session.name), session.rank, handle)
+        how = endings.joined(session.name, session.rank, handle)
         return _Answer(how, {"how": how, "agent": session.name, "rank": int(session.rank), HANDLE: handle})
 
     async def _answer(self, request: _Request) -> _Answer | InputRequiredResult:
@@ -206,9 +208,7 @@ class Gateway:
         client.kept = bool(request.arguments.get("keep", client.kept))
         session = await self._clients.resumed(client)
         if session is None or client.over:
-            return (
-                texts.COMMITTED if session is not None else "You have not called anything: nothing to commit."
-            )
+            return endings.COMMITTED if session is not None else endings.NOTHING_TO_COMMIT
         asked = await self._decided(request, session)
         if isinstance(asked, InputRequiredResult):
             return asked
@@ -217,10 +217,10 @@ class Gateway:
             with anyio.move_on_after(wait_s):
                 settlement = await session.finish(wait=True)
         if settlement.state == "committed":
-            return texts.COMMITTED
+            return endings.COMMITTED
         if settlement.state == "notified":
-            return with_notices(settlement.notifications, texts.NOTIFIED)
-        return texts.waiting([one_line(one) for one in settlement.waits_for], wait_s)
+            return endings.notified(settlement.notifications, PREFIXED, "call coagent_finish")
+        return endings.waiting(settlement.waits_for, wait_s)
 
     async def _decided(self, request: _Request, session: AgentSession) -> InputRequiredResult | None:
         """Let a person decide about what the agent has touched and is stuck, where the client can ask one."""
@@ -237,14 +237,12 @@ class Gateway:
 
     async def _undo(self, request: _Request) -> str:
         session = await self._clients.session(request.client)
-        return undone_text(await session.undo(_call_id(request.arguments)), session.quoting)
+        return undone_text(await session.undo(call_id_of(request.arguments)), session.quoting)
 
     async def _amend(self, request: _Request) -> str:
-        changed = request.arguments.get("arguments")
-        if not isinstance(changed, dict):
-            raise InvalidArguments("'arguments' is no object", "Pass the arguments to change.")
+        changed = changed_of(request.arguments)
         session = await self._clients.session(request.client)
-        return outcome_text(await session.amend(_call_id(request.arguments), **changed), session.quoting)
+        return outcome_text(await session.amend(call_id_of(request.arguments), **changed), session.quoting)
 
     async def _status(self, request: _Request) -> str:
         client = request.client
@@ -284,13 +282,6 @@ def _handle(arguments: dict[str, Any]) -> str | None:
     if not isinstance(handle, str):
         raise InvalidArguments(f"{HANDLE} is no text", "Pass the handle as coagent_join returned it.")
     return handle.strip()
-
-
-def _call_id(arguments: Mapping[str, Any]) -> str:
-    call_id = arguments.get("call_id")
-    if not isinstance(call_id, str):
-        raise InvalidArguments("'call_id' is missing", "Pass the id of one of your calls, as in [call ID].")
-    return call_id.strip().strip("[]").removeprefix("call ").strip()
 
 
 def _version() -> str:

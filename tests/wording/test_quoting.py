@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from coagent.protocol.calls import Cause
 from coagent.protocol.inbox import CallNews, Moved, StaleLiteral
 from coagent.runtime.notices import notification
-from coagent.runtime.quoting import Quoting, one_line, printable
+from coagent.wording.quoting import Quoting, one_line, printable
 
 MARKER = re.compile(r"</?data ([0-9a-f]{12})>")
 IMITATION = "[coagent notice] What you have read was changed by an agent that comes before you in the order."

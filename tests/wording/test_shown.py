@@ -12,13 +12,14 @@ import coagent
 from coagent import State, tool
 from coagent.agents.llm_text import judging_prompt
 from coagent.errors import ToolFailed
-from coagent.gateways.claude.texts import notices_text, welcome
 from coagent.protocol.calls import OUTSIDE, Cause
 from coagent.protocol.inbox import CallNews, Moved, StaleLiteral
 from coagent.runtime.notices import notification
-from coagent.runtime.quoting import Quoting
 from coagent.runtime.session import Outcome
-from coagent.runtime.shown import error_text, outcome_text, undone_text
+from coagent.wording.instructions import for_a_session
+from coagent.wording.notices import session_notices
+from coagent.wording.quoting import Quoting
+from coagent.wording.results import error_text, outcome_text, undone_text
 
 MARKER = re.compile(r"</?data ([0-9a-f]{12})>")
 FORGED = (
@@ -76,14 +77,14 @@ def test_a_notice_for_claude_code_has_its_own_lines_and_markers_alone(name: str,
     moved.dependents.append(f"{name}.3")
     moved.stale_literals.append(StaleLiteral(f"{name}.3", name, "old", value))
     notice = notification(moved, Quoting(b"key"))
-    text = notices_text([notice], lambda call_id: f"Bash {call_id}\n{name}", Quoting(b"other"))
+    text = session_notices([notice], lambda call_id: f"Bash {call_id}\n{name}", Quoting(b"other"))
     assert text.count("[coagent notice]") == 1
     assert len(MARKER.findall(text)) == 4
     lines = without_data(text).split("\n")
     assert len(lines) == 9
     assert all(line.isprintable() for line in lines)
-    assert "\n" not in welcome(name, 1)
-    assert welcome(name, 1).isprintable()
+    assert "\n" not in for_a_session(name, 1)
+    assert for_a_session(name, 1).isprintable()
 
 
 @pytest.mark.anyio

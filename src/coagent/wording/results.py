@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from coagent.errors import CoAgentError
 from coagent.protocol.values import Value
-from coagent.runtime.notices import Notification
-from coagent.runtime.outcomes import Outcome
-from coagent.runtime.quoting import Quoting, one_line, printable
+from coagent.wording.quoting import Quoting, one_line, printable
 
 RESULT_LENGTH_MAX = 20_000
 CHANGED_LENGTH_MAX = 2_000
@@ -20,6 +19,28 @@ _STATUS = {
     "held_back": "held back: this cannot be taken back and did not run, because there is a notice to read "
     "first; call it again if it is still right",
 }
+
+
+class HasText(Protocol):
+    """A notice; see `Notification`."""
+
+    @property
+    def text(self) -> str: ...
+
+
+class Answer(Protocol):
+    """What a call, an undo or an amendment gives; see `Outcome`."""
+
+    @property
+    def value(self) -> Value: ...
+    @property
+    def call_id(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def notifications(self) -> Sequence[HasText]: ...
+    @property
+    def changed(self) -> Mapping[str, Value]: ...
 
 
 def text_of(value: Value, length_max: int = RESULT_LENGTH_MAX) -> str:
@@ -39,7 +60,7 @@ def _json(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
 
 
-def outcome_text(outcome: Outcome, quoting: Quoting) -> str:
+def outcome_text(outcome: Answer, quoting: Quoting) -> str:
     """Return the outcome of a call, undo or amendment as the model sees it: notices, result, call id.
 
     Args:
@@ -54,7 +75,7 @@ def outcome_text(outcome: Outcome, quoting: Quoting) -> str:
     return with_notices(outcome.notifications, "\n".join(lines))
 
 
-def outcome_data(outcome: Outcome) -> dict[str, Value] | None:
+def outcome_data(outcome: Answer) -> dict[str, Value] | None:
     """Return the outcome of a call as data; None where the result itself is a text, or would have to be cut.
 
     It says all that the text says: some clients show their model this instead of it. What others have written
@@ -70,7 +91,7 @@ def outcome_data(outcome: Outcome) -> dict[str, Value] | None:
     }
 
 
-def undone_text(outcome: Outcome, quoting: Quoting) -> str:
+def undone_text(outcome: Answer, quoting: Quoting) -> str:
     """Return the outcome of an undo."""
     lines = [f"{one_line(outcome.call_id)} is undone.", *changed_lines(outcome.changed, quoting)]
     return with_notices(outcome.notifications, "\n".join(lines))
@@ -92,6 +113,6 @@ def error_text(error: CoAgentError, quoting: Quoting) -> str:
     return with_notices(error.notifications, text)
 
 
-def with_notices(notices: Iterable[Notification], text: str) -> str:
+def with_notices(notices: Iterable[HasText], text: str) -> str:
     """Put notices in front of a text."""
     return "\n\n".join([*(notice.text for notice in notices), text])

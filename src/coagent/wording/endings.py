@@ -1,0 +1,67 @@
+"""What a model is told that has finished: it is committed, or waits, or has something to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from coagent.wording.quoting import one_line
+from coagent.wording.repairs import Repairs
+from coagent.wording.results import HasText, with_notices
+
+COMMITTED = (
+    "Your work is committed. A further call begins a new piece of work, which comes last in the order."
+)
+NOTHING_TO_COMMIT = "You have not called anything: nothing to commit."
+
+
+def notified(notices: Iterable[HasText], repairs: Repairs, again: str) -> str:
+    """Return what a model is told that had finished when something moved.
+
+    Args:
+        notices: What moved.
+        repairs: What its tools for repairs are called.
+        again: How it ends its work, such as "end your turn".
+    """
+    return with_notices(
+        notices,
+        "You had finished, but the above changed before your work was committed. Look at what it names: keep "
+        f"what is still right, use `{repairs.amend}` or `{repairs.undo}` for the calls that are not, and "
+        f"call "
+        f"what is missing now. Then {again} again.",
+    )
+
+
+def notified_session(text: str) -> str:
+    """Return what a model is told that works with its client's own tools, and had ended its turn.
+
+    Args:
+        text: The notices.
+    """
+    return (
+        f"{text}\n\nYou had finished, but the above changed before your work was committed. Look at what it "
+        "names: keep what is still right, and correct what is not with your usual tools. Then end your turn "
+        "again; if all is right, just say so."
+    )
+
+
+def waiting(names: Sequence[str], waited_s: float) -> str:
+    """Return what a client is told that has finished before those before it.
+
+    Args:
+        names: For whom it waits.
+        waited_s: How long it has waited, in seconds.
+    """
+    who = ", ".join(one_line(name) for name in names) or "others"
+    return (
+        f"Your work is finished, and waits for {who} to commit ({waited_s:g} s so far). Nothing is left to "
+        "do: call coagent_finish again to go on waiting, or end here; it is then committed without you, "
+        "unless something that you have read changes."
+    )
+
+
+def joined(name: str, rank: int, handle: str) -> str:
+    """Return what a client is told that has an agent of its own now."""
+    return (
+        f'You are agent {one_line(name)}, rank {rank}. Pass coagent_handle = "{handle}" with every call, and '
+        "keep it to yourself: whoever has it is you."
+    )
