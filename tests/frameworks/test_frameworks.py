@@ -16,7 +16,8 @@ from scripted_endpoint import Reply, Stage, call
 
 import coagent
 from coagent import State, tool
-from coagent.gateways.frameworks.governed import AMEND, UNDO, Governed
+from coagent.gateways.frameworks.governed import Governed
+from coagent.wording.repairs import PREFIXED
 
 pytestmark = pytest.mark.anyio
 
@@ -245,4 +246,4 @@ async def test_what_an_agent_has_brought_along_is_offered_to_nobody_else() -> No
     brought.origin = "somebody's"
     async with coagent.open_domain("memory:", tools=[own, brought]) as domain:
         offered = Governed(domain, await domain.join("A")).offered
-        assert [one.name for one in offered] == ["own", UNDO, AMEND]
+        assert [one.name for one in offered] == ["own", PREFIXED.undo, PREFIXED.amend]

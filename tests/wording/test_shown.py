@@ -81,7 +81,7 @@ def test_a_notice_for_claude_code_has_its_own_lines_and_markers_alone(name: str,
     assert text.count("[coagent notice]") == 1
     assert len(MARKER.findall(text)) == 4
     lines = without_data(text).split("\n")
-    assert len(lines) == 9
+    assert len(lines) == 11
     assert all(line.isprintable() for line in lines)
     assert "\n" not in for_a_session(name, 1)
     assert for_a_session(name, 1).isprintable()

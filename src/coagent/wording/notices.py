@@ -31,26 +31,48 @@ class Changed(Protocol):
     """A premise that moved; see `Notification`."""
 
     @property
-    def key(self) -> Key: ...
+    def key(self) -> Key:
+        """The object, or the prefix of a scan."""
+        ...
+
     @property
-    def part(self) -> str | None: ...
+    def part(self) -> str | None:
+        """What part of it was read; None: the whole."""
+        ...
+
     @property
-    def cause(self) -> Cause: ...
+    def cause(self) -> Cause:
+        """Who set it off."""
+        ...
+
     @property
-    def calls(self) -> Sequence[CallNews]: ...
+    def calls(self) -> Sequence[CallNews]:
+        """How each call that saw it ends now."""
+        ...
+
     @property
-    def dependents(self) -> Sequence[CallId]: ...
+    def dependents(self) -> Sequence[CallId]:
+        """Later writes that may rest on it."""
+        ...
+
     @property
-    def stale_literals(self) -> Sequence[StaleLiteral]: ...
+    def stale_literals(self) -> Sequence[StaleLiteral]:
+        """Arguments of those in which the old value still stands."""
+        ...
+
     @property
-    def own(self) -> bool: ...
+    def own(self) -> bool:
+        """Whether a call of the reader's own has changed it."""
+        ...
 
 
 class Readable(Changed, Protocol):
     """The same with its change for reading."""
 
     @property
-    def diff(self) -> str: ...
+    def diff(self) -> str:
+        """The change, for reading; of a stuck object the reason."""
+        ...
 
 
 class Voice(NamedTuple):

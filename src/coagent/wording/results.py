@@ -25,22 +25,38 @@ class HasText(Protocol):
     """A notice; see `Notification`."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """As a model gets it."""
+        ...
 
 
 class Answer(Protocol):
     """What a call, an undo or an amendment gives; see `Outcome`."""
 
     @property
-    def value(self) -> Value: ...
+    def value(self) -> Value:
+        """What the tool returned."""
+        ...
+
     @property
-    def call_id(self) -> str: ...
+    def call_id(self) -> str:
+        """The call; empty where none was recorded."""
+        ...
+
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """`done`, `staged` or `held_back`."""
+        ...
+
     @property
-    def notifications(self) -> Sequence[HasText]: ...
+    def notifications(self) -> Sequence[HasText]:
+        """What its agent has not been told yet."""
+        ...
+
     @property
-    def changed(self) -> Mapping[str, Value]: ...
+    def changed(self) -> Mapping[str, Value]:
+        """Later calls of its own, and what they return now."""
+        ...
 
 
 def text_of(value: Value, length_max: int = RESULT_LENGTH_MAX) -> str:
