@@ -75,7 +75,7 @@ def check_notices(
     """
     for report in reports:
         for notice in report.tally.notices:
-            if not upwards(notice.cause.rank, report.rank):
+            if not notice.own and not upwards(notice.cause.rank, report.rank):
                 raise Violation(f"{report.name} was notified from above: {notice}")
             if same(notice.before, notice.after):
                 raise Violation(f"{report.name} was notified of nothing: {notice}")

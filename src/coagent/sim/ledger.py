@@ -70,13 +70,14 @@ class _Above(NamedTuple):
     """What an outsider did right above a call."""
 
     agent: Agent
+    order: int
     number: int
     nth: int
     edit: Edit
 
     @property
     def place(self) -> Place:
-        return (self.agent.order, self.number, self.nth)
+        return (self.order, self.number, self.nth)
 
 
 class _Below(NamedTuple):
@@ -158,7 +159,7 @@ class Ledger:
             case events.Finished(rank):
                 self.agents[rank].phase = "finished"
             case events.Promoted(rank, order):
-                self.agents[rank].order = order
+                self._promoted(self.agents[rank], order)
             case events.Committed(rank):
                 self._committed(self.agents[rank])
             case events.Aborted(rank):
@@ -281,9 +282,20 @@ class Ledger:
         agent, number = self._of(call_id)
         return agent.calls[number]
 
+    def _promoted(self, agent: Agent, order: int) -> None:
+        """What was done right above its calls goes with it, but for what was done above one that is gone."""
+        calls = [call for call in agent.calls.values() if not call.lapsed]
+        for key, above in self._above.items():
+            touched = any(
+                key in call.writes or any(read == key for read, _ in call.observation.reads) for call in calls
+            )
+            if touched:
+                self._above[key] = [one._replace(order=order) if one.agent is agent else one for one in above]
+        agent.order = order
+
     def _committed(self, agent: Agent) -> None:
         """What was done right above calls up to here is part of what the others build on."""
-        folded = [one for them in self._above.values() for one in them if one.agent.order <= agent.order]
+        folded = [one for them in self._above.values() for one in them if one.order <= agent.order]
         for one in sorted(folded, key=lambda one: one.place):
             self._above[one.edit.key].remove(one)
             if one.agent is agent:
@@ -316,9 +328,9 @@ class Ledger:
         seen = self._seen.get(key, _BOTTOM)
         below = [entry for entry in self._entries(key) if entry[0] <= seen]
         if below:
-            (_, number, nth), agent, _ = below[-1]
+            (order, number, nth), agent, _ = below[-1]
             edit = Edit(key, self._known.get(key), found)
-            self._above.setdefault(key, []).append(_Above(agent, number, nth + 1, edit))
+            self._above.setdefault(key, []).append(_Above(agent, order, number, nth + 1, edit))
         else:
             for one in pending:
                 if one.found:
