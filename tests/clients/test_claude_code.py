@@ -39,7 +39,7 @@ def copier(workspace: Workspace) -> Script:
         workspace.stage.wait("A has edited")
         turn = yield call("Write", file_path=workspace.path("canary.txt"), content=f"image={image}\n")
         while True:
-            if "[coagent notice] config.txt" in turn.shown:
+            if "object: config.txt" in turn.shown:
                 turn = yield call("Read", file_path=workspace.path("config.txt"))
                 image = turn.result.text.partition("image=")[2].split()[0]
                 turn = yield call("Write", file_path=workspace.path("canary.txt"), content=f"image={image}\n")
@@ -136,7 +136,7 @@ def test_edits_of_one_file_are_put_in_order_also_those_that_the_client_refuses(w
         yield call("Edit", file_path=workspace.path("x.txt"), old_string="two", new_string="TWO")
         stage.give("late has written")
         turn = yield "Done."
-        assert "[coagent notice] x.txt" in turn.shown
+        assert "object: x.txt" in turn.shown
         yield "Still right."
 
     sessions = [workspace.start("early", early), workspace.start("late", late)]

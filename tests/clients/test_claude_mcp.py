@@ -16,7 +16,8 @@ from scripted_endpoint import Reply, Turn, call
 
 Play = Generator[Reply, Turn, None]
 pytestmark = pytest.mark.usefixtures("claude_code")
-TOOLS = [f"mcp__gw__{name}" for name in ("sql_query", "sql_execute", "coagent_join", "coagent_finish")]
+NAMES = ("sql_query", "sql_execute", "coagent_join", "coagent_finish")
+TOOLS = ["WaitForMcpServers", *(f"mcp__gw__{name}" for name in NAMES)]
 
 
 def test_rows_notices_and_handles_reach_the_model(tmp_path: Path) -> None:
@@ -31,6 +32,7 @@ def test_rows_notices_and_handles_reach_the_model(tmp_path: Path) -> None:
     asked = "select price from items where id = 1"
 
     def script(turn: Turn) -> Play:
+        yield call("WaitForMcpServers")
         turn = yield call("mcp__gw__sql_query", query=asked)
         assert "3" in turn.shown
         turn = yield call("mcp__gw__coagent_join", name="tests")
