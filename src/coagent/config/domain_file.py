@@ -69,7 +69,7 @@ class ClaudeTable(Table):
         busy_s: How long a command waits for one of another session, while the tree is compared, in seconds.
     """
 
-    wait_s: float = Field(default=600.0, ge=0)
+    wait_s: float = Field(default=60.0, ge=0)
     on_end: Literal["commit", "abort", "park"] = "commit"
     on_failure: Literal["warn", "stop"] = "warn"
     busy_s: float = Field(default=120.0, ge=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from coagent.wording.notices import listed
 from coagent.wording.quoting import one_line
 from coagent.wording.repairs import Repairs
 from coagent.wording.results import HasText, with_notices
@@ -56,6 +57,21 @@ def waiting(names: Sequence[str], waited_s: float) -> str:
         f"Your work is finished, and waits for {who} to commit ({waited_s:g} s so far). Nothing is left to "
         "do: call coagent_finish again to go on waiting, or end here; it is then committed without you, "
         "unless something that you have read changes."
+    )
+
+
+def waits_for_others(names: Sequence[str]) -> str:
+    """Return what a person is told whose session has ended its turn before its turn to commit.
+
+    Args:
+        names: For whom it waits.
+    """
+    who = listed(names) or "others"
+    return (
+        f"CoAgent: the work of this turn is finished, and waits for {who}. It is committed by itself once "
+        f"they "
+        "have ended their turns; just go on. `coagent status` shows them, and `coagent undo NAME --abort` "
+        "ends one."
     )
 
 

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,10 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
             elif "ended" in message:
                 found = sessions.ended(str(message["ended"]))
             else:
-                found = await sessions.handle(message)
+                found = await beside(
+                    lambda: _until_gone(stream, lambda: sessions.left(message)),
+                    lambda: sessions.handle(message),
+                )
             answer: dict[str, Any] = {"answer": found}
         except (anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.ClosedResourceError, anyio.EndOfStream):
             return
@@ -95,17 +98,19 @@ async def _commanded(
 ) -> dict[str, Any]:
     """Run a command into the streams of its client, and end it when that gives up."""
     gone = anyio.Event()
-
-    async def watch() -> None:
-        with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            while True:
-                await stream.receive()
-        gone.set()
-
     try:
-        return await beside(watch, lambda: sessions.command(message, to, gone))
+        return await beside(
+            lambda: _until_gone(stream, gone.set), lambda: sessions.command(message, to, gone)
+        )
     finally:
         to.close()
+
+
+async def _until_gone(stream: UNIXSocketStream, then: Callable[[], None]) -> None:
+    with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        while True:
+            await stream.receive()
+    then()
 
 
 async def _watch(sessions: Sessions, scope: anyio.CancelScope) -> None:

@@ -20,6 +20,10 @@ FOLDER = ".coagent"
 START_S_MAX = 15.0
 _SOCKET_PATH_MAX = 100  # of 108 bytes that Linux has for it (unix(7))
 _POLL_S = 0.02
+ANSWER_S_MAX = 30.0
+"""How long the daemon may take for an answer: longer than it ever waits for others, but at a turn's end."""
+_COMMAND_S_MAX = 140.0  # where a command has no view of its own, one runs at a time
+_STOP_S_MORE = 15.0
 _OF_SESSION = ("TMPDIR", "TMP", "TEMP", "CLAUDE_CODE_SESSION_ID")
 """What may end with the session that starts the daemon, which serves others after it."""
 _PASSED_ON = ("COAGENT_AGENT", "COAGENT_RANK", "CLAUDE_CODE_SHELL_PREFIX")
@@ -52,14 +56,20 @@ def socket_path(root: str) -> str:
     return os.path.join(base, f"coagent-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.sock")
 
 
-def ask(root: str, message: dict[str, object]) -> dict[str, object]:
+def ask(root: str, message: dict[str, object], limit_s: float = ANSWER_S_MAX) -> dict[str, object]:
     """Send a message to the daemon of a workspace and return its answer, starting one where none listens.
+
+    Args:
+        root: The workspace.
+        message: The message.
+        limit_s: How long to wait for the answer, in seconds.
 
     Raises:
         HookError: There is none and none can be started, or it does not answer.
     """
     connection = connected(root)
     with contextlib.closing(connection):
+        connection.settimeout(limit_s)
         try:
             connection.sendall(json.dumps(message).encode() + b"\n")
             received = bytearray()
@@ -68,6 +78,10 @@ def ask(root: str, message: dict[str, object]) -> dict[str, object]:
                 if not part:
                     raise HookError("the daemon broke off: see .coagent/daemon.log")
                 received += part
+        except TimeoutError:
+            raise HookError(
+                f"the daemon has not answered for {limit_s:g} s; its process is in .coagent/daemon.lock"
+            ) from None
         except OSError as error:
             raise HookError(f"the daemon cannot be asked: {error}") from None
     answer = json.loads(received)
@@ -170,10 +184,27 @@ def failed(root: str, event: dict[str, object], why: str) -> dict[str, object]:
 
 def stops(root: str) -> bool:
     """Tell whether sessions are to stop where CoAgent itself fails, and not to go on ungoverned."""
-    # A plain look for the one setting: reading TOML properly would cost more than all the rest.
+    return _setting(root, "on_failure") == '"stop"'
+
+
+def answer_limit_s(root: str, event: dict[str, object]) -> float:
+    """Return how long the daemon may take to answer an event, in seconds."""
+    if event.get("hook_event_name") == "Stop":
+        try:
+            return float(_setting(root, "wait_s") or 60) + _STOP_S_MORE
+        except ValueError:
+            return ANSWER_S_MAX
+    return _COMMAND_S_MAX if event.get("tool_name") == "Bash" else ANSWER_S_MAX
+
+
+def _setting(root: str, name: str) -> str:
+    """Return a setting as it is written; a plain look: reading TOML would cost more than all the rest."""
     with contextlib.suppress(OSError), open(os.path.join(root, FOLDER, "config.toml")) as config:
-        return any(line.replace(" ", "").startswith('on_failure="stop"') for line in config)
-    return False
+        for line in config:
+            known, _, value = line.partition("#")[0].replace(" ", "").strip().partition("=")
+            if known == name:
+                return value
+    return ""
 
 
 def main() -> None:
@@ -186,7 +217,8 @@ def main() -> None:
         if root is None:
             return
         names = {one: os.environ[one] for one in _PASSED_ON if one in os.environ}
-        answer = ask(root, {"event": event, "environment": names, "pid": _client()})
+        message: dict[str, object] = {"event": event, "environment": names, "pid": _client()}
+        answer = ask(root, message, answer_limit_s(root, event))
     except (HookError, ValueError, OSError) as error:
         print(f"coagent: {error}", file=sys.stderr)
         answer = failed(root or ".", event, str(error))

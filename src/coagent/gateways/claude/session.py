@@ -20,14 +20,14 @@ from coagent.gateways.claude import git_left, in_tree, shown
 from coagent.gateways.claude.edits import effective_edit
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.native import NativeWrite
-from coagent.gateways.claude.shell import SessionShell
+from coagent.gateways.claude.shell import SessionShell, beside
 from coagent.private import private_folder, write_private
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.notices import Notification
-from coagent.runtime.outcomes import Outcome
+from coagent.runtime.outcomes import Outcome, Settlement
 from coagent.runtime.session import AgentSession
-from coagent.wording.endings import notified_session
+from coagent.wording.endings import notified_session, waits_for_others
 from coagent.wording.instructions import for_a_session
 from coagent.wording.notices import listed, session_notices
 from coagent.wording.quoting import one_line
@@ -70,6 +70,7 @@ class ClaudeSession:
         self.has_prefix = False
         """Whether its client runs commands by our prefix."""
         self.resting = False
+        self._away = anyio.Event()
 
     @property
     def over(self) -> bool:
@@ -322,14 +323,31 @@ class ClaudeSession:
         self.resting = True
         await self._note_git()
         settlement = await self.agent.finish()
-        if settlement.state == "waiting" and self.hub.settings.wait_s > 0:
-            with anyio.move_on_after(self.hub.settings.wait_s):
-                settlement = await self.agent.finish(wait=True)
+        if settlement.state == "waiting":
+            settlement = await self._waited(settlement)
         if settlement.state == "notified":
             self.resting = False
             self._tell(settlement.notifications)
             return {"decision": "block", "reason": notified_session(self._taken())}
+        if settlement.state == "waiting":
+            return {"systemMessage": waits_for_others(settlement.waits_for)}
         return {}
+
+    async def _waited(self, settlement: Settlement) -> Settlement:
+        """Wait for those before, until somebody needs the session again; returns how it stands then."""
+        self._away = away = anyio.Event()
+        with anyio.move_on_after(self.hub.settings.wait_s) as waiting:
+
+            async def leave() -> None:
+                await away.wait()
+                waiting.cancel()
+
+            return await beside(leave, lambda: self.agent.finish(wait=True))
+        return settlement
+
+    def call_away(self) -> None:
+        """End a wait at the end of a turn: its person has gone on, or has had enough of it."""
+        self._away.set()
 
     async def _note_git(self) -> None:
         if self.hub.shell is not None and not self.over:

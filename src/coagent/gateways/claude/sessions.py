@@ -75,12 +75,20 @@ class Sessions:
         if react is None:
             return {}
         session = await self._session(id, message)
+        session.call_away()
         async with session.lock:
             if session.over:  # it has committed with its last turn: this is a new one
                 session = await self._session(id, message)
             answer = await react(session, event)
             await self._hub.domain.flush()  # the session may outlive this process, and knows the answer
             return answer
+
+    def left(self, message: Mapping[str, Any]) -> None:
+        """Note that a session's client waits no longer for the answer to an event."""
+        event = message.get("event")
+        session = self._sessions.get(str(event.get("session_id"))) if isinstance(event, Mapping) else None
+        if session is not None:
+            session.call_away()
 
     async def command(self, message: Mapping[str, Any], to: Streams, gone: anyio.Event) -> Answer:
         """Run a command of a session.

@@ -27,7 +27,7 @@ exclude = {exclude}
 builtin = ["files", "changes"]
 
 [claude]
-wait_s = 600.0          # how long a session that has ended its turn waits for those before it
+wait_s = 60.0           # how long a session that has ended its turn waits for those before it
 on_end = "commit"       # of a session that ends before its commit: "commit", "abort" or "park"
 on_failure = "warn"     # where CoAgent itself fails: "warn" and go on ungoverned, or "stop" the session
 """

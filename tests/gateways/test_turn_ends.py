@@ -1,0 +1,122 @@
+"""The end of a turn: nobody waits longer than a person will stand, and each hook answers within its limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import anyio
+import anyio.lowlevel
+import pytest
+from client import FakeClient
+
+from coagent.gateways.claude import hook
+from coagent.gateways.claude.hub import Hub
+from coagent.gateways.claude.sessions import Sessions
+from coagent.gateways.claude.stop import stop_daemon
+from coagent.gateways.claude.workspace import open_workspace
+from coagent.gateways.setup import workspace as setup
+from coagent.runtime.session import AgentSession
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "a.txt").write_text("one\n")
+    return tmp_path
+
+
+@asynccontextmanager
+async def two_in_conflict(root: Path) -> AsyncIterator[tuple[FakeClient, FakeClient]]:
+    """Open a workspace in which one session has read what another has changed since."""
+    setup.make(root)
+    domain, tree, file, shell = open_workspace(root)
+    async with domain:
+        sessions = Sessions(Hub(domain, tree, file.claude, shell), root / ".coagent" / "sessions.json")
+        first, second = (FakeClient(sessions, root, name, Random(0)) for name in ("first", "second"))
+        await first.read("a.txt")
+        await second.read("a.txt")
+        await second.tool("Edit", file_path=str(root / "a.txt"), old_string="one", new_string="two")
+        yield first, second
+
+
+def agent(client: FakeClient) -> AgentSession:
+    """Return the agent of a session."""
+    return client.sessions._sessions[client.name].agent
+
+
+async def test_a_wait_at_a_turns_end_is_over_as_soon_as_the_person_goes_on(root: Path) -> None:
+    async with two_in_conflict(root) as (_, second), anyio.create_task_group() as tasks:
+        answers = []
+
+        async def stop() -> None:
+            answers.append(await second.hook("Stop"))
+
+        tasks.start_soon(stop)
+        with anyio.fail_after(30):
+            while agent(second).state != "finished":
+                await anyio.lowlevel.checkpoint()
+            await second.hook("UserPromptSubmit", prompt="go on")
+            while not answers:
+                await anyio.lowlevel.checkpoint()
+        assert "waits for first." in answers[0]["systemMessage"]
+        assert "`coagent undo NAME --abort`" in answers[0]["systemMessage"]
+
+
+async def test_a_wait_at_a_turns_end_is_over_when_its_client_has_had_enough(root: Path) -> None:
+    async with two_in_conflict(root) as (first, second), anyio.create_task_group() as tasks:
+        answers = []
+
+        async def stop() -> None:
+            answers.append(await second.hook("Stop"))
+
+        tasks.start_soon(stop)
+        with anyio.fail_after(30):
+            while agent(second).state != "finished":
+                await anyio.lowlevel.checkpoint()
+            second.sessions.left({"event": {"session_id": "second"}})
+            while not answers:
+                await anyio.lowlevel.checkpoint()
+        # What is finished is committed without its session, once those before it have ended.
+        await first.hook("Stop")
+        await second.sessions._hub.domain.settle()
+        assert agent(second).state == "committed"
+
+
+@pytest.fixture
+def stopped(root: Path) -> Iterator[Path]:
+    """Return a workspace whose daemon does not go on."""
+    subprocess.run([sys.executable, "-m", "coagent", "init"], cwd=root, check=True, capture_output=True)
+    hook.ask(str(root), {"ended": "nothing"})
+    pid = int((root / ".coagent" / "daemon.lock").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    yield root
+    os.kill(pid, signal.SIGCONT)
+    stop_daemon(root)
+
+
+def test_a_daemon_that_does_not_go_on_is_named_within_the_limit(stopped: Path) -> None:
+    with pytest.raises(hook.HookError, match=r"not answered for 0.2 s; its process is in .coagent/daemon"):
+        hook.ask(str(stopped), {"ended": "nothing"}, 0.2)
+
+
+def test_each_event_has_a_limit_below_that_of_its_hook(root: Path) -> None:
+    subprocess.run([sys.executable, "-m", "coagent", "init"], cwd=root, check=True, capture_output=True)
+    settings = json.loads((root / ".claude" / "settings.local.json").read_text())
+    for name, groups in settings["hooks"].items():
+        for tool in ("Read", "Bash"):
+            limit_s = hook.answer_limit_s(str(root), {"hook_event_name": name, "tool_name": tool})
+            assert limit_s < min(one["timeout"] for group in groups for one in group["hooks"])
