@@ -39,6 +39,11 @@ COMMANDS: dict[str, Lazy] = {
         "Wire up the agents in a workspace, or take it all out.",
         ("coagent init", "coagent init --opencode", "coagent init --remove"),
     ),
+    "doctor": Lazy(
+        "coagent.cli.doctor.command:doctor",
+        "Say what is installed, governed and reachable, and what to do.",
+        ("coagent doctor", "coagent doctor ~/project", "coagent doctor domain.toml --json"),
+    ),
     "serve": Lazy(
         "coagent.cli.serve:serve",
         "Offer the tools of a domain to MCP clients.",
