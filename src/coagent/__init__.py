@@ -77,8 +77,8 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "targets":
-        return import_module("coagent.targets")
+    if name in ("errors", "targets"):
+        return import_module(f"coagent.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"coagent.{_WHERE.get(name, 'errors')}"), name)

@@ -54,6 +54,14 @@ COMMANDS: dict[str, Lazy] = {
         "Show who is at work in a domain, and who waits for whom.",
         ("coagent status", "coagent status --watch", "coagent status --domain domain.toml --json"),
     ),
+    "statusline": Lazy(
+        "coagent.cli.statusline:statusline",
+        "Print one line for the status line of Claude Code.",
+        (
+            "coagent statusline < session.json",
+            """coagent statusline <<< '{"session_id": "4f2c", "cwd": "."}'""",
+        ),
+    ),
     "log": Lazy(
         "coagent.cli.log:log",
         "Tell what has happened in a domain.",

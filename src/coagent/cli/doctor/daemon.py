@@ -20,7 +20,7 @@ from coagent.masking.spans import masked_text
 _ABOUT = "daemon"
 _ANSWER_S_MAX = 1.0
 _LOG_BYTES_MAX = 4000
-_QUESTION = {"event": {"session_id": "coagent-doctor", "hook_event_name": "CoAgentDoctor"}}
+_QUESTION = b'{"event": {"session_id": "coagent-doctor", "hook_event_name": "CoAgentDoctor"}}\n'
 """An event of no kind that sessions have: the daemon answers it and does nothing."""
 
 
@@ -71,7 +71,7 @@ def _asked(path: str) -> tuple[int | None, bytes]:
             owner = int.from_bytes(peer[4:8], sys.byteorder)
             if owner != os.geteuid():
                 return owner, b""
-        connection.sendall(json.dumps(_QUESTION).encode() + b"\n")
+        connection.sendall(_QUESTION)
         received = b""
         deadline = time.monotonic() + _ANSWER_S_MAX
         while not received.endswith(b"\n"):
