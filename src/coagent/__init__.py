@@ -5,10 +5,10 @@ Names are loaded when they are first used, so that a command which needs few of 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers know it; `typing` takes longer to import than all the rest here
 if TYPE_CHECKING:
+    from typing import Any
+
     from coagent import targets
     from coagent.errors import (
         AgentNotActive,
@@ -77,6 +77,8 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name in ("errors", "targets"):
         return import_module(f"coagent.{name}")
     if name not in __all__:
