@@ -130,3 +130,10 @@ def test_stuck_objects_are_named_with_what_to_do(tmp_path: Path) -> None:
     found = [one for one in looked(file) if one.about == "stuck"]
     assert [one.state for one in found] == ["problem"]
     assert found[0].cure == "coagent resolve sql:t/1"
+
+
+def test_a_log_of_an_engine_that_is_not_there(file: Path) -> None:
+    file.write_text(file.read_text().replace("sqlite:log.db", "postgresql://a:hunter2-secret@localhost/x"))
+    found = looked(file)
+    assert [one.state for one in found] == ["problem"]
+    assert "no log engine for 'postgresql'" in found[0].text

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from coagent.cli.doctor.finding import Finding
 from coagent.cli.doctor.place import Place
-from coagent.errors import LogError
+from coagent.errors import ConfigurationError, LogError
 
 _NAMED_MAX = 3
 _ABOUT = "log"
@@ -26,6 +26,11 @@ def log(place: Place) -> Iterator[Finding]:
         watch = Watch(place.log)
     except NothingYet:
         yield Finding(_ABOUT, "ok", "there is none yet: nobody has joined")
+        return
+    except ConfigurationError as error:
+        kind = place.log.partition(":")[0]
+        text = error.cause if kind == "sqlite" else f"this version has no log engine for {kind!r}"
+        yield Finding(_ABOUT, "problem", text, 'Use "memory:" or "sqlite:PATH".')
         return
     try:
         yield from _begun(place)
