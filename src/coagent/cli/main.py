@@ -39,6 +39,11 @@ COMMANDS: dict[str, Lazy] = {
         "Wire up the agents in a workspace, or take it all out.",
         ("coagent init", "coagent init --opencode", "coagent init --remove"),
     ),
+    "doctor": Lazy(
+        "coagent.cli.doctor.command:doctor",
+        "Say what is installed, governed and reachable, and what to do.",
+        ("coagent doctor", "coagent doctor ~/project", "coagent doctor domain.toml --json"),
+    ),
     "serve": Lazy(
         "coagent.cli.serve:serve",
         "Offer the tools of a domain to MCP clients.",
@@ -48,6 +53,14 @@ COMMANDS: dict[str, Lazy] = {
         "coagent.cli.status:status",
         "Show who is at work in a domain, and who waits for whom.",
         ("coagent status", "coagent status --watch", "coagent status --domain domain.toml --json"),
+    ),
+    "statusline": Lazy(
+        "coagent.cli.statusline:statusline",
+        "Print one line for the status line of Claude Code.",
+        (
+            "coagent statusline < session.json",
+            """coagent statusline <<< '{"session_id": "4f2c", "cwd": "."}'""",
+        ),
     ),
     "log": Lazy(
         "coagent.cli.log:log",
