@@ -97,7 +97,7 @@ def test_hooks_that_lack_an_event_or_time(place: Place) -> None:
     found = only(hooks(place))
     assert found.state == "warning"
     assert "PostToolBatch lacks" in found.text
-    assert "Stop is given 10 s of 630" in found.text
+    assert "Stop is given 10 s of 90" in found.text
 
 
 # ---- the shell prefix --------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_our_prefix(place: Place) -> None:
     without_prefix(place)
     assert only(prefix(place)).state == "warning"
     script.unlink()
-    assert not list(prefix(place))
+    assert only(prefix(place)).state == "note"
     assert named(place, str(script)).state == "problem"
 
 

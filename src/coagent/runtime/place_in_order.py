@@ -7,7 +7,7 @@ from typing import Any
 from coagent.masking.spans import masked_text
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.phases import AgentPhase
-from coagent.runtime.quoting import one_line
+from coagent.wording.quoting import one_line
 
 _NAMES_MAX = 20
 _NAME_LENGTH_MAX = 40

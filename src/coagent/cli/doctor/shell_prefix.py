@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from coagent.cli.doctor.finding import Finding
 from coagent.cli.doctor.place import Place
 from coagent.cli.doctor.settings import Unreadable, claude_settings
+from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 
 _ABOUT = "shell prefix"
-_VARIABLE = "CLAUDE_CODE_SHELL_PREFIX"
-_SCRIPT = "coagent-shell"
 
 
 def prefix(place: Place) -> Iterator[Finding]:
@@ -20,28 +19,31 @@ def prefix(place: Place) -> Iterator[Finding]:
     if not place.is_workspace:
         return
     found = [
-        (str(path), str(settings["env"][_VARIABLE]))
+        (str(path), str(settings["env"][PREFIX]))
         for path, settings in claude_settings(place.root, place.home).items()
         if not isinstance(settings, Unreadable)
         and isinstance(settings.get("env"), dict)
-        and settings["env"].get(_VARIABLE)
+        and settings["env"].get(PREFIX)
     ]
-    if place.environment.get(_VARIABLE):
-        found.append(("the environment", place.environment[_VARIABLE]))
-    ours = place.root / ".claude" / _SCRIPT
+    if place.environment.get(PREFIX):
+        found.append(("the environment", place.environment[PREFIX]))
+    ours = place.root / ".claude" / SCRIPT
     if not found:
         if ours.exists():
             text = f"{ours} is there, and no settings file names it: Bash commands are not governed"
             yield Finding(_ABOUT, "warning", text, "coagent init")
+        else:
+            text = "none is set: Bash commands of sessions run in the tree itself, one at a time"
+            yield Finding(_ABOUT, "note", text, "coagent init, where commands get private views (see shell)")
         return
     where, value = found[0]
-    if os.path.basename(value) == _SCRIPT:
+    if os.path.basename(value) == SCRIPT:
         yield from _ours(where, value, str(ours))
     elif shutil.which(value.split()[0] if value.split() else value) is None:
-        text = f"{_VARIABLE} in {where} names {value!r}, which cannot be run: no Bash command can"
-        yield Finding(_ABOUT, "problem", text, f"Mend {_VARIABLE} there, or take it out.")
+        text = f"{PREFIX} in {where} names {value!r}, which cannot be run: no Bash command can"
+        yield Finding(_ABOUT, "problem", text, f"Mend {PREFIX} there, or take it out.")
     else:
-        text = f"{_VARIABLE} in {where} is yours ({value!r}): it goes before CoAgent's"
+        text = f"{PREFIX} in {where} is yours ({value!r}): it goes before CoAgent's"
         yield Finding(_ABOUT, "note", text, "coagent init says whether Bash commands are governed with it")
 
 

@@ -75,6 +75,8 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
                 found = await _commanded(stream, message, to, sessions)
             elif "ended" in message:
                 found = sessions.ended(str(message["ended"]))
+            elif "place_of" in message:
+                found = sessions.place_of(str(message["place_of"]))
             else:
                 found = await beside(
                     lambda: _until_gone(stream, lambda: sessions.left(message)),

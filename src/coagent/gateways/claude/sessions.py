@@ -18,6 +18,7 @@ from coagent.gateways.claude.session import Answer, ClaudeSession
 from coagent.gateways.claude.shell import ended, given
 from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 from coagent.private import write_private
+from coagent.runtime.place_in_order import place_in_order
 from coagent.runtime.session import AgentSession
 
 _EVENTS = {
@@ -114,6 +115,10 @@ class Sessions:
     def ended(self, run: str) -> Answer:
         """Return what has become of a command whose daemon has died."""
         return ended(self._hub.domain, run)
+
+    def place_of(self, name: str) -> Answer:
+        """Return where an agent stands, for a status line."""
+        return place_in_order(self._hub.domain.kernel, name)
 
     async def end_the_dead(self) -> None:
         """End the sessions whose process is gone without a word."""
