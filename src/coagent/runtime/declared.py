@@ -26,7 +26,7 @@ from coagent.protocol.events import (
     ReversalFailed,
     RunBegun,
 )
-from coagent.protocol.keys import Key
+from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import UNLOADED, Value, same
@@ -389,8 +389,12 @@ class DeclaredRunner(Runner):
 
     def _again(self, call: Call, run: Run, footprint: Footprint) -> Observation:
         seen = self._observed(run, footprint, call.position, call.id)
+        before = call.seen
         unchanged = (
-            run.failure is None and same(seen.value, call.seen.value) and seen.reads == call.seen.reads
+            run.failure is None
+            and same(seen.value, before.value)
+            and seen.reads == before.reads
+            and seen.scans == before.scans
         )
         if call.writes and unchanged:
             return seen._replace(writes=call.writes)  # the same again: nobody above need hear of it
@@ -403,16 +407,20 @@ class DeclaredRunner(Runner):
         writes: dict[Key, Value] = {}
         if run.failure is None:
             writes = dict.fromkeys(sorted(footprint.writes), token)
+        scans: dict[Scan, dict[Key, Value]] = {
+            scan: {
+                key: value
+                for key, value in kernel.known_under(scan.prefix, position)
+                if scan.covers(key) and value is not None
+            }
+            for scan in sorted(footprint.scans, key=str)
+        }
+        # What lies in a range was read as well: no target can say again which token stands there, so it must
+        # not be forgotten as long as somebody rests on it.
+        read = footprint.reads.union(*scans.values())
         return run.observation._replace(
-            reads={(key, None): self._token(key, position) for key in sorted(footprint.reads)},
-            scans={
-                scan: {
-                    key: value
-                    for key, value in kernel.known_under(scan.prefix, position)
-                    if scan.covers(key) and value is not None
-                }
-                for scan in sorted(footprint.scans, key=str)
-            },
+            reads={(key, None): self._token(key, position) for key in sorted(read)},
+            scans=scans,
             writes=writes,
             bases={key: None for key in writes if not kernel.base_known(key)},
         )
