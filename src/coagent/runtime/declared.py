@@ -101,10 +101,27 @@ class DeclaredRunner(Runner):
             run = await self._run(declared, checked)
             if call.lapsed and run.failure is None and footprint.writes:
                 # Its agent knows that it had failed; only an amendment brings it back, so this was a trial.
-                await declared.reverse(run.observation.prepared, run.observation.value, checked)
+                try:
+                    await declared.reverse(run.observation.prepared, run.observation.value, checked)
+                except Exception as failure:
+                    await self._leave_standing(call, run, footprint, told(failure))
+                    return
             await recorder.record(lambda: CallReexecuted(call.id, self._again(call, run, footprint)))
 
         await self._parts.tasks.carry(carried)
+
+    async def _leave_standing(self, call: Call, run: Run, footprint: Footprint, reason: str) -> None:
+        """Let a call count that was only tried again, since what the trial did could not be taken back."""
+        record = self._parts.recorder.record
+        keys = ", ".join(sorted(footprint.writes))
+        error = (
+            f"call {call.id!r} ({call.tool}), which had failed, was tried again and could not be taken back "
+            f"({reason}): it counts as made, and the state of {keys} is unknown"
+        )
+        seen = self._observed(run, footprint, call.position, call.id)
+        await record(lambda: CallAmended(call.id, call.arguments, seen))
+        await record(lambda: ReversalBegun(call.id, footprint))
+        await record(lambda: ReversalFailed(call.id, error))
 
     async def run_staged(self, call: Call, tool: Tool) -> None:
         declared = _declared(tool)
