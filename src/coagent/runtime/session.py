@@ -295,13 +295,15 @@ class AgentSession:
         await self._work.settle()
         if not participant.ended and parts.kernel.must_begin_again(participant):
             await self._begin_again()
-        await parts.recorder.until(
-            lambda: participant.ended or participant.unread or self._is_final(), parts.meanwhile
-        )
-        require_active(participant)
-        if not participant.unread and await parts.rests_on_change(participant):
-            await self._work.settle()
-        return (await self._deliver(apart=False))[0]
+        while True:
+            await parts.recorder.until(
+                lambda: participant.ended or participant.unread or self._is_final(), parts.meanwhile
+            )
+            require_active(participant)
+            if not participant.unread and await parts.rests_on_change(participant):
+                await self._work.settle()
+            if participant.unread or self._is_final():  # also now that it has been looked at
+                return (await self._deliver(apart=False))[0]
 
     def _is_final(self) -> bool:
         """Tell whether nothing that an agent at work may do is news to this one."""

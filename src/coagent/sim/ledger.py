@@ -104,7 +104,7 @@ class Ledger:
     def __init__(self, initial: Mapping[str, Any], held: Callable[[str], Any]) -> None:
         self.agents: dict[int, Agent] = {}
         self.ended: list[Agent] = []
-        """The agents that have ended, in that order: the serial order."""
+        """The agents that have ended, in that order: the serial order. Who gives up counts from then on."""
         self.results: dict[str, dict[int, Any]] = {}
         """What the calls of agents that have ended returned, by name and number."""
         self.noticed = 0
@@ -168,6 +168,13 @@ class Ledger:
             case _:
                 pass
         self._settle()
+
+    def gives_up(self, rank: int) -> None:
+        """Follow an agent that gives up for what it knows: what others do from now on comes after it."""
+        agent = self.agents[rank]
+        if agent in self.ended:
+            self.ended.remove(agent)  # it had not been let go
+        self.ended.append(agent)
 
     def put(self, key: str, value: Any, before: Any) -> None:
         """Follow a put into the target."""
@@ -302,7 +309,10 @@ class Ledger:
         agent.phase = phase
         self.results[agent.name] = {number: call.result for number, call in agent.calls.items()}
         agent.calls.clear()
-        self.ended.append(agent)
+        if agent in self.ended and phase == "committed":
+            self.ended.remove(agent)  # it had given up, and thought better of it
+        if agent not in self.ended:
+            self.ended.append(agent)
 
     # ---- outsiders -----------------------------------------------------------------------------------------
 

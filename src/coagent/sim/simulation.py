@@ -147,6 +147,7 @@ class Simulation:
                     self.lasting,
                     Patient if failing else Racer,
                     (around.change_the_weather, around.help) if failing else (),
+                    ledger.gives_up,
                 )
             else:
                 self.verdict_.reports = (await run_agents(domain, agents)).agents
