@@ -265,8 +265,9 @@ class Surroundings:
         return free
 
     async def help(self) -> None:
-        """Decide about what is stuck, as long as anybody is at work."""
-        while not all(agent.ended for agent in self._domain.agents) or self._domain.kernel.stuck:
+        """Decide about what is stuck, as long as anybody is at work or a target has yet to take something."""
+        kernel = self._domain.kernel
+        while not all(agent.ended for agent in self._domain.agents) or kernel.stuck or kernel.has_effects:
             await pause(self._rng)
             await anyio.lowlevel.checkpoint()
             for key in sorted(self._domain.kernel.stuck):

@@ -90,7 +90,7 @@ class Simulation:
         try:
             timeline = self.verdict_.timeline
             watch = watched_over(SECONDS_MAX, lambda: self.steps + len(timeline), HAPPENINGS_MAX)
-            with watch, hurried(self.options.kind == "failing"):
+            with watch, hurried(self.options.mode == "concurrent"):
                 if self.options.mode == "concurrent":
                     await self._run_concurrently()
                 else:
@@ -344,7 +344,9 @@ class Simulation:
             return (
                 self.options.kind in ("outside", "failing") or rank > lowest
             )  # or of an agent that has committed since
-        return self.options.order == "early" or cause < rank  # who was below may have been passed since
+        # Who was below may have been passed since; and what an agent's own repairs, and its staged calls, have
+        # changed after they were answered is news to it as well.
+        return self.options.order == "early" or cause <= rank
 
     # ---- judging -------------------------------------------------------------------------------------------
 
