@@ -13,6 +13,7 @@ from kernel_world import NOTHING_TOUCHED, Agent, World
 import coagent
 from coagent import State, TargetUnavailable, tool
 from coagent.protocol import events
+from coagent.protocol.calls import Observation
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 
@@ -145,6 +146,17 @@ def test_rule_10_a_run_that_has_begun_below_is_found_among_others_above() -> Non
     b.finish()
     assert world.kernel.promotion(b.participant) is None
     assert world.kernel.waits_for(b.participant) == [a.participant]
+
+
+def test_rule_10_a_run_that_has_failed_holds_nobody_up_any_more() -> None:
+    world = World(early=True)
+    a, b = world.join("A", "B")
+    b.act(writes=["sys:1"])
+    world.apply()
+    run = a.begin("act", writes=["sys:1"])
+    assert world.kernel.promotion(b.participant) is None
+    a.ran(run, Observation.failed("no"))
+    assert world.kernel.promotion(b.participant) == -1
 
 
 def test_rule_10_a_run_that_has_begun_above_holds_nobody_up() -> None:
