@@ -300,7 +300,8 @@ class AgentSession:
                 lambda: participant.ended or participant.unread or self._is_final(), parts.meanwhile
             )
             require_active(participant)
-            if not participant.unread and await parts.rests_on_change(participant):
+            if not participant.unread:
+                await parts.rests_on_change(participant)
                 await self._work.settle()
             if participant.unread or self._is_final():  # also now that it has been looked at
                 return (await self._deliver(apart=False))[0]

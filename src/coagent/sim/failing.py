@@ -240,18 +240,30 @@ class Surroundings:
 
     async def _see_others_end(self, schemes: Sequence[str]) -> None:
         free = self._free_of(schemes)
-        turns = 0
+        turns = events = 0
         while waiting := [
             agent.name for agent in self._domain.agents if agent.name in free and self._waits(agent)
         ]:
             turns += 1
+            if self._domain.events > events:
+                turns, events = 0, self._domain.events
             if turns > _TURNS_MAX:
                 raise Violation(f"{waiting} wait, though nothing but {', '.join(schemes)} is away")
             await anyio.lowlevel.checkpoint()
 
     def _waits(self, agent: Participant) -> bool:
-        """Tell whether an agent has more to do; with "early", others may have to commit before it."""
-        return not agent.ended and (self._domain.order == "fixed" or agent.phase is AgentPhase.ACTIVE)
+        """Tell whether an agent has more to do.
+
+        With "early", others may have to commit before it; and nobody passes one whose irreversible call runs
+        just now, since what it reads is not known yet.
+        """
+        if agent.ended or self._domain.order == "fixed":
+            return not agent.ended
+        below = [one for one in self._domain.agents if not one.ended and one.order < agent.order]
+        paying = any(
+            call.irreversible and call.under_way is not None for one in below for call in one.calls.values()
+        )
+        return agent.phase is AgentPhase.ACTIVE and not paying
 
     def _free_of(self, schemes: Sequence[str]) -> set[str]:
         """Return the agents that wait for nobody who has to do with a system."""
