@@ -295,7 +295,21 @@ def keep_apart(world: World, rng: random.Random) -> None:
         world.programs[name] = [line for line in lines if scheme_of_line(line) == scheme]
 
 
-def unwilling(system: Remote, mishaps: Mishaps) -> None:
-    """Have a system behind declared tools fail now and then."""
-    system.failing = mishaps.strikes
+def unwilling(system: Remote, mishaps: Mishaps, domain: Domain) -> None:
+    """Have a system behind declared tools fail now and then.
+
+    What an agent had staged runs when it has done all the rest, some of which is reversed for that and runs
+    again. Were that refused, the agent might give up what it has sent already; no serial run does that.
+    """
+
+    def fails(phase: str) -> bool:
+        return not (phase == "exec" and _has_sent(domain)) and mishaps.strikes(phase)
+
+    system.failing = fails
     system.reason = MARK
+
+
+def _has_sent(domain: Domain) -> bool:
+    """Tell whether what an agent at work had staged has run."""
+    calls = [call for agent in domain.agents if not agent.ended for call in agent.calls.values()]
+    return any(call.has_happened and domain.tools[call.tool].gate == "stage" for call in calls)
