@@ -187,9 +187,12 @@ class Ledger:
 
     def outside(self, key: str, before: Any, after: Any) -> None:
         """Follow an outsider."""
-        if same(after, self._known.get(key)):
-            self._pending.pop(key, None)  # they have thought better of it, before anybody noticed
+        reverted = same(after, self._known.get(key))
+        pending = self._pending.get(key)
+        if reverted:
             self._reverted.add(key)
+        if reverted and (not pending or pending[0].ended == len(self.ended)):
+            self._pending.pop(key, None)  # they have thought better of it, before anybody rested on it
         elif not same(before, after):
             below = _Below(len(self.ended), self._number(), Edit(key, before, after))
             self._pending.setdefault(key, []).append(below)
