@@ -120,6 +120,7 @@ class Patient(Racer):
         try:
             did = await super()._race()
         except TargetError:
+            self._see_to_it()  # what it would have undone or amended still stands
             did = True
         return await self._later() or did
 
@@ -254,16 +255,14 @@ class Surroundings:
     def _waits(self, agent: Participant) -> bool:
         """Tell whether an agent has more to do.
 
-        With "early", others may have to commit before it; and nobody passes one whose irreversible call runs
-        just now, since what it reads is not known yet.
+        With "early", others may have to commit before it; and nobody at work passes one that has done what
+        cannot be taken back.
         """
         if agent.ended or self._domain.order == "fixed":
             return not agent.ended
         below = [one for one in self._domain.agents if not one.ended and one.order < agent.order]
-        paying = any(
-            call.irreversible and call.under_way is not None for one in below for call in one.calls.values()
-        )
-        return agent.phase is AgentPhase.ACTIVE and not paying
+        acted = any(call.has_happened for one in below for call in one.calls.values())
+        return agent.phase is AgentPhase.ACTIVE and not acted
 
     def _free_of(self, schemes: Sequence[str]) -> set[str]:
         """Return the agents that wait for nobody who has to do with a system."""
