@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import anyio
 import pytest
@@ -11,6 +13,7 @@ from kernel_world import NOTHING_TOUCHED, Agent, World
 import coagent
 from coagent import State, TargetUnavailable, tool
 from coagent.protocol import events
+from coagent.protocol.calls import Observation
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 
@@ -143,6 +146,17 @@ def test_rule_10_a_run_that_has_begun_below_is_found_among_others_above() -> Non
     b.finish()
     assert world.kernel.promotion(b.participant) is None
     assert world.kernel.waits_for(b.participant) == [a.participant]
+
+
+def test_rule_10_a_run_that_has_failed_holds_nobody_up_any_more() -> None:
+    world = World(early=True)
+    a, b = world.join("A", "B")
+    b.act(writes=["sys:1"])
+    world.apply()
+    run = a.begin("act", writes=["sys:1"])
+    assert world.kernel.promotion(b.participant) is None
+    a.ran(run, Observation.failed("no"))
+    assert world.kernel.promotion(b.participant) == -1
 
 
 def test_rule_10_a_run_that_has_begun_above_holds_nobody_up() -> None:
@@ -528,6 +542,96 @@ def test_rule_10_with_the_order_fixed_nobody_passes_one_whose_target_is_away() -
             gone.away = True
             assert (await a.finish()).state == "waiting"
             assert (await b.finish()).state == "waiting"
+            gone.away = False
+
+    anyio.run(main)
+
+
+@tool
+async def look(state: State, key: str) -> Value:
+    """Read an object."""
+    return await state.get(key)
+
+
+@tool(effect="irreversible", gate="wait")
+async def pay(state: State, key: str) -> Value:
+    """Do what cannot be taken back, once its turn has come."""
+    return await state.get(key)
+
+
+def test_rule_10_who_cannot_go_on_passes_nobody_for_an_irreversible_call() -> None:
+    async def main() -> None:
+        gone, here = MayBeAway({"gone:x": 1}), MayBeAway({"here:x": 1})
+        domain = coagent.open_domain("memory:", targets=[gone, here], tools=[look, pay], order="early")
+        async with domain:
+            domain.observe(seen.append)
+            _, b, c = [await domain.join(name) for name in ("A", "B", "C")]
+            for agent in (b, c):
+                await agent.call("look", key="gone:x")
+            gone.away = True
+            for agent in (b, c, b, c):
+                with pytest.raises(TargetUnavailable):
+                    await agent.call("pay", key="here:x")
+            assert not [event for event in seen if isinstance(event, events.Promoted)]
+            gone.away = False
+            for agent in (b, c):
+                assert (await agent.call("pay", key="here:x")).status == "done"
+                assert (await agent.finish()).state == "committed"
+
+    seen: list[events.Event] = []
+    anyio.run(main)
+
+
+def test_rule_10_nobody_passes_one_whose_irreversible_call_is_about_to_run() -> None:
+    class Held(MayBeAway):
+        """Answers no more once somebody was promoted, until it may."""
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.holding, self.go_on = anyio.Event(), anyio.Event()
+
+        async def get(self, key: Key) -> Value:
+            if any(isinstance(event, events.Promoted) for event in seen):
+                self.holding.set()
+                await self.go_on.wait()
+            return await super().get(key)
+
+    async def main() -> None:
+        held, here = Held({"held:x": 1}), MayBeAway({"here:x": 1})
+        domain = coagent.open_domain("memory:", targets=[held, here], tools=[look, pay], order="early")
+        async with domain:
+            domain.observe(seen.append)
+            _, b, c = [await domain.join(name) for name in ("A", "B", "C")]
+            await b.call("look", key="held:x")
+
+            async def of_b() -> None:
+                await b.call("pay", key="here:x")
+                await b.finish()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(of_b)
+                await held.holding.wait()
+                tasks.start_soon(partial(c.call, "pay", key="here:x"))
+                await anyio.wait_all_tasks_blocked()
+                assert [event.rank for event in seen if isinstance(event, events.Promoted)] == [b.rank]
+                held.go_on.set()
+        called = [event.rank for event in seen if isinstance(event, events.CallBegun)]
+        assert called == [b.rank, c.rank]
+
+    seen: list[events.Event] = []
+    anyio.run(main)
+
+
+def test_rule_10_an_irreversible_call_passes_one_whose_target_is_away() -> None:
+    async def main() -> None:
+        gone, here = MayBeAway({"gone:x": 1}), MayBeAway({"here:x": 1})
+        tools = [write, pay]
+        async with coagent.open_domain("memory:", targets=[gone, here], tools=tools, order="early") as domain:
+            a, b = await domain.join("A"), await domain.join("B")
+            await a.call("write", key="gone:x", value=2)
+            gone.away = True
+            assert (await a.finish()).state == "waiting"
+            assert (await b.call("pay", key="here:x")).status == "done"
             gone.away = False
 
     anyio.run(main)

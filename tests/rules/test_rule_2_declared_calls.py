@@ -202,3 +202,12 @@ def test_rule_2_the_form_of_a_call_id_is_an_agents_name_a_point_and_a_number_fro
     assert parsed_call_id("a.b.12") == ("a.b", 12)
     for text in ("A", "A.", ".1", "A.0", "A.x", "A.-1", "A.1x", "A.²", "", "."):
         assert parsed_call_id(text) is None, text
+
+
+def test_rule_2_what_is_waited_for_is_the_same_in_a_kernel_that_was_restored() -> None:
+    """Whoever waits looks whether that has changed: in whichever order runs began, it is named from below."""
+    world = World()
+    a, b, c = world.join("A", "B", "C")
+    above, below = c.begin("act", reads=["sys:1"]), a.begin("act", writes=["sys:1"])
+    found = world.kernel.obstacles(position(b), touching(writes="sys:1"))
+    assert found.wait_for == (below, above)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
+import anyio
 import pytest
 
 import coagent
-from coagent import Domain, State, tool
+from coagent import DeclaredTool, Domain, State, tool
 from coagent.protocol.calls import Footprint, Observation, Rank
 from coagent.protocol.events import CallBegun, CallObserved, CallRan, Finished, Joined
+from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.trajectory import Trajectory
 from coagent.protocol.values import Value
@@ -106,6 +109,64 @@ async def test_nobody_gives_up_for_what_is_no_longer_so(domain: Domain, target: 
     target.outside("kv:missing", 1)
     notices = await agent.wait_for_turn()
     assert [notice.after for notice in notices] == [1]
+
+
+@pytest.mark.anyio
+async def test_nobody_gives_up_for_what_somebody_before_is_just_changing() -> None:
+    held: dict[str, int] = {}
+    looking, seen, writing, written = [anyio.Event() for _ in range(4)]
+
+    class Looked(Memory):
+        """Takes its time when it is looked at again."""
+
+        def unchanged(self, key: Key) -> bool:
+            looking.set()
+            return False
+
+        async def get(self, key: Key) -> Value:
+            if looking.is_set():
+                await seen.wait()
+            return await super().get(key)
+
+    async def set_to(name: str, value: int) -> str:
+        """Write an object of a system."""
+        writing.set()
+        await written.wait()
+        held[name] = value
+        return "ok"
+
+    async def reverse(prepared: object, result: object, name: str, value: int) -> None:
+        del held[name]
+
+    async def ask(name: str) -> int | None:
+        """Read an object of a system."""
+        return held.get(name)
+
+    tools = [
+        read,
+        DeclaredTool(ask, reads=["sys:{name}"]),
+        DeclaredTool(set_to, writes=["sys:{name}"], reverse=reverse),
+    ]
+    async with coagent.open_domain(
+        "memory:", targets=[Looked({"kv:x": 1})], tools=tools, order="early"
+    ) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await b.call("read", key="kv:x")
+        assert (await b.call("ask", name="one")).value is None
+        told: list[Value] = []
+
+        async def wait() -> None:
+            told.extend(notice.after for notice in await b.wait_for_turn())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await looking.wait()
+            tasks.start_soon(partial(a.call, "set_to", name="one", value=1))
+            await writing.wait()
+            seen.set()
+            await anyio.wait_all_tasks_blocked()
+            written.set()
+        assert told == [1], "and not nothing, as if its turn had come"
 
 
 @pytest.mark.anyio

@@ -65,21 +65,21 @@ def obstacles(
     if own is not None and own.applied:
         reverse.append(own)
     touched = Footprint(frozenset(reads), frozenset(scans), frozenset(writes))
-    wait_for = [
+    wait_for = {
         call
         for call in under_way
         if call is own or (call.under_way is not None and conflict(call.under_way, touched))
-    ]
-    wait_for += [
+    }
+    wait_for |= {
         call
         for call in dirty
         if call.declared
         and call.position < position
         and call is not own
         and conflict(call.footprint, footprint)
-    ]
+    }
     fixed = [call for call in reverse if call.irreversible]
-    return Obstacles(tuple(wait_for), tuple(reverse), tuple(fixed))
+    return Obstacles(tuple(sorted(wait_for, key=_by_position)), tuple(reverse), tuple(fixed))
 
 
 def kept_with(calls: list[Call]) -> set[Call]:

@@ -145,7 +145,8 @@ class Mtpo(Turns):
     def _stop(self, call: Call) -> None:
         """The call is not under way any more."""
         call.under_way = None
-        self._under_way.pop(call.id, None)
+        if self._under_way.pop(call.id, None) is not None:
+            self._withdrawals += 1  # what it kept others from may be more than it has touched
         if call.phase is CallPhase.RUNNING:
             call.phase = CallPhase.LAPSED if call.lapsed else CallPhase.STANDING
 

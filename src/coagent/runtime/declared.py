@@ -26,7 +26,7 @@ from coagent.protocol.events import (
     ReversalFailed,
     RunBegun,
 )
-from coagent.protocol.keys import Key
+from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import UNLOADED, Value, same
@@ -101,10 +101,27 @@ class DeclaredRunner(Runner):
             run = await self._run(declared, checked)
             if call.lapsed and run.failure is None and footprint.writes:
                 # Its agent knows that it had failed; only an amendment brings it back, so this was a trial.
-                await declared.reverse(run.observation.prepared, run.observation.value, checked)
+                try:
+                    await declared.reverse(run.observation.prepared, run.observation.value, checked)
+                except Exception as failure:
+                    await self._leave_standing(call, run, footprint, told(failure))
+                    return
             await recorder.record(lambda: CallReexecuted(call.id, self._again(call, run, footprint)))
 
         await self._parts.tasks.carry(carried)
+
+    async def _leave_standing(self, call: Call, run: Run, footprint: Footprint, reason: str) -> None:
+        """Let a call count that was only tried again, since what the trial did could not be taken back."""
+        record = self._parts.recorder.record
+        keys = ", ".join(sorted(footprint.writes))
+        error = (
+            f"call {call.id!r} ({call.tool}), which had failed, was tried again and could not be taken back "
+            f"({reason}): it counts as made, and the state of {keys} is unknown"
+        )
+        seen = self._observed(run, footprint, call.position, call.id)
+        await record(lambda: CallAmended(call.id, call.arguments, seen))
+        await record(lambda: ReversalBegun(call.id, footprint))
+        await record(lambda: ReversalFailed(call.id, error))
 
     async def run_staged(self, call: Call, tool: Tool) -> None:
         declared = _declared(tool)
@@ -389,8 +406,12 @@ class DeclaredRunner(Runner):
 
     def _again(self, call: Call, run: Run, footprint: Footprint) -> Observation:
         seen = self._observed(run, footprint, call.position, call.id)
+        before = call.seen
         unchanged = (
-            run.failure is None and same(seen.value, call.seen.value) and seen.reads == call.seen.reads
+            run.failure is None
+            and same(seen.value, before.value)
+            and seen.reads == before.reads
+            and seen.scans == before.scans
         )
         if call.writes and unchanged:
             return seen._replace(writes=call.writes)  # the same again: nobody above need hear of it
@@ -403,16 +424,20 @@ class DeclaredRunner(Runner):
         writes: dict[Key, Value] = {}
         if run.failure is None:
             writes = dict.fromkeys(sorted(footprint.writes), token)
+        scans: dict[Scan, dict[Key, Value]] = {
+            scan: {
+                key: value
+                for key, value in kernel.known_under(scan.prefix, position)
+                if scan.covers(key) and value is not None
+            }
+            for scan in sorted(footprint.scans, key=str)
+        }
+        # What lies in a range was read as well: no target can say again which token stands there, so it must
+        # not be forgotten as long as somebody rests on it.
+        read = footprint.reads.union(*scans.values())
         return run.observation._replace(
-            reads={(key, None): self._token(key, position) for key in sorted(footprint.reads)},
-            scans={
-                scan: {
-                    key: value
-                    for key, value in kernel.known_under(scan.prefix, position)
-                    if scan.covers(key) and value is not None
-                }
-                for scan in sorted(footprint.scans, key=str)
-            },
+            reads={(key, None): self._token(key, position) for key in sorted(read)},
+            scans=scans,
             writes=writes,
             bases={key: None for key in writes if not kernel.base_known(key)},
         )

@@ -244,9 +244,7 @@ class Recorder:
             replicate = self._replicas.get(scheme_of(key)) if self._replicas else None
             if replicate is not None:
                 replicate(key, value)
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
+        self.wake()
 
     def _check(self, event: Event) -> None:
         objection = self.kernel.objection(event)
@@ -307,6 +305,12 @@ class Recorder:
             if meanwhile is not None:
                 await meanwhile()
             await self.flush()  # others may be waiting for just these acknowledgements
+
+    def wake(self) -> None:
+        """Have those who wait look again at what they wait for."""
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     async def _take_turn(self) -> None:
         """Keep the other tasks of this process from appending; no tool runs meanwhile."""

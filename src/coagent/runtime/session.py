@@ -19,9 +19,10 @@ from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import SCALARS, Value, copied
+from coagent.runtime.gate import opened_gate
 from coagent.runtime.notices import Notification, notification
 from coagent.runtime.outcomes import Issued, Outcome, Settlement
-from coagent.runtime.runner import NotItsTurn, Parts, ending, require_active, restart
+from coagent.runtime.runner import NotItsTurn, Parts, Ran, ending, require_active, restart
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
 from coagent.wording.quoting import Quoting
@@ -89,16 +90,13 @@ class AgentSession:
         if participant.phase is not _ACTIVE or kernel.holds_calls:
             await self._until_it_may_call()
         stored = _stored(made, arguments)
-        while True:
-            if made.effect == "irreversible":
-                held = await self._gate(made, stored)
-                if held is not None:
-                    return held
-            try:
-                ran = await self._work.runners[made.kind].perform(participant, made, stored, checked)
-                break
-            except NotItsTurn:
-                continue
+        if made.effect == "irreversible":
+            with self._work.at_the_gate(participant.rank):
+                ran = await self._perform_in_turn(made, stored, checked)
+            if isinstance(ran, Outcome):
+                return ran
+        else:
+            ran = await self._work.runners[made.kind].perform(participant, made, stored, checked)
         call, failure = ran.call, ran.failure
         if kernel.has_effects or kernel.has_work:
             await self._work.settle(() if call is None else call.writes)
@@ -297,13 +295,16 @@ class AgentSession:
         await self._work.settle()
         if not participant.ended and parts.kernel.must_begin_again(participant):
             await self._begin_again()
-        await parts.recorder.until(
-            lambda: participant.ended or participant.unread or self._is_final(), parts.meanwhile
-        )
-        require_active(participant)
-        if not participant.unread and await parts.rests_on_change(participant):
-            await self._work.settle()
-        return (await self._deliver(apart=False))[0]
+        while True:
+            await parts.recorder.until(
+                lambda: participant.ended or participant.unread or self._is_final(), parts.meanwhile
+            )
+            require_active(participant)
+            if not participant.unread:
+                await parts.rests_on_change(participant)
+                await self._work.settle()
+            if participant.unread or self._is_final():  # also now that it has been looked at
+                return (await self._deliver(apart=False))[0]
 
     def _is_final(self) -> bool:
         """Tell whether nothing that an agent at work may do is news to this one."""
@@ -389,43 +390,30 @@ class AgentSession:
 
     # ---- parts ---------------------------------------------------------------------------------------------
 
+    async def _perform_in_turn(
+        self, made: Tool, stored: Mapping[str, Value], checked: Mapping[str, Any]
+    ) -> Ran | Outcome:
+        """Run an irreversible call when it may, or say what became of it otherwise."""
+        while True:
+            held = await self._gate(made, stored)
+            if held is not None:
+                return held
+            try:
+                return await self._work.runners[made.kind].perform(self._participant, made, stored, checked)
+            except NotItsTurn:
+                continue
+
     async def _gate(self, made: Tool, stored: Mapping[str, Value]) -> Outcome | None:
         """Stage or hold an irreversible call; None when it may run now (rule 6)."""
-        parts, participant = self._parts, self._participant
-        kernel, recorder = parts.kernel, parts.recorder
-        await recorder.flush()
-        while True:
-            await recorder.catch_up()
-            require_active(participant)
-            gate = kernel.gate(participant, made.gate)
-            if gate is Gate.STAGE:
-                event = CallStaged(participant.rank, made.name, stored)
-                call = await self._work.runner(made).record_call(participant, event)
-                return Outcome("staged", call.id, (await self._deliver(apart=False))[0], "staged")
-            if gate is Gate.TELL:
-                return Outcome(None, CallId(""), (await self._deliver(apart=False))[0], "held_back")
-            if gate in (Gate.RUN, Gate.FIRST) and await parts.rests_on_change(participant):
-                await self._work.settle()
-                continue
-            if gate is Gate.RUN:
-                return None
-            if gate is Gate.FIRST:
-                # What was staged before this call comes before it in the order, so it runs first.
-                staged = [call for call in participant.calls.values() if call.phase is CallPhase.STAGED]
-                await self._work.run_staged(staged[0])
-                continue
-            if kernel.promotion(participant) is not None:
-                await self._work.promote(participant.rank)
-                continue
-            parts.advance()
-            await recorder.until(
-                lambda: (
-                    participant.ended
-                    or kernel.gate(participant, made.gate) is not Gate.WAIT
-                    or kernel.promotion(participant) is not None
-                ),
-                parts.meanwhile,
-            )
+        participant = self._participant
+        gate = await opened_gate(self._parts, self._work, participant, made.gate)
+        if gate is Gate.STAGE:
+            event = CallStaged(participant.rank, made.name, stored)
+            call = await self._work.runner(made).record_call(participant, event)
+            return Outcome("staged", call.id, (await self._deliver(apart=False))[0], "staged")
+        if gate is Gate.TELL:
+            return Outcome(None, CallId(""), (await self._deliver(apart=False))[0], "held_back")
+        return None
 
     def _finished(self) -> Event | None:
         participant = self._participant

@@ -8,7 +8,8 @@ long as it takes.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 
 import anyio
 
@@ -16,6 +17,7 @@ from coagent.errors import TargetError
 from coagent.protocol.calls import Call, CallId, Rank
 from coagent.protocol.events import Committed, Event, Promoted
 from coagent.protocol.keys import Key
+from coagent.protocol.participants import Participant
 from coagent.runtime.clock import VirtualClock
 from coagent.runtime.runner import Parts, Runner
 from coagent.tools.base import Kind, Tool
@@ -46,6 +48,8 @@ class Work:
         self._set_aside: dict[CallId | Rank, int] = {}
         self._hindered: set[Rank] = set()
         """Agents whose turn has come, and which cannot go on: a target that they rest on is away."""
+        self._at_gate: list[Rank] = []
+        """Agents of this process that wait for an irreversible call to run, or run one."""
         self._failure: Exception | None = None
         """What went wrong in the background, for the next caller."""
 
@@ -100,7 +104,11 @@ class Work:
             parts.effects.begin(target)
             self._start(parts.effects.apply, target)
         if ready.promote is not None:
-            self._start_turn(ready.promote[0], self.promote)
+            for rank, _ in kernel.passers():
+                if rank not in self._hindered:
+                    self._start_turn(rank, self._promote)
+                    break
+                self._start_turn(rank, self._pass_hindered)  # it passes nobody only to wait again
         run, commit = ready.run, ready.commit
         if run is not None and run.rank in self.local and not kernel.agents[run.rank].ending:
             self._start_call(run, self._run_staged)
@@ -192,7 +200,7 @@ class Work:
         await self._run_staged(call)
         await self.settle()
 
-    async def promote(self, rank: Rank) -> None:
+    async def _promote(self, rank: Rank) -> None:
         """Let an agent pass those below it, if it may (rule 10)."""
         kernel = self._parts.kernel
 
@@ -200,6 +208,41 @@ class Work:
             agent = kernel.agents.get(rank)
             order = None if agent is None or agent.ended else kernel.promotion(agent)
             return None if order is None else Promoted(rank, order)
+
+        await self._parts.recorder.record(decide)
+
+    @contextmanager
+    def at_the_gate(self, rank: Rank) -> Iterator[None]:
+        """Note that an agent waits for an irreversible call to run, and then runs it."""
+        self._at_gate.append(rank)
+        try:
+            yield
+        finally:
+            self._at_gate.remove(rank)
+            self._parts.recorder.wake()
+
+    def may_pass(self, agent: Participant) -> bool:
+        """Tell whether an agent at the gate may pass those below it (rule 10).
+
+        As for those that are about to commit: nobody who has something to do at once is passed, unless it
+        cannot because a target is away.
+        """
+        kernel = self._parts.kernel
+        if kernel.promotion(agent) is None:
+            return False
+        others = [kernel.agents.get(rank) for rank in self._at_gate if rank != agent.rank]
+        if any(other is not None and kernel.its_turn(other) for other in others):
+            return False
+        ready = kernel.ready()
+        turn = ready.commit if ready.run is None else ready.run.rank
+        return turn is None or turn in self._hindered
+
+    async def pass_others(self, agent: Participant) -> None:
+        """Let an agent at the gate pass those below it, if it may."""
+
+        def decide() -> Event | None:
+            order = self._parts.kernel.promotion(agent) if self.may_pass(agent) else None
+            return None if order is None else Promoted(agent.rank, order)
 
         await self._parts.recorder.record(decide)
 
@@ -241,7 +284,9 @@ class Work:
         try:
             changed = await self._parts.rests_on_change(self._parts.kernel.agents[rank])
         except TargetError:
-            self._hindered.add(rank)
+            if rank not in self._hindered:
+                self._hindered.add(rank)
+                self._parts.recorder.wake()  # it may be passed now
             raise
         self._hindered.discard(rank)
         return changed

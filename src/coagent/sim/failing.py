@@ -120,6 +120,7 @@ class Patient(Racer):
         try:
             did = await super()._race()
         except TargetError:
+            self._see_to_it()  # what it would have undone or amended still stands
             did = True
         return await self._later() or did
 
@@ -240,18 +241,28 @@ class Surroundings:
 
     async def _see_others_end(self, schemes: Sequence[str]) -> None:
         free = self._free_of(schemes)
-        turns = 0
+        turns = events = 0
         while waiting := [
             agent.name for agent in self._domain.agents if agent.name in free and self._waits(agent)
         ]:
             turns += 1
+            if self._domain.events > events:
+                turns, events = 0, self._domain.events
             if turns > _TURNS_MAX:
                 raise Violation(f"{waiting} wait, though nothing but {', '.join(schemes)} is away")
             await anyio.lowlevel.checkpoint()
 
     def _waits(self, agent: Participant) -> bool:
-        """Tell whether an agent has more to do; with "early", others may have to commit before it."""
-        return not agent.ended and (self._domain.order == "fixed" or agent.phase is AgentPhase.ACTIVE)
+        """Tell whether an agent has more to do.
+
+        With "early", others may have to commit before it; and nobody at work passes one that has done what
+        cannot be taken back.
+        """
+        if agent.ended or self._domain.order == "fixed":
+            return not agent.ended
+        below = [one for one in self._domain.agents if not one.ended and one.order < agent.order]
+        acted = any(call.has_happened for one in below for call in one.calls.values())
+        return agent.phase is AgentPhase.ACTIVE and not acted
 
     def _free_of(self, schemes: Sequence[str]) -> set[str]:
         """Return the agents that wait for nobody who has to do with a system."""
@@ -265,8 +276,9 @@ class Surroundings:
         return free
 
     async def help(self) -> None:
-        """Decide about what is stuck, as long as anybody is at work."""
-        while not all(agent.ended for agent in self._domain.agents) or self._domain.kernel.stuck:
+        """Decide about what is stuck, as long as anybody is at work or a target has yet to take something."""
+        kernel = self._domain.kernel
+        while not all(agent.ended for agent in self._domain.agents) or kernel.stuck or kernel.has_effects:
             await pause(self._rng)
             await anyio.lowlevel.checkpoint()
             for key in sorted(self._domain.kernel.stuck):
@@ -282,7 +294,21 @@ def keep_apart(world: World, rng: random.Random) -> None:
         world.programs[name] = [line for line in lines if scheme_of_line(line) == scheme]
 
 
-def unwilling(system: Remote, mishaps: Mishaps) -> None:
-    """Have a system behind declared tools fail now and then."""
-    system.failing = mishaps.strikes
+def unwilling(system: Remote, mishaps: Mishaps, domain: Domain) -> None:
+    """Have a system behind declared tools fail now and then.
+
+    What an agent had staged runs when it has done all the rest, some of which is reversed for that and runs
+    again. Were that refused, the agent might give up what it has sent already; no serial run does that.
+    """
+
+    def fails(phase: str) -> bool:
+        return not (phase == "exec" and _has_sent(domain)) and mishaps.strikes(phase)
+
+    system.failing = fails
     system.reason = MARK
+
+
+def _has_sent(domain: Domain) -> bool:
+    """Tell whether what an agent at work had staged has run."""
+    calls = [call for agent in domain.agents if not agent.ended for call in agent.calls.values()]
+    return any(call.has_happened and domain.tools[call.tool].gate == "stage" for call in calls)

@@ -105,7 +105,7 @@ class Ledger:
     def __init__(self, initial: Mapping[str, Any], held: Callable[[str], Any]) -> None:
         self.agents: dict[int, Agent] = {}
         self.ended: list[Agent] = []
-        """The agents that have ended, in that order: the serial order."""
+        """The agents that have ended, in that order: the serial order. Who gives up counts from then on."""
         self.results: dict[str, dict[int, Any]] = {}
         """What the calls of agents that have ended returned, by name and number."""
         self.noticed = 0
@@ -170,6 +170,13 @@ class Ledger:
                 pass
         self._settle()
 
+    def gives_up(self, rank: int) -> None:
+        """Follow an agent that gives up for what it knows: what others do from now on comes after it."""
+        agent = self.agents[rank]
+        if agent in self.ended:
+            self.ended.remove(agent)  # it had not been let go
+        self.ended.append(agent)
+
     def put(self, key: str, value: Any, before: Any) -> None:
         """Follow a put into the target."""
         if same(before, value):
@@ -181,9 +188,12 @@ class Ledger:
 
     def outside(self, key: str, before: Any, after: Any) -> None:
         """Follow an outsider."""
-        if same(after, self._known.get(key)):
-            self._pending.pop(key, None)  # they have thought better of it, before anybody noticed
+        reverted = same(after, self._known.get(key))
+        pending = self._pending.get(key)
+        if reverted:
             self._reverted.add(key)
+        if reverted and (not pending or pending[0].ended == len(self.ended)):
+            self._pending.pop(key, None)  # they have thought better of it, before anybody rested on it
         elif not same(before, after):
             below = _Below(len(self.ended), self._number(), Edit(key, before, after))
             self._pending.setdefault(key, []).append(below)
@@ -314,7 +324,10 @@ class Ledger:
         agent.phase = phase
         self.results[agent.name] = {number: call.result for number, call in agent.calls.items()}
         agent.calls.clear()
-        self.ended.append(agent)
+        if agent in self.ended and phase == "committed":
+            self.ended.remove(agent)  # it had given up, and thought better of it
+        if agent not in self.ended:
+            self.ended.append(agent)
 
     # ---- outsiders -----------------------------------------------------------------------------------------
 

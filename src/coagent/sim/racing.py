@@ -37,8 +37,14 @@ class Racer(ScriptedRun):
         self._meddling = meddling
         self._steps = 0
         self._tools = domain.tools
+        self.gives_up: Callable[[int], None] = lambda rank: None
+        """Is told when it gives up for what it knows, before it takes back what it has done."""
         self._act = self.walker.act
         self.walker.act = self._race  # type: ignore[method-assign]
+
+    async def give_up(self) -> None:
+        self.gives_up(self.session.rank)
+        await super().give_up()
 
     async def _race(self) -> bool:
         self._steps += 1
@@ -108,6 +114,7 @@ async def race(
     lasting: Collection[str] = (),
     racer: type[Racer] | None = None,
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    gives_up: Callable[[int], None] = lambda rank: None,
 ) -> tuple[list[AgentReport], set[str]]:
     """Run agents at the same time until all have ended.
 
@@ -120,6 +127,7 @@ async def race(
         lasting: Who never is.
         racer: What runs them.
         beside: What goes on beside them, and ends as well.
+        gives_up: Is told the rank of an agent that gives up.
 
     Returns:
         Their reports, and the names of those that were ended from outside.
@@ -128,10 +136,12 @@ async def race(
         Violation: An agent that has ended could still call.
     """
     absent: set[str] = set()
-    runs = []
+    runs: list[Racer] = []
     for agent in agents:
         session = await domain.join(agent.name)
-        runs.append((racer or Racer)(agent, domain, session.rank, rng, meddling))
+        run = (racer or Racer)(agent, domain, session.rank, rng, meddling)
+        run.gives_up = gives_up
+        runs.append(run)
 
     async def follow(run: Racer) -> None:
         async with domain.clock.participant():

@@ -90,7 +90,7 @@ class Simulation:
         try:
             timeline = self.verdict_.timeline
             watch = watched_over(SECONDS_MAX, lambda: self.steps + len(timeline), HAPPENINGS_MAX)
-            with watch, hurried(self.options.kind == "failing"):
+            with watch, hurried(self.options.mode == "concurrent"):
                 if self.options.mode == "concurrent":
                     await self._run_concurrently()
                 else:
@@ -116,7 +116,8 @@ class Simulation:
     async def _run_concurrently(self) -> None:
         options, racing = self.options, self.options.kind in ("racing", "declared", "failing")
         failing = options.kind == "failing"
-        targets = self._flaky() if failing else [Slow(self._held_by_targets(), self.rng)]
+        mishaps = Mishaps(self.rng, options.failing)
+        targets = self._flaky(mishaps) if failing else [Slow(self._held_by_targets(), self.rng)]
         turns = self.rng.choice((1, 3, 10))
         pauses.set(lambda: self.rng.randint(0, turns))
         agents = [
@@ -136,6 +137,8 @@ class Simulation:
             ledger = Ledger(self.world.initial, lambda key: None)
             domain.observe(ledger.take)
             self._watch(domain)
+            if failing:
+                unwilling(self.remote, mishaps, domain)
             if racing:
                 around = Surroundings(domain, self.world, targets, self.rng)
                 self.verdict_.reports, self.absent = await race(
@@ -147,6 +150,7 @@ class Simulation:
                     self.lasting,
                     Patient if failing else Racer,
                     (around.change_the_weather, around.help) if failing else (),
+                    ledger.gives_up,
                 )
             else:
                 self.verdict_.reports = (await run_agents(domain, agents)).agents
@@ -156,9 +160,7 @@ class Simulation:
             live = {key: value for target in targets for key, value in target.snapshot().items()}
             self._judge(domain, live, self._serial([agent.name for agent in ledger.ended]))
 
-    def _flaky(self) -> list[Slow]:
-        mishaps = Mishaps(self.rng, self.options.failing)
-        unwilling(self.remote, mishaps)
+    def _flaky(self, mishaps: Mishaps) -> list[Slow]:
         targets: list[Slow] = [
             Flaky(self._held_by_targets(), schemes, self.rng, mishaps)
             for schemes in (("kv",), ("txt", "hdr"))
@@ -343,7 +345,9 @@ class Simulation:
             return (
                 self.options.kind in ("outside", "failing") or rank > lowest
             )  # or of an agent that has committed since
-        return self.options.order == "early" or cause < rank  # who was below may have been passed since
+        # Who was below may have been passed since; and what an agent's own repairs and staged calls have
+        # changed after they were answered is news to it as well.
+        return self.options.order == "early" or cause <= rank
 
     # ---- judging -------------------------------------------------------------------------------------------
 
