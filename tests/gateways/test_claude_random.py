@@ -106,7 +106,7 @@ async def concurrently(
     config = setup.make(root)
     config.write_text(f'order = "{order}"\n{config.read_text()}')
     committed: list[str] = []
-    domain, tree, _ = open_workspace(root)
+    domain, tree, _, _ = open_workspace(root)
     async with domain:
         domain.observe(
             lambda event: (

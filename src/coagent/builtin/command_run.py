@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from coagent.builtin.looked_up import record
 from coagent.builtin.own_tmp import OwnTmp
 from coagent.builtin.plain_words import without_shell
 from coagent.builtin.reading import only_reads
+from coagent.builtin.streams import Streams
 from coagent.builtin.tree_values import contents, scheme_of
 from coagent.content import Content
 from coagent.errors import TargetError, ToolFailed
@@ -40,8 +41,10 @@ class Command:
 
     Args:
         text: For bash.
-        cwd: Where it starts, relative to the workspace.
-        timeout_s: How long it may take, in seconds.
+        cwd: Where it starts, relative to the workspace or absolute.
+        timeout_s: How long it may take, in seconds; none for one that runs into streams of a client.
+        argv: What is run instead of bash with that text, for what leads to the same.
+        streams: Of the client that waits for it: it runs there, and but for the tree on the machine itself.
         environment: Variables set for it, beside those of this process.
         bare: Whether it gets those variables alone.
         network: Whether it may use the network, even where others may not.
@@ -53,6 +56,8 @@ class Command:
     text: str
     cwd: str = "."
     timeout_s: float = TIMEOUT_S_DEFAULT
+    argv: Sequence[str] = ()
+    streams: Streams | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     bare: bool = False
     network: bool = False
@@ -115,7 +120,9 @@ class CommandRun:
         answer: Its exit code, its output, and what else its caller is told.
         changes: What it has changed in the tree.
         moved: What it has changed in the repository, as writes.
+        writes: What it has changed in the tree, as writes.
         seconds: How long it took.
+        has_run: Whether it was begun at all.
     """
 
     command: Command
@@ -129,7 +136,9 @@ class CommandRun:
     answer: dict[str, Any] = field(default_factory=dict)
     changes: Changes = field(default_factory=dict)
     moved: dict[str, Any] = field(default_factory=dict)
+    writes: list[tuple[Key, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    has_run: bool = False
     _begun: bool = False
     _interrupted: bool = False
 
@@ -162,26 +171,29 @@ class CommandRun:
         own_tmp = self.moment.own_tmp
         if own_tmp is not None:
             own_tmp.begin(view)
-        plain = only_looks and not (own_tmp is not None and own_tmp.on_path(variables))
+        plain = only_looks and not self.command.argv
+        plain = plain and not (own_tmp is not None and own_tmp.on_path(variables))
         direct = without_shell(text, view.frame.root, variables) if plain else None
         if direct is None:
-            view.spec(["bash", "-c", text], self.cwd, variables)
+            view.spec(self.command.argv or ["bash", "-c", text], self.cwd, variables)
         else:
             view.spec(direct[1], self.cwd, {**variables, "PWD": self.cwd}, direct[0])
         if self._interrupted:
             raise ToolFailed("the command was interrupted before it began", "Call it again.")
         self._begun = True
         start = perf_counter()
-        self.answer = _answer(server, view, self.command.timeout_s)
+        self.answer = _answer(server, view, self.command)
         self.seconds = perf_counter() - start
         self.answer["output"] = view.name(self.answer["output"], inside=False)
         with _readable(view):
             begun, self.seen = view.outcome()
+        self.has_run = begun
         if begun and self.place is None and git.repository.governed and GitCalls.used(self.seen):
             raise GitUsed
         if not begun:
             cwd = os.path.relpath(self.cwd, view.frame.root)
-            if not view.has_folder(cwd):
+            inside = cwd != ".." and not cwd.startswith("../")
+            if not (view.has_folder(cwd) if inside else os.path.isdir(self.cwd)):
                 raise ToolFailed(f"there is no folder {cwd!r}", "Make it first, or name another.")
             raise TargetError(f"no view of the workspace could be made: {self.answer['output'].strip()}")
         self.moved, left = git.end(view, self.place)
@@ -198,6 +210,8 @@ class CommandRun:
         lost = view.lost()
         if lost:
             self.answer["not_kept"] = lost
+        if view.left_running and self.command.streams is not None:
+            self.answer["left_running"] = True
         if own_tmp is not None:
             self.answer |= own_tmp.end(view)
 
@@ -257,7 +271,11 @@ def _readable(view: Confined) -> Iterator[None]:
         ) from error
 
 
-def _answer(server: LaunchServer, view: Confined, timeout_s: float) -> dict[str, Any]:
+def _answer(server: LaunchServer, view: Confined, command: Command) -> dict[str, Any]:
+    if command.streams is not None:
+        code = server.run_into(view, command.streams.descriptors, None)
+        return {"exit_code": code, "output": _shown(*command.streams.written())}
+    timeout_s = command.timeout_s
     with tempfile.TemporaryFile() as output:
         try:
             code = server.run(view, output, timeout_s)
@@ -267,7 +285,9 @@ def _answer(server: LaunchServer, view: Confined, timeout_s: float) -> dict[str,
             ) from None
         size = output.tell()
         output.seek(0)
-        text = output.read(OUTPUT_LENGTH_MAX).decode("utf-8", "replace")
-        if size > OUTPUT_LENGTH_MAX:
-            text += f"\n… ({size - OUTPUT_LENGTH_MAX} more bytes, not shown)"
-    return {"exit_code": code, "output": text}
+        return {"exit_code": code, "output": _shown(output.read(OUTPUT_LENGTH_MAX), size)}
+
+
+def _shown(data: bytes, size: int) -> str:
+    text = data.decode("utf-8", "replace")
+    return text if size <= len(data) else f"{text}\n… ({size - len(data)} more bytes, not shown)"

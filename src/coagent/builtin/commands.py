@@ -20,6 +20,7 @@ import anyio.to_thread
 
 from coagent.builtin.command_run import ChangedMeanwhile, Changes, Command, CommandRun, GitUsed, Moment
 from coagent.builtin.git_calls import GitCalls
+from coagent.builtin.live_runs import Ended, LiveRun
 from coagent.builtin.own_tmp import OwnTmp
 from coagent.builtin.places import place
 from coagent.builtin.sweeping import Sweeping
@@ -124,8 +125,7 @@ class CommandRunner:
             )
         if not 0 < command.timeout_s <= TIMEOUT_S_MAX:
             raise ToolFailed(f"timeout_s is {command.timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
-        cwd = command.cwd
-        folder = await place(state, f"{cwd.rstrip('/')}/") if cwd not in ("", ".") else ""
+        folder = await self._folder(state, command.cwd)
         trace = self._trace and not self._sweeping.is_known(command.text)
         git = self._git.repository.governed and (not trace or GitCalls.named(command.text))
         path = ""
@@ -141,9 +141,70 @@ class CommandRunner:
             "Nothing that it did was kept. Find out which program keeps writing that file.",
         )
 
+    async def run_live(self, state: State, live: LiveRun) -> dict[str, Any]:
+        """Run a command once, into the streams of the client that waits for it.
+
+        But for the tree, all is the machine itself. Where the call is made again, since something has
+        happened meanwhile, what the command has done stands if it has seen nothing of that; else it runs as
+        it does when it runs again later, confined and unheard.
+
+        Args:
+            state: Of the call.
+            live: The command; `end_live` is to be called when the call is over.
+
+        Raises:
+            ToolFailed, TargetError: As for `run`; nothing of it is kept in the tree.
+        """
+        if live.ended is not None and self._stands(state, live.ended):
+            return await self._kept(state, live.ended.run, live.ended.handed_over)
+        if live.begun:
+            state.reads.clear()
+            state.scans.clear()
+            return await self.run(state, live.again)
+        live.begun = True
+        command = live.command
+        trace = self._trace and not self._sweeping.is_known(command.text)
+        git = self._git.repository.governed
+        run, _ = await self._begun(state, command, command.cwd, trace=trace, git=git)
+        live.run_begun(run, self._server)
+        handed_over = await self._carried(state, run)
+        live.ended = Ended(run, dict(state.reads), dict(state.scans), handed_over)
+        return await self._kept(state, run, handed_over)
+
+    def _stands(self, state: State, ended: Ended) -> bool:
+        """Tell whether a run has seen nothing that is something else by now; what it has seen is recorded."""
+        ended.run.record(state, self._git, self._left_out)
+        return state.reads == ended.reads and state.scans == ended.scans
+
+    def end_live(self, live: LiveRun) -> None:
+        """Say that the call of a live command is over."""
+        if live.run is not None:
+            self._over(live.run)
+
+    async def _folder(self, state: State, cwd: str) -> str:
+        """Return where a command starts, as an absolute path."""
+        if cwd in ("", "."):
+            return self._root
+        if cwd.startswith("/") and not f"{os.path.normpath(cwd)}/".startswith(f"{self._root}/"):
+            return cwd
+        folder = await place(state, f"{cwd.rstrip('/')}/")
+        return f"{self._root}/{folder}".rstrip("/")
+
     async def _run(
         self, state: State, command: Command, folder: str, *, trace: bool, git: bool, again: bool
     ) -> dict[str, Any]:
+        run, taken = await self._begun(state, command, folder, trace=trace, git=git)
+        try:
+            handed_over = await self._carried(state, run)
+        finally:
+            self._over(run)
+        await self._refuse_what_changed(run, taken, again=again)
+        return await self._kept(state, run, handed_over)
+
+    async def _begun(
+        self, state: State, command: Command, folder: str, *, trace: bool, git: bool
+    ) -> tuple[CommandRun, int]:
+        """Return a run that is yet to be carried out, and the moment of its snapshot; `_over` ends it."""
         async with self._lock:  # snapshots are taken one at a time
             begun_s = time.time()
             lower = await self._snapshot()
@@ -153,30 +214,38 @@ class CommandRunner:
             except BaseException:
                 self._snapshots.release(lower)
                 raise
-        run = CommandRun(command, f"{self._root}/{folder}".rstrip("/"), trace, git, moment)
+        return CommandRun(command, folder, trace, git, moment), taken
+
+    async def _carried(self, state: State, run: CommandRun) -> list[str]:
+        """Carry a run out, and return what it has made of folders that are left out of the workspace."""
         try:
-            try:
-                await off_loop_to_its_end(lambda: self._carry_out(run), lambda: run.interrupt(self._server))
-            finally:
-                run.record(state, self._git, self._left_out)
-            assert run.view is not None
-            if run.seen is not None:
-                self._sweeping.learn(command.text, run.seen, run.seconds)
-            changed = _changed(self._workspace, run.changes, run.view)
-            self._workspace.say_times(_times(run.changes, run.view))
-            handed_over = run.view.hand_over(lambda path: not _hidden(path))
+            await off_loop_to_its_end(lambda: self._carry_out(run), lambda: run.interrupt(self._server))
         finally:
-            self._snapshots.release(lower)
-            if run.place is not None:
-                self._git.release(run.place)
-            if run.view is not None:
-                self._clearing.remove(run.view)
-        await self._refuse_what_changed(run, taken, again=again)
-        for key, value in changed:
+            run.record(state, self._git, self._left_out)
+        assert run.view is not None
+        if run.seen is not None:
+            self._sweeping.learn(run.command.text, run.seen, run.seconds)
+        run.writes = _changed(self._workspace, run.changes, run.view)
+        self._workspace.say_times(_times(run.changes, run.view))
+        return run.view.hand_over(lambda path: not _hidden(path))
+
+    def _over(self, run: CommandRun) -> None:
+        """Let go of all that a run was given."""
+        self._snapshots.release(run.moment.lower)
+        if run.place is not None:
+            self._git.release(run.place)
+        if run.view is not None:
+            self._clearing.remove(run.view)
+
+    async def _kept(self, state: State, run: CommandRun, handed_over: list[str]) -> dict[str, Any]:
+        """Make what a run has done the writes of its call, and return its answer."""
+        assert run.view is not None
+        for key, value in run.writes:
             await state.put(key, value, literal=not key.startswith("gitdir:"))
         for name, value in run.moved.items():
             await state.put(name, value)
-        for key, value in moment.own_tmp.writes.items() if moment.own_tmp is not None else ():
+        own_tmp = run.moment.own_tmp
+        for key, value in own_tmp.writes.items() if own_tmp is not None else ():
             await state.put(key, value)
         no_network = f"It tried to reach a network. {self._no_network}" if run.view.went_out else ""
         more = {"not_governed": handed_over, "no_network": no_network}
@@ -228,11 +297,18 @@ class CommandRunner:
 
     def _carry_out(self, run: CommandRun) -> None:
         """Make a view for a run, and run it there; in a thread."""
-        network = self._network or run.command.network
+        is_open = run.command.streams is not None
+        network = is_open or self._network or run.command.network
         laid = str(self._git.laid.folder)
         layers = str(self._layers.folder)
         frame = Frame(
-            self._root, network, self._writable, fenced=self.view == "copy", laid=laid, layers=layers
+            self._root,
+            network,
+            () if is_open else self._writable,
+            fenced=self.view == "copy",
+            laid=laid,
+            layers=layers,
+            open=is_open,
         )
         view = (Confined if self.view == "overlay" else Copied)(
             frame,

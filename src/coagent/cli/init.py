@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from coagent.private import private_folder, write_private
 
 _MEMORY = "setup"
 _HAD_FOLDER = "had-claude-folder"
+_CHAINED = "chained-prefix"
+_LOCAL = "settings.local.json"
+_EXCLUDE = ".git/info/exclude"
 
 
 def init(
@@ -28,19 +31,26 @@ def init(
 ) -> None:
     """Wire up a workspace: every Claude Code session in it becomes an agent of one shared order.
 
-    It writes a .coagent folder (which git ignores), and hooks in .claude/settings.local.json beside what is
-    there. With --remove, all settings files are put back to the byte they were, and .coagent goes.
+    It writes a .coagent folder, and hooks and a shell prefix in .claude/settings.local.json beside what is
+    there, which git ignores. With --remove, all files are put back to the byte they were, and .coagent goes.
     """
     root = folder.resolve()
     if not root.is_dir():
         raise ConfigurationError(f"there is no folder {str(folder)!r}", "Name the workspace.")
-    done = _remove(root) if remove else _write(root, shared=shared, opencode=opencode)
+    said = ""
+    if remove:
+        done = _remove(root)
+    else:
+        done, said = _write(root, shared=shared, opencode=opencode)
     if json_output:
-        print_json({"workspace": str(root), "removed": remove, "files": done})
+        more = {"shell": said} if said else {}
+        print_json({"workspace": str(root), "removed": remove, "files": done, **more})
         return
     out = console()
     for path in done:
         out.print(f"{'took out of' if remove else 'wrote'} {path}", markup=False)
+    if said:
+        out.print(said, markup=False)
     if not done:
         out.print("Nothing was to be done." if not remove else "There was nothing of CoAgent's.")
     elif not remove:
@@ -53,9 +63,9 @@ def init(
         )
 
 
-def _write(root: Path, *, shared: bool, opencode: bool) -> list[str]:
+def _write(root: Path, *, shared: bool, opencode: bool) -> tuple[list[str], str]:
     from coagent.config.domain_file import FOLDER, NAME, read_domain_file
-    from coagent.gateways.setup import claude_code, workspace
+    from coagent.gateways.setup import claude_code, git_exclude, shell_prefix, shell_script, workspace
     from coagent.gateways.setup import opencode as opencode_config
     from coagent.gateways.setup.json_file import JsonFile
 
@@ -66,28 +76,59 @@ def _write(root: Path, *, shared: bool, opencode: bool) -> list[str]:
     memory = root / FOLDER / _MEMORY
     if new and (root / ".claude").is_dir():
         write_private(private_folder(memory) / _HAD_FOLDER, "")
-    settings = root / ".claude" / ("settings.json" if shared else "settings.local.json")
-    if JsonFile(settings, memory).change(lambda data: claude_code.with_hooks(data, wait_s)):
+    local, script = root / ".claude" / _LOCAL, root / ".claude" / shell_script.SCRIPT
+    choice = shell_prefix.choose(root)
+    if choice.ours:
+        if choice.chained and choice.local:
+            write_private(private_folder(memory) / _CHAINED, choice.chained)
+        known = memory / _CHAINED  # on a second run, ours has taken its place
+        chained = choice.chained or (known.read_text(encoding="utf-8") if known.is_file() else "")
+        if shell_script.write(script, shell_script.text(root, chained)):
+            done.append(str(script.relative_to(root)))
+
+    def with_ours(data: dict[str, Any]) -> dict[str, Any]:
+        data = claude_code.with_prefix(data, script) if choice.ours else data
+        return data if shared else claude_code.with_hooks(data, wait_s)
+
+    if (choice.ours or not shared) and JsonFile(local, memory).change(with_ours):
+        done.append(str(local.relative_to(root)))
+    settings = local.with_name("settings.json")
+    if shared and JsonFile(settings, memory).change(lambda data: claude_code.with_hooks(data, wait_s)):
         done.append(str(settings.relative_to(root)))
+    made = [f".claude/{_LOCAL}", f".claude/{shell_script.SCRIPT}"]
+    if git_exclude.put_in(root, made):
+        done.append(_EXCLUDE)
     if opencode:
         config = root / "opencode.json"
         if JsonFile(config, memory).change(lambda data: opencode_config.with_server(data, path)):
             done.append(str(config.relative_to(root)))
-    return done
+    return done, choice.said
 
 
 def _remove(root: Path) -> list[str]:
     from coagent.config.domain_file import FOLDER
     from coagent.gateways.claude.stop import stop_daemon
-    from coagent.gateways.setup import claude_code, workspace
+    from coagent.gateways.setup import claude_code, git_exclude, shell_script, workspace
     from coagent.gateways.setup import opencode as opencode_config
     from coagent.gateways.setup.json_file import JsonFile
 
     memory, done = root / FOLDER / _MEMORY, []
-    for name in ("settings.local.json", "settings.json"):
+    known = memory / _CHAINED
+    chained = known.read_text(encoding="utf-8") if known.is_file() else ""
+
+    def without_ours(data: dict[str, Any]) -> dict[str, Any]:
+        return claude_code.without_hooks(claude_code.without_prefix(data, chained))
+
+    for name in (_LOCAL, "settings.json"):
         settings = root / ".claude" / name
-        if JsonFile(settings, memory).restore(claude_code.without_hooks):
+        if JsonFile(settings, memory).restore(without_ours):
             done.append(str(settings.relative_to(root)))
+    script = root / ".claude" / shell_script.SCRIPT
+    if script.is_file():
+        script.unlink()
+        done.append(str(script.relative_to(root)))
+    if git_exclude.take_out(root):
+        done.append(_EXCLUDE)
     if JsonFile(root / "opencode.json", memory).restore(opencode_config.without_server):
         done.append("opencode.json")
     folder = root / ".claude"

@@ -40,6 +40,7 @@ class Frame(NamedTuple):
         fenced: Whether it is bounded by a fence alone, without namespaces.
         laid: The folder in which all is that may be laid over the git folder; none where that is empty.
         layers: The folder in which all is that may be laid over temporary folders; none where that is empty.
+        open: Whether all but the tree is the machine's own: its folders, processes and network.
     """
 
     root: str
@@ -48,6 +49,7 @@ class Frame(NamedTuple):
     fenced: bool = False
     laid: str = ""
     layers: str = ""
+    open: bool = False
 
     def message(self, scratch: Path) -> bytes:
         """Return it as `launcher.py` takes it, with the folder that the view will have."""
@@ -105,6 +107,8 @@ class Confined(Overlay):
         self._plain_tmp = False
         self.looked_in_tmp = True
         """Whether it has looked at anything in temporary folders; known after `outcome`."""
+        self.left_running = False
+        """Whether it has left programs running, which have been ended with it; known after `outcome`."""
         self.went_out = False
         """Whether the command tried to reach a network that it has not; known after `outcome`."""
 
@@ -226,6 +230,7 @@ class Confined(Overlay):
             return False, None
         found = json.loads(text)
         self.went_out = bool(found["went_out"])
+        self.left_running = bool(found["left_running"])
         self._plain_tmp = bool(found["plain_tmp"])
         if not found["complete"]:
             return bool(found["ready"]), None

@@ -6,8 +6,8 @@ import contextlib
 import os
 import select
 import socket
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 from coagent.sandbox.confined import Frame
 from coagent.sandbox.overlay import remove_scratch
@@ -42,18 +42,18 @@ class Launch:
         changed.register(self._mounts, select.POLLPRI)
         return not changed.poll(0)
 
-    def start(self, output: IO[bytes]) -> int | None:
+    def start(self, streams: Sequence[int]) -> int | None:
         """Have it run the command of its view's spec.
 
         Args:
-            output: Where both streams go.
+            streams: Descriptors: where both its streams go, or each.
 
         Returns:
             A descriptor of the process, to be closed; None where it has died.
         """
         os.close(self._mounts)
         try:
-            socket.send_fds(self.channel, [b"1"], [output.fileno()])
+            socket.send_fds(self.channel, [b"1"], streams)
             _, processes, _, _ = socket.recv_fds(self.channel, 5, 1, socket.MSG_CMSG_CLOEXEC)
         except OSError:
             return None

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -53,7 +53,7 @@ class LaunchServer:
         self._chosen: dict[Path, Launch] = {}
         self.tracer = ""
         self._running_lock = threading.Lock()
-        self._running: dict[Path, int] = {}
+        self._running: dict[Path, tuple[int, signal.Signals]] = {}
         self._interrupted: set[Path] = set()
 
     def scratch(self, frame: Frame) -> Path:
@@ -83,16 +83,30 @@ class LaunchServer:
             TimeoutError: It has taken longer.
             TargetError: The server cannot be started.
         """
+        return self.run_into(view, [output.fileno()], timeout_s)
+
+    def run_into(self, view: Confined, streams: Sequence[int], timeout_s: float | None) -> int:
+        """Run the command of a view's `spec` and return its exit code.
+
+        Args:
+            view: In which it runs.
+            streams: Descriptors: where both its streams go, or each.
+            timeout_s: As for `run`; None where somebody else sees to its end (`interrupt`).
+
+        Raises:
+            TimeoutError: It has taken longer.
+            TargetError: The server cannot be started.
+        """
         with self._lock:
             launch = self._chosen.pop(view.scratch, None)
         for _ in range(2):
             launch = launch or self._begun(view.frame, view.scratch)
             with launch.channel:
-                process = launch.start(output)
+                process = launch.start(streams)
                 if process is not None:
                     following = _Asked(view.frame, new_folder("bash"))
                     try:
-                        with self._killable(view.scratch, process):
+                        with self._killable(view, process):
                             return _waited(launch.channel, process, timeout_s)
                     finally:
                         self._begin_ahead(following)
@@ -108,15 +122,17 @@ class LaunchServer:
         with self._running_lock:
             self._interrupted.add(scratch)
             if scratch in self._running:
-                _kill(self._running[scratch])
+                _kill(*self._running[scratch])
 
     @contextlib.contextmanager
-    def _killable(self, scratch: Path, process: int) -> Iterator[None]:
+    def _killable(self, view: Confined, process: int) -> Iterator[None]:
         """Let a process be interrupted while it runs; closes its descriptor."""
+        scratch = view.scratch
+        how = signal.SIGTERM if view.frame.open else signal.SIGKILL
         with self._running_lock:
-            self._running[scratch] = process
+            self._running[scratch] = process, how
             if scratch in self._interrupted:
-                _kill(process)
+                _kill(process, how)
         try:
             yield
         finally:
@@ -227,7 +243,7 @@ def _ended(
     chosen.clear()
 
 
-def _waited(answer: socket.socket, process: int, timeout_s: float) -> int:
+def _waited(answer: socket.socket, process: int, timeout_s: float | None) -> int:
     answer.settimeout(timeout_s)
     try:
         code = answer.recv(4)
@@ -241,9 +257,9 @@ def _waited(answer: socket.socket, process: int, timeout_s: float) -> int:
     return int.from_bytes(code, sys.byteorder, signed=True) if code else _KILLED
 
 
-def _kill(process: int) -> None:
+def _kill(process: int, how: signal.Signals = signal.SIGKILL) -> None:
     with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(process, signal.SIGKILL)  # its namespace of processes goes with it
+        signal.pidfd_send_signal(process, how)  # its namespace of processes goes with it, or it sees to that
 
 
 def _compiled(folder: Path) -> list[str]:

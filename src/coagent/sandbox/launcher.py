@@ -126,19 +126,27 @@ def _answer(channel: socket.socket, frame: dict, library: "ctypes.CDLL | None") 
     """Answer with a descriptor of this process; run the command that comes; answer with its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    myself = os.pidfd_open(os.getpid())
-    socket.send_fds(channel, [b"begun"], [myself])
-    os.close(myself)
+    if not frame["open"]:
+        _say_begun(channel, os.getpid())
     begun = _Begun(frame, channel)
+    if frame["open"]:
+        _say_begun(channel, begun.child)  # told to end, it ends all others first
     _rehearse(begun.mounts)
     _went_out(begun.counted)
-    asked, descriptors, _, _ = socket.recv_fds(channel, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    asked, descriptors, _, _ = socket.recv_fds(channel, 1, 2, socket.MSG_CMSG_CLOEXEC)
     if not asked:
         return
-    _use(descriptors[0])
+    _use(*descriptors)
     code = _run(begun, library)
     sys.stderr.flush()
     channel.send(struct.pack("=i", code))
+
+
+def _say_begun(channel: socket.socket, process: int) -> None:
+    """Say which process is to be ended to end the command."""
+    held = os.pidfd_open(process)
+    socket.send_fds(channel, [b"begun"], [held])
+    os.close(held)
 
 
 def _rehearse(mounts: "object | None" = None) -> None:
@@ -159,13 +167,14 @@ def _rehearse(mounts: "object | None" = None) -> None:
         mounts.rehearse()  # type: ignore[attr-defined]
 
 
-def _use(output: int) -> None:
-    """Make a descriptor both streams of this process, and let it read nothing."""
+def _use(output: int, errors: int = -1) -> None:
+    """Make descriptors the streams of this process, one perhaps both, and let it read nothing."""
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for descriptor, number in ((nothing, 0), (output, 1), (output, 2)):
+    for descriptor, number in ((nothing, 0), (output, 1), (output if errors < 0 else errors, 2)):
         os.dup2(descriptor, number)
-    os.close(nothing)
-    os.close(output)
+    for descriptor in (nothing, output, errors):
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class _Begun:
@@ -173,6 +182,7 @@ class _Begun:
 
     def __init__(self, frame: dict, answers: socket.socket) -> None:  # type: ignore[type-arg]
         self.fenced = frame["fenced"]
+        self.open = frame["open"]
         self.network = frame["network"]
         self.processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)  # there will be another /proc
         self.scratch = os.open(frame["scratch"], os.O_PATH | os.O_DIRECTORY)
@@ -183,7 +193,7 @@ class _Begun:
         self.why_not = ""
         if not self.fenced:
             try:
-                _enter_namespaces(network=self.network)
+                _enter_namespaces(network=self.network, processes=not self.open)
                 self.counted = _counted(self.processes)
                 self.mounts = _mounts.Mounts(frame, self.processes)
             except OSError as error:
@@ -194,7 +204,8 @@ class _Begun:
         if not self.child:
             answers.close()  # who waits for one shall hear when this process ends
             self.channel.close()
-            _be_first(self.mounts.temporary if self.mounts else "", theirs, ready, fenced=self.fenced)
+            temporary = self.mounts.temporary if self.mounts else ""
+            _be_first(temporary, theirs, ready, fenced=self.fenced, adopts=self.fenced or self.open)
         theirs.close()
         os.close(ready)
 
@@ -229,7 +240,7 @@ def _run(begun: _Begun, library: "ctypes.CDLL | None") -> int:
     if why_not:
         sys.stderr.write(why_not)
         return UNREADY
-    if begun.fenced or spec["trace"] or not spec["looks"]:
+    if begun.fenced or begun.open or spec["trace"] or not spec["looks"]:
         return _followed(begun, spec, library)
     code = _spawned(begun, spec)
     _tell(begun, spec, None, ready=True)
@@ -267,7 +278,7 @@ def _unbegun(error: OSError) -> int:
 
 def _followed(begun: _Begun, spec: dict, library: "ctypes.CDLL | None") -> int:  # type: ignore[type-arg]
     """Let the child that waits become the command, and follow what it looks up."""
-    socket.send_fds(begun.channel, [b"1"], [begun.given, 1])
+    socket.send_fds(begun.channel, [b"1"], [begun.given, 1, 2])
     ready, listeners, _, _ = socket.recv_fds(begun.channel, 4, 1)  # or how it has ended
     seen = None
     if listeners:
@@ -278,11 +289,18 @@ def _followed(begun: _Begun, spec: dict, library: "ctypes.CDLL | None") -> int: 
         seen = None if seen is None or not spec["trace"] else _both(seen, moves.seen)
     ended = begun.channel.recv(4) if len(ready) == 1 else ready
     code = struct.unpack("=i", ended)[0] if ended else _waited(begun.child)
-    _tell(begun, spec, seen, ready=len(ready) == 1)
+    _tell(begun, spec, seen, ready=len(ready) == 1, left_running=not ended)
     return code
 
 
-def _tell(begun: _Begun, spec: dict, seen: "dict | None", *, ready: bool) -> None:  # type: ignore[type-arg]
+def _tell(
+    begun: _Begun,
+    spec: dict,  # type: ignore[type-arg]
+    seen: "dict | None",  # type: ignore[type-arg]
+    *,
+    ready: bool,
+    left_running: bool = False,
+) -> None:
     """Write down what is to be known of a command that has ended."""
     looked_in_tmp = True
     if seen is not None:
@@ -292,6 +310,7 @@ def _tell(begun: _Begun, spec: dict, seen: "dict | None", *, ready: bool) -> Non
         "complete": seen is not None,
         "seen": seen or {},
         "looked_in_tmp": looked_in_tmp,
+        "left_running": left_running,
         "plain_tmp": begun.mounts is not None and not begun.mounts.layered_tmp,
         "went_out": not begun.fenced and not begun.network and _went_out(begun.counted),
     }
@@ -309,9 +328,9 @@ def _waited(child: int) -> int:
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
-def _enter_namespaces(*, network: bool) -> None:
+def _enter_namespaces(*, network: bool, processes: bool) -> None:
     user, group = os.geteuid(), os.getegid()
-    flags = _NEWNS | _NEWPID | (0 if network else _NEWNET) | (_NEWUSER if user else 0)
+    flags = _NEWNS | (0 if network else _NEWNET) | (_NEWUSER if user else 0) | (_NEWPID if processes else 0)
     if _libc.unshare(flags):
         raise OSError(ctypes.get_errno(), f"no namespaces: {os.strerror(ctypes.get_errno())}")
     if user:
@@ -348,12 +367,12 @@ def _went_out(counted: "list[int]") -> bool:
     return False
 
 
-def _be_first(temporary: str, channel: socket.socket, ready: int, *, fenced: bool) -> None:
+def _be_first(temporary: str, channel: socket.socket, ready: int, *, fenced: bool, adopts: bool) -> None:
     """Be the first process of the new namespace: when it ends, so does all that the command has left."""
     code = UNREADY
     fence = None
     try:
-        if fenced:
+        if adopts:
             fence = _beside("fence.py")
             fence.adopt_descendants()
         else:
@@ -362,7 +381,7 @@ def _be_first(temporary: str, channel: socket.socket, ready: int, *, fenced: boo
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM if fence else signal.SIGKILL, 0, 0, 0)
         pid = os.fork()
         if not pid:
-            _become(temporary, channel, fenced=fenced)
+            _become(temporary, channel, fenced=fenced, adopted=adopts)
         os.write(ready, b"1")
         os.close(ready)
         while True:
@@ -388,21 +407,21 @@ def _is_alone() -> bool:
     return True
 
 
-def _become(temporary: str, channel: socket.socket, *, fenced: bool) -> None:
+def _become(temporary: str, channel: socket.socket, *, fenced: bool, adopted: bool) -> None:
     """Wait for a command, and become it."""
     try:
         os.setsid()
-        if fenced:
+        if adopted:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
         for capability in _DROPPED:
             _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
         _rehearse()
-        asked, descriptors, _, _ = socket.recv_fds(channel, 1, 2, socket.MSG_CMSG_CLOEXEC)
+        asked, descriptors, _, _ = socket.recv_fds(channel, 1, 3, socket.MSG_CMSG_CLOEXEC)
         if not asked:
             return
         spec = json.loads(os.pread(descriptors[0], os.fstat(descriptors[0]).st_size, 0))
-        _use(descriptors[1])
+        _use(*descriptors[1:])
         os.chdir(spec["cwd"])
         environment = {**spec["environment"], **_GIT_STATS}
         if temporary:

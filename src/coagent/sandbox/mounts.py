@@ -28,13 +28,15 @@ class Mounts:
     def __init__(self, frame: dict, processes: int) -> None:  # type: ignore[type-arg]
         self._processes = processes
         self._root = root = frame["root"]
+        self._open = frame["open"]
         scratch = frame["scratch"]
         for name in ("upper", "work", "tmp", "var-tmp", "git-upper", "git-work"):
             os.makedirs(f"{scratch}/{name}", exist_ok=True)
         for name in ("tmp", "var-tmp"):
             os.chmod(f"{scratch}/{name}", _TEMPORARY)
         mounted(None, "/", None, _MS_REC | _MS_PRIVATE, None)
-        mounted(scratch, scratch, None, _MS_BIND, None)  # all else will be read-only
+        if not self._open:
+            mounted(scratch, scratch, None, _MS_BIND, None)  # all else will be read-only
         self._real = _held(root)
         self._scratch = _held(scratch)
         self._laid = _held(frame["laid"]) if frame["laid"] else -1
@@ -47,6 +49,13 @@ class Mounts:
         self.apart = root
         """The folder in /tmp that the tree is in, or the tree."""
         self._over_tmp: list[tuple[int, str, bool]] = []  # what is mounted in temporary folders, if writable
+        self.temporary = ""
+        if not self._open:
+            self._bound(frame)
+
+    def _bound(self, frame: dict) -> None:  # type: ignore[type-arg]
+        """Make all but some folders read-only, and those private."""
+        root, scratch = self._root, frame["scratch"]
         writable: list[str] = []
         kept = [name for name in frame["writable"] if not f"{name}/".startswith(f"{root}/")]
         held = {name: _held(name) for name in kept}  # the real ones, also where they are in the home
@@ -121,7 +130,8 @@ class Mounts:
         """Do as `show` does, in vain: what is done for the first time is slow."""
         with contextlib.suppress(OSError):
             mounted("overlay", "", "overlay", 0, _layers([""], "/", "/"))
-        _attributes(self._scratch, _ATTR_RDONLY, 0)
+        if not self._open:
+            _attributes(self._scratch, _ATTR_RDONLY, 0)
 
     def _lay_tmp(self, own: dict, scratch: str) -> None:  # type: ignore[type-arg]
         """Lay what the agent's commands have left over the temporary folders.
@@ -181,6 +191,8 @@ class Mounts:
                     os.lstat(f"{root}{at[start:]}/{name}")
         else:
             mounted(lower, root, None, _MS_BIND, None)  # read-only, as all was when it was mounted
+            if self._open:
+                _attributes(root, 0, _ATTR_RDONLY)
         for name in spec["real"]:
             os.makedirs(f"{root}/{name}", exist_ok=True)
             mounted(f"{real}/{name}", f"{root}/{name}", None, _MS_BIND, None)
@@ -199,7 +211,8 @@ class Mounts:
                 os.close(os.open(f"{root}/.git", os.O_WRONLY | os.O_CREAT, 0o644))
             mounted(f"{real}/.git", f"{root}/.git", None, _MS_BIND, None)
             _attributes(f"{root}/.git", 0, _ATTR_RDONLY)
-        _attributes(self._scratch, 0, _ATTR_RDONLY)  # the command shall not write there but by its view
+        if not self._open:
+            _attributes(self._scratch, 0, _ATTR_RDONLY)  # the command shall not write there but by its view
         os.chdir(spec["cwd"])
 
 

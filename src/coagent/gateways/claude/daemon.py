@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.abc import SocketStream
+from anyio.abc import UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from coagent.config.domain_file import FOLDER
@@ -27,6 +27,7 @@ from coagent.errors import CoAgentError
 from coagent.gateways.claude.hook import socket_path
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.sessions import Sessions
+from coagent.gateways.claude.shell import beside, streams
 from coagent.gateways.claude.workspace import open_workspace
 from coagent.masking.spans import masked_text
 from coagent.private import open_private, private_folder
@@ -43,25 +44,33 @@ async def serve(root: Path) -> None:
     Raises:
         CoAgentError: The domain cannot be opened.
     """
-    domain, tree, file = open_workspace(root)
+    domain, tree, file, shell = open_workspace(root)
     async with domain:
-        sessions = Sessions(Hub(domain, tree, file.claude), root / FOLDER / "sessions.json")
+        sessions = Sessions(Hub(domain, tree, file.claude, shell), root / FOLDER / "sessions.json")
         await sessions.take_up()
         async with _listening(root) as listener, anyio.create_task_group() as tasks:
             tasks.start_soon(_until_told, tasks.cancel_scope)
             tasks.start_soon(_watch, sessions, tasks.cancel_scope)
 
-            async def answered(stream: SocketStream) -> None:
+            async def answered(stream: UNIXSocketStream) -> None:
                 await _answer(stream, sessions)
 
             await listener.serve(answered)
 
 
-async def _answer(stream: SocketStream, sessions: Sessions) -> None:
+async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
     async with stream:
         try:
-            line = await BufferedByteReceiveStream(stream).receive_until(b"\n", _MESSAGE_BYTES_MAX)
-            answer: dict[str, Any] = {"answer": await sessions.handle(json.loads(line))}
+            first, descriptors = await stream.receive_fds(1, 2)
+            rest = await BufferedByteReceiveStream(stream).receive_until(b"\n", _MESSAGE_BYTES_MAX)
+            message = json.loads(first + rest)
+            if descriptors:
+                found = await _commanded(stream, message, descriptors, sessions)
+            elif "ended" in message:
+                found = sessions.ended(str(message["ended"]))
+            else:
+                found = await sessions.handle(message)
+            answer: dict[str, Any] = {"answer": found}
         except (anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.ClosedResourceError, anyio.EndOfStream):
             return
         except CoAgentError as failure:
@@ -72,6 +81,25 @@ async def _answer(stream: SocketStream, sessions: Sessions) -> None:
             answer = {"error": f"{why} (see {FOLDER}/daemon.log)"}
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await stream.send(json.dumps(answer).encode() + b"\n")
+
+
+async def _commanded(
+    stream: UNIXSocketStream, message: dict[str, Any], descriptors: list[int], sessions: Sessions
+) -> dict[str, Any]:
+    """Run a command into the streams of its client, and end it when that gives up."""
+    gone = anyio.Event()
+
+    async def watch() -> None:
+        with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            while True:
+                await stream.receive()
+        gone.set()
+
+    to = streams(descriptors)
+    try:
+        return await beside(watch, lambda: sessions.command(message, to, gone))
+    finally:
+        to.close()
 
 
 async def _watch(sessions: Sessions, scope: anyio.CancelScope) -> None:

@@ -20,6 +20,9 @@ FOLDER = ".coagent"
 START_S_MAX = 15.0
 _SOCKET_PATH_MAX = 100  # of 108 bytes that Linux has for it (unix(7))
 _POLL_S = 0.02
+_OF_SESSION = ("TMPDIR", "TMP", "TEMP", "CLAUDE_CODE_SESSION_ID")
+"""What may end with the session that starts the daemon, which serves others after it."""
+_PASSED_ON = ("COAGENT_AGENT", "COAGENT_RANK", "CLAUDE_CODE_SHELL_PREFIX")
 
 
 class HookError(Exception):
@@ -55,7 +58,7 @@ def ask(root: str, message: dict[str, object]) -> dict[str, object]:
     Raises:
         HookError: There is none and none can be started, or it does not answer.
     """
-    connection = _connected(root)
+    connection = connected(root)
     with contextlib.closing(connection):
         try:
             connection.sendall(json.dumps(message).encode() + b"\n")
@@ -73,7 +76,12 @@ def ask(root: str, message: dict[str, object]) -> dict[str, object]:
     return dict(answer["answer"])
 
 
-def _connected(root: str) -> socket.socket:
+def connected(root: str) -> socket.socket:
+    """Return a connection to the daemon of a workspace, which is started where none listens.
+
+    Raises:
+        HookError: It cannot be started; the message says why.
+    """
     path = socket_path(root)
     with contextlib.suppress(OSError):
         return _connection(path)
@@ -126,6 +134,7 @@ def _start(root: str) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=log,
             cwd=root,
+            env={name: value for name, value in os.environ.items() if name not in _OF_SESSION},
             start_new_session=True,
         )
 
@@ -147,7 +156,7 @@ def failed(root: str, event: dict[str, object], why: str) -> dict[str, object]:
         f"CoAgent does not govern this session: {why}. Its work is not coordinated with that of others. "
         "Run `coagent status` in the workspace; `coagent init --remove` takes the hooks out."
     )
-    if _stops(root):
+    if stops(root):
         return {"continue": False, "stopReason": text, "systemMessage": text}
     answer: dict[str, object] = {"systemMessage": text}
     name = event.get("hook_event_name")
@@ -159,7 +168,8 @@ def failed(root: str, event: dict[str, object], why: str) -> dict[str, object]:
     return answer
 
 
-def _stops(root: str) -> bool:
+def stops(root: str) -> bool:
+    """Tell whether sessions are to stop where CoAgent itself fails, and not to go on ungoverned."""
     # A plain look for the one setting: reading TOML properly would cost more than all the rest.
     with contextlib.suppress(OSError), open(os.path.join(root, FOLDER, "config.toml")) as config:
         return any(line.replace(" ", "").startswith('on_failure="stop"') for line in config)
@@ -175,7 +185,7 @@ def main() -> None:
         root = find_root(os.environ.get("CLAUDE_PROJECT_DIR") or str(event.get("cwd") or "."))
         if root is None:
             return
-        names = {one: os.environ[one] for one in ("COAGENT_AGENT", "COAGENT_RANK") if one in os.environ}
+        names = {one: os.environ[one] for one in _PASSED_ON if one in os.environ}
         answer = ask(root, {"event": event, "environment": names, "pid": _client()})
     except (HookError, ValueError, OSError) as error:
         print(f"coagent: {error}", file=sys.stderr)

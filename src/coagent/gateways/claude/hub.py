@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from coagent.builtin.live_shell import LiveShell
 from coagent.config.domain_file import FOLDER, ClaudeTable
 from coagent.errors import TargetError
 from coagent.gateways.claude.native import SharedTree
@@ -20,7 +21,6 @@ from coagent.protocol.calls import Position
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.domain import Domain
-from coagent.sandbox.overlay import available
 
 _UNDER_WAY_S_MAX = 2.0
 """How long a hook waits for a native write of another session; longer ones wait for a person's consent."""
@@ -48,16 +48,18 @@ class Hub:
         domain: An open domain over `tree`.
         tree: The workspace.
         settings: How sessions are governed.
+        shell: In which their commands run; None where views cannot be had here.
     """
 
-    def __init__(self, domain: Domain, tree: SharedTree, settings: ClaudeTable) -> None:
+    def __init__(
+        self, domain: Domain, tree: SharedTree, settings: ClaudeTable, shell: LiveShell | None = None
+    ) -> None:
         self.domain = domain
         self.tree = tree
         self.settings = settings
+        self.shell = shell
         self.root = tree.workspace.root
         self._views = Path(self.root) / FOLDER / "views"
-        self.no_views = available()
-        """Why commands cannot run in views of their own here; empty where they can."""
         self._shadow = Shadow(tree, Path(self.root) / FOLDER / "shadow")
         self._under_way: dict[Key, UnderWay] = {}
         self._command = anyio.Lock()

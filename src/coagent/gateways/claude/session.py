@@ -7,37 +7,30 @@ place in the order sees it. Source of the events and answers: Claude Code docume
 
 from __future__ import annotations
 
-import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
 
 from coagent.builtin.changes import change, digest
-from coagent.content import file_content
 from coagent.errors import CoAgentError, ToolFailed
-from coagent.gateways.claude import shown
-from coagent.gateways.claude.commands import told
+from coagent.gateways.claude import in_tree, shown
 from coagent.gateways.claude.edits import effective_edit
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.native import NativeWrite
-from coagent.gateways.claude.texts import finished_text, notices_text, welcome
+from coagent.gateways.claude.shell import SessionShell
+from coagent.gateways.claude.texts import finished_text, listed, notices_text, welcome
 from coagent.private import private_folder, write_private
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
-from coagent.runtime.notices import Notification, bounded
+from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Outcome
 from coagent.runtime.quoting import one_line
 from coagent.runtime.session import AgentSession
-from coagent.sandbox.overlay import Overlay
-from coagent.scratch import new_folder
-from coagent.targets.file_content import decoded, encoded
 
 Answer = dict[str, Any]
 _WRITERS = ("Edit", "Write", "NotebookEdit")
-_NAMED_MAX = 50
-_COMMAND_SHOWN_MAX = 200
 # What the client says where a file is not what it takes it for, though it may be for the session.
 _STALE = (
     "has been modified since read",
@@ -54,9 +47,13 @@ class ClaudeSession:
         hub: What it shares with the others.
         id: Its id, as Claude Code has it.
         agent: Its place in the domain.
+        next: Returns what it goes on as when its agent has ended.
     """
 
-    def __init__(self, hub: Hub, id: str, agent: AgentSession) -> None:
+    def __init__(
+        self, hub: Hub, id: str, agent: AgentSession, next: Callable[[], Awaitable[ClaudeSession]]
+    ) -> None:
+        self.shell = SessionShell(self, next)
         self.hub = hub
         self.id = id
         self.agent = agent
@@ -67,8 +64,9 @@ class ClaudeSession:
         self._told: list[str] = []
         self._disclaimed: set[Key] = set()
         self._shown: dict[Key, str] = {}
-        self._view: Overlay | None = None
-        self._cwd = hub.root
+        self.has_prefix = False
+        """Whether its client runs commands by our prefix."""
+        self.resting = False
 
     @property
     def over(self) -> bool:
@@ -81,6 +79,7 @@ class ClaudeSession:
 
     async def prompted(self, event: Mapping[str, Any]) -> Answer:
         """UserPromptSubmit: tell what has come meanwhile."""
+        self.resting = False
         self._tell(await self.agent.notifications())
         return self._context("UserPromptSubmit", self._taken())
 
@@ -89,9 +88,9 @@ class ClaudeSession:
     async def before(self, event: Mapping[str, Any]) -> Answer:
         """PreToolUse: keep what is there, and refuse what does not exist for this session."""
         tool, given = event["tool_name"], event["tool_input"]
+        self.resting = False
         self._heard.add(event.get("tool_use_id", ""))
         if tool == "Bash":
-            self._cwd = str(event.get("cwd") or self.hub.root)
             return await self._before_command(given)
         key = self._key(given, event)
         if key is None:
@@ -123,45 +122,24 @@ class ClaudeSession:
         return {}
 
     async def _before_command(self, given: Mapping[str, Any]) -> Answer:
-        if given.get("run_in_background"):
+        background = bool(given.get("run_in_background"))
+        if background and self.governed:
+            self.shell.announced(str(given.get("command", "")))
+        if background:
             return _pre(
                 {
-                    "additionalContext": "[coagent] What a command in the background writes is taken for the "
-                    "work of somebody outside. Run what changes files in the foreground."
+                    "additionalContext": "[coagent] A command in the background runs on the tree as it is on "
+                    "disk, and what it writes is taken for the work of somebody outside. Run what changes "
+                    "files in the foreground."
                 }
             )
-        differing = self.hub.differing(self.agent.position)
-        if differing and not self.hub.no_views:
-            return await self._in_a_view(given, differing)
-        if told(str(given.get("command", ""))).looks:
-            return {}
-        if await self.hub.begin_command(self.id):
-            return {}
-        return _pre(
-            {
-                "permissionDecision": "deny",
-                "permissionDecisionReason": "[coagent] Another agent's command has been running for "
-                f"{self.hub.settings.busy_s:g} s in this directory, and only one that may write runs at a "
-                "time. Try again later; reading and editing files goes on meanwhile.",
-            }
-        )
+        refused = "" if self.governed else await in_tree.before(self, given)
+        return _pre({"permissionDecision": "deny", "permissionDecisionReason": refused}) if refused else {}
 
-    async def _in_a_view(self, given: Mapping[str, Any], differing: Mapping[Key, Value]) -> Answer:
-        """Let a command run where the tree is as this session may see it, since on disk it is not."""
-        scratch = new_folder("view")
-        self._view = Overlay(self.hub.root, scratch)
-        contents = {
-            _path(key): None if value is None else file_content(encoded(value), await self._mode(key))
-            for key, value in differing.items()
-        }
-        self._view.prepare(contents)
-        shell = ["bash", "-c", str(given.get("command", ""))]
-        inside = shlex.join(self._view.command(shell, self._cwd))
-        return _pre({"updatedInput": {**given, "command": inside}})
-
-    async def _mode(self, key: Key) -> str | None:
-        mode = await self.agent.peek(Key(f"mode:{_path(key)}"))
-        return None if mode is None else str(mode)
+    @property
+    def governed(self) -> bool:
+        """Whether its commands come by the shell prefix (`shell.py`); else they run in the tree itself."""
+        return self.has_prefix and self.hub.shell is not None
 
     # ---- after a tool --------------------------------------------------------------------------------------
 
@@ -170,7 +148,8 @@ class ClaudeSession:
         tool, given, response = event["tool_name"], event["tool_input"], event.get("tool_response")
         answer: Any = None
         if tool == "Bash":
-            await self._after_command(event)
+            if not self.governed:
+                await in_tree.after(self, event)
         elif tool == "Glob":
             answer = await self._after_glob(event)
         elif tool == "Grep":
@@ -186,7 +165,8 @@ class ClaudeSession:
         """PostToolUseFailure: a command may have written all the same; a file may have changed in between."""
         tool, given = event["tool_name"], event["tool_input"]
         if tool == "Bash":
-            await self._after_command(event)
+            if not self.governed:
+                await in_tree.after(self, event)
         elif (key := self._key(given, event)) is not None:
             if tool == "Read":
                 await self._quietly("read_file", f"Read {_path(key)}", path=_path(key))
@@ -208,6 +188,7 @@ class ClaudeSession:
                 if key is not None:
                     await self._instead(tool, key, given, response)
         self._heard.clear()
+        self.shell.settled()
         for key in self.hub.under_way(self.id):
             await self.hub.landed(key, self.id)  # let through and then refused by the user
         self._tell(await self.agent.notifications())
@@ -222,7 +203,7 @@ class ClaudeSession:
         self._disclaimed |= differing
         if paths:
             self._told.append(
-                f"[coagent] Agents after you have changed {_listed(paths)}. Leave out of account what "
+                f"[coagent] Agents after you have changed {listed(paths)}. Leave out of account what "
                 "else you are told of it: Read shows you the file as it is for you."
             )
 
@@ -258,13 +239,13 @@ class ClaudeSession:
     ) -> None:
         what, before = f"{tool} {path}", bases[0]
         if tool == "Write" or (tool == "Edit" and before is None):
-            await self._loudly("write_file", what, path=path, content=after)
+            await self.loudly("write_file", what, path=path, content=after)
             return
         if tool == "Edit" and isinstance(before, str) and isinstance(after, str):
             edit = effective_edit([base for base in bases if isinstance(base, str)], after, given)
-            await self._loudly("edit_file", what, path=path, **edit)
+            await self.loudly("edit_file", what, path=path, **edit)
             return
-        await self._loudly("record_changes", what, what=what, changes=[change(key, bases[-1], after)])
+        await self.loudly("record_changes", what, what=what, changes=[change(key, bases[-1], after)])
 
     async def _instead(self, tool: str, key: Key, given: Mapping[str, Any], error: str) -> None:
         """Do what the client refused to do for the file on disk, where it is right at the session's place."""
@@ -299,68 +280,7 @@ class ClaudeSession:
             "it."
         )
 
-    # ---- commands and searches -----------------------------------------------------------------------------
-
-    async def _after_command(self, event: Mapping[str, Any]) -> None:
-        if self._view is not None:
-            await self._after_view(self._view, str(event["tool_input"].get("command", "")))
-            return
-        command = str(event["tool_input"].get("command", ""))
-        read = await self._named(command, str(event.get("cwd", "")))
-        differing = self.hub.differing(self.agent.position)
-        async with self.hub.ended_command(self.id) as changed:
-            if not changed and not read:
-                return
-            writes = {key: NativeWrite(before, after) for key, (before, after) in changed.items()}
-            async with self.hub.tree.taking_over(writes):
-                await self._loudly(
-                    "record_changes",
-                    f"Bash {command[:_COMMAND_SHOWN_MAX]!r}",
-                    what=command,
-                    changes=[change(key, before, after) for key, (before, after) in changed.items()],
-                    read=read,
-                )
-        if differing:
-            names = _listed(sorted(_path(key) for key in differing))
-            self._told.append(
-                "[coagent] Commands run on the tree as it is on disk. There these files already hold the "
-                f"work of agents after you, which you leave out of account: {names}."
-            )
-
-    async def _after_view(self, view: Overlay, command: str) -> None:
-        self._view = None
-        try:
-            command = shlex.split(command)[-1]
-            changes = []
-            for path, content in view.changes().items():
-                key = self.hub.key_of(path, self.hub.root)
-                if key is None:
-                    continue
-                if content is not None and not content.is_file:  # links and empty folders are left behind
-                    content = None
-                after = None if content is None else decoded(content.data)
-                if not same(before := await self.agent.peek(key), after):
-                    changes.append(change(key, before, after))
-                mode = None if content is None else content.mode
-                if mode != (before := await self.agent.peek(Key(f"mode:{path}"))):
-                    changes.append(change(f"mode:{path}", before, mode))
-            read = await self._named(command, self._cwd)
-            if changes or read:
-                what = f"Bash {command[:_COMMAND_SHOWN_MAX]!r}"
-                await self._loudly("record_changes", what, what=command, changes=changes, read=read)
-        finally:
-            view.remove()
-
-    async def _named(self, command: str, cwd: str) -> list[str]:
-        """Return the files that a command names, as far as they are governed."""
-        found: dict[str, None] = {}
-        for word in told(command).words:
-            key = self.hub.key_of(word, cwd)
-            if key is None or len(found) >= _NAMED_MAX:
-                continue
-            if not key.endswith(("/", ":")) and await self.agent.peek(key) is not None:
-                found[_path(key)] = None
-        return list(found)
+    # ---- searches -----------------------------------------------------------------------------
 
     async def _after_glob(self, event: Mapping[str, Any]) -> Any:
         given = event["tool_input"]
@@ -396,18 +316,27 @@ class ClaudeSession:
 
     async def stopped(self, event: Mapping[str, Any]) -> Answer:
         """Stop: go on while there are notices; wait for those before, as long as configured; commit."""
+        self.resting = True
         settlement = await self.agent.finish()
         if settlement.state == "waiting" and self.hub.settings.wait_s > 0:
             with anyio.move_on_after(self.hub.settings.wait_s):
                 settlement = await self.agent.finish(wait=True)
         if settlement.state == "notified":
+            self.resting = False
             self._tell(settlement.notifications)
             return {"decision": "block", "reason": finished_text(self._taken())}
         return {}
 
+    async def rest(self) -> None:
+        """Finish again after a command that has outlived its turn: nobody is to wait for the next one."""
+        if self.resting and not self.over and not self.agent.notified:
+            await self.agent.finish()
+
     async def ended(self) -> None:
         """SessionEnd, or its process is gone: what becomes of its work is a setting."""
         await self.hub.gone(self.id)
+        if self.hub.shell is not None:
+            self.hub.shell.forget(self.agent.rank)
         if self.over:
             return
         policy = self.hub.settings.on_end
@@ -436,7 +365,7 @@ class ClaudeSession:
             return await self.agent.call(tool, **arguments)
         finally:
             for one in self.agent.calls[len(calls) :]:
-                self._described[one.call_id] = what
+                self._described.setdefault(one.call_id, what)
 
     async def _quietly(self, tool: str, what: str, /, **arguments: Any) -> None:
         """Record a read; where it fails, that is what the session has been told by its own tool."""
@@ -447,7 +376,7 @@ class ClaudeSession:
         else:
             self._tell(outcome.notifications)
 
-    async def _loudly(self, tool: str, what: str, /, **arguments: Any) -> None:
+    async def loudly(self, tool: str, what: str, /, **arguments: Any) -> None:
         """Take a write over; where that fails, say that it was put back."""
         try:
             outcome = await self._call(tool, what, **arguments)
@@ -462,6 +391,16 @@ class ClaudeSession:
         if notices:
             named = self._described
             self._told.append(notices_text(notices, lambda one: named.get(one, one), self.agent.quoting))
+
+    def say(self, text: str) -> None:
+        """Have something told with the next answer."""
+        self._told.append(text)
+
+    def took(self, call_id: str | None, what: str, notices: list[Notification]) -> None:
+        """Note a call that was not made by `loudly`, and have its notices told."""
+        if call_id is not None:
+            self._described[call_id] = what
+        self._tell(notices)
 
     def _taken(self) -> str:
         told, self._told = self._told, []
@@ -478,10 +417,6 @@ class ClaudeSession:
 
 def _pre(specific: Answer) -> Answer:
     return {"hookSpecificOutput": {"hookEventName": "PreToolUse", **specific}}
-
-
-def _listed(paths: list[str]) -> str:
-    return ", ".join(bounded([one_line(path) for path in paths]))
 
 
 def _path(key: Key) -> str:

@@ -9,10 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
+
+from coagent.builtin.streams import Streams
 from coagent.errors import CoAgentError, ConfigurationError, UnknownAgent
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.session import Answer, ClaudeSession
+from coagent.gateways.claude.shell import ended, given
+from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 from coagent.private import write_private
+from coagent.runtime.session import AgentSession
 
 _EVENTS = {
     "SessionStart": ClaudeSession.started,
@@ -24,6 +30,7 @@ _EVENTS = {
     "Stop": ClaudeSession.stopped,
 }
 _NAME_DIGITS = 8
+_NAME, _RANK = "COAGENT_AGENT", "COAGENT_RANK"
 
 
 class Sessions:
@@ -39,6 +46,7 @@ class Sessions:
         self._kept = kept
         self._sessions: dict[str, ClaudeSession] = {}
         self._processes: dict[str, int] = {}
+        self._given: dict[str, Mapping[str, str]] = {}  # what the user has set for each
 
     @property
     def active(self) -> bool:
@@ -73,6 +81,33 @@ class Sessions:
             await self._hub.domain.flush()  # the session may outlive this process, and knows the answer
             return answer
 
+    async def command(self, message: Mapping[str, Any], to: Streams, gone: anyio.Event) -> Answer:
+        """Run a command of a session.
+
+        Args:
+            message: As the prefix sends it: `command`, `run`, `session_id`, `pid`, `cwd`, `environment`.
+            to: Where it writes.
+            gone: Set when the client has given up.
+
+        Raises:
+            CoAgentError: It has not been run; the message says why.
+        """
+        id = message.get("session_id")
+        if not isinstance(id, str) or not id:
+            raise CoAgentError(
+                "this is no command of a Claude Code session", "Is the prefix of this version?"
+            )
+        session = await self._session(id, message)
+        async with session.lock:
+            session = await self._session(id, message)
+        answer = await session.shell.run(given(message), to, gone)
+        await self._hub.domain.flush()
+        return answer
+
+    def ended(self, run: str) -> Answer:
+        """Return what has become of a command whose daemon has died."""
+        return ended(self._hub.domain, run)
+
     async def end_the_dead(self) -> None:
         """End the sessions whose process is gone without a word."""
         for id, pid in list(self._processes.items()):
@@ -84,7 +119,7 @@ class Sessions:
         with contextlib.suppress(OSError, ValueError):
             for id, (name, pid) in json.loads(self._kept.read_text()).items():
                 with contextlib.suppress(UnknownAgent):
-                    session = ClaudeSession(self._hub, id, self._hub.domain.attach(name))
+                    session = self._made(id, self._hub.domain.attach(name))
                     self._sessions[id] = session
                     self._processes[id] = pid
         await self.end_the_dead()
@@ -93,17 +128,20 @@ class Sessions:
         known = self._sessions.get(id)
         if known is None or known.over:
             environment = message.get("environment", {})
-            known = self._sessions[id] = await self._join(id, environment)
+            self._given[id] = {one: environment[one] for one in (_NAME, _RANK) if one in environment}
+            known = self._sessions[id] = await self._join(id, self._given[id])
+        if message.get("environment", {}).get(PREFIX, "").endswith(f"/{SCRIPT}"):
+            known.has_prefix = True
         pid = message.get("pid")
-        if isinstance(pid, int) and self._processes.get(id) != pid:
+        if isinstance(pid, int) and pid > 0 and self._processes.get(id) != pid:
             self._processes[id] = pid
             self._keep()
         return known
 
     async def _join(self, id: str, environment: Mapping[str, str]) -> ClaudeSession:
         domain = self._hub.domain
-        name = environment.get("COAGENT_AGENT") or f"claude-{id[:_NAME_DIGITS]}"
-        rank = environment.get("COAGENT_RANK")
+        name = environment.get(_NAME) or f"claude-{id[:_NAME_DIGITS]}"
+        rank = environment.get(_RANK)
         if rank is not None and not rank.isdigit():
             raise ConfigurationError(
                 f"COAGENT_RANK={rank!r} is no rank", "Set it to a whole number from 0 on."
@@ -114,7 +152,19 @@ class Sessions:
             agent = domain.attach(name)
         except UnknownAgent:
             agent = await domain.join(name, rank=None if rank is None else int(rank))
-        return ClaudeSession(self._hub, id, agent)
+        return self._made(id, agent)
+
+    def _made(self, id: str, agent: AgentSession) -> ClaudeSession:
+        async def goes_on_as() -> ClaudeSession:
+            known = self._sessions.get(id)
+            if known is None or known.over:
+                known = await self._join(id, self._given.get(id, {}))
+                known.has_prefix, known.resting = True, True
+                if id in self._processes:
+                    self._sessions[id] = known
+            return known
+
+        return ClaudeSession(self._hub, id, agent, goes_on_as)
 
     async def _end(self, id: str) -> None:
         session = self._sessions.pop(id, None)

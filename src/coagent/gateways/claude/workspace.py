@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from coagent.builtin.changes import CHANGE_TOOLS
+from coagent.builtin.commands import CommandRunner
+from coagent.builtin.live_shell import LiveShell
 from coagent.config.domain_file import FOLDER, NAME, DomainFile, log_url, order_of, read_domain_file
 from coagent.config.explain import at
 from coagent.config.targets import FilesTarget, make_target
@@ -12,11 +15,28 @@ from coagent.config.tools import make_tools
 from coagent.errors import ConfigurationError
 from coagent.gateways.claude.native import SharedTree
 from coagent.runtime.domain import Domain, open_domain
+from coagent.sandbox.overlay import available
 from coagent.targets.base import Target
 
 
-def open_workspace(root: Path) -> tuple[Domain, SharedTree, DomainFile]:
-    """Return the domain of a workspace, to be entered, and its tree.
+class Opened(NamedTuple):
+    """A workspace.
+
+    Args:
+        domain: Its domain, to be entered.
+        tree: Its files.
+        file: How it is configured.
+        shell: In which its sessions' commands run; None where views cannot be had here.
+    """
+
+    domain: Domain
+    tree: SharedTree
+    file: DomainFile
+    shell: LiveShell | None
+
+
+def open_workspace(root: Path) -> Opened:
+    """Open a workspace.
 
     Args:
         root: The folder that has `.coagent/config.toml`.
@@ -42,6 +62,11 @@ def open_workspace(root: Path) -> tuple[Domain, SharedTree, DomainFile]:
     tools = make_tools(file.tools, file.targets, targets, folder, at(path, text, ("tools", "builtin")))
     if CHANGE_TOOLS not in tools:
         tools.append(CHANGE_TOOLS)
+    shell = None
+    if not available():
+        bash = file.tools.bash
+        shell = LiveShell(CommandRunner(tree.workspace, trace=bash.trace, view="overlay"))
+        tools.append(shell.tool)
     url = log_url(file.log, folder)
     domain = open_domain(url, targets=targets, tools=tools, protocol=file.protocol, order=order_of(file, url))
-    return domain, tree, file
+    return Opened(domain, tree, file, shell)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coagent.gateways.claude import hook
+from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 
 MARK = "coagent/gateways/claude/hook.py"
 """What tells our hooks from others'."""
@@ -74,6 +75,41 @@ def without_hooks(settings: dict[str, Any]) -> dict[str, Any]:
     if not hooks:
         del settings["hooks"]
     return settings
+
+
+def with_prefix(settings: dict[str, Any], script: Path) -> dict[str, Any]:
+    """Return settings by which Bash commands are run by our script.
+
+    Args:
+        settings: What is there.
+        script: The script.
+    """
+    settings.setdefault("env", {})[PREFIX] = str(script)
+    return settings
+
+
+def without_prefix(settings: dict[str, Any], chained: str) -> dict[str, Any]:
+    """Return settings without our script; what else is there stays.
+
+    Args:
+        settings: What is there.
+        chained: The prefix that was there before; none where that is empty.
+    """
+    env = settings.get("env")
+    if not isinstance(env, dict) or not is_our_prefix(str(env.get(PREFIX, ""))):
+        return settings
+    if chained:
+        env[PREFIX] = chained
+        return settings
+    del env[PREFIX]
+    if not env:
+        del settings["env"]
+    return settings
+
+
+def is_our_prefix(value: str) -> bool:
+    """Tell whether a shell prefix is our script."""
+    return value.rpartition("/")[2] == SCRIPT
 
 
 def _is_ours(group: Any) -> bool:

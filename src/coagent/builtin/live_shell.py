@@ -1,0 +1,142 @@
+"""The shell of clients that run commands by themselves: each runs for its client, and becomes a call.
+
+A command runs in a view of the tree, at its agent's place in the order, and otherwise on the machine as it
+is, into the streams of the client. Where its call has to run again, it does so as commands of the tool `bash`
+do: confined, without a network, and unheard.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from coagent.builtin.command_run import Command
+from coagent.builtin.commands import CommandRunner
+from coagent.builtin.live_runs import LiveRun
+from coagent.builtin.streams import Streams
+from coagent.protocol.calls import Rank
+from coagent.tools.native import NativeTool, tool
+from coagent.tools.state import State
+
+NAME = "run_command"
+_SHELLS = ("bash", "zsh")
+
+
+@dataclass(frozen=True)
+class Given:
+    """A command as a client would run it.
+
+    Args:
+        run: A name for this one run.
+        command: What its agent has asked for.
+        setup: What is run before it in the same shell, joined to it by "&&".
+        after: What is run after it, for the client alone.
+        shell: "bash" or "zsh".
+        cwd: Where it starts, as an absolute path.
+        environment: All of its variables.
+    """
+
+    run: str
+    command: str
+    setup: str
+    after: str
+    shell: str
+    cwd: str
+    environment: Mapping[str, str] = field(repr=False)
+
+    @property
+    def script(self) -> str:
+        """What is run, without what is for the client alone."""
+        return script(self.command, self.setup)
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The arguments of its call."""
+        names = ("command", "cwd", "setup", "shell", "run")
+        return {name: getattr(self, name) for name in names}
+
+
+def script(command: str, setup: str) -> str:
+    """Return what is run for a command, as its call has it."""
+    return f"{setup} && eval {shlex.quote(command)} < /dev/null" if setup else command
+
+
+class LiveShell:
+    """The shell of one workspace.
+
+    Args:
+        runner: Runs its commands.
+    """
+
+    def __init__(self, runner: CommandRunner) -> None:
+        self._runner = runner
+        self._live: dict[str, LiveRun] = {}
+        self._environments: dict[Rank, Mapping[str, str]] = {}
+        self.tool = self._tool()
+        """What makes a command a call."""
+
+    def live(self, given: Given, streams: Streams) -> LiveRun:
+        """Return a command to be run for a client, for `waiting`; `over` is to be called in the end."""
+        argv = (given.shell, "-c", f"{given.script}{given.after}")
+        again = Command(
+            given.command,
+            given.cwd,
+            argv=(given.shell, "-c", given.script),
+            environment=given.environment,
+            bare=True,
+        )
+        command = Command(
+            given.command, given.cwd, argv=argv, streams=streams, environment=given.environment, bare=True
+        )
+        return LiveRun(command, again)
+
+    @contextmanager
+    def waiting(self, rank: Rank, given: Given, live: LiveRun) -> Iterator[None]:
+        """Have calls with the arguments of a command, made within, run it for its client.
+
+        Args:
+            rank: The agent that makes them.
+            given: The command.
+            live: The same, to be run.
+        """
+        self._live[given.run] = live
+        self._environments[rank] = given.environment
+        try:
+            yield
+        finally:
+            del self._live[given.run]
+
+    def over(self, live: LiveRun) -> None:
+        """Say that no call waits for a command any more."""
+        self._runner.end_live(live)
+
+    def forget(self, rank: Rank) -> None:
+        """Forget the variables of an agent that has ended."""
+        self._environments.pop(rank, None)
+
+    def _tool(self) -> NativeTool:
+        @tool(name=NAME)
+        async def run_command(
+            state: State, command: str, cwd: str = ".", setup: str = "", shell: str = "bash", run: str = ""
+        ) -> dict[str, Any]:
+            """Run a command of a client's own shell.
+
+            Args:
+                command: The command.
+                cwd: Where it starts.
+                setup: What is run before it in the same shell.
+                shell: "bash" or "zsh".
+                run: Names the run for which a client waits.
+            """
+            live = self._live.get(run)
+            if live is not None:
+                return await self._runner.run_live(state, live)
+            argv = (shell if shell in _SHELLS else "bash", "-c", script(command, setup))
+            known = self._environments.get(state.rank)
+            again = Command(command, cwd, argv=argv, environment=known or {}, bare=known is not None)
+            return await self._runner.run(state, again)
+
+        return run_command

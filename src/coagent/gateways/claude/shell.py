@@ -1,0 +1,191 @@
+"""The Bash commands of a session, as its shell prefix hands them over (`prefix.py`)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+from coagent.builtin.command_run import OUTPUT_LENGTH_MAX
+from coagent.builtin.live_runs import LiveRun
+from coagent.builtin.live_shell import NAME, Given, LiveShell
+from coagent.builtin.streams import Streams
+from coagent.errors import AgentNotActive, CoAgentError
+from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
+from coagent.runtime.domain import Domain
+from coagent.runtime.outcomes import Outcome
+from coagent.runtime.session import AgentSession
+
+if TYPE_CHECKING:
+    from coagent.gateways.claude.session import ClaudeSession
+
+_Result = TypeVar("_Result")
+_AFTER = " && pwd -P >| "
+_EVAL = " && eval "
+
+
+def given(message: Mapping[str, Any]) -> Given:
+    """Return the command that a message of the prefix holds.
+
+    Claude Code gives `source SNAPSHOT … && eval 'COMMAND' < /dev/null && pwd -P >| FILE`; something else is
+    taken as it is.
+    """
+    whole = str(message["command"])
+    known = {name: str(value) for name, value in message.get("environment", {}).items()}
+    shell = "zsh" if "/snapshot-zsh-" in whole else "bash"
+    script, end, file = whole.rpartition(_AFTER)
+    setup, _, rest = script.partition(_EVAL)
+    try:
+        command = shlex.split(rest)[0] if setup else ""
+    except (ValueError, IndexError):
+        command = ""
+    run, cwd = str(message["run"]), str(message["cwd"])
+    if not command:
+        return Given(run, whole, "", "", shell, cwd, known)
+    return Given(run, command, setup, f"{end}{file}", shell, cwd, known)
+
+
+def streams(descriptors: list[int]) -> Streams:
+    """Return the streams of a client."""
+    return Streams(descriptors[0], descriptors[-1], OUTPUT_LENGTH_MAX)
+
+
+async def beside(
+    other: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Awaitable[_Result]]
+) -> _Result:
+    """Do some work and return what comes of it, and something else for as long as that takes."""
+    results: list[_Result] = []
+    failures: list[Exception] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        try:
+            results.append(await work())
+        except Exception as failure:  # kept from the group, which would wrap it
+            failures.append(failure)
+        tasks.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+class SessionShell:
+    """The commands of one session.
+
+    Args:
+        session: The session.
+        next: Returns what the session goes on as when its agent has ended.
+    """
+
+    def __init__(self, session: ClaudeSession, next: Callable[[], Awaitable[ClaudeSession]]) -> None:
+        self._session = session
+        self._next = next
+        self._in_background: list[str] = []
+        self._ending: set[anyio.Event] = set()
+
+    def announced(self, command: str) -> None:
+        """Note that the client is about to run a command in the background: in the tree itself."""
+        self._in_background.append(command)
+
+    def settled(self) -> None:
+        """Note that all commands of a batch have begun, or never will."""
+        self._in_background.clear()
+
+    async def run(self, asked: Given, to: Streams, gone: anyio.Event) -> dict[str, Any]:
+        """Run a command, and return what its prefix is to be told.
+
+        Args:
+            asked: The command.
+            to: Where it writes.
+            gone: Set when the client has given up.
+
+        Raises:
+            CoAgentError: It has not been run.
+        """
+        session = self._session
+        shell = session.hub.shell
+        if shell is None:
+            return {"plain": True}
+        if asked.command in self._in_background:
+            self._in_background.remove(asked.command)
+            return {"plain": True}
+        for one in list(self._ending):  # of commands whose clients have gone: what they did comes first
+            await one.wait()
+        live = shell.live(asked, to)
+        over = anyio.Event()
+
+        async def interrupt() -> None:
+            await gone.wait()
+            self._ending.add(over)
+            live.interrupt()
+
+        try:
+            return await beside(interrupt, lambda: self._called(shell, asked, to, live))
+        finally:
+            shell.over(live)
+            over.set()
+            self._ending.discard(over)
+
+    async def _called(self, shell: LiveShell, asked: Given, to: Streams, live: LiveRun) -> dict[str, Any]:
+        session = self._session
+        what = f"Bash {asked.command[:COMMAND_SHOWN_MAX]!r}"
+        try:
+            try:
+                outcome = await _call_of(shell, session.agent, asked, live)
+            except AgentNotActive:  # its turn has ended while the command ran: it belongs to the next one
+                session = await self._next()
+                outcome = await _call_of(shell, session.agent, asked, live)
+        except CoAgentError as failure:
+            if live.run is None or not live.run.has_run:
+                raise
+            session.took(getattr(failure, "call_id", None), what, failure.notifications)
+            return {
+                "exit_code": 1,
+                "says": f"coagent: nothing of what this command changed was kept: {failure}",
+            }
+        session.took(outcome.call_id, what, outcome.notifications)
+        answer = dict(outcome.value)
+        if live.ended is None or answer != live.ended.run.answer | _more(answer, live):
+            to.say(
+                "coagent: what this command reads was changed by an agent before you while it ran, so it ran "
+                f"again, and this counts:\n{answer['output']}"
+            )
+        for line in _said(answer):
+            session.say(line)
+        await session.rest()
+        return {"exit_code": answer["exit_code"]}
+
+
+async def _call_of(shell: LiveShell, agent: AgentSession, asked: Given, live: LiveRun) -> Outcome:
+    with shell.waiting(agent.rank, asked, live):
+        return await agent.call(NAME, **asked.arguments)
+
+
+def _more(answer: Mapping[str, Any], live: LiveRun) -> dict[str, Any]:
+    assert live.ended is not None
+    return {"not_governed": live.ended.handed_over} if live.ended.handed_over else {}
+
+
+def _said(answer: Mapping[str, Any]) -> list[str]:
+    """Return what an agent is told of a command beside its output."""
+    told: list[str] = []
+    if answer.get("left_running"):
+        told.append(
+            "[coagent] What this command had left running was ended with it: use run_in_background for that."
+        )
+    if answer.get("not_kept"):
+        told.append(f"[coagent] Made, and not kept: {', '.join(answer['not_kept'])}.")
+    if answer.get("left_to_others"):
+        names = ", ".join(answer["left_to_others"])
+        told.append(f"[coagent] git has left these alone: {names}. {answer.get('why_left', '')}.")
+    return told
+
+
+def ended(domain: Domain, run: str) -> dict[str, Any]:
+    """Return what has become of a command whose daemon has died: its exit code, if it is on the record."""
+    for agent in domain.kernel.agents.values():
+        for call in agent.calls.values():
+            if call.tool == NAME and call.arguments.get("run") == run and isinstance(call.told.value, dict):
+                return {"exit_code": call.told.value.get("exit_code")}
+    return {}
