@@ -153,7 +153,7 @@ def test_what_a_command_has_read_is_news_when_it_changes(workspace: Workspace) -
         stage.give("late has run it")
         stage.wait("early has changed it")
         turn = yield bash("true")
-        assert "[coagent notice] what Bash 'sh run.sh' gives was changed by agent 'early'" in turn.shown
+        assert "[coagent notice] what Bash 'sh run.sh' gives was changed by" in turn.shown
         assert "Bash 'sh run.sh': gives something else now" in turn.shown
         assert answered((yield bash("sh run.sh"))) == "1 failed"
         yield "Done."
@@ -186,6 +186,16 @@ def test_a_stash_takes_the_sessions_own_work_and_keeps_it_over_turns(repository:
     for session in sessions:
         assert session.wait().exit_code == 0
     assert (repository.text("a.txt"), repository.text("mine.txt")) == ("A\n", "mine\n")
+
+
+def test_what_a_session_leaves_stashed_is_in_the_repository_when_it_has_ended(repository: Workspace) -> None:
+    def script(turn: Turn) -> Play:
+        answered((yield bash("echo later > later.txt && git stash -u -m 'for later'")))
+        yield "Done."
+
+    assert repository.start("worker", script).wait().exit_code == 0
+    coagent(repository.root, "status")
+    assert "for later" in git(repository, "stash", "list")
 
 
 def test_streams_codes_and_variables_are_those_of_a_plain_shell(workspace: Workspace) -> None:

@@ -26,6 +26,7 @@ class FakeClient:
         self.sessions = sessions
         self.root = root
         self.name = name
+        self.environment = {"COAGENT_AGENT": name}
         self.told: list[str] = []
         self._random = randomness
         self._read: dict[str, bytes] = {}
@@ -34,7 +35,7 @@ class FakeClient:
     async def hook(self, name: str, **fields: Any) -> dict[str, Any]:
         await self._dawdle()
         event = {"session_id": self.name, "cwd": str(self.root), "hook_event_name": name, **fields}
-        message = {"event": event, "environment": {"COAGENT_AGENT": self.name}, "pid": os.getpid()}
+        message = {"event": event, "environment": self.environment, "pid": os.getpid()}
         answer = await self.sessions.handle(message)
         specific = answer.get("hookSpecificOutput", {})
         self.told += [specific["additionalContext"]] if "additionalContext" in specific else []

@@ -26,7 +26,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def ours(settings: Path) -> list[str]:
     found = []
-    for event, groups in json.loads(settings.read_text())["hooks"].items():
+    for event, groups in json.loads(settings.read_text("utf-8-sig"))["hooks"].items():
         found += [event for group in groups for one in group["hooks"] if MARK in one["command"]]
     return found
 
@@ -38,6 +38,7 @@ SETTINGS = [
     "{}",
     "",
     '{\r\n  "model":   "opus"\r\n}\r\n',
+    '\ufeff{"model": "opus"}\n',
 ]
 
 
@@ -101,15 +102,99 @@ def test_what_was_changed_since_is_kept_when_ours_are_taken_out(tmp_path: Path) 
     }
 
 
-@pytest.mark.parametrize(("text", "said"), [("{", "is not valid JSON"), ("[1]", "holds no JSON object")])
+def prefix(settings: Path) -> str:
+    return str(json.loads(settings.read_text("utf-8-sig"))["env"]["CLAUDE_CODE_SHELL_PREFIX"])
+
+
+def test_commands_are_run_by_a_script_beside_the_settings(tmp_path: Path) -> None:
+    coagent(tmp_path, "--shared")
+    script = tmp_path / ".claude" / "coagent-shell"
+    assert prefix(tmp_path / ".claude" / "settings.local.json") == str(script)
+    assert "env" not in json.loads((tmp_path / ".claude" / "settings.json").read_text())
+    done = subprocess.run([script, "echo a hook; exit 3"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "a hook\n", "")
+
+
+def test_another_prefix_is_kept_for_what_is_not_governed_and_comes_back(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text('#!/bin/sh\necho "by another: $1"\n')
+    other.chmod(0o755)
+    settings = tmp_path / ".claude" / "settings.local.json"
+    settings.parent.mkdir()
+    settings.write_text(json.dumps({"env": {"CLAUDE_CODE_SHELL_PREFIX": str(other), "X": "1"}}))
+    before = tree(tmp_path)
+    assert "CLAUDE_CODE_SHELL_PREFIX was" in coagent(tmp_path).stdout
+    coagent(tmp_path)
+    done = subprocess.run([prefix(settings), "a hook"], capture_output=True, text=True, check=True)
+    assert done.stdout == "by another: a hook\n"
+    coagent(tmp_path, "--remove")
+    assert tree(tmp_path) == before
+
+
+def test_a_prefix_with_arguments_is_left_and_said(tmp_path: Path) -> None:
+    settings = tmp_path / ".claude" / "settings.local.json"
+    settings.parent.mkdir()
+    settings.write_text(json.dumps({"env": {"CLAUDE_CODE_SHELL_PREFIX": "/bin/sh -c"}}))
+    assert "is left as it is" in coagent(tmp_path).stdout.replace("\n", " ")
+    assert prefix(settings) == "/bin/sh -c"
+
+
+@pytest.mark.parametrize("text", [None, "", "*.log\n", "*.log"])
+def test_git_ignores_what_is_made_and_its_list_gets_its_very_bytes_back(
+    tmp_path: Path, text: str | None
+) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    exclude = tmp_path / ".git" / "info" / "exclude"
+    exclude.unlink() if text is None else exclude.write_text(text)
+    before = tree(tmp_path)
+    coagent(tmp_path)
+    coagent(tmp_path)
+    status = ["git", "status", "--short"]
+    assert subprocess.run(status, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == ""
+    coagent(tmp_path, "--remove")
+    assert tree(tmp_path) == before
+
+
+def test_folders_that_git_ignores_are_not_governed(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("build/\n/out/\n*.log\na/b/\n")
+    coagent(tmp_path)
+    config = (tmp_path / ".coagent" / "config.toml").read_text()
+    assert 'exclude = ["**/.venv/**", "**/build/**", "out/**", "a/b/**"]' in config
+
+
+def test_settings_behind_a_link_stay_there(tmp_path: Path) -> None:
+    (tmp_path / ".claude").mkdir()
+    (tmp_path / "mine.json").write_text('{"model": "opus"}')
+    settings = tmp_path / ".claude" / "settings.local.json"
+    settings.symlink_to("../mine.json")
+    coagent(tmp_path)
+    assert settings.is_symlink()
+    coagent(tmp_path, "--remove")
+    assert settings.is_symlink()
+    assert (tmp_path / "mine.json").read_text() == '{"model": "opus"}'
+
+
+def test_files_of_a_persons_own_stay_in_the_folder(tmp_path: Path) -> None:
+    coagent(tmp_path)
+    (tmp_path / ".coagent" / "notes.md").write_text("mine")
+    assert "notes.md" in coagent(tmp_path, "--remove").stdout
+    assert [one.name for one in (tmp_path / ".coagent").iterdir()] == ["notes.md"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "is not valid JSON"), ("[1]", "holds no JSON object"), ("// mine\n{}", "comments are none of it")],
+)
 def test_settings_that_cannot_be_read_are_left_alone(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / ".claude").mkdir()
     settings = tmp_path / ".claude" / "settings.local.json"
     settings.write_text(text)
+    before = tree(tmp_path)
     done = coagent(tmp_path)
     assert done.returncode == 2
-    assert said in done.stderr
-    assert settings.read_text() == text
+    assert said in done.stderr.replace("\n", " ")
+    assert tree(tmp_path) == before
 
 
 def test_opencode_gets_coagent_as_its_server_and_loses_it_again(tmp_path: Path) -> None:

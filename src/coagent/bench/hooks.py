@@ -1,9 +1,10 @@
-"""What a hook adds to a tool call of Claude Code: whole processes, as the client starts them."""
+"""What hooks and the shell prefix add to tool calls of Claude Code: processes, as the client starts them."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -15,8 +16,11 @@ from coagent.bench.samples import machine, percentile
 from coagent.gateways.claude.stop import stop_daemon
 from coagent.gateways.setup import workspace
 from coagent.gateways.setup.claude_code import command
+from coagent.gateways.setup.shell_script import PREFIX, SCRIPT, text, write
 
 _SESSION = "benchmark"
+_COMMANDS = ("true", "git status")
+_REPOSITORY = "git init -q && git add -A && git -c user.name=B -c user.email=b@localhost commit -qm files"
 
 
 @dataclass(frozen=True)
@@ -25,17 +29,20 @@ class HookTimes:
 
     Args:
         files: How many files the workspace has.
-        samples: Kind of hook to how long each one took.
+        samples: Kind of hook, or command, to how long each one took.
+        first_ms: How long the first command took, governed.
     """
 
     files: int
     samples: dict[str, list[float]]
+    first_ms: float
 
     def as_data(self) -> dict[str, Any]:
         """Return medians and 95th percentiles as JSON data."""
         return {
             "parameters": {"files": self.files, "samples": len(next(iter(self.samples.values())))},
             "machine": machine(),
+            "first_command_ms": round(self.first_ms, 2),
             "hooks": {
                 name: {"median_ms": round(percentile(one, 0.5), 2), "p95_ms": round(percentile(one, 0.95), 2)}
                 for name, one in self.samples.items()
@@ -55,24 +62,29 @@ def measure(files: int, samples: int, progress: Callable[[int], None]) -> HookTi
         CoAgentError: A hook fails.
     """
     found: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory(prefix="coagent-bench-") as scratch:
+    folder = tempfile.TemporaryDirectory
+    with folder(prefix="coagent-bench-") as scratch, folder(prefix="coagent-bench-") as outside:
         root = Path(scratch).resolve()
         for number in range(files):
             path = root / f"folder{number % 50}" / f"file{number}.txt"
             path.parent.mkdir(exist_ok=True)
             path.write_text(f"text of {number}\n" * 20)
+        subprocess.run(_REPOSITORY, shell=True, cwd=root, check=True, capture_output=True)
         workspace.make(root)
+        prefix = Path(outside) / SCRIPT
+        write(prefix, text(root))
         try:
-            _hook(root, "SessionStart", source="startup")
+            _hook(root, prefix, "SessionStart", source="startup")
+            first = _command(root, [str(prefix), _whole(root, "echo a > a.txt")], prefix)
             for number in range(samples):
-                _round(root, number, found)
+                _round(root, prefix, number, found)
                 progress(number + 1)
         finally:
             stop_daemon(root)
-    return HookTimes(files, found)
+    return HookTimes(files, found, first)
 
 
-def _round(root: Path, number: int, found: dict[str, list[float]]) -> None:
+def _round(root: Path, prefix: Path, number: int, found: dict[str, list[float]]) -> None:
     read, written = root / "folder0" / "file0.txt", root / "written.txt"
     lines = read.read_text().rstrip("\n").split("\n")
     file = {"filePath": str(read), "content": "\n".join(lines), "numLines": len(lines), "startLine": 1}
@@ -80,7 +92,13 @@ def _round(root: Path, number: int, found: dict[str, list[float]]) -> None:
 
     def timed(kind: str, event: str, tool: str, given: dict[str, Any], response: Any = None) -> None:
         milliseconds = _hook(
-            root, event, tool_name=tool, tool_input=given, tool_use_id=f"{number}", tool_response=response
+            root,
+            prefix,
+            event,
+            tool_name=tool,
+            tool_input=given,
+            tool_use_id=f"{number}",
+            tool_response=response,
         )
         found.setdefault(kind, []).append(milliseconds)
 
@@ -92,16 +110,39 @@ def _round(root: Path, number: int, found: dict[str, list[float]]) -> None:
     timed("after Write", "PostToolUse", "Write", write, {})
     timed("before a command", "PreToolUse", "Bash", {"command": "make"})
     timed("after a command", "PostToolUse", "Bash", {"command": "make"}, {"stdout": "", "stderr": ""})
+    for one in _COMMANDS:
+        whole = _whole(root, one)
+        for kind, argv in (("plain", ["bash", "-c", whole]), ("governed", [str(prefix), whole])):
+            found.setdefault(f"{one}, {kind}", []).append(_command(root, argv, prefix))
 
 
-def _hook(root: Path, name: str, **fields: Any) -> float:
+def _whole(root: Path, text: str) -> str:
+    """Return a command as the client gives it to its shell."""
+    setup = f"source {root}/none 2>/dev/null || true"
+    return f"{setup} && eval {shlex.quote(text)} < /dev/null && pwd -P >| /dev/null"
+
+
+def _command(root: Path, argv: list[str], prefix: Path) -> float:
+    """Return how long a command takes, its output going into a file, in milliseconds."""
+    from time import perf_counter_ns
+
+    known = {PREFIX: str(prefix), "CLAUDE_CODE_SESSION_ID": _SESSION, "CLAUDE_PID": str(os.getpid())}
+    with tempfile.TemporaryFile() as output:
+        start = perf_counter_ns()
+        subprocess.run(
+            argv, cwd=root, env={**os.environ, **known}, stdin=subprocess.DEVNULL, stdout=output, check=True
+        )
+        return (perf_counter_ns() - start) / 1e6
+
+
+def _hook(root: Path, prefix: Path, name: str, **fields: Any) -> float:
     from time import perf_counter_ns
 
     event = {"session_id": _SESSION, "cwd": str(root), "hook_event_name": name, **fields}
-    environment = {**os.environ, "CLAUDE_PROJECT_DIR": str(root)}
+    environment = {**os.environ, "CLAUDE_PROJECT_DIR": str(root), PREFIX: str(prefix)}
     start = perf_counter_ns()
     done = subprocess.run(
-        ["/bin/sh", "-c", command()],
+        ["/bin/sh", "-c", f"{shlex.quote(str(prefix))} {shlex.quote(command())}"],
         input=json.dumps(event),
         env=environment,
         capture_output=True,

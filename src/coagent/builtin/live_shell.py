@@ -18,10 +18,12 @@ from coagent.builtin.commands import CommandRunner
 from coagent.builtin.live_runs import LiveRun
 from coagent.builtin.streams import Streams
 from coagent.protocol.calls import Rank
+from coagent.targets.git import agent_key
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
 
 NAME = "run_command"
+GIT_NAME = "take_over_git"
 _SHELLS = ("bash", "zsh")
 
 
@@ -64,6 +66,16 @@ def script(command: str, setup: str) -> str:
     return f"{setup} && eval {shlex.quote(command)} < /dev/null" if setup else command
 
 
+@tool(name=GIT_NAME)
+async def take_over_git(state: State, private: dict[str, Any]) -> None:
+    """Go on with what an agent before had in git for itself.
+
+    Args:
+        private: Its index, stashes and settings.
+    """
+    await state.put(agent_key(state.rank), private, literal=True)
+
+
 class LiveShell:
     """The shell of one workspace.
 
@@ -75,8 +87,8 @@ class LiveShell:
         self._runner = runner
         self._live: dict[str, LiveRun] = {}
         self._environments: dict[Rank, Mapping[str, str]] = {}
-        self.tool = self._tool()
-        """What makes a command a call."""
+        self.tools = (self._tool(), take_over_git)
+        """What makes a command a call, and what a client goes on with as another agent."""
 
     def live(self, given: Given, streams: Streams) -> LiveRun:
         """Return a command to be run for a client, for `waiting`; `over` is to be called in the end."""

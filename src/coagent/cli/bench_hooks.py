@@ -1,4 +1,4 @@
-"""`coagent bench hooks`: what a hook adds to a tool call of Claude Code."""
+"""`coagent bench hooks`: what hooks and the shell prefix add to a tool call of Claude Code."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def hooks(
     samples: Annotated[int, typer.Option(min=1, help="How often each kind of hook is timed.")] = 40,
     json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Time the hooks of Claude Code sessions: whole processes, in a scratch workspace.
+    """Time hooks and commands of Claude Code sessions: whole processes, in a scratch repository.
 
-    Claude Code runs one before and one after most tool calls. The first command of a session copies the
-    workspace, so that what commands change can be undone; that one is in the 95th percentile.
+    Claude Code runs a hook before and one after most tool calls, and each command by the shell prefix. The
+    first command of a workspace makes a snapshot of it, and is timed apart.
     """
     from rich.progress import Progress
 
@@ -37,7 +37,7 @@ def _show(found: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("hook")
+    table.add_column("hook or command")
     table.add_column("median ms", justify="right")
     table.add_column("95 % ms", justify="right")
     for name, figures in found["hooks"].items():
@@ -46,6 +46,7 @@ def _show(found: dict[str, Any]) -> None:
     out.print(table)
     machine = found["machine"]
     out.print(
+        f"The first command took {found['first_command_ms']:.0f} ms. "
         f"{found['parameters']['samples']} samples, {found['parameters']['files']} files; "
         f"Python {machine['python']}, {machine['processor']}, {machine['cpus']} CPUs.",
         style="dim",

@@ -69,11 +69,13 @@ def _write(root: Path, *, shared: bool, opencode: bool) -> tuple[list[str], str]
     from coagent.gateways.setup import opencode as opencode_config
     from coagent.gateways.setup.json_file import JsonFile
 
+    memory = root / FOLDER / _MEMORY
+    for name in (_LOCAL, *(["settings.json"] if shared else [])):
+        JsonFile(root / ".claude" / name, memory).check()  # before anything is made
     new = not (root / FOLDER / NAME).exists()
     path = workspace.make(root)
     wait_s = read_domain_file(path).claude.wait_s
     done = [str(path.relative_to(root))] if new else []
-    memory = root / FOLDER / _MEMORY
     if new and (root / ".claude").is_dir():
         write_private(private_folder(memory) / _HAD_FOLDER, "")
     local, script = root / ".claude" / _LOCAL, root / ".claude" / shell_script.SCRIPT
@@ -136,6 +138,6 @@ def _remove(root: Path) -> list[str]:
         folder.rmdir()
     if (root / FOLDER).is_dir():
         stop_daemon(root)
-        workspace.remove(root)
-        done.append(FOLDER)
+        kept = workspace.remove(root)
+        done.append(f"{FOLDER} (kept, since not ours: {', '.join(kept)})" if kept else FOLDER)
     return done

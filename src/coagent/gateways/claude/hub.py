@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -17,7 +18,7 @@ from coagent.config.domain_file import FOLDER, ClaudeTable
 from coagent.errors import TargetError
 from coagent.gateways.claude.native import SharedTree
 from coagent.gateways.claude.shadow import Shadow
-from coagent.protocol.calls import Position
+from coagent.protocol.calls import Position, Rank
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.domain import Domain
@@ -58,6 +59,8 @@ class Hub:
         self.tree = tree
         self.settings = settings
         self.shell = shell
+        self.git_left: dict[str, tuple[Rank, dict[str, Any]]] = {}
+        """What sessions had in git for themselves, by their ids, and as which agents."""
         self.root = tree.workspace.root
         self._views = Path(self.root) / FOLDER / "views"
         self._shadow = Shadow(tree, Path(self.root) / FOLDER / "shadow")

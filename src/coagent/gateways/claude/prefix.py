@@ -1,87 +1,112 @@
 """The shell prefix: hands one Bash command of a session to the daemon of its workspace, and ends as it does.
 
 Claude Code runs each command as `PREFIX 'COMMAND'` (CLAUDE_CODE_SHELL_PREFIX); a small script in the settings
-folder (`setup/shell_script.py`) runs this one as `python -IS prefix.py ROOT COMMAND`. It imports little, and
+folder (`setup/shell_script.py`) runs this one, with ROOT and COMMAND as arguments. It imports little, and
 nothing of coagent. The command writes into our streams by itself; we wait for its end, and tell the daemon
 when we are told to end. Source: Claude Code documentation, "Environment variables".
 """
 
-import contextlib
-import json
+# What the modules `socket`, `signal` and `json` add to these takes 20 ms to import, for each command.
+import _json
+import _socket
 import os
-import signal
-import socket
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from coagent.gateways.claude import hook
+    import signal as _signal
+    from typing import Any
 else:
-    sys.path.append(os.path.dirname(os.path.realpath(__file__)))
-    import hook
+    import _signal
 
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
+_DONE = b'{"answer": {"exit_code": '
 
 
 def main() -> None:
     """Run the command that the command line names."""
     root, script = sys.argv[1:3]
     run = os.urandom(8).hex()
-    try:
-        connection = hook.connected(root)
-    except (hook.HookError, OSError) as error:
-        _without(root, script, str(error))
+    connection = _connected(root, script)
     told: list[int] = []
 
     def end(number: int, frame: object) -> None:
         told.append(number)
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_WR)  # the daemon ends the command
+        try:  # noqa: SIM105
+            connection.shutdown(_socket.SHUT_WR)  # the daemon ends the command
+        except OSError:
+            pass
 
     for number in _ENDING:
-        signal.signal(number, end)
-    answer = _asked(connection, root, script, run)
-    if answer is None:
-        answer = _looked_up(root, run)
-    if "error" in answer:
-        _without(root, script, str(answer["error"]))
-    found = answer["answer"]
-    if found.get("plain"):
-        _plain(script)
-    if found.get("says"):
-        print(found["says"], file=sys.stderr)
+        _signal.signal(number, end)
+    received = _asked(connection, script, run)
+    code = received[len(_DONE) : -3]
+    if not received.startswith(_DONE) or not code.isdigit():
+        code = _told(root, script, run, received)
     sys.stderr.flush()
-    os._exit(128 + told[0] if told else int(found["exit_code"]))
+    os._exit(128 + told[0] if told else int(code))
 
 
-def _asked(connection: socket.socket, root: str, script: str, run: str) -> "dict | None":  # type: ignore[type-arg]
-    """Have the daemon run the command; return its answer, None where it has broken off."""
-    known = os.environ
-    message = {
-        "command": script,
-        "run": run,
-        "session_id": known.get("CLAUDE_CODE_SESSION_ID", ""),
-        "pid": int(known["CLAUDE_PID"]) if known.get("CLAUDE_PID", "").isdigit() else 0,
-        "cwd": _cwd(),
-        "environment": dict(known),
-    }
+def _connected(root: str, script: str) -> _socket.socket:
+    """Return a connection to the daemon, which is started where none listens."""
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        data = json.dumps(message).encode() + b"\n"
-        sent = socket.send_fds(connection, [data[:1]], [1, 2])
-        connection.sendall(data[sent:])
-        return _received(connection)
+        connection.connect(f"{root}/.coagent/daemon.sock")
+        peer = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)  # pid, uid, gid (unix(7))
+        if int.from_bytes(peer[4:8], sys.byteorder) == os.geteuid():
+            return connection
+    except (OSError, AttributeError):  # it does not run, or listens elsewhere, since the path is too long
+        pass
+    connection.close()
+    hook = _hook()
+    try:
+        found: _socket.socket = hook.connected(root)
+    except (hook.HookError, OSError) as error:
+        _without(root, script, str(error))
+    return found
+
+
+def _hook() -> "Any":
+    """Return `hook.py`, beside this file, which knows all about daemons."""
+    sys.path.append(os.path.dirname(os.path.realpath(__file__)))
+    return __import__("hook")
+
+
+def _asked(connection: _socket.socket, script: str, run: str) -> bytes:
+    """Have the daemon run the command; return its answer, less than a line where it has broken off."""
+    quoted = _json.encode_basestring_ascii
+    known = os.environ
+    pid = known.get("CLAUDE_PID", "")
+    fields = {
+        "command": quoted(script),
+        "run": quoted(run),
+        "session_id": quoted(known.get("CLAUDE_CODE_SESSION_ID", "")),
+        "pid": pid if pid.isdecimal() else "0",
+        "cwd": quoted(_cwd()),
+        "environment": _object({quoted(name): quoted(value) for name, value in known.items()}),
+    }
+    data = _object({quoted(name): value for name, value in fields.items()}).encode() + b"\n"
+    streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (1, 2))
+    try:
+        connection.sendmsg([data[:1]], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+        connection.sendall(data[1:])
+        return _line(connection)
     except OSError:
-        return None
+        return b""
 
 
-def _received(connection: socket.socket) -> "dict | None":  # type: ignore[type-arg]
-    received = bytearray()
+def _object(fields: "dict[str, str]") -> str:
+    return "{" + ",".join(f"{name}:{value}" for name, value in fields.items()) + "}"
+
+
+def _line(connection: _socket.socket) -> bytes:
+    received = b""
     while not received.endswith(b"\n"):
         part = connection.recv(1 << 16)
         if not part:
-            return None
+            break
         received += part
-    return dict(json.loads(received))
+    return received
 
 
 def _cwd() -> str:
@@ -91,14 +116,34 @@ def _cwd() -> str:
         return os.environ.get("PWD", "/")
 
 
-def _looked_up(root: str, run: str) -> "dict":  # type: ignore[type-arg]
+def _told(root: str, script: str, run: str, received: bytes) -> bytes:
+    """Return the exit code, after an answer that says more."""
+    import json
+
+    answer = json.loads(received) if received.endswith(b"\n") else _looked_up(root, run)
+    if "error" in answer:
+        _without(root, script, str(answer["error"]))
+    found = answer["answer"]
+    if found.get("plain"):
+        _plain(script)
+    if found.get("says"):
+        print(found["says"], file=sys.stderr)
+    return str(found["exit_code"]).encode()
+
+
+def _looked_up(root: str, run: str) -> "dict[str, Any]":
     """Ask the next daemon what has become of a command whose daemon has died."""
-    with contextlib.suppress(hook.HookError, OSError):
+    import json
+
+    hook = _hook()
+    try:
         connection = hook.connected(root)
         connection.sendall(json.dumps({"ended": run}).encode() + b"\n")
-        answer = _received(connection)
-        if answer is not None and "answer" in answer and answer["answer"].get("exit_code") is not None:
-            return answer
+        answer = json.loads(_line(connection) or b"{}")
+        if answer.get("answer", {}).get("exit_code") is not None:
+            return dict(answer)
+    except (hook.HookError, OSError):
+        pass
     text = (
         "coagent: the daemon of this workspace died while this command ran, and the command with it. Nothing "
         "that it changed in the workspace was kept: look at what is there, and run it again."
@@ -108,7 +153,7 @@ def _looked_up(root: str, run: str) -> "dict":  # type: ignore[type-arg]
 
 def _without(root: str, script: str, why: str) -> None:
     """Run the command ungoverned, or refuse it, as configured for when CoAgent itself fails."""
-    if hook.stops(root):
+    if _hook().stops(root):
         print(f"coagent: this command was refused, since CoAgent fails: {why}", file=sys.stderr)
         sys.stderr.flush()
         os._exit(1)
@@ -117,14 +162,8 @@ def _without(root: str, script: str, why: str) -> None:
 
 
 def _plain(script: str) -> None:
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    for number in (*_ENDING, _signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)
     sys.stderr.flush()
     shell = "zsh" if "/snapshot-zsh-" in script else "bash"
     os.execvp(shell, [shell, "-c", script])
-
-
-if __name__ == "__main__":
-    main()

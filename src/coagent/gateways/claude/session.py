@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from coagent.builtin.changes import change, digest
 from coagent.errors import CoAgentError, ToolFailed
-from coagent.gateways.claude import in_tree, shown
+from coagent.gateways.claude import git_left, in_tree, shown
 from coagent.gateways.claude.edits import effective_edit
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.native import NativeWrite
@@ -317,6 +318,7 @@ class ClaudeSession:
     async def stopped(self, event: Mapping[str, Any]) -> Answer:
         """Stop: go on while there are notices; wait for those before, as long as configured; commit."""
         self.resting = True
+        await self._note_git()
         settlement = await self.agent.finish()
         if settlement.state == "waiting" and self.hub.settings.wait_s > 0:
             with anyio.move_on_after(self.hub.settings.wait_s):
@@ -326,6 +328,10 @@ class ClaudeSession:
             self._tell(settlement.notifications)
             return {"decision": "block", "reason": finished_text(self._taken())}
         return {}
+
+    async def _note_git(self) -> None:
+        if self.hub.shell is not None and not self.over:
+            self.hub.git_left[self.id] = self.agent.rank, await git_left.of(self.agent)
 
     async def rest(self) -> None:
         """Finish again after a command that has outlived its turn: nobody is to wait for the next one."""
@@ -337,6 +343,10 @@ class ClaudeSession:
         await self.hub.gone(self.id)
         if self.hub.shell is not None:
             self.hub.shell.forget(self.agent.rank)
+            await self._note_git()
+            _, left = self.hub.git_left.pop(self.id, (0, {}))
+            if git_left.stashes(left):
+                await anyio.to_thread.run_sync(git_left.hand_over, self.hub.root, left, self.agent.name)
         if self.over:
             return
         policy = self.hub.settings.on_end

@@ -10,7 +10,7 @@ import anyio
 
 from coagent.builtin.command_run import OUTPUT_LENGTH_MAX
 from coagent.builtin.live_runs import LiveRun
-from coagent.builtin.live_shell import NAME, Given, LiveShell
+from coagent.builtin.live_shell import GIT_NAME, NAME, Given, LiveShell
 from coagent.builtin.streams import Streams
 from coagent.errors import AgentNotActive, CoAgentError
 from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
@@ -112,6 +112,9 @@ class SessionShell:
             return {"plain": True}
         for one in list(self._ending):  # of commands whose clients have gone: what they did comes first
             await one.wait()
+        rank, left = session.hub.git_left.pop(session.id, (session.agent.rank, {}))
+        if left and rank != session.agent.rank:
+            await session.loudly(GIT_NAME, "git: what you had for yourself", private=left)
         live = shell.live(asked, to)
         over = anyio.Event()
 

@@ -66,7 +66,7 @@ def open_workspace(root: Path) -> Opened:
     if not available():
         bash = file.tools.bash
         shell = LiveShell(CommandRunner(tree.workspace, trace=bash.trace, view="overlay"))
-        tools.append(shell.tool)
+        tools.extend(shell.tools)
     url = log_url(file.log, folder)
     domain = open_domain(url, targets=targets, tools=tools, protocol=file.protocol, order=order_of(file, url))
     return Opened(domain, tree, file, shell)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 from coagent.errors import ConfigurationError
 from coagent.private import private_folder, write_private
 
+_MARK = "\ufeff"
+"""The byte order mark that some editors begin a file with."""
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -29,6 +32,7 @@ class JsonFile:
 
     def __init__(self, path: Path, memory: Path) -> None:
         self.path = path
+        self._place = Path(os.path.realpath(path))  # a link stays one
         name = hashlib.sha256(str(path).encode()).hexdigest()[:12]
         self._before = memory / f"{path.name}-{name}.before"
         self._made = memory / f"{path.name}-{name}.made"
@@ -60,6 +64,14 @@ class JsonFile:
         self._write(new)
         return True
 
+    def check(self) -> None:
+        """See whether entries could be put in.
+
+        Raises:
+            ConfigurationError: It is no JSON object, or cannot be read.
+        """
+        self._parsed(self._text())
+
     def restore(self, without_ours: Change) -> bool:
         """Take our entries out.
 
@@ -79,7 +91,7 @@ class JsonFile:
         if untouched and self._before.exists():
             self._write(self._before.read_bytes().decode("utf-8", "surrogateescape"))
         elif untouched:
-            self.path.unlink()
+            self._place.unlink()
         else:
             data = self._parsed(text)
             made = without_ours(json.loads(json.dumps(data)))
@@ -102,23 +114,26 @@ class JsonFile:
         if text is None or not text.strip():
             return {}
         try:
-            data = json.loads(text)
+            data = json.loads(text.removeprefix(_MARK))
         except ValueError as error:
+            comments = " (comments are none of it)" if re.search(r"^\s*//|/\*", text, re.M) else ""
             raise ConfigurationError(
-                f"{self.path} is not valid JSON: {error}", "Mend it first; nothing has been changed."
+                f"{self.path} is not valid JSON{comments}: {error}",
+                "Mend it first; nothing has been changed.",
             ) from None
         if not isinstance(data, dict):
             raise ConfigurationError(f"{self.path} holds no JSON object", "Mend it first.")
         return data
 
     def _write(self, text: str) -> None:
-        partial = self.path.with_name(f".{self.path.name}.coagent-new")
+        place = self._place
+        partial = place.with_name(f".{place.name}.coagent-new")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(text.encode("utf-8", "surrogateescape"))
-            if self.path.exists():
-                partial.chmod(self.path.stat().st_mode & 0o7777)
-            partial.replace(self.path)
+            if place.exists():
+                partial.chmod(place.stat().st_mode & 0o7777)
+            partial.replace(place)
         except OSError as error:
             raise ConfigurationError(f"{self.path} cannot be written: {error.strerror}") from None
 
@@ -128,7 +143,8 @@ def _written(data: dict[str, Any], like: str | None) -> str:
     found = re.search(r"^([ \t]+)\S", like or "", re.M)
     indent: int | str = 2 if found is None else found[1]
     end = "" if like and not like.endswith("\n") else "\n"
-    return json.dumps(data, indent=indent, ensure_ascii=False) + end
+    mark = _MARK if like and like.startswith(_MARK) else ""
+    return mark + json.dumps(data, indent=indent, ensure_ascii=False) + end
 
 
 def _digest(text: str) -> str:

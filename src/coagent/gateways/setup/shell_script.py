@@ -19,6 +19,9 @@ PREFIX = "CLAUDE_CODE_SHELL_PREFIX"
 SCRIPT = "coagent-shell"
 """Its name."""
 
+# As a module it need not be compiled each time.
+_RUN = "import sys; sys.path.append(sys.argv.pop(1)); import prefix; prefix.main()"
+
 
 def text(root: Path, chained: str = "", python: str = sys.executable) -> str:
     """Return the script.
@@ -32,6 +35,7 @@ def text(root: Path, chained: str = "", python: str = sys.executable) -> str:
         shlex.quote(python),
         shlex.quote(str(Path(hook.__file__).resolve().with_name("prefix.py"))),
     )
+    run = f"{given} -IS -c {shlex.quote(_RUN)} {shlex.quote(str(Path(hook.__file__).resolve().parent))}"
     other = f'exec {shlex.quote(chained)} "$1"\n' if chained else ""
     return f"""#!/bin/sh
 # Runs the Bash commands of Claude Code sessions at their place in CoAgent's order (docs/claude-code.md).
@@ -39,7 +43,7 @@ def text(root: Path, chained: str = "", python: str = sys.executable) -> str:
 case "$1" in
 *' && pwd -P >| '*)
   if [ -n "$CLAUDE_CODE_SESSION_ID" ]; then
-    if [ -x {given} ] && [ -f {program} ]; then exec {given} -IS {program} {shlex.quote(str(root))} "$1"; fi
+    if [ -x {given} ] && [ -f {program} ]; then exec {run} {shlex.quote(str(root))} "$1"; fi
     echo "coagent: CoAgent is not installed here any more, and does not govern this command" >&2
   fi
   {other}case "$1" in */snapshot-zsh-*) exec zsh -c "$1" ;; esac

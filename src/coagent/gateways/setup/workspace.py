@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
+import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 from coagent.config.domain_file import FOLDER, NAME
@@ -16,6 +21,7 @@ log = "sqlite:log.db"
 [[targets]]
 kind = "files"
 root = ".."
+exclude = {exclude}
 
 [tools]
 builtin = ["files", "changes"]
@@ -25,6 +31,16 @@ wait_s = 600.0          # how long a session that has ended its turn waits for t
 on_end = "commit"       # of a session that ends before its commit: "commit", "abort" or "park"
 on_failure = "warn"     # where CoAgent itself fails: "warn" and go on ungoverned, or "stop" the session
 """
+
+_OURS = (
+    ".gitignore", NAME, "*.db", "*.db-*", "*.db.*", "daemon.*", "sessions.json", "setup", "shadow", "views",
+    "snapshots", "tools", "coagent-*", ".coagent-*",
+)  # fmt: skip
+"""What CoAgent makes in the folder."""
+_EXCLUDED = ("**/.venv/**",)
+_PLAIN_FOLDER = re.compile(r"(?P<here>/?)(?P<path>[\w.][\w./-]*)/\s*")
+_GIT_S_MAX = 30
+_FOLDERS_MAX = 100
 
 
 def make(root: Path) -> Path:
@@ -41,12 +57,55 @@ def make(root: Path) -> Path:
             write_private(ignore, "/*\n!/tools/\n")  # grown tools are for review
         path = folder / NAME
         if not path.exists():
-            write_private(path, _CONFIG)
+            exclude = json.dumps([*_EXCLUDED, *ignored_folders(root)])
+            write_private(path, _CONFIG.format(exclude=exclude))
     except OSError as error:
         raise ConfigurationError(f"{str(folder)!r} cannot be made: {error.strerror}") from None
     return path
 
 
-def remove(root: Path) -> None:
-    """Remove the folder with all that is in it."""
-    shutil.rmtree(root / FOLDER, ignore_errors=True)
+def remove(root: Path) -> list[str]:
+    """Remove the folder with what CoAgent has made in it.
+
+    Returns:
+        What is a person's own, and stays there.
+    """
+    folder = root / FOLDER
+    kept = []
+    for one in sorted(folder.iterdir()):
+        if not any(fnmatch(one.name, pattern) for pattern in _OURS):
+            kept.append(one.name)
+        elif one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one, ignore_errors=True)
+        else:
+            one.unlink()
+    if not kept:
+        shutil.rmtree(folder, ignore_errors=True)
+    return kept
+
+
+def ignored_folders(root: Path) -> list[str]:
+    """Return globs of the folders that git ignores: what is built there is not to be governed.
+
+    Those that are there, and those that the `.gitignore` at the top names by plain words.
+    """
+    known = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    listing = ["git", "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"]
+    try:
+        done = subprocess.run(
+            listing, cwd=root, env=known, capture_output=True, check=True, timeout=_GIT_S_MAX, text=True
+        )
+        lines = (root / ".gitignore").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        lines = []
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
+    there = [one for one in done.stdout.split("\0") if one.endswith("/")]
+    found = [f"{one}**" for one in there if _PLAIN_FOLDER.fullmatch(one)]
+    for line in lines:
+        named = _PLAIN_FOLDER.fullmatch(line)
+        if named is not None:
+            within = "/" in named["path"] or named["here"]
+            found.append(f"{named['path']}/**" if within else f"**/{named['path']}/**")
+    covered = ("node_modules/**", "__pycache__/**", ".venv/**", f"{FOLDER}/**")
+    return [one for one in dict.fromkeys(found) if not one.endswith(covered)][:_FOLDERS_MAX]

@@ -1,0 +1,161 @@
+"""The shell of a session, without a client: what outlives a turn, and what a command meets that runs on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+import pytest
+from client import FakeClient
+
+from coagent.builtin.streams import Streams
+from coagent.gateways.claude.hub import Hub
+from coagent.gateways.claude.sessions import Sessions
+from coagent.gateways.claude.workspace import open_workspace
+from coagent.gateways.setup import workspace as setup
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Shell(FakeClient):
+    """A session whose commands come by the prefix."""
+
+    async def run(
+        self, command: str, gone: anyio.Event | None = None, *, batch: bool = True
+    ) -> tuple[int, str]:
+        call = {"tool_name": "Bash", "tool_input": {"command": command}, "tool_use_id": "1"}
+        await self.hook("PreToolUse", **call)
+        quoted = command.replace("'", "'\\''")
+        message = {
+            "command": f"source none 2>&- || true && eval '{quoted}' < /dev/null && pwd -P >| /dev/null",
+            "run": os.urandom(4).hex(),
+            "session_id": self.name,
+            "pid": os.getpid(),
+            "cwd": str(self.root),
+            "environment": {**os.environ, **self.environment},
+        }
+        with tempfile.TemporaryFile() as output:
+            streams = Streams(os.dup(output.fileno()), os.dup(output.fileno()), 30_000)
+            try:
+                answer: dict[str, Any] = await self.sessions.command(message, streams, gone or anyio.Event())
+            finally:
+                streams.close()
+            output.seek(0)
+            said = output.read().decode() + answer.get("says", "")
+        if batch:
+            await self.hook("PostToolUse", **call, tool_response={"stdout": said, "stderr": ""})
+        return answer["exit_code"], said
+
+
+@asynccontextmanager
+async def opened(root: Path) -> AsyncIterator[Sessions]:
+    setup.make(root)
+    domain, tree, file, shell = open_workspace(root)
+    assert shell is not None
+    async with domain:
+        yield Sessions(Hub(domain, tree, file.claude, shell), root / ".coagent" / "sessions.json")
+
+
+def client(sessions: Sessions, root: Path, name: str) -> Shell:
+    shell = Shell(sessions, root, name, Random(0))
+    shell.environment["CLAUDE_CODE_SHELL_PREFIX"] = "/any/coagent-shell"
+    return shell
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    commands = (
+        "git init -q && echo a > a.txt && git add -A && git -c user.name=P -c user.email=p@x commit -qm first"
+    )
+    subprocess.run(commands, shell=True, cwd=tmp_path, check=True)
+    return tmp_path
+
+
+async def test_what_was_stashed_and_staged_is_there_in_the_next_turn(root: Path) -> None:
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        assert await one.run(
+            "echo later > later.txt && git stash -qu && echo now > now.txt && git add now.txt"
+        ) == (0, "")
+        assert await one.stop() == ""
+        assert (await one.run("git stash list"))[1].startswith("stash@{0}")
+        assert await one.run("git commit -qm now && git show --format= --name-only") == (0, "now.txt\n")
+        assert (await one.run("git stash pop -q && cat later.txt"))[1].endswith("later\n")
+
+
+async def test_what_a_command_did_until_its_client_gave_up_is_kept(root: Path) -> None:
+    async with opened(root) as sessions:
+        one, gone = client(sessions, root, "one"), anyio.Event()
+        begun = root.with_name(f"{root.name}-begun")
+        async with anyio.create_task_group() as tasks:
+
+            async def give_up() -> None:
+                await there(begun)
+                gone.set()
+
+            tasks.start_soon(give_up)
+            code, _ = await one.run(f"echo half > half.txt; touch {begun}; sleep 1000", gone)
+        assert code in (137, 143)
+        assert (root / "half.txt").read_text() == "half\n"
+
+
+async def there(path: Path) -> None:
+    while not path.exists():
+        await anyio.sleep(0.01)
+
+
+async def test_a_command_that_outlives_its_turn_belongs_to_the_next(root: Path) -> None:
+    begun, go = root.with_name(f"{root.name}-begun"), root.with_name(f"{root.name}-go")
+    command = f"touch {begun}; until test -e {go}; do sleep 0.01; done; cp a.txt b.txt"
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        async with anyio.create_task_group() as tasks:
+
+            async def run() -> None:
+                assert (await one.run(command, batch=False))[0] == 0
+
+            tasks.start_soon(run)
+            await there(begun)
+            assert await one.stop() == ""
+            go.touch()
+        assert (root / "b.txt").read_text() == "a\n"
+        assert {agent.phase.value for agent in sessions._hub.domain.agents} == {"committed"}
+
+
+@pytest.mark.parametrize(("written", "seen"), [("other.txt", "a\n"), ("a.txt", "changed\n")])
+async def test_what_happens_meanwhile_makes_no_command_run_twice_for_its_client(
+    root: Path, written: str, seen: str
+) -> None:
+    """Where it has seen nothing of it, it stands; else it runs again unheard, and its agent is told so."""
+    begun, go = root.with_name(f"{root.name}-begun"), root.with_name(f"{root.name}-go")
+    count = root.with_name(f"{root.name}-count")
+    command = f"echo . >> {count}; touch {begun}; until test -e {go}; do sleep 0.01; done; cat a.txt"
+    results: list[tuple[int, str]] = []
+    async with opened(root) as sessions:
+        first, second = client(sessions, root, "first"), client(sessions, root, "second")
+        await first.hook("SessionStart", source="startup")
+        async with anyio.create_task_group() as tasks:
+
+            async def run() -> None:
+                results.append(await second.run(command))
+
+            tasks.start_soon(run)
+            await there(begun)
+            assert (await first.run(f"echo changed > {written}"))[0] == 0
+            go.touch()
+    assert results[0][0] == 0
+    assert results[0][1].endswith(seen)
+    assert ("it ran again" in results[0][1].replace("\n", " ")) == (written == "a.txt")
+    assert count.read_text() == ".\n"
