@@ -32,4 +32,5 @@ def list_in(settings: dict[str, Any], name: str) -> list[Any]:
 
 
 def _shown(value: Any) -> str:
-    return {dict: "an object", list: "a list", str: "a text"}.get(type(value), repr(value))
+    names: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
+    return names.get(type(value), repr(value))

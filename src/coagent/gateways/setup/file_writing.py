@@ -21,7 +21,9 @@ def require_writable(path: Path) -> None:
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():
-        raise ConfigurationError(f"{path} cannot be made: {str(folder)!r} is no folder", "Move it away first.")
+        raise ConfigurationError(
+            f"{path} cannot be made: {str(folder)!r} is no folder", "Move it away first."
+        )
     if target.exists() and not target.is_file():
         raise ConfigurationError(f"{path} is no file", "Move it away first; nothing has been changed.")
     if not os.access(folder, os.W_OK | os.X_OK) and not os.access(target, os.W_OK):

@@ -18,11 +18,25 @@ class Json:
         """Return what a text holds."""
         return jsonc.read(text).value
 
+    def require_read_by_client(self, text: str) -> None:
+        """Check that the client takes a text of this form as it is written."""
+
     def changed(self, text: str, wanted: dict[str, Any]) -> str:
         """Return a text that holds what is wanted, by the fewest changes."""
         if not text.strip():
             return json.dumps(wanted, indent=2, ensure_ascii=False) + "\n"
         return jsonc_edit.changed(text, wanted)
+
+
+class PlainJson(Json):
+    """JSON of a client that passes over a whole file, without a word, where there is a comment in it."""
+
+    def require_read_by_client(self, text: str) -> None:
+        """Check that the client takes a text of this form as it is written."""
+        try:
+            json.loads(text if text.strip() else "{}")
+        except ValueError as error:
+            raise ValueError(f"comments are none of JSON, nor are commas before an end ({error})") from None
 
 
 class Toml:
@@ -34,6 +48,9 @@ class Toml:
         """Return what a text holds."""
         return tomllib.loads(text)
 
+    def require_read_by_client(self, text: str) -> None:
+        """Check that the client takes a text of this form as it is written."""
+
     def changed(self, text: str, wanted: dict[str, Any]) -> str:
         """Return a text that holds what is wanted, by the fewest changes."""
         from coagent.gateways.setup import toml_edit
@@ -41,4 +58,4 @@ class Toml:
         return toml_edit.changed(text, wanted)
 
 
-JSON, TOML = Json(), Toml()
+JSON, PLAIN_JSON, TOML = Json(), PlainJson(), Toml()

@@ -1,7 +1,7 @@
 """A JSON text made to hold something else, by the fewest changes: the rest of it keeps every byte.
 
-Comments, blanks, line ends, trailing commas and the way in which values are written stay. What is put in looks
-like what is beside it, and taking it out again leaves what was there before.
+Comments, blanks, line ends, trailing commas and the way in which values are written stay. What is put in
+looks like what is beside it, and taking it out again leaves what was there before.
 """
 
 from __future__ import annotations
@@ -114,7 +114,10 @@ def _without(text: str, node: Node, index: int) -> str:
         comma = blank_end(text, end)
         text = f"{text[:comma]}{text[comma + 1 :]}"
         if index == 0 and not last and "\n" not in text[before : part.start]:
-            before, end = part.start, _blank_run_end(text, end)  # of `{ "a": 1, "b": 2 }` the first blank stays
+            before, end = (
+                part.start,
+                _blank_run_end(text, end),
+            )  # of `{ "a": 1, "b": 2 }` the first blank stays
     kept = "\n" if "//" in text[text.rfind("\n", 0, before) + 1 : before] else ""
     rest = text[end:]
     if kept and rest.lstrip(" \t")[:1] in ("\r", "\n"):

@@ -1,8 +1,8 @@
 """Entries of our own in a settings file of somebody else's, put in and taken out to the byte.
 
 What the file was before is kept beside what we have made of it. As long as nobody has changed it since,
-taking our entries out puts those very bytes back; else they alone are taken out of what it is now. A byte order
-mark, line ends, comments, rights and links stay as they are.
+taking our entries out puts those very bytes back; else they alone are taken out of what it is now. A byte
+order mark, line ends, comments, rights and links stay as they are.
 """
 
 from __future__ import annotations
@@ -42,6 +42,13 @@ class Form(Protocol):
             ValueError: It is not of this form; the message says where and why.
         """
 
+    def require_read_by_client(self, text: str) -> None:
+        """Check that the client takes a text of this form as it is written.
+
+        Raises:
+            ValueError: It does not; the message says why.
+        """
+
     def changed(self, text: str, wanted: dict[str, Any]) -> str:
         """Return a text that holds what is wanted, by the fewest changes."""
 
@@ -51,7 +58,8 @@ class Planned:
     """A change of a file that has been checked, and is still to be made."""
 
     path: Path
-    make: Callable[[], None]
+    make: Callable[[], bool]
+    """Makes it, and tells whether the file is another now."""
 
 
 class SettingsFile:
@@ -73,6 +81,11 @@ class SettingsFile:
         self._made_folder = memory / f"{name}.folder"
 
     @property
+    def known(self) -> bool:
+        """Whether our entries were put in, and not taken out since."""
+        return self._made.exists()
+
+    @property
     def created(self) -> bool:
         """Whether the file is there because of us alone."""
         return self._made.exists() and not self._before.exists()
@@ -88,12 +101,15 @@ class SettingsFile:
         """
         text = self._text()
         data = self._data(text)
+        self._require_read_by_client(text)
         new = self._changed(text, data, self._with)
         if new is None:
             return None
         before: str | None = text
         if text is not None and self._untouched(text):
-            before = self._before.read_bytes().decode("utf-8", "surrogateescape") if not self.created else None
+            before = (
+                self._before.read_bytes().decode("utf-8", "surrogateescape") if not self.created else None
+            )
         elif text is not None:
             before = self._changed(text, data, self._without) or text
         require_writable(self.path)
@@ -106,8 +122,8 @@ class SettingsFile:
             The change that does so; None where nothing of ours is in it.
 
         Raises:
-            ConfigurationError: The file has something of ours and is wrong, or cannot be written; it is left as
-                it is.
+            ConfigurationError: The file has something of ours and is wrong, or cannot be written; it is left
+                as it is.
         """
         text = self._text()
         if text is None:
@@ -126,7 +142,7 @@ class SettingsFile:
         require_writable(self.path)
         return Planned(self.path, lambda: self._take(new))
 
-    def _put(self, new: str, before: str | None) -> None:
+    def _put(self, new: str, before: str | None) -> bool:
         private_folder(self._made.parent)
         if before is None:
             self._before.unlink(missing_ok=True)
@@ -136,8 +152,9 @@ class SettingsFile:
         if not self.path.parent.exists():
             write_private(self._made_folder, "")
         write_in_place_of(self.path, new.encode("utf-8", "surrogateescape"))
+        return True
 
-    def _take(self, new: str | None) -> None:
+    def _take(self, new: str | None) -> bool:
         target = Path(os.path.realpath(self.path))
         if new is None:
             try:
@@ -151,18 +168,17 @@ class SettingsFile:
             folder.rmdir()
         for path in (self._before, self._made, self._made_folder):
             path.unlink(missing_ok=True)
+        return True
 
     def _changed(self, text: str | None, data: dict[str, Any], change: Change) -> str | None:
         """Return the text after a change; None where it changes nothing."""
-        try:
-            wanted = change(copy.deepcopy(data))
-        except WrongEntry as error:
-            raise ConfigurationError(f"{self.path}: {error}", _MEND) from None
-        if wanted == data:
-            return None
         text = text or ""
         mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
-        return mark + self._form.changed(text[len(mark) :], wanted)
+        try:
+            wanted = change(copy.deepcopy(data))
+            return None if wanted == data else mark + self._form.changed(text[len(mark) :], wanted)
+        except WrongEntry as error:
+            raise ConfigurationError(f"{self.path}: {error}", _MEND) from None
 
     def _untouched(self, text: str) -> bool:
         return self._made.exists() and self._made.read_text() == _digest(text)
@@ -185,12 +201,16 @@ class SettingsFile:
         try:
             data = self._form.read(text)
         except ValueError as error:
-            raise ConfigurationError(
-                f"{self.path} is not valid {self._form.name}: {error}", _MEND
-            ) from None
+            raise ConfigurationError(f"{self.path} is not valid {self._form.name}: {error}", _MEND) from None
         if not isinstance(data, dict):
             raise ConfigurationError(f"{self.path} holds no {self._form.name} object", _MEND)
         return data
+
+    def _require_read_by_client(self, text: str | None) -> None:
+        try:
+            self._form.require_read_by_client((text or "").removeprefix(_BYTE_ORDER_MARK))
+        except ValueError as error:
+            raise ConfigurationError(f"{self.path} is not read by its client: {error}", _MEND) from None
 
 
 def _digest(text: str) -> str:

@@ -1,8 +1,8 @@
 """A TOML text made to hold something else, by the fewest changes.
 
-A table of its own is put in behind all that is there, and cut out again, as text: every other byte stays. tomlkit
-does what that cannot: tables inside of others, and entries that are to be changed. It keeps comments, and moves
-tables that do not stand together.
+A table of its own is put in behind all that is there, and cut out again, as text: every other byte stays.
+tomlkit does what that cannot: tables inside of others, and entries that are to be changed. It keeps comments,
+and moves tables that do not stand together.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class McpClient:
     Args:
         name: What it is called on the command line.
         title: What people call it.
-        files: Its settings file, relative to the workspace; the first one that is there, if there are several.
+        files: Its settings file, relative to the workspace; of several, the first one that is there.
         table: Where it has its servers in there.
         entry: Makes an entry of a command.
         then: What a person has to know or to do next.
