@@ -19,7 +19,9 @@ class GeminiEndpoint(ScriptedEndpoint):
                 results.append(Result(message["call_id"], message["content"], is_error=False))
             else:
                 texts.append(message["content"])
-        tools = [one["name"] for tool in body.get("tools") or [] for one in tool.get("functionDeclarations", [])]
+        tools = [
+            one["name"] for tool in body.get("tools") or [] for one in tool.get("functionDeclarations", [])
+        ]
         return Turn(script, number, body, results, texts, tools)
 
     @staticmethod

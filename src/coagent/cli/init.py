@@ -20,7 +20,8 @@ def init(
         list[str] | None,
         typer.Option(
             "--client",
-            help="claude-code (the default), codex, cursor, gemini, opencode, vscode, or all; repeatable.",
+            help="claude-code (the default), codex, cursor, gemini, opencode, vscode, or all; repeatable. "
+            "claude-plugin: Claude Code with its hooks in the plug-in that --plugin makes.",
         ),
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take everything out again.")] = False,
@@ -42,7 +43,7 @@ def init(
     --remove, all files are put back to the byte they were, and .coagent goes; with --client too, only that
     client is taken out.
     """
-    from coagent.gateways.setup.clients.table import CLAUDE_CODE
+    from coagent.gateways.setup.clients.table import CLAUDE_CODE, CLAUDE_PLUGIN
     from coagent.gateways.setup.install import chosen, install, uninstall
 
     root = folder.resolve()
@@ -59,7 +60,7 @@ def init(
         said = {name: value for name, value in more.items() if value}
         print_json({"workspace": str(root), "removed": remove, "files": outcome.files, **said})
     else:
-        _tell(outcome, remove=remove, governed=CLAUDE_CODE in wired)
+        _tell(outcome, remove=remove, governed=bool({CLAUDE_CODE, CLAUDE_PLUGIN} & set(wired)))
 
 
 def _tell(outcome: Outcome, *, remove: bool, governed: bool) -> None:
@@ -99,6 +100,6 @@ def _plugin(folder: Path, *, json_output: bool) -> None:
         out.print(f"wrote {folder / path}", markup=False)
     out.print(
         f"\n  claude --plugin-dir {folder}    starts a session with it\n"
-        "It governs the sessions in each workspace that has a .coagent folder: `coagent init` makes one.",
+        "It governs sessions in workspaces that are made ready: coagent init --client claude-plugin",
         markup=False,
     )

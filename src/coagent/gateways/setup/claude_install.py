@@ -37,12 +37,13 @@ class ClaudeCode:
             return []
         return [f"{FOLDER}/{LOCAL}", f"{FOLDER}/{shell_script.SCRIPT}"]
 
-    def put_in(self, wait_s: float, *, shared: bool) -> tuple[list[Planned], str]:
+    def put_in(self, wait_s: float, *, hooks: bool = True, shared: bool = False) -> tuple[list[Planned], str]:
         """Check that our hooks and our prefix can be put in.
 
         Args:
             wait_s: How long a session that has ended its turn may wait for others.
-            shared: Whether the hooks go into the settings that a team shares.
+            hooks: Whether the hooks go into settings; else a plug-in has them.
+            shared: Whether they go into the settings that a team shares.
 
         Returns:
             The changes that do so, and what a person is told, if anything.
@@ -52,9 +53,10 @@ class ClaudeCode:
         """
         choice = shell_prefix.choose(self.root)
         files = []
-        if choice.ours or not shared:
-            files.append(self._file(LOCAL, wait_s, hooks=not shared, prefix=choice.ours))
-        if shared:
+        local = hooks and not shared
+        if choice.ours or local:
+            files.append(self._file(LOCAL, wait_s, hooks=local, prefix=choice.ours))
+        if hooks and shared:
             files.append(self._file(SHARED, wait_s, hooks=True, prefix=False))
         planned = [change for change in (file.put_in() for file in files) if change is not None]
         if choice.ours:
@@ -94,7 +96,7 @@ class ClaudeCode:
     def _file(self, name: str, wait_s: float, *, hooks: bool, prefix: bool) -> SettingsFile:
         def with_ours(settings: dict[str, Any]) -> dict[str, Any]:
             settings = claude_code.with_prefix(settings, self._script) if prefix else settings
-            return claude_code.with_hooks(settings, wait_s) if hooks else settings
+            return claude_code.with_hooks(settings, wait_s) if hooks else claude_code.without_hooks(settings)
 
         def without_ours(settings: dict[str, Any]) -> dict[str, Any]:
             return claude_code.without_hooks(claude_code.without_prefix(settings, self._chained()))

@@ -1,7 +1,9 @@
 """The hooks of Claude Code as a plug-in of it, for people who would rather not have them in settings.
 
 There is no MCP server in it: by that, a session whose own tools are governed would be a second agent, and
-wait for itself. The shell prefix cannot be in it, since plug-ins set no environment; `coagent init` sets it.
+wait for itself. The shell prefix cannot be in it, since plug-ins set no environment: `coagent init --client
+claude-plugin` sets it, and makes the folder without which the hooks do nothing. Nor do they do anything where
+the settings of a workspace have ours too: Claude Code would run both.
 
 Source: Claude Code documentation, "Plugins reference".
 """
@@ -18,6 +20,10 @@ from coagent.errors import ConfigurationError
 from coagent.gateways.setup import claude_code
 
 NAME = "coagent"
+_UNLESS_IN_SETTINGS = (
+    f'grep -qs {claude_code.MARK} "$CLAUDE_PROJECT_DIR/.claude/settings.json" '
+    '"$CLAUDE_PROJECT_DIR/.claude/settings.local.json" && exit 0; '
+)
 _MANIFEST, _HOOKS = ".claude-plugin/plugin.json", "hooks/hooks.json"
 
 
@@ -33,7 +39,8 @@ def make_plugin(folder: Path) -> list[str]:
     Raises:
         ConfigurationError: Something else is in the folder, or it cannot be written.
     """
-    files = {_MANIFEST: _manifest(), _HOOKS: claude_code.with_hooks({}, ClaudeTable().wait_s)}
+    run = f"{_UNLESS_IN_SETTINGS}{claude_code.command()}"
+    files = {_MANIFEST: _manifest(), _HOOKS: claude_code.with_hooks({}, ClaudeTable().wait_s, run)}
     try:
         _require_ours(folder)
         for name, content in files.items():

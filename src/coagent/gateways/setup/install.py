@@ -12,7 +12,7 @@ from coagent.errors import ConfigurationError
 from coagent.gateways.claude.stop import stop_daemon
 from coagent.gateways.setup import git_exclude, workspace
 from coagent.gateways.setup.claude_install import ClaudeCode
-from coagent.gateways.setup.clients.table import CLAUDE_CODE, CLIENTS, MCP_CLIENTS
+from coagent.gateways.setup.clients.table import CLAUDE_CODE, CLAUDE_PLUGIN, CLIENTS, MCP_CLIENTS
 from coagent.gateways.setup.settings_file import Planned, SettingsFile
 
 _EXCLUDE = ".git/info/exclude"
@@ -43,8 +43,9 @@ def chosen(names: Iterable[str]) -> list[str]:
     """
     found: list[str] = []
     for name in names:
-        if name != "all" and name not in CLIENTS:
-            raise ConfigurationError(f"there is no client {name!r}", f"There are: {', '.join(CLIENTS)}, all.")
+        if name not in ("all", CLAUDE_PLUGIN, *CLIENTS):
+            there = ", ".join((*CLIENTS, CLAUDE_PLUGIN, "all"))
+            raise ConfigurationError(f"there is no client {name!r}", f"There are: {there}.")
         found += CLIENTS if name == "all" else [name]
     return list(dict.fromkeys(found))
 
@@ -65,16 +66,13 @@ def install(root: Path, clients: Sequence[str], *, shared: bool = False) -> Outc
     new = not path.exists()
     claude = ClaudeCode(root, root / FOLDER / workspace.SETUP)
     planned: list[Planned] = []
-    if CLAUDE_CODE in clients:
+    if CLAUDE_CODE in clients or CLAUDE_PLUGIN in clients:
         wait_s = (ClaudeTable() if new else read_domain_file(path).claude).wait_s
-        planned, outcome.shell = claude.put_in(wait_s, shared=shared)
-    for name in clients:
-        if name != CLAUDE_CODE:
-            _require_server()
-            planned += _some(_settings_files(root, name)[0].put_in())
-            outcome.then |= (
-                {MCP_CLIENTS[name].title: MCP_CLIENTS[name].then} if MCP_CLIENTS[name].then else {}
-            )
+        planned, outcome.shell = claude.put_in(wait_s, hooks=CLAUDE_CODE in clients, shared=shared)
+    for client in (MCP_CLIENTS[name] for name in clients if name in MCP_CLIENTS):
+        _require_server()
+        planned += _some(_settings_files(root, client.name)[0].put_in())
+        outcome.then |= {client.title: client.then} if client.then else {}
     workspace.make(root)
     outcome.files += [f"{FOLDER}/{NAME}"] if new else []
     claude.note_folder()
@@ -100,7 +98,7 @@ def uninstall(root: Path, clients: Sequence[str] = ()) -> Outcome:
     claude = ClaudeCode(root, root / FOLDER / workspace.SETUP)
     planned: list[Planned] = []
     for name in clients or CLIENTS:
-        if name == CLAUDE_CODE:
+        if name not in MCP_CLIENTS:
             planned += claude.take_out()
         else:
             for file in _settings_files(root, name):

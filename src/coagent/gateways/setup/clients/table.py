@@ -15,5 +15,7 @@ MCP_CLIENTS: dict[str, McpClient] = {
 """The clients that are wired up by an MCP server, by name."""
 CLAUDE_CODE = "claude-code"
 """The one that is wired up by hooks."""
+CLAUDE_PLUGIN = "claude-plugin"
+"""The same one, whose hooks are in a plug-in."""
 CLIENTS = (CLAUDE_CODE, *MCP_CLIENTS)
 """The names of all clients."""
