@@ -75,7 +75,7 @@ def _tell(outcome: Outcome, *, remove: bool, governed: bool) -> None:
         out.print("Nothing was to be done." if not remove else "There was nothing of CoAgent's.")
     elif not remove:
         for title, then in outcome.then.items():
-            out.print(f"{title}: {then}", markup=False)
+            out.print(f"{title}: {then}", markup=False, soft_wrap=True)
         out.print(
             "\nEvery Claude Code session that starts in this folder is governed from now on."
             if governed

@@ -11,5 +11,5 @@ CODEX = McpClient(
     files=(".codex/config.toml",),
     table="mcp_servers",
     form=TOML,
-    then="Codex reads the settings of projects that it trusts: start `codex` here once, and say so.",
+    then="it reads the settings of projects that it trusts: start `codex` here once, and say so.",
 )

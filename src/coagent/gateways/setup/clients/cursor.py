@@ -17,5 +17,5 @@ CURSOR = McpClient(
     title="Cursor",
     files=(".cursor/mcp.json",),
     entry=_entry,
-    then="Switch the server on in Cursor's settings, under MCP, when it asks.",
+    then="switch the server on in its settings, under MCP.",
 )

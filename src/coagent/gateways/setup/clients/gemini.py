@@ -8,5 +8,5 @@ GEMINI = McpClient(
     name="gemini",
     title="Gemini CLI",
     files=(".gemini/settings.json",),
-    then="Gemini CLI starts servers in folders that it trusts: start `gemini` here once, and say so.",
+    then="it starts servers in folders that it trusts: start `gemini` here once, and say so.",
 )

@@ -18,5 +18,5 @@ VSCODE = McpClient(
     files=(".vscode/mcp.json",),
     table="servers",
     entry=_entry,
-    then="Trust the workspace, and start the server with the action that stands above its entry in the file.",
+    then="trust the workspace, and start the server by the action above its entry in the file.",
 )
