@@ -224,7 +224,11 @@ def test_a_killed_session_holds_nobody_back(workspace: Workspace, on_end: str) -
     assert (workspace.root / "half.txt").exists() == (on_end == "commit")
 
 
-def test_what_commands_change_is_taken_over_and_undone(workspace: Workspace) -> None:
+@pytest.mark.parametrize("where", ["in a view", "in the tree"])
+def test_what_commands_change_is_taken_over_and_undone(workspace: Workspace, where: str) -> None:
+    if where == "in the tree":  # as where there are no namespaces
+        settings = workspace.root / ".claude" / "settings.local.json"
+        settings.write_text(settings.read_text().replace("CLAUDE_CODE_SHELL_PREFIX", "NO_PREFIX"))
     (workspace.root / "a.txt").write_text("old\n")
     (workspace.root / "b.bin").write_bytes(b"\xff\x00")
 

@@ -273,6 +273,21 @@ def test_without_a_daemon_a_command_runs_with_a_word_or_is_refused(
     assert (workspace.root / "a.txt").exists() == (on_failure == "warn")
 
 
+def test_a_command_whose_client_ends_it_ends_at_once_and_what_it_did_is_kept(workspace: Workspace) -> None:
+    begun = workspace.root.with_name(f"{workspace.root.name}-begun")
+    os.mkfifo(begun)
+    environment = {**os.environ, "CLAUDE_CODE_SESSION_ID": "1234", "CLAUDE_PID": str(os.getpid())}
+    command = (
+        f"source none || true && eval 'echo half > half.txt; echo > {begun}; sleep 1000' && pwd -P >| cwd"
+    )
+    prefix = workspace.root / ".claude" / "coagent-shell"
+    with subprocess.Popen([prefix, command], cwd=workspace.root, env=environment) as client:
+        begun.read_text()
+        client.terminate()
+    assert client.returncode == 128 + signal.SIGTERM
+    assert workspace.text("half.txt") == "half\n"
+
+
 def daemon(workspace: Workspace) -> int:
     return int((workspace.root / ".coagent" / "daemon.lock").read_text())
 

@@ -22,6 +22,7 @@ import anyio
 from anyio.abc import UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from coagent.builtin.streams import Streams
 from coagent.config.domain_file import FOLDER
 from coagent.errors import CoAgentError
 from coagent.gateways.claude.hook import socket_path
@@ -62,10 +63,16 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
     async with stream:
         try:
             first, descriptors = await stream.receive_fds(1, 2)
-            rest = await BufferedByteReceiveStream(stream).receive_until(b"\n", _MESSAGE_BYTES_MAX)
-            message = json.loads(first + rest)
-            if descriptors:
-                found = await _commanded(stream, message, descriptors, sessions)
+            to = streams(descriptors) if descriptors else None
+            try:
+                rest = await BufferedByteReceiveStream(stream).receive_until(b"\n", _MESSAGE_BYTES_MAX)
+                message = json.loads(first + rest)
+            except BaseException:
+                if to is not None:
+                    to.close()
+                raise
+            if to is not None:
+                found = await _commanded(stream, message, to, sessions)
             elif "ended" in message:
                 found = sessions.ended(str(message["ended"]))
             else:
@@ -84,7 +91,7 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
 
 
 async def _commanded(
-    stream: UNIXSocketStream, message: dict[str, Any], descriptors: list[int], sessions: Sessions
+    stream: UNIXSocketStream, message: dict[str, Any], to: Streams, sessions: Sessions
 ) -> dict[str, Any]:
     """Run a command into the streams of its client, and end it when that gives up."""
     gone = anyio.Event()
@@ -95,7 +102,6 @@ async def _commanded(
                 await stream.receive()
         gone.set()
 
-    to = streams(descriptors)
     try:
         return await beside(watch, lambda: sessions.command(message, to, gone))
     finally:

@@ -20,6 +20,8 @@ else:
     import _signal
 
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
+_END_S_MAX = 5
+"""How long a command that is told to end may take for that, in seconds."""
 _DONE = b'{"answer": {"exit_code": '
 
 
@@ -32,12 +34,15 @@ def main() -> None:
 
     def end(number: int, frame: object) -> None:
         told.append(number)
+        if number == _signal.SIGALRM:  # nor does the daemon answer any more
+            os._exit(128 + told[0])
+        _signal.alarm(_END_S_MAX)
         try:  # noqa: SIM105
             connection.shutdown(_socket.SHUT_WR)  # the daemon ends the command
         except OSError:
             pass
 
-    for number in _ENDING:
+    for number in (*_ENDING, _signal.SIGALRM):
         _signal.signal(number, end)
     received = _asked(connection, script, run)
     code = received[len(_DONE) : -3]

@@ -340,6 +340,7 @@ class ClaudeSession:
 
     async def ended(self) -> None:
         """SessionEnd, or its process is gone: what becomes of its work is a setting."""
+        self.shell.end()
         await self.hub.gone(self.id)
         if self.hub.shell is not None:
             self.hub.shell.forget(self.agent.rank)

@@ -46,6 +46,7 @@ class Sessions:
         self._kept = kept
         self._sessions: dict[str, ClaudeSession] = {}
         self._processes: dict[str, int] = {}
+        self._joining = anyio.Lock()
         self._given: dict[str, Mapping[str, str]] = {}  # what the user has set for each
 
     @property
@@ -97,9 +98,7 @@ class Sessions:
             raise CoAgentError(
                 "this is no command of a Claude Code session", "Is the prefix of this version?"
             )
-        session = await self._session(id, message)
-        async with session.lock:
-            session = await self._session(id, message)
+        session = await self._session(id, message)  # whose hooks may be waiting for a turn: it needs no lock
         answer = await session.shell.run(given(message), to, gone)
         await self._hub.domain.flush()
         return answer
@@ -125,11 +124,12 @@ class Sessions:
         await self.end_the_dead()
 
     async def _session(self, id: str, message: Mapping[str, Any]) -> ClaudeSession:
-        known = self._sessions.get(id)
-        if known is None or known.over:
-            environment = message.get("environment", {})
-            self._given[id] = {one: environment[one] for one in (_NAME, _RANK) if one in environment}
-            known = self._sessions[id] = await self._join(id, self._given[id])
+        async with self._joining:
+            known = self._sessions.get(id)
+            if known is None or known.over:
+                environment = message.get("environment", {})
+                self._given[id] = {one: environment[one] for one in (_NAME, _RANK) if one in environment}
+                known = self._sessions[id] = await self._join(id, self._given[id])
         if message.get("environment", {}).get(PREFIX, "").endswith(f"/{SCRIPT}"):
             known.has_prefix = True
         pid = message.get("pid")
@@ -156,13 +156,14 @@ class Sessions:
 
     def _made(self, id: str, agent: AgentSession) -> ClaudeSession:
         async def goes_on_as() -> ClaudeSession:
-            known = self._sessions.get(id)
-            if known is None or known.over:
-                known = await self._join(id, self._given.get(id, {}))
-                known.has_prefix, known.resting = True, True
-                if id in self._processes:
-                    self._sessions[id] = known
-            return known
+            async with self._joining:
+                known = self._sessions.get(id)
+                if known is None or known.over:
+                    known = await self._join(id, self._given.get(id, {}))
+                    known.has_prefix, known.resting = True, True
+                    if id in self._processes:
+                        self._sessions[id] = known
+                return known
 
         return ClaudeSession(self._hub, id, agent, goes_on_as)
 

@@ -83,6 +83,7 @@ class SessionShell:
         self._next = next
         self._in_background: list[str] = []
         self._ending: set[anyio.Event] = set()
+        self._running: list[LiveRun] = []
 
     def announced(self, command: str) -> None:
         """Note that the client is about to run a command in the background: in the tree itself."""
@@ -91,6 +92,11 @@ class SessionShell:
     def settled(self) -> None:
         """Note that all commands of a batch have begun, or never will."""
         self._in_background.clear()
+
+    def end(self) -> None:
+        """End what still runs: the session has ended."""
+        for live in self._running:
+            live.interrupt()
 
     async def run(self, asked: Given, to: Streams, gone: anyio.Event) -> dict[str, Any]:
         """Run a command, and return what its prefix is to be told.
@@ -117,6 +123,7 @@ class SessionShell:
             await session.loudly(GIT_NAME, "git: what you had for yourself", private=left)
         live = shell.live(asked, to)
         over = anyio.Event()
+        self._running.append(live)
 
         async def interrupt() -> None:
             await gone.wait()
@@ -126,6 +133,7 @@ class SessionShell:
         try:
             return await beside(interrupt, lambda: self._called(shell, asked, to, live))
         finally:
+            self._running.remove(live)
             shell.over(live)
             over.set()
             self._ending.discard(over)
