@@ -96,6 +96,18 @@ def test_entries_whose_memory_is_lost_are_taken_out(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
+def test_a_workspace_that_has_moved_gets_its_very_bytes_back(tmp_path: Path) -> None:
+    root, moved = tmp_path / "work", tmp_path / "moved"
+    (root / ".gemini").mkdir(parents=True)
+    (root / ".gemini" / "settings.json").write_text('{"a":   1}')
+    (root / "opencode.json").write_text("{ }")
+    before = tree(root)
+    install(root, ["gemini", "opencode", "vscode"])
+    root.rename(moved)
+    uninstall(moved)
+    assert tree(moved) == before
+
+
 def test_a_server_of_our_name_that_is_theirs_is_left(tmp_path: Path) -> None:
     path = tmp_path / ".cursor" / "mcp.json"
     path.parent.mkdir()
@@ -150,10 +162,12 @@ def test_broken_settings_that_have_something_of_ours_stop_it_before_anything_is_
 
 
 def test_one_client_can_leave_alone(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     install(tmp_path, ["claude-code"])
     before = tree(tmp_path)
     install(tmp_path, ["codex", "vscode"])
-    assert uninstall(tmp_path, ["codex", "vscode"]).files == [".codex/config.toml", ".vscode/mcp.json"]
+    done = uninstall(tmp_path, ["codex", "vscode"])
+    assert done.files == [".codex/config.toml", ".vscode/mcp.json", ".git/info/exclude"]
     assert tree(tmp_path) == before
 
 

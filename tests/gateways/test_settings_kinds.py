@@ -220,3 +220,7 @@ def test_utf_16_is_named(tmp_path: Path) -> None:
     placed(tmp_path, "vscode", "").write_bytes('{"a": 1}'.encode("utf-16"))
     with pytest.raises(ConfigurationError, match="is not UTF-8 text"):
         install(tmp_path, ["vscode"])
+    before = tree(tmp_path)
+    install(tmp_path, ["cursor"])  # which has nothing to do with it
+    uninstall(tmp_path)
+    assert tree(tmp_path) == before

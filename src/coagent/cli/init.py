@@ -51,6 +51,10 @@ def init(
         raise ConfigurationError(f"there is no folder {str(folder)!r}", "Name the workspace.")
     names = chosen([*(client or ()), *([CLAUDE_CODE, "opencode"] if opencode else [])])
     if plugin is not None:
+        if remove or names:
+            raise ConfigurationError(
+                "--plugin makes a folder, and nothing else", "To be rid of it, remove that folder."
+            )
         _plugin(plugin, json_output=json_output)
         return
     wired = names or [CLAUDE_CODE]

@@ -77,9 +77,7 @@ def install(root: Path, clients: Sequence[str], *, shared: bool = False) -> Outc
     outcome.files += [f"{FOLDER}/{NAME}"] if new else []
     claude.note_folder()
     outcome.files += _made(root, planned)
-    made = [file.path for name in MCP_CLIENTS for file in _settings_files(root, name) if file.created]
-    if git_exclude.put_in(root, [*claude.made, *(_in(root, path) for path in made)]):
-        outcome.files.append(_EXCLUDE)
+    outcome.files += _excluded(root, claude)
     return outcome
 
 
@@ -106,14 +104,20 @@ def uninstall(root: Path, clients: Sequence[str] = ()) -> Outcome:
     outcome.files += _made(root, planned)
     if planned:
         claude.remove_folder()
-    if everything:
-        if git_exclude.take_out(root):
-            outcome.files.append(_EXCLUDE)
-        if (root / FOLDER).is_dir():
-            stop_daemon(root)
-            outcome.kept = workspace.remove(root)
-            outcome.files.append(FOLDER)
+    outcome.files += _excluded(root, claude)
+    if everything and (root / FOLDER).is_dir():
+        stop_daemon(root)
+        outcome.kept = workspace.remove(root)
+        outcome.files.append(FOLDER)
     return outcome
+
+
+def _excluded(root: Path, claude: ClaudeCode) -> list[str]:
+    """Have git ignore what we have made and no more; return the file that says so, if it is another now."""
+    files = [file for name in MCP_CLIENTS for file in _settings_files(root, name) if file.created]
+    made = [*claude.made, *(_in(root, file.path) for file in files)]
+    done = git_exclude.put_in(root, made) if made else git_exclude.take_out(root)
+    return [_EXCLUDE] if done else []
 
 
 def _settings_files(root: Path, name: str) -> list[SettingsFile]:

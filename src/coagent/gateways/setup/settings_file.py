@@ -21,7 +21,8 @@ from coagent.private import private_folder, write_private
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 _BYTE_ORDER_MARK = "\ufeff"
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
+"""How byte order marks of UTF-16 are read as UTF-8, with surrogates for what is none."""
 _OURS = "coagent"
 _MEND = "Mend it first; nothing has been changed."
 
@@ -76,9 +77,8 @@ class SettingsFile:
     def __init__(self, path: Path, memory: Path, form: Form, with_ours: Change, without_ours: Change) -> None:
         self.path = path
         self._form, self._with, self._without = form, with_ours, without_ours
-        name = f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
-        self._before, self._made = memory / f"{name}.before", memory / f"{name}.made"
-        self._made_folder = memory / f"{name}.folder"
+        self._made = self._remembered(memory)
+        self._before, self._made_folder = self._made.with_suffix(".before"), self._made.with_suffix(".folder")
 
     @property
     def known(self) -> bool:
@@ -142,6 +142,16 @@ class SettingsFile:
         require_writable(self.path)
         return Planned(self.path, lambda: self._take(new))
 
+    def _remembered(self, memory: Path) -> Path:
+        """Return the file in the memory that tells of this one, also where the workspace has moved since."""
+        key = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
+        made = memory / f"{self.path.name}-{key}.made"
+        if not made.exists() and memory.is_dir() and os.access(self.path, os.R_OK) and self.path.is_file():
+            digest = _digest(self._text() or "")
+            found = (one for one in memory.glob("*.made") if one.name.startswith(f"{self.path.name}-"))
+            return next((one for one in found if one.read_text() == digest), made)
+        return made
+
     def _put(self, new: str, before: str | None) -> bool:
         private_folder(self._made.parent)
         if before is None:
@@ -185,19 +195,18 @@ class SettingsFile:
 
     def _text(self) -> str | None:
         try:
-            data = self.path.read_bytes()
+            return self.path.read_bytes().decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             return None
         except OSError as error:
             raise ConfigurationError(f"{self.path} cannot be read: {error.strerror}", _MEND) from None
-        if data.startswith(_UTF_16):
-            raise ConfigurationError(f"{self.path} is not UTF-8 text", "Save it as UTF-8 first.")
-        return data.decode("utf-8", "surrogateescape")
 
     def _data(self, text: str | None) -> dict[str, Any]:
         text = (text or "").removeprefix(_BYTE_ORDER_MARK)
         if not text.strip():
             return {}
+        if text.startswith(_UTF_16):
+            raise ConfigurationError(f"{self.path} is not UTF-8 text", "Save it as UTF-8 first.")
         try:
             data = self._form.read(text)
         except ValueError as error:

@@ -110,8 +110,12 @@ def _is_changed(folder: Path) -> bool:
     made = folder / SETUP / _MADE
     if made.is_file():
         return text != made.read_bytes()
-    lines = [line for line in _CONFIG.splitlines() if not line.startswith("exclude = ")]
-    return text.decode("utf-8", "replace").splitlines() != lines
+    return _without_excluded(text.decode("utf-8", "replace")) != _without_excluded(_CONFIG)
+
+
+def _without_excluded(config: str) -> list[str]:
+    """Return the lines of a domain file that are the same in each workspace."""
+    return [line for line in config.splitlines() if not line.startswith("exclude = ")]
 
 
 def ignored_folders(root: Path) -> list[str]:
