@@ -1,4 +1,4 @@
-"""Claude Code and opencode from npm, in pinned versions, installed once for all tests.
+"""Claude Code, opencode, Codex CLI and Gemini CLI from npm, in pinned versions, installed once for all tests.
 
 They go into the folder that COAGENT_TEST_CLIENTS names, or into `.cache/clients` of the repository. Where
 that cannot be done, the tests that need them are skipped, and say why.
@@ -44,6 +44,8 @@ class Package:
 
 CLAUDE_CODE = Package("@anthropic-ai/claude-code", "2.1.197", "claude")
 OPENCODE = Package("opencode-ai", "1.18.33", "opencode")
+CODEX = Package("@openai/codex", "0.171.0", "codex")
+GEMINI = Package("@google/gemini-cli", "0.61.0", "gemini")
 
 
 def installed(package: Package) -> Path:

@@ -184,7 +184,11 @@ def test_files_of_a_persons_own_stay_in_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "is not valid JSON"), ("[1]", "holds no JSON object"), ("// mine\n{}", "comments are none of it")],
+    [
+        ("{", "is not valid JSON"),
+        ("[1]", "holds no JSON object"),
+        ("// mine\n{}", "comments are none of JSON"),
+    ],
 )
 def test_settings_that_cannot_be_read_are_left_alone(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / ".claude").mkdir()

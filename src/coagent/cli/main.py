@@ -37,7 +37,7 @@ COMMANDS: dict[str, Lazy] = {
     "init": Lazy(
         "coagent.cli.init:init",
         "Wire up the agents in a workspace, or take it all out.",
-        ("coagent init", "coagent init --opencode", "coagent init --remove"),
+        ("coagent init", "coagent init --client codex --client gemini", "coagent init --remove"),
     ),
     "doctor": Lazy(
         "coagent.cli.doctor.command:doctor",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coagent.gateways.claude import hook
+from coagent.gateways.setup.entries import list_in, table_in
 from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 
 MARK = "coagent/gateways/claude/hook.py"
@@ -40,10 +41,13 @@ def with_hooks(settings: dict[str, Any], wait_s: float, run: str | None = None) 
         settings: What is there.
         wait_s: How long a session that has ended its turn may wait for others.
         run: The shell command of the hooks.
+
+    Raises:
+        WrongEntry: What is there is not what Claude Code expects.
     """
     run = run or command()
     settings = without_hooks(settings)
-    hooks = settings.setdefault("hooks", {})
+    hooks = table_in(settings, "hooks")
     for event, matcher, timeout_s in (
         ("SessionStart", None, _HOOK_S_MAX),
         ("UserPromptSubmit", None, _HOOK_S_MAX),
@@ -56,7 +60,7 @@ def with_hooks(settings: dict[str, Any], wait_s: float, run: str | None = None) 
     ):
         group: dict[str, Any] = {} if matcher is None else {"matcher": matcher}
         group["hooks"] = [{"type": "command", "command": run, "timeout": timeout_s}]
-        hooks.setdefault(event, []).append(group)
+        list_in(hooks, event).append(group)
     return settings
 
 
@@ -69,11 +73,11 @@ def without_hooks(settings: dict[str, Any]) -> dict[str, Any]:
         groups = hooks[event]
         if not isinstance(groups, list) or not any(_is_ours(group) for group in groups):
             continue
-        hooks[event] = [group for group in groups if not _is_ours(group)]
+        hooks[event] = [left for left in (_without_ours(group) for group in groups) if left is not None]
         if not hooks[event]:
             del hooks[event]
-    if not hooks:
-        del settings["hooks"]
+            if not hooks:
+                del settings["hooks"]
     return settings
 
 
@@ -84,7 +88,7 @@ def with_prefix(settings: dict[str, Any], script: Path) -> dict[str, Any]:
         settings: What is there.
         script: The script.
     """
-    settings.setdefault("env", {})[PREFIX] = str(script)
+    table_in(settings, "env")[PREFIX] = str(script)
     return settings
 
 
@@ -114,4 +118,16 @@ def is_our_prefix(value: str) -> bool:
 
 def _is_ours(group: Any) -> bool:
     entries = group.get("hooks", []) if isinstance(group, dict) else []
-    return any(isinstance(one, dict) and MARK in str(one.get("command", "")) for one in entries)
+    return any(_is_our_hook(one) for one in entries)
+
+
+def _without_ours(group: Any) -> Any:
+    """Return a group without our hook; None where nothing is left."""
+    if not _is_ours(group):
+        return group
+    left = [one for one in group["hooks"] if not _is_our_hook(one)]
+    return {**group, "hooks": left} if left else None
+
+
+def _is_our_hook(entry: Any) -> bool:
+    return isinstance(entry, dict) and MARK in str(entry.get("command", ""))

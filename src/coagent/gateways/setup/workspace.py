@@ -34,9 +34,13 @@ on_failure = "warn"     # where CoAgent itself fails: "warn" and go on ungoverne
 
 _OURS = (
     ".gitignore", NAME, "*.db", "*.db-*", "*.db.*", "daemon.*", "sessions.json", "setup", "shadow", "views",
-    "snapshots", "tools", "coagent-*", ".coagent-*",
+    "snapshots", "claims", "coagent-*", ".coagent-*",
 )  # fmt: skip
-"""What CoAgent makes in the folder."""
+"""What CoAgent makes in the folder; grown tools are not of it, for people review and keep them."""
+SETUP = "setup"
+"""The folder in it where is kept what has been changed outside of it."""
+_MADE = "config.made"
+_KEPT = f"{NAME}.kept"
 _EXCLUDED = ("**/.venv/**",)
 _PLAIN_FOLDER = re.compile(r"(?P<here>/?)(?P<path>[\w.][\w./-]*)/\s*")
 _GIT_S_MAX = 30
@@ -58,7 +62,9 @@ def make(root: Path) -> Path:
         path = folder / NAME
         if not path.exists():
             exclude = json.dumps([*_EXCLUDED, *ignored_folders(root)])
-            write_private(path, _CONFIG.format(exclude=exclude))
+            text = _CONFIG.format(exclude=exclude)
+            write_private(private_folder(folder / SETUP) / _MADE, text)
+            write_private(path, text)
     except OSError as error:
         raise ConfigurationError(f"{str(folder)!r} cannot be made: {error.strerror}") from None
     return path
@@ -68,20 +74,48 @@ def remove(root: Path) -> list[str]:
     """Remove the folder with what CoAgent has made in it.
 
     Returns:
-        What is a person's own, and stays there.
+        What is a person's own, and stays there: a domain file that has been changed is among it, under
+        another name, since a folder that has one is governed.
+
+    Raises:
+        ConfigurationError: Something cannot be removed.
     """
     folder = root / FOLDER
     kept = []
-    for one in sorted(folder.iterdir()):
-        if not any(fnmatch(one.name, pattern) for pattern in _OURS):
-            kept.append(one.name)
-        elif one.is_dir() and not one.is_symlink():
-            shutil.rmtree(one, ignore_errors=True)
-        else:
-            one.unlink()
-    if not kept:
-        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        if _is_changed(folder):
+            (folder / NAME).replace(folder / _KEPT)
+        for one in sorted(folder.iterdir()):
+            if not any(fnmatch(one.name, pattern) for pattern in _OURS):
+                kept.append(one.name)
+            elif one.is_dir() and not one.is_symlink():
+                shutil.rmtree(one, ignore_errors=True)
+            else:
+                one.unlink()
+        if not kept:
+            folder.unlink() if folder.is_symlink() else folder.rmdir()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{str(folder)!r} cannot be removed: {error.strerror}", "Remove what is left of it by hand."
+        ) from None
     return kept
+
+
+def _is_changed(folder: Path) -> bool:
+    """Tell whether a person has changed the domain file since it was made."""
+    try:
+        text = (folder / NAME).read_bytes()
+    except FileNotFoundError:
+        return False
+    made = folder / SETUP / _MADE
+    if made.is_file():
+        return text != made.read_bytes()
+    return _without_excluded(text.decode("utf-8", "replace")) != _without_excluded(_CONFIG)
+
+
+def _without_excluded(config: str) -> list[str]:
+    """Return the lines of a domain file that are the same in each workspace."""
+    return [line for line in config.splitlines() if not line.startswith("exclude = ")]
 
 
 def ignored_folders(root: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""The MCP clients that `coagent init` knows: one file each, and the table of them."""
