@@ -197,11 +197,11 @@ def test_a_session_waits_at_its_end_for_those_before_it(workspace: Workspace) ->
     assert workspace.agents() == {"early": "committed", "late": "committed"}
 
 
-@pytest.mark.parametrize("on_end", ["commit", "abort"])
-def test_a_killed_session_holds_nobody_back(workspace: Workspace, on_end: str) -> None:
+@pytest.mark.parametrize("on_leave", ["commit", "abort"])
+def test_a_killed_session_holds_nobody_back(workspace: Workspace, on_leave: str) -> None:
     workspace.fix_order()
     config = workspace.root / ".coagent" / "config.toml"
-    config.write_text(config.read_text().replace('on_end = "commit"', f'on_end = "{on_end}"'))
+    config.write_text(config.read_text().replace('on_leave = "commit"', f'on_leave = "{on_leave}"'))
     stage = workspace.stage
 
     def doomed(turn: Turn) -> Play:
@@ -221,7 +221,7 @@ def test_a_killed_session_holds_nobody_back(workspace: Workspace, on_end: str) -
     killed.kill(signal.SIGKILL)
     assert session.wait().exit_code == 0
     assert workspace.agents()["other"] == "committed"
-    assert (workspace.root / "half.txt").exists() == (on_end == "commit")
+    assert (workspace.root / "half.txt").exists() == (on_leave == "commit")
 
 
 @pytest.mark.parametrize("where", ["in a view", "in the tree"])

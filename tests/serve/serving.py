@@ -27,7 +27,7 @@ root = "tree"
 [serve]
 port = 0
 lease_s = {lease_s}
-on_disconnect = "{on_disconnect}"
+on_leave = "{on_leave}"
 """
 
 
@@ -36,13 +36,13 @@ def domain_file(
     more: str = "",
     *,
     lease_s: float = 900.0,
-    on_disconnect: str = "abort",
+    on_leave: str = "abort",
     anonymous: bool | None = True,
 ) -> Path:
     """Write a domain file over a folder of files, and return it."""
     (folder / "tree").mkdir(exist_ok=True)
     path = folder / "domain.toml"
-    text = CONFIG.format(lease_s=lease_s, on_disconnect=on_disconnect)
+    text = CONFIG.format(lease_s=lease_s, on_leave=on_leave)
     if anonymous is not None:
         text += f"anonymous = {str(anonymous).lower()}\n"
     path.write_text(text + more)

@@ -71,7 +71,7 @@ async def _stdio(found: Configured, name: str | None, rank: int | None, keep: bo
             name=name,
             rank=rank,
             tools=None if table is None else table.tools,
-            on_disconnect="keep" if keep else found.file.serve.on_disconnect,
+            on_leave="keep" if keep else found.file.serve.on_leave,
             note=_note,
         )
 
@@ -84,7 +84,7 @@ async def _http(found: Configured, host: str | None, port: int | None, keep: boo
     changed = {
         **({} if host is None else {"host": host}),
         **({} if port is None else {"port": port}),
-        **({"on_disconnect": "keep"} if keep else {}),
+        **({"on_leave": "keep"} if keep else {}),
     }
     settings = found.file.serve.model_copy(update=changed)
     tokens = Tokens(found.file.clients)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,10 @@ NAME = "config.toml"
 """The domain file in it."""
 
 
+OnLeave: TypeAlias = Literal["commit", "abort", "keep"]
+"""What becomes of the unfinished work of a client that has gone."""
+
+
 class ServeTable(Table):
     """How clients are served.
 
@@ -30,7 +34,8 @@ class ServeTable(Table):
         host: Where HTTP is offered; anything but loopback needs tokens.
         port: Its port; 0 takes a free one.
         lease_s: How long a client may be away before its agent is aborted, in seconds.
-        on_disconnect: What becomes of the agent of a client that has gone: "abort" it, or "keep" it.
+        on_leave: What becomes of the unfinished work of a client that has gone: "abort", "commit" when its
+            turn comes, or "keep", for a client of the same name to take up.
         anonymous: Whether clients without a token may join, over HTTP; by default only where no client has a
             token.
     """
@@ -38,7 +43,7 @@ class ServeTable(Table):
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65535)
     lease_s: float = Field(default=900.0, gt=0)
-    on_disconnect: Literal["abort", "keep"] = "abort"
+    on_leave: OnLeave = "abort"
     anonymous: bool | None = None
 
 
@@ -63,14 +68,14 @@ class ClaudeTable(Table):
 
     Args:
         wait_s: How long a session that has ended its turn waits for those before it, in seconds.
-        on_end: What becomes of a session that ends before its commit: "commit" what stands when its turn
-            comes, "abort" (its writes are undone), or "park" it, for somebody to take up.
+        on_leave: What becomes of the unfinished work of a session that ends: "commit" when its turn comes,
+            "abort", or "keep", for a session of the same name to take up.
         on_failure: Where CoAgent itself fails: "warn" and let the session go on ungoverned, or "stop" it.
         busy_s: How long a command waits for one of another session, while the tree is compared, in seconds.
     """
 
     wait_s: float = Field(default=60.0, ge=0)
-    on_end: Literal["commit", "abort", "park"] = "commit"
+    on_leave: OnLeave = "commit"
     on_failure: Literal["warn", "stop"] = "warn"
     busy_s: float = Field(default=120.0, ge=0)
 

@@ -21,6 +21,7 @@ from coagent.gateways.claude.edits import effective_edit
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.native import NativeWrite
 from coagent.gateways.claude.shell import SessionShell, beside
+from coagent.gateways.membership import leave
 from coagent.private import private_folder, write_private
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
@@ -368,13 +369,7 @@ class ClaudeSession:
             _, left = self.hub.git_left.pop(self.id, (0, {}))
             if git_left.stashes(left):
                 await anyio.to_thread.run_sync(git_left.hand_over, self.hub.root, left, self.agent.name)
-        if self.over:
-            return
-        policy = self.hub.settings.on_end
-        if policy == "abort":
-            await self.agent.abort("its session has ended")
-        elif policy == "commit" and self.agent.state == "active" and not self.agent.notified:
-            await self.agent.finish()
+        await leave(self.agent, self.hub.settings.on_leave, "its session has ended")
 
     # ---- parts ---------------------------------------------------------------------------------------------
 

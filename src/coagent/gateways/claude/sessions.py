@@ -16,6 +16,7 @@ from coagent.errors import CoAgentError, ConfigurationError, UnknownAgent
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.session import Answer, ClaudeSession
 from coagent.gateways.claude.shell import ended, given
+from coagent.gateways.membership import taken_up_or_joined
 from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 from coagent.private import write_private
 from coagent.runtime.place_in_order import place_in_order
@@ -161,10 +162,7 @@ class Sessions:
             )
         if any(one.agent.name == name and not one.over for one in self._sessions.values()):
             name = f"{name}-{id[:_NAME_DIGITS]}"  # two sessions of one name: each is an agent of its own
-        try:
-            agent = domain.attach(name)
-        except UnknownAgent:
-            agent = await domain.join(name, rank=None if rank is None else int(rank))
+        agent = await taken_up_or_joined(domain, name, None if rank is None else int(rank))
         return self._made(id, agent)
 
     def _made(self, id: str, agent: AgentSession) -> ClaudeSession:

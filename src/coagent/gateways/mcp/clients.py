@@ -7,17 +7,16 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import anyio
 
-from coagent.config.domain_file import ClientTable
+from coagent.config.domain_file import ClientTable, OnLeave
 from coagent.errors import ConfigurationError, JoinRefused, UnknownAgent
 from coagent.gateways.mcp.claims import Claims
+from coagent.gateways.membership import leave
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
 
-Gone = Literal["abort", "keep"]
 _NAMES_MAX = 1000
 _HANDLED = "handle:"
 _HANDLE_BYTES = 16
@@ -130,7 +129,7 @@ class Clients:
     Args:
         domain: An open domain.
         lease_s: How long a client may be away, in seconds.
-        on_disconnect: What becomes of the agent of one that has gone: "abort", or "keep".
+        on_leave: What becomes of the unfinished work of one that has gone: see `membership.leave`.
         reserved: The names of clients that have tokens: theirs alone.
         now_s: The time; that of the domain's clock by default.
     """
@@ -140,14 +139,14 @@ class Clients:
         domain: Domain,
         *,
         lease_s: float,
-        on_disconnect: Gone,
+        on_leave: OnLeave,
         reserved: Iterable[str] = (),
         now_s: Callable[[], float] | None = None,
     ) -> None:
         self.domain = domain
         self._reserved = frozenset(reserved)
         self._lease_s = lease_s
-        self._on_disconnect = on_disconnect
+        self._on_leave = on_leave
         self._now_s = now_s or domain.clock.now_s
         self._clients: dict[str, Client] = {}
         self._claims = Claims(domain.url)
@@ -289,14 +288,12 @@ class Clients:
         return [one for one in self._clients.values() if not one.over]
 
     async def gone(self, identity: str) -> None:
-        """Let a client go: its agent is aborted unless it has finished or is to be kept."""
+        """Let a client go; what becomes of its unfinished work is configured."""
         client = self._clients.pop(identity, None)
         if client is None or client.session is None or client.over:
             return
         self._claims.give_back(client.name)
-        if client.kept or self._on_disconnect == "keep" or client.session.state == "finished":
-            return
-        await client.session.abort("its client has gone")
+        await leave(client.session, "keep" if client.kept else self._on_leave, "its client has gone")
 
     async def expire(self) -> list[str]:
         """Let those clients go whose lease has run out, and return their names."""

@@ -61,7 +61,7 @@ class HttpGateway:
         self.clients = Clients(
             domain,
             lease_s=settings.lease_s,
-            on_disconnect=settings.on_disconnect,
+            on_leave=settings.on_leave,
             reserved=[one.name for one in tables if one.token_env is not None],
         )
         gateway = Gateway(domain, self.clients, self._identify)

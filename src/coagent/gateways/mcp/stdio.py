@@ -9,7 +9,8 @@ import anyio
 from mcp.server import ServerRequestContext
 from mcp.server.stdio import stdio_server
 
-from coagent.gateways.mcp.clients import Caller, Clients, Gone
+from coagent.config.domain_file import OnLeave
+from coagent.gateways.mcp.clients import Caller, Clients
 from coagent.gateways.mcp.naming import agent_name
 from coagent.gateways.mcp.server import Gateway
 from coagent.runtime.domain import Domain
@@ -24,7 +25,7 @@ async def serve_stdio(
     name: str | None,
     rank: int | None,
     tools: list[str] | None,
-    on_disconnect: Gone,
+    on_leave: OnLeave,
     note: Callable[[str], None],
 ) -> None:
     """Serve until the client closes its end.
@@ -34,10 +35,10 @@ async def serve_stdio(
         name: The client's agent; by default what the client calls itself.
         rank: The agent's rank.
         tools: The tools that it may use; None: all.
-        on_disconnect: What becomes of unfinished work then: "abort", or "keep".
+        on_leave: What becomes of unfinished work then: "abort", "commit" or "keep".
         note: Tells a person what happens; never on standard output, which is the client's.
     """
-    clients = Clients(domain, lease_s=float("inf"), on_disconnect=on_disconnect)
+    clients = Clients(domain, lease_s=float("inf"), on_leave=on_leave)
 
     def identify(context: ServerRequestContext[Any, Any]) -> Caller:
         called = name or agent_name(context)

@@ -28,7 +28,7 @@ builtin = ["files", "changes"]
 
 [claude]
 wait_s = 60.0           # how long a session that has ended its turn waits for those before it
-on_end = "commit"       # of a session that ends before its commit: "commit", "abort" or "park"
+on_leave = "commit"     # unfinished work of a session that ends: "commit", "abort" or "keep"
 on_failure = "warn"     # where CoAgent itself fails: "warn" and go on ungoverned, or "stop" the session
 """
 
