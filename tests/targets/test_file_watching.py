@@ -245,6 +245,20 @@ def test_own_writes_are_not_named_once_they_are_settled(target: Files) -> None:
     anyio.run(main)
 
 
+@pytest.mark.parametrize("value", ["new\n", None])
+def test_with_own_writes_nothing_is_heard_of_rights_and_links(target: Files, value: str | None) -> None:
+    async def main() -> None:
+        await target.changed((), ())
+        for prefix in ("file:", "mode:", "link:"):
+            await target.list(prefix)
+        await target.put(KEY, value, expected=["old\n"])
+        assert {
+            key for key in await target.changed((), ["mode:", "link:"]) if not key.startswith("file:")
+        } == set()
+
+    anyio.run(main)
+
+
 def test_folders_are_watched_up_to_a_limit_and_no_longer_than_asked(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -217,7 +217,10 @@ class Files(Target):
         found = {key for key in keys if not self.unseen(key) and not self.unchanged(key)}
         for key in self._ranges.changed(prefixes) | self._git.changed(prefixes):
             itself = key.startswith(("file:", "git:"))
-            if key not in found and not self.unchanged(key) and (itself or not self._is_known_file(key)):
+            if key in found or self.unchanged(key) or not (itself or not self._is_known_file(key)):
+                continue
+            # What is nobody's but ours: with a file come and go its rights, which nobody has asked for.
+            if itself or not self.workspace.stands_as_put(key.partition(":")[2]):
                 found.add(key)
         return found
 
