@@ -60,7 +60,7 @@ def test_a_second_init_after_a_change_of_theirs_is_taken_out_to_the_byte_too(tmp
     install(tmp_path, ["claude-code"])
     edited(path, "opus", "sonnet")
     config = tmp_path / SERVED
-    edited(config, "wait_s = 600.0", "wait_s = 500.0")
+    edited(config, "wait_s = 60.0", "wait_s = 50.0")
     install(tmp_path, ["claude-code"])
     assert '"timeout": 530' in path.read_text()
     uninstall(tmp_path)

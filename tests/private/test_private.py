@@ -193,9 +193,9 @@ def workspace(place: Path) -> Path:
 
 async def at_work(tree: Path) -> None:
     """Let everything be made that CoAgent makes in a workspace, and look at it while it is there."""
-    domain, shared, file = open_workspace(tree)
+    domain, shared, file, shell = open_workspace(tree)
     async with domain:
-        hub = Hub(domain, shared, file.claude)
+        hub = Hub(domain, shared, file.claude, shell)
         sessions = Sessions(hub, tree / ".coagent" / "sessions.json")
         event = {"session_id": "early", "hook_event_name": "SessionStart"}
         await sessions.handle({"event": event, "environment": {}, "pid": os.getpid()})
