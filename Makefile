@@ -4,7 +4,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format soak mutate bench lock clean
+.PHONY: help demo test test-long check format soak mutate bench lock clean
 
 PYTHON ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
@@ -23,6 +23,9 @@ demo: .venv/.stamp ## Two agents, one cluster, one canary; then several agents i
 
 test: .venv/.stamp ## Run the tests (PYTEST_ARGS="-n 2 --dist worksteal" by default)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-long: .venv/.stamp ## Run the tests that show more of the same, such as further orders of real sessions
+	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
 check: .venv/.stamp ## Check format, lint, types and layers
 	@failed=; \

@@ -57,7 +57,10 @@ def committer(workspace: Workspace, name: str, turns: list[str], sessions: int) 
     return script
 
 
-@pytest.mark.parametrize("turns", ["ab", "ba", "abcd", "dcba"])
+@pytest.mark.parametrize(
+    "turns",
+    [pytest.param("ab", marks=pytest.mark.long), "ba", pytest.param("abcd", marks=pytest.mark.long), "dcba"],
+)
 def test_each_commit_holds_its_sessions_own_changes_in_order(repository: Workspace, turns: str) -> None:
     repository.fix_order()
     names = sorted(turns)

@@ -64,7 +64,7 @@ def by_re(pattern: str, ignore_case: bool, text: str) -> list[list[object]]:
     return [[number, line] for number, line in enumerate(bare, 1) if search(line)]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(expressions(), st.booleans(), TEXTS)
 def test_the_lines_found_are_those_that_re_finds(pattern: str, ignore_case: bool, text: str) -> None:
     try:
