@@ -206,6 +206,7 @@ def each_comes_back(folder: Path, key: str) -> list[Any]:
     return [one["value"] for one in found]
 
 
+@pytest.mark.long
 def test_every_version_can_be_chosen_also_what_was_found_by_the_call_that_wrote(workspace: Path) -> None:
     numbers = [one["number"] for one in versions(workspace, "file:a.txt")]
     assert len(set(numbers)) == len(numbers)

@@ -145,6 +145,7 @@ def test_edits_of_one_file_are_put_in_order_also_those_that_the_client_refuses(w
     assert workspace.text("x.txt") == "one\nTWO\n3\n4\n"
 
 
+@pytest.mark.long
 def test_three_sessions_append_to_one_list_in_the_order_of_their_ranks(workspace: Workspace) -> None:
     (workspace.root / "registry.py").write_text("HANDLERS = [\n    'base',\n]\n")
     stage, names = workspace.stage, ["first", "second", "third"]
@@ -197,7 +198,7 @@ def test_a_session_waits_at_its_end_for_those_before_it(workspace: Workspace) ->
     assert workspace.agents() == {"early": "committed", "late": "committed"}
 
 
-@pytest.mark.parametrize("on_leave", ["commit", "abort"])
+@pytest.mark.parametrize("on_leave", ["commit", pytest.param("abort", marks=pytest.mark.long)])
 def test_a_killed_session_holds_nobody_back(workspace: Workspace, on_leave: str) -> None:
     workspace.fix_order()
     config = workspace.root / ".coagent" / "config.toml"
@@ -286,7 +287,7 @@ def test_a_killed_daemon_is_replaced_and_the_session_goes_on(workspace: Workspac
     assert workspace.agents() == {"worker": "committed"}
 
 
-@pytest.mark.parametrize("on_failure", ["warn", "stop"])
+@pytest.mark.parametrize("on_failure", ["warn", pytest.param("stop", marks=pytest.mark.long)])
 def test_where_coagent_is_broken_the_session_is_warned_or_stopped(bare: Workspace, on_failure: str) -> None:
     coagent(bare.root, "init")
     config = bare.root / ".coagent" / "config.toml"

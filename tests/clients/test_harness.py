@@ -141,6 +141,7 @@ def test_a_subagent_has_a_script_of_its_own(tmp_path: Path, claude_code: Path) -
     assert run.result["result"] == "Heard."
 
 
+@pytest.mark.long
 def test_opencode_calls_a_tool_of_an_mcp_server(tmp_path: Path, opencode: Path) -> None:
     values = tmp_path / "values.json"
     server = [sys.executable, str(Path(__file__).with_name("small_mcp_server.py")), str(values)]
