@@ -128,6 +128,7 @@ def _script(turn: Turn) -> Any:
 
 @needs_views
 @needs_programs
+@pytest.mark.long
 def test_the_command_reports_both_arms_of_a_model(tmp_path: Path) -> None:
     tasks = tmp_path / "tasks.json"
     task = {**_TASKS.tasks[2].model_dump(), "request": "[script:lines] How many lines has one.txt?"}

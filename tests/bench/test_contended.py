@@ -99,6 +99,7 @@ async def test_the_same_seeds_give_the_same_figures() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.long
 async def test_a_second_look_catches_most_misjudged_notices() -> None:
     with_it = (await measured(30, misjudge=0.05)).as_data()["summary"]["mtpo"]
     without = (await measured(30, misjudge=0.05, second_look=False)).as_data()["summary"]["mtpo"]

@@ -70,6 +70,7 @@ async def test_growth_is_measured_at_each_size(axis: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_command_prints_json_only() -> None:
     done = coagent("bench", "overhead", "--quick", "--json")
     assert (done.returncode, done.stderr) == (0, "")

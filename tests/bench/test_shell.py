@@ -14,6 +14,7 @@ from coagent.sandbox.overlay import available
 pytestmark = pytest.mark.skipif(bool(available()), reason=available() or "private views can be had")
 
 
+@pytest.mark.long
 def test_each_command_is_timed_in_each_way(tmp_path: Path) -> None:
     done = coagent("bench", "shell", "--files", "20", "--samples", "1", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -34,12 +34,13 @@ def emulator() -> Iterator[Emulator]:
         yield emulator
 
 
-def tell(emulator: Emulator, folder: Path, story: Story) -> None:
+def tell(emulator: Emulator, folder: Path, story: Story, **options: Any) -> None:
     """Let a story happen to A, who comes first in the order, and B; both are finished at its end."""
 
     async def main() -> None:
         target = Kubernetes(emulator.write_kubeconfig(folder / "config"), namespace="default")
-        async with coagent.open_domain("memory:", targets=[target], tools=[KUBERNETES_TOOLS]) as domain:
+        given: dict[str, Any] = {"targets": [target], "tools": [KUBERNETES_TOOLS], **options}
+        async with coagent.open_domain("memory:", **given) as domain:
             a, b = await domain.join("A"), await domain.join("B")
             await story(a, b)
             for session in (a, b):
@@ -409,7 +410,7 @@ def test_a_server_in_trouble_fails_the_call_and_the_next_one_goes_through(
         assert emulator.snapshot() == before
         assert await value(a, "kube_scale", name="geo", replicas=4)
 
-    tell(emulator, tmp_path, story)
+    tell(emulator, tmp_path, story, patience_s=0.5)
     assert live(emulator, "deployments", "geo")["spec"]["replicas"] == 4
 
 

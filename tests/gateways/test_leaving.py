@@ -62,7 +62,7 @@ def test_a_second_init_after_a_change_of_theirs_is_taken_out_to_the_byte_too(tmp
     config = tmp_path / SERVED
     edited(config, "wait_s = 60.0", "wait_s = 50.0")
     install(tmp_path, ["claude-code"])
-    assert '"timeout": 530' in path.read_text()
+    assert '"timeout": 80' in path.read_text()
     uninstall(tmp_path)
     assert path.read_text() == '{\n  "model": "sonnet"\n}\n'
 

@@ -26,7 +26,7 @@ def simulate(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 RUNS = [
-    (1500, ("--seed", "1")),
+    (800, ("--seed", "1")),
     (150, ("--seed", "100001", "--log", "sqlite")),
     (120, ("--seed", "200001", "--target", "files")),
     (20, ("--seed", "300001", "--target", "kubernetes")),

@@ -84,7 +84,7 @@ async def test_a_person_is_asked_about_what_is_stuck_and_their_decision_is_done(
         async with http(url, mode=mode, elicitation_callback=person) as client:
             handle = await joined(client)
             await stuck(client, shop.parent, **handle)
-            await call(client, "coagent_finish", **handle)
+            await call(client, "coagent_finish", wait_s=0, **handle)
             assert prices(shop.parent) == [3 if decision == "retry" else 4, 7]
     assert len(asked) == 1
     assert "CoAgent cannot bring sql:items/1 to the state" in asked[0]

@@ -100,6 +100,7 @@ def _aside(root: Path) -> Iterator[tuple[str, bytes]]:
         yield path.name, path.read_bytes() if path.is_file() else b""
 
 
+@pytest.mark.long
 async def test_a_call_changes_what_it_declares_and_is_undone(root: Path) -> None:
     files = Files(root)
     library = root.parent / "library"
