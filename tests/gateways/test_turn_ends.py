@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -58,38 +59,36 @@ def agent(client: FakeClient) -> AgentSession:
     return client.sessions._sessions[client.name].agent
 
 
+async def answer_to_stop(client: FakeClient, then: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+    """Return what the end of a turn is answered, where something happens while it waits."""
+    answers: list[dict[str, Any]] = []
+
+    async def stop() -> None:
+        answers.append(await client.hook("Stop"))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop)
+            while client.name not in client.sessions._sessions or agent(client).state != "finished":
+                await anyio.lowlevel.checkpoint()
+            await then()
+    return answers[0]
+
+
 async def test_a_wait_at_a_turns_end_is_over_as_soon_as_the_person_goes_on(root: Path) -> None:
-    async with two_in_conflict(root) as (_, second), anyio.create_task_group() as tasks:
-        answers = []
-
-        async def stop() -> None:
-            answers.append(await second.hook("Stop"))
-
-        tasks.start_soon(stop)
-        with anyio.fail_after(30):
-            while agent(second).state != "finished":
-                await anyio.lowlevel.checkpoint()
-            await second.hook("UserPromptSubmit", prompt="go on")
-            while not answers:
-                await anyio.lowlevel.checkpoint()
-        assert "waits for first." in answers[0]["systemMessage"]
-        assert "`coagent undo NAME --abort`" in answers[0]["systemMessage"]
+    async with two_in_conflict(root) as (_, second):
+        answer = await answer_to_stop(second, lambda: second.hook("UserPromptSubmit", prompt="go on"))
+        assert "waits for first." in answer["systemMessage"]
+        assert "`coagent undo NAME --abort`" in answer["systemMessage"]
 
 
 async def test_a_wait_at_a_turns_end_is_over_when_its_client_has_had_enough(root: Path) -> None:
-    async with two_in_conflict(root) as (first, second), anyio.create_task_group() as tasks:
-        answers = []
+    async with two_in_conflict(root) as (first, second):
 
-        async def stop() -> None:
-            answers.append(await second.hook("Stop"))
-
-        tasks.start_soon(stop)
-        with anyio.fail_after(30):
-            while agent(second).state != "finished":
-                await anyio.lowlevel.checkpoint()
+        async def leave() -> None:
             second.sessions.left({"event": {"session_id": "second"}})
-            while not answers:
-                await anyio.lowlevel.checkpoint()
+
+        await answer_to_stop(second, leave)
         # What is finished is committed without its session, once those before it have ended.
         await first.hook("Stop")
         await second.sessions._hub.domain.settle()
