@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from coagent.processes import Process
 from coagent.protocol.checkpoint import KernelState
 from coagent.protocol.events import Event
 
@@ -33,6 +34,20 @@ class Checkpoint(NamedTuple):
 
     number: int
     state: KernelState
+
+
+class Lease(NamedTuple):
+    """How long a process still counts as alive, unless it says again that it is.
+
+    Args:
+        owner: What names whoever holds it: what stands at agents (`events.Attached`) and never comes again.
+        process: In which that is.
+        left_s: How much is left of it, in seconds by the log's clock; 0 or less: it has run out.
+    """
+
+    owner: str
+    process: Process
+    left_s: float
 
 
 class Log(ABC):
@@ -125,6 +140,55 @@ class Log(ABC):
             LogError: They cannot be moved; they stay where they are.
         """
         return 0
+
+    # ---- leases: rows beside the log, by its clock; a log that is not shared has none ----------------------
+
+    async def take_lease(self, owner: str, process: Process, seconds: float) -> None:
+        """Begin a lease.
+
+        Args:
+            owner: A name that has never held one.
+            process: In which it is.
+            seconds: How long it lasts, by the log's clock.
+
+        Raises:
+            LogError: The log cannot be written.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no leases")
+
+    async def renew_lease(self, owner: str, seconds: float) -> bool:
+        """Let a lease last for so long from now on; also one that has run out, while nobody has ended it.
+
+        Returns:
+            Whether there was one; False where it has been ended, and then it does not begin again.
+
+        Raises:
+            LogError: The log cannot be written.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no leases")
+
+    async def end_lease(self, owner: str, *, late: bool = False) -> bool:
+        """End a lease, in one transaction: whoever holds it cannot renew it any more.
+
+        Args:
+            owner: Whose it is.
+            late: Only if it has run out by the log's clock.
+
+        Returns:
+            Whether there is none any more.
+
+        Raises:
+            LogError: The log cannot be written.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no leases")
+
+    async def leases(self) -> Sequence[Lease]:
+        """Return all leases, those that have run out too.
+
+        Raises:
+            LogError: The log cannot be read.
+        """
+        return ()
 
     @abstractmethod
     async def close(self) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from coagent.errors import LogError, NotPrivate
 from coagent.log.archive import Archive, emptied, read_on
-from coagent.log.base import Checkpoint
+from coagent.log.base import Checkpoint, Lease
 from coagent.log.codec import decode, decode_state
+from coagent.log.sqlite_leases import leases_of
 from coagent.log.sqlite_schema import (
     Position,
     connected,
@@ -144,6 +145,13 @@ class LogReader:
             for found, record in Archive(self._path).backwards():
                 if found < number:
                     yield found, record
+
+    def leases(self) -> list[Lease]:
+        """Return the leases of processes that have the domain open, or had it when they died."""
+        try:
+            return leases_of(self._connection)
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
 
     def _unreadable(self, error: sqlite3.Error) -> LogError:
         return LogError(f"log {str(self._path)!r} cannot be read: {error}")

@@ -21,8 +21,9 @@ import anyio.to_thread
 
 from coagent.errors import LogError, NotPrivate
 from coagent.log.archive import KEPT_BYTES, Archive, emptied, read_on
-from coagent.log.base import Checkpoint, HeadMoved, Log, LogSettings
+from coagent.log.base import Checkpoint, HeadMoved, Lease, Log, LogSettings
 from coagent.log.codec import FORMAT, checksum, decode, decode_state, encode, encode_state
+from coagent.log.sqlite_leases import end_lease, leases_of, renew_lease, take_lease
 from coagent.log.sqlite_schema import (
     Position,
     begun,
@@ -34,6 +35,7 @@ from coagent.log.sqlite_schema import (
     settings_of,
 )
 from coagent.private import private_beside
+from coagent.processes import Process
 from coagent.protocol.events import Event
 
 T = TypeVar("T")
@@ -287,6 +289,20 @@ class SqliteLog(Log):
         moved = await anyio.to_thread.run_sync(Archive(self._path).fill)
         self._untidy = moved > 0
         return moved
+
+    # ---- leases --------------------------------------------------------------------------------------------
+
+    async def take_lease(self, owner: str, process: Process, seconds: float) -> None:
+        await self._do("written", lambda: take_lease(self._connection, owner, process, seconds))
+
+    async def renew_lease(self, owner: str, seconds: float) -> bool:
+        return await self._do("written", lambda: renew_lease(self._connection, owner, seconds))
+
+    async def end_lease(self, owner: str, *, late: bool = False) -> bool:
+        return await self._do("written", lambda: end_lease(self._connection, owner, late))
+
+    async def leases(self) -> Sequence[Lease]:
+        return await self._do("read", lambda: leases_of(self._connection))
 
     async def close(self) -> None:
         self._connection.close()

@@ -22,6 +22,12 @@ create table if not exists coagent_checkpoints (
     number integer primary key, chain integer not null, checksum integer not null, state text not null
 ) strict;
 """
+_LEASES = """
+create table if not exists coagent_leases (
+    owner text primary key, host text not null, place text not null, pid integer not null,
+    started text not null, boot text not null, until_s real not null
+) strict
+"""
 ASIDE = "Restore a copy, or move the file aside to start afresh."
 _CURES = {
     "SQLITE_BUSY": "Another process holds it; end that process or try again.",
@@ -79,6 +85,8 @@ def begun(connection: sqlite3.Connection, settings: LogSettings) -> dict[str, st
         except BaseException:
             connection.execute("rollback")
             raise
+    if not _has(connection, "coagent_leases"):
+        connection.execute(_LEASES)
     return meta_of(connection)
 
 

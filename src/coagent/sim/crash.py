@@ -14,7 +14,8 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from coagent.log.base import Checkpoint, Log, LogSettings
+from coagent.log.base import Checkpoint, Lease, Log, LogSettings
+from coagent.processes import Process as SystemProcess
 from coagent.protocol.events import Event
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
@@ -135,6 +136,22 @@ class MortalLog(Log):
     async def tidy(self) -> int:
         self._body.live()
         return await self._log.tidy()
+
+    async def take_lease(self, owner: str, process: SystemProcess, seconds: float) -> None:
+        self._body.live()
+        await self._log.take_lease(owner, process, seconds)
+
+    async def renew_lease(self, owner: str, seconds: float) -> bool:
+        self._body.live()
+        return await self._log.renew_lease(owner, seconds)
+
+    async def end_lease(self, owner: str, *, late: bool = False) -> bool:
+        self._body.live()
+        return await self._log.end_lease(owner, late=late)
+
+    async def leases(self) -> Sequence[Lease]:
+        self._body.live()
+        return await self._log.leases()
 
     async def close(self) -> None:
         await self._log.close()
