@@ -40,6 +40,7 @@ def agent_in(phase: AgentPhase, event: str, kernel: Mtpo | None = None) -> tuple
         agent.abort()
     order = world.kernel.promotion(agent.participant)
     made: dict[str, Event] = {
+        "Attached": events.Attached(agent.rank, "another"),
         "CallObserved": events.CallObserved(agent.rank, "read", {}, Observation.failed("no")),
         "CallStaged": events.CallStaged(agent.rank, "send", {"text": "another"}),
         "CallBegun": events.CallBegun(agent.rank, "act", {}, NOTHING_TOUCHED),
@@ -126,6 +127,10 @@ def call_in(phase: CallPhase) -> tuple[World, Agent, Call]:
         return world, agent, agent.stage("mail")
     if phase is CallPhase.RUNNING:
         return world, agent, agent.begin("act", writes=["sys:1"])
+    if phase is CallPhase.UNKNOWN:
+        call = agent.begin("act", writes=["sys:1"])
+        world.take(events.RunLost(call.id))
+        return world, agent, call
     if phase is CallPhase.LAPSED:
         return world, agent, agent.edit("kv:t", "absent", "new")
     if phase in (CallPhase.STANDING, CallPhase.WITHDRAWN):
@@ -147,6 +152,7 @@ def call_event(event: str, call: Call) -> Event:
     made: dict[str, Event] = {
         "RunBegun": events.RunBegun(call.id, NOTHING_TOUCHED),
         "CallRan": events.CallRan(call.id, seen),
+        "RunLost": events.RunLost(call.id),
         "CallReexecuted": events.CallReexecuted(call.id, seen),
         "ReversalBegun": events.ReversalBegun(call.id, NOTHING_TOUCHED),
         "CallReversed": events.CallReversed(call.id, OUTSIDE),

@@ -31,10 +31,12 @@ _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         events.Joined,
+        events.Attached,
         events.CallObserved,
         events.CallStaged,
         events.CallBegun,
         events.RunBegun,
+        events.RunLost,
         events.CallRan,
         events.CallReexecuted,
         events.ReversalBegun,

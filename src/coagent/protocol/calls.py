@@ -129,6 +129,10 @@ class Call:
     """Whether its target would not have what it wrote."""
     under_way: Footprint | None = None
     """While it runs, or is reversed, in a system that nobody can see into: what must not be touched there."""
+    runner: str = ""
+    """Which owner runs, or reverses, it meanwhile."""
+    intent: str = ""
+    """What names its last run for ever, for its tool."""
     accepted: frozenset[Key] = frozenset()
     """Which of its writes their targets have held as they are: to put them again is to restore."""
 

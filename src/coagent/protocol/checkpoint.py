@@ -19,6 +19,7 @@ from coagent.protocol.calls import (
     Rank,
     position_of,
 )
+from coagent.protocol.events import OnDeath
 from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Disturbance, Participant
@@ -40,6 +41,9 @@ class AgentState(NamedTuple):
     calls: tuple[CallId, ...]
     pending: tuple[CallId, ...]
     disturbed: Mapping[Key, Disturbance]
+    owner: str = ""
+    epoch: int = 0
+    on_death: OnDeath = "abort"
 
 
 class CallState(NamedTuple):
@@ -61,6 +65,8 @@ class CallState(NamedTuple):
     under_way: Footprint | None
     accepted: tuple[Key, ...]
     orphan: str | None
+    runner: str = ""
+    intent: str = ""
 
 
 class EditState(NamedTuple):
@@ -161,12 +167,16 @@ def _agent(agent: Participant) -> AgentState:
         tuple(agent.calls),
         tuple(agent.pending),
         dict(agent.disturbed),
+        agent.owner,
+        agent.epoch,
+        agent.on_death,
     )
 
 
 def _restore_agent(kernel: Mtpo, saved: AgentState) -> None:
     agent = kernel.agents[saved.rank] = Participant(saved.name, saved.rank, saved.pinned)
     agent.phase, agent.called = AgentPhase(saved.phase), saved.called
+    agent.owner, agent.epoch, agent.on_death = saved.owner, saved.epoch, saved.on_death
     agent.stand(saved.order, saved.next_sequence)
     agent.disturbed = dict(saved.disturbed)
     if not agent.ended:
@@ -192,6 +202,8 @@ def _call(call: Call, orphan: str | None) -> CallState:
         call.under_way,
         tuple(sorted(call.accepted)),
         orphan,
+        call.runner,
+        call.intent,
     )
 
 
@@ -207,6 +219,7 @@ def _restore_call(kernel: Mtpo, saved: CallState) -> None:
     call.cause, call.phase, call.lapsed = saved.cause, CallPhase(saved.phase), saved.lapsed
     call.irreversible, call.refused = saved.irreversible, saved.refused
     call.under_way, call.accepted = saved.under_way, frozenset(saved.accepted)
+    call.runner, call.intent = saved.runner, saved.intent
     if call.under_way is not None:
         kernel._under_way[call.id] = call
     if saved.orphan is not None:

@@ -13,13 +13,29 @@ from coagent.protocol.calls import CallId, Cause, Footprint, Observation, Rank
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 
+OnDeath: TypeAlias = Literal["abort", "commit", "keep"]
+"""What becomes of an unfinished agent whose owner has died: "commit": what is complete counts as finished."""
+
 
 class Joined(NamedTuple):
-    """An agent takes its place in the order; a pinned one is passed by nobody (rule 10)."""
+    """An agent takes its place in the order; a pinned one is passed by nobody (rule 10).
+
+    It is its owner's, which is whoever has the log open; empty where nobody else can have.
+    """
 
     agent: str
     rank: Rank
     pinned: bool = False
+    owner: str = ""
+    on_death: OnDeath = "abort"
+
+
+class Attached(NamedTuple):
+    """An agent is another owner's from now on, or nobody's (empty) until somebody takes it up."""
+
+    rank: Rank
+    owner: str
+    on_death: OnDeath = "abort"
 
 
 class CallObserved(NamedTuple):
@@ -41,13 +57,19 @@ class CallStaged(NamedTuple):
 
 
 class CallBegun(NamedTuple):
-    """A call took its position and is about to run: it may have an effect from here on, unseen."""
+    """A call took its position and is about to run: it may have an effect from here on, unseen.
+
+    `owner` runs it. `intent` names the run for ever, for the tool: where it runs again because nobody knows
+    whether it has, it has the same name.
+    """
 
     rank: Rank
     tool: str
     arguments: Mapping[str, Value]
     footprint: Footprint
     irreversible: bool = False
+    owner: str = ""
+    intent: str = ""
 
 
 class RunBegun(NamedTuple):
@@ -55,6 +77,14 @@ class RunBegun(NamedTuple):
 
     call_id: CallId
     footprint: Footprint
+    owner: str = ""
+    intent: str = ""
+
+
+class RunLost(NamedTuple):
+    """Whoever ran a call has died meanwhile: nobody knows whether it has had its effect."""
+
+    call_id: CallId
 
 
 class CallRan(NamedTuple):
@@ -76,6 +106,7 @@ class ReversalBegun(NamedTuple):
 
     call_id: CallId
     footprint: Footprint
+    owner: str = ""
 
 
 class CallReversed(NamedTuple):
@@ -200,10 +231,12 @@ class OutsideWrite(NamedTuple):
 
 Event: TypeAlias = (
     Joined
+    | Attached
     | CallObserved
     | CallStaged
     | CallBegun
     | RunBegun
+    | RunLost
     | CallRan
     | CallReexecuted
     | ReversalBegun

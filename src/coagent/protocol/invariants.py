@@ -18,6 +18,7 @@ from coagent.protocol.trajectory import OutsideEdit, Trajectory
 from coagent.protocol.values import same, selected
 
 _WRITELESS = (CallPhase.LAPSED, CallPhase.STAGED)
+_UNDER_WAY = (CallPhase.RUNNING, CallPhase.UNKNOWN)
 
 
 def check(
@@ -37,7 +38,7 @@ def check(
         assert not (call.writes and (failed or call.phase in _WRITELESS)), call
         told = call.seen.error == call.told.error and same(call.seen.value, call.told.value)
         pending = call.id in agents[call.rank].pending
-        assert call.id in dirty or pending == (not told) or call.phase is CallPhase.RUNNING, call
+        assert call.id in dirty or pending == (not told) or call.phase in _UNDER_WAY, call
     for agent in agents.values():
         assert set(agent.pending) <= set(agent.calls), agent
         assert not agent.ended or not agent.unread, agent

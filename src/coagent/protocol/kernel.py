@@ -63,6 +63,29 @@ class Kernel(ABC):
             return None
         return self.take(event)
 
+    # ---- owners --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def owners(self) -> set[str]:
+        """Return whoever agents belong to that have not ended, or has a call under way."""
+
+    @abstractmethod
+    def left_by(self, owner: str) -> tuple[list[Participant], list[Call]]:
+        """Return what somebody who has died leaves: agents that have not ended, and calls under way."""
+
+    @property
+    @abstractmethod
+    def unknown(self) -> list[Call]:
+        """The calls of which nobody knows whether they have had their effect; also of ended agents."""
+
+    @abstractmethod
+    def foreign(self, event: Event, owner: str) -> str | None:
+        """Say why somebody may not append an event: it is for the owner of its agent alone (`owners.py`)."""
+
+    @abstractmethod
+    def underway(self, call_id: CallId) -> Call | None:
+        """Return a call whose run, or reversal, has begun and not ended, also where its agent was aborted."""
+
     # ---- outstanding work ----------------------------------------------------------------------------------
 
     @property

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from coagent.protocol.calls import Call, CallId, Rank
 from coagent.protocol.events import (
     Aborted,
+    Attached,
     Blocked,
     CallAmended,
     CallBegun,
@@ -36,6 +37,7 @@ from coagent.protocol.events import (
     ReversalBegun,
     ReversalFailed,
     RunBegun,
+    RunLost,
     StagedAmended,
     Stuck,
 )
@@ -105,11 +107,17 @@ def _joined(state: State, event: Joined) -> str | None:
 def _ran(state: State, event: CallRan) -> str | None:
     """A run that had begun ends however its agent has ended meanwhile."""
     call = state.underway(event.call_id)
-    return (
-        None
-        if call is not None and call.phase is CallPhase.RUNNING
-        else f"call {event.call_id!r} does not run"
-    )
+    if call is not None and call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN):
+        return None
+    return f"call {event.call_id!r} does not run"
+
+
+def _lost(state: State, event: RunLost) -> str | None:
+    """A run is lost however its agent has ended meanwhile."""
+    call = state.underway(event.call_id)
+    if call is not None and call.phase is CallPhase.RUNNING:
+        return None
+    return f"call {event.call_id!r} does not run"
 
 
 def _finished(state: State, event: Finished) -> str | None:
@@ -132,12 +140,16 @@ def _promoted(state: State, event: Promoted) -> str | None:
 
 
 def _aborted(state: State, event: Aborted) -> str | None:
-    """What is under way has to end first, but for what cannot be taken back however it ends."""
+    """What is under way has to end first, but for what cannot be taken back, or what nobody waits for."""
     refused = _of_agent(state, event)
     if refused is not None:
         return refused
     agent = state.agents[event.rank]
-    busy = [call.id for call in agent.calls.values() if call.under_way is not None and not call.irreversible]
+    busy = [
+        call.id
+        for call in agent.calls.values()
+        if call.under_way is not None and not call.irreversible and call.phase is not CallPhase.UNKNOWN
+    ]
     return f"call {busy[0]!r} is under way" if busy else None
 
 
@@ -148,10 +160,12 @@ def _anything(state: State, event: Event) -> str | None:
 
 OBJECTIONS: Final[Mapping[type[Any], Callable[[State, Any], str | None]]] = {
     Joined: _joined,
+    Attached: _of_agent,
     CallObserved: _of_agent,
     CallStaged: _of_agent,
     CallBegun: _of_agent,
     RunBegun: _of_call,
+    RunLost: _lost,
     CallRan: _ran,
     CallReexecuted: _of_call,
     ReversalBegun: _of_call,

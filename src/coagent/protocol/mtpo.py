@@ -55,9 +55,11 @@ class Mtpo(Turns):
             events.CallObserved: self._call_observed,
             events.EffectApplied: self._effect_applied,
             events.Joined: self._joined,
+            events.Attached: self._attached,
             events.CallStaged: self._call_staged,
             events.CallBegun: self._call_begun,
             events.RunBegun: self._run_begun,
+            events.RunLost: self._run_lost,
             events.CallRan: self._call_ran,
             events.CallReexecuted: self._call_reexecuted,
             events.ReversalBegun: self._reversal_begun,
@@ -99,6 +101,7 @@ class Mtpo(Turns):
 
     def _joined(self, event: events.Joined) -> Participant:
         agent = self.agents[event.rank] = Participant(event.agent, event.rank, event.pinned)
+        agent.owner, agent.on_death = event.owner, event.on_death
         self._names[event.agent] = event.rank
         # A call of an aborted agent of that name may be under way still: no other call may have its id.
         taken = [call.position[1] for call in self._under_way.values() if call.agent == event.agent]
@@ -106,6 +109,12 @@ class Mtpo(Turns):
         self._order.append(agent)
         self._sort()
         self._top = max(self._top, event.rank)
+        return agent
+
+    def _attached(self, event: events.Attached) -> Participant:
+        agent = self.agents[event.rank]
+        agent.epoch += event.owner != agent.owner
+        agent.owner, agent.on_death = event.owner, event.on_death
         return agent
 
     def _call_observed(self, event: events.CallObserved) -> Call:
@@ -137,17 +146,25 @@ class Mtpo(Turns):
         call = self._next_phase(event)
         return self._start(call, event)
 
+    def _run_lost(self, event: events.RunLost) -> Call:
+        call = self._under_way[event.call_id]
+        call.phase = CallPhase.UNKNOWN
+        self._withdrawals += 1  # nobody is kept from anything by it any more
+        return call
+
     def _start(self, call: Call, event: events.CallBegun | events.RunBegun | events.ReversalBegun) -> Call:
-        call.under_way = event.footprint
+        call.under_way, call.runner = event.footprint, event.owner
+        if not isinstance(event, events.ReversalBegun):
+            call.intent = event.intent
         self._under_way[call.id] = call
         return call
 
     def _stop(self, call: Call) -> None:
         """The call is not under way any more."""
-        call.under_way = None
+        call.under_way, call.runner = None, ""
         if self._under_way.pop(call.id, None) is not None:
             self._withdrawals += 1  # what it kept others from may be more than it has touched
-        if call.phase is CallPhase.RUNNING:
+        if call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN):
             call.phase = CallPhase.LAPSED if call.lapsed else CallPhase.STANDING
 
     def _call_ran(self, event: events.CallRan) -> Call:
@@ -177,7 +194,7 @@ class Mtpo(Turns):
 
     def _call_reexecuted(self, event: events.CallReexecuted) -> Call | None:
         call = self._calls[event.call_id]
-        if self._dirty.pop(call.id) is None and call.phase is not CallPhase.RUNNING:
+        if self._dirty.pop(call.id) is None and call.phase not in (CallPhase.RUNNING, CallPhase.UNKNOWN):
             return None  # done by another process already
         self._stop(call)
         if call.phase is CallPhase.REVERSED:

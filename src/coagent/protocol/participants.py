@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from coagent.protocol.calls import Call, CallId, Cause, Rank, position_of
+from coagent.protocol.events import OnDeath
 from coagent.protocol.keys import Key
 from coagent.protocol.phases import AgentPhase
 from coagent.protocol.values import Value
@@ -40,8 +41,9 @@ class Participant:
     """
 
     __slots__ = (
-        "called", "calls", "disturbed", "ending", "held_up_by", "must_restart", "name",
-        "next_sequence", "order", "pending", "phase", "pinned", "position", "rank", "restarts",
+        "called", "calls", "disturbed", "ending", "epoch", "held_up_by", "must_restart", "name",
+        "next_sequence", "on_death", "order", "owner", "pending", "phase", "pinned", "position", "rank",
+        "restarts",
     )  # fmt: skip
 
     def __init__(self, name: str, rank: Rank, pinned: bool = False) -> None:
@@ -50,6 +52,12 @@ class Participant:
         self.pinned = pinned
         self.order: int = rank
         """Where it stands in the serialization order: its rank until it is promoted."""
+        self.owner = ""
+        """Who speaks for it; empty: nobody, or nobody else can have the log open."""
+        self.epoch = 0
+        """How often it has got another owner."""
+        self.on_death: OnDeath = "abort"
+        """What becomes of it, where it is unfinished, when its owner dies."""
         self.phase = AgentPhase.ACTIVE
         self.next_sequence = 1
         self.position = position_of(rank, 1)

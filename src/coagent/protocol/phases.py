@@ -25,6 +25,7 @@ class CallPhase(Enum):
 
     STAGED: it has a position and has not run; an irreversible one waits for its turn (rule 6).
     RUNNING: its run has begun, and may have had an effect that nobody has heard of yet.
+    UNKNOWN: whoever ran it has died, and nobody knows whether it has had its effect.
     STANDING: it ran, and counts.
     LAPSED: it failed and its agent knows; should it succeed now, only `amend` brings it back to life.
     REVERSING: a declared call that is being taken back.
@@ -34,6 +35,7 @@ class CallPhase(Enum):
 
     STAGED = "staged"
     RUNNING = "running"
+    UNKNOWN = "unknown"
     STANDING = "standing"
     LAPSED = "lapsed"
     REVERSING = "reversing"
@@ -44,6 +46,7 @@ class CallPhase(Enum):
 _A, _C = AgentPhase, CallPhase
 
 AGENT_PHASES: Final[Mapping[tuple[AgentPhase, str], AgentPhase]] = {
+    (_A.ACTIVE, "Attached"): _A.ACTIVE,
     (_A.ACTIVE, "CallObserved"): _A.ACTIVE,
     (_A.ACTIVE, "CallStaged"): _A.ACTIVE,
     (_A.ACTIVE, "CallBegun"): _A.ACTIVE,
@@ -64,6 +67,7 @@ AGENT_PHASES: Final[Mapping[tuple[AgentPhase, str], AgentPhase]] = {
     (_A.FINISHED, "CallAmended"): _A.ACTIVE,
     (_A.FINISHED, "StagedAmended"): _A.ACTIVE,
     (_A.FINISHED, "NoticesDelivered"): _A.ACTIVE,
+    (_A.FINISHED, "Attached"): _A.FINISHED,
     (_A.FINISHED, "Promoted"): _A.FINISHED,
     (_A.FINISHED, "Restarted"): _A.ACTIVE,
     (_A.FINISHED, "Committed"): _A.COMMITTED,
@@ -78,6 +82,12 @@ CALL_PHASES: Final[Mapping[tuple[CallPhase, str], CallPhase]] = {
     (_C.RUNNING, "CallRan"): _C.STANDING,
     (_C.RUNNING, "CallReexecuted"): _C.STANDING,
     (_C.RUNNING, "CallAmended"): _C.STANDING,
+    (_C.RUNNING, "RunLost"): _C.UNKNOWN,
+    # It is heard of all the same, somebody says what has become of it, or it runs again under its old name.
+    (_C.UNKNOWN, "CallRan"): _C.STANDING,
+    (_C.UNKNOWN, "CallReexecuted"): _C.STANDING,
+    (_C.UNKNOWN, "CallAmended"): _C.STANDING,
+    (_C.UNKNOWN, "RunBegun"): _C.RUNNING,
     (_C.STANDING, "CallReexecuted"): _C.STANDING,
     (_C.STANDING, "CallAmended"): _C.STANDING,
     (_C.STANDING, "CallUndone"): _C.WITHDRAWN,

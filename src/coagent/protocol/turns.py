@@ -11,6 +11,7 @@ from coagent.protocol.events import Event
 from coagent.protocol.inbox import Inbox, inbox
 from coagent.protocol.keys import Key
 from coagent.protocol.legality import OBJECTIONS
+from coagent.protocol.owners import speaker
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.state import MtpoState
@@ -89,7 +90,7 @@ class Turns(MtpoState):
         for call in agent.calls.values():
             if call.phase is CallPhase.STAGED:
                 return call
-            if call.phase is CallPhase.RUNNING and call.irreversible:
+            if call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN) and call.irreversible:
                 return None
         return None
 
@@ -152,7 +153,10 @@ class Turns(MtpoState):
                 return None  # footprints only grow while nothing is withdrawn
         if not self._goes_at_once(agent) and any(map(_has_acted, self._below(agent))):
             return None  # what it does yet could be news to somebody who can take nothing back
-        if any(call.irreversible and call.position[0] < agent.order for call in self._under_way.values()):
+        if any(
+            call.irreversible and call.position[0] < agent.order and not self._is_left_over(call)
+            for call in self._under_way.values()
+        ):
             return None  # what it reads is known when it has ended, and it is not run again
         blocker = self._conflict_below(agent)
         if blocker is None:
@@ -197,11 +201,19 @@ class Turns(MtpoState):
                 return found
         for call in self._under_way.values():
             touched = call.under_way
-            if touched is None or call.position[0] >= order:
+            if touched is None or call.position[0] >= order or self._is_left_over(call):
                 continue
             if any(conflict(touched, own.footprint) for own in agent.calls.values()):
                 return call.position[0]
         return None
+
+    def _is_left_over(self, call: Call) -> bool:
+        """Tell whether nobody knows what has become of a call whose agent has ended.
+
+        Nobody waits for that: it may take for ever. If it turns out to have had its effect, that comes below
+        everybody.
+        """
+        return call.phase is CallPhase.UNKNOWN and call.id not in self._calls
 
     def _conflict_of(self, call: Call, order: int) -> int | None:
         objects = self._objects
@@ -320,8 +332,32 @@ class Turns(MtpoState):
         return inbox(agent, apart=apart)
 
     def underway(self, call_id: CallId) -> Call | None:
-        """Return a call whose run, or reversal, has begun and not ended, also where its agent was aborted."""
         return self._under_way.get(call_id)
+
+    def owners(self) -> set[str]:
+        found = {agent.owner for agent in self._order}
+        found.update(call.runner for call in self._under_way.values() if call.phase is not CallPhase.UNKNOWN)
+        return found - {""}
+
+    def left_by(self, owner: str) -> tuple[list[Participant], list[Call]]:
+        runs = [
+            call
+            for call in self._under_way.values()
+            if call.runner == owner and call.phase is not CallPhase.UNKNOWN
+        ]
+        return [agent for agent in self._order if agent.owner == owner], runs
+
+    @property
+    def unknown(self) -> list[Call]:
+        return [call for call in self._under_way.values() if call.phase is CallPhase.UNKNOWN]
+
+    def foreign(self, event: Event, owner: str) -> str | None:
+        rank = speaker(self, event)
+        agent = None if rank is None else self.agents.get(rank)
+        if agent is None or agent.ended or agent.owner == owner:
+            return None
+        whose = "nobody's" if not agent.owner else "another process'"
+        return f"agent {agent.name!r} is {whose} by now (epoch {agent.epoch})"
 
     def is_dirty(self, call: Call) -> bool:
         return call.id in self._dirty

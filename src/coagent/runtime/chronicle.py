@@ -12,6 +12,7 @@ from coagent.masking.mask import Mask
 from coagent.protocol.calls import OUTSIDE, Call, Cause, Observation, parsed_call_id
 from coagent.protocol.events import (
     Aborted,
+    Attached,
     Blocked,
     CallAmended,
     CallBegun,
@@ -35,6 +36,7 @@ from coagent.protocol.events import (
     ReversalBegun,
     ReversalFailed,
     RunBegun,
+    RunLost,
     StagedAmended,
     Stuck,
 )
@@ -157,7 +159,8 @@ class Chronicle:
             case Stuck() | Resolved() | OutsideWrite() | EffectRefused():
                 return self._about_an_object(event)
             case (
-                NoticesDelivered()
+                Attached()
+                | NoticesDelivered()
                 | Finished()
                 | Promoted()
                 | Committed()
@@ -191,10 +194,15 @@ class Chronicle:
         return entry if change is None else {**entry, "difference": change}
 
     def _about_an_agent(
-        self, event: NoticesDelivered | Finished | Promoted | Committed | Aborted | Blocked | Restarted
+        self,
+        event: Attached | NoticesDelivered | Finished | Promoted | Committed | Aborted | Blocked | Restarted,
     ) -> dict[str, Any]:
         keys: tuple[Key, ...] = ()
         match event:
+            case Attached(owner=""):
+                kind, text = "left", "waits for somebody to take it up"
+            case Attached():
+                kind, text = "attach", "was taken up by another process"
             case NoticesDelivered():
                 kind, keys = "told", event.keys
                 parts = [f"that {_few(event.call_ids)} {_gives(event.call_ids)} something else now"]
@@ -267,6 +275,9 @@ class Chronicle:
             case ReversalBegun():
                 keys = tuple(event.footprint.writes)
                 return self._made(name, "start", call_id, keys, f"{told} begins to be taken back")
+            case RunLost():
+                text = f"{told} may have run or not: its process has died"
+                return self._made(name, "lost", call_id, self._written(), text)
             case ReversalFailed():
                 text = f"{told} could not be taken back, and a person has to decide: {event.error}"
                 return self._made(name, "stuck", call_id, self._written(), text)
