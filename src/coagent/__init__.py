@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from coagent.errors import (
         AgentNotActive,
         AgentRestarted,
+        AgentTakenUp,
         CoAgentError,
         ConfigurationError,
         FootprintViolation,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from coagent.runtime.outcomes import Outcome, Settlement
     from coagent.runtime.session import AgentSession
     from coagent.tools.declared import DeclaredTool
+    from coagent.tools.intent import Probed, idempotency_key
     from coagent.tools.native import tool
     from coagent.tools.state import State
 
@@ -39,6 +41,7 @@ __all__ = [
     "AgentNotActive",
     "AgentRestarted",
     "AgentSession",
+    "AgentTakenUp",
     "CoAgentError",
     "ConfigurationError",
     "DeclaredTool",
@@ -50,6 +53,7 @@ __all__ = [
     "NotReversible",
     "Notification",
     "Outcome",
+    "Probed",
     "Settlement",
     "State",
     "TargetError",
@@ -58,6 +62,7 @@ __all__ = [
     "UnknownAgent",
     "UnknownCall",
     "UnknownTool",
+    "idempotency_key",
     "open_domain",
     "targets",
     "tool",
@@ -71,6 +76,8 @@ _WHERE = {
     "Settlement": "runtime.outcomes",
     "AgentSession": "runtime.session",
     "DeclaredTool": "tools.declared",
+    "Probed": "tools.intent",
+    "idempotency_key": "tools.intent",
     "tool": "tools.native",
     "State": "tools.state",
 }

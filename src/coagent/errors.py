@@ -67,6 +67,12 @@ class AgentNotActive(CoAgentError):
     code = "agent_not_active"
 
 
+class AgentTakenUp(AgentNotActive):
+    """Another process serves the agent, or nobody does: this one cannot speak for it."""
+
+    code = "agent_taken_up"
+
+
 class AgentRestarted(CoAgentError):
     """The protocol has withdrawn all of the agent's calls (a deadlock, a failed validation): begin again.
 

@@ -324,7 +324,7 @@ async def test_an_agent_that_somebody_else_aborted_ends() -> None:
             group.start_soon(agent.run, domain, session)
             while memory.snapshot() != {"kv:x": 2}:
                 await anyio.lowlevel.checkpoint()
-            await domain.attach("A").abort("somebody said so")
+            await (await domain.attach("A")).abort("somebody said so")
             aborted.set()
     assert agent.state == "aborted"
     assert "has aborted" in agent.reason

@@ -40,7 +40,7 @@ async def test_ainvoke_alone_ends_committed() -> None:
         seen.append(turn)
         turn = yield call("get", name="geo")
         yield call("put", name="canary", value=turn.shown.splitlines()[0])
-        a = domain.attach("A")
+        a = await domain.attach("A")
         await a.call("put", name="geo", value="good")
         await a.finish()
         turn = yield "copied"

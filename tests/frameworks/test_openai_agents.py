@@ -154,7 +154,7 @@ async def test_the_conversation_may_be_kept_in_the_sdks_session() -> None:
     async def copies(turn: Any) -> AsyncIterator[Reply]:
         turn = yield call("get", name="geo")
         yield call("put", name="canary", value=turn.shown.splitlines()[0])
-        a = domain.attach("A")
+        a = await domain.attach("A")
         await a.call("put", name="geo", value="good")
         await a.finish()
         turn = yield "copied"

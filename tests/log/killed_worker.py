@@ -22,7 +22,8 @@ async def work(log: str, directory: Path, seed: int, turn: int, names: list[str]
     world = make_world(seed, "files", final=False)
     outbox.set([])
     rng = random.Random(f"worker {seed} {turn} {names}")
-    async with open_domain(f"sqlite:{log}", targets=[targets.Files(directory)], tools=TOOLS) as domain:
+    files = targets.Files(directory)
+    async with open_domain(f"sqlite:{log}", targets=[files], tools=TOOLS, on_death="keep") as domain:
         steppers = [Stepper(domain, ScriptedAgent(name, world.program(name))) for name in names]
         for stepper in steppers:
             await stepper.taken_up(domain)

@@ -303,7 +303,7 @@ def test_a_process_at_work_is_archived_behind_its_back_and_killed_and_nothing_is
     async def again() -> int:
         domain = open_domain(f"sqlite:{path}", targets=[targets.Files(tmp_path / "live")], tools=TOOLS)
         async with domain:
-            return len(domain.attach("A").calls)
+            return len((await domain.attach("A")).calls)
 
     assert anyio.run(again) >= said
     assert history(path)[: len(events)] == events

@@ -145,7 +145,7 @@ def test_what_was_under_way_goes_on(tmp_path: Path, memory: targets.Memory) -> N
                 "E": "active",
             }
             assert memory.snapshot() == found
-            b, e = domain.attach("B"), domain.attach("E")
+            b, e = await domain.attach("B"), await domain.attach("E")
             told = {notice.key: (notice.before, notice.after) for notice in (await b.finish()).notifications}
             assert told == {
                 "kv:x": (1, 5),
@@ -157,7 +157,7 @@ def test_what_was_under_way_goes_on(tmp_path: Path, memory: targets.Memory) -> N
             assert accounts == {"ann": 5}
             assert (await b.finish()).state == "committed"
             with anyio.fail_after(10):
-                assert (await domain.attach("C").finish(wait=True)).state == "committed"
+                assert (await (await domain.attach("C")).finish(wait=True)).state == "committed"
             assert (await e.call("add", name="x", amount=100)).value == 115
             assert (await e.finish()).state == "committed"
 
@@ -170,7 +170,7 @@ def test_what_was_under_way_goes_on(tmp_path: Path, memory: targets.Memory) -> N
 def test_declared_calls_are_taken_back_as_they_stand(tmp_path: Path, memory: targets.Memory) -> None:
     async def main() -> None:
         async with opened(copied("format_1_declared", tmp_path), memory) as domain:
-            a, b = domain.attach("A"), domain.attach("B")
+            a, b = await domain.attach("A"), await domain.attach("B")
             assert [call.call_id for call in b.calls] == ["B.2"]
             await a.call("deposit", account="ann", amount=2)
             assert accounts == {"ann": 37}
@@ -192,7 +192,7 @@ def test_what_an_aborted_agent_went_on_to_do_counts_for_nothing(
         async with opened(copied("format_1_aborted_twice", tmp_path), memory) as domain:
             assert phases(domain) == {"A": "aborted", "B": "active"}
             assert domain.kernel.passed_over == 2
-            b = domain.attach("B")
+            b = await domain.attach("B")
             told = [(notice.key, notice.before, notice.after) for notice in (await b.finish()).notifications]
             assert told == [("kv:x", 2, 1)]
             assert (await b.finish()).state == "committed"
@@ -207,7 +207,7 @@ def test_a_mail_that_arrived_after_an_abort_has_arrived(tmp_path: Path, memory: 
     async def main() -> None:
         async with opened(copied("format_1_mailed_after_an_abort", tmp_path), memory) as domain:
             assert phases(domain) == {"A": "aborted", "B": "active"}
-            b = domain.attach("B")
+            b = await domain.attach("B")
             assert (await b.call("get", name="mailed")).value == "x"
             await b.notifications()
             assert (await b.finish()).state == "committed"

@@ -97,8 +97,9 @@ def test_a_process_that_is_killed_leaves_a_log_that_another_one_goes_on_with(tmp
             assert sum(text.count("\n") for text in held.values()) >= 21, "what was answered is there"
             for key, text in held.items():
                 assert same(kernel.live_value(key), text), "the log and the files agree"
-            await domain.attach("dies").abort("its process died")
-            lives = domain.attach("lives")
+            assert [agent.phase.value for agent in domain.agents] == ["active", "active"]
+            await (await domain.attach("dies")).abort("nobody wants it")
+            lives = await domain.attach("lives")
             assert (await lives.call("read", key="file:0.txt")).value == "before\n"
             assert (await lives.finish(wait=True)).state == "committed"
             assert files.snapshot("file:") == {"file:0.txt": "before\n"}

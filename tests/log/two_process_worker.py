@@ -22,7 +22,7 @@ async def work(log: str, seed: int, agents: list[str]) -> None:
     async with open_domain(f"sqlite:{log}", targets=[memory], tools=TOOLS) as domain:
         runs = [
             ScriptedRun(
-                ScriptedAgent(name, world.program(name), think_s=0.0), domain.attach(name), domain.clock
+                ScriptedAgent(name, world.program(name), think_s=0.0), await domain.attach(name), domain.clock
             )
             for name in agents
         ]
@@ -32,8 +32,9 @@ async def work(log: str, seed: int, agents: list[str]) -> None:
 
 
 async def work_for_ever(log: str, directory: str, agent: str) -> None:
-    async with open_domain(f"sqlite:{log}", targets=[targets.Files(directory)], tools=TOOLS) as domain:
-        session = domain.attach(agent)
+    files = targets.Files(directory)
+    async with open_domain(f"sqlite:{log}", targets=[files], tools=TOOLS, on_death="keep") as domain:
+        session = await domain.attach(agent)
         number = 0
         while True:
             number += 1

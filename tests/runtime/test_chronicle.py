@@ -14,6 +14,7 @@ from coagent.log.sqlite import SqliteLog
 from coagent.protocol.calls import CallId, Cause, Footprint, Observation, Rank
 from coagent.protocol.events import (
     Aborted,
+    Attached,
     Blocked,
     CallAmended,
     CallBegun,
@@ -37,6 +38,7 @@ from coagent.protocol.events import (
     ReversalBegun,
     ReversalFailed,
     RunBegun,
+    RunLost,
     StagedAmended,
     Stuck,
 )
@@ -139,6 +141,10 @@ def test_calls_that_may_have_an_effect_before_they_are_recorded(tmp_path: Path) 
         CallReexecuted(CallId("B.1"), declared(Y)),
         ReversalBegun(CallId("B.1"), WRITES),
         ReversalFailed(CallId("B.1"), "503 of the server"),
+        CallBegun(B, "scale", {"n": 3}, WRITES),
+        RunLost(CallId("B.2")),
+        Attached(B, "another"),
+        Attached(B, ""),
     )[2:] == [
         'A mail(to="x") is staged until commit',
         'A A.1 mail became (to="y")',
@@ -152,6 +158,10 @@ def test_calls_that_may_have_an_effect_before_they_are_recorded(tmp_path: Path) 
         "B B.1 scale ran again, for A, and wrote kv:y",
         "B B.1 scale begins to be taken back",
         "B B.1 scale could not be taken back, and a person has to decide: 503 of the server",
+        "B scale(n=3) begins",
+        "B B.2 scale may have run or not: its process has died",
+        "B was taken up by another process",
+        "B waits for somebody to take it up",
     ]
 
 

@@ -238,7 +238,7 @@ async def test_a_domain_that_comes_back_from_its_log_still_has_what_was_staged(w
     async with opened() as domain:
         await _run(await domain.join("A"), "echo x > a.txt; git add a.txt; echo y > a.txt")
     async with opened() as domain:
-        a = domain.attach("A")
+        a = await domain.attach("A")
         await _run(a, "git commit -qm A; git show HEAD:a.txt | grep x")
     assert git(workspace, "status", "--short") == " M a.txt\n"
 

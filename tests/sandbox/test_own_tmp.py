@@ -266,7 +266,7 @@ async def test_an_agent_that_is_taken_up_by_a_new_process_hears_that_its_folder_
     async with shells(workspace, url=url) as domain:
         await _said(await domain.join("A"), "echo x > $TMPDIR/f; echo y > b.txt")
     async with shells(workspace, url=url) as domain:
-        a = domain.attach("A")
+        a = await domain.attach("A")
         found = await a.call("bash", command="cat $TMPDIR/f; cat b.txt")
         assert "Make it again" in found.value["tmp_lost"]
         assert found.value["output"].endswith("No such file or directory\ny\n")

@@ -228,7 +228,7 @@ class Player:
 
         async def act() -> None:
             try:
-                session = self._sessions.get(name) or self._take(self.domain.attach(name))
+                session = self._sessions.get(name) or self._take(await self.domain.attach(name))
                 lines = await self._act(session, given)
             except CoAgentError as error:
                 lines = error_lines(error)

@@ -472,7 +472,7 @@ async def test_a_call_of_a_tool_that_another_process_has_grown_is_made_again(wor
         "    files = coagent.targets.Files(sys.argv[2])\n"
         "    tools = [t.smith_tools(files.workspace)]\n"
         "    async with coagent.open_domain(sys.argv[3], targets=[files], tools=tools) as domain:\n"
-        "        b = domain.attach('B')\n"
+        "        b = await domain.attach('B')\n"
         "        answer = (await b.call('request_tool', request='x', command=t._SET)).value\n"
         "        await b.call(answer['tool'], **answer['arguments'])\n"
         "anyio.run(main)\n"

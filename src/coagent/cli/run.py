@@ -16,7 +16,7 @@ from coagent.runs.execute import Progress, execute
 from coagent.runs.plan import check_endpoints, make_plan
 from coagent.runs.report import RunReport
 from coagent.runs.show import Show, plan_lines
-from coagent.runtime.domain import checked_order
+from coagent.runtime.orders import checked_order
 
 
 def run(

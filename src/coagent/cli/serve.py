@@ -40,7 +40,7 @@ def serve(
     import anyio
 
     from coagent.config.domain_file import configured, find
-    from coagent.runtime.domain import checked_order
+    from coagent.runtime.orders import checked_order
 
     try:
         import mcp  # noqa: F401 -- so that its absence is told before anything runs

@@ -60,7 +60,7 @@ async def _undo(found: Any, what: str, yes: bool, abort: bool) -> dict[str, Any]
     from coagent.errors import NotReversible
 
     async with found.domain as domain:
-        session, calls = _meant(domain, what)
+        session, calls = await _meant(domain, what)
         _confirm(session, calls, yes, abort)
         done: dict[str, Any] = {
             "agent": session.name,
@@ -92,7 +92,7 @@ async def _undo(found: Any, what: str, yes: bool, abort: bool) -> dict[str, Any]
         return done
 
 
-def _meant(domain: Domain, what: str) -> tuple[AgentSession, list[tuple[CallId, str]]]:
+async def _meant(domain: Domain, what: str) -> tuple[AgentSession, list[tuple[CallId, str]]]:
     """Return the agent that is meant, and the calls to take back."""
     from coagent.errors import UnknownAgent
     from coagent.protocol.calls import parsed_call_id
@@ -102,7 +102,7 @@ def _meant(domain: Domain, what: str) -> tuple[AgentSession, list[tuple[CallId, 
     if parsed is not None and parsed[0] in known and what not in known:
         name = parsed[0]
         _require_open(domain, name)
-        session = domain.attach(name)
+        session = await domain.oversee(name)
         calls = [(one.call_id, one.tool) for one in session.calls if one.call_id == what]
         if not calls:
             standing = ", ".join(one.call_id for one in session.calls[-10:]) or "none"
@@ -112,7 +112,7 @@ def _meant(domain: Domain, what: str) -> tuple[AgentSession, list[tuple[CallId, 
         return session, calls
     _require_open(domain, what)
     try:
-        session = domain.attach(what)
+        session = await domain.oversee(what)
     except UnknownAgent as unknown:
         raise ConfigurationError(unknown.cause, unknown.cure) from None
     return session, [(one.call_id, one.tool) for one in session.calls]

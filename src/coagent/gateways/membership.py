@@ -23,7 +23,7 @@ async def taken_up_or_joined(domain: Domain, name: str, rank: int | None) -> Age
         JoinRefused: It may not join so.
     """
     try:
-        return domain.attach(name)
+        return await domain.attach(name)
     except UnknownAgent:
         return await domain.join(name, rank=rank)
 

@@ -19,7 +19,8 @@ from coagent.errors import ConfigurationError, FootprintViolation
 from coagent.runs.file import AgentTable, ModelTable, RunFile, read_run_file
 from coagent.runs.scripts import load_script
 from coagent.runtime.clock import Clock, RealClock, VirtualClock
-from coagent.runtime.domain import Domain, Order, open_domain
+from coagent.runtime.domain import Domain, open_domain
+from coagent.runtime.orders import Order
 
 _CONNECT_TIME_MAX_S = 3.0
 

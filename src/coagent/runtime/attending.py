@@ -8,6 +8,7 @@ import anyio
 
 from coagent.errors import CoAgentError, LogError
 from coagent.log.base import Log
+from coagent.runtime.recovery import Recovery
 from coagent.runtime.runner import Parts
 from coagent.runtime.work import Work
 
@@ -15,12 +16,13 @@ ATTEND_INTERVAL_S = 0.5
 """How often a domain looks, in seconds, at what nobody has told it."""
 
 
-async def attend(parts: Parts, work: Work) -> None:
-    """Look after an open domain: outside writers, other processes, targets that are back."""
+async def attend(parts: Parts, work: Work, recovery: Recovery) -> None:
+    """Look after an open domain: outside writers, other processes, dead ones, targets that are back."""
     while True:
         await anyio.sleep(ATTEND_INTERVAL_S)
         try:
             await parts.recorder.catch_up()
+            await recovery.recover()
             if parts.kernel.notifies and any(not agent.ended for agent in parts.kernel.agents.values()):
                 await parts.outsiders.look_around()
             await parts.recorder.flush()

@@ -24,16 +24,16 @@ from coagent.protocol.events import (
     Event,
     ReversalBegun,
     ReversalFailed,
-    RunBegun,
 )
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import UNLOADED, Value, same
 from coagent.runtime.outcomes import Run, plain, told
-from coagent.runtime.runner import NotItsTurn, Ran, Runner, require_active
+from coagent.runtime.runner import NotItsTurn, Ran, Runner, new_intent, require_active
 from coagent.tools.base import Tool
 from coagent.tools.declared import DeclaredTool
+from coagent.tools.intent import under
 
 
 class DeclaredRunner(Runner):
@@ -54,13 +54,16 @@ class DeclaredRunner(Runner):
                 require_active(agent)
                 if irreversible and self._parts.kernel.gate(agent, tool.gate) is not Gate.RUN:
                     raise NotItsTurn
-                return CallBegun(agent.rank, tool.name, arguments, footprint, irreversible)
+                owner = recorder.tenure.owner
+                return CallBegun(
+                    agent.rank, tool.name, arguments, footprint, irreversible, owner, new_intent()
+                )
 
             call = await self._clear_and_begin(
                 lambda: self._parts.kernel.position(agent), footprint, cause, begin, lambda: agent.ended
             )
             assert call is not None, "a call of an active agent begins"
-            run = await self._run(declared, checked)
+            run = await self._run(call, declared, checked)
             await recorder.record(
                 lambda: CallRan(call.id, self._observed(run, footprint, call.position, call.id))
             )
@@ -92,13 +95,13 @@ class DeclaredRunner(Runner):
                 lambda: call.position,
                 footprint,
                 call.cause or call.as_cause,
-                lambda: None if gone() else RunBegun(call.id, footprint),
+                lambda: None if gone() else self.begins(call, footprint),
                 gone,
                 own=call,
             )
             if begun is None:
                 return
-            run = await self._run(declared, checked)
+            run = await self._run(call, declared, checked)
             if call.lapsed and run.failure is None and footprint.writes:
                 # Its agent knows that it had failed; only an amendment brings it back, so this was a trial.
                 try:
@@ -120,7 +123,8 @@ class DeclaredRunner(Runner):
         )
         seen = self._observed(run, footprint, call.position, call.id)
         await record(lambda: CallAmended(call.id, call.arguments, seen))
-        await record(lambda: ReversalBegun(call.id, footprint))
+        owner = self._parts.recorder.tenure.owner
+        await record(lambda: ReversalBegun(call.id, footprint, owner))
         await record(lambda: ReversalFailed(call.id, error))
 
     async def run_staged(self, call: Call, tool: Tool) -> None:
@@ -146,24 +150,46 @@ class DeclaredRunner(Runner):
                     Observation.failed(told(failure)),
                     Footprint(frozenset(), frozenset(), frozenset()),
                 )
-                if await recorder.record(lambda: RunBegun(call.id, nothing) if due() else None) is not None:
+                if await recorder.record(lambda: self.begins(call, nothing) if due() else None) is not None:
                     await recorder.record(lambda: CallRan(call.id, failed))
                 return
             begun = await self._clear_and_begin(
                 lambda: call.position,
                 footprint,
                 call.as_cause,
-                lambda: RunBegun(call.id, footprint) if due() else None,
+                lambda: self.begins(call, footprint) if due() else None,
                 lambda: not due(),
             )
             if begun is None:
                 return
-            run = await self._run(declared, checked)
+            run = await self._run(call, declared, checked)
             await recorder.record(
                 lambda: CallRan(call.id, self._observed(run, footprint, call.position, call.id))
             )
 
         await self._parts.tasks.carry(carried)
+
+    async def run_again(self, call: Call, tool: Tool) -> None:
+        declared, recorder = _declared(tool), self._parts.recorder
+
+        async def carried() -> None:
+            checked = declared.arguments.checked(call.arguments)
+            footprint = call.under_way or declared.footprint(checked)
+
+            def begin() -> Event | None:
+                return self.begins(call, footprint, call.intent) if call.phase is CallPhase.UNKNOWN else None
+
+            if await recorder.record(begin) is None:
+                return
+            run = await self._run(call, declared, checked)
+            await self.record_run(call, lambda: self._observed(run, footprint, call.position, call.id))
+
+        await self._parts.tasks.carry(carried)
+
+    def happened(self, call: Call, result: Value) -> Observation:
+        run = Run(Observation({}, {}, {}, {}, result, None, declared=True), None)
+        assert call.under_way is not None, "it was under way when its process died"
+        return self._observed(run, call.under_way, call.position, call.id)
 
     async def undo(self, call: Call) -> None:
         kernel, recorder = self._parts.kernel, self._parts.recorder
@@ -186,7 +212,8 @@ class DeclaredRunner(Runner):
 
         def begin() -> Event:
             self._require_standing(call)
-            return RunBegun(call.id, footprint)
+            recorder.require_served(kernel.agents[call.rank])
+            return self.begins(call, footprint)
 
         async def carried() -> Run:
             if not await self._take_back(call, footprint, begin):
@@ -198,7 +225,7 @@ class DeclaredRunner(Runner):
                     lambda: kernel.call(call.id) is not call,
                     own=call,
                 )
-            run = await self._run(declared, checked)
+            run = await self._run(call, declared, checked)
             await recorder.record(
                 lambda: CallAmended(
                     call.id, arguments, self._observed(run, footprint, call.position, call.id)
@@ -342,7 +369,7 @@ class DeclaredRunner(Runner):
                 now = kernel.obstacles(call.position, touched, own)
                 if now.wait_for or any(other is not call for other in now.reverse):
                     return None
-            return ReversalBegun(call.id, touched)
+            return ReversalBegun(call.id, touched, self._parts.recorder.tenure.owner)
 
         return await self._parts.recorder.record(decide) is not None
 
@@ -353,8 +380,10 @@ class DeclaredRunner(Runner):
             TargetError: It could not be reversed.
         """
         declared = _declared(self._parts.catalog.get(call.tool))
+        tenure, owner = self._parts.recorder.tenure, call.runner
         try:
             checked = declared.arguments.checked(call.arguments)
+            await tenure.require(owner)
             await declared.reverse(call.seen.prepared, call.seen.value, checked)
         except Exception as failure:
             keys = ", ".join(sorted(call.writes))
@@ -396,10 +425,13 @@ class DeclaredRunner(Runner):
 
     # ---- runs ----------------------------------------------------------------------------------------------
 
-    async def _run(self, tool: DeclaredTool, checked: Mapping[str, Any]) -> Run:
+    async def _run(self, call: Call, tool: DeclaredTool, checked: Mapping[str, Any]) -> Run:
+        owner = call.runner
         try:
-            prepared = plain(tool.name, await tool.prepare(checked))
-            value = plain(tool.name, await tool.exec(checked))
+            with under(call.intent):
+                prepared = plain(tool.name, await tool.prepare(checked))
+                await self._parts.recorder.tenure.require(owner)
+                value = plain(tool.name, await tool.exec(checked))
         except Exception as failure:
             return Run(Observation.failed(told(failure))._replace(declared=True), failure)
         return Run(Observation({}, {}, {}, {}, value, None, declared=True, prepared=prepared), None)

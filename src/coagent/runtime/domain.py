@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from coagent.errors import ConfigurationError, JoinRefused, LogError, UnknownAgent
+from coagent.errors import ConfigurationError, JoinRefused, LogError
 from coagent.log.base import Log, LogSettings
 from coagent.log.open import begun_with, open_log
 from coagent.protocol.baselines.locking import Locking
 from coagent.protocol.baselines.naive import Naive
 from coagent.protocol.baselines.optimistic import Optimistic
 from coagent.protocol.baselines.serial import Serial
-from coagent.protocol.calls import Rank, parsed_call_id
+from coagent.protocol.calls import Rank
 from coagent.protocol.checkpoint import restore
-from coagent.protocol.events import Event, Joined, Resolved
+from coagent.protocol.events import Event, Joined, OnDeath
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
@@ -25,22 +24,27 @@ from coagent.protocol.values import Value
 from coagent.runtime.attending import attend, tidied
 from coagent.runtime.catalog import Catalog
 from coagent.runtime.clock import Clock, RealClock, VirtualClock
+from coagent.runtime.deciding import Decision, Decisions
 from coagent.runtime.declared import DeclaredRunner
 from coagent.runtime.effects import Effects
+from coagent.runtime.names import check_name
 from coagent.runtime.native import NativeRunner
 from coagent.runtime.opaque import Opaque
+from coagent.runtime.orders import Order, check_choice, checked_order
 from coagent.runtime.outsiders import Outsiders
+from coagent.runtime.owning import attached, detach_all, named
 from coagent.runtime.patience import LIMIT_S_DEFAULT, Patience
 from coagent.runtime.reader import Targets
 from coagent.runtime.recorder import Recorder
+from coagent.runtime.recovery import Recovery
 from coagent.runtime.runner import Parts
 from coagent.runtime.session import AgentSession
 from coagent.runtime.tasks import Tasks
+from coagent.runtime.tenure import Tenure
 from coagent.runtime.work import Work
 from coagent.targets.base import Target
 from coagent.tools.base import Tool
 
-Order: TypeAlias = Literal["fixed", "early"]
 _TIDIED_AT_END_MAX = 3
 
 PROTOCOLS: dict[str, type[Mtpo]] = {
@@ -66,8 +70,9 @@ class Domain:
         order: Order | None,
         clock: Clock | None,
         patience_s: float,
+        on_death: OnDeath = "abort",
     ) -> None:
-        _check_choice("protocol", protocol, PROTOCOLS)
+        check_choice("protocol", protocol, PROTOCOLS)
         checked_order(order)
         self.url = url
         self.protocol = protocol
@@ -81,6 +86,8 @@ class Domain:
         self._spares: list[Callable[[Key], bool]] = []
         self._open: _Open | None = None
         self._abandoned = False
+        self.on_death = on_death
+        """What becomes of the unfinished agents that join here, should this process die."""
 
     async def __aenter__(self) -> Domain:
         if self.order is None:
@@ -114,7 +121,7 @@ class Domain:
             for scheme in target.schemes
             if target.replicate is not None
         }
-        recorder = Recorder(kernel, log, self.clock, replicas)
+        recorder = Recorder(kernel, log, self.clock, replicas, self._tenure(log))
         outsiders = Outsiders(kernel, recorder, self._targets, self._patience, self._spares)
         effects = Effects(kernel, recorder, self._targets, self._patience)
         tasks = Tasks()
@@ -134,15 +141,24 @@ class Domain:
         await recorder.catch_up()
         if log.by_itself:
             await self._bring_up_to_date(kernel, recorder)
+        decisions = Decisions(parts, work)
+        recovery = Recovery(parts, work, decisions)
         await tasks.open()
         try:
+            await recorder.tenure.begin()
+            if log.shared:
+                tasks.start(recorder.tenure.keep)
+            await recovery.recover()
             if not isinstance(self.clock, VirtualClock):
-                tasks.start(attend, parts, work)
+                tasks.start(attend, parts, work, recovery)
             await work.settle()
         except BaseException:
             await tasks.close(at_once=True)
             raise
-        return _Open(log, parts, work)
+        return _Open(log, parts, work, recovery, decisions)
+
+    def _tenure(self, log: Log) -> Tenure:
+        return Tenure(log)
 
     async def _bring_up_to_date(self, kernel: Mtpo, recorder: Recorder) -> None:
         """Go on with a log of format 1 in the format of today."""
@@ -167,6 +183,7 @@ class Domain:
                 await opened.parts.tasks.close(at_once=self._abandoned)
             if not self._abandoned:
                 await opened.parts.recorder.flush()
+                await detach_all(opened.parts, opened.recovery.adopted)
                 await opened.parts.recorder.keep_checkpoint()
                 for _ in range(_TIDIED_AT_END_MAX):
                     await tidied(opened.log)
@@ -206,7 +223,7 @@ class Domain:
         """
         parts = self._opened.parts
         kernel = parts.kernel
-        _check_name(name)
+        check_name(name)
         if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
             raise JoinRefused(f"rank {rank!r} is not a whole number from 0 on")
         await parts.recorder.flush()
@@ -217,27 +234,44 @@ class Domain:
             refusal = kernel.refusal(name, pinned)
             if refusal is not None:
                 raise JoinRefused(refusal, "Join under another name, or without a rank to come last.")
-            return Joined(name, kernel.next_rank() if pinned is None else pinned, pinned is not None)
+            given = kernel.next_rank() if pinned is None else pinned
+            return Joined(name, given, pinned is not None, parts.recorder.tenure.owner, self.on_death)
 
         made = await parts.recorder.record(decide)
         assert isinstance(made, Participant), "an agent has joined"
         return self._session(made)
 
-    def attach(self, name: str) -> AgentSession:
+    async def attach(self, name: str, *, force: bool = False) -> AgentSession:
         """Return a session for an agent that joined before, in this process or in one that has ended.
+
+        From then on it is this process'; what another one would do in its name is refused.
+
+        Args:
+            name: The agent's.
+            force: Also where the process that serves it lives.
+
+        Raises:
+            UnknownAgent: No agent of that name is active.
+            JoinRefused: Another process serves it, and lives.
+        """
+        opened = self._opened
+        await opened.parts.recorder.catch_up()
+        await opened.recovery.recover()
+        participant = await attached(opened.parts, named(opened.parts, name), self.on_death, force=force)
+        opened.recovery.release(participant.rank)
+        return self._session(participant)
+
+    async def oversee(self, name: str) -> AgentSession:
+        """Return a session by which calls of an agent can be taken back, or it be ended, whoever serves it.
 
         Raises:
             UnknownAgent: No agent of that name is active.
         """
         parts = self._opened.parts
-        parts.recorder.catch_up_now()
-        active = {agent.name: agent for agent in parts.kernel.agents.values() if not agent.ended}
-        if name not in active:
-            nearest = difflib.get_close_matches(name, active, 1)
-            known = ", ".join(sorted(active)) or "none"
-            cure = f"Did you mean {nearest[0]!r}?" if nearest else f"The active agents are: {known}."
-            raise UnknownAgent(f"there is no active agent {name!r}", cure)
-        return self._session(active[name])
+        await parts.recorder.catch_up()
+        participant = named(parts, name)
+        parts.recorder.overseen.add(participant.rank)
+        return self._session(participant)
 
     def session(self, rank: Rank) -> AgentSession:
         """Return a session for an agent by its rank, also for one that ended a while ago; for simulations."""
@@ -245,7 +279,6 @@ class Domain:
 
     def _session(self, participant: Participant) -> AgentSession:
         opened = self._opened
-        opened.work.local.add(participant.rank)
         return AgentSession(opened.parts, opened.work, participant)
 
     @property
@@ -341,29 +374,20 @@ class Domain:
         await opened.work.settle()
         return found
 
-    async def resolve(self, key: str, how: Literal["retry", "accept"]) -> None:
-        """Decide about a stuck object.
+    async def resolve(self, what: str, how: Decision) -> None:
+        """Decide about a stuck object, or about a call of which nobody knows whether it has run.
 
         Args:
-            key: One of `kernel.stuck`.
-            how: "retry": put again what it should hold; "accept": take what it holds for what it should.
+            what: One of `kernel.stuck`, or the id of one of `kernel.unknown`.
+            how: Of an object: "retry": put again what it should hold; "accept": take what it holds for that.
+                Of a call: "retry": run it again, under the name it had; "accept": it has run; "drop": it has
+                not, and shall not.
 
         Raises:
-            ConfigurationError: The object is not stuck.
-            TargetError: It cannot be read.
+            ConfigurationError: There is nothing of that name to decide about so.
+            TargetError: The object cannot be read.
         """
-        opened = self._opened
-        kernel = opened.parts.kernel
-        await opened.parts.recorder.catch_up()
-        if (name := Key(key)) not in kernel.stuck:
-            known = ", ".join(sorted(kernel.stuck)) or "nothing"
-            raise ConfigurationError(f"{key!r} is not stuck", f"Stuck is: {known}.")
-        target = self._targets.of(name)
-        value = None if how == "retry" or target.unseen(name) else await target.get(name)
-        await opened.parts.recorder.record(
-            lambda: Resolved(name, how, value) if name in kernel.stuck else None
-        )
-        await opened.work.settle()
+        await self._opened.decisions.resolve(what, how)
 
     @property
     def quiescent(self) -> bool:
@@ -407,6 +431,8 @@ class _Open(NamedTuple):
     log: Log
     parts: Parts
     work: Work
+    recovery: Recovery
+    decisions: Decisions
 
 
 def open_domain(
@@ -418,6 +444,7 @@ def open_domain(
     order: Order | None = None,
     clock: Clock | None = None,
     patience_s: float = LIMIT_S_DEFAULT,
+    on_death: OnDeath = "abort",
 ) -> Domain:
     """Open a domain: one shared state under one serialization order.
 
@@ -433,6 +460,9 @@ def open_domain(
             was begun with; None: that one, and "fixed" for a new log.
         clock: For agents that think; the real clock by default.
         patience_s: For how long a call waits for a target that is away, in seconds.
+        on_death: What becomes of the unfinished agents that join here, should this process die: whichever
+            process comes next has them aborted ("abort"), has what is complete count as finished ("commit"),
+            or leaves them to whoever attaches to them ("keep"). Finished ones are committed in any case.
 
     Returns:
         The domain, to be entered with `async with`. An existing log is resumed where it ended.
@@ -451,6 +481,7 @@ def open_domain(
         order=order,
         clock=clock,
         patience_s=patience_s,
+        on_death=on_death,
     )
 
 
@@ -462,36 +493,3 @@ def _flattened(tools: Iterable[Any]) -> Iterable[Tool]:
             yield from _flattened(tool)
         else:
             raise ConfigurationError(f"{tool!r} is not a tool", "Decorate the function with @coagent.tool.")
-
-
-def checked_order(given: str | None) -> Order | None:
-    """Return an order as somebody has typed it.
-
-    Raises:
-        ConfigurationError: There is no such order.
-    """
-    if given is not None:
-        _check_choice("order", given, ("fixed", "early"))
-    return "early" if given == "early" else None if given is None else "fixed"
-
-
-def _check_choice(what: str, chosen: str, known: Collection[str]) -> None:
-    if chosen not in known:
-        raise ConfigurationError(
-            f"there is no {what} {chosen!r}", f"Choose one of: {', '.join(sorted(known))}."
-        )
-
-
-def _check_name(name: str) -> None:
-    if (
-        not isinstance(name, str)
-        or not name.strip()
-        or any(not one.isprintable() for one in name)
-        or len(name) > 100
-    ):
-        raise JoinRefused(f"{name!r} is no name for an agent", "Use 1 to 100 printable characters.")
-    if (call := parsed_call_id(name)) is not None:
-        raise JoinRefused(
-            f"{name!r} is no name for an agent: it is that of call {call[1]} of {call[0]!r}",
-            f"Use another name, such as {f'{call[0]}-{call[1]}'!r}.",
-        )

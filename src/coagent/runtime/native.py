@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from coagent.errors import AgentNotActive, TargetUnavailable, ToolFailed
+from coagent.errors import AgentNotActive, AgentTakenUp, TargetUnavailable, ToolFailed
 from coagent.protocol.calls import NOTHING, Call, Footprint, Observation, Position, Rank
 from coagent.protocol.events import (
     Blocked,
@@ -21,15 +21,15 @@ from coagent.protocol.events import (
     CallReexecuted,
     CallUndone,
     Event,
-    RunBegun,
 )
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value
 from coagent.runtime.outcomes import Run, plain, told
-from coagent.runtime.runner import Ran, Runner, restart
+from coagent.runtime.runner import Ran, Runner, new_intent, restart
 from coagent.tools.base import Tool
+from coagent.tools.intent import under
 from coagent.tools.native import NativeTool
 from coagent.tools.state import State
 
@@ -114,10 +114,10 @@ class NativeRunner(Runner):
         """Run an irreversible tool: recorded before and after, once and no more."""
 
         async def carried() -> Ran:
-            call = await self.record_call(
-                agent, CallBegun(agent.rank, tool.name, arguments, _NOTHING, irreversible=True), tool.gate
-            )
-            run = await self._observe(tool, checked, call.position, call.rank)
+            owner = self._parts.recorder.tenure.owner
+            event = CallBegun(agent.rank, tool.name, arguments, _NOTHING, True, owner, new_intent())
+            call = await self.record_call(agent, event, tool.gate)
+            run = await self._act(call, tool, checked)
             await self._parts.recorder.record(lambda: CallRan(call.id, run.observation))
             return Ran(call.id, run.observation, run.failure, call)
 
@@ -130,20 +130,46 @@ class NativeRunner(Runner):
         def begin() -> Event | None:
             kernel = self._parts.kernel
             due = call.phase is CallPhase.STAGED and kernel.its_turn(kernel.agents[call.rank])
-            return RunBegun(call.id, _NOTHING) if due else None
+            return self.begins(call, _NOTHING) if due else None
 
         async def carried() -> None:
             if await recorder.record(begin) is None:
                 return  # undone, or begun by somebody else, or somebody has passed its agent
             # What it sees is final, and so is what it does.
-            try:
-                checked = tool.arguments.checked(call.arguments)
-                run = await self._observe(tool, checked, call.position, call.rank)
-            except ToolFailed as failure:
-                run = Run(Observation.failed(told(failure)), failure)
-            await recorder.record(lambda: CallRan(call.id, run.observation))
+            await self._act_and_record(call, tool)
 
         await self._parts.tasks.carry(carried)
+
+    async def run_again(self, call: Call, tool: Tool) -> None:
+        assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
+
+        def begin() -> Event | None:
+            return self.begins(call, _NOTHING, call.intent) if call.phase is CallPhase.UNKNOWN else None
+
+        async def carried() -> None:
+            if await self._parts.recorder.record(begin) is not None:
+                await self._act_and_record(call, tool)
+
+        await self._parts.tasks.carry(carried)
+
+    def happened(self, call: Call, result: Value) -> Observation:
+        return NOTHING._replace(value=result)
+
+    async def _act_and_record(self, call: Call, tool: NativeTool) -> None:
+        try:
+            run = await self._act(call, tool, tool.arguments.checked(call.arguments))
+        except ToolFailed as failure:
+            run = Run(Observation.failed(told(failure)), failure)
+        await self.record_run(call, lambda: run.observation)
+
+    async def _act(self, call: Call, tool: NativeTool, checked: Mapping[str, Any]) -> Run:
+        """Run an irreversible call whose run has begun here."""
+        try:
+            await self._parts.recorder.tenure.require(call.runner)
+        except AgentTakenUp as failure:
+            return Run(Observation.failed(told(failure)), failure)
+        with under(call.intent):
+            return await self._observe(tool, checked, call.position, call.rank)
 
     async def reexecute(self, call: Call, tool: Tool) -> None:
         arguments, position = call.arguments, call.position
@@ -177,6 +203,7 @@ class NativeRunner(Runner):
             def decide(observation: Observation = observation) -> Event | None:
                 if kernel.call(call.id) is not call:
                     raise AgentNotActive(f"call {call.id!r} of agent {agent.name!r} does not stand any more")
+                self._parts.recorder.require_served(agent)
                 holds = kernel.holds(observation, call.position)
                 return CallAmended(call.id, arguments, observation) if holds else None
 

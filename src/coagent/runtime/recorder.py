@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 import anyio
 
-from coagent.errors import AgentNotActive, IllegalEvent
+from coagent.errors import AgentNotActive, AgentTakenUp, IllegalEvent
 from coagent.log.base import Checkpoint, HeadMoved, Log
-from coagent.protocol.calls import Call, CallId, Position, call_id, position_of
+from coagent.protocol.calls import Call, CallId, Position, Rank, call_id, position_of
 from coagent.protocol.checkpoint import state_of
 from coagent.protocol.events import CallObserved, EffectApplied, Event
 from coagent.protocol.kernel import Kernel
@@ -24,6 +24,7 @@ from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value
 from coagent.runtime.clock import Clock
+from coagent.runtime.tenure import Tenure
 
 _WATCH_INTERVAL_S = 0.02
 _READS_KEPT_MAX = 64
@@ -42,11 +43,18 @@ class Recorder:
         log: Where events go.
         clock: For those who wait for something to happen.
         replicas: By scheme, who keeps a copy of live values in this process.
+        tenure: As whom this process has the log open.
     """
 
-    def __init__(self, kernel: Kernel, log: Log, clock: Clock, replicas: dict[str, Replicate]) -> None:
+    def __init__(
+        self, kernel: Kernel, log: Log, clock: Clock, replicas: dict[str, Replicate], tenure: Tenure
+    ) -> None:
         self.kernel = kernel
         self.log = log
+        self.tenure = tenure
+        tenure.on_loss = self._drop_foreign
+        self.overseen: set[Rank] = set()
+        """The agents that somebody ends, or takes something back of, whoever serves them."""
         self.observers: list[Callable[[Event], None]] = []
         self._clock = clock
         self._replicas = replicas
@@ -72,9 +80,9 @@ class Recorder:
             What the event made or is about; None also where nothing was recorded.
 
         Raises:
-            AgentNotActive: The agent that the event is about has ended meanwhile. IllegalEvent: The event may
-            not happen for another reason; a defect, or another process decided first. LogError: The log
-            cannot be written; nothing has happened.
+            AgentNotActive: The agent that the event is about has ended meanwhile. AgentTakenUp: It is another
+            process' now. IllegalEvent: The event may not happen for another reason; a defect, or another
+            process decided first. LogError: The log cannot be written; nothing has happened.
         """
         if self.log.instant:
             if self._reads:
@@ -88,6 +96,7 @@ class Recorder:
                 if event is None:
                     return None
                 self._check(event)
+                self._check_owner(event)
                 try:
                     # What else than a call may depend on the reads that wait: they have to be there first.
                     if self._reads and type(event) is not CallObserved:
@@ -233,9 +242,38 @@ class Recorder:
         while events := await self.log.read():
             for event in events:
                 self._replay(event)
-        if any(agent.ended for agent in self._unrecorded):  # by another process
-            self._reads = [(agent, read) for agent, read in self._reads if not agent.ended]
-            self._unrecorded = {agent: n for agent, n in self._unrecorded.items() if not agent.ended}
+        self._drop_foreign()
+
+    def _drop_foreign(self) -> None:
+        """Forget reads that wait to be recorded, of agents that others have ended or taken up."""
+        if all(self.serves(agent) for agent in self._unrecorded):
+            return
+        self._reads = [(agent, read) for agent, read in self._reads if self.serves(agent)]
+        self._unrecorded = {agent: n for agent, n in self._unrecorded.items() if self.serves(agent)}
+
+    def serves(self, agent: Participant) -> bool:
+        """Tell whether an agent is this process', and has not ended."""
+        return not agent.ended and agent.owner == self.tenure.owner
+
+    def require_served(self, agent: Participant) -> None:
+        """Refuse what is for the process of an agent alone.
+
+        Raises:
+            AgentTakenUp: It is another one's, or nobody's.
+        """
+        if agent.owner != self.tenure.owner and not agent.ended and agent.rank not in self.overseen:
+            raise taken_up(agent)
+
+    def _check_owner(self, event: Event) -> None:
+        if not self.tenure.owner or self.kernel.foreign(event, self.tenure.owner) is None:
+            return
+        rank: Rank | None = getattr(event, "rank", None)
+        if rank is None:
+            call = self.kernel.call(event.call_id)  # type: ignore[union-attr]  # what is no agent's is a call's
+            assert call is not None, "what is somebody's word is about a standing call"
+            rank = call.rank
+        if rank not in self.overseen:
+            raise taken_up(self.kernel.agents[rank])
 
     def _tell(self, event: Event) -> None:
         for observer in self.observers:
@@ -326,3 +364,16 @@ class Recorder:
         if self._free is not None:
             self._free.set()
             self._free = None
+
+
+def taken_up(agent: Participant) -> AgentTakenUp:
+    """Return the error of a process that speaks for an agent which is not its own."""
+    if agent.owner:
+        return AgentTakenUp(
+            f"agent {agent.name!r} is served by another process, which has taken it up (epoch {agent.epoch})",
+            "Go on there, or join the domain again as a new agent.",
+        )
+    return AgentTakenUp(
+        f"agent {agent.name!r} is served by no process (epoch {agent.epoch})",
+        "Take it up first: attach to it.",
+    )

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from coagent.errors import AgentNotActive, AgentRestarted
-from coagent.protocol.calls import Call, CallId, Observation, Position, Rank
+from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position, Rank
 from coagent.protocol.decisions import Gate
-from coagent.protocol.events import Event, Restarted
+from coagent.protocol.events import CallRan, CallReexecuted, Event, Restarted, RunBegun
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.participants import Participant
+from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import Value
 from coagent.runtime.catalog import Catalog
 from coagent.runtime.clock import Clock
@@ -79,6 +81,11 @@ class Parts:
         return PositionReader(self.outsiders.sources, position, rank)
 
 
+def new_intent() -> str:
+    """Return a name for a run that no run has had."""
+    return uuid4().hex
+
+
 class NotItsTurn(Exception):
     """Since its call was let through, somebody has passed the agent, or it has something to read."""
 
@@ -122,6 +129,44 @@ class Runner(ABC):
         self, call: Call, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
     ) -> Run:
         """Run a call with other arguments in its place."""
+
+    @abstractmethod
+    async def run_again(self, call: Call, tool: Tool) -> None:
+        """Run a call of which nobody knows whether it has run, under the name that it had."""
+
+    @abstractmethod
+    def happened(self, call: Call, result: Value) -> Observation:
+        """Return what is recorded of a call that has had its effect, though nobody has seen it run."""
+
+    def begins(self, call: Call, footprint: Footprint, intent: str = "") -> RunBegun:
+        """Return the event by which this process begins to run a call that has its position.
+
+        Args:
+            call: The call.
+            footprint: What nobody else may touch meanwhile.
+            intent: What the run is known by; a new name by default.
+        """
+        return RunBegun(call.id, footprint, self._parts.recorder.tenure.owner, intent or new_intent())
+
+    async def record_run(
+        self, call: Call, observe: Callable[[], Observation], phase: CallPhase | None = None
+    ) -> None:
+        """Record how a run has ended, however it is looked at by then.
+
+        Args:
+            call: The call.
+            observe: Returns the run, with the tokens that stand when it is recorded.
+            phase: Only while the call is in it.
+        """
+
+        def decide() -> Event | None:
+            kernel = self._parts.kernel
+            if phase is not None and call.phase is not phase:
+                return None
+            again = kernel.call(call.id) is call and kernel.is_dirty(call)
+            return CallReexecuted(call.id, observe()) if again else CallRan(call.id, observe())
+
+        await self._parts.recorder.record(decide)
 
     async def record_call(self, agent: Participant, event: Event, gate: str | None = None) -> Call:
         """Record an event that makes a call of an agent.

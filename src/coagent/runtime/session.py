@@ -14,15 +14,24 @@ from coagent.errors import (
 )
 from coagent.protocol.calls import Call, CallId, Position, Rank, parsed_call_id
 from coagent.protocol.decisions import Gate
-from coagent.protocol.events import Aborted, CallStaged, Event, Finished, NoticesDelivered, StagedAmended
+from coagent.protocol.events import (
+    Aborted,
+    CallStaged,
+    Event,
+    Finished,
+    OnDeath,
+    StagedAmended,
+)
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import SCALARS, Value, copied
 from coagent.runtime.gate import opened_gate
-from coagent.runtime.notices import Notification, notification
+from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Issued, Outcome, Settlement
+from coagent.runtime.owning import outlives
 from coagent.runtime.runner import NotItsTurn, Parts, Ran, ending, require_active, restart
+from coagent.runtime.telling import Told, tell
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
 from coagent.wording.quoting import Quoting
@@ -87,6 +96,7 @@ class AgentSession:
         recorder, kernel = parts.recorder, parts.kernel
         if recorder.log.shared:
             await recorder.freshen()
+            recorder.require_served(participant)
         if participant.phase is not _ACTIVE or kernel.holds_calls:
             await self._until_it_may_call()
         stored = _stored(made, arguments)
@@ -203,6 +213,10 @@ class AgentSession:
 
     # ---- the end -------------------------------------------------------------------------------------------
 
+    async def outlive(self, on_death: OnDeath) -> None:
+        """Say what becomes of the agent, should this process die; as for `open_domain`."""
+        await outlives(self._parts, self._participant, on_death)
+
     async def finish(self, *, wait: bool = False) -> Settlement:
         """Say that the agent has nothing more to do, and commit when its turn has come.
 
@@ -224,6 +238,7 @@ class AgentSession:
             if participant.phase is AgentPhase.COMMITTED:
                 return Settlement("committed")
             require_active(participant)
+            parts.recorder.require_served(participant)
             if participant.must_restart:
                 await self._begin_again()
             if participant.unread:
@@ -421,26 +436,8 @@ class AgentSession:
             return None
         return Finished(participant.rank)
 
-    async def _deliver(self, *, apart: bool = True) -> tuple[list[Notification], dict[str, Value]]:
-        """Tell the agent what it has not been told: notices, and changes that it set off itself."""
-        participant, kernel = self._participant, self._parts.kernel
-        notifications: list[Notification] = []
-        changed: dict[str, Value] = {}
-        if not participant.unread:
-            return notifications, changed
-
-        def decide() -> Event | None:
-            notifications.clear()
-            changed.clear()
-            if not participant.unread or participant.ended:
-                return None
-            inbox = kernel.inbox(participant, apart=apart)
-            notifications.extend(notification(moved, self.quoting) for moved in inbox.moved)
-            changed.update({news.call_id: copied(news.after) for news in inbox.changed})
-            return NoticesDelivered(participant.rank, inbox.call_ids, inbox.keys)
-
-        await self._parts.recorder.record(decide)
-        return notifications, changed
+    async def _deliver(self, *, apart: bool = True) -> Told:
+        return await tell(self._parts, self._participant, self.quoting, apart)
 
     async def _failed(self, call: Call, failure: Exception | None) -> CoAgentError:
         """Return the error that a call ends with."""

@@ -37,8 +37,6 @@ class Work:
     def __init__(self, parts: Parts, runners: dict[Kind, Runner]) -> None:
         self._parts = parts
         self.runners = runners
-        self.local: set[Rank] = set()
-        """The ranks of the agents whose sessions live in this process: their staged calls run here."""
         self._running: set[CallId] = set()
         self._committing: set[Rank] = set()
         self._pieces: dict[int, float] = {}  # by number, when each was begun
@@ -110,7 +108,7 @@ class Work:
                     break
                 self._start_turn(rank, self._pass_hindered)  # it passes nobody only to wait again
         run, commit = ready.run, ready.commit
-        if run is not None and run.rank in self.local and not kernel.agents[run.rank].ending:
+        if run is not None and parts.recorder.serves(agent := kernel.agents[run.rank]) and not agent.ending:
             self._start_call(run, self._run_staged)
         if commit is not None and not kernel.agents[commit].ending:
             self._start_turn(commit, self._commit)
@@ -169,6 +167,11 @@ class Work:
                 self.advance()
 
         self._parts.tasks.start(piece)
+
+    def fail(self, failure: Exception) -> None:
+        """Have the next caller told of what went wrong in the background."""
+        self._failure = failure
+        self._note_progress()
 
     def _note_progress(self) -> None:
         if self._progress is not None:

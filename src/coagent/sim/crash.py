@@ -338,6 +338,7 @@ class Mortal(Process):
             order=None if self._order not in ("fixed", "early") else self._order,  # type: ignore[arg-type]
             clock=None,
             patience_s=60.0,
+            on_death="keep",
         )
         domain.body = self.body
         return domain

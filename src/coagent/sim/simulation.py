@@ -214,7 +214,7 @@ class Simulation:
             if shared and self.rng.random() < options.moving:
                 if last.joined and not last.ended:
                     await last.run.session.flush()
-                last.move_to(self.rng.choice(processes).domain)
+                await last.move_to(self.rng.choice(processes).domain)
             if last.may_step():
                 await self._move(last, steppers)
         await self._wait(processes)
@@ -254,6 +254,7 @@ class Simulation:
             protocol=options.protocol,
             order=options.order,
             clock=clock,
+            on_death="keep",
         )
 
     def _held_by_targets(self) -> dict[str, Value]:
@@ -336,7 +337,7 @@ class Simulation:
         await process.start(tasks)
         for stepper in steppers:
             if stepper.domain is dead:
-                stepper.move_to(process.domain)
+                await stepper.move_to(process.domain)
 
     def _upwards(self, cause: int, rank: int) -> bool:
         """Tell whether what one agent did may be news to another."""

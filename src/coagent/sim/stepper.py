@@ -8,10 +8,11 @@ from typing import Literal, TypeAlias
 
 from coagent.agents.repair import Made
 from coagent.agents.scripted import ScriptedAgent, ScriptedRun
-from coagent.errors import JoinRefused, NotReversible, ToolFailed
-from coagent.protocol.calls import CallId
+from coagent.errors import JoinRefused, NotReversible, ToolFailed, UnknownAgent
+from coagent.protocol.calls import CallId, Rank
 from coagent.protocol.values import Value, copied
 from coagent.runtime.domain import Domain
+from coagent.runtime.session import AgentSession
 
 Did: TypeAlias = Literal["acted", "finished", "committed", "aborted", "blocked"]
 
@@ -67,12 +68,19 @@ class Stepper:
             session = await self.domain.join(self.agent.name)
         self._run = ScriptedRun(self.agent, session)
 
-    def move_to(self, domain: Domain) -> None:
+    async def move_to(self, domain: Domain) -> None:
         """Go on in another process, as it were: on another domain object over the same log."""
         self.domain = domain
         if self.joined and not self.ended:
-            session = domain.session(self.run.session.rank)
+            session = await self._taken(domain, self.run.session.rank)
             self.run.session = self.run.walker.session = session
+
+    async def _taken(self, domain: Domain, rank: Rank) -> AgentSession:
+        """Return the session of its agent, which may have ended by now."""
+        try:
+            return await domain.attach(self.agent.name, force=True)
+        except UnknownAgent:
+            return domain.session(rank)
 
     async def taken_up(self, domain: Domain) -> None:
         """Be taken up by somebody who knows nothing but what the log of a dead process tells."""
@@ -83,7 +91,7 @@ class Stepper:
         if not known:
             self._run = None  # nobody has heard of it
             return
-        session = domain.session(known[-1].rank)
+        session = await self._taken(domain, known[-1].rank)
         self._run = ScriptedRun(self.agent, session)
         if known[-1].ended:
             self._run.ended("committed" if session.state == "committed" else "aborted")

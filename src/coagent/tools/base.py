@@ -6,6 +6,8 @@ from abc import ABC
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
+from coagent.tools.intent import Probe
+
 Effect: TypeAlias = Literal["inferred", "irreversible"]
 Gate: TypeAlias = Literal["stage", "wait"]
 Kind: TypeAlias = Literal["native", "declared"]
@@ -38,6 +40,10 @@ class Tool(ABC):
     gate: Gate | None
     schemes: tuple[str, ...] = ()
     """Those of objects that no target has."""
+    probe: Probe | None = None
+    """Finds out whether a run has had its effect, of which nobody knows."""
+    idempotent: bool = False
+    """Whether its system acts once for a name (`coagent.idempotency_key`), so that it can be run again."""
     origin: Hashable = None
     """What it was made from, if an agent has brought it along: nobody else is offered it."""
 

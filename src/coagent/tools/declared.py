@@ -18,6 +18,7 @@ from coagent.protocol.calls import Footprint
 from coagent.protocol.keys import Key, Scan, scheme_of
 from coagent.protocol.values import Field, Value
 from coagent.tools.base import Effect, Gate, Tool
+from coagent.tools.intent import Probe
 from coagent.tools.native import Arguments, described
 from coagent.tools.schema import SchemaArguments
 
@@ -45,6 +46,10 @@ class DeclaredTool(Tool):
         description: What models are told.
         schema: The JSON Schema of the arguments, for an `exec` that takes them as `**arguments`.
         gate: For an irreversible tool: "stage" (the default) or "wait".
+        probe: `async def (intent, **arguments)`: returns whether the run of that name has had its effect,
+            where a process has died meanwhile: True, False, None where that cannot be told, or
+            `coagent.Probed` with its result.
+        idempotent: Whether `exec` acts once for one `coagent.idempotency_key()`: then it is run again.
 
     Raises:
         ConfigurationError: A template names no argument of the tool, or no scheme; or a phase is not async.
@@ -64,13 +69,15 @@ class DeclaredTool(Tool):
         description: str | None = None,
         schema: Mapping[str, Any] | None = None,
         gate: Gate | None = None,
+        probe: Probe | None = None,
+        idempotent: bool = False,
     ) -> None:
         self.name = name or exec.__name__
-        for phase in (exec, prepare, reverse):
+        for phase in (exec, prepare, reverse, probe):
             if phase is not None and not inspect.iscoroutinefunction(phase):
                 raise ConfigurationError(
                     f"a phase of tool {self.name!r} is not an async function",
-                    "Write prepare, exec and reverse as `async def`.",
+                    "Write prepare, exec, reverse and probe as `async def`.",
                 )
         self.description = description or described(exec)
         self.arguments: Arguments | SchemaArguments = (
@@ -84,6 +91,7 @@ class DeclaredTool(Tool):
                 f"tool {self.name!r} declares neither reads nor writes",
                 "Declare at least `writes=['scheme:']`, which stands for everything of its system.",
             )
+        self.probe, self.idempotent = probe, idempotent
         self._exec, self._prepare, self._reverse = exec, prepare, reverse
         irreversible = bool(writes) and reverse is None
         self.effect: Effect = "irreversible" if irreversible else "inferred"

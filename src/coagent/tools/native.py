@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from coagent.errors import ConfigurationError, InvalidArguments
 from coagent.tools.base import Effect, Gate, Tool
+from coagent.tools.intent import Probe
 from coagent.tools.state import State
 
 ToolFunction: TypeAlias = Callable[..., Awaitable[Any]]
@@ -100,6 +101,8 @@ class NativeTool(Tool):
         effect: "inferred", or "irreversible" for what cannot be taken back (a mail, a payment).
         gate: When an irreversible tool runs: "stage" at commit, "wait" once all lower ranks have committed.
         schemes: Those of objects that no target has: what agents keep for themselves, until they end.
+        probe: As for `tool`.
+        idempotent: As for `tool`.
     """
 
     kind = "native"
@@ -113,6 +116,8 @@ class NativeTool(Tool):
         effect: Effect = "inferred",
         gate: Gate | None = None,
         schemes: Sequence[str] = (),
+        probe: Probe | None = None,
+        idempotent: bool = False,
     ) -> None:
         self.name = name or function.__name__
         if not inspect.iscoroutinefunction(function):
@@ -135,6 +140,7 @@ class NativeTool(Tool):
             )
         self.function = function
         self.schemes = tuple(schemes)
+        self.probe, self.idempotent = probe, idempotent
         self.description = description or described(function)
         self.effect: Effect = effect
         self.gate: Gate | None = (gate or "stage") if effect == "irreversible" else None
@@ -162,6 +168,8 @@ def tool(
     effect: Effect = "inferred",
     gate: Gate | None = None,
     schemes: Sequence[str] = (),
+    probe: Probe | None = None,
+    idempotent: bool = False,
 ) -> Callable[[ToolFunction], NativeTool]: ...
 
 
@@ -174,6 +182,8 @@ def tool(
     effect: Effect = "inferred",
     gate: Gate | None = None,
     schemes: Sequence[str] = (),
+    probe: Probe | None = None,
+    idempotent: bool = False,
 ) -> NativeTool | Callable[[ToolFunction], NativeTool]:
     """Make a governed tool of `async def name(state: State, ...)`.
 
@@ -188,6 +198,11 @@ def tool(
         effect: "inferred" from what it does, or "irreversible".
         gate: For irreversible tools: "stage" (the default) runs it at commit, "wait" holds the call.
         schemes: Those of objects that no target has: what agents keep for themselves, until they end.
+        probe: For irreversible tools: `async def (intent, **arguments)`, which returns whether the run of
+            that name has had its effect, where a process has died meanwhile: True, False, None where that
+            cannot be told, or `coagent.Probed` with its result.
+        idempotent: Whether the tool acts once for one `coagent.idempotency_key()`, so that such a run can be
+            run again.
 
     Returns:
         The `NativeTool`, which can still be awaited as a function from other tools.
@@ -198,7 +213,15 @@ def tool(
 
     def made(function: ToolFunction) -> NativeTool:
         about = {"name": name, "description": description}
-        return NativeTool(function, **about, effect=effect, gate=gate, schemes=schemes)
+        return NativeTool(
+            function,
+            **about,
+            effect=effect,
+            gate=gate,
+            schemes=schemes,
+            probe=probe,
+            idempotent=idempotent,
+        )
 
     return made if function is None else made(function)
 

@@ -132,7 +132,7 @@ class Sessions:
         with contextlib.suppress(OSError, ValueError):
             for id, (name, pid) in json.loads(self._kept.read_text()).items():
                 with contextlib.suppress(UnknownAgent):
-                    session = self._made(id, self._hub.domain.attach(name))
+                    session = self._made(id, await self._hub.domain.attach(name))
                     self._sessions[id] = session
                     self._processes[id] = pid
         await self.end_the_dead()

@@ -259,7 +259,7 @@ class Clients:
         at_work = any(one.name == client.name and not one.ended for one in self.domain.agents)
         if at_work and client.session is None and client.own_name:
             self._claims.take(client.name)
-            client.session = self.domain.attach(client.name)
+            client.session = await self.domain.attach(client.name)
         return client.session
 
     async def _joined_as_another(self, client: Client, rank: int | None) -> AgentSession:
