@@ -178,11 +178,12 @@ class Domain:
         try:
             try:
                 if kind is None and not self._abandoned:
+                    await opened.parts.recorder.flush()
                     await opened.work.settle()
             finally:
                 await opened.parts.tasks.close(at_once=self._abandoned)
             if not self._abandoned:
-                await opened.parts.recorder.flush()
+                await opened.parts.effects.flush_last()
                 await detach_all(opened.parts, opened.recovery.adopted)
                 await opened.parts.recorder.keep_checkpoint()
                 for _ in range(_TIDIED_AT_END_MAX):
@@ -320,6 +321,7 @@ class Domain:
         """
         opened = self._opened
         await opened.parts.recorder.catch_up()
+        await opened.parts.recorder.flush()  # what turns out to have arrived too late is work as well
         opened.work.retry()
         await opened.work.settle(all=True)
         await opened.parts.recorder.flush()

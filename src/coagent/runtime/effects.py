@@ -18,10 +18,14 @@ from coagent.protocol.events import EffectApplied, EffectRefused, Event, Outside
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
+from coagent.runtime.late_puts import LatePut
 from coagent.runtime.patience import Patience
 from coagent.runtime.reader import Targets
 from coagent.runtime.recorder import Recorder
 from coagent.targets.base import GuardFailed, Target
+
+_LAST_S_MAX = 5.0
+"""For how long the end of a domain waits, in seconds, for a target that is away."""
 
 
 class Effects:
@@ -64,8 +68,9 @@ class Effects:
                 if recorder.is_acknowledged(key, version):
                     continue
                 target = self._targets.of(key)
-                if not target.instant or target in busy:
+                if not target.instant or target in busy or not recorder.tenure.holds:
                     return False
+                self._expect(key, version, value)
                 busy[target] = self._nobody
                 try:
                     await target.put(key, value, expected=expected)
@@ -157,7 +162,11 @@ class Effects:
 
     async def _put(self, target: Target, effects: list[Effect]) -> bool:
         """Put what belongs together, and record what came of it; False where the target is away."""
+        if not await self._is_current(effects):
+            return True
         self._tried.update({effect.key: effect.version for effect in effects})
+        for effect in effects:
+            self._expect(effect.key, effect.version, effect.value)
         try:
             if len(effects) == 1:
                 key, value, expected, _ = effects[0]
@@ -178,6 +187,65 @@ class Effects:
         for effect in effects:
             self.delayed.pop(effect.key, None)
         return True
+
+    async def _is_current(self, effects: Sequence[Effect]) -> bool:
+        """Tell, as late as can be, whether effects are still needed, and this process is thought to live.
+
+        Raises:
+            LogError: That cannot be told.
+        """
+        recorder, kernel = self._recorder, self._kernel
+        if recorder.log.instant:
+            return True
+        if not recorder.tenure.holds:
+            await recorder.tenure.renew()
+            await recorder.catch_up()
+        else:
+            await recorder.freshen()
+        return all(kernel.version(one.key) == one.version for one in effects)
+
+    def _expect(self, key: Key, version: int, value: Value) -> None:
+        if not self._recorder.log.instant:
+            self._recorder.puts.begin(key, version, value)
+
+    async def mend(self, late: LatePut) -> None:
+        """Put again what an object is to hold, where a put that was late has left something else there.
+
+        Raises:
+            LogError: The log cannot be read.
+        """
+        kernel, target = self._kernel, self._targets.of(late.key)
+        tried = 0
+        while True:
+            await self._recorder.catch_up()
+            wanted = late.instead
+            if kernel.base_known(late.key):
+                if any(same(late.value, one) for one in kernel.may_hold(late.key)):
+                    return  # it is wanted again, or what is wanted has yet to be put over it
+                wanted = kernel.live_value(late.key)
+            try:
+                if same(late.value, wanted) or not same(await target.get(late.key), late.value):
+                    return
+                await target.put(late.key, wanted, expected=[late.value])
+                return
+            except TargetUnavailable:
+                await self._patience.pause(tried)
+                tried += 1
+            except TargetError:
+                return  # somebody else has written it since; or the target will not: then it is as it is
+
+    async def flush_last(self) -> None:
+        """Record what has arrived, and mend what turns out to have arrived late, as the domain ends.
+
+        Raises:
+            LogError: The log cannot be read or written.
+        """
+        late: list[LatePut] = []
+        self._recorder.puts.on_late = late.append
+        await self._recorder.flush()
+        with anyio.move_on_after(_LAST_S_MAX):
+            for one in late:
+                await self.mend(one)
 
     def _acknowledge(self, effects: Sequence[Effect]) -> None:
         recorder = self._recorder

@@ -8,7 +8,7 @@ which would die with it; whoever hands results to another process flushes first)
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypeAlias
 
 import anyio
@@ -24,6 +24,7 @@ from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value
 from coagent.runtime.clock import Clock
+from coagent.runtime.late_puts import LatePuts
 from coagent.runtime.tenure import Tenure
 
 _WATCH_INTERVAL_S = 0.02
@@ -53,6 +54,7 @@ class Recorder:
         self.log = log
         self.tenure = tenure
         tenure.on_loss = self._drop_foreign
+        self.puts = LatePuts()
         self.overseen: set[Rank] = set()
         """The agents that somebody ends, or takes something back of, whoever serves them."""
         self.observers: list[Callable[[Event], None]] = []
@@ -140,7 +142,10 @@ class Recorder:
         return len(self._reads) >= _READS_KEPT_MAX
 
     def acknowledge(self, key: Key, version: int) -> None:
-        """Note that a target holds a version; it is recorded with the next event, or by `flush`."""
+        """Note that a target holds a version; it is recorded with the next event, or by `flush`.
+
+        Where the object is to hold something else by then, it is not: see `late_puts.py`.
+        """
         self._acknowledged[key] = EffectApplied(key, version)
 
     def is_acknowledged(self, key: Key, version: int) -> bool:
@@ -208,12 +213,17 @@ class Recorder:
 
     async def _append(self, event: Event | None) -> Made:
         """Append an event, with those that ride along around it, and let the kernel take them all."""
-        reads, acknowledged = self._reads[:], list(self._acknowledged.values())
+        reads, acknowledged = self._reads[:], [*self._acknowledged.values()]
+        late = [one for one in acknowledged if self.puts.was_late(one.key, one.version)]
+        acknowledged = [one for one in acknowledged if one not in late]
         records: list[Event] = [read for _, read in reads]
         if event is not None:
             records.append(event)
         # Last, because the event was decided while those objects were still tracked.
         records.extend(acknowledged)
+        if not records:
+            self._settle_puts(late, late=True)
+            return None
         await self.log.append(records)
         del self._reads[: len(reads)]
         for agent, _ in reads:
@@ -222,12 +232,18 @@ class Recorder:
             self._replay(read)
         made = None if event is None else self._take(event)
         for applied in acknowledged:
-            if self._acknowledged.get(applied.key) is applied:
-                del self._acknowledged[applied.key]
             self._replay(applied)
+        self._settle_puts(acknowledged, late=False)
+        self._settle_puts(late, late=True)
         if self.log.since_checkpoint >= self._interval:
             await self._keep_checkpoint()
         return made
+
+    def _settle_puts(self, acknowledged: Collection[EffectApplied], *, late: bool) -> None:
+        for applied in acknowledged:
+            if self._acknowledged.get(applied.key) is applied:
+                del self._acknowledged[applied.key]
+            self.puts.arrived(applied.key, applied.version, late=late)
 
     def _take(self, event: Event) -> Made:
         made = self.kernel.take(event)
@@ -279,6 +295,7 @@ class Recorder:
         for observer in self.observers:
             observer(event)
         for key, value in self.kernel.take_live_changes():
+            self.puts.is_to_hold(key, value)
             replicate = self._replicas.get(scheme_of(key)) if self._replicas else None
             if replicate is not None:
                 replicate(key, value)

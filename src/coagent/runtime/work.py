@@ -43,6 +43,7 @@ class Work:
         self._begun = 0
         self._progress: anyio.Event | None = None
         parts.effects.on_delay = self._note_progress
+        parts.recorder.puts.on_late = lambda late: self._start(parts.effects.mend, late)
         self._set_aside: dict[CallId | Rank, int] = {}
         self._hindered: set[Rank] = set()
         """Agents whose turn has come, and which cannot go on: a target that they rest on is away."""
@@ -78,9 +79,14 @@ class Work:
             LogError: The log cannot be written.
         """
         parts = self._parts
-        if not parts.kernel.has_work and (
-            not parts.kernel.has_effects
-            or (await parts.effects.apply_at_once() and not parts.kernel.has_work)
+        nothing_begun = not (all and self._pieces)
+        if (
+            nothing_begun
+            and not parts.kernel.has_work
+            and (
+                not parts.kernel.has_effects
+                or (await parts.effects.apply_at_once() and not parts.kernel.has_work)
+            )
         ):
             return
         self.advance()
