@@ -1,9 +1,9 @@
-"""`coagent resolve`: the objects about which a person has to decide, and the decision."""
+"""`coagent resolve`: the objects and calls about which a person has to decide, and the decision."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -13,33 +13,47 @@ from coagent.errors import ConfigurationError
 if TYPE_CHECKING:
     from coagent.config.domain_file import Configured
     from coagent.protocol.values import Value
-    from coagent.runtime.watch import StuckObject
+    from coagent.runtime.watch import StuckObject, UnknownCall
 
+Decision: TypeAlias = Literal["retry", "accept", "drop"]
+
+_DONE: dict[Decision, str] = {
+    "retry": "was tried again",
+    "accept": "is taken as it is",
+    "drop": "counts as not made",
+}
 _REACH_MIN = 2000
 _FURTHER = 8
 
 
 def resolve(
-    key: Annotated[str | None, typer.Argument(metavar="KEY", help="The object; all by default.")] = None,
+    key: Annotated[
+        str | None, typer.Argument(metavar="KEY|CALL", help="The object or call; all by default.")
+    ] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Try again to put what it should hold, once the cause is gone.")
+        bool, typer.Option("--retry", help="Put again what an object should hold; run a call again.")
     ] = False,
     accept: Annotated[
-        bool, typer.Option("--accept", help="Take what is there for what it should hold; agents are told.")
+        bool, typer.Option("--accept", help="Take what is there for what it should hold; a call has run.")
     ] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="A call has not run, and shall not.")] = False,
     domain: Annotated[
         str | None, typer.Option(help="A domain file or a folder; the nearest .coagent by default.")
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Show the objects that are stuck: what their systems will not take back or hold as they should.
+    """Show what a person has to decide: objects that are stuck, and calls that may have run or not.
 
-    With KEY it shows what the object should hold and what is there; with --retry or --accept it decides.
-    Others go on meanwhile; only who has touched the object waits. Exit code 1: it is still stuck.
+    An object is stuck that its system will not take back or hold as it should; with KEY it shows what the
+    object should hold and what is there. Of a call nobody knows whether it has run if its process has died
+    meanwhile. With --retry, --accept or --drop it decides. Others go on meanwhile; only who has to do with it
+    waits. Exit code 1: it is still not decided.
     """
-    if retry and accept:
-        raise ConfigurationError("--retry and --accept exclude each other", "Choose one.")
-    if key is None and (retry or accept):
+    ways: dict[Decision, bool] = {"retry": retry, "accept": accept, "drop": drop}
+    chosen = [how for how, given in ways.items() if given]
+    if len(chosen) > 1:
+        raise ConfigurationError("--retry, --accept and --drop exclude each other", "Choose one.")
+    if key is None and chosen:
         raise ConfigurationError(
             "there is no object to decide about", "Name one: coagent resolve KEY --retry"
         )
@@ -47,22 +61,31 @@ def resolve(
     from coagent.config.domain_file import configured, log_url, read_domain_file
 
     path = domain_file(domain)
-    stuck, wanted = _looked(log_url(read_domain_file(path).log, path.resolve().parent))
+    stuck, wanted, unknown = _looked(log_url(read_domain_file(path).log, path.resolve().parent))
     if key is None:
-        _list(stuck, json_output)
+        _list(stuck, unknown, json_output)
+        return
+    lost = next((one for one in unknown if one.call == key), None)
+    if lost is not None:
+        if chosen:
+            _decide(configured(path), lost.call, chosen[0], json_output)
+        else:
+            _show_call(lost, json_output)
         return
     meant = next((one for one in stuck if one.key == key), None)
     if meant is None:
-        known = ", ".join(one.key for one in stuck) or "nothing"
+        known = ", ".join([*(one.key for one in stuck), *(one.call for one in unknown)]) or "nothing"
         raise ConfigurationError(f"{key!r} is not stuck", f"Stuck is: {known}.")
-    if retry or accept:
-        _decide(configured(path), meant, "retry" if retry else "accept", json_output)
+    if drop:
+        raise ConfigurationError(f"{key!r} is an object, and --drop is for calls", "Choose --accept.")
+    if chosen:
+        _decide(configured(path), meant.key, chosen[0], json_output)
     else:
         _show(configured(path), meant, wanted[meant.key], json_output)
 
 
-def _looked(url: str) -> tuple[list[StuckObject], dict[str, Value]]:
-    """Return what is stuck and what it should hold, having looked back as far as it has been."""
+def _looked(url: str) -> tuple[list[StuckObject], dict[str, Value], list[UnknownCall]]:
+    """Return what is stuck, having looked back as far as it has been, what it should hold, and lost calls."""
     from coagent.runtime.watch import NothingYet, Watch
 
     reach: int | None = 0
@@ -70,29 +93,74 @@ def _looked(url: str) -> tuple[list[StuckObject], dict[str, Value]]:
         try:
             found = Watch(url, tail=reach)
         except NothingYet:
-            return [], {}
+            return [], {}, []
         try:
             for _ in found.events():
                 pass
             stuck = found.stuck()
             if not found.first or reach is None or all(one.since is not None for one in stuck):
-                return stuck, {one.key: found.kernel.live_value(one.key) for one in stuck}
+                wanted: dict[str, Value] = {one.key: found.kernel.live_value(one.key) for one in stuck}
+                return stuck, wanted, found.unknown()
             reach = max(reach * _FURTHER, _REACH_MIN)
             reach = reach if reach < found.last else None
         finally:
             found.close()
 
 
-def _list(stuck: list[StuckObject], json_output: bool) -> None:
+def _list(stuck: list[StuckObject], unknown: list[UnknownCall], json_output: bool) -> None:
     if json_output:
-        print_json({"stuck": [asdict(one) for one in stuck]})
+        print_json({"stuck": [asdict(one) for one in stuck], "unknown": [_call_data(one) for one in unknown]})
         return
-    if not stuck:
+    if not stuck and not unknown:
         console().print("Nothing is stuck.")
         return
     for one in stuck:
         print_lines(_described(one))
-    print_lines(["", *_ways("KEY")])
+    if stuck:
+        print_lines(["", *_ways("KEY")])
+    for lost in unknown:
+        print_lines(_described_call(lost))
+    if unknown:
+        print_lines(["", *_ways_of_a_call("CALL", any(one.wanted for one in unknown))])
+
+
+def _call_data(one: UnknownCall) -> dict[str, object]:
+    return {**asdict(one), "arguments": MASK.arguments(one.arguments)}
+
+
+def _described_call(one: UnknownCall) -> list[str]:
+    from coagent.wording.quoting import one_line
+
+    arguments = ", ".join(
+        f"{name}={MASK.as_json(value, 200)}" for name, value in MASK.arguments(one.arguments).items()
+    )
+    state = "its agent waits for it" if one.wanted else "its agent has ended"
+    return [
+        f"{one_line(one.call)} may have run or not: its process has died",
+        f"  was to do  {one_line(f'{one.tool}({arguments})', 1000)}",
+        f"  agent      {one_line(one.agent)}, {state}",
+        f"  its name   {one_line(one.intent) or '(none)'} (the idempotency key, where its tool passes it on)",
+    ]
+
+
+def _ways_of_a_call(call: str, wanted: bool) -> list[str]:
+    ways = [
+        f"coagent resolve {call} --accept   it has run: it counts as made",
+        f"coagent resolve {call} --drop     it has not run, and shall not: its agent is told that it failed",
+    ]
+    if wanted:
+        ways.append(f"coagent resolve {call} --retry    it has not run: run it again, under the same name")
+    return ways
+
+
+def _show_call(one: UnknownCall, json_output: bool) -> None:
+    import shlex
+
+    if json_output:
+        print_json(_call_data(one))
+        return
+    call = shlex.quote(one.call) if one.call.isprintable() else one.call
+    print_lines([*_described_call(one), "", *_ways_of_a_call(call, one.wanted)])
 
 
 def _described(one: StuckObject) -> list[str]:
@@ -153,27 +221,27 @@ async def _there(found: Configured, meant: StuckObject) -> Value:
             await target.close()
 
 
-def _decide(
-    found: Configured, meant: StuckObject, how: Literal["retry", "accept"], json_output: bool
-) -> None:
+def _decide(found: Configured, what: str, how: Decision, json_output: bool) -> None:
     import anyio
 
-    left = anyio.run(_resolved, found, meant, how)
+    left = anyio.run(_resolved, found, what, how)
     if json_output:
-        print_json({"key": meant.key, "how": how, "stuck": left is not None, "error": left})
+        print_json({"key": what, "how": how, "stuck": left is not None, "error": left})
     elif left is not None:
-        print_lines([f"{shown(meant.key)} is still stuck: {left}"])
+        print_lines([f"{shown(what)} is still stuck: {left}"])
     else:
-        done = "was put again" if how == "retry" else "is taken as it is there"
-        print_lines([f"{shown(meant.key)} {done}"])
+        print_lines([f"{shown(what)} {_DONE[how]}"])
     if left is not None:
         raise typer.Exit(1)
 
 
-async def _resolved(found: Configured, meant: StuckObject, how: Literal["retry", "accept"]) -> str | None:
-    """Decide about an object; returns why it is stuck all the same."""
+async def _resolved(found: Configured, what: str, how: Decision) -> str | None:
+    """Decide about an object or a call; returns why it is not decided all the same."""
     async with found.domain as domain:
-        if meant.key in domain.kernel.stuck:
-            await domain.resolve(meant.key, how)
+        kernel = domain.kernel
+        if what in kernel.stuck or any(call.id == what for call in kernel.unknown):
+            await domain.resolve(what, how)
             await domain.settle()
-        return domain.kernel.stuck.get(meant.key)
+        if any(call.id == what for call in kernel.unknown):
+            return "nobody knows whether it has run"
+        return kernel.stuck.get(what)  # type: ignore[call-overload,no-any-return]  # a key

@@ -13,7 +13,7 @@ from coagent.cli.output import MASK, console, print_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from coagent.runtime.watch import Standing, Watch
+    from coagent.runtime.watch import Standing, UnknownCall, Watch
 
 _ENDED_SHOWN_MAX = 10
 _STUCK_SHOWN_MAX = 5
@@ -37,7 +37,9 @@ def status(
         found = Watch(url)
     except NothingYet as nothing:
         if json_output:
-            print_json({"domain": url, "protocol": None, "agents": [], "outstanding": {}, "stuck": []})
+            print_json(
+                {"domain": url, "protocol": None, "agents": [], "outstanding": {}, "stuck": [], "unknown": []}
+            )
         else:
             console().print(f"{nothing.cause}.", markup=False)
         return
@@ -63,7 +65,12 @@ def _data(url: str, found: Watch) -> dict[str, Any]:
         "agents": [asdict(one) for one in found.agents()],
         "outstanding": found.outstanding(),
         "stuck": [asdict(one) for one in found.stuck()],
+        "unknown": [_unknown_data(one) for one in found.unknown()],
     }
+
+
+def _unknown_data(one: UnknownCall) -> dict[str, Any]:
+    return {**asdict(one), "arguments": MASK.arguments(one.arguments)}
 
 
 def _keep_showing(found: Watch) -> None:
@@ -118,7 +125,11 @@ def _tell_rest(found: Watch) -> None:
         out.print(f"{_plain(one.key)} is stuck: {_plain(MASK.text(one.error))}", style="red")
     if len(stuck) > _STUCK_SHOWN_MAX:
         out.print(f"and {len(stuck) - _STUCK_SHOWN_MAX} more are stuck", style="red")
-    if stuck:
+    unknown = found.unknown()
+    for lost in unknown:
+        said = f"{lost.call} {lost.tool} may have run or not: its process has died"
+        out.print(_plain(said), style="red")
+    if stuck or unknown:
         out.print("A person has to decide: see [bold]coagent resolve[/bold].")
 
 
@@ -132,6 +143,14 @@ def _what(one: Standing) -> str:
         parts.append(f"{'waits for' if one.state == 'finished' else 'has touched'} {_few(one.stuck)}, stuck")
     if untaken := [key for key in one.untaken if key not in one.stuck]:
         parts.append(f"waits until {_few(untaken)} {'is' if len(untaken) == 1 else 'are'} written")
+    if one.unknown:
+        parts.append(
+            f"nobody knows whether {_few(one.unknown)} {'has' if len(one.unknown) == 1 else 'have'} run"
+        )
+    if one.served == "dead":
+        parts.append("its process has died")
+    elif one.served == "nobody" and one.state == "active":
+        parts.append("served by no process")
     if one.staged:
         parts.append(f"{one.staged} staged")
     return "; ".join(parts)

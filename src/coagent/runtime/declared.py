@@ -29,6 +29,7 @@ from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import UNLOADED, Value, same
+from coagent.runtime.not_known import refuse_stuck, refuse_unknown, stuck_in
 from coagent.runtime.outcomes import Run, plain, told
 from coagent.runtime.runner import NotItsTurn, Ran, Runner, new_intent, require_active
 from coagent.tools.base import Tool
@@ -260,8 +261,11 @@ class DeclaredRunner(Runner):
         while True:
             self._require_standing(call)
             if call.under_way is not None:
+                refuse_unknown([call])
                 self._parts.advance()
-                await recorder.until(lambda: call.under_way is None, self._parts.meanwhile)
+                await recorder.until(
+                    lambda: call.under_way is None or call.phase is CallPhase.UNKNOWN, self._parts.meanwhile
+                )
                 continue
             if not call.applied:
                 return False
@@ -301,7 +305,7 @@ class DeclaredRunner(Runner):
 
             def decide() -> Event | None:
                 now = kernel.obstacles(position(), footprint, own)
-                return None if now.wait_for or now.reverse or self._stuck(footprint) else begin()
+                return None if now.wait_for or now.reverse or stuck_in(kernel, footprint) else begin()
 
             made = await recorder.record(decide)
             if isinstance(made, Call):
@@ -338,8 +342,9 @@ class DeclaredRunner(Runner):
         kernel, recorder = self._parts.kernel, self._parts.recorder
         await recorder.catch_up()
         while not gone():
-            self._refuse_stuck(footprint)
+            refuse_stuck(kernel, footprint)
             obstacles = kernel.obstacles(position(), footprint, own)
+            refuse_unknown(obstacles.wait_for)
             if obstacles.wait_for:
                 waiting = obstacles.wait_for
                 self._parts.advance()
@@ -403,24 +408,6 @@ class DeclaredRunner(Runner):
             raise TargetError(
                 f"call {call.id!r} ({call.tool}) stands in the way and cannot be reversed here",
                 "Wait until its agent has committed, or run in a process that has its tool.",
-            )
-
-    def _stuck(self, footprint: Footprint) -> Key | None:
-        stuck = self._parts.kernel.stuck
-        if not stuck:
-            return None
-        touched = footprint.reads | footprint.writes
-        return next(
-            (key for key in stuck if key in touched or any(scan.covers(key) for scan in footprint.scans)),
-            None,
-        )
-
-    def _refuse_stuck(self, footprint: Footprint) -> None:
-        key = self._stuck(footprint)
-        if key is not None:
-            raise TargetError(
-                f"what {key!r} holds is not known: {self._parts.kernel.stuck[key]}",
-                "A person has to decide what becomes of it: coagent resolve.",
             )
 
     # ---- runs ----------------------------------------------------------------------------------------------

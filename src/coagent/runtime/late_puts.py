@@ -3,8 +3,8 @@
 A process may be stopped, or be slow, between the log and a target. Meanwhile others take its agent's write
 back, and the target holds again what was there before: then the put finds what it expects, and the target
 holds what the log does not. Asking the log just before a put makes that rare; a put cannot ask and put in one
-step. So whether it was late is asked when its acknowledgement is to be recorded: appending to the log compares
-its head, so by then this process knows whatever had come before.
+step. So whether it was late is asked when its acknowledgement is to be recorded: appending to the log
+compares its head, so by then this process knows whatever had come before.
 """
 
 from __future__ import annotations

@@ -43,11 +43,14 @@ class Settlement:
             the agent's turn has not come yet.
         notifications: The notices, where the state is "notified".
         waits_for: The names of the agents that keep this one from committing, where the state is "waiting".
+        unknown: The calls of the agent that do so: nobody knows whether they have run, and a person decides
+            (`coagent resolve`, `Domain.resolve`).
     """
 
     state: Literal["committed", "notified", "waiting"]
     notifications: list[Notification] = field(default_factory=list)
     waits_for: list[str] = field(default_factory=list)
+    unknown: list[CallId] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

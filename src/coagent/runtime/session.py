@@ -252,7 +252,8 @@ class AgentSession:
                 continue
             if not wait:
                 waits_for = [agent.name for agent in parts.kernel.waits_for(participant)]
-                return Settlement("waiting", waits_for=waits_for)
+                unknown = [call.id for call in parts.kernel.unknown if call.rank == participant.rank]
+                return Settlement("waiting", waits_for=waits_for, unknown=unknown)
             await parts.recorder.until(
                 lambda: participant.ended or participant.unread or participant.must_restart, parts.meanwhile
             )
@@ -286,7 +287,8 @@ class AgentSession:
         """Take back what only its own tool can take back, newest first."""
         for call in reversed(list(self._participant.calls.values())):
             reversible = call not in kept and self._participant.calls.get(call.id) is call
-            if reversible and (call.applied or (call.under_way is not None and not call.irreversible)):
+            busy = call.under_way is not None and call.phase is not CallPhase.UNKNOWN
+            if reversible and (call.applied or (busy and not call.irreversible)):
                 await self._work.runner_of(call).undo(call)
 
     def _aborted(self, reason: str) -> Event | None:

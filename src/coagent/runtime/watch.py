@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from coagent.errors import ConfigurationError
 from coagent.log.archive import emptied
@@ -16,8 +16,10 @@ from coagent.protocol.events import Event
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
+from coagent.protocol.values import Value
 from coagent.runtime.domain import PROTOCOLS
 from coagent.runtime.standing import stuck_for
+from coagent.runtime.tenure import is_over
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Standing:
         waits_for: The agents before it that have not ended, where it has finished.
         stuck: What it has written or read that a person has to decide about.
         untaken: What it has written that its target has not taken yet, where it has finished.
+        unknown: Its calls of which nobody knows whether they have run.
+        served: "lives": its process does; "dead": it has died, and whoever opens the domain next sees to its
+            agent; "nobody": the agent waits for somebody to take it up; None: it has ended.
     """
 
     name: str
@@ -43,6 +48,29 @@ class Standing:
     waits_for: list[str]
     stuck: list[Key]
     untaken: list[Key]
+    unknown: list[CallId] = field(default_factory=list)
+    served: Literal["lives", "dead", "nobody"] | None = None
+
+
+@dataclass(frozen=True)
+class UnknownCall:
+    """A call of which nobody knows whether it has had its effect: the process that ran it has died.
+
+    Args:
+        call: Its id.
+        agent: Whose it is.
+        tool: What was called.
+        arguments: As called.
+        intent: What its system knows the run by, where its tool has told it.
+        wanted: Whether its agent has not ended: then it can be run again.
+    """
+
+    call: CallId
+    agent: str
+    tool: str
+    arguments: Mapping[str, Value]
+    intent: str
+    wanted: bool
 
 
 @dataclass(frozen=True)
@@ -169,6 +197,20 @@ class Watch:
             for key, error in sorted(self.kernel.stuck.items())
         ]
 
+    def unknown(self) -> list[UnknownCall]:
+        """Return the calls of which nobody knows whether they have run."""
+        return [
+            UnknownCall(
+                call.id,
+                call.agent,
+                call.tool,
+                call.arguments,
+                call.intent,
+                self.kernel.call(call.id) is call,
+            )
+            for call in self.kernel.unknown
+        ]
+
     def outstanding(self) -> dict[str, Any]:
         """Return what has yet to be done: calls to run again, objects not confirmed yet, and stuck ones."""
         ready = self.kernel.ready()
@@ -189,6 +231,7 @@ class Watch:
         if finished:
             written = {key for call in agent.calls.values() for key in call.writes}
             untaken = [effect.key for effect in kernel.effects() if effect.key in written]
+        unknown = [call.id for call in kernel.unknown if agent.calls.get(call.id) is call]
         return Standing(
             agent.name,
             agent.rank,
@@ -199,7 +242,15 @@ class Watch:
             [one.name for one in waits_for],
             stuck_for(kernel, agent),
             untaken,
+            unknown,
+            None if agent.ended else self._served(agent.owner),
         )
+
+    def _served(self, owner: str) -> Literal["lives", "dead", "nobody"] | None:
+        if not owner:
+            return "nobody"
+        lease = next((one for one in self._reader.leases() if one.owner == owner), None)
+        return "dead" if lease is None or is_over(lease) else "lives"
 
 
 class NothingYet(ConfigurationError):

@@ -45,13 +45,20 @@ def notified_session(text: str) -> str:
     )
 
 
-def waiting(names: Sequence[str], waited_s: float) -> str:
+def waiting(names: Sequence[str], waited_s: float, unknown: Sequence[str] = ()) -> str:
     """Return what a client is told that has finished before those before it.
 
     Args:
         names: For whom it waits.
         waited_s: How long it has waited, in seconds.
+        unknown: Its calls of which nobody knows whether they have run.
     """
+    if unknown:
+        calls = ", ".join(one_line(one) for one in unknown)
+        return (
+            f"Your work is finished, but nobody knows whether {calls} has run: its process has died. A "
+            "person has to decide, with `coagent resolve`: tell your user. It is then committed without you."
+        )
     who = ", ".join(one_line(name) for name in names) or "others"
     return (
         f"Your work is finished, and waits for {who} to commit ({waited_s:g} s so far). Nothing is left to "

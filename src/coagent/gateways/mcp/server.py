@@ -220,7 +220,7 @@ class Gateway:
             return endings.COMMITTED
         if settlement.state == "notified":
             return endings.notified(settlement.notifications, PREFIXED, "call coagent_finish")
-        return endings.waiting(settlement.waits_for, wait_s)
+        return endings.waiting(settlement.waits_for, wait_s, settlement.unknown)
 
     async def _decided(self, request: _Request, session: AgentSession) -> InputRequiredResult | None:
         """Let a person decide about what the agent has touched and is stuck, where the client can ask one."""
