@@ -19,7 +19,8 @@ from coagent.errors import AgentTakenUp, LogError
 from coagent.log.base import Lease, Log
 from coagent.processes import Process, has_died, this_process
 
-LEASE_S = 30.0
+LEASE_S = 60.0
+"""How long a lease lasts, in seconds: longer than anything may keep a process from renewing it."""
 RENEWED_S = 8.0
 """How often a lease is renewed, in seconds."""
 
