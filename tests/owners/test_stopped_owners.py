@@ -16,17 +16,26 @@ import pytest
 from owner_worker import sent
 from test_killed_owners import domain_of, files, states, worker
 
-
-def stopped(process: subprocess.Popen[str]) -> None:
-    """Stop a process, and return when it stands still."""
-    os.kill(process.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+from coagent.targets.folder_lock import FolderLocked, folder_lock
 
 
-def an_hour_passes(log: Path) -> None:
-    """Let all leases run out by the log's clock."""
-    with closing(sqlite3.connect(log, timeout=10)) as connection, connection:
-        connection.execute("update coagent_leases set until_s = until_s - 3600")
+def stopped_for_an_hour(process: subprocess.Popen[str], tmp_path: Path) -> None:
+    """Stop a process where it holds no lock of the system's, and let all leases run out by the log's clock.
+
+    Whoever is stopped in the middle of a write keeps its lock on the log or the folder; others are told
+    so, and wait.
+    """
+    while True:
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        try:
+            with folder_lock(str(tmp_path / "files"), 0):
+                pass
+            with closing(sqlite3.connect(tmp_path / "log", timeout=0)) as connection, connection:
+                connection.execute("update coagent_leases set until_s = until_s - 3600")
+            return
+        except (FolderLocked, sqlite3.OperationalError):
+            os.kill(process.pid, signal.SIGCONT)
 
 
 def rest_of(process: subprocess.Popen[str]) -> list[str]:
@@ -46,8 +55,7 @@ def refusal(process: subprocess.Popen[str]) -> str:
 async def stop_and_go_on(tmp_path: Path, puts: int, pause_s: float) -> None:
     with worker(tmp_path, "go_on", until=f"put {puts}") as process:
         await anyio.sleep(pause_s)
-        stopped(process)
-        an_hour_passes(tmp_path / "log")
+        stopped_for_an_hour(process, tmp_path)
         async with domain_of(tmp_path) as domain:
             assert states(domain)["A"] == "aborted"
             c = await domain.join("C")
@@ -80,8 +88,7 @@ async def test_it_does_not_wherever_it_is_stopped(tmp_path: Path, seed: int) -> 
 @pytest.mark.anyio
 async def test_an_agent_that_was_taken_up_is_not_spoken_for_by_its_first_process(tmp_path: Path) -> None:
     with worker(tmp_path, "go_on", "keep", until="put 3") as process:
-        stopped(process)
-        an_hour_passes(tmp_path / "log")
+        stopped_for_an_hour(process, tmp_path)
         async with domain_of(tmp_path) as domain:
             a = await domain.attach("A")
             await a.call("put", key="file:x", value="of the new one")
@@ -109,8 +116,7 @@ async def test_what_was_about_to_be_sent_is_heard_of_after_all_when_its_process_
     tmp_path: Path,
 ) -> None:
     with worker(tmp_path, "letter", "keep", "after", until="acted") as process:
-        stopped(process)
-        an_hour_passes(tmp_path / "log")
+        stopped_for_an_hour(process, tmp_path)
         async with domain_of(tmp_path) as domain:
             assert [call.id for call in domain.kernel.unknown] == ["A.2"]
             assert sent(tmp_path) == ["hello"]
