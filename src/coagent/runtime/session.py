@@ -31,7 +31,7 @@ from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Issued, Outcome, Settlement
 from coagent.runtime.owning import outlives
 from coagent.runtime.runner import NotItsTurn, Parts, Ran, ending, require_active, restart
-from coagent.runtime.telling import Told, tell
+from coagent.runtime.telling import Teller, Told
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
 from coagent.wording.quoting import Quoting
@@ -48,6 +48,7 @@ class AgentSession:
         self._participant = participant
         self.quoting = Quoting()
         """Puts what others have written into what this agent is shown."""
+        self._teller = Teller(parts, participant, self.quoting)
 
     @property
     def name(self) -> str:
@@ -342,6 +343,14 @@ class AgentSession:
 
     # ---- what the agent knows ------------------------------------------------------------------------------
 
+    def tell_when_back(self) -> None:
+        """Have what it is told count as told when it comes back, for an agent that outlives this process."""
+        self._teller.when_back = True
+
+    async def came_back(self) -> None:
+        """Note that the agent has got what it was told last: it has come with something else."""
+        await self._teller.came_back()
+
     async def notifications(self) -> list[Notification]:
         """Take the notices that have come, without calling anything; they count as told."""
         await self._parts.recorder.flush()
@@ -439,7 +448,7 @@ class AgentSession:
         return Finished(participant.rank)
 
     async def _deliver(self, *, apart: bool = True) -> Told:
-        return await tell(self._parts, self._participant, self.quoting, apart)
+        return await self._teller.tell(apart=apart)
 
     async def _failed(self, call: Call, failure: Exception | None) -> CoAgentError:
         """Return the error that a call ends with."""

@@ -68,5 +68,13 @@ def open_workspace(root: Path) -> Opened:
         shell = LiveShell(CommandRunner(tree.workspace, trace=bash.trace, view="overlay"))
         tools.extend(shell.tools)
     url = log_url(file.log, folder)
-    domain = open_domain(url, targets=targets, tools=tools, protocol=file.protocol, order=order_of(file, url))
+    # Sessions outlive the daemon: the next one takes them up, and ends those that have died.
+    domain = open_domain(
+        url,
+        targets=targets,
+        tools=tools,
+        protocol=file.protocol,
+        order=order_of(file, url),
+        on_death="keep",
+    )
     return Opened(domain, tree, file, shell)

@@ -12,7 +12,6 @@ import anyio
 
 from coagent.config.domain_file import ClientTable, OnLeave
 from coagent.errors import ConfigurationError, JoinRefused, UnknownAgent
-from coagent.gateways.mcp.claims import Claims
 from coagent.gateways.membership import leave
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
@@ -38,6 +37,7 @@ class Caller:
         own_name: As for `Client`.
         rank: The rank of its own agent.
         tools: The tools that it may use; None: all.
+        connection: In which no request id comes twice; None where that cannot be told.
     """
 
     identity: str | None
@@ -46,6 +46,7 @@ class Caller:
     own_name: bool = True
     rank: int | None = None
     tools: list[str] | None = None
+    connection: str | None = None
 
 
 @dataclass
@@ -149,7 +150,7 @@ class Clients:
         self._on_leave = on_leave
         self._now_s = now_s or domain.clock.now_s
         self._clients: dict[str, Client] = {}
-        self._claims = Claims(domain.url)
+        domain.on_death = on_leave  # when the server dies, its clients have gone
 
     def of(self, caller: Caller, handle: str | None) -> Client:
         """Return whose call it is.
@@ -238,15 +239,14 @@ class Clients:
         if client.session is not None and not client.over:
             return client.session
         rank, client.rank = client.rank, None  # a pinned rank is for its first piece of work
-        if not client.own_name and client.session is None:
+        if not client.own_name and (client.session is None or self._is_at_work(client.name)):
             client.session = await self._joined_as_another(client, rank)
             return client.session
-        self._claims.take(client.name)
         if client.session is not None:
             rank = None
         elif (kept := await self.resumed(client)) is not None:
             return kept
-        client.session = await self.domain.join(client.name, rank=rank)
+        client.session = _kept_up(await self.domain.join(client.name, rank=rank))
         return client.session
 
     async def resumed(self, client: Client) -> AgentSession | None:
@@ -256,11 +256,12 @@ class Clients:
             JoinRefused: Another process serves it.
         """
         await self.domain.catch_up()
-        at_work = any(one.name == client.name and not one.ended for one in self.domain.agents)
-        if at_work and client.session is None and client.own_name:
-            self._claims.take(client.name)
-            client.session = await self.domain.attach(client.name)
+        if self._is_at_work(client.name) and client.session is None and client.own_name:
+            client.session = _kept_up(await self.domain.attach(client.name))
         return client.session
+
+    def _is_at_work(self, name: str) -> bool:
+        return any(one.name == name and not one.ended for one in self.domain.agents)
 
     async def _joined_as_another(self, client: Client, rank: int | None) -> AgentSession:
         """Join under the first free name: other processes may take names at the same time."""
@@ -269,16 +270,13 @@ class Clients:
             client.name = base if number == 1 else f"{base}-{number}"
             if any(one.name == client.name for one in self._clients.values() if one is not client):
                 continue
-            if not self._claims.free(client.name):
-                continue
             try:
                 session = await self.domain.join(client.name, rank=rank)
             except JoinRefused:
-                self._claims.give_back(client.name)
-                if any(one.name == client.name and not one.ended for one in self.domain.agents):
+                if self._is_at_work(client.name):
                     continue
                 raise
-            return session
+            return _kept_up(session)
         raise JoinRefused(
             f"there are {_NAMES_MAX} agents named {base!r}", "Give the client a name of its own."
         )
@@ -292,8 +290,8 @@ class Clients:
         client = self._clients.pop(identity, None)
         if client is None or client.session is None or client.over:
             return
-        self._claims.give_back(client.name)
-        await leave(client.session, "keep" if client.kept else self._on_leave, "its client has gone")
+        await client.session.came_back()  # the answer had been sent when it went
+        await leave(client.session, self.leaves(client), "its client has gone")
 
     async def expire(self) -> list[str]:
         """Let those clients go whose lease has run out, and return their names."""
@@ -307,3 +305,13 @@ class Clients:
         """Let every client go: the server ends."""
         for identity in list(self._clients):
             await self.gone(identity)
+
+    def leaves(self, client: Client) -> OnLeave:
+        """Return what becomes of a client's unfinished work when it goes, or the server dies."""
+        return "keep" if client.kept else self._on_leave
+
+
+def _kept_up(session: AgentSession) -> AgentSession:
+    """Return the session of an agent whose client may outlive this process."""
+    session.tell_when_back()
+    return session

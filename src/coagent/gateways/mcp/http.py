@@ -125,11 +125,11 @@ class HttpGateway:
         request = context.request
         assert isinstance(request, Request), "this transport is HTTP"
         table: ClientTable | None = request.scope[_OWNER]
+        session = request.headers.get(_SESSION)  # none from 2026-07-28 on
         if table is not None:
             owner = token_owner(table.name)
-            return Caller(owner, owner, table.name, True, table.rank, table.tools)
-        session = request.headers.get(_SESSION)  # none from 2026-07-28 on
-        return Caller(session, session, agent_name(context), own_name=False)
+            return Caller(owner, owner, table.name, True, table.rank, table.tools, session)
+        return Caller(session, session, agent_name(context), own_name=False, connection=session)
 
 
 async def serve_http(

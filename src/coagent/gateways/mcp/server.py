@@ -34,6 +34,7 @@ from coagent.gateways.mcp.own_tools import (
     WAIT_S_MAX,
     with_handle,
 )
+from coagent.gateways.mcp.requests import Requests
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
 from coagent.runtime.standing import stuck_for
@@ -79,6 +80,7 @@ class Gateway:
         self._domain = domain
         self._clients = clients
         self._identify = identify
+        self._requests: Requests[CallToolResult | InputRequiredResult] = Requests()
         self._own: dict[str, Callable[[_Request], Awaitable[str | InputRequiredResult]]] = {
             "coagent_finish": self._finish,
             "coagent_undo": self._undo,
@@ -111,9 +113,18 @@ class Gateway:
     async def _called(
         self, context: ServerRequestContext[Any, Any], params: CallToolRequestParams
     ) -> CallToolResult | InputRequiredResult:
+        caller = self._identify(context)
+        request = None
+        if caller.connection is not None and context.request_id is not None:
+            request = (caller.connection, context.request_id)
+        asked = (params.name, params.arguments, params.input_responses)
+        return await self._requests.once(request, asked, lambda: self._answered(context, params, caller))
+
+    async def _answered(
+        self, context: ServerRequestContext[Any, Any], params: CallToolRequestParams, caller: Caller
+    ) -> CallToolResult | InputRequiredResult:
         quoting = Quoting()
         try:
-            caller = self._identify(context)
             if params.name == JOIN.name:
                 answer: _Answer | InputRequiredResult = await self._join(caller, params.arguments or {})
             else:
@@ -137,6 +148,8 @@ class Gateway:
         client.busy += 1
         try:
             async with client.lock:  # an agent is a sequence, whatever its client does at once
+                if client.session is not None:
+                    await client.session.came_back()
                 answer = await self._answer_with_progress(request)
                 await self._domain.flush()  # the client may outlive this process, and knows the answer
                 return answer
@@ -212,6 +225,7 @@ class Gateway:
         asked = await self._decided(request, session)
         if isinstance(asked, InputRequiredResult):
             return asked
+        await session.outlive(self._clients.leaves(client))
         settlement = await session.finish()
         if settlement.state == "waiting" and wait_s > 0:
             with anyio.move_on_after(wait_s):

@@ -42,7 +42,7 @@ async def serve_stdio(
 
     def identify(context: ServerRequestContext[Any, Any]) -> Caller:
         called = name or agent_name(context)
-        return Caller(_IDENTITY, _IDENTITY, called, name is not None, rank, tools)
+        return Caller(_IDENTITY, _IDENTITY, called, name is not None, rank, tools, _IDENTITY)
 
     gateway = Gateway(domain, clients, identify)
     async with stdio_server() as (reading, writing):
