@@ -247,7 +247,11 @@ async def test_a_client_that_is_silent_is_aborted_after_its_lease(tmp_path: Path
     assert tree(path) == {"whole.txt": "whole"}
 
 
-async def test_a_killed_server_loses_nothing_and_another_takes_the_agent_up(file: Path) -> None:
+@pytest.mark.parametrize("on_leave", ["keep", "abort"])
+async def test_of_a_killed_server_another_takes_the_agents_up_or_withdraws_what_is_unfinished(
+    tmp_path: Path, on_leave: str
+) -> None:
+    file = domain_file(tmp_path, on_leave=on_leave)
     with http_server(file) as url:
         async with http(url, "A") as a:
             await call(a, "write_file", path="kept.txt", content="kept")
@@ -255,7 +259,10 @@ async def test_a_killed_server_loses_nothing_and_another_takes_the_agent_up(file
             os.kill(pid, signal.SIGKILL)
     assert tree(file)["kept.txt"] == "kept"
     async with stdio(file, "A") as again:
-        assert "committed" in await call(again, "coagent_finish")  # without another call before it
+        said = await call(again, "coagent_finish")  # without another call before it
+    assert ("committed" in said) == (on_leave == "keep")
+    assert await phases(file) == {"A": "committed" if on_leave == "keep" else "aborted"}
+    assert ("kept.txt" in tree(file)) == (on_leave == "keep")
 
 
 async def test_status_shows_what_a_person_has_undone_meanwhile(file: Path) -> None:

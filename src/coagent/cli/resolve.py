@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -17,11 +18,8 @@ if TYPE_CHECKING:
 
 Decision: TypeAlias = Literal["retry", "accept", "drop"]
 
-_DONE: dict[Decision, str] = {
-    "retry": "was tried again",
-    "accept": "is taken as it is",
-    "drop": "counts as not made",
-}
+_DONE_WITH_OBJECT = {"retry": "was put again", "accept": "is taken as it is there"}
+_DONE_WITH_CALL = {"retry": "has run again", "accept": "counts as made", "drop": "counts as not made"}
 _REACH_MIN = 2000
 _FURTHER = 8
 
@@ -68,7 +66,7 @@ def resolve(
     lost = next((one for one in unknown if one.call == key), None)
     if lost is not None:
         if chosen:
-            _decide(configured(path), lost.call, chosen[0], json_output)
+            _decide(configured(path), lost.call, chosen[0], json_output, _DONE_WITH_CALL)
         else:
             _show_call(lost, json_output)
         return
@@ -221,7 +219,13 @@ async def _there(found: Configured, meant: StuckObject) -> Value:
             await target.close()
 
 
-def _decide(found: Configured, what: str, how: Decision, json_output: bool) -> None:
+def _decide(
+    found: Configured,
+    what: str,
+    how: Decision,
+    json_output: bool,
+    done: Mapping[str, str] = _DONE_WITH_OBJECT,
+) -> None:
     import anyio
 
     left = anyio.run(_resolved, found, what, how)
@@ -230,7 +234,7 @@ def _decide(found: Configured, what: str, how: Decision, json_output: bool) -> N
     elif left is not None:
         print_lines([f"{shown(what)} is still stuck: {left}"])
     else:
-        print_lines([f"{shown(what)} {_DONE[how]}"])
+        print_lines([f"{shown(what)} {done[how]}"])
     if left is not None:
         raise typer.Exit(1)
 

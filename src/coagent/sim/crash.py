@@ -40,12 +40,14 @@ class Life:
     """How long processes live.
 
     Args:
-        last: The number of the point at which one of them is killed; 0: none is.
+        last: The number of the point at which one of them is killed, or stopped; 0: none is.
+        stops: Whether it is stopped there, and goes on later.
     """
 
-    def __init__(self, last: int = 0) -> None:
+    def __init__(self, last: int = 0, *, stops: bool = False) -> None:
         self.points = 0
         self.last = last
+        self.stops = stops
 
     def is_over(self) -> bool:
         """Pass a point; tells whether it was the last one."""
@@ -63,16 +65,30 @@ class Body:
     def __init__(self, life: Life) -> None:
         self._life = life
         self.dead = False
+        self.stopped: anyio.Event | None = None
+        """While the process is stopped: what lets it go on."""
 
-    def pass_point(self) -> None:
-        """Pass a point.
+    async def pass_point(self) -> None:
+        """Pass a point; where the process is stopped there, or was before, that takes until it goes on.
 
         Raises:
             Killed: It was the last one, or there is no process any more.
         """
         self.live()
-        self.dead = self._life.is_over()
+        if self._life.is_over():
+            if self._life.stops:
+                self.stopped = anyio.Event()
+            else:
+                self.dead = True
+        if self.stopped is not None:
+            await self.stopped.wait()
         self.live()
+
+    def go_on(self) -> None:
+        """Let a stopped process go on."""
+        if self.stopped is not None:
+            self.stopped.set()
+            self.stopped = None
 
     def live(self) -> None:
         """Do nothing, which takes a process.
@@ -106,9 +122,9 @@ class MortalLog(Log):
         return self._log.settings
 
     async def append(self, events: Sequence[Event]) -> None:
-        self._body.pass_point()
+        await self._body.pass_point()
         await self._log.append(events)
-        self._body.pass_point()
+        await self._body.pass_point()
 
     async def read(self) -> Sequence[Event]:
         self._body.live()
@@ -125,9 +141,9 @@ class MortalLog(Log):
         return await self._log.checkpoint()
 
     async def keep(self, checkpoint: Checkpoint) -> None:
-        self._body.pass_point()
+        await self._body.pass_point()
         await self._log.keep(checkpoint)
-        self._body.pass_point()
+        await self._body.pass_point()
 
     @property
     def since_checkpoint(self) -> int:
@@ -182,9 +198,9 @@ class Lasting(Memory):
         return await super().list(prefix)
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
-        self._body.pass_point()
+        await self._body.pass_point()
         await super().put(key, value, expected=expected)
-        self._body.pass_point()
+        await self._body.pass_point()
 
 
 class MortalDomain(Domain):

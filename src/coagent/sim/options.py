@@ -8,11 +8,16 @@ from typing import Literal, TypeAlias
 
 from coagent.sim.world import Dialect
 
-Kind: TypeAlias = Literal["plain", "outside", "early", "racing", "declared", "failing", "crash", "restored"]
-KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing", "crash", "restored")
+Kind: TypeAlias = Literal[
+    "plain", "outside", "early", "racing", "declared", "failing", "crash", "owners", "restored"
+]
+KINDS: tuple[Kind, ...] = (
+    "plain", "outside", "early", "racing", "declared", "failing", "crash", "owners", "restored"
+)  # fmt: skip
 """What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that undo, amend
 and are ended while calls are under way; declared tools, in both ways; live systems that fail; processes that
-are killed at any point; kernels restored from checkpoints, in runs of the other kinds."""
+are killed at any point; processes that are killed or stopped at any point, whose agents others recover by
+their leases, and that come back; kernels restored from checkpoints, in runs of the other kinds."""
 
 _RESTORED_KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing")
 
@@ -133,7 +138,7 @@ def options_of(
         )
     elif kind == "declared" and options.mode != "concurrent":
         options = replace(options, mode="stepped", order=rng.choice(("fixed", "early")))
-    if kind == "crash":
+    if kind in ("crash", "owners"):
         options = replace(options, mode="stepped", crashing=0.0, watched=False)
     if kind == "early":
         options = replace(

@@ -12,12 +12,13 @@ import anyio
 from coagent.sim.crash import CrashSimulation
 from coagent.sim.failing import keep_apart
 from coagent.sim.options import Kind, options_of
+from coagent.sim.owning import OwnersSimulation
 from coagent.sim.simulation import Simulation
 from coagent.sim.targets import Systems
 from coagent.sim.trial import Trial, Verdict
 from coagent.sim.world import Dialect, make_world
 
-_KINDS: dict[Kind, type[Simulation]] = {"crash": CrashSimulation}
+_KINDS: dict[Kind, type[Simulation]] = {"crash": CrashSimulation, "owners": OwnersSimulation}
 
 
 def run_seed(
@@ -50,7 +51,9 @@ def run_seed(
         options = replace(options, watched=watched)
     failing = kind == "failing"
     declared = kind == "declared" or (failing and seed % 2 == 0)
-    world = make_world(seed, dialect, headed=options.outside > 0, declared=declared, final=kind != "crash")
+    world = make_world(
+        seed, dialect, headed=options.outside > 0, declared=declared, final=kind not in ("crash", "owners")
+    )
     if failing and seed % 3:
         keep_apart(world, random.Random(f"apart {seed}"))
     return run_trial(Trial(seed, options, world, seed), systems)

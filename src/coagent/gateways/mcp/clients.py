@@ -12,6 +12,7 @@ import anyio
 
 from coagent.config.domain_file import ClientTable, OnLeave
 from coagent.errors import ConfigurationError, JoinRefused, UnknownAgent
+from coagent.gateways.mcp.claims import Claims
 from coagent.gateways.membership import leave
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
@@ -150,6 +151,7 @@ class Clients:
         self._on_leave = on_leave
         self._now_s = now_s or domain.clock.now_s
         self._clients: dict[str, Client] = {}
+        self._claims = Claims(domain.url)
         domain.on_death = on_leave  # when the server dies, its clients have gone
 
     def of(self, caller: Caller, handle: str | None) -> Client:
@@ -239,9 +241,10 @@ class Clients:
         if client.session is not None and not client.over:
             return client.session
         rank, client.rank = client.rank, None  # a pinned rank is for its first piece of work
-        if not client.own_name and (client.session is None or self._is_at_work(client.name)):
+        if not client.own_name and client.session is None:
             client.session = await self._joined_as_another(client, rank)
             return client.session
+        self._claims.take(client.name)
         if client.session is not None:
             rank = None
         elif (kept := await self.resumed(client)) is not None:
@@ -257,6 +260,7 @@ class Clients:
         """
         await self.domain.catch_up()
         if self._is_at_work(client.name) and client.session is None and client.own_name:
+            self._claims.take(client.name)
             client.session = _kept_up(await self.domain.attach(client.name))
         return client.session
 
@@ -270,9 +274,12 @@ class Clients:
             client.name = base if number == 1 else f"{base}-{number}"
             if any(one.name == client.name for one in self._clients.values() if one is not client):
                 continue
+            if not self._claims.free(client.name):
+                continue
             try:
                 session = await self.domain.join(client.name, rank=rank)
             except JoinRefused:
+                self._claims.give_back(client.name)
                 if self._is_at_work(client.name):
                     continue
                 raise
@@ -290,6 +297,7 @@ class Clients:
         client = self._clients.pop(identity, None)
         if client is None or client.session is None or client.over:
             return
+        self._claims.give_back(client.name)
         await client.session.came_back()  # the answer had been sent when it went
         await leave(client.session, self.leaves(client), "its client has gone")
 
