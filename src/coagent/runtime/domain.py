@@ -60,6 +60,9 @@ PROTOCOLS: dict[str, type[Mtpo]] = {
 class Domain:
     """One shared state. Use it as `async with open_domain(...) as domain`, entered and left by one task."""
 
+    attends = True
+    """Whether it looks by itself at what nobody has told it; a simulation says when."""
+
     def __init__(
         self,
         url: str,
@@ -149,7 +152,7 @@ class Domain:
             if log.shared:
                 tasks.start(recorder.tenure.keep)
             await recovery.recover()
-            if not isinstance(self.clock, VirtualClock):
+            if self.attends and not isinstance(self.clock, VirtualClock):
                 tasks.start(attend, parts, work, recovery)
             await work.settle()
         except BaseException:

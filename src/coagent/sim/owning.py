@@ -19,9 +19,11 @@ from coagent.errors import AgentNotActive, CoAgentError
 from coagent.log.base import Lease, Log
 from coagent.processes import Process as SystemProcess
 from coagent.processes import this_process
-from coagent.protocol.events import OnDeath
+from coagent.protocol.calls import Rank
+from coagent.protocol.events import Aborted, Event, OnDeath
 from coagent.protocol.keys import Key
 from coagent.runtime.domain import Domain, _Open
+from coagent.runtime.recovery import REASON
 from coagent.runtime.tenure import LEASE_S, Tenure
 from coagent.sim.check import Violation
 from coagent.sim.crash import Body, CrashSimulation, Lasting, Life, Mortal, MortalDomain, MortalLog
@@ -94,6 +96,7 @@ class LeasedLog(MortalLog):
 class LeasedDomain(MortalDomain):
     """A domain in a process that can be killed or stopped."""
 
+    attends = False
     leases: Leases
 
     async def _assembled(self, log: Log) -> _Open:
@@ -200,13 +203,15 @@ class _Course:
         self._steppers: list[Stepper] = []
         self._frozen: list[tuple[Stepper, anyio.Event]] = []
         """Agents in the middle of a step of a process that was stopped."""
+        self._recovered: set[Rank] = set()
+        """Whom others have aborted because its process was thought to be dead."""
         self._until = 0
         """After how many steps a stopped process goes on."""
 
     async def run(self) -> None:
         of = self._of
         for process in self._processes:
-            of._watch(process.domain)
+            self._watch(process.domain)
         self._steppers = [Stepper(of.rng.choice(self._processes).domain, agent) for agent in of.agents()]
         for stepper in self._steppers:
             while not stepper.joined:
@@ -214,6 +219,8 @@ class _Course:
                     await self._let_go_on(process)
                 if not stepper.joined:
                     await self._act(stepper, stepper.join)
+                    if not stepper.joined and not self._frozen:  # it was killed; the log may know the agent
+                        await self._taken_up(stepper)
         last: Stepper | None = None
         while any(not stepper.ended for stepper in self._steppers) or self._stopped:
             await self._pass_time()
@@ -229,6 +236,7 @@ class _Course:
         for _ in range(2):
             for process in self._processes:
                 await self._tend(process, settle=True)
+        await self._sort_out()
         of.verdict_.reports = sorted(
             (one.run.report for one in self._steppers), key=lambda report: report.rank
         )
@@ -331,7 +339,7 @@ class _Course:
         orphans = [stepper for stepper in self._steppers if stepper.domain is dead.domain]
         await dead.kill()
         await dead.revive(self._tasks)
-        self._of._watch(dead.domain)
+        self._watch(dead.domain)
         for stepper in orphans:
             stepper.domain = dead.domain
 
@@ -346,8 +354,9 @@ class _Course:
             known = domain.kernel.agents.get(stepper.run.session.rank)
             if known is None or known.ended:
                 state = "committed" if known is None or known.phase.value == "committed" else "aborted"
-                if state == "aborted":
-                    self._of.absent.add(stepper.agent.name)
+                self._note_absent(stepper)
+                if known is not None:  # the session that it had may be of a process that stands still
+                    stepper.run.session = stepper.run.walker.session = domain.session(known.rank)
                 stepper.run.ended(state)  # type: ignore[arg-type]  # one of both
             elif (
                 stepper.run.session._parts is not domain._opened.parts
@@ -358,8 +367,10 @@ class _Course:
 
     async def _was_taken(self, stepper: Stepper) -> bool:
         """Tell whether an agent of a stopped process is not its any more; then it moves."""
-        other = next(one for one in self._processes if one.body.stopped is None)
-        await other.domain.catch_up()
+        other = next((one for one in self._processes if one.body.stopped is None), None)
+        if other is None:
+            return False
+        await self._tend(other)
         if not stepper.joined:
             stepper.domain = other.domain
             return True
@@ -380,7 +391,7 @@ class _Course:
             if process is None or process.body.stopped is not None or process.body.dead:
                 return
             try:
-                await session.call("read", key=next(iter(self._of.world.initial)))
+                await session.call("read", key="kv:x")
             except AgentNotActive:
                 return
             except CoAgentError as failure:
@@ -390,5 +401,20 @@ class _Course:
     async def _taken_up(self, stepper: Stepper) -> None:
         living = [one for one in self._processes if one.body.stopped is None]
         taker = self._chance.choice(living)
-        await taker.domain.catch_up()
+        await self._tend(taker)
         await stepper.taken_up(taker.domain)
+        self._note_absent(stepper)
+
+    def _watch(self, domain: Domain) -> None:
+        self._of._watch(domain)
+
+        def look(event: Event) -> None:
+            if isinstance(event, Aborted) and event.reason == REASON:
+                self._recovered.add(event.rank)
+
+        domain.observe(look)
+
+    def _note_absent(self, stepper: Stepper) -> None:
+        """Let an agent not count that was aborted because its process was thought to be dead."""
+        if stepper.joined and stepper.run.session.rank in self._recovered:
+            self._of.absent.add(stepper.agent.name)
