@@ -14,12 +14,17 @@ from coagent.sim.trial import Trial, Verdict
 
 @pytest.mark.parametrize(
     ("kind", "first", "runs"),
-    [("declared", 3, 14), ("failing", 20_001, 25), ("crash", 30_001, 5), ("restored", 13, 6)],
+    [("declared", 3, 14), ("failing", 20_001, 25), ("crash", 30_001, 5), ("owners", 1, 2), ("restored", 13, 6)],
 )
 def test_every_run_of_a_kind_ends_in_the_serial_state(kind: Kind, first: int, runs: int) -> None:
     for seed in range(first, first + runs):
         verdict = run_seed(seed, kind=kind)
         assert verdict.violation is None, f"seed {seed}: {verdict.violation}"
+
+
+@pytest.mark.long
+def test_runs_whose_processes_are_stopped_and_recovered_end_in_the_serial_state() -> None:
+    test_every_run_of_a_kind_ends_in_the_serial_state("owners", 100, 60)
 
 
 def test_a_run_killed_at_each_of_its_points_goes_on_to_the_serial_state() -> None:
