@@ -34,6 +34,7 @@ RUNS = [
     (200, ("--seed", "600001", "--kind", "early")),
     (150, ("--seed", "1", "--kind", "outside")),
     (200, ("--seed", "600", "--kind", "racing")),
+    (80, ("--seed", "800", "--kind", "inside")),
 ]
 
 

@@ -15,11 +15,16 @@ from coagent.protocol.values import Value
 
 
 class Joined(NamedTuple):
-    """An agent takes its place in the order; a pinned one is passed by nobody (rule 10)."""
+    """An agent takes its place in the order; a pinned one is passed by nobody (rule 10).
+
+    Its place is that of its rank, or right after that of another agent: so a sub-agent works between what its
+    parent did before and what that does after.
+    """
 
     agent: str
     rank: Rank
     pinned: bool = False
+    after: Rank | None = None
 
 
 class CallObserved(NamedTuple):

@@ -90,8 +90,8 @@ class Kernel(ABC):
     # ---- agents --------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def refusal(self, agent: str, rank: Rank | None) -> str | None:
-        """Say why an agent may not join under that name and rank; None where it may."""
+    def refusal(self, agent: str, rank: Rank | None, after: Rank | None = None) -> str | None:
+        """Say why an agent may not join so, with a rank or right after another one; None where it may."""
 
     @abstractmethod
     def next_rank(self) -> Rank:

@@ -14,7 +14,7 @@ from coagent.protocol.baselines.locking import Locking
 from coagent.protocol.baselines.naive import Naive
 from coagent.protocol.baselines.optimistic import Optimistic
 from coagent.protocol.baselines.serial import Serial
-from coagent.protocol.calls import Rank, parsed_call_id
+from coagent.protocol.calls import Rank
 from coagent.protocol.checkpoint import restore
 from coagent.protocol.events import Event, Joined, Resolved
 from coagent.protocol.kernel import Kernel
@@ -22,6 +22,7 @@ from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value
+from coagent.runtime.agent_names import check_name
 from coagent.runtime.attending import attend, tidied
 from coagent.runtime.catalog import Catalog
 from coagent.runtime.clock import Clock, RealClock, VirtualClock
@@ -189,7 +190,9 @@ class Domain:
 
     # ---- agents --------------------------------------------------------------------------------------------
 
-    async def join(self, name: str, *, rank: int | None = None) -> AgentSession:
+    async def join(
+        self, name: str, *, rank: int | None = None, after: AgentSession | None = None
+    ) -> AgentSession:
         """Take a place in the serialization order.
 
         Args:
@@ -197,26 +200,35 @@ class Domain:
             rank: A pinned rank; by default the next one after all others. An agent may be pinned below
                 another one only as long as that one has not called anything. With order "early", nobody
                 passes an agent that is pinned.
+            after: Another agent, which has not ended: the new one comes right after it, before all who come
+                after it so far, as a sub-agent works between what its parent did before and does after.
 
         Returns:
             The agent's session.
 
         Raises:
-            JoinRefused: The name or rank is taken, or the rank lies below work already done.
+            JoinRefused: The name or rank is taken, the rank lies below work already done, or the agent after
+                which it is to come has ended.
         """
         parts = self._opened.parts
         kernel = parts.kernel
-        _check_name(name)
+        check_name(name)
         if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
             raise JoinRefused(f"rank {rank!r} is not a whole number from 0 on")
         await parts.recorder.flush()
         await parts.recorder.catch_up()
 
+        if rank is not None and after is not None:
+            raise JoinRefused("an agent has a rank of its own, or comes after another one", "Leave one out.")
+        place = None if after is None else after.rank
+
         def decide() -> Event:
             pinned = None if rank is None else Rank(rank)
-            refusal = kernel.refusal(name, pinned)
+            refusal = kernel.refusal(name, pinned, place)
             if refusal is not None:
-                raise JoinRefused(refusal, "Join under another name, or without a rank to come last.")
+                raise JoinRefused(refusal, "Join under another name, or without a place to come last.")
+            if place is not None:
+                return Joined(name, kernel.next_rank(), kernel.agents[place].pinned, place)
             return Joined(name, kernel.next_rank() if pinned is None else pinned, pinned is not None)
 
         made = await parts.recorder.record(decide)
@@ -479,19 +491,4 @@ def _check_choice(what: str, chosen: str, known: Collection[str]) -> None:
     if chosen not in known:
         raise ConfigurationError(
             f"there is no {what} {chosen!r}", f"Choose one of: {', '.join(sorted(known))}."
-        )
-
-
-def _check_name(name: str) -> None:
-    if (
-        not isinstance(name, str)
-        or not name.strip()
-        or any(not one.isprintable() for one in name)
-        or len(name) > 100
-    ):
-        raise JoinRefused(f"{name!r} is no name for an agent", "Use 1 to 100 printable characters.")
-    if (call := parsed_call_id(name)) is not None:
-        raise JoinRefused(
-            f"{name!r} is no name for an agent: it is that of call {call[1]} of {call[0]!r}",
-            f"Use another name, such as {f'{call[0]}-{call[1]}'!r}.",
         )

@@ -8,11 +8,16 @@ from typing import Literal, TypeAlias
 
 from coagent.sim.world import Dialect
 
-Kind: TypeAlias = Literal["plain", "outside", "early", "racing", "declared", "failing", "crash", "restored"]
-KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing", "crash", "restored")
-"""What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that undo, amend
-and are ended while calls are under way; declared tools, in both ways; live systems that fail; processes that
-are killed at any point; kernels restored from checkpoints, in runs of the other kinds."""
+Kind: TypeAlias = Literal[
+    "plain", "outside", "early", "inside", "racing", "declared", "failing", "crash", "restored"
+]
+KINDS: tuple[Kind, ...] = (
+    "plain", "outside", "early", "inside", "racing", "declared", "failing", "crash", "restored",
+)  # fmt: skip
+"""What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that join right
+after others, as sub-agents do; agents that undo, amend and are ended while calls are under way; declared
+tools, in both ways; live systems that fail; processes that are killed at any point; kernels restored from
+checkpoints, in runs of the other kinds."""
 
 _RESTORED_KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing")
 
@@ -31,7 +36,8 @@ class Options:
         mode: "stepped": a schedule says who moves next; "concurrent": tasks of their own, over a target that
             takes its time.
         joining: "first": all join in rank order before anybody moves; "pinned": in another order, with pinned
-            ranks; "late": each with its first move; "mixed": late, and some with a rank of their own.
+            ranks; "late": each with its first move; "mixed": late, and some with a rank of their own;
+            "inside": late, and most of them right after another one, as sub-agents do.
         patience: How long one agent tends to stay on the move (1: no longer than by chance).
         eager: Whether higher ranks tend to move first, so that nearly every call of a lower one comes late.
         idling: Whether the first agent moves only when nobody else can.
@@ -54,7 +60,7 @@ class Options:
     kind: Kind = "plain"
     order: Literal["fixed", "early"] = "fixed"
     mode: Mode = "stepped"
-    joining: Literal["first", "pinned", "late", "mixed"] = "first"
+    joining: Literal["first", "pinned", "late", "mixed", "inside"] = "first"
     patience: int = 1
     eager: bool = False
     idling: bool = False
@@ -72,7 +78,7 @@ class Options:
     @property
     def called(self) -> Kind:
         """The kind that was asked for."""
-        return "restored" if self.restoring else self.kind
+        return "restored" if self.restoring and self.kind != "inside" else self.kind
 
 
 def options_of(
@@ -106,6 +112,11 @@ def options_of(
         options = replace(options, mode="concurrent", joining="first")
     if protocol != "mtpo":
         options = replace(options, fumbling=0.0, aborting=0.0, watched=False)
+    return _of_kind(options, kind, rng)
+
+
+def _of_kind(options: Options, kind: Kind, rng: random.Random) -> Options:
+    """Return the options of a run that is about something."""
     if kind == "outside":
         options = replace(
             options,
@@ -135,6 +146,15 @@ def options_of(
         options = replace(options, mode="stepped", order=rng.choice(("fixed", "early")))
     if kind == "crash":
         options = replace(options, mode="stepped", crashing=0.0, watched=False)
+    if kind == "inside":
+        options = replace(
+            options,
+            mode="stepped",
+            order=rng.choice(("fixed", "early")),
+            joining="inside",
+            aborting=rng.choice((0.0, 0.02, 0.05)),
+            restoring=rng.choice((0.0, 0.0, 0.1)) if options.log == "memory" else 0.0,
+        )
     if kind == "early":
         options = replace(
             options,
