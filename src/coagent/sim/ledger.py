@@ -300,7 +300,7 @@ class Ledger:
 
     def _promoted(self, agent: Agent) -> None:
         """What was done right above its calls goes with it, but for what was done above one that is gone."""
-        order = min(other.order for other in self.agents.values()) - 1
+        order = min(other.order for other in self.agents.values() if not other.ended) - 1
         calls = [call for call in agent.calls.values() if not call.lapsed]
         for key, above in self._above.items():
             touched = any(
