@@ -56,7 +56,9 @@ async def two_in_conflict(root: Path) -> AsyncIterator[tuple[FakeClient, FakeCli
 
 def agent(client: FakeClient) -> AgentSession:
     """Return the agent of a session."""
-    return client.sessions._sessions[client.name].agent
+    main = client.sessions._families[client.name].main
+    assert main is not None
+    return main.agent
 
 
 async def answer_to_stop(client: FakeClient, then: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
@@ -69,7 +71,7 @@ async def answer_to_stop(client: FakeClient, then: Callable[[], Awaitable[Any]])
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop)
-            while client.name not in client.sessions._sessions or agent(client).state != "finished":
+            while client.name not in client.sessions._families or agent(client).state != "finished":
                 await anyio.lowlevel.checkpoint()
             await then()
     return answers[0]

@@ -242,6 +242,18 @@ class AgentSession:
                 lambda: participant.ended or participant.unread or participant.must_restart, parts.meanwhile
             )
 
+    async def stirred(self, *others: AgentSession) -> None:
+        """Wait until this agent, or one of the others, has ended or has something to look at."""
+        agents = [one._participant for one in (self, *others)]
+        before = [one.ended for one in agents]
+        await self._parts.recorder.until(
+            lambda: (
+                any(one.unread or one.must_restart for one in agents)
+                or [one.ended for one in agents] != before
+            ),
+            self._parts.meanwhile,
+        )
+
     async def abort(self, reason: str = "") -> list[CallId]:
         """End the agent and withdraw all its calls; agents above that had read them are notified.
 

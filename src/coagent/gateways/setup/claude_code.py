@@ -55,6 +55,8 @@ def with_hooks(settings: dict[str, Any], wait_s: float, run: str | None = None) 
         ("PostToolUse", _TOOLS_AFTER, _HOOK_S_MAX),
         ("PostToolUseFailure", _TOOLS_AFTER, _HOOK_S_MAX),
         ("PostToolBatch", None, _HOOK_S_MAX),
+        ("SubagentStart", None, _HOOK_S_MAX),
+        ("SubagentStop", None, _HOOK_S_MAX),
         ("Stop", None, int(wait_s) + _STOP_MARGIN_S),
         ("SessionEnd", None, _HOOK_S_MAX),
     ):
