@@ -50,7 +50,9 @@ class Workspace:
         self.endpoint.script(name, play)
         given = {"COAGENT_AGENT": name, **environment}
         prompt = f"[script:{name}] go"
-        client = start_claude(self.root, prompt, self.endpoint, environment=given, **(options or {}))
+        more = dict(options or {})
+        folder = more.pop("cwd", self.root)
+        client = start_claude(folder, prompt, self.endpoint, environment=given, **more)
         self.stage.wait(f"{name} has joined")
         return client
 

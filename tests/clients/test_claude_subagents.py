@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 from claude_workspace import Play, Workspace
 from scripted_endpoint import Block, Turn, call
 
@@ -170,3 +172,75 @@ def test_a_subagent_that_is_asked_again_comes_after_what_was_done_since(workspac
     workspace.endpoint.script("helper", helper)
     assert workspace.start("lead", main).wait().exit_code == 0
     assert workspace.text("x.txt") == "main\nmore\n"
+
+
+def test_what_works_in_a_worktree_of_its_own_is_left_alone_and_can_be_merged(workspace: Workspace) -> None:
+    (workspace.root / "x.txt").write_text("one\n")
+    git = "git -c user.name=a -c user.email=a@b"
+    subprocess.run(f"git add x.txt && {git} commit -qm one", shell=True, cwd=workspace.root, check=True)
+
+    def main(turn: Turn) -> Play:
+        turn = yield {
+            **(sent := agent("alone", background=False)),
+            "input": {**sent["input"], "isolation": "worktree"},
+        }
+        assert "Committed." in turn.result.text
+        turn = yield call(
+            "Bash",
+            command="cat x.txt; git branch --list 'worktree-*' --format='%(refname:short)'",
+            description="Look",
+        )
+        before, branch = turn.result.text.split()
+        assert before == "one"
+        turn = yield call("Bash", command=f"{git} merge -q {branch} && cat x.txt", description="Merge")
+        assert turn.result.text == "one\ntwo"
+        assert "coagent" not in turn.shown
+        yield "Done."
+
+    def alone(turn: Turn) -> Play:
+        turn = yield call("Bash", command="pwd; ls", description="Look")
+        assert "/.claude/worktrees/" in turn.result.text
+        yield call("Bash", command=f"echo two >> x.txt; {git} commit -qam two", description="Commit")
+        yield "Committed."
+
+    workspace.endpoint.script("alone", alone)
+    assert workspace.start("lead", main).wait().exit_code == 0
+    assert workspace.text("x.txt") == "one\ntwo\n"
+
+
+def test_a_session_in_a_worktree_of_its_own_is_left_alone_and_says_so(workspace: Workspace) -> None:
+    (workspace.root / "x.txt").write_text("one\n")
+    git = "git -c user.name=a -c user.email=a@b"
+    subprocess.run(f"git add x.txt && {git} commit -qm one", shell=True, cwd=workspace.root, check=True)
+
+    def alone(turn: Turn) -> Play:
+        both = f"echo two >> x.txt; {git} commit -qam two && pwd"
+        turn = yield call("Bash", command=both, description="Commit")
+        assert "/.claude/worktrees/own" in turn.result.text
+        yield "Done."
+
+    run = workspace.start("alone", alone, {"arguments": ["--worktree", "own"]}).wait()
+    assert run.exit_code == 0
+    assert "CoAgent leaves this session alone" in run.stdout
+    assert workspace.text("x.txt") == "one\n"
+    assert not (workspace.root / ".coagent" / "log.db").exists()
+
+
+def test_a_session_in_a_folder_below_is_named_to_the_person_of_one_that_is_governed(
+    workspace: Workspace,
+) -> None:
+    (workspace.root / "sub").mkdir()
+    stage = workspace.stage
+
+    def below(turn: Turn) -> Play:
+        stage.wait("it has been named")
+        yield "Done."
+
+    def main(turn: Turn) -> Play:
+        yield "Done."
+
+    apart = workspace.start("below", below, {"cwd": workspace.root / "sub"})
+    run = workspace.start("lead", main).wait()
+    stage.give("it has been named")
+    assert f"also works in {workspace.root}/sub and is not governed" in run.stdout
+    assert apart.wait().exit_code == 0

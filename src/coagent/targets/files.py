@@ -29,7 +29,7 @@ from coagent.targets.stamps import ReadCache, tick_ns
 from coagent.targets.swap import BeingSaved
 from coagent.targets.workspace import Workspace
 
-EXCLUDED = (".coagent/**", "**/__pycache__/**", "**/node_modules/**", ".venv/**")
+EXCLUDED = (".coagent/**", ".claude/worktrees/**", "**/__pycache__/**", "**/node_modules/**", ".venv/**")
 MIB_MAX_DEFAULT = 16
 # Handing a read to a thread costs more than reading a file of this size.
 _INLINE_BYTES = 256 * 1024

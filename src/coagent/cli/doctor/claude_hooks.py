@@ -13,6 +13,8 @@ from coagent.cli.doctor.other_version import version_beside
 from coagent.cli.doctor.place import Place
 from coagent.cli.doctor.programs import said_version
 from coagent.cli.doctor.settings import Unreadable, claude_settings
+from coagent.gateways.claude.elsewhere import sessions_elsewhere
+from coagent.gateways.claude.kept import known_processes
 
 _ABOUT = "hooks"
 _INIT = "coagent init"
@@ -50,6 +52,20 @@ def hooks(place: Place) -> Iterator[Finding]:
         named = " and ".join(str(path) for path in with_ours)
         text = f"they stand in {named}: each event of a session is handled twice"
         yield Finding(_ABOUT, "problem", text, f"{_INIT} --remove, then {_INIT}")
+
+
+def ungoverned(place: Place) -> Iterator[Finding]:
+    """Yield the sessions at work here of which no hook tells."""
+    if not place.is_workspace:
+        return
+    for one in sessions_elsewhere(str(place.root), known_processes(place.root)):
+        text = f"a session of Claude Code (process {one.pid}) works in {one.folder} and is not governed"
+        yield Finding(
+            "claude code",
+            "warning",
+            text,
+            f"End it, and start it again in {place.root}; or put the plug-in in: docs/clients.md.",
+        )
 
 
 def _in_one(place: Place, path: Path, settings: dict[str, Any], commands: set[str]) -> Iterator[Finding]:

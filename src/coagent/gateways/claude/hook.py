@@ -29,6 +29,14 @@ _OF_SESSION = ("TMPDIR", "TMP", "TEMP", "CLAUDE_CODE_SESSION_ID")
 _PASSED_ON = ("COAGENT_AGENT", "COAGENT_RANK", "CLAUDE_CODE_SHELL_PREFIX")
 
 
+WORKTREES = "/.claude/worktrees/"
+"""Where Claude Code keeps the worktrees that it makes, below the main one."""
+_ALONE = (
+    "CoAgent leaves this session alone: it works in a git worktree of its own. To govern sessions that share "
+    "this worktree, run `coagent init` in it."
+)
+
+
 class HookError(Exception):
     """The daemon cannot be asked; the message says why."""
 
@@ -207,6 +215,23 @@ def _setting(root: str, name: str) -> str:
     return ""
 
 
+def alone(root: str, event: dict[str, object]) -> bool:
+    """Tell whether an event comes from a worktree of the client's own, where nobody else works.
+
+    A session that has entered one is still heard of when its turn, or it, has ended.
+    """
+    cwd = os.path.realpath(str(event.get("cwd") or "."))
+    if not f"{cwd}/".startswith(f"{root}{WORKTREES}"):
+        return False
+    name = event.get("hook_event_name")
+    if name == "SessionStart":
+        print(json.dumps({"systemMessage": _ALONE}))
+    if name in ("Stop", "SubagentStop", "SessionEnd"):
+        with contextlib.suppress(OSError), open(os.path.join(root, FOLDER, "sessions.json")) as kept:
+            return str(event.get("session_id")) not in kept.read()
+    return True
+
+
 def main() -> None:
     """Answer the event on standard input."""
     event: dict[str, object] = {}
@@ -214,7 +239,7 @@ def main() -> None:
     try:
         event = json.load(sys.stdin)
         root = find_root(os.environ.get("CLAUDE_PROJECT_DIR") or str(event.get("cwd") or "."))
-        if root is None:
+        if root is None or alone(root, event):
             return
         names = {one: os.environ[one] for one in _PASSED_ON if one in os.environ}
         message: dict[str, object] = {"event": event, "environment": names, "pid": _client()}

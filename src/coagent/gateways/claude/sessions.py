@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from coagent.builtin.streams import Streams
 from coagent.errors import CoAgentError, ConfigurationError, UnknownAgent
 from coagent.gateways.claude import turn_end
+from coagent.gateways.claude.elsewhere import sessions_elsewhere
 from coagent.gateways.claude.family import Family
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.session import Answer, ClaudeSession
@@ -23,6 +25,7 @@ from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 from coagent.private import write_private
 from coagent.runtime.place_in_order import place_in_order
 from coagent.runtime.session import AgentSession
+from coagent.wording.endings import not_governed
 
 _EVENTS = {
     "SessionStart": ClaudeSession.started,
@@ -53,6 +56,7 @@ class Sessions:
         self._families: dict[str, Family] = {}
         self._processes: dict[str, int] = {}
         self._joining = anyio.Lock()
+        self._spoken_of: set[int] = set()
         self._given: dict[str, Mapping[str, str]] = {}  # what the user has set for each
 
     @property
@@ -86,6 +90,8 @@ class Sessions:
             if session.over:  # it has committed with its last turn: this is a new one
                 session = await self._conversation(id, message)
             answer = await react(session, event)
+            if name in ("SessionStart", "UserPromptSubmit") and (others := await self._of_others()):
+                answer = {"systemMessage": others, **answer}
             await self._hub.domain.flush()  # the session may outlive this process, and knows the answer
             return answer
 
@@ -130,6 +136,15 @@ class Sessions:
     def place_of(self, name: str) -> Answer:
         """Return where an agent stands, for a status line."""
         return place_in_order(self._hub.domain.kernel, name)
+
+    async def _of_others(self) -> str:
+        """Return a line on sessions that are not governed and have not been spoken of, for a person."""
+        found = await anyio.to_thread.run_sync(
+            lambda: list(sessions_elsewhere(self._hub.root, set(self._processes.values())))
+        )
+        new = [one for one in found if one.pid not in self._spoken_of]
+        self._spoken_of = {one.pid for one in found}
+        return not_governed(sorted({one.folder for one in new}), self._hub.root) if new else ""
 
     async def end_the_dead(self) -> None:
         """End the sessions whose process is gone without a word."""
