@@ -1,7 +1,7 @@
 """Imports the command line once, and runs each command that it is told of in a process of its own.
 
-A request is a line of JSON: `arguments`, `cwd`, `environment` and `outputs`, two files. The answer is its exit
-code.
+A request is a line of JSON: `arguments`, `cwd`, `environment` and `outputs`, two files. The answer is the
+exit code.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ def become(asked: dict[str, Any]) -> None:
         opened = os.open(path, os.O_RDWR)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdin = os.fdopen(0)
     sys.argv = ["coagent", *asked["arguments"]]
 
 

@@ -8,7 +8,9 @@ import re
 from claude_workspace import Play, Workspace
 from scripted_endpoint import Turn, call
 
-CLIENTS_NOTE = re.compile("was modified, either by the user or by a linter|changed on disk since you last read")
+CLIENTS_NOTE = re.compile(
+    "was modified, either by the user or by a linter|changed on disk since you last read"
+)
 
 
 def seen(turn: Turn) -> str:
