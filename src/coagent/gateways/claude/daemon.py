@@ -22,6 +22,7 @@ import anyio
 from anyio.abc import UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from coagent.builtin.live_shell import LiveShell
 from coagent.builtin.streams import Streams
 from coagent.config.domain_file import FOLDER
 from coagent.errors import CoAgentError
@@ -52,11 +53,22 @@ async def serve(root: Path) -> None:
         async with _listening(root) as listener, anyio.create_task_group() as tasks:
             tasks.start_soon(_until_told, tasks.cancel_scope)
             tasks.start_soon(_watch, sessions, tasks.cancel_scope)
+            if shell is not None:
+                tasks.start_soon(_prepare, shell, sessions)
 
             async def answered(stream: UNIXSocketStream) -> None:
                 await _answer(stream, sessions)
 
             await listener.serve(answered)
+
+
+async def _prepare(shell: LiveShell, sessions: Sessions) -> None:
+    """Get ready for the first command while its session still thinks."""
+    await sessions.commanding.wait()
+    try:
+        await shell.prepare()
+    except CoAgentError as failure:  # the command will meet it, too
+        _note(str(failure))
 
 
 async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
