@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FOLDER = ".coagent"
 START_S_MAX = 15.0
 _SOCKET_PATH_MAX = 100  # of 108 bytes that Linux has for it (unix(7))
-_POLL_S = 0.02
+_POLL_S = 0.005
 ANSWER_S_MAX = 30.0
 """How long the daemon may take for an answer: longer than it ever waits for others, but at a turn's end."""
 _SOON_S = 10.0  # by then most have come: only later is it looked up how long one may take
