@@ -153,7 +153,9 @@ class FileRanges:
                 names.update(new_names)
                 folders.update(new_folders)
         return {path for path in names if self._is_object(path)}, {
-            path for path in folders if path and self._is_object(path)
+            path
+            for path in folders
+            if path and self._is_object(path) and not self._workspace.excluded(f"{path}/x")
         }
 
     def _is_object(self, path: str) -> bool:
