@@ -143,7 +143,7 @@ class FileRanges:
             if event.is_folder and event.moved:
                 moved.add(path)
         for folder in moved:
-            if any(above in moved for above in _above(folder)):
+            if any(above in moved for above in folders_above(folder)):
                 continue
             for watched in self._watch.folders:
                 if f"{watched}/".startswith(f"{folder}/"):
@@ -169,6 +169,7 @@ class FileRanges:
         return True
 
 
-def _above(path: str) -> Iterator[str]:
+def folders_above(path: str) -> Iterator[str]:
+    """Yield the relative paths of the folders that a path lies in, the nearest first; without the root."""
     while path := path.rpartition("/")[0]:
         yield path
