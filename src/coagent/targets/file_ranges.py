@@ -139,11 +139,12 @@ class FileRanges:
         for event in events:
             path = "/".join(part for part in (event.folder, event.name) if part)
             (folders if event.is_folder else names).add(path)
-            folders.add(event.folder)  # one is an object only as long as nothing is in it
+            if event.is_folder or not self._is_ours(path):
+                folders.add(event.folder)  # one is an object only as long as nothing is in it
             if event.is_folder and event.moved:
                 moved.add(path)
         for folder in moved:
-            if any(above in moved for above in folders_above(folder)):
+            if any(above in moved for above in _above(folder)):
                 continue
             for watched in self._watch.folders:
                 if f"{watched}/".startswith(f"{folder}/"):
@@ -158,6 +159,10 @@ class FileRanges:
             if path and self._is_object(path) and not self._workspace.excluded(f"{path}/x")
         }
 
+    def _is_ours(self, path: str) -> bool:
+        """Tell whether what is, or is no more, at a path was put by the domain alone, or is no object."""
+        return not self._is_object(path) or self._workspace.stands_as_put(path)
+
     def _is_object(self, path: str) -> bool:
         name = path.rpartition("/")[2]
         if name == ".git" or self._workspace.excluded(path):
@@ -169,7 +174,6 @@ class FileRanges:
         return True
 
 
-def folders_above(path: str) -> Iterator[str]:
-    """Yield the relative paths of the folders that a path lies in, the nearest first; without the root."""
+def _above(path: str) -> Iterator[str]:
     while path := path.rpartition("/")[0]:
         yield path

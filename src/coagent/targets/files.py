@@ -20,7 +20,7 @@ from coagent.protocol.values import UNLOADED, Value, same
 from coagent.targets import file_kinds
 from coagent.targets.base import Target
 from coagent.targets.file_content import decoded
-from coagent.targets.file_ranges import FileRanges, folders_above
+from coagent.targets.file_ranges import FileRanges
 from coagent.targets.file_reading import CONTENTS, FileReader
 from coagent.targets.file_writing import FileWriter
 from coagent.targets.folder_lock import FolderLocked
@@ -215,7 +215,6 @@ class Files(Target):
     def _changed(self, keys: Sequence[Key], prefixes: Sequence[str]) -> Collection[Key]:
         self.workspace.check()
         found = {key for key in keys if not self.unseen(key) and not self.unchanged(key)}
-        asked = frozenset(found)
         for key in self._ranges.changed(prefixes) | self._git.changed(prefixes):
             itself = key.startswith(("file:", "git:"))
             if key in found or self.unchanged(key) or not (itself or not self._is_known_file(key)):
@@ -224,18 +223,7 @@ class Files(Target):
             as_put = self.workspace.stands_as_put(key.partition(":")[2])
             if not as_put or (itself and not self._holds_what_was_put(key)):
                 found.add(key)
-        within = {above for key in found for above in folders_above(key.partition(":")[2])}
-        return {key for key in found if key in asked or not self._is_only_filled(key, within)}
-
-    def _is_only_filled(self, key: Key, within: Collection[str]) -> bool:
-        """Tell whether a folder has something in it of which nothing has changed: it was put by us."""
-        path = key.partition(":")[2]
-        if not key.startswith("folder:") or path in within:
-            return False
-        try:
-            return bool(os.listdir(self.workspace.absolute(path)))
-        except OSError:
-            return False
+        return found
 
     def _holds_what_was_put(self, key: Key) -> bool:
         """Tell whether a file that stands as it was put also holds that: times do not tell it at once."""
