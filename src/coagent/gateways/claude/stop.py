@@ -12,7 +12,7 @@ from pathlib import Path
 from coagent.config.domain_file import FOLDER
 from coagent.errors import CoAgentError
 
-_END_S_MAX = 10.0
+_END_S_MAX = 30.0  # it takes the snapshot of the tree away before
 _POLL_S = 0.02
 
 
