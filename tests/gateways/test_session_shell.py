@@ -159,3 +159,20 @@ async def test_what_happens_meanwhile_makes_no_command_run_twice_for_its_client(
     assert results[0][1].endswith(seen)
     assert ("it ran again" in results[0][1].replace("\n", " ")) == (written == "a.txt")
     assert count.read_text() == ".\n"
+
+
+async def test_what_the_first_command_needs_is_there_before_it(root: Path) -> None:
+    async with opened(root) as sessions:
+        shell = sessions._hub.shell
+        assert shell is not None
+        one = client(sessions, root, "one")
+        assert not sessions.commanding.is_set()
+        await one.hook("SessionStart", source="startup")
+        assert sessions.commanding.is_set()
+        await shell.prepare()
+        runner = shell._runner
+        made = runner._snapshots.moment, runner._git.unowned.looked, runner._git.indexes.made
+        assert runner.tracer
+        assert await one.run("cat a.txt") == (0, "a\n")
+        assert made == (1, 1, 1)
+        assert (runner._snapshots.moment, runner._git.unowned.looked, runner._git.indexes.made) == made

@@ -114,6 +114,16 @@ def test_a_daemon_that_does_not_go_on_is_named_within_the_limit(stopped: Path) -
         hook.ask(str(stopped), {"ended": "nothing"}, 0.2)
 
 
+def test_a_hook_imports_next_to_nothing() -> None:
+    code = (
+        "import sys; sys.path.append(sys.argv[1]); import hook; "
+        "print(*sys.modules.keys() & {'contextlib', 'json', 're', 'socket', 'subprocess', 'typing'})"
+    )
+    argv = [sys.executable, "-IS", "-c", code, str(Path(hook.__file__).parent)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_each_event_has_a_limit_below_that_of_its_hook(root: Path) -> None:
     subprocess.run([sys.executable, "-m", "coagent", "init"], cwd=root, check=True, capture_output=True)
     settings = json.loads((root / ".claude" / "settings.local.json").read_text())

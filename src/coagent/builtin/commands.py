@@ -105,6 +105,18 @@ class CommandRunner:
     def _is_left_out(self, path: str) -> bool:
         return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
 
+    async def prepare(self) -> None:
+        """Do beforehand what the first command would have to wait for; a command that comes meanwhile waits.
+
+        Raises:
+            TargetError: It cannot be done; nor can commands be run, then.
+        """
+        async with self._lock:
+            begun_s, take = time.time(), self._snapshots.take
+            self._snapshots.release(await off_loop_to_its_end(take, self._snapshots.interrupt))
+        await anyio.to_thread.run_sync(self._server.start)
+        await anyio.to_thread.run_sync(self._git.make_ahead, begun_s)
+
     async def run(self, state: State, command: Command) -> dict[str, Any]:
         """Run a command as the call that `state` belongs to.
 

@@ -155,6 +155,21 @@ class GitCalls:
         view.lay_git(place.laid.folder, layered=layered)
         return place
 
+    def make_ahead(self, begun_s: float) -> None:
+        """Make the index of an agent that has done nothing yet, before the first command has need of it.
+
+        Args:
+            begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
+
+        Raises:
+            TargetError: Git cannot be asked.
+        """
+        if self.repository.governed:
+            with self._lock:
+                commit = self.repository.commit()
+                differing = self.unowned.paths(commit, (), fresh=False)
+                self.indexes.index(commit, {}, {}, differing, begun_s=begun_s)
+
     def release(self, place: Place) -> None:
         """Say that the command over a place has ended."""
         with self._lock:

@@ -90,6 +90,14 @@ class LiveShell:
         self.tools = (self._tool(), take_over_git)
         """What makes a command a call, and what a client goes on with as another agent."""
 
+    async def prepare(self) -> None:
+        """Do beforehand what the first command would have to wait for.
+
+        Raises:
+            TargetError: It cannot be done.
+        """
+        await self._runner.prepare()
+
     def live(self, given: Given, streams: Streams) -> LiveRun:
         """Return a command to be run for a client, for `waiting`; `over` is to be called in the end."""
         argv = (given.shell, "-c", f"{given.script}{given.after}")

@@ -108,15 +108,15 @@ class Outsiders:
             elif not self._targets.of(key).unchanged(key):
                 changed = await self.look(key) or changed
         scans = {scan: (call, seen) for call in calls for scan, seen in call.seen.scans.items()}
+        looked_at: dict[Target, list[str]] = {}
         for scan, (call, seen) in scans.items():
-            if isinstance(
-                scan.selector, Traced
-            ):  # nobody knows how what a program looked at was: watches tell
-                changed = (
-                    await self._look_around_in(self._targets.of(scan.prefix), [], [scan.prefix]) or changed
-                )
+            if isinstance(scan.selector, Traced):
+                looked_at.setdefault(self._targets.of(scan.prefix), []).append(scan.prefix)
             else:
                 changed = await self._look_at_scan(call, scan, seen) or changed
+        for target, prefixes in looked_at.items():
+            # Nobody knows how what a program looked at was: watches tell, of all of it at once.
+            changed = await self._look_around_in(target, [], prefixes) or changed
         return changed
 
     async def _look_at_scan(self, call: Call, scan: Scan, seen: Value) -> bool:

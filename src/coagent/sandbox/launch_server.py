@@ -141,6 +141,16 @@ class LaunchServer:
                 self._interrupted.discard(scratch)
                 os.close(process)
 
+    def start(self) -> None:
+        """Start the server, where it does not run, before it is needed.
+
+        Raises:
+            TargetError: It cannot be started.
+        """
+        with self._lock:
+            if self._requests is None:
+                self._start()
+
     def close(self) -> None:
         """End the server, and with it the commands that still run."""
         with self._lock:

@@ -130,11 +130,9 @@ def _parts(command: str) -> tuple[str, str]:
         words = shlex.split(command)
     except ValueError:
         return "", ""
-    for index, word in enumerate(words):
-        script = word.rstrip(";")
-        if script.endswith(MARK) and index >= 2 and words[index - 1].startswith("-I"):
-            return words[index - 2], script
-    return "", ""
+    run = words[words.index("exec") + 1 :] if "exec" in words else []
+    scripts = [word.rstrip(";") for word in run if word.rstrip(";").endswith(MARK)]
+    return (run[0], scripts[0]) if scripts else ("", "")
 
 
 def _lacking(place: Place, settings: dict[str, Any]) -> list[str]:

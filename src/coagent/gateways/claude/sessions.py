@@ -58,6 +58,8 @@ class Sessions:
         self._joining = anyio.Lock()
         self._spoken_of: set[int] = set()
         self._given: dict[str, Mapping[str, str]] = {}  # what the user has set for each
+        self.commanding = anyio.Event()
+        """Set when a session has come that will run commands by our prefix."""
 
     @property
     def active(self) -> bool:
@@ -93,6 +95,8 @@ class Sessions:
             if name in ("SessionStart", "UserPromptSubmit") and (others := await self._of_others()):
                 answer = {"systemMessage": others, **answer}
             await self._hub.domain.flush()  # the session may outlive this process, and knows the answer
+            if session.governed:
+                self.commanding.set()
             return answer
 
     def left(self, message: Mapping[str, Any]) -> None:
