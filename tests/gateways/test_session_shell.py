@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,6 +55,11 @@ class Shell(FakeClient):
                 streams.close()
             output.seek(0)
             said = output.read().decode() + answer.get("says", "")
+        if answer.get("plain"):  # as the prefix does
+            done = subprocess.run(
+                command, shell=True, cwd=self.root, capture_output=True, text=True, check=False
+            )
+            answer, said = {"exit_code": done.returncode}, done.stdout + done.stderr
         if batch:
             await self.hook("PostToolUse", **call, tool_response={"stdout": said, "stderr": ""})
         return answer["exit_code"], said
@@ -176,3 +182,15 @@ async def test_what_the_first_command_needs_is_there_before_it(root: Path) -> No
         assert await one.run("cat a.txt") == (0, "a\n")
         assert made == (1, 1, 1)
         assert (runner._snapshots.moment, runner._git.unowned.looked, runner._git.indexes.made) == made
+
+
+async def test_a_session_may_look_at_its_domain_and_is_told_how(root: Path) -> None:
+    coagent = f"{sys.executable} -m coagent"
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        code, said = await one.run(f"cd . && {coagent} status 2>&1 | cat")
+        assert (code, "one" in said) == (0, True), said
+        for command in ("undo one --yes", "status > status.txt", "log; touch b.txt"):
+            code, said = await one.run(f"{coagent} {command}")
+            assert "there is no .coagent inside a command of an agent's shell" in said
+            assert "as a command of its own" in said

@@ -12,7 +12,9 @@ from coagent.builtin.command_run import OUTPUT_LENGTH_MAX
 from coagent.builtin.live_runs import LiveRun
 from coagent.builtin.live_shell import GIT_NAME, NAME, Given, LiveShell
 from coagent.builtin.streams import Streams
+from coagent.config.domain_file import IN_A_VIEW
 from coagent.errors import AgentNotActive, CoAgentError
+from coagent.gateways.claude.commands import asks_coagent
 from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Outcome
@@ -33,7 +35,7 @@ def given(message: Mapping[str, Any]) -> Given:
     taken as it is.
     """
     whole = str(message["command"])
-    known = {name: str(value) for name, value in message.get("environment", {}).items()}
+    known = {name: str(value) for name, value in message.get("environment", {}).items()} | {IN_A_VIEW: "1"}
     shell = "zsh" if "/snapshot-zsh-" in whole else "bash"
     script, end, file = whole.rpartition(_AFTER)
     setup, _, rest = script.partition(_EVAL)
@@ -111,7 +113,7 @@ class SessionShell:
         """
         session = self._session
         shell = session.hub.shell
-        if shell is None:
+        if shell is None or asks_coagent(asked.command):  # the domain is not in the view
             return {"plain": True}
         if asked.command in self._in_background:
             self._in_background.remove(asked.command)
