@@ -34,9 +34,15 @@ class Shell(FakeClient):
     """A session whose commands come by the prefix."""
 
     async def run(
-        self, command: str, gone: anyio.Event | None = None, *, batch: bool = True
+        self,
+        command: str,
+        gone: anyio.Event | None = None,
+        *,
+        batch: bool = True,
+        in_background: bool = False,
     ) -> tuple[int, str]:
-        call = {"tool_name": "Bash", "tool_input": {"command": command}, "tool_use_id": "1"}
+        given: dict[str, Any] = {"command": command, "run_in_background": in_background}
+        call: dict[str, Any] = {"tool_name": "Bash", "tool_input": given, "tool_use_id": "1"}
         await self.hook("PreToolUse", **call)
         quoted = command.replace("'", "'\\''")
         message = {
@@ -194,3 +200,58 @@ async def test_a_session_may_look_at_its_domain_and_is_told_how(root: Path) -> N
             code, said = await one.run(f"{coagent} {command}")
             assert "there is no .coagent inside a command of an agent's shell" in said
             assert "as a command of its own" in said
+
+
+class Background:
+    """A command in the background, which can be ended."""
+
+    def __init__(self, one: Shell, command: str) -> None:
+        self._one, self._command = one, command
+        self.gone = anyio.Event()
+        self.result: tuple[int, str] | None = None
+
+    async def run(self) -> None:
+        one = self._one
+        self.result = await one.run(self._command, self.gone, batch=False, in_background=True)
+
+
+def writers(sessions: Sessions, key: str) -> list[str]:
+    """Return the agents whose calls have written an object, outsiders as None."""
+    kernel = sessions._hub.domain.kernel
+    return [
+        agent.name
+        for agent in kernel.agents.values()
+        for call in agent.calls.values()
+        if any(one == key for one in call.writes)
+    ]
+
+
+async def test_a_command_in_the_background_sees_its_sessions_later_work_and_writes_as_its_session(
+    root: Path,
+) -> None:
+    begun = root.with_name(f"{root.name}-begun")
+    command = (
+        f"touch {begun}; until grep -q edited a.txt && test -e sub/new.txt; do sleep 0.01; done; "
+        "mkdir -p out/deep; cp a.txt out/deep/b.txt; ls late.txt > late-seen.txt; "
+        "until ! test -e sub/new.txt; do sleep 0.01; done; echo end > end.txt; sleep 1000"
+    )
+    async with opened(root) as sessions, anyio.create_task_group() as tasks:
+        one, late = client(sessions, root, "one"), client(sessions, root, "late")
+        for each in (one, late):
+            await each.hook("SessionStart", source="startup")
+        server = Background(one, command)
+        tasks.start_soon(server.run)
+        await there(begun)
+        assert (await late.run("echo late > late.txt"))[0] == 0
+        assert (await one.run("mkdir sub && echo new > sub/new.txt && echo edited > a.txt"))[0] == 0
+        await there(root / "out" / "deep" / "b.txt")
+        assert (root / "out" / "deep" / "b.txt").read_text() == "edited\n"
+        assert writers(sessions, "file:out/deep/b.txt") == ["one"]
+        await there(root / "late-seen.txt")
+        assert (root / "late-seen.txt").read_text() == ""  # it is not there for it
+        assert await one.stop() == ""  # its turn is over, and the command goes on
+        (root / "sub" / "new.txt").unlink()  # by a person
+        await there(root / "end.txt")
+        server.gone.set()
+    assert server.result is not None
+    assert server.result[0] in (137, 143)

@@ -49,6 +49,7 @@ class Command:
         bare: Whether it gets those variables alone.
         network: Whether it may use the network, even where others may not.
         own_tmp: Whether what it leaves in temporary folders is there for later commands of its agent.
+        beside: Whether what it writes is taken over while it runs, by somebody else (`beside.py`).
         check: Called with what it has changed before any of that is kept, and with what tells of a file how
             it was; raises where it may not be.
     """
@@ -62,6 +63,7 @@ class Command:
     bare: bool = False
     network: bool = False
     own_tmp: bool = False
+    beside: bool = False
     check: Callable[[Changes, Callable[[str], Content | None]], None] | None = None
 
 
@@ -160,7 +162,7 @@ class CommandRun:
         written, text = self.moment.written, self.command.text
         shown, differing = contents(written, view.before)
         view.prepare(differing)
-        only_looks = only_reads(text)
+        only_looks = only_reads(text) and not self.command.beside
         if only_looks:
             view.only_look()
         if self.git:
@@ -196,6 +198,8 @@ class CommandRun:
             if not (view.has_folder(cwd) if inside else os.path.isdir(self.cwd)):
                 raise ToolFailed(f"there is no folder {cwd!r}", "Make it first, or name another.")
             raise TargetError(f"no view of the workspace could be made: {self.answer['output'].strip()}")
+        if self.command.beside:
+            return
         self.moved, left = git.end(view, self.place)
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 import anyio
 import anyio.to_thread
 
+from coagent.builtin.beside import Beside
 from coagent.builtin.command_run import ChangedMeanwhile, Changes, Command, CommandRun, GitUsed, Moment
 from coagent.builtin.git_calls import GitCalls
 from coagent.builtin.live_runs import Ended, LiveRun
@@ -96,6 +97,10 @@ class CommandRunner:
         self._keeps_tmp = self.view == "copy" or self._layers.apart
         for close in (self._server.close, self._snapshots.close, self._clearing.close, self._layers.close):
             workspace.at_close(close)
+
+    def beside(self, command: Command) -> Beside:
+        """Return a command that is to run beside its agent's work, for `begin_beside`."""
+        return Beside(command, self._server, self._left_out)
 
     @property
     def tracer(self) -> str:
@@ -182,6 +187,68 @@ class CommandRunner:
         handed_over = await self._carried(state, run)
         live.ended = Ended(run, dict(state.reads), dict(state.scans), handed_over)
         return await self._kept(state, run, handed_over)
+
+    async def begin_beside(self, state: State, beside: Beside) -> None:
+        """Give a command that is to run beside its agent's work the view that it begins with.
+
+        Args:
+            state: Of the call that begins it.
+            beside: The command; `carry_beside` is to be called next, and `end_beside` in the end.
+        """
+        governed = self._git.repository.governed
+        beside.run, beside.taken = await self._begun(
+            state, beside.command, beside.command.cwd, trace=False, git=governed
+        )
+
+    async def carry_beside(self, beside: Beside) -> None:
+        """Run such a command to its end.
+
+        Raises:
+            ToolFailed, TargetError: It has not begun.
+        """
+        run = beside.begun
+        await off_loop_to_its_end(lambda: self._carry_out(run), beside.interrupt)
+
+    async def bring_up(self, beside: Beside, written: Mapping[Key, Any]) -> None:
+        """Show a command that runs beside its agent's work what has changed in the tree.
+
+        Args:
+            beside: The command.
+            written: What agents have written, as it is at its agent's place.
+        """
+        async with self._lock:
+            lower = await self._snapshot()
+            moment, changed = self._snapshots.moment, self._snapshots.changed_since(beside.taken)
+        try:
+            if beside.is_behind(moment, written):
+                place = Path(self._root)
+                await anyio.to_thread.run_sync(beside.show, place, lower, moment, changed, dict(written))
+        finally:
+            self._snapshots.release(lower)
+
+    async def git_of(self, beside: Beside) -> tuple[dict[Key, Any], dict[Key, Any]]:
+        """Return what such a command, which has ended, has changed in the repository: what was, what is.
+
+        Raises:
+            ToolFailed: It may not be kept.
+        """
+        run = beside.begun
+        if run.view is None or run.place is None:
+            return {}, {}
+        moved, _ = await anyio.to_thread.run_sync(self._git.end, run.view, run.place)
+        return {Key(name): run.place.value(name) for name in moved}, {
+            Key(name): value for name, value in moved.items()
+        }
+
+    def end_beside(self, beside: Beside) -> list[str]:
+        """Let go of all that such a command was given; returns folders that it has made beside the tree."""
+        beside.close()
+        if beside.run is None:
+            return []
+        view = beside.run.view
+        handed_over = [] if view is None else view.hand_over(lambda path: not _hidden(path))
+        self._over(beside.run)
+        return handed_over
 
     def _stands(self, state: State, ended: Ended) -> bool:
         """Tell whether a run has seen nothing that is something else by now; what it has seen is recorded."""

@@ -84,6 +84,13 @@ class Place:
     begun_s: float
     look: Look | None = None
 
+    def value(self, name: str) -> Any:
+        """Return what one of its objects was."""
+        if name == self.key:
+            return self.private or None
+        name = name[len(PREFIX) :]
+        return self.head if name == "HEAD" else self.refs.get(name)
+
 
 class GitCalls:
     """Brings git into the views of one workspace, and what it did out of them.

@@ -140,9 +140,9 @@ def find(start: Path) -> Path:
     if os.environ.get(IN_A_VIEW):
         raise ConfigurationError(
             f"there is no {FOLDER} inside a command of an agent's shell",
-            "Run `coagent status`, `coagent log` or `coagent doctor` as a command of its own, without anything "
-            "that writes. What changes the domain (`coagent undo`, `coagent restore`, …) is for a person, in a "
-            "terminal of their own: take your own work back by editing.",
+            "Run `coagent status`, `coagent log` or `coagent doctor` as a command of its own, without "
+            "anything that writes. What changes the domain (`coagent undo`, `coagent restore`, …) is for a "
+            "person, in a terminal of their own: take your own work back by editing.",
         )
     raise ConfigurationError(
         f"no folder from {str(start)!r} upwards has a {FOLDER}/{NAME}",

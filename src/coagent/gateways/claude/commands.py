@@ -1,4 +1,4 @@
-"""What can be told from a shell command by reading it: whether it only looks, at what, and which files it names.
+"""What can be told from a shell command by reading it: whether it only looks, and what it names.
 
 Only a guess at what it reads, and never one at what it writes: that is seen from the tree.
 """

@@ -156,6 +156,12 @@ class ClaudeSession:
             self.family.announce(str(given.get("command", "")), self)
         if background and self.governed:
             self.shell.announced(str(given.get("command", "")))
+            return _pre(
+                {
+                    "additionalContext": "[coagent] A command in the background keeps seeing what you write. "
+                    "What it writes becomes your work when you next use a tool."
+                }
+            )
         if background:
             return _pre(
                 {

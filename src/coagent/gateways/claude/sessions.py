@@ -91,13 +91,21 @@ class Sessions:
         async with session.lock:
             if session.over:  # it has committed with its last turn: this is a new one
                 session = await self._conversation(id, message)
+            await self._exchanged(session)
             answer = await react(session, event)
+            if name in ("PostToolUse", "PostToolUseFailure"):
+                await self._exchanged(session)
             if name in ("SessionStart", "UserPromptSubmit") and (others := await self._of_others()):
                 answer = {"systemMessage": others, **answer}
             await self._hub.domain.flush()  # the session may outlive this process, and knows the answer
             if session.governed:
                 self.commanding.set()
             return answer
+
+    async def _exchanged(self, session: ClaudeSession) -> None:
+        """Bring a session and what it runs in the background to the same state."""
+        for one in list(self._hub.in_background.get(session.id, ())):
+            await one.exchange(session)
 
     def left(self, message: Mapping[str, Any]) -> None:
         """Note that a session's client waits no longer for the answer to an event."""

@@ -14,6 +14,7 @@ from coagent.builtin.live_shell import GIT_NAME, NAME, Given, LiveShell
 from coagent.builtin.streams import Streams
 from coagent.config.domain_file import IN_A_VIEW
 from coagent.errors import AgentNotActive, CoAgentError
+from coagent.gateways.claude.background import InBackground
 from coagent.gateways.claude.commands import asks_coagent
 from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
 from coagent.runtime.domain import Domain
@@ -88,7 +89,7 @@ class SessionShell:
         self._running: list[LiveRun] = []
 
     def announced(self, command: str) -> None:
-        """Note that the client is about to run a command in the background: in the tree itself."""
+        """Note that the client is about to run a command in the background."""
         self._in_background.append(command)
 
     def settled(self) -> None:
@@ -97,7 +98,7 @@ class SessionShell:
 
     def end(self) -> None:
         """End what still runs: the session has ended."""
-        for live in self._running:
+        for live in (*self._running, *self._session.hub.in_background.get(self._session.id, ())):
             live.interrupt()
 
     async def run(self, asked: Given, to: Streams, gone: anyio.Event) -> dict[str, Any]:
@@ -117,7 +118,7 @@ class SessionShell:
             return {"plain": True}
         if asked.command in self._in_background:
             self._in_background.remove(asked.command)
-            return {"plain": True}
+            return await self._run_beside(shell, asked, to, gone)
         for one in list(self._ending):  # of commands whose clients have gone: what they did comes first
             await one.wait()
         rank, left = session.hub.git_left.pop(session.id, (session.agent.rank, {}))
@@ -139,6 +140,25 @@ class SessionShell:
             shell.over(live)
             over.set()
             self._ending.discard(over)
+
+    async def _run_beside(
+        self, shell: LiveShell, asked: Given, to: Streams, gone: anyio.Event
+    ) -> dict[str, Any]:
+        """Run a command in the background."""
+        session = self._session
+        what = f"Bash {asked.command[:COMMAND_SHOWN_MAX]!r}"
+        command = InBackground(session, shell, self._next, what)
+        all_of_session = session.hub.in_background.setdefault(session.id, [])
+        all_of_session.append(command)
+
+        async def interrupt() -> None:
+            await gone.wait()
+            command.interrupt()
+
+        try:
+            return await beside(interrupt, lambda: command.run(asked, to))
+        finally:
+            all_of_session.remove(command)
 
     async def _called(self, shell: LiveShell, asked: Given, to: Streams, live: LiveRun) -> dict[str, Any]:
         session = self._session
