@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -233,20 +234,27 @@ def test_output_comes_while_the_command_runs(workspace: Workspace) -> None:
     assert workspace.start("worker", script).wait().exit_code == 0
 
 
-def test_a_command_in_the_background_works_on_the_tree_itself(workspace: Workspace) -> None:
-    fifo = workspace.root.with_name(f"{workspace.root.name}-fifo")
-    os.mkfifo(fifo)
+def test_a_server_in_the_background_sees_each_edit_and_writes_as_its_session(workspace: Workspace) -> None:
+    page = workspace.root / "page.txt"
+    page.write_text("first\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fetch = f"until curl -s --noproxy '*' 127.0.0.1:{port}/page.txt; do sleep 0.1; done"
 
     def script(turn: Turn) -> Play:
-        turn = yield bash(f"cat {fifo} > /dev/null; cat a.txt > b.txt", run_in_background=True)
-        assert "runs on the tree as it is on disk" in turn.shown
-        answered((yield bash("echo a > a.txt")))
-        fifo.write_text("go on")
-        while "a" not in (yield bash("cat b.txt")).result.text.split():
-            pass
+        serve = f"echo {port} > port.txt; exec python3 -m http.server --bind 127.0.0.1 {port}"
+        turn = yield bash(serve, run_in_background=True)
+        assert "keeps seeing what you write" in turn.shown
+        assert answered((yield bash(fetch))) == "first"
+        yield call("Read", file_path=workspace.path("page.txt"))
+        yield call("Edit", file_path=workspace.path("page.txt"), old_string="first", new_string="second")
+        assert answered((yield bash(fetch))) == "second"
         yield "Done."
 
     assert workspace.start("worker", script).wait().exit_code == 0
+    assert page.read_text() == "second\n"
+    assert "port.txt" in coagent(workspace.root, "log", "--key", "file:port.txt", "--agent", "worker")
 
 
 def test_what_a_command_did_until_it_was_ended_is_kept(workspace: Workspace) -> None:

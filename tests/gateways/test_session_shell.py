@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import pytest
 from client import FakeClient
 
 from coagent.builtin.streams import Streams
+from coagent.gateways.claude import background
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.sessions import Sessions
 from coagent.gateways.claude.workspace import open_workspace
@@ -196,7 +198,7 @@ async def test_a_session_may_look_at_its_domain_and_is_told_how(root: Path) -> N
         one = client(sessions, root, "one")
         code, said = await one.run(f"cd . && {coagent} status 2>&1 | cat")
         assert (code, "one" in said) == (0, True), said
-        for command in ("undo one --yes", "status > status.txt", "log; touch b.txt"):
+        for command in ("undo one --yes", "status > status.txt"):
             code, said = await one.run(f"{coagent} {command}")
             assert "there is no .coagent inside a command of an agent's shell" in said
             assert "as a command of its own" in said
@@ -227,8 +229,9 @@ def writers(sessions: Sessions, key: str) -> list[str]:
 
 
 async def test_a_command_in_the_background_sees_its_sessions_later_work_and_writes_as_its_session(
-    root: Path,
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(background, "RESTING_S", 0.0)
     begun = root.with_name(f"{root.name}-begun")
     command = (
         f"touch {begun}; until grep -q edited a.txt && test -e sub/new.txt; do sleep 0.01; done; "
@@ -255,3 +258,58 @@ async def test_a_command_in_the_background_sees_its_sessions_later_work_and_writ
         server.gone.set()
     assert server.result is not None
     assert server.result[0] in (137, 143)
+
+
+async def test_a_program_in_the_background_that_watches_files_hears_of_its_sessions_work(root: Path) -> None:
+    watch = (
+        "import inotify_simple as i; w = i.INotify(); w.add_watch('.', i.flags.CREATE | i.flags.MODIFY)\n"
+        "open({begun!r}, 'w')\n"
+        "while all(one.name != 'a.txt' for one in w.read()): pass\n"
+        "while open('a.txt').read() != 'edited\\n': pass\n"
+        "open('heard.txt', 'w')"
+    )
+    begun = root.with_name(f"{root.name}-begun")
+    command = f"{sys.executable} -c {shlex.quote(watch.format(begun=str(begun)))}"
+    async with opened(root) as sessions, anyio.create_task_group() as tasks:
+        one = client(sessions, root, "one")
+        watcher = Background(one, command)
+        tasks.start_soon(watcher.run)
+        await there(begun)
+        assert (await one.run("echo edited > a.txt"))[0] == 0
+        await there(root / "heard.txt")
+    assert watcher.result == (0, "")
+
+
+async def test_what_a_session_did_meanwhile_stands_and_it_hears_what_the_background_had_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "TICK_S", 1000)  # so that nothing is taken over in between
+    begun, wrote = root.with_name(f"{root.name}-begun"), root.with_name(f"{root.name}-wrote")
+    go = root.with_name(f"{root.name}-go")
+    wait = "until test -e {}; do sleep 0.01; done"
+    command = (
+        f"touch {begun}; {wait.format(go)}; echo of the background > a.txt; echo new > b.txt; touch {wrote}; "
+        "until grep -q 'of the session' a.txt; do sleep 0.01; done; echo end > end.txt"
+    )
+    async with opened(root) as sessions, anyio.create_task_group() as tasks:
+        one = client(sessions, root, "one")
+        builder = Background(one, command)
+        tasks.start_soon(builder.run)
+        await there(begun)
+        one.notices()
+        assert (await one.run(f"touch {go}; {wait.format(wrote)}; echo of the session > a.txt"))[0] == 0
+        assert "in the background wrote a.txt, which you, or an agent before you" in one.notices()
+    assert builder.result == (0, "")
+    texts = {name: (root / f"{name}.txt").read_text() for name in ("a", "b", "end")}
+    assert texts == {"a": "of the session\n", "b": "new\n", "end": "end\n"}
+
+
+async def test_a_commit_in_the_background_is_its_sessions(root: Path) -> None:
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        assert (await one.run("echo now > now.txt"))[0] == 0
+        committer = Background(one, "git add -A && git commit -qm 'by the background'")
+        await committer.run()
+        assert committer.result == (0, "")
+        assert await one.run("git show --format=%s --name-only") == (0, "by the background\n\nnow.txt\n")
+        assert (await one.run("git status --short")) == (0, "")

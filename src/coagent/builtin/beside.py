@@ -25,6 +25,7 @@ from coagent.scratch import remove_tree
 
 Written: TypeAlias = dict[str, tuple[Content | None, Content | None]]
 """Relative paths to what the agent knows to be there, and what a command has made of it."""
+_Look: TypeAlias = list[tuple[str, int, int, int]]
 
 
 class Beside:
@@ -47,6 +48,7 @@ class Beside:
         self._known: dict[str, Content | None] = {}  # what is in the view, where it is not as it began
         self._written: dict[Key, Value] | None = None
         self._late: set[str] = set()  # what could not be shown yet
+        self._quiet: _Look | None = None
         self._held = -1
         self._lock = threading.Lock()
 
@@ -56,13 +58,21 @@ class Beside:
         assert self.run is not None
         return self.run
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return bool(self.begun.answer)
+
     def interrupt(self) -> None:
         """End it, since its client has gone."""
         if self.run is not None:
             self.run.interrupt(self._server)
 
-    def written(self) -> Written:
+    def written(self, *, quickly: bool = False) -> Written:
         """Return what it has written that has not been taken over.
+
+        Args:
+            quickly: Whether to read no file where none seems to have changed since there was nothing.
 
         Raises:
             OSError: Something cannot be read, is too large, or has gone while it was read.
@@ -71,6 +81,9 @@ class Beside:
         if view is None:
             return {}
         with self._lock:
+            look = _look(view.scratch / "upper")
+            if quickly and look == self._quiet:
+                return {}
             now = view.changes()
             found: Written = {}
             for path in (*now, *(self._known.keys() - now.keys())):
@@ -78,6 +91,7 @@ class Beside:
                 known, content = self._known.get(path, begun), now.get(path, begun)
                 if known != content:
                     found[path] = known, content
+            self._quiet = None if found else look
             return found
 
     def taken_over(self, written: Written) -> None:
@@ -206,6 +220,17 @@ def _put(place: Path, path: str, content: Content | None) -> bool:
     except OSError:
         return not os.path.lexists(there) if content is None else False
     return True
+
+
+def _look(folder: Path) -> _Look:
+    """Return what tells whether something in a folder has changed, without a look into files."""
+    found: _Look = []
+    for at, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            with contextlib.suppress(OSError):
+                status = os.lstat(f"{at}/{name}")
+                found.append((f"{at}/{name}", status.st_ino, status.st_ctime_ns, status.st_size))
+    return found
 
 
 def _all(folder: Path) -> set[str]:

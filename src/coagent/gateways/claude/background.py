@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from coagent.gateways.claude.session import ClaudeSession
 
 TICK_S = 0.5
-_RESTING_TICKS = 10
-"""How many ticks pass between two looks while no turn is on: each that finds something is a piece of work."""
+RESTING_S = 5.0
+"""How long nothing more is taken over where no turn is on: each time is a piece of work of its own."""
 _LARGE_BYTES = 256 * 1024
 _LARGE_S = 30.0
 """How long a large file that goes on growing, such as a log, waits for the next time."""
@@ -64,6 +64,7 @@ class InBackground:
         self._lock = anyio.Lock()
         self._stamps: dict[str, int] = {}
         self._large_s: dict[str, float] = {}
+        self._taken_s = 0.0
         self._failure = ""
 
     def interrupt(self) -> None:
@@ -117,25 +118,24 @@ class InBackground:
             if beside is None:
                 return
             try:
-                found = await anyio.to_thread.run_sync(beside.written)
+                found = await anyio.to_thread.run_sync(lambda: beside.written(quickly=settled))
             except OSError as error:
                 self._say_once(f"cannot be read: {error.strerror} ({error.filename})")
                 return
             if settled:
                 found = self._settled(beside, found)
+            if not beside.ended:
+                found = self._not_too_often(found)
             if found:
                 await self._take_over(beside, found)
             await self._shell.runner.bring_up(beside, self._visible())
 
     async def _tick(self, over: anyio.Event) -> None:
-        ticks = 0
         while not over.is_set():
             with anyio.move_on_after(TICK_S):
                 await over.wait()
                 return
-            ticks += 1
-            if not (self.session.over or self.session.resting) or ticks % _RESTING_TICKS == 0:
-                await self.exchange(settled=True)
+            await self.exchange(settled=True)
 
     async def _last(self) -> None:
         """Take over all that is left when it has ended."""
@@ -162,13 +162,18 @@ class InBackground:
                 await self._called(GIT_NAME, private=value)
 
     def _settled(self, beside: Beside, found: Written) -> Written:
-        """Leave out what has changed since the last look, and large files that have been taken just now."""
+        """Leave out what has changed since the last look: it may be half written."""
         before, self._stamps = self._stamps, beside.stamps(found)
+        resting = self.session.over or self.session.resting
+        if resting and time.monotonic() < self._taken_s + RESTING_S:
+            return {}
+        return {path: both for path, both in found.items() if self._stamps[path] == before.get(path)}
+
+    def _not_too_often(self, found: Written) -> Written:
+        """Leave out large files that have been taken over just now."""
         now = time.monotonic()
         ready: Written = {}
         for path, (old, new) in found.items():
-            if self._stamps[path] != before.get(path):
-                continue
             if new is not None and len(new.data) > _LARGE_BYTES:
                 if now < self._large_s.get(path, 0.0):
                     continue
@@ -179,6 +184,7 @@ class InBackground:
     async def _take_over(self, beside: Beside, found: Written) -> None:
         if self.session.over:  # its turn has ended: this belongs to the next one
             self.session = await self._next()
+        self._taken_s = time.monotonic()
         agent = self.session.agent
         changes: list[dict[str, Any]] = []
         clashing: list[str] = []
