@@ -307,20 +307,47 @@ def daemon(workspace: Workspace) -> int:
     return int((workspace.root / ".coagent" / "daemon.lock").read_text())
 
 
-def test_a_daemon_that_is_killed_while_a_command_runs_loses_nothing_unsaid(workspace: Workspace) -> None:
+def test_what_a_command_did_until_its_daemon_was_killed_is_its_sessions_work(workspace: Workspace) -> None:
     def script(turn: Turn) -> Play:
         answered((yield bash("echo kept > kept.txt")))
-        turn = yield bash(f"echo half > half.txt; kill -9 {daemon(workspace)}; sleep 1000")
+        turn = yield bash(f"echo said; echo half > half.txt; kill -9 {daemon(workspace)}; sleep 1000")
         assert turn.result.is_error
-        assert "Nothing that it changed in the workspace was kept" in turn.result.text
-        assert answered((yield bash("cat kept.txt; ls half.txt || true"))).startswith("kept\n")
-        answered((yield bash("echo half > half.txt")))
+        assert "said" in turn.result.text
+        assert "What it had changed is kept: half.txt." in turn.result.text
+        assert answered((yield bash("cat kept.txt half.txt"))) == "kept\nhalf"
         coagent(workspace.root, "undo", "worker", "--yes")
         yield "Done."
 
     assert workspace.start("worker", script).wait().exit_code == 0
     assert not (workspace.root / "half.txt").exists()
     assert not (workspace.root / "kept.txt").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_a_command_did_until_its_daemon_ended_is_kept(
+    workspace: Workspace, number: signal.Signals
+) -> None:
+    (workspace.root / "a.txt").write_text("a\n")
+    (workspace.root / "gone.txt").write_text("gone\n")
+    begun = workspace.root.with_name(f"{workspace.root.name}-begun")
+    os.mkfifo(begun)
+    environment = {**os.environ, "CLAUDE_CODE_SESSION_ID": "1234", "CLAUDE_PID": str(os.getpid())}
+    made = "echo said; echo b > a.txt; rm gone.txt; mkdir empty; ln -s a.txt link"
+    command = f"source none || true && eval '{made}; echo > {begun}; sleep 1000' && pwd -P >| cwd"
+    prefix = [workspace.root / ".claude" / "coagent-shell", command]
+    with subprocess.Popen(
+        prefix, cwd=workspace.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as client:
+        begun.read_text()
+        os.kill(daemon(workspace), number)
+        output, errors = client.communicate()
+    assert client.returncode in (128 + number, 128 + signal.SIGKILL)
+    assert output == "said\n"
+    assert ("is kept: a.txt, empty, gone.txt, link" in errors) == (number == signal.SIGKILL), errors
+    assert workspace.text("a.txt") == "b\n"
+    assert not (workspace.root / "gone.txt").exists()
+    assert (workspace.root / "empty").is_dir()
+    assert os.readlink(workspace.root / "link") == "a.txt"
 
 
 def test_a_daemon_that_is_killed_between_hooks_loses_nothing(workspace: Workspace) -> None:

@@ -50,6 +50,7 @@ class Command:
         network: Whether it may use the network, even where others may not.
         own_tmp: Whether what it leaves in temporary folders is there for later commands of its agent.
         beside: Whether what it writes is taken over while it runs, by somebody else (`beside.py`).
+        at_start: Called with its view when that is ready.
         check: Called with what it has changed before any of that is kept, and with what tells of a file how
             it was; raises where it may not be.
     """
@@ -64,6 +65,7 @@ class Command:
     network: bool = False
     own_tmp: bool = False
     beside: bool = False
+    at_start: Callable[[Confined], None] | None = None
     check: Callable[[Changes, Callable[[str], Content | None]], None] | None = None
 
 
@@ -182,6 +184,8 @@ class CommandRun:
             view.spec(direct[1], self.cwd, {**variables, "PWD": self.cwd}, direct[0])
         if self._interrupted:
             raise ToolFailed("the command was interrupted before it began", "Call it again.")
+        if self.command.at_start is not None:
+            self.command.at_start(view)
         self._begun = True
         start = perf_counter()
         self.answer = _answer(server, view, self.command)

@@ -25,7 +25,7 @@ from coagent.builtin.live_runs import Ended, LiveRun
 from coagent.builtin.own_tmp import OwnTmp
 from coagent.builtin.places import place
 from coagent.builtin.sweeping import Sweeping
-from coagent.builtin.tree_values import SCHEMES, values
+from coagent.builtin.tree_values import SCHEMES, contents, values
 from coagent.errors import ConfigurationError, ToolFailed
 from coagent.protocol.keys import Key
 from coagent.sandbox import copied
@@ -239,6 +239,18 @@ class CommandRunner:
         return {Key(name): run.place.value(name) for name in moved}, {
             Key(name): value for name, value in moved.items()
         }
+
+    def left(self, scratch: Path, written: Mapping[Key, Any]) -> tuple[Confined, list[str]]:
+        """Return the view that a process which has died left of a command, and folders taken out of it.
+
+        Args:
+            scratch: The folder of the view.
+            written: What agents have written, as it is at its agent's place by now.
+        """
+        view = Confined(Frame(self._root, open=True), Path(self._root), scratch, left_out=self._left_out)
+        view.file_bytes_max = self._workspace.file_bytes_max
+        view.take_up(contents(written, view.before)[1])
+        return view, view.hand_over(lambda path: not _hidden(path))
 
     def end_beside(self, beside: Beside) -> list[str]:
         """Let go of all that such a command was given; returns folders that it has made beside the tree."""

@@ -8,7 +8,7 @@ do: confined, without a network, and unheard.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +19,7 @@ from coagent.builtin.commands import CommandRunner
 from coagent.builtin.live_runs import LiveRun
 from coagent.builtin.streams import Streams
 from coagent.protocol.calls import Rank
+from coagent.sandbox.confined import Confined
 from coagent.targets.git import agent_key
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
@@ -68,11 +69,17 @@ def script(command: str, setup: str) -> str:
     return f"{setup} && eval {shlex.quote(command)} < /dev/null" if setup else command
 
 
-def _heard(given: Given, streams: Streams) -> Command:
+def _heard(given: Given, streams: Streams, at_start: Callable[[Confined], None]) -> Command:
     """Return a command as it runs for its client."""
     argv = (given.shell, "-c", f"{given.script}{given.after}")
     return Command(
-        given.command, given.cwd, argv=argv, streams=streams, environment=given.environment, bare=True
+        given.command,
+        given.cwd,
+        argv=argv,
+        streams=streams,
+        environment=given.environment,
+        bare=True,
+        at_start=at_start,
     )
 
 
@@ -107,10 +114,16 @@ class LiveShell:
         Raises:
             TargetError: It cannot be done.
         """
-        await self._runner.prepare()
+        await self.runner.prepare()
 
-    def live(self, given: Given, streams: Streams) -> LiveRun:
-        """Return a command to be run for a client, for `waiting`; `over` is to be called in the end."""
+    def live(self, given: Given, streams: Streams, at_start: Callable[[Confined], None]) -> LiveRun:
+        """Return a command to be run for a client, for `waiting`; `over` is to be called in the end.
+
+        Args:
+            given: The command.
+            streams: Where it writes.
+            at_start: Called with its view, in whatever thread, before it begins.
+        """
         again = Command(
             given.command,
             given.cwd,
@@ -118,17 +131,21 @@ class LiveShell:
             environment=given.environment,
             bare=True,
         )
-        return LiveRun(_heard(given, streams), again)
+        return LiveRun(_heard(given, streams, at_start), again)
 
     @contextmanager
-    def beside(self, given: Given, streams: Streams) -> Iterator[Beside]:
+    def beside(
+        self, given: Given, streams: Streams, at_start: Callable[[Confined], None]
+    ) -> Iterator[Beside]:
         """Have a call of `begin_command` for a command, made within, give it its view.
 
         Args:
             given: The command.
             streams: Where it writes.
+            at_start: As for `live`.
         """
-        beside = self._beside[given.run] = self.runner.beside(replace(_heard(given, streams), beside=True))
+        command = replace(_heard(given, streams, at_start), beside=True)
+        beside = self._beside[given.run] = self.runner.beside(command)
         try:
             yield beside
         finally:

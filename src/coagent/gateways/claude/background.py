@@ -24,6 +24,7 @@ from coagent.errors import AgentNotActive, CoAgentError
 from coagent.protocol.calls import Position
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
+from coagent.sandbox.confined import Confined
 from coagent.wording.notices import listed
 
 if TYPE_CHECKING:
@@ -72,18 +73,19 @@ class InBackground:
         if self._beside is not None:
             self._beside.interrupt()
 
-    async def run(self, asked: Given, to: Streams) -> dict[str, Any]:
+    async def run(self, asked: Given, to: Streams, at_start: Callable[[Confined], None]) -> dict[str, Any]:
         """Run it to its end, and return what its client is to be told.
 
         Args:
             asked: The command.
             to: Where it writes.
+            at_start: Called with its view before it begins.
 
         Raises:
             CoAgentError: It has not begun.
         """
         over = anyio.Event()
-        with self._shell.beside(asked, to) as beside:
+        with self._shell.beside(asked, to, at_start) as beside:
             await self._called(BESIDE_NAME, command=asked.command, run=asked.run)
         self._beside = beside
         failures: list[CoAgentError] = []

@@ -16,6 +16,7 @@ import anyio.to_thread
 from coagent.builtin.live_shell import LiveShell
 from coagent.config.domain_file import FOLDER, ClaudeTable
 from coagent.errors import TargetError
+from coagent.gateways.claude.left_behind import Notes
 from coagent.gateways.claude.native import SharedTree
 from coagent.gateways.claude.shadow import Shadow
 from coagent.protocol.calls import Position, Rank
@@ -66,6 +67,7 @@ class Hub:
         """What sessions had in git for themselves, by their ids, and as which agents."""
         self.in_background: dict[str, list[InBackground]] = {}
         """The commands of sessions that run beside their work, by the sessions' ids."""
+        self.notes = Notes(Path(tree.workspace.root) / FOLDER / "running")
         self.root = tree.workspace.root
         self._views = Path(self.root) / FOLDER / "views"
         self._shadow = Shadow(tree, Path(self.root) / FOLDER / "shadow")

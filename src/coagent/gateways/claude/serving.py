@@ -36,6 +36,7 @@ from coagent.wording.quoting import printable
 
 IDLE_S_MAX = 900.0
 _WATCH_S = 1.0
+_END_S_MAX, _POLL_S = 5.0, 0.02
 _MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -53,13 +54,15 @@ async def serve(root: Path) -> None:
         gc.freeze()
         gc.enable()
         async with _listening(root) as listener, anyio.create_task_group() as tasks:
-            tasks.start_soon(_until_told, tasks.cancel_scope)
+            asked = _Asked()
+            tasks.start_soon(_until_told, sessions, asked, tasks.cancel_scope)
             tasks.start_soon(_watch, sessions, tasks.cancel_scope)
             if shell is not None:
                 tasks.start_soon(_prepare, shell, sessions)
 
             async def answered(stream: UNIXSocketStream) -> None:
-                await _answer(stream, sessions)
+                with asked:
+                    await _answer(stream, sessions)
 
             await listener.serve(answered)
 
@@ -141,9 +144,27 @@ async def _watch(sessions: Sessions, scope: anyio.CancelScope) -> None:
             scope.cancel()
 
 
-async def _until_told(scope: anyio.CancelScope) -> None:
+class _Asked:
+    """How many clients wait for an answer."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
+
+
+async def _until_told(sessions: Sessions, asked: _Asked, scope: anyio.CancelScope) -> None:
+    """When told to end, end the commands that run; then go, when what they did is on record."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
+            sessions.end_commands()
+            until = time.monotonic() + _END_S_MAX
+            while asked.count and time.monotonic() < until:
+                await anyio.sleep(_POLL_S)
             scope.cancel()
             return
 

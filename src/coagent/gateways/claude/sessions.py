@@ -18,6 +18,7 @@ from coagent.gateways.claude import turn_end
 from coagent.gateways.claude.elsewhere import sessions_elsewhere
 from coagent.gateways.claude.family import Family
 from coagent.gateways.claude.hub import Hub
+from coagent.gateways.claude.left_behind import taken_over
 from coagent.gateways.claude.session import Answer, ClaudeSession
 from coagent.gateways.claude.shell import ended, given
 from coagent.gateways.membership import taken_up_or_joined
@@ -57,6 +58,7 @@ class Sessions:
         self._processes: dict[str, int] = {}
         self._joining = anyio.Lock()
         self._spoken_of: set[int] = set()
+        self._left: dict[str, Answer] = {}  # what became of commands whose daemon has died
         self._given: dict[str, Mapping[str, str]] = {}  # what the user has set for each
         self.commanding = anyio.Event()
         """Set when a session has come that will run commands by our prefix."""
@@ -141,9 +143,15 @@ class Sessions:
         await self._hub.domain.flush()
         return answer
 
+    def end_commands(self) -> None:
+        """End the commands that run, and what waits for its turn."""
+        for session in self._sessions.values():
+            session.shell.end()
+            session.call_away()
+
     def ended(self, run: str) -> Answer:
         """Return what has become of a command whose daemon has died."""
-        return ended(self._hub.domain, run)
+        return self._left.get(run) or ended(self._hub.domain, run)
 
     def place_of(self, name: str) -> Answer:
         """Return where an agent stands, for a status line."""
@@ -180,7 +188,30 @@ class Sessions:
 
                 family.main = made(id, name)
                 family.take_up(others, made)
+        await self._take_over_commands()
         await self.end_the_dead()
+
+    async def _take_over_commands(self) -> None:
+        """Take over what commands had done whose daemon has died."""
+        hub = self._hub
+        if hub.shell is None:
+            return
+        joined: list[AgentSession] = []
+
+        async def agent_of(name: str) -> AgentSession:
+            for family in self._families.values():
+                for one in family.agents:
+                    if one.name == name:
+                        return one
+            joined.append(await taken_up_or_joined(hub.domain, name, None))
+            return joined[-1]
+
+        def is_known(run: str) -> bool:
+            return bool(ended(hub.domain, run))
+
+        self._left = await taken_over(hub.notes, hub.domain, hub.shell.runner, agent_of, is_known)
+        for agent in joined:
+            await agent.finish()
 
     def _family(self, id: str, name: str) -> Family:
         return Family(self._hub, id, name, self._keep)

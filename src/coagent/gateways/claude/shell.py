@@ -20,6 +20,7 @@ from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Outcome
 from coagent.runtime.session import AgentSession
+from coagent.sandbox.confined import Confined
 
 if TYPE_CHECKING:
     from coagent.gateways.claude.session import ClaudeSession
@@ -124,7 +125,7 @@ class SessionShell:
         rank, left = session.hub.git_left.pop(session.id, (session.agent.rank, {}))
         if left and rank != session.agent.rank:
             await session.loudly(GIT_NAME, "git: what you had for yourself", private=left)
-        live = shell.live(asked, to)
+        live = shell.live(asked, to, self._noting(asked))
         over = anyio.Event()
         self._running.append(live)
 
@@ -139,7 +140,13 @@ class SessionShell:
             self._running.remove(live)
             shell.over(live)
             over.set()
+            session.hub.notes.over(asked.run)
             self._ending.discard(over)
+
+    def _noting(self, asked: Given) -> Callable[[Confined], None]:
+        """Return what notes that a command begins."""
+        session = self._session
+        return lambda view: session.hub.notes.begun(asked.run, asked.command, session.agent.name, view)
 
     async def _run_beside(
         self, shell: LiveShell, asked: Given, to: Streams, gone: anyio.Event
@@ -156,8 +163,9 @@ class SessionShell:
             command.interrupt()
 
         try:
-            return await beside(interrupt, lambda: command.run(asked, to))
+            return await beside(interrupt, lambda: command.run(asked, to, self._noting(asked)))
         finally:
+            session.hub.notes.over(asked.run)
             all_of_session.remove(command)
 
     async def _called(self, shell: LiveShell, asked: Given, to: Streams, live: LiveRun) -> dict[str, Any]:
