@@ -23,6 +23,7 @@ from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.sessions import Sessions
 from coagent.gateways.claude.workspace import open_workspace
 from coagent.gateways.setup import workspace as setup
+from coagent.protocol.calls import TOP
 
 pytestmark = pytest.mark.anyio
 
@@ -313,3 +314,18 @@ async def test_a_commit_in_the_background_is_its_sessions(root: Path) -> None:
         assert committer.result == (0, "")
         assert await one.run("git show --format=%s --name-only") == (0, "by the background\n\nnow.txt\n")
         assert (await one.run("git status --short")) == (0, "")
+
+
+async def test_what_the_client_writes_beside_a_file_that_it_edits_is_nobodys_work(root: Path) -> None:
+    beside = root / "a.txt.tmp.4242.0badcafe"
+    mine = root / "a.txt.tmp.old"
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        beside.write_text("half of it")
+        mine.write_text("mine")
+        assert await one.run("ls && git add -A && git status --short") == (0, "a.txt\na.txt.tmp.old\n")
+        beside.rename(root / "a.txt")
+        assert await one.run("ls; cat a.txt") == (0, "a.txt\na.txt.tmp.old\nhalf of it")
+        await one.stop()
+        kernel = sessions._hub.domain.kernel
+        assert [key for key, _ in kernel.known_under("", TOP) if "4242" in key] == []

@@ -21,7 +21,7 @@ from coagent.builtin.live_shell import BESIDE_NAME, GIT_NAME, Given, LiveShell
 from coagent.builtin.streams import Streams
 from coagent.builtin.tree_values import SCHEMES, values
 from coagent.errors import AgentNotActive, CoAgentError
-from coagent.protocol.calls import Position
+from coagent.protocol.calls import TOP
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.sandbox.confined import Confined
@@ -37,7 +37,6 @@ _LARGE_BYTES = 256 * 1024
 _LARGE_S = 30.0
 """How long a large file that goes on growing, such as a log, waits for the next time."""
 _LAST_S_MAX = 10.0
-_LIVE = Position((2**62, 0, 0))
 
 
 class InBackground:
@@ -228,7 +227,7 @@ class InBackground:
     def _visible(self) -> Mapping[Key, Value]:
         """Return what agents have written, as it is for the session; without a turn, as it is in the end."""
         kernel = self.session.hub.domain.kernel
-        position = _LIVE if self.session.over else self.session.agent.position
+        position = TOP if self.session.over else self.session.agent.position
         return {key: value for one in SCHEMES for key, value in kernel.written_under(f"{one}:", position)}
 
     def _say_once(self, failure: str) -> None:
