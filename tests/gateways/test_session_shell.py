@@ -329,3 +329,19 @@ async def test_what_the_client_writes_beside_a_file_that_it_edits_is_nobodys_wor
         await one.stop()
         kernel = sessions._hub.domain.kernel
         assert [key for key, _ in kernel.known_under("", TOP) if "4242" in key] == []
+
+
+async def test_what_a_session_writes_next_makes_no_earlier_command_of_it_run_again(root: Path) -> None:
+    for name in ("known", "other"):
+        (root / f"{name}.txt").write_text(f"{name}\n")
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        assert (await one.run("ls -la; cat *; date +%N"))[0] == 0
+        one.notices()
+        await one.tool("Write", file_path=str(root / "new.txt"), content="new\n")
+        await one.tool("Read", file_path=str(root / "known.txt"))
+        await one.tool("Edit", file_path=str(root / "known.txt"), old_string="known", new_string="changed")
+        assert one.notices() == ""
+        (root / "other.txt").write_text("by a person\n")
+        await one.tool("Read", file_path=str(root / "other.txt"))
+        assert "changed by: outside" in one.notices()

@@ -210,8 +210,14 @@ class Kernel(ABC):
         """Return the ranges that active agents have scanned."""
 
     @abstractmethod
-    def concerns_a_premise(self, key: Key, value: Value) -> bool:
-        """Tell whether an active agent saw an untracked object otherwise: a part of it, or in a range."""
+    def concerns_a_premise(self, key: Key, value: Value, *, has_changed: bool = True) -> bool:
+        """Tell whether an active agent saw an untracked object otherwise: a part of it, or in a range.
+
+        Args:
+            key: The object.
+            value: Its live value.
+            has_changed: Whether it is known to have changed: how a traced program saw it, nobody knows.
+        """
 
     @abstractmethod
     def take_live_changes(self) -> Sequence[tuple[Key, Value]]:

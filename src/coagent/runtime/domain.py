@@ -325,7 +325,7 @@ class Domain:
         if opened.parts.kernel.base_known(canonical):
             found = await opened.parts.outsiders.look(canonical)
         else:
-            found = await opened.parts.outsiders.look_at_untracked(canonical)
+            found = await opened.parts.outsiders.look_at_unknown(canonical)
         await opened.work.settle()
         return found
 
