@@ -18,6 +18,7 @@ import pytest
 from client import FakeClient
 
 from coagent.builtin.streams import Streams
+from coagent.errors import LogError
 from coagent.gateways.claude import background
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.sessions import Sessions
@@ -43,10 +44,12 @@ class Shell(FakeClient):
         *,
         batch: bool = True,
         in_background: bool = False,
+        asks: bool = True,
     ) -> tuple[int, str]:
         given: dict[str, Any] = {"command": command, "run_in_background": in_background}
         call: dict[str, Any] = {"tool_name": "Bash", "tool_input": given, "tool_use_id": "1"}
-        await self.hook("PreToolUse", **call)
+        if asks:
+            await self.hook("PreToolUse", **call)
         quoted = command.replace("'", "'\\''")
         message = {
             "command": f"source none 2>&- || true && eval '{quoted}' < /dev/null && pwd -P >| /dev/null",
@@ -345,3 +348,22 @@ async def test_what_a_session_writes_next_makes_no_earlier_command_of_it_run_aga
         (root / "other.txt").write_text("by a person\n")
         await one.tool("Read", file_path=str(root / "other.txt"))
         assert "changed by: outside" in one.notices()
+
+
+async def test_a_command_that_has_run_does_not_run_again_because_it_cannot_be_logged(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = root.with_name(f"{root.name}-count")
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        assert (await one.run("true"))[0] == 0
+
+        async def fail() -> None:
+            raise LogError("the disk is full", "Free some space.")
+
+        with monkeypatch.context() as failing:
+            failing.setattr(sessions._hub.domain, "flush", fail)
+            code, said = await one.run(f"echo . >> {count}; cat a.txt; exit 3", batch=False, asks=False)
+    assert (code, count.read_text()) == (3, ".\n")
+    assert said.startswith("a\n")
+    assert "is not on record yet: the disk is full" in said

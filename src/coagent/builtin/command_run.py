@@ -126,7 +126,7 @@ class CommandRun:
         moved: What it has changed in the repository, as writes.
         writes: What it has changed in the tree, as writes.
         seconds: How long it took.
-        has_run: Whether it was begun at all.
+        has_run: Whether it was begun at all, as far as is known.
     """
 
     command: Command
@@ -186,7 +186,7 @@ class CommandRun:
             raise ToolFailed("the command was interrupted before it began", "Call it again.")
         if self.command.at_start is not None:
             self.command.at_start(view)
-        self._begun = True
+        self._begun = self.has_run = True
         start = perf_counter()
         self.answer = _answer(server, view, self.command)
         self.seconds = perf_counter() - start

@@ -120,16 +120,17 @@ class InBackground:
                 return
             try:
                 found = await anyio.to_thread.run_sync(lambda: beside.written(quickly=settled))
+                if settled:
+                    found = self._settled(beside, found)
+                if not beside.ended:
+                    found = self._not_too_often(found)
+                if found:
+                    await self._take_over(beside, found)
+                await self._shell.runner.bring_up(beside, self._visible())
             except OSError as error:
                 self._say_once(f"cannot be read: {error.strerror} ({error.filename})")
-                return
-            if settled:
-                found = self._settled(beside, found)
-            if not beside.ended:
-                found = self._not_too_often(found)
-            if found:
-                await self._take_over(beside, found)
-            await self._shell.runner.bring_up(beside, self._visible())
+            except CoAgentError as failure:
+                self._say_once(f"is not kept: {failure}")
 
     async def _tick(self, over: anyio.Event) -> None:
         while not over.is_set():
@@ -141,17 +142,19 @@ class InBackground:
     async def _last(self) -> None:
         """Take over all that is left when it has ended."""
         await self.exchange()
+        try:
+            await self._take_over_git()
+        except CoAgentError as failure:
+            self._say_once(f"in git was not kept: {failure}")
+
+    async def _take_over_git(self) -> None:
         beside = self._beside
         assert beside is not None
-        try:
-            before, moved = await self._shell.runner.git_of(beside)
-        except CoAgentError as failure:
-            self._say_once(f"was not kept in git: {failure}")
-            return
+        before, moved = await self._shell.runner.git_of(beside)
         agent = self.session.agent
         for key, value in before.items():
             if not same(await agent.peek(key), value):
-                self._say_once("was not kept in git: you have used git meanwhile")
+                self._say_once("in git was not kept: you have used git meanwhile")
                 return
         changes = [
             change(key, before[key], value) for key, value in moved.items() if not isinstance(value, dict)

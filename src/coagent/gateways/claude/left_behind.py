@@ -45,7 +45,7 @@ class Notes:
         self._folder = private_folder(folder)
 
     def begun(self, run: str, command: str, agent: str, view: Confined) -> None:
-        """Note that a command begins.
+        """Note that a command begins; where there is no room for that, it goes on without.
 
         Args:
             run: Names its run.
@@ -53,9 +53,10 @@ class Notes:
             agent: The name of its agent.
             view: Its view.
         """
-        keep_when_left()
         note = {"command": command, "agent": agent, "scratch": str(view.scratch), "shown": view.prepared()}
-        write_private(self._place(run), json.dumps(note))
+        with contextlib.suppress(OSError):
+            keep_when_left()
+            write_private(self._place(run), json.dumps(note))
 
     def over(self, run: str) -> None:
         """Note that a command has ended, and that what it did is on record."""

@@ -140,7 +140,12 @@ class Sessions:
         asked = given(message)
         session = main.family.announced(asked.command) or main
         answer = await session.shell.run(asked, to, gone)
-        await self._hub.domain.flush()
+        try:
+            await self._hub.domain.flush()
+        except CoAgentError as failure:  # it has run: an error would have it run again, ungoverned
+            if "exit_code" in answer:
+                return answer | {"says": f"coagent: what this command did is not on record yet: {failure}"}
+            raise
         return answer
 
     def end_commands(self) -> None:

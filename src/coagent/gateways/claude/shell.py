@@ -194,7 +194,10 @@ class SessionShell:
             )
         for line in _said(answer):
             session.say(line)
-        await session.rest()
+        try:
+            await session.rest()
+        except CoAgentError as failure:
+            session.say(f"[coagent] {failure}")
         return {"exit_code": answer["exit_code"]}
 
 
