@@ -188,7 +188,7 @@ async def test_what_the_first_command_needs_is_there_before_it(root: Path) -> No
         await one.hook("SessionStart", source="startup")
         assert sessions.commanding.is_set()
         await shell.prepare()
-        runner = shell._runner
+        runner = shell.runner
         made = runner._snapshots.moment, runner._git.unowned.looked, runner._git.indexes.made
         assert runner.tracer
         assert await one.run("cat a.txt") == (0, "a\n")

@@ -64,8 +64,13 @@ class Family:
     @property
     def agents(self) -> list[AgentSession]:
         """All agents of the session that have not ended."""
-        heads = [one.agent for one in (self.main, *self.subagents.values()) if one is not None]
+        heads = [one.agent for one in self.conversations]
         return [one for one in (*self.behind, *heads) if not _over(one)]
+
+    @property
+    def conversations(self) -> list[ClaudeSession]:
+        """The main conversation, and those of the subagents at work."""
+        return [one for one in (self.main, *self.subagents.values()) if one is not None]
 
     async def go_on(self) -> None:
         """Let the main conversation stand after the subagents that have begun since it last did something."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+VERSION = "0.1.0"
+"""Of CoAgent, as pyproject.toml has it; a daemon of another one may take what we ask for something else."""
 FOLDER = ".coagent"
 START_S_MAX = 15.0
 _SOCKET_PATH_MAX = 100  # of 108 bytes that Linux has for it (unix(7))
@@ -39,6 +41,10 @@ WORKTREES = "/.claude/worktrees/"
 _ALONE = (
     "CoAgent leaves this session alone: it works in a git worktree of its own. To govern sessions that share "
     "this worktree, run `coagent init` in it."
+)
+END_IT = (
+    "end its process, whose number is in .coagent/daemon.lock (the next call starts another), and run "
+    "`coagent init` with the CoAgent that is meant"
 )
 
 
@@ -310,11 +316,16 @@ def _answer(root: str, given: bytes) -> bytes:
     environment = b",".join(
         _quoted(name) + b":" + _quoted(os.environ[name]) for name in _PASSED_ON if name in os.environ
     )
-    message = b'{"event":%b,"environment":{%b},"pid":%d}' % (event, environment, _client())
+    version = VERSION.encode()
+    message = b'{"event":%b,"environment":{%b},"pid":%d,"version":"%b"}' % (
+        event, environment, _client(), version
+    )  # fmt: skip
     received = _asked(connected(root), message, _SOON_S, lambda: answer_limit_s(root, _read(given)))
-    if received.startswith(_ANSWER) and received.endswith(b"}\n"):
-        return received[len(_ANSWER) : -2]
-    raise HookError(str(_read(received).get("error", "the daemon is of another version")))
+    end = b', "version": "%b"}\n' % version
+    if received.startswith(_ANSWER) and received.endswith(end):
+        return received[len(_ANSWER) : -len(end)]
+    other = f"the daemon of this workspace is of another CoAgent than {VERSION}: {END_IT}"
+    raise HookError(str(_read(received).get("error", other)))
 
 
 def _quoted(text: str) -> bytes:

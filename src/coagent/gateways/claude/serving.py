@@ -25,7 +25,7 @@ from coagent.builtin.live_shell import LiveShell
 from coagent.builtin.streams import Streams
 from coagent.config.domain_file import FOLDER
 from coagent.errors import CoAgentError
-from coagent.gateways.claude.hook import socket_path
+from coagent.gateways.claude.hook import END_IT, VERSION, socket_path
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.sessions import Sessions
 from coagent.gateways.claude.shell import beside, streams
@@ -84,6 +84,7 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
             try:
                 rest = await BufferedByteReceiveStream(stream).receive_until(b"\n", _MESSAGE_BYTES_MAX)
                 message = json.loads(first + rest)
+                _require_same_version(message)
             except BaseException:
                 if to is not None:
                     to.close()
@@ -99,7 +100,7 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
                     lambda: _until_gone(stream, lambda: sessions.left(message)),
                     lambda: sessions.handle(message),
                 )
-            answer: dict[str, Any] = {"answer": found}
+            answer: dict[str, Any] = {"answer": found, "version": VERSION}
         except (anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.ClosedResourceError, anyio.EndOfStream):
             return
         except CoAgentError as failure:
@@ -110,6 +111,16 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
             answer = {"error": f"{why} (see {FOLDER}/daemon.log)"}
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await stream.send(json.dumps(answer).encode() + b"\n")
+
+
+def _require_same_version(message: dict[str, Any]) -> None:
+    """Refuse a client of another version, which may mean something else by what it says."""
+    version = message.get("version", VERSION)
+    if version != VERSION:
+        raise CoAgentError(
+            f"the daemon of this workspace is of CoAgent {VERSION}, and this session of {version}",
+            f"To mend that, {END_IT}.",
+        )
 
 
 async def _commanded(

@@ -150,9 +150,10 @@ class Sessions:
 
     def end_commands(self) -> None:
         """End the commands that run, and what waits for its turn."""
-        for session in self._sessions.values():
-            session.shell.end()
-            session.call_away()
+        for family in self._families.values():
+            for conversation in family.conversations:
+                conversation.shell.end()
+                conversation.call_away()
 
     def ended(self, run: str) -> Answer:
         """Return what has become of a command whose daemon has died."""
