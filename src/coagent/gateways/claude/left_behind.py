@@ -142,6 +142,8 @@ _DIED = "coagent: the daemon of this workspace died while this command ran"
 def _code(scratch: Path) -> int | None:
     """Wait until a command has ended with its daemon; return its exit code where it had one."""
     until = time.monotonic() + _END_S_MAX
+    if not (scratch / "trace").exists() and scratch.is_dir():
+        return None  # it had not begun
     with open(scratch / "trace", "rb") as report:
         while True:
             try:
