@@ -12,6 +12,8 @@ RUNS ?= 2000
 MUTANTS ?=
 
 BIN := .venv/bin
+# Tests start many processes of ours, which do not keep what they compile where PYTHONDONTWRITEBYTECODE is set.
+COMPILED := $(BIN)/python -m compileall -q src
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
 help: ## List the targets
@@ -22,9 +24,11 @@ demo: .venv/.stamp ## Two agents, one cluster, one canary; then several agents i
 	@$(BIN)/coagent demo repo
 
 test: .venv/.stamp ## Run the tests (PYTEST_ARGS="-n 2 --dist worksteal" by default)
+	@$(COMPILED)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-long: .venv/.stamp ## Run the tests that show more of the same, such as further orders of real sessions
+	@$(COMPILED)
 	@$(BIN)/python -m pytest -m long $(PYTEST_ARGS)
 
 check: .venv/.stamp ## Check format, lint, types and layers

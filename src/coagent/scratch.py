@@ -15,12 +15,15 @@ import shutil
 import stat
 import tempfile
 import threading
+import time
 import weakref
 from pathlib import Path
 
 PREFIX = "coagent-"
 """How all their names begin."""
 _LOCK = ".coagent-lock"
+_KEPT = ".coagent-kept"
+_KEPT_S_MAX = 24 * 3600.0
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -81,6 +84,23 @@ def new_folder(kind: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=process_folder()))
 
 
+def keep_when_left() -> None:
+    """Have the folder of this process kept for a day if this process dies: somebody will ask for it.
+
+    Raises:
+        OSError: It cannot be made so.
+    """
+    (process_folder() / _KEPT).touch(mode=0o600)
+
+
+def remove_left(path: Path) -> None:
+    """Remove the folder of a process that has died, though it was to be kept; what cannot go stays."""
+    with contextlib.suppress(OSError):
+        os.unlink(path / _KEPT)
+    with contextlib.suppress(OSError):
+        _remove_left(path)
+
+
 def remove_tree(place: str | Path, within: int | None = None) -> None:
     """Remove whatever is at a path, also folders that their owner may not look into; what cannot go stays.
 
@@ -137,9 +157,16 @@ def _sweep(parent: Path) -> None:
     """Remove what processes that have died left in a folder."""
     with contextlib.suppress(OSError):
         for name in os.listdir(parent):
-            if name.startswith(PREFIX):
+            if name.startswith(PREFIX) and not _is_kept(parent / name):
                 with contextlib.suppress(OSError):
                     _remove_left(parent / name)
+
+
+def _is_kept(path: Path) -> bool:
+    try:
+        return time.time() < os.stat(path / _KEPT, follow_symlinks=False).st_mtime + _KEPT_S_MAX
+    except OSError:
+        return False
 
 
 def _remove_left(path: Path) -> None:

@@ -14,7 +14,7 @@ from coagent import AgentRestarted, State, ToolFailed, tool
 from coagent.protocol.values import Value
 from coagent.runtime.session import AgentSession
 
-RUNS = 800
+RUNS = 200
 Program: TypeAlias = Callable[[], Generator[tuple[str, dict[str, Any]], Any, None]]
 
 
@@ -232,7 +232,18 @@ async def run(seed: int, protocol: str) -> tuple[dict[str, Value], dict[str, Val
 @pytest.mark.anyio
 @pytest.mark.parametrize("protocol", ["serial", "2pl", "occ", "mtpo"])
 async def test_runs_end_as_one_after_another_in_the_order_of_commits(protocol: str) -> None:
-    for seed in range(RUNS):
+    await hold(protocol, range(RUNS))
+
+
+@pytest.mark.anyio
+@pytest.mark.long
+@pytest.mark.parametrize("protocol", ["serial", "2pl", "occ", "mtpo"])
+async def test_more_of_them_do(protocol: str) -> None:
+    await hold(protocol, range(RUNS, 4 * RUNS))
+
+
+async def hold(protocol: str, seeds: range) -> None:
+    for seed in seeds:
         got, wanted = await run(seed, protocol)
         assert got == wanted, f"seed {seed}"
 

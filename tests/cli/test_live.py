@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import commands
 import pytest
 
 from coagent.log.archive import Archive
@@ -80,10 +81,7 @@ class Worker:
         other.close()
 
     def coagent(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "coagent", *arguments]
-        return subprocess.run(
-            command, cwd=cwd or self.folder, capture_output=True, text=True, check=False, timeout=60
-        )
+        return commands.coagent(*arguments, cwd=cwd or self.folder)
 
     def said(self, *arguments: str) -> str:
         done = self.coagent(*arguments)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 from anthropic_endpoint import AnthropicEndpoint
 from claude import Client, start_claude
@@ -21,8 +21,9 @@ Script = Callable[[Turn], Play]
 
 
 def coagent(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "coagent", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    done = commands.coagent(*arguments, cwd=folder)
+    done.check_returncode()
+    return done.stdout
 
 
 class Workspace:
@@ -50,7 +51,9 @@ class Workspace:
         self.endpoint.script(name, play)
         given = {"COAGENT_AGENT": name, **environment}
         prompt = f"[script:{name}] go"
-        client = start_claude(self.root, prompt, self.endpoint, environment=given, **(options or {}))
+        more = dict(options or {})
+        folder = more.pop("cwd", self.root)
+        client = start_claude(folder, prompt, self.endpoint, environment=given, **more)
         self.stage.wait(f"{name} has joined")
         return client
 

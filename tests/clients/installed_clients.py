@@ -42,7 +42,7 @@ class Package:
         return self.folder / "node_modules" / ".bin" / self.command
 
 
-CLAUDE_CODE = Package("@anthropic-ai/claude-code", "2.1.197", "claude")
+CLAUDE_CODE = Package("@anthropic-ai/claude-code", "2.1.332", "claude")
 OPENCODE = Package("opencode-ai", "1.18.33", "opencode")
 CODEX = Package("@openai/codex", "0.171.0", "codex")
 GEMINI = Package("@google/gemini-cli", "0.61.0", "gemini")

@@ -118,10 +118,10 @@ def test_edits_of_one_file_are_put_in_order_also_those_that_the_client_refuses(w
         yield call("Read", file_path=workspace.path("x.txt"))
         stage.give("early has read")
         stage.wait("late has written")
-        # The client refuses: the file was modified since. At this session's place it was not.
+        # An older client refuses: the file was modified since. At this session's place it was not.
         turn = yield call("Edit", file_path=workspace.path("x.txt"), old_string="four", new_string="4")
-        assert "has been done after all" in turn.shown
-        # These two lines are not on disk like that any more.
+        assert not turn.result.is_error or "has been done after all" in turn.shown, turn.shown
+        # Every client refuses: these two lines are not on disk like that any more.
         turn = yield call(
             "Edit", file_path=workspace.path("x.txt"), old_string="two\nthree", new_string="two\n3"
         )
@@ -208,7 +208,7 @@ def test_a_killed_session_holds_nobody_back(workspace: Workspace, on_leave: str)
     def doomed(turn: Turn) -> Play:
         yield call("Write", file_path=workspace.path("half.txt"), content="half\n")
         stage.give("half is written")
-        yield call("Bash", command="sleep 1000", description="Take long")
+        yield call("Bash", command="tail -f /dev/null", description="Take long")
 
     def other(turn: Turn) -> Play:
         stage.wait("half is written")

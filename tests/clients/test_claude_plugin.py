@@ -41,7 +41,7 @@ def test_a_session_is_governed_once_by_the_plugin_or_the_settings(tmp_path: Path
         run = run_claude(root, "[script:plugged] go", endpoint, arguments=options, environment=named)
         assert run.exit_code == 0, run.stderr
     first = next(event for event in run.events if event.get("subtype") == "init")
-    assert [one["name"] for one in first["plugins"]] == ["coagent"]
+    assert [one["name"] for one in first["plugins"]].count("coagent") == 1  # a newer client brings some too
     log = coagent(root, "log")
     stop_daemon(root)
     assert [log.count(step) for step in ("joined with rank", "read_file(", "edit_file(")] == [1, 1, 1], log

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -232,25 +234,35 @@ def test_output_comes_while_the_command_runs(workspace: Workspace) -> None:
     assert workspace.start("worker", script).wait().exit_code == 0
 
 
-def test_a_command_in_the_background_works_on_the_tree_itself(workspace: Workspace) -> None:
-    fifo = workspace.root.with_name(f"{workspace.root.name}-fifo")
-    os.mkfifo(fifo)
+def test_a_server_in_the_background_sees_each_edit_and_writes_as_its_session(workspace: Workspace) -> None:
+    page = workspace.root / "page.txt"
+    page.write_text("first\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fetch = f"until curl -s --noproxy '*' 127.0.0.1:{port}/page.txt; do sleep 0.1; done"
 
     def script(turn: Turn) -> Play:
-        turn = yield bash(f"cat {fifo} > /dev/null; cat a.txt > b.txt", run_in_background=True)
-        assert "runs on the tree as it is on disk" in turn.shown
-        answered((yield bash("echo a > a.txt")))
-        fifo.write_text("go on")
-        while "a" not in (yield bash("cat b.txt")).result.text.split():
-            pass
+        serve = f"echo {port} > port.txt; exec python3 -m http.server --bind 127.0.0.1 {port}"
+        turn = yield bash(serve, run_in_background=True)
+        assert "keeps seeing what you write" in turn.shown
+        assert answered((yield bash(fetch))) == "first"
+        yield call("Read", file_path=workspace.path("page.txt"))
+        yield call("Edit", file_path=workspace.path("page.txt"), old_string="first", new_string="second")
+        assert answered((yield bash(fetch))) == "second"
         yield "Done."
 
     assert workspace.start("worker", script).wait().exit_code == 0
+    assert page.read_text() == "second\n"
+    assert "port.txt" in coagent(workspace.root, "log", "--key", "file:port.txt", "--agent", "worker")
 
 
 def test_what_a_command_did_until_it_was_ended_is_kept(workspace: Workspace) -> None:
     def script(turn: Turn) -> Play:
-        yield bash("echo half > half.txt; sleep 1000", timeout=1000)
+        turn = yield bash("echo half > half.txt; sleep 1000", timeout=1000)
+        # A newer client puts it into the background, and ends it when it is told to.
+        if moved := re.search(r"moved to the background \(ID: (\w+)\)", turn.result.text):
+            yield call("TaskStop", task_id=moved[1])
         yield "Done."
 
     assert workspace.start("worker", script).wait().exit_code == 0
@@ -295,20 +307,47 @@ def daemon(workspace: Workspace) -> int:
     return int((workspace.root / ".coagent" / "daemon.lock").read_text())
 
 
-def test_a_daemon_that_is_killed_while_a_command_runs_loses_nothing_unsaid(workspace: Workspace) -> None:
+def test_what_a_command_did_until_its_daemon_was_killed_is_its_sessions_work(workspace: Workspace) -> None:
     def script(turn: Turn) -> Play:
         answered((yield bash("echo kept > kept.txt")))
-        turn = yield bash(f"echo half > half.txt; kill -9 {daemon(workspace)}; sleep 1000")
+        turn = yield bash(f"echo said; echo half > half.txt; kill -9 {daemon(workspace)}; sleep 1000")
         assert turn.result.is_error
-        assert "Nothing that it changed in the workspace was kept" in turn.result.text
-        assert answered((yield bash("cat kept.txt; ls half.txt || true"))).startswith("kept\n")
-        answered((yield bash("echo half > half.txt")))
+        assert "said" in turn.result.text
+        assert "What it had changed is kept: half.txt." in turn.result.text
+        assert answered((yield bash("cat kept.txt half.txt"))) == "kept\nhalf"
         coagent(workspace.root, "undo", "worker", "--yes")
         yield "Done."
 
     assert workspace.start("worker", script).wait().exit_code == 0
     assert not (workspace.root / "half.txt").exists()
     assert not (workspace.root / "kept.txt").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_a_command_did_until_its_daemon_ended_is_kept(
+    workspace: Workspace, number: signal.Signals
+) -> None:
+    (workspace.root / "a.txt").write_text("a\n")
+    (workspace.root / "gone.txt").write_text("gone\n")
+    begun = workspace.root.with_name(f"{workspace.root.name}-begun")
+    os.mkfifo(begun)
+    environment = {**os.environ, "CLAUDE_CODE_SESSION_ID": "1234", "CLAUDE_PID": str(os.getpid())}
+    made = "echo said; echo b > a.txt; rm gone.txt; mkdir empty; ln -s a.txt link"
+    command = f"source none || true && eval '{made}; echo > {begun}; sleep 1000' && pwd -P >| cwd"
+    prefix = [workspace.root / ".claude" / "coagent-shell", command]
+    with subprocess.Popen(
+        prefix, cwd=workspace.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as client:
+        begun.read_text()
+        os.kill(daemon(workspace), number)
+        output, errors = client.communicate()
+    assert client.returncode in (128 + number, 128 + signal.SIGKILL)
+    assert output == "said\n"
+    assert ("is kept: a.txt, empty, gone.txt, link" in errors) == (number == signal.SIGKILL), errors
+    assert workspace.text("a.txt") == "b\n"
+    assert not (workspace.root / "gone.txt").exists()
+    assert (workspace.root / "empty").is_dir()
+    assert os.readlink(workspace.root / "link") == "a.txt"
 
 
 def test_a_daemon_that_is_killed_between_hooks_loses_nothing(workspace: Workspace) -> None:

@@ -69,7 +69,7 @@ _TOUCHED = Footprint(
 
 SAMPLES: tuple[Event, ...] = (
     events.Joined("A", _RANK, pinned=True),
-    events.Joined("B", _RANK, False, "owner-1", "keep"),
+    events.Joined("B", _RANK, owner="owner-1", on_death="keep"),
     events.Attached(_RANK, "owner-2", "commit"),
     events.CallObserved(_RANK, "put", {"name": "x"}, _SEEN),
     events.CallObserved(_RANK, "put", {}, Observation.failed("no such thing"), irreversible=True),

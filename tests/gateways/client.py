@@ -28,13 +28,16 @@ class FakeClient:
         self.name = name
         self.environment = {"COAGENT_AGENT": name}
         self.told: list[str] = []
+        self.agent: dict[str, str] = {}
+        """What its events hold of the subagent that it is."""
         self._random = randomness
         self._read: dict[str, bytes] = {}
         self._ids = itertools.count()
 
     async def hook(self, name: str, **fields: Any) -> dict[str, Any]:
         await self._dawdle()
-        event = {"session_id": self.name, "cwd": str(self.root), "hook_event_name": name, **fields}
+        event = {"session_id": self.name, "cwd": str(self.root), "hook_event_name": name}
+        event |= self.agent | fields
         message = {"event": event, "environment": self.environment, "pid": os.getpid()}
         answer = await self.sessions.handle(message)
         specific = answer.get("hookSpecificOutput", {})
@@ -42,13 +45,20 @@ class FakeClient:
         await self._dawdle()
         return answer
 
+    def subagent(self, id: str) -> FakeClient:
+        """Return a subagent of the session."""
+        made = FakeClient(self.sessions, self.root, self.name, self._random)
+        made.agent = {"agent_id": id, "agent_type": "helper"}
+        return made
+
     def notices(self) -> str:
         told, self.told = self.told, []
         return "\n".join(told)
 
     async def tool(self, tool: str, **given: Any) -> Any:
         """Call a tool; returns what it answers, or an error as text."""
-        call = {"tool_name": tool, "tool_input": given, "tool_use_id": f"{self.name}-{next(self._ids)}"}
+        id = f"{self.name}{self.agent.get('agent_id', '')}-{next(self._ids)}"
+        call: dict[str, Any] = {"tool_name": tool, "tool_input": given, "tool_use_id": id}
         refused = self._refused(tool, given)
         if refused:
             await self.hook("PostToolBatch", tool_calls=[{**call, "tool_response": refused}])
@@ -82,7 +92,8 @@ class FakeClient:
 
     async def stop(self) -> str:
         """End the turn; returns what is to be looked at, or nothing."""
-        return str((await self.hook("Stop", stop_hook_active=False)).get("reason", ""))
+        event = "SubagentStop" if self.agent else "Stop"
+        return str((await self.hook(event, stop_hook_active=False)).get("reason", ""))
 
     def _refused(self, tool: str, given: dict[str, Any]) -> str:
         if tool not in ("Edit", "Write"):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 
 from coagent.gateways.setup.claude_code import MARK
 
 
 def coagent(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "coagent", "init", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return commands.coagent("init", *arguments, cwd=folder)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

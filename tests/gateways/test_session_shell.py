@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,10 +18,13 @@ import pytest
 from client import FakeClient
 
 from coagent.builtin.streams import Streams
+from coagent.errors import LogError
+from coagent.gateways.claude import background
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.sessions import Sessions
 from coagent.gateways.claude.workspace import open_workspace
 from coagent.gateways.setup import workspace as setup
+from coagent.protocol.calls import TOP
 
 pytestmark = pytest.mark.anyio
 
@@ -33,10 +38,18 @@ class Shell(FakeClient):
     """A session whose commands come by the prefix."""
 
     async def run(
-        self, command: str, gone: anyio.Event | None = None, *, batch: bool = True
+        self,
+        command: str,
+        gone: anyio.Event | None = None,
+        *,
+        batch: bool = True,
+        in_background: bool = False,
+        asks: bool = True,
     ) -> tuple[int, str]:
-        call = {"tool_name": "Bash", "tool_input": {"command": command}, "tool_use_id": "1"}
-        await self.hook("PreToolUse", **call)
+        given: dict[str, Any] = {"command": command, "run_in_background": in_background}
+        call: dict[str, Any] = {"tool_name": "Bash", "tool_input": given, "tool_use_id": "1"}
+        if asks:
+            await self.hook("PreToolUse", **call)
         quoted = command.replace("'", "'\\''")
         message = {
             "command": f"source none 2>&- || true && eval '{quoted}' < /dev/null && pwd -P >| /dev/null",
@@ -54,6 +67,11 @@ class Shell(FakeClient):
                 streams.close()
             output.seek(0)
             said = output.read().decode() + answer.get("says", "")
+        if answer.get("plain"):  # as the prefix does
+            done = subprocess.run(
+                command, shell=True, cwd=self.root, capture_output=True, text=True, check=False
+            )
+            answer, said = {"exit_code": done.returncode}, done.stdout + done.stderr
         if batch:
             await self.hook("PostToolUse", **call, tool_response={"stdout": said, "stderr": ""})
         return answer["exit_code"], said
@@ -159,3 +177,193 @@ async def test_what_happens_meanwhile_makes_no_command_run_twice_for_its_client(
     assert results[0][1].endswith(seen)
     assert ("it ran again" in results[0][1].replace("\n", " ")) == (written == "a.txt")
     assert count.read_text() == ".\n"
+
+
+async def test_what_the_first_command_needs_is_there_before_it(root: Path) -> None:
+    async with opened(root) as sessions:
+        shell = sessions._hub.shell
+        assert shell is not None
+        one = client(sessions, root, "one")
+        assert not sessions.commanding.is_set()
+        await one.hook("SessionStart", source="startup")
+        assert sessions.commanding.is_set()
+        await shell.prepare()
+        runner = shell.runner
+        made = runner._snapshots.moment, runner._git.unowned.looked, runner._git.indexes.made
+        assert runner.tracer
+        assert await one.run("cat a.txt") == (0, "a\n")
+        assert made == (1, 1, 1)
+        assert (runner._snapshots.moment, runner._git.unowned.looked, runner._git.indexes.made) == made
+
+
+async def test_a_session_may_look_at_its_domain_and_is_told_how(root: Path) -> None:
+    coagent = f"{sys.executable} -m coagent"
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        code, said = await one.run(f"cd . && {coagent} status 2>&1 | cat")
+        assert (code, "one" in said) == (0, True), said
+        for command in ("undo one --yes", "status > status.txt"):
+            code, said = await one.run(f"{coagent} {command}")
+            assert "there is no .coagent inside a command of an agent's shell" in said
+            assert "as a command of its own" in said
+
+
+class Background:
+    """A command in the background, which can be ended."""
+
+    def __init__(self, one: Shell, command: str) -> None:
+        self._one, self._command = one, command
+        self.gone = anyio.Event()
+        self.result: tuple[int, str] | None = None
+
+    async def run(self) -> None:
+        one = self._one
+        self.result = await one.run(self._command, self.gone, batch=False, in_background=True)
+
+
+def writers(sessions: Sessions, key: str) -> list[str]:
+    """Return the agents whose calls have written an object, outsiders as None."""
+    kernel = sessions._hub.domain.kernel
+    return [
+        agent.name
+        for agent in kernel.agents.values()
+        for call in agent.calls.values()
+        if any(one == key for one in call.writes)
+    ]
+
+
+async def test_a_command_in_the_background_sees_its_sessions_later_work_and_writes_as_its_session(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "RESTING_S", 0.0)
+    begun = root.with_name(f"{root.name}-begun")
+    command = (
+        f"touch {begun}; until grep -q edited a.txt && test -e sub/new.txt; do sleep 0.01; done; "
+        "mkdir -p out/deep; cp a.txt out/deep/b.txt; ls late.txt > late-seen.txt; "
+        "until ! test -e sub/new.txt; do sleep 0.01; done; echo end > end.txt; sleep 1000"
+    )
+    async with opened(root) as sessions, anyio.create_task_group() as tasks:
+        one, late = client(sessions, root, "one"), client(sessions, root, "late")
+        for each in (one, late):
+            await each.hook("SessionStart", source="startup")
+        server = Background(one, command)
+        tasks.start_soon(server.run)
+        await there(begun)
+        assert (await late.run("echo late > late.txt"))[0] == 0
+        assert (await one.run("mkdir sub && echo new > sub/new.txt && echo edited > a.txt"))[0] == 0
+        await there(root / "out" / "deep" / "b.txt")
+        assert (root / "out" / "deep" / "b.txt").read_text() == "edited\n"
+        assert writers(sessions, "file:out/deep/b.txt") == ["one"]
+        await there(root / "late-seen.txt")
+        assert (root / "late-seen.txt").read_text() == ""  # it is not there for it
+        assert await one.stop() == ""  # its turn is over, and the command goes on
+        (root / "sub" / "new.txt").unlink()  # by a person
+        await there(root / "end.txt")
+        server.gone.set()
+    assert server.result is not None
+    assert server.result[0] in (137, 143)
+
+
+async def test_a_program_in_the_background_that_watches_files_hears_of_its_sessions_work(root: Path) -> None:
+    watch = (
+        "import inotify_simple as i; w = i.INotify(); w.add_watch('.', i.flags.CREATE | i.flags.MODIFY)\n"
+        "open({begun!r}, 'w')\n"
+        "while all(one.name != 'a.txt' for one in w.read()): pass\n"
+        "while open('a.txt').read() != 'edited\\n': pass\n"
+        "open('heard.txt', 'w')"
+    )
+    begun = root.with_name(f"{root.name}-begun")
+    command = f"{sys.executable} -c {shlex.quote(watch.format(begun=str(begun)))}"
+    async with opened(root) as sessions, anyio.create_task_group() as tasks:
+        one = client(sessions, root, "one")
+        watcher = Background(one, command)
+        tasks.start_soon(watcher.run)
+        await there(begun)
+        assert (await one.run("echo edited > a.txt"))[0] == 0
+        await there(root / "heard.txt")
+    assert watcher.result == (0, "")
+
+
+async def test_what_a_session_did_meanwhile_stands_and_it_hears_what_the_background_had_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "TICK_S", 1000)  # so that nothing is taken over in between
+    begun, wrote = root.with_name(f"{root.name}-begun"), root.with_name(f"{root.name}-wrote")
+    go = root.with_name(f"{root.name}-go")
+    wait = "until test -e {}; do sleep 0.01; done"
+    command = (
+        f"touch {begun}; {wait.format(go)}; echo of the background > a.txt; echo new > b.txt; touch {wrote}; "
+        "until grep -q 'of the session' a.txt; do sleep 0.01; done; echo end > end.txt"
+    )
+    async with opened(root) as sessions, anyio.create_task_group() as tasks:
+        one = client(sessions, root, "one")
+        builder = Background(one, command)
+        tasks.start_soon(builder.run)
+        await there(begun)
+        one.notices()
+        assert (await one.run(f"touch {go}; {wait.format(wrote)}; echo of the session > a.txt"))[0] == 0
+        assert "in the background wrote a.txt, which you, or an agent before you" in one.notices()
+    assert builder.result == (0, "")
+    texts = {name: (root / f"{name}.txt").read_text() for name in ("a", "b", "end")}
+    assert texts == {"a": "of the session\n", "b": "new\n", "end": "end\n"}
+
+
+async def test_a_commit_in_the_background_is_its_sessions(root: Path) -> None:
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        assert (await one.run("echo now > now.txt"))[0] == 0
+        committer = Background(one, "git add -A && git commit -qm 'by the background'")
+        await committer.run()
+        assert committer.result == (0, "")
+        assert await one.run("git show --format=%s --name-only") == (0, "by the background\n\nnow.txt\n")
+        assert (await one.run("git status --short")) == (0, "")
+
+
+async def test_what_the_client_writes_beside_a_file_that_it_edits_is_nobodys_work(root: Path) -> None:
+    beside = root / "a.txt.tmp.4242.0badcafe"
+    mine = root / "a.txt.tmp.old"
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        beside.write_text("half of it")
+        mine.write_text("mine")
+        assert await one.run("ls && git add -A && git status --short") == (0, "a.txt\na.txt.tmp.old\n")
+        beside.rename(root / "a.txt")
+        assert await one.run("ls; cat a.txt") == (0, "a.txt\na.txt.tmp.old\nhalf of it")
+        await one.stop()
+        kernel = sessions._hub.domain.kernel
+        assert [key for key, _ in kernel.known_under("", TOP) if "4242" in key] == []
+
+
+async def test_what_a_session_writes_next_makes_no_earlier_command_of_it_run_again(root: Path) -> None:
+    for name in ("known", "other"):
+        (root / f"{name}.txt").write_text(f"{name}\n")
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        assert (await one.run("ls -la; cat *; date +%N"))[0] == 0
+        one.notices()
+        await one.tool("Write", file_path=str(root / "new.txt"), content="new\n")
+        await one.tool("Read", file_path=str(root / "known.txt"))
+        await one.tool("Edit", file_path=str(root / "known.txt"), old_string="known", new_string="changed")
+        assert one.notices() == ""
+        (root / "other.txt").write_text("by a person\n")
+        await one.tool("Read", file_path=str(root / "other.txt"))
+        assert "changed by: outside" in one.notices()
+
+
+async def test_a_command_that_has_run_does_not_run_again_because_it_cannot_be_logged(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = root.with_name(f"{root.name}-count")
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        assert (await one.run("true"))[0] == 0
+
+        async def fail() -> None:
+            raise LogError("the disk is full", "Free some space.")
+
+        with monkeypatch.context() as failing:
+            failing.setattr(sessions._hub.domain, "flush", fail)
+            code, said = await one.run(f"echo . >> {count}; cat a.txt; exit 3", batch=False, asks=False)
+    assert (code, count.read_text()) == (3, ".\n")
+    assert said.startswith("a\n")
+    assert "is not on record yet: the disk is full" in said

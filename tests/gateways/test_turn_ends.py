@@ -56,7 +56,9 @@ async def two_in_conflict(root: Path) -> AsyncIterator[tuple[FakeClient, FakeCli
 
 def agent(client: FakeClient) -> AgentSession:
     """Return the agent of a session."""
-    return client.sessions._sessions[client.name].agent
+    main = client.sessions._families[client.name].main
+    assert main is not None
+    return main.agent
 
 
 async def answer_to_stop(client: FakeClient, then: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
@@ -69,7 +71,7 @@ async def answer_to_stop(client: FakeClient, then: Callable[[], Awaitable[Any]])
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stop)
-            while client.name not in client.sessions._sessions or agent(client).state != "finished":
+            while client.name not in client.sessions._families or agent(client).state != "finished":
                 await anyio.lowlevel.checkpoint()
             await then()
     return answers[0]
@@ -110,6 +112,16 @@ def stopped(root: Path) -> Iterator[Path]:
 def test_a_daemon_that_does_not_go_on_is_named_within_the_limit(stopped: Path) -> None:
     with pytest.raises(hook.HookError, match=r"not answered for 0.2 s; its process is in .coagent/daemon"):
         hook.ask(str(stopped), {"ended": "nothing"}, 0.2)
+
+
+def test_a_hook_imports_next_to_nothing() -> None:
+    code = (
+        "import sys; sys.path.append(sys.argv[1]); import hook; "
+        "print(*sys.modules.keys() & {'contextlib', 'json', 're', 'socket', 'subprocess', 'typing'})"
+    )
+    argv = [sys.executable, "-IS", "-c", code, str(Path(hook.__file__).parent)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_each_event_has_a_limit_below_that_of_its_hook(root: Path) -> None:

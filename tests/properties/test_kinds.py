@@ -14,7 +14,13 @@ from coagent.sim.trial import Trial, Verdict
 
 @pytest.mark.parametrize(
     ("kind", "first", "runs"),
-    [("declared", 3, 14), ("failing", 20_001, 25), ("crash", 30_001, 5), ("owners", 1, 2), ("restored", 13, 6)],
+    [
+        ("declared", 3, 14),
+        ("failing", 20_001, 25),
+        ("crash", 30_001, 5),
+        ("owners", 1, 2),
+        ("restored", 13, 6),
+    ],
 )
 def test_every_run_of_a_kind_ends_in_the_serial_state(kind: Kind, first: int, runs: int) -> None:
     for seed in range(first, first + runs):

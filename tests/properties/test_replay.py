@@ -10,7 +10,10 @@ from coagent.sim.check import Violation, check_replay
 from coagent.sim.run import run_seed
 
 
-@pytest.mark.parametrize("first", range(500_000, 500_200, 50))
+@pytest.mark.parametrize(
+    "first",
+    [500_000, *(pytest.param(first, marks=pytest.mark.long) for first in range(500_050, 500_200, 50))],
+)
 def test_every_prefix_of_a_log_gives_the_state_that_the_original_had(first: int) -> None:
     for seed in range(first, first + 50):
         verdict = run_seed(seed, watched=True)

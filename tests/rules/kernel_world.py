@@ -76,12 +76,13 @@ class World:
         assert self.kernel.passed_over == passed_over + 1
         return objection
 
-    def join(self, *names: str, rank: int | None = None) -> list[Agent]:
-        """Let agents join one after another, or one with a pinned rank."""
+    def join(self, *names: str, rank: int | None = None, after: Agent | None = None) -> list[Agent]:
+        """Let agents join one after another, or one with a pinned rank, or one right after another agent."""
         joined = []
         for name in names:
             place = self.kernel.next_rank() if rank is None else rank
-            joined.append(Agent(self, self.take(events.Joined(name, place, rank is not None))))
+            inside = None if after is None else after.rank
+            joined.append(Agent(self, self.take(events.Joined(name, place, rank is not None, inside))))
         return joined
 
     def outside(self, key: Key, value: Value) -> None:

@@ -18,7 +18,7 @@ DONE = Observation({}, {}, {}, {}, "done")
 
 def owned(world: World, name: str, owner: str, *, on_death: events.OnDeath = "abort") -> Agent:
     rank = world.kernel.next_rank()
-    return Agent(world, world.take(events.Joined(name, rank, False, owner, on_death)))
+    return Agent(world, world.take(events.Joined(name, rank, owner=owner, on_death=on_death)))
 
 
 def begun(world: World, agent: Agent, owner: str, *, irreversible: bool = True) -> Call:

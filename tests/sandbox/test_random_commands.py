@@ -80,7 +80,9 @@ async def _call(agent: coagent.AgentSession, command: str) -> None:
         await agent.call("bash", command=command)
 
 
-@pytest.mark.parametrize("seed", [*range(5), 1015, 1030, 3018, 3076])
+@pytest.mark.parametrize(
+    "seed", [1015, 3018, *(pytest.param(seed, marks=pytest.mark.long) for seed in (*range(5), 1030, 3076))]
+)
 @pytest.mark.parametrize("trace", [True, False], ids=["traced", "coarse"])
 async def test_the_end_is_that_of_plain_bash_in_the_order_of_ranks(
     tmp_path: Path, seed: int, trace: bool
@@ -88,7 +90,9 @@ async def test_the_end_is_that_of_plain_bash_in_the_order_of_ranks(
     await _compared(tmp_path, seed, trace=trace)
 
 
-@pytest.mark.parametrize("seed", [*range(3), 3018, 3076])
+@pytest.mark.parametrize(
+    "seed", [3018, *(pytest.param(seed, marks=pytest.mark.long) for seed in (0, 1, 2, 3076))]
+)
 async def test_the_end_is_that_of_plain_bash_in_copies_too(tmp_path: Path, seed: int) -> None:
     await _compared(tmp_path, seed, view="copy")
 

@@ -9,6 +9,7 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -244,5 +245,28 @@ def test_after_one_that_failed_the_next_is_whole(tmp_path: Path, monkeypatch: py
         with pytest.raises(TargetError, match="No space left"):
             snapshots.take()
     assert snapshots.changed_since(1) is None
+    assert _is(snapshots.take()) == _is(root)
+    snapshots.close()
+
+
+def test_one_that_is_interrupted_leaves_nothing_and_the_next_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    for name in ("one", "two"):
+        (root / name).write_text(name)
+    snapshots, link = _snapshots(root), os.link
+
+    def linked(*given: Any, **options: Any) -> None:
+        link(*given, **options)
+        snapshots.interrupt()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("coagent.sandbox.snapshot.os.link", linked)
+        with pytest.raises(TargetError, match="interrupted"):
+            snapshots.take()
+    snapshots.close()
+    assert list((tmp_path / "snapshots").glob("*/*")) == []
     assert _is(snapshots.take()) == _is(root)
     snapshots.close()

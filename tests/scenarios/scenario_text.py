@@ -71,7 +71,8 @@ def event_line(event: Event, kernel: Kernel) -> str:
         parts.append(f"{agent.name}.{agent.next_sequence - 1}")
         parts.append(" ".join([event.tool, *(shown(value) for value in event.arguments.values())]))
     if isinstance(event, Joined):
-        return f"log: Joined {event.agent} rank {event.rank}" + (" pinned" if event.pinned else "")
+        after = "" if event.after is None else f" after rank {event.after}"
+        return f"log: Joined {event.agent} rank {event.rank}" + (" pinned" if event.pinned else "") + after
     new = isinstance(event, CallObserved | CallStaged | CallBegun)
     for name, value in zip(event._fields, event, strict=True):
         text = "" if new and name in ("rank", "tool", "arguments") else _field(name, value, kernel)

@@ -56,27 +56,24 @@ async def test_a_client_without_a_session_is_told_to_join_and_its_handle_says_wh
             assert "committed" in await call(other, "coagent_finish", **second)
 
 
-@pytest.mark.parametrize(
-    ("called", "name"),
-    [("gpt-4.1", "gpt-4-1"), ("a\nb", "ab"), ("", "client"), ("x" * 300, "x" * 90)],
-    ids=["a call id", "a line feed", "nothing", "long"],
-)
-async def test_whatever_a_client_calls_itself_it_can_join(file: Path, called: str, name: str) -> None:
+async def test_whatever_a_client_calls_itself_it_can_join(file: Path) -> None:
+    named = [("gpt-4.1", "gpt-4-1"), ("a\nb", "ab"), ("", "client"), ("x" * 300, "x" * 90)]
     with http_server(file) as url:
-        async with http(url, called) as client:
-            await call(client, "list_files")
-            assert f"You are '{name}', rank 0" in await call(client, "coagent_status")
+        for rank, (called, name) in enumerate(named):
+            async with http(url, called) as client:
+                await call(client, "list_files")
+                assert f"You are '{name}', rank {rank}" in await call(client, "coagent_status")
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_every_client_gets_the_same_list_of_tools_and_each_takes_a_handle(
-    file: Path, mode: str
-) -> None:
+async def test_every_client_gets_the_same_list_of_tools_and_each_takes_a_handle(file: Path) -> None:
     with http_server(file) as url:
-        async with http(url, mode=mode) as client:
-            tools = (await client.list_tools()).tools
-            without = {one.name for one in tools if "coagent_handle" not in one.input_schema["properties"]}
-            assert without == {"coagent_join"}
+        for mode in ("auto", "legacy"):
+            async with http(url, mode=mode) as client:
+                tools = (await client.list_tools()).tools
+                without = {
+                    one.name for one in tools if "coagent_handle" not in one.input_schema["properties"]
+                }
+                assert without == {"coagent_join"}
 
 
 async def test_sub_agents_of_one_client_are_agents_of_their_own_order(file: Path) -> None:

@@ -117,7 +117,7 @@ token_env = "WRITER_TOKEN"
 TOKENS = {"REVIEWER_TOKEN": "r" * 32, "WRITER_TOKEN": "w" * 32}
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.long)])
 async def test_a_token_gives_name_rank_and_tools(tmp_path: Path, mode: str) -> None:
     path = domain_file(tmp_path, CLIENTS, anonymous=False)
     (tmp_path / "tree" / "geo.txt").write_text("image=bad\n")
@@ -208,7 +208,7 @@ async def test_unfinished_work_of_a_client_that_goes_is_withdrawn(file: Path) ->
     assert await phases(file) == {"A": "aborted"}
 
 
-@pytest.mark.parametrize("how", ["option", "asked"])
+@pytest.mark.parametrize("how", [pytest.param("option", marks=pytest.mark.long), "asked"])
 async def test_work_that_is_to_be_kept_is_taken_up_again(file: Path, how: str) -> None:
     async with stdio(file, "before") as before:
         await call(before, "list_files")

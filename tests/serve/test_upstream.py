@@ -193,6 +193,7 @@ observe = [{{ tool = "git_status", arguments = {{ repo_path = "{{scratch}}" }} }
 """
 
 
+@pytest.mark.long
 async def test_the_git_server_commits_when_the_agent_does(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     repository.mkdir()

@@ -67,7 +67,7 @@ async def stuck(client: Any, folder: Path, **handle: str) -> None:
 
 
 @pytest.mark.parametrize("decision", ["retry", "accept", "later", None])
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.long)])
 async def test_a_person_is_asked_about_what_is_stuck_and_their_decision_is_done(
     shop: Path, mode: str, decision: str | None
 ) -> None:

@@ -172,7 +172,7 @@ async def test_a_command_that_is_no_example_goes_to_the_model(workspace: Workspa
         ({"parameters": [{**FILE, "value": "../../etc/passwd"}]}, "arguments"),
         ({"writes": ["file:{other}"]}, "which is no parameter"),
         ({"writes": ["file:other"]}, "it changes file:hosts"),
-        ({"effect": "read", "writes": []}, "it changes file:hosts"),
+        pytest.param({"effect": "read", "writes": []}, "it changes file:hosts", marks=pytest.mark.long),
         ({"command": ': "$file"'}, "changes nothing"),
         ({"command": 'eval "echo $file" > "$file"'}, "hostile arguments"),
         ({"command": 'echo $RANDOM $$ > "$file"'}, "two runs on one state"),

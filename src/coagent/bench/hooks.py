@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any
 
 from coagent.bench.samples import machine, percentile
+from coagent.config.domain_file import FOLDER
 from coagent.gateways.claude.stop import stop_daemon
 from coagent.gateways.setup import workspace
 from coagent.gateways.setup.claude_code import command
@@ -21,6 +26,11 @@ from coagent.gateways.setup.shell_script import PREFIX, SCRIPT, text, write
 _SESSION = "benchmark"
 _COMMANDS = ("true", "git status")
 _REPOSITORY = "git init -q && git add -A && git -c user.name=B -c user.email=b@localhost commit -qm files"
+_IN_FOLDER = 20
+_STARTS = 5
+_THOUGHT_S = 10.0
+"""How long a model takes from the start of its session to its first command, when it takes its time."""
+_BLOCK = 512  # what `st_blocks` counts (stat(2))
 
 
 @dataclass(frozen=True)
@@ -30,24 +40,49 @@ class HookTimes:
     Args:
         files: How many files the workspace has.
         samples: Kind of hook, or command, to how long each one took.
-        first_ms: How long the first command took, governed.
+        bare: How long each of as many bare interpreters took.
+        starts: How long each first hook took, which started the daemon.
+        first_ms: How long the first command took, governed, right after the first hook.
+        thought_ms: How long it took some seconds after that.
+        kept: How many bytes `.coagent` took, beside links to what is in the tree: while the daemon ran, and
+            when it had ended.
+        changed: How many bytes agents had written into files.
     """
 
     files: int
     samples: dict[str, list[float]]
+    bare: list[float]
+    starts: list[float]
     first_ms: float
+    thought_ms: float
+    kept: tuple[int, int]
+    changed: int
 
     def as_data(self) -> dict[str, Any]:
         """Return medians and 95th percentiles as JSON data."""
         return {
-            "parameters": {"files": self.files, "samples": len(next(iter(self.samples.values())))},
+            "parameters": {"files": self.files, "samples": len(self.bare)},
             "machine": machine(),
-            "first_command_ms": round(self.first_ms, 2),
-            "hooks": {
-                name: {"median_ms": round(percentile(one, 0.5), 2), "p95_ms": round(percentile(one, 0.95), 2)}
-                for name, one in self.samples.items()
+            "bare_interpreter": _median(self.bare),
+            "first_hook": _median(self.starts),
+            "first_command_ms": {
+                "at once": round(self.first_ms, 2),
+                f"after {_THOUGHT_S:g} s": round(self.thought_ms, 2),
             },
+            "bytes": {
+                "changed": self.changed,
+                "kept while the daemon runs": self.kept[0],
+                "kept": self.kept[1],
+            },
+            "hooks": {name: _median(one) for name, one in self.samples.items()},
         }
+
+
+def _median(samples: list[float]) -> dict[str, float]:
+    return {
+        "median_ms": round(percentile(samples, 0.5), 2),
+        "p95_ms": round(percentile(samples, 0.95), 2),
+    }
 
 
 def measure(files: int, samples: int, progress: Callable[[int], None]) -> HookTimes:
@@ -62,26 +97,65 @@ def measure(files: int, samples: int, progress: Callable[[int], None]) -> HookTi
         CoAgentError: A hook fails.
     """
     found: dict[str, list[float]] = {}
+    bare: list[float] = []
+    starts: list[float] = []
     folder = tempfile.TemporaryDirectory
     with folder(prefix="coagent-bench-") as scratch, folder(prefix="coagent-bench-") as outside:
         root = Path(scratch).resolve()
-        for number in range(files):
-            path = root / f"folder{number % 50}" / f"file{number}.txt"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(f"text of {number}\n" * 20)
-        subprocess.run(_REPOSITORY, shell=True, cwd=root, check=True, capture_output=True)
-        workspace.make(root)
+        _make(root, files)
         prefix = Path(outside) / SCRIPT
         write(prefix, text(root))
+        one = [str(prefix), _whole(root, "echo a > a.txt")]
         try:
+            for _ in range(_STARTS):
+                stop_daemon(root)
+                starts.append(_hook(root, prefix, "SessionStart", source="startup"))
+            first = _command(root, one, prefix)
+            stop_daemon(root)
             _hook(root, prefix, "SessionStart", source="startup")
-            first = _command(root, [str(prefix), _whole(root, "echo a > a.txt")], prefix)
+            time.sleep(_THOUGHT_S)
+            thought = _command(root, one, prefix)
             for number in range(samples):
+                bare.append(_bare())
                 _round(root, prefix, number, found)
                 progress(number + 1)
+            living = _kept(root)
         finally:
             stop_daemon(root)
-    return HookTimes(files, found, first)
+        changed = 2 * (root / "a.txt").stat().st_size + sum(len(f"{number}\n") for number in range(samples))
+        return HookTimes(files, found, bare, starts, first, thought, (living, _kept(root)), changed)
+
+
+def _make(root: Path, files: int) -> None:
+    for number in range(files):
+        path = root / f"folder{number // _IN_FOLDER}" / f"file{number}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"text of {number}\n" * 20)
+    subprocess.run(_REPOSITORY, shell=True, cwd=root, check=True, capture_output=True)
+    workspace.make(root)
+
+
+def _kept(root: Path) -> int:
+    """Return how many bytes CoAgent's own folder takes, beside links to files of the tree."""
+    own = root / FOLDER
+    in_tree: set[int] = set()
+    for at, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in (FOLDER, ".git")]
+        in_tree.update(os.lstat(f"{at}/{name}").st_ino for name in names)
+    found = {}
+    for at, _, names in os.walk(own):
+        for name in ("", *names):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(f"{at}/{name}")
+                found[status.st_ino] = status.st_blocks * _BLOCK
+    return sum(size for inode, size in found.items() if inode not in in_tree)
+
+
+def _bare() -> float:
+    """Return how long an interpreter takes that does nothing, in milliseconds."""
+    start = perf_counter_ns()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    return (perf_counter_ns() - start) / 1e6
 
 
 def _round(root: Path, prefix: Path, number: int, found: dict[str, list[float]]) -> None:
@@ -124,8 +198,6 @@ def _whole(root: Path, text: str) -> str:
 
 def _command(root: Path, argv: list[str], prefix: Path) -> float:
     """Return how long a command takes, its output going into a file, in milliseconds."""
-    from time import perf_counter_ns
-
     known = {PREFIX: str(prefix), "CLAUDE_CODE_SESSION_ID": _SESSION, "CLAUDE_PID": str(os.getpid())}
     with tempfile.TemporaryFile() as output:
         start = perf_counter_ns()
@@ -136,8 +208,6 @@ def _command(root: Path, argv: list[str], prefix: Path) -> float:
 
 
 def _hook(root: Path, prefix: Path, name: str, **fields: Any) -> float:
-    from time import perf_counter_ns
-
     event = {"session_id": _SESSION, "cwd": str(root), "hook_event_name": name, **fields}
     environment = {**os.environ, "CLAUDE_PROJECT_DIR": str(root), PREFIX: str(prefix)}
     start = perf_counter_ns()

@@ -49,6 +49,8 @@ class Command:
         bare: Whether it gets those variables alone.
         network: Whether it may use the network, even where others may not.
         own_tmp: Whether what it leaves in temporary folders is there for later commands of its agent.
+        beside: Whether what it writes is taken over while it runs, by somebody else (`beside.py`).
+        at_start: Called with its view when that is ready.
         check: Called with what it has changed before any of that is kept, and with what tells of a file how
             it was; raises where it may not be.
     """
@@ -62,6 +64,8 @@ class Command:
     bare: bool = False
     network: bool = False
     own_tmp: bool = False
+    beside: bool = False
+    at_start: Callable[[Confined], None] | None = None
     check: Callable[[Changes, Callable[[str], Content | None]], None] | None = None
 
 
@@ -122,7 +126,7 @@ class CommandRun:
         moved: What it has changed in the repository, as writes.
         writes: What it has changed in the tree, as writes.
         seconds: How long it took.
-        has_run: Whether it was begun at all.
+        has_run: Whether it was begun at all, as far as is known.
     """
 
     command: Command
@@ -160,7 +164,7 @@ class CommandRun:
         written, text = self.moment.written, self.command.text
         shown, differing = contents(written, view.before)
         view.prepare(differing)
-        only_looks = only_reads(text)
+        only_looks = only_reads(text) and not self.command.beside
         if only_looks:
             view.only_look()
         if self.git:
@@ -180,7 +184,9 @@ class CommandRun:
             view.spec(direct[1], self.cwd, {**variables, "PWD": self.cwd}, direct[0])
         if self._interrupted:
             raise ToolFailed("the command was interrupted before it began", "Call it again.")
-        self._begun = True
+        if self.command.at_start is not None:
+            self.command.at_start(view)
+        self._begun = self.has_run = True
         start = perf_counter()
         self.answer = _answer(server, view, self.command)
         self.seconds = perf_counter() - start
@@ -196,6 +202,8 @@ class CommandRun:
             if not (view.has_folder(cwd) if inside else os.path.isdir(self.cwd)):
                 raise ToolFailed(f"there is no folder {cwd!r}", "Make it first, or name another.")
             raise TargetError(f"no view of the workspace could be made: {self.answer['output'].strip()}")
+        if self.command.beside:
+            return
         self.moved, left = git.end(view, self.place)
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -18,13 +18,14 @@ from typing import Any, Literal, TypeAlias
 import anyio
 import anyio.to_thread
 
+from coagent.builtin.beside import Beside
 from coagent.builtin.command_run import ChangedMeanwhile, Changes, Command, CommandRun, GitUsed, Moment
 from coagent.builtin.git_calls import GitCalls
 from coagent.builtin.live_runs import Ended, LiveRun
 from coagent.builtin.own_tmp import OwnTmp
 from coagent.builtin.places import place
 from coagent.builtin.sweeping import Sweeping
-from coagent.builtin.tree_values import SCHEMES, values
+from coagent.builtin.tree_values import SCHEMES, contents, values
 from coagent.errors import ConfigurationError, ToolFailed
 from coagent.protocol.keys import Key
 from coagent.sandbox import copied
@@ -97,6 +98,10 @@ class CommandRunner:
         for close in (self._server.close, self._snapshots.close, self._clearing.close, self._layers.close):
             workspace.at_close(close)
 
+    def beside(self, command: Command) -> Beside:
+        """Return a command that is to run beside its agent's work, for `begin_beside`."""
+        return Beside(command, self._server, self._left_out)
+
     @property
     def tracer(self) -> str:
         """What follows look-ups: "c", or "python" without a C compiler; empty before the first command."""
@@ -104,6 +109,18 @@ class CommandRunner:
 
     def _is_left_out(self, path: str) -> bool:
         return path.partition("/")[0] in _PRIVATE or self._workspace.excluded(path)
+
+    async def prepare(self) -> None:
+        """Do beforehand what the first command would have to wait for; a command that comes meanwhile waits.
+
+        Raises:
+            TargetError: It cannot be done; nor can commands be run, then.
+        """
+        async with self._lock:
+            begun_s, take = time.time(), self._snapshots.take
+            self._snapshots.release(await off_loop_to_its_end(take, self._snapshots.interrupt))
+        await anyio.to_thread.run_sync(self._server.start)
+        await anyio.to_thread.run_sync(self._git.make_ahead, begun_s)
 
     async def run(self, state: State, command: Command) -> dict[str, Any]:
         """Run a command as the call that `state` belongs to.
@@ -170,6 +187,80 @@ class CommandRunner:
         handed_over = await self._carried(state, run)
         live.ended = Ended(run, dict(state.reads), dict(state.scans), handed_over)
         return await self._kept(state, run, handed_over)
+
+    async def begin_beside(self, state: State, beside: Beside) -> None:
+        """Give a command that is to run beside its agent's work the view that it begins with.
+
+        Args:
+            state: Of the call that begins it.
+            beside: The command; `carry_beside` is to be called next, and `end_beside` in the end.
+        """
+        governed = self._git.repository.governed
+        beside.run, beside.taken = await self._begun(
+            state, beside.command, beside.command.cwd, trace=False, git=governed
+        )
+
+    async def carry_beside(self, beside: Beside) -> None:
+        """Run such a command to its end.
+
+        Raises:
+            ToolFailed, TargetError: It has not begun.
+        """
+        run = beside.begun
+        await off_loop_to_its_end(lambda: self._carry_out(run), beside.interrupt)
+
+    async def bring_up(self, beside: Beside, written: Mapping[Key, Any]) -> None:
+        """Show a command that runs beside its agent's work what has changed in the tree.
+
+        Args:
+            beside: The command.
+            written: What agents have written, as it is at its agent's place.
+        """
+        async with self._lock:
+            lower = await self._snapshot()
+            moment, changed = self._snapshots.moment, self._snapshots.changed_since(beside.taken)
+        try:
+            if beside.is_behind(moment, written):
+                place = Path(self._root)
+                await anyio.to_thread.run_sync(beside.show, place, lower, moment, changed, dict(written))
+        finally:
+            self._snapshots.release(lower)
+
+    async def git_of(self, beside: Beside) -> tuple[dict[Key, Any], dict[Key, Any]]:
+        """Return what such a command, which has ended, has changed in the repository: what was, what is.
+
+        Raises:
+            ToolFailed: It may not be kept.
+        """
+        run = beside.begun
+        if run.view is None or run.place is None:
+            return {}, {}
+        moved, _ = await anyio.to_thread.run_sync(self._git.end, run.view, run.place)
+        return {Key(name): run.place.value(name) for name in moved}, {
+            Key(name): value for name, value in moved.items()
+        }
+
+    def left(self, scratch: Path, written: Mapping[Key, Any]) -> tuple[Confined, list[str]]:
+        """Return the view that a process which has died left of a command, and folders taken out of it.
+
+        Args:
+            scratch: The folder of the view.
+            written: What agents have written, as it is at its agent's place by now.
+        """
+        view = Confined(Frame(self._root, open=True), Path(self._root), scratch, left_out=self._left_out)
+        view.file_bytes_max = self._workspace.file_bytes_max
+        view.take_up(contents(written, view.before)[1])
+        return view, view.hand_over(lambda path: not _hidden(path))
+
+    def end_beside(self, beside: Beside) -> list[str]:
+        """Let go of all that such a command was given; returns folders that it has made beside the tree."""
+        beside.close()
+        if beside.run is None:
+            return []
+        view = beside.run.view
+        handed_over = [] if view is None else view.hand_over(lambda path: not _hidden(path))
+        self._over(beside.run)
+        return handed_over
 
     def _stands(self, state: State, ended: Ended) -> bool:
         """Tell whether a run has seen nothing that is something else by now; what it has seen is recorded."""

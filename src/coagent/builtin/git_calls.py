@@ -84,6 +84,13 @@ class Place:
     begun_s: float
     look: Look | None = None
 
+    def value(self, name: str) -> Any:
+        """Return what one of its objects was."""
+        if name == self.key:
+            return self.private or None
+        name = name[len(PREFIX) :]
+        return self.head if name == "HEAD" else self.refs.get(name)
+
 
 class GitCalls:
     """Brings git into the views of one workspace, and what it did out of them.
@@ -154,6 +161,21 @@ class GitCalls:
             layered = not looks or place.look not in self._idle
         view.lay_git(place.laid.folder, layered=layered)
         return place
+
+    def make_ahead(self, begun_s: float) -> None:
+        """Make the index of an agent that has done nothing yet, before the first command has need of it.
+
+        Args:
+            begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
+
+        Raises:
+            TargetError: Git cannot be asked.
+        """
+        if self.repository.governed:
+            with self._lock:
+                commit = self.repository.commit()
+                differing = self.unowned.paths(commit, (), fresh=False)
+                self.indexes.index(commit, {}, {}, differing, begun_s=begun_s)
 
     def release(self, place: Place) -> None:
         """Say that the command over a place has ended."""

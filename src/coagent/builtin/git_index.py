@@ -181,7 +181,7 @@ class Indexes:
         tracked: list[str] = []
         new: list[str] = []
         if hashes:
-            there = self._repository.entries(place)
+            there = self._repository.entries(place, hashes.keys())
             for path, now in hashes.items():
                 entry = there[path][0] if path in there else None
                 if entry is not None and (now is None or now != (entry.sha, entry.mode == "100755")):

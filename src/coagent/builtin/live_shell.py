@@ -8,21 +8,24 @@ do: confined, without a network, and unheard.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from coagent.builtin.beside import Beside
 from coagent.builtin.command_run import Command
 from coagent.builtin.commands import CommandRunner
 from coagent.builtin.live_runs import LiveRun
 from coagent.builtin.streams import Streams
 from coagent.protocol.calls import Rank
+from coagent.sandbox.confined import Confined
 from coagent.targets.git import agent_key
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
 
 NAME = "run_command"
+BESIDE_NAME = "begin_command"
 GIT_NAME = "take_over_git"
 _SHELLS = ("bash", "zsh")
 
@@ -66,6 +69,20 @@ def script(command: str, setup: str) -> str:
     return f"{setup} && eval {shlex.quote(command)} < /dev/null" if setup else command
 
 
+def _heard(given: Given, streams: Streams, at_start: Callable[[Confined], None]) -> Command:
+    """Return a command as it runs for its client."""
+    argv = (given.shell, "-c", f"{given.script}{given.after}")
+    return Command(
+        given.command,
+        given.cwd,
+        argv=argv,
+        streams=streams,
+        environment=given.environment,
+        bare=True,
+        at_start=at_start,
+    )
+
+
 @tool(name=GIT_NAME)
 async def take_over_git(state: State, private: dict[str, Any]) -> None:
     """Go on with what an agent before had in git for itself.
@@ -84,15 +101,29 @@ class LiveShell:
     """
 
     def __init__(self, runner: CommandRunner) -> None:
-        self._runner = runner
+        self.runner = runner
         self._live: dict[str, LiveRun] = {}
+        self._beside: dict[str, Beside] = {}
         self._environments: dict[Rank, Mapping[str, str]] = {}
-        self.tools = (self._tool(), take_over_git)
+        self.tools = (self._tool(), self._beside_tool(), take_over_git)
         """What makes a command a call, and what a client goes on with as another agent."""
 
-    def live(self, given: Given, streams: Streams) -> LiveRun:
-        """Return a command to be run for a client, for `waiting`; `over` is to be called in the end."""
-        argv = (given.shell, "-c", f"{given.script}{given.after}")
+    async def prepare(self) -> None:
+        """Do beforehand what the first command would have to wait for.
+
+        Raises:
+            TargetError: It cannot be done.
+        """
+        await self.runner.prepare()
+
+    def live(self, given: Given, streams: Streams, at_start: Callable[[Confined], None]) -> LiveRun:
+        """Return a command to be run for a client, for `waiting`; `over` is to be called in the end.
+
+        Args:
+            given: The command.
+            streams: Where it writes.
+            at_start: Called with its view, in whatever thread, before it begins.
+        """
         again = Command(
             given.command,
             given.cwd,
@@ -100,10 +131,25 @@ class LiveShell:
             environment=given.environment,
             bare=True,
         )
-        command = Command(
-            given.command, given.cwd, argv=argv, streams=streams, environment=given.environment, bare=True
-        )
-        return LiveRun(command, again)
+        return LiveRun(_heard(given, streams, at_start), again)
+
+    @contextmanager
+    def beside(
+        self, given: Given, streams: Streams, at_start: Callable[[Confined], None]
+    ) -> Iterator[Beside]:
+        """Have a call of `begin_command` for a command, made within, give it its view.
+
+        Args:
+            given: The command.
+            streams: Where it writes.
+            at_start: As for `live`.
+        """
+        command = replace(_heard(given, streams, at_start), beside=True)
+        beside = self._beside[given.run] = self.runner.beside(command)
+        try:
+            yield beside
+        finally:
+            del self._beside[given.run]
 
     @contextmanager
     def waiting(self, rank: Rank, given: Given, live: LiveRun) -> Iterator[None]:
@@ -123,11 +169,26 @@ class LiveShell:
 
     def over(self, live: LiveRun) -> None:
         """Say that no call waits for a command any more."""
-        self._runner.end_live(live)
+        self.runner.end_live(live)
 
     def forget(self, rank: Rank) -> None:
         """Forget the variables of an agent that has ended."""
         self._environments.pop(rank, None)
+
+    def _beside_tool(self) -> NativeTool:
+        @tool(name=BESIDE_NAME)
+        async def begin_command(state: State, command: str, run: str) -> None:
+            """Begin a command that runs beside its agent's work.
+
+            Args:
+                command: The command.
+                run: Names the run for which a client waits.
+            """
+            beside = self._beside.get(run)
+            if beside is not None and beside.run is None:
+                await self.runner.begin_beside(state, beside)
+
+        return begin_command
 
     def _tool(self) -> NativeTool:
         @tool(name=NAME)
@@ -145,10 +206,10 @@ class LiveShell:
             """
             live = self._live.get(run)
             if live is not None:
-                return await self._runner.run_live(state, live)
+                return await self.runner.run_live(state, live)
             argv = (shell if shell in _SHELLS else "bash", "-c", script(command, setup))
             known = self._environments.get(state.rank)
             again = Command(command, cwd, argv=argv, environment=known or {}, bare=known is not None)
-            return await self._runner.run(state, again)
+            return await self.runner.run(state, again)
 
         return run_command

@@ -16,8 +16,9 @@ def hooks(
 ) -> None:
     """Time hooks and commands of Claude Code sessions: whole processes, in a scratch repository.
 
-    Claude Code runs a hook before and one after most tool calls, and each command by the shell prefix. The
-    first command of a workspace makes a snapshot of it, and is timed apart.
+    Claude Code runs a hook before and one after most tool calls, and each command by the shell prefix. Timed
+    apart are the first hook of a session, which starts the daemon, and the first command, for which the tree
+    is looked at as a whole; that begins with the session.
     """
     from rich.progress import Progress
 
@@ -40,14 +41,19 @@ def _show(found: dict[str, Any]) -> None:
     table.add_column("hook or command")
     table.add_column("median ms", justify="right")
     table.add_column("95 % ms", justify="right")
-    for name, figures in found["hooks"].items():
+    timed = {"a bare interpreter": found["bare_interpreter"], "the first hook": found["first_hook"]}
+    for name, figures in {**timed, **found["hooks"]}.items():
         table.add_row(name, f"{figures['median_ms']:.1f}", f"{figures['p95_ms']:.1f}")
+    for name, milliseconds in found["first_command_ms"].items():
+        table.add_row(f"the first command, {name}", f"{milliseconds:.1f}", "")
     out = console()
     out.print(table)
-    machine = found["machine"]
+    machine, size = found["machine"], found["bytes"]
     out.print(
-        f"The first command took {found['first_command_ms']:.0f} ms. "
+        f"Agents wrote {size['changed']} bytes. .coagent took {size['kept while the daemon runs']} while the "
+        f"daemon ran, beside links to files of the tree, and {size['kept']} when it had ended. "
         f"{found['parameters']['samples']} samples, {found['parameters']['files']} files; "
-        f"Python {machine['python']}, {machine['processor']}, {machine['cpus']} CPUs.",
+        f"Python {machine['python']}, {machine['processor']}, {machine['cpus']} CPUs, "
+        f"load {machine['load_average'][0]}.",
         style="dim",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -22,6 +23,8 @@ FOLDER = HOME
 """The folder of CoAgent's own files in a workspace."""
 NAME = "config.toml"
 """The domain file in it."""
+IN_A_VIEW = "COAGENT_IN_A_VIEW"
+"""A variable that is set in commands of a shell whose views have no domain file."""
 
 
 OnLeave: TypeAlias = Literal["commit", "abort", "keep"]
@@ -135,6 +138,13 @@ def find(start: Path) -> Path:
         path = folder / FOLDER / NAME
         if path.is_file():
             return path
+    if os.environ.get(IN_A_VIEW):
+        raise ConfigurationError(
+            f"there is no {FOLDER} inside a command of an agent's shell",
+            "Run `coagent status`, `coagent log` or `coagent doctor` as a command of its own, without "
+            "anything that writes. What changes the domain (`coagent undo`, `coagent restore`, …) is for a "
+            "person, in a terminal of their own: take your own work back by editing.",
+        )
     raise ConfigurationError(
         f"no folder from {str(start)!r} upwards has a {FOLDER}/{NAME}",
         "Run `coagent init` in the workspace, or name a file.",

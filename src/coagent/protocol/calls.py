@@ -24,6 +24,8 @@ outside has written right above a call (rule 9).
 
 BOTTOM: Final = Position((-(2**62), 0, 0))
 """Below every call."""
+TOP: Final = Position((2**62, 0, 0))
+"""Above every call."""
 
 Reads: TypeAlias = Mapping[tuple[Key, Selector | None], Value]
 Scans: TypeAlias = Mapping[Scan, Value]

@@ -20,12 +20,15 @@ OnDeath: TypeAlias = Literal["abort", "commit", "keep"]
 class Joined(NamedTuple):
     """An agent takes its place in the order; a pinned one is passed by nobody (rule 10).
 
-    It is its owner's, which is whoever has the log open; empty where nobody else can have.
+    Its place is that of its rank, or right after that of another agent: so a sub-agent works between what its
+    parent did before and what that does after. It is its owner's, which is whoever has the log open; empty
+    where nobody else can have.
     """
 
     agent: str
     rank: Rank
     pinned: bool = False
+    after: Rank | None = None
     owner: str = ""
     on_death: OnDeath = "abort"
 

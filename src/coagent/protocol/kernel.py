@@ -113,8 +113,8 @@ class Kernel(ABC):
     # ---- agents --------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def refusal(self, agent: str, rank: Rank | None) -> str | None:
-        """Say why an agent may not join under that name and rank; None where it may."""
+    def refusal(self, agent: str, rank: Rank | None, after: Rank | None = None) -> str | None:
+        """Say why an agent may not join so, with a rank or right after another one; None where it may."""
 
     @abstractmethod
     def next_rank(self) -> Rank:
@@ -233,8 +233,14 @@ class Kernel(ABC):
         """Return the ranges that active agents have scanned."""
 
     @abstractmethod
-    def concerns_a_premise(self, key: Key, value: Value) -> bool:
-        """Tell whether an active agent saw an untracked object otherwise: a part of it, or in a range."""
+    def concerns_a_premise(self, key: Key, value: Value, *, has_changed: bool = True) -> bool:
+        """Tell whether an active agent saw an untracked object otherwise: a part of it, or in a range.
+
+        Args:
+            key: The object.
+            value: Its live value.
+            has_changed: Whether it is known to have changed: how a traced program saw it, nobody knows.
+        """
 
     @abstractmethod
     def take_live_changes(self) -> Sequence[tuple[Key, Value]]:

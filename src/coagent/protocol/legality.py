@@ -56,8 +56,8 @@ class State(Protocol):
     def underway(self, call_id: CallId) -> Call | None:
         """Return a call whose run, or reversal, has begun and not ended."""
 
-    def refusal(self, agent: str, rank: Rank | None) -> str | None:
-        """Say why an agent may not join under that name and rank."""
+    def refusal(self, agent: str, rank: Rank | None, after: Rank | None = None) -> str | None:
+        """Say why an agent may not join under that name and rank, or right after another one."""
 
     def may_commit(self, agent: Participant) -> str | None:
         """Say why an agent may not commit."""
@@ -101,7 +101,7 @@ def _repair(state: State, event: Any) -> str | None:
 
 
 def _joined(state: State, event: Joined) -> str | None:
-    return state.refusal(event.agent, event.rank)
+    return state.refusal(event.agent, event.rank, event.after)
 
 
 def _ran(state: State, event: CallRan) -> str | None:

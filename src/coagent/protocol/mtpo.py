@@ -100,12 +100,13 @@ class Mtpo(Turns):
     # ---- joining and calling (rules 1 and 2) ---------------------------------------------------------------
 
     def _joined(self, event: events.Joined) -> Participant:
+        order = self._order_for(event.rank, event.after)
         agent = self.agents[event.rank] = Participant(event.agent, event.rank, event.pinned)
         agent.owner, agent.on_death = event.owner, event.on_death
         self._names[event.agent] = event.rank
         # A call of an aborted agent of that name may be under way still: no other call may have its id.
         taken = [call.position[1] for call in self._under_way.values() if call.agent == event.agent]
-        agent.stand(agent.order, max(taken, default=0) + 1)
+        agent.stand(order, max(taken, default=0) + 1)
         self._order.append(agent)
         self._sort()
         self._top = max(self._top, event.rank)

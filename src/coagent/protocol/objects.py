@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from coagent.protocol.calls import Call, Observation, Position
 from coagent.protocol.decisions import Effect
@@ -67,6 +67,13 @@ class Objects:
         """Tell whether the value below all writes of the object is known."""
         trajectory = self.trajectories.get(key)
         return trajectory is not None and trajectory.base_known
+
+    def follow(self, moved: Callable[[int], int]) -> None:
+        """Follow agents that have moved to other orders, and have passed nobody."""
+        for trajectory in self.trajectories.values():
+            trajectory.follow(moved)
+        for prefix in self.scans.entries():
+            self.scans.reorder(prefix)
 
     def written_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
         """Yield the written objects under a prefix with their filtered values."""

@@ -270,14 +270,14 @@ class MtpoState(Kernel):
         for reader in self._saw_otherwise(key, value):
             self._mark(reader, OUTSIDE)
 
-    def _saw_otherwise(self, key: Key, value: Value) -> list[Call]:
+    def _saw_otherwise(self, key: Key, value: Value, *, has_changed: bool = True) -> list[Call]:
         """Return the calls that saw an untracked object otherwise: a part of it, or in a range."""
         trajectory = self._objects.trajectories.get(key)
         readers = () if trajectory is None else trajectory.readers
         found = [reader for reader in readers if read_changed(reader, key, value)]
         for reader in self._objects.scans.readers(key, BOTTOM, None):
             # A traced program saw it as it was before, and nobody knows how that was.
-            traced = any(
+            traced = has_changed and any(
                 isinstance(scan.selector, Traced) and scan.covers(key) and key not in seen
                 for scan, seen in reader.seen.scans.items()
             )
@@ -285,8 +285,10 @@ class MtpoState(Kernel):
                 found.append(reader)
         return found
 
-    def concerns_a_premise(self, key: Key, value: Value) -> bool:
-        return not self._objects.base_known(key) and bool(self._saw_otherwise(key, value))
+    def concerns_a_premise(self, key: Key, value: Value, *, has_changed: bool = True) -> bool:
+        if self._objects.base_known(key):
+            return False
+        return bool(self._saw_otherwise(key, value, has_changed=has_changed))
 
     def edits(self, key: Key) -> list[OutsideEdit]:
         trajectory = self._objects.trajectories.get(key)

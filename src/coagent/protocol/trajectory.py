@@ -7,6 +7,7 @@ that of the last position, so a late write below a later one leaves the live val
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from typing import TypeAlias
 
 from coagent.protocol.calls import BOTTOM, Call, Position
@@ -192,10 +193,14 @@ class Trajectory:
 
     def move(self, before: int, order: int) -> None:
         """Follow an agent whose calls have moved to another order, with the edits right above them."""
+        self.follow(lambda one: order if one == before else one)
+
+    def follow(self, moved: Callable[[int], int]) -> None:
+        """Follow agents whose calls have moved to other orders, with the edits right above them."""
         for writer in self.writers:
-            if type(writer) is OutsideEdit and writer.position[0] == before:
-                writer.position = Position((order, *writer.position[1:]))
-        self.accepted_at = [Position((order, *at[1:])) if at[0] == before else at for at in self.accepted_at]
+            if type(writer) is OutsideEdit:
+                writer.position = Position((moved(writer.position[0]), *writer.position[1:]))
+        self.accepted_at = [Position((moved(at[0]), *at[1:])) for at in self.accepted_at]
         self.writers.sort(key=_position)
         self.readers.sort(key=_position)
         self.positions = [writer.position for writer in self.writers]

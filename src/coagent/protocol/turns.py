@@ -30,9 +30,11 @@ class Turns(MtpoState):
 
     # ---- the order -----------------------------------------------------------------------------------------
 
-    def refusal(self, agent: str, rank: Rank | None) -> str | None:
+    def refusal(self, agent: str, rank: Rank | None, after: Rank | None = None) -> str | None:
         if agent in self._names:
             return f"an agent named {agent!r} is already active"
+        if after is not None and (after not in self.agents or self.agents[after].ended):
+            return f"the agent of rank {after}, after which {agent!r} is to come, is not at work"
         if rank is None:
             return None
         if rank in self.agents:
@@ -49,6 +51,34 @@ class Turns(MtpoState):
 
     def may_call(self, agent: Participant) -> bool:
         return True
+
+    def _order_for(self, rank: Rank, after: Rank | None) -> int:
+        """Return the order of an agent that joins, having made room for it."""
+        if after is not None:
+            self._floor = max(self._floor, rank)  # a rank says no more than that somebody comes last
+            return self._room_at(self.agents[after].order + 1)
+        above = min((other.order for other in self._order if other.rank > rank), default=None)
+        below = [other.order for other in self._order if above is None or other.order < above]
+        lowest = max(below, default=rank - 1) + 1
+        if above is None or lowest < above:
+            return max(rank, lowest) if above is None else min(max(rank, lowest), above - 1)
+        return self._room_at(above)
+
+    def _room_at(self, order: int) -> int:
+        """Let nobody stand at an order: who does so, and who stands right above, moves up by one."""
+        taken = {agent.order for agent in self._order}
+        end = order
+        while end in taken:
+            end += 1
+        if end > order:
+            moved = [agent for agent in self.agents.values() if order <= agent.order < end]
+            for agent in moved:
+                agent.stand(agent.order + 1, agent.next_sequence)
+            for call in {**self._calls, **self._under_way}.values():
+                if order <= call.position[0] < end:
+                    call.position = position_of(call.position[0] + 1, call.position[1])
+            self._objects.follow(lambda one: one + 1 if order <= one < end else one)
+        return order
 
     def _sort(self) -> None:
         self._order.sort(key=lambda agent: agent.order)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from coagent.errors import UnknownTool
+from coagent.errors import ConfigurationError, UnknownTool
 from coagent.tools.base import Tool
 
 
@@ -38,3 +40,18 @@ class Catalog:
             cure = f"Did you mean {nearest[0]!r}?" if nearest else f"The domain has: {known}."
             raise UnknownTool(f"there is no tool {name!r}", cure)
         return found
+
+
+def flattened(tools: Iterable[Any]) -> Iterator[Tool]:
+    """Yield tools that are given one by one or in collections.
+
+    Raises:
+        ConfigurationError: Something is no tool.
+    """
+    for tool in tools:
+        if isinstance(tool, Tool):
+            yield tool
+        elif isinstance(tool, list | tuple | set | frozenset):
+            yield from flattened(tool)
+        else:
+            raise ConfigurationError(f"{tool!r} is not a tool", "Decorate the function with @coagent.tool.")

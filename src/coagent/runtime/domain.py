@@ -21,13 +21,13 @@ from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value
+from coagent.runtime.agent_names import check_name
 from coagent.runtime.attending import attend, tidied
-from coagent.runtime.catalog import Catalog
+from coagent.runtime.catalog import Catalog, flattened
 from coagent.runtime.clock import Clock, RealClock, VirtualClock
 from coagent.runtime.deciding import Decision, Decisions
 from coagent.runtime.declared import DeclaredRunner
 from coagent.runtime.effects import Effects
-from coagent.runtime.names import check_name
 from coagent.runtime.native import NativeRunner
 from coagent.runtime.opaque import Opaque
 from coagent.runtime.orders import Order, check_choice, checked_order
@@ -210,7 +210,9 @@ class Domain:
 
     # ---- agents --------------------------------------------------------------------------------------------
 
-    async def join(self, name: str, *, rank: int | None = None) -> AgentSession:
+    async def join(
+        self, name: str, *, rank: int | None = None, after: AgentSession | None = None
+    ) -> AgentSession:
         """Take a place in the serialization order.
 
         Args:
@@ -218,12 +220,15 @@ class Domain:
             rank: A pinned rank; by default the next one after all others. An agent may be pinned below
                 another one only as long as that one has not called anything. With order "early", nobody
                 passes an agent that is pinned.
+            after: Another agent, which has not ended: the new one comes right after it, before all who come
+                after it so far, as a sub-agent works between what its parent did before and does after.
 
         Returns:
             The agent's session.
 
         Raises:
-            JoinRefused: The name or rank is taken, or the rank lies below work already done.
+            JoinRefused: The name or rank is taken, the rank lies below work already done, or the agent after
+                which it is to come has ended.
         """
         parts = self._opened.parts
         kernel = parts.kernel
@@ -233,13 +238,18 @@ class Domain:
         await parts.recorder.flush()
         await parts.recorder.catch_up()
 
+        if rank is not None and after is not None:
+            raise JoinRefused("an agent has a rank of its own, or comes after another one", "Leave one out.")
+        place = None if after is None else after.rank
+
         def decide() -> Event:
             pinned = None if rank is None else Rank(rank)
-            refusal = kernel.refusal(name, pinned)
+            refusal = kernel.refusal(name, pinned, place)
             if refusal is not None:
-                raise JoinRefused(refusal, "Join under another name, or without a rank to come last.")
+                raise JoinRefused(refusal, "Join under another name, or without a place to come last.")
             given = kernel.next_rank() if pinned is None else pinned
-            return Joined(name, given, pinned is not None, parts.recorder.tenure.owner, self.on_death)
+            is_pinned = pinned is not None if place is None else kernel.agents[place].pinned
+            return Joined(name, given, is_pinned, place, parts.recorder.tenure.owner, self.on_death)
 
         made = await parts.recorder.record(decide)
         assert isinstance(made, Participant), "an agent has joined"
@@ -351,7 +361,7 @@ class Domain:
         if opened.parts.kernel.base_known(canonical):
             found = await opened.parts.outsiders.look(canonical)
         else:
-            found = await opened.parts.outsiders.look_at_untracked(canonical)
+            found = await opened.parts.outsiders.look_at_unknown(canonical)
         await opened.work.settle()
         return found
 
@@ -417,7 +427,7 @@ class Domain:
             ConfigurationError: Two tools of one name, or something that is no tool.
             FootprintViolation: A declared tool writes what a target owns.
         """
-        for tool in _flattened(tools):
+        for tool in flattened(tools):
             if tool.name in self.tools:
                 raise ConfigurationError(
                     f"two tools are named {tool.name!r}", "Rename one with @tool(name=...)."
@@ -488,13 +498,3 @@ def open_domain(
         patience_s=patience_s,
         on_death=on_death,
     )
-
-
-def _flattened(tools: Iterable[Any]) -> Iterable[Tool]:
-    for tool in tools:
-        if isinstance(tool, Tool):
-            yield tool
-        elif isinstance(tool, list | tuple | set | frozenset):
-            yield from _flattened(tool)
-        else:
-            raise ConfigurationError(f"{tool!r} is not a tool", "Decorate the function with @coagent.tool.")

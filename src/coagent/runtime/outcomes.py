@@ -10,8 +10,9 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from coagent.errors import CoAgentError, ToolFailed
 from coagent.protocol.calls import CallId, Observation
-from coagent.protocol.values import Value, copied
+from coagent.protocol.values import SCALARS, Value, copied
 from coagent.runtime.notices import Notification
+from coagent.tools.base import Tool
 
 
 @dataclass(slots=True)
@@ -103,3 +104,18 @@ def told(failure: Exception) -> str:
     if isinstance(failure, CoAgentError):
         return str(failure)
     return f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
+
+
+def as_stored(tool: Tool, arguments: dict[str, Any]) -> dict[str, Value]:
+    """Return the arguments of a call as they are recorded.
+
+    Raises:
+        ToolFailed: One is no plain data.
+    """
+    try:
+        for value in arguments.values():
+            if type(value) not in SCALARS:
+                return {name: copied(value) for name, value in arguments.items()}
+        return arguments
+    except TypeError as error:
+        raise ToolFailed(f"an argument of tool {tool.name!r} is not plain data: {error}") from None

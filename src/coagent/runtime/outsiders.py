@@ -108,15 +108,15 @@ class Outsiders:
             elif not self._targets.of(key).unchanged(key):
                 changed = await self.look(key) or changed
         scans = {scan: (call, seen) for call in calls for scan, seen in call.seen.scans.items()}
+        looked_at: dict[Target, list[str]] = {}
         for scan, (call, seen) in scans.items():
-            if isinstance(
-                scan.selector, Traced
-            ):  # nobody knows how what a program looked at was: watches tell
-                changed = (
-                    await self._look_around_in(self._targets.of(scan.prefix), [], [scan.prefix]) or changed
-                )
+            if isinstance(scan.selector, Traced):
+                looked_at.setdefault(self._targets.of(scan.prefix), []).append(scan.prefix)
             else:
                 changed = await self._look_at_scan(call, scan, seen) or changed
+        for target, prefixes in looked_at.items():
+            # Nobody knows how what a program looked at was: watches tell, of all of it at once.
+            changed = await self._look_around_in(target, [], prefixes) or changed
         return changed
 
     async def _look_at_scan(self, call: Call, scan: Scan, seen: Value) -> bool:
@@ -142,8 +142,18 @@ class Outsiders:
             changed = await self.look_at_untracked(key) or changed
         return changed
 
-    async def look_at_untracked(self, key: Key) -> bool:
-        """Take note of an object of which agents know only parts, or its range, if they saw it otherwise."""
+    async def look_at_unknown(self, key: Key) -> bool:
+        """Look at an object of which agents know only parts, or its range, as `look` does at others."""
+        changed = await self._look_around_in(self._targets.of(key), [], [key])
+        return await self.look_at_untracked(key, has_changed=False) or changed
+
+    async def look_at_untracked(self, key: Key, *, has_changed: bool = True) -> bool:
+        """Take note of an object of which agents know only parts, or its range, if they saw it otherwise.
+
+        Args:
+            key: The object.
+            has_changed: Whether its target has told that it has changed, or may have.
+        """
         target = self._targets.of(key)
         if self._is_spared(key):
             return False
@@ -153,7 +163,8 @@ class Outsiders:
             value = await self._patience.retry(lambda: target.get(key), failure)
 
         def decide() -> Event | None:
-            return OutsideWrite(key, value) if self._kernel.concerns_a_premise(key, value) else None
+            concerned = self._kernel.concerns_a_premise(key, value, has_changed=has_changed)
+            return OutsideWrite(key, value) if concerned else None
 
         steps = self._kernel.steps
         await self._recorder.record(decide)

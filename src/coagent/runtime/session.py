@@ -25,10 +25,10 @@ from coagent.protocol.events import (
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
-from coagent.protocol.values import SCALARS, Value, copied
+from coagent.protocol.values import Value, copied
 from coagent.runtime.gate import opened_gate
 from coagent.runtime.notices import Notification
-from coagent.runtime.outcomes import Issued, Outcome, Settlement
+from coagent.runtime.outcomes import Issued, Outcome, Settlement, as_stored
 from coagent.runtime.owning import outlives
 from coagent.runtime.runner import NotItsTurn, Parts, Ran, ending, require_active, restart
 from coagent.runtime.telling import Teller, Told
@@ -100,7 +100,7 @@ class AgentSession:
             recorder.require_served(participant)
         if participant.phase is not _ACTIVE or kernel.holds_calls:
             await self._until_it_may_call()
-        stored = _stored(made, arguments)
+        stored = as_stored(made, arguments)
         if made.effect == "irreversible":
             with self._work.at_the_gate(participant.rank):
                 ran = await self._perform_in_turn(made, stored, checked)
@@ -200,7 +200,7 @@ class AgentSession:
         made = parts.catalog.get(call.tool)
         merged = {**call.arguments, **arguments}
         checked = made.arguments.checked(merged)
-        stored = _stored(made, merged)
+        stored = as_stored(made, merged)
         if call.phase is CallPhase.STAGED:
             await parts.recorder.record(lambda: StagedAmended(call.id, stored))
             return Outcome("staged", call.id, (await self._deliver(apart=False))[0], "staged")
@@ -258,6 +258,18 @@ class AgentSession:
             await parts.recorder.until(
                 lambda: participant.ended or participant.unread or participant.must_restart, parts.meanwhile
             )
+
+    async def stirred(self, *others: AgentSession) -> None:
+        """Wait until this agent, or one of the others, has ended or has something to look at."""
+        agents = [one._participant for one in (self, *others)]
+        before = [one.ended for one in agents]
+        await self._parts.recorder.until(
+            lambda: (
+                any(one.unread or one.must_restart for one in agents)
+                or [one.ended for one in agents] != before
+            ),
+            self._parts.meanwhile,
+        )
 
     async def abort(self, reason: str = "") -> list[CallId]:
         """End the agent and withdraw all its calls; agents above that had read them are notified.
@@ -483,13 +495,3 @@ class AgentSession:
             made = f"call {call_id!r} ({call.tool}) is irreversible and has run"
             raise NotReversible(made, "Make up for it by another call.")
         return call
-
-
-def _stored(made: Tool, arguments: dict[str, Any]) -> dict[str, Value]:
-    try:
-        for value in arguments.values():
-            if type(value) not in SCALARS:
-                return {name: copied(value) for name, value in arguments.items()}
-        return arguments
-    except TypeError as error:
-        raise ToolFailed(f"an argument of tool {made.name!r} is not plain data: {error}") from None

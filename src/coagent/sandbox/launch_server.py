@@ -124,6 +124,15 @@ class LaunchServer:
             if scratch in self._running:
                 _kill(*self._running[scratch])
 
+    def process(self, scratch: Path) -> int | None:
+        """Return the id of a process in the namespaces of a view's command; None where none runs."""
+        with self._running_lock:
+            if scratch not in self._running:
+                return None
+            with open(f"/proc/self/fdinfo/{self._running[scratch][0]}", encoding="ascii") as file:
+                found = next(int(line[4:]) for line in file if line.startswith("Pid:"))
+        return found if found > 0 else None  # it has ended
+
     @contextlib.contextmanager
     def _killable(self, view: Confined, process: int) -> Iterator[None]:
         """Let a process be interrupted while it runs; closes its descriptor."""
@@ -140,6 +149,16 @@ class LaunchServer:
                 del self._running[scratch]
                 self._interrupted.discard(scratch)
                 os.close(process)
+
+    def start(self) -> None:
+        """Start the server, where it does not run, before it is needed.
+
+        Raises:
+            TargetError: It cannot be started.
+        """
+        with self._lock:
+            if self._requests is None:
+                self._start()
 
     def close(self) -> None:
         """End the server, and with it the commands that still run."""

@@ -188,6 +188,8 @@ class _Begun:
         self.scratch = os.open(frame["scratch"], os.O_PATH | os.O_DIRECTORY)
         self.given = os.open(f"{frame['scratch']}/spec.json", os.O_RDONLY | os.O_CREAT, 0o600)
         self.report = os.open(f"{frame['scratch']}/trace", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with contextlib.suppress(OSError):  # until all of the command has ended, whoever is there to see it
+            fcntl.flock(self.report, fcntl.LOCK_EX)
         self.counted: list[int] = []
         self.mounts = None
         self.why_not = ""
@@ -243,7 +245,7 @@ def _run(begun: _Begun, library: "ctypes.CDLL | None") -> int:
     if begun.fenced or begun.open or spec["trace"] or not spec["looks"]:
         return _followed(begun, spec, library)
     code = _spawned(begun, spec)
-    _tell(begun, spec, None, ready=True)
+    _tell(begun, spec, None, code, ready=True)
     return code
 
 
@@ -289,7 +291,7 @@ def _followed(begun: _Begun, spec: dict, library: "ctypes.CDLL | None") -> int: 
         seen = None if seen is None or not spec["trace"] else _both(seen, moves.seen)
     ended = begun.channel.recv(4) if len(ready) == 1 else ready
     code = struct.unpack("=i", ended)[0] if ended else _waited(begun.child)
-    _tell(begun, spec, seen, ready=len(ready) == 1, left_running=not ended)
+    _tell(begun, spec, seen, code, ready=len(ready) == 1, left_running=not ended)
     return code
 
 
@@ -297,6 +299,7 @@ def _tell(
     begun: _Begun,
     spec: dict,  # type: ignore[type-arg]
     seen: "dict | None",  # type: ignore[type-arg]
+    code: int,
     *,
     ready: bool,
     left_running: bool = False,
@@ -307,6 +310,7 @@ def _tell(
         looked_in_tmp = bool(sum(seen.pop(place, 0) for place in spec["temporary"]))
     answer = {
         "ready": ready,
+        "code": code,
         "complete": seen is not None,
         "seen": seen or {},
         "looked_in_tmp": looked_in_tmp,

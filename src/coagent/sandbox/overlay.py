@@ -107,6 +107,26 @@ class Overlay:
         if differing:
             self._made = dict(self._folders_made(""))
 
+    def take_up(self, differing: Mapping[str, Content | None]) -> None:
+        """Go on with a view that another process has made.
+
+        Args:
+            differing: As for `prepare`.
+        """
+        self._prepared = dict(differing)
+
+    def prepared(self) -> dict[str, tuple[int, int]]:
+        """Return what tells of each path that was prepared whether it is as it was."""
+        return {path: self.identity(path) for path in self._prepared}
+
+    def identity(self, path: str) -> tuple[int, int]:
+        """Return what tells of a path of the upper layer whether another one is there."""
+        try:
+            status = os.lstat(self._upper / path)
+        except OSError:
+            return (0, 0)
+        return (0, 0) if stat.S_ISCHR(status.st_mode) else (status.st_ino, status.st_mtime_ns)
+
     def _folders_made(self, folder: str) -> Iterator[tuple[str, int]]:
         with os.scandir(self._upper / folder) as entries:
             for entry in entries:

@@ -7,6 +7,7 @@ into a file that is there changes the snapshot too. Folders that are left out ar
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -57,6 +58,7 @@ class Snapshots:
         self._counting = threading.Lock()  # one is taken in a thread while another is given back elsewhere
         self._answers: dict[str, bool] = {}
         self._history: deque[tuple[int, frozenset[str]]] = deque()
+        self._interrupted = False
         self.moment = 0
         """Grows with each snapshot that differs from the one before."""
 
@@ -64,16 +66,16 @@ class Snapshots:
         """Return a folder that holds the tree as it is now; give it back with `release`.
 
         Raises:
-            TargetError: It cannot be made.
+            TargetError: It cannot be made, or was interrupted.
         """
         try:
             changes = self._look()
             if self._current is None or (changes and self._uses.get(self._current)):
                 self._begin()
                 assert self._current is not None
-                _bring_up(self._root, self._current, _changes({}, self._tree))
+                self._bring_up(self._current, _changes({}, self._tree))
             elif changes:
-                _bring_up(self._root, self._current, changes)
+                self._bring_up(self._current, changes)
         except OSError as error:
             self._start_over()
             raise TargetError(
@@ -105,9 +107,18 @@ class Snapshots:
         if unused:
             shutil.rmtree(snapshot, ignore_errors=True)
 
+    def interrupt(self) -> None:
+        """Have a `take` in another thread end soon, and none succeed until `close`."""
+        self._interrupted = True
+
+    def _go_on(self) -> None:
+        if self._interrupted:
+            raise InterruptedError(errno.EINTR, "it was interrupted")
+
     def close(self) -> None:
         """Watch the tree no more, and keep what is in use only; the next snapshot is made from nothing."""
         self._watch.close()
+        self._interrupted = False
         with self._counting:
             if self._scratch is not None and not any(self._uses.values()):
                 self._scratch.close()
@@ -164,6 +175,29 @@ class Snapshots:
         self._watch.close()
         self._history.clear()
         self.moment += 1
+
+    def _bring_up(self, snapshot: Path, changes: _Changes) -> None:
+        """Make in a snapshot what has changed in the tree."""
+        for path in sorted((path for path, (_, new) in changes.items() if new is None), reverse=True):
+            place, was = snapshot / path, changes[path][0]
+            assert was is not None
+            with contextlib.suppress(FileNotFoundError):  # it had gone before it could be taken
+                place.rmdir() if stat.S_ISDIR(was[_MODE]) else place.unlink()
+        for path, (known, seen) in sorted(changes.items()):
+            if seen is None:
+                continue
+            self._go_on()
+            place = snapshot / path
+            if stat.S_ISDIR(seen[_MODE]):
+                if known is not None and not stat.S_ISDIR(known[_MODE]):
+                    place.unlink(missing_ok=True)
+                place.mkdir(exist_ok=True)
+                place.chmod(stat.S_IMODE(seen[_MODE]))
+                continue
+            if known is not None:
+                shutil.rmtree(place) if stat.S_ISDIR(known[_MODE]) else place.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
+                _put(f"{self._root}/{path}", place, seen[_MODE])
 
     # ---- looking -------------------------------------------------------------------------------------------
 
@@ -232,6 +266,7 @@ class Snapshots:
         read, waiting = [], [folder]
         while waiting:
             at = waiting.pop()
+            self._go_on()
             read.append(at)
             self._tree[at] = self._read(at)
             for name, seen in self._tree[at].items():
@@ -312,29 +347,6 @@ def _note(more: _Changes, changes: _Changes) -> None:
     """Add later changes to earlier ones."""
     for path, (old, new) in more.items():
         changes[path] = (changes[path][0] if path in changes else old, new)
-
-
-def _bring_up(root: str, snapshot: Path, changes: _Changes) -> None:
-    """Make in a snapshot what has changed in the tree."""
-    for path in sorted((path for path, (_, new) in changes.items() if new is None), reverse=True):
-        place, was = snapshot / path, changes[path][0]
-        assert was is not None
-        with contextlib.suppress(FileNotFoundError):  # it had gone before it could be taken
-            place.rmdir() if stat.S_ISDIR(was[_MODE]) else place.unlink()
-    for path, (known, seen) in sorted(changes.items()):
-        if seen is None:
-            continue
-        place = snapshot / path
-        if stat.S_ISDIR(seen[_MODE]):
-            if known is not None and not stat.S_ISDIR(known[_MODE]):
-                place.unlink(missing_ok=True)
-            place.mkdir(exist_ok=True)
-            place.chmod(stat.S_IMODE(seen[_MODE]))
-            continue
-        if known is not None:
-            shutil.rmtree(place) if stat.S_ISDIR(known[_MODE]) else place.unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
-            _put(f"{root}/{path}", place, seen[_MODE])
 
 
 def _put(source: str, place: Path, mode: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
 from coagent.agents.scripted import Program
@@ -20,10 +21,10 @@ from coagent.protocol.values import same
 from coagent.sim.check import Violation
 from coagent.sim.oracle import FAILED, Edit, History, SerialRun, Turn
 
-Place: TypeAlias = tuple[int, int, int]
+Place: TypeAlias = tuple[Fraction, int, int]
 """(order of the agent, number of the call, 0); above 0 for what outsiders did right above a call."""
 
-_BOTTOM: Place = (-(10**9), 0, 0)
+_BOTTOM: Place = (Fraction(-(10**9)), 0, 0)
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Agent:
     name: str
     rank: int
     pinned: bool
-    order: int
+    order: Fraction
     calls: dict[int, Standing] = field(default_factory=dict)
     last: int = 0
     phase: str = "active"
@@ -70,7 +71,7 @@ class _Above(NamedTuple):
     """What an outsider did right above a call."""
 
     agent: Agent
-    order: int
+    order: Fraction
     number: int
     nth: int
     edit: Edit
@@ -132,8 +133,9 @@ class Ledger:
             Violation: Nobody has written what was taken for the work of an outsider.
         """
         match event:
-            case events.Joined(name, rank, pinned):
-                self.agents[rank] = Agent(name, rank, pinned, rank)
+            case events.Joined(name, rank, pinned, after):
+                order = Fraction(rank) if after is None else self._right_after(self.agents[after])
+                self.agents[rank] = Agent(name, rank, pinned, order)
             case events.CallObserved(rank, _, _, observation):
                 call = self._add(rank, observation)
                 call.lapsed = observation.error is not None
@@ -158,8 +160,8 @@ class Ledger:
                     call.lapsed = call.lapsed or call.observation.error is not None
             case events.Finished(rank):
                 self.agents[rank].phase = "finished"
-            case events.Promoted(rank, order):
-                self._promoted(self.agents[rank], order)
+            case events.Promoted(rank):
+                self._promoted(self.agents[rank])
             case events.Committed(rank):
                 self._committed(self.agents[rank])
             case events.Aborted(rank):
@@ -292,8 +294,13 @@ class Ledger:
         agent, number = self._of(call_id)
         return agent.calls[number]
 
-    def _promoted(self, agent: Agent, order: int) -> None:
+    def _right_after(self, agent: Agent) -> Fraction:
+        above = [other.order for other in self.agents.values() if other.order > agent.order]
+        return (agent.order + min(above, default=agent.order + 1)) / 2
+
+    def _promoted(self, agent: Agent) -> None:
         """What was done right above its calls goes with it, but for what was done above one that is gone."""
+        order = min(other.order for other in self.agents.values() if not other.ended) - 1
         calls = [call for call in agent.calls.values() if not call.lapsed]
         for key, above in self._above.items():
             touched = any(

@@ -9,15 +9,16 @@ from typing import Literal, TypeAlias
 from coagent.sim.world import Dialect
 
 Kind: TypeAlias = Literal[
-    "plain", "outside", "early", "racing", "declared", "failing", "crash", "owners", "restored"
+    "plain", "outside", "early", "inside", "racing", "declared", "failing", "crash", "owners", "restored"
 ]
 KINDS: tuple[Kind, ...] = (
-    "plain", "outside", "early", "racing", "declared", "failing", "crash", "owners", "restored"
+    "plain", "outside", "early", "inside", "racing", "declared", "failing", "crash", "owners", "restored",
 )  # fmt: skip
-"""What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that undo, amend
-and are ended while calls are under way; declared tools, in both ways; live systems that fail; processes that
-are killed at any point; processes that are killed or stopped at any point, whose agents others recover by
-their leases, and that come back; kernels restored from checkpoints, in runs of the other kinds."""
+"""What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that join right
+after others, as sub-agents do; agents that undo, amend and are ended while calls are under way; declared
+tools, in both ways; live systems that fail; processes that are killed at any point; processes that are killed
+or stopped at any point, whose agents others recover by their leases, and that come back; kernels restored
+from checkpoints, in runs of the other kinds."""
 
 _RESTORED_KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing")
 
@@ -36,7 +37,8 @@ class Options:
         mode: "stepped": a schedule says who moves next; "concurrent": tasks of their own, over a target that
             takes its time.
         joining: "first": all join in rank order before anybody moves; "pinned": in another order, with pinned
-            ranks; "late": each with its first move; "mixed": late, and some with a rank of their own.
+            ranks; "late": each with its first move; "mixed": late, and some with a rank of their own;
+            "inside": late, and most of them right after another one, as sub-agents do.
         patience: How long one agent tends to stay on the move (1: no longer than by chance).
         eager: Whether higher ranks tend to move first, so that nearly every call of a lower one comes late.
         idling: Whether the first agent moves only when nobody else can.
@@ -59,7 +61,7 @@ class Options:
     kind: Kind = "plain"
     order: Literal["fixed", "early"] = "fixed"
     mode: Mode = "stepped"
-    joining: Literal["first", "pinned", "late", "mixed"] = "first"
+    joining: Literal["first", "pinned", "late", "mixed", "inside"] = "first"
     patience: int = 1
     eager: bool = False
     idling: bool = False
@@ -77,7 +79,7 @@ class Options:
     @property
     def called(self) -> Kind:
         """The kind that was asked for."""
-        return "restored" if self.restoring else self.kind
+        return "restored" if self.restoring and self.kind != "inside" else self.kind
 
 
 def options_of(
@@ -111,6 +113,11 @@ def options_of(
         options = replace(options, mode="concurrent", joining="first")
     if protocol != "mtpo":
         options = replace(options, fumbling=0.0, aborting=0.0, watched=False)
+    return _of_kind(options, kind, rng)
+
+
+def _of_kind(options: Options, kind: Kind, rng: random.Random) -> Options:
+    """Return the options of a run that is about something."""
     if kind == "outside":
         options = replace(
             options,
@@ -140,6 +147,15 @@ def options_of(
         options = replace(options, mode="stepped", order=rng.choice(("fixed", "early")))
     if kind in ("crash", "owners"):
         options = replace(options, mode="stepped", crashing=0.0, watched=False)
+    if kind == "inside":
+        options = replace(
+            options,
+            mode="stepped",
+            order=rng.choice(("fixed", "early")),
+            joining="inside",
+            aborting=rng.choice((0.0, 0.02, 0.05)),
+            restoring=rng.choice((0.0, 0.0, 0.1)) if options.log == "memory" else 0.0,
+        )
     if kind == "early":
         options = replace(
             options,

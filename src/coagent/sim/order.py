@@ -19,7 +19,7 @@ def check_order(ledger: Ledger, order: str) -> None:
     committed = [agent for agent in ledger.ended if agent.phase == "committed"]
     for index, agent in enumerate(committed):
         for later in committed[index + 1 :]:
-            if later.rank < agent.rank and (order == "fixed" or agent.pinned or later.pinned):
+            if later.order < agent.order and (order == "fixed" or agent.pinned or later.pinned):
                 raise Violation(f"{agent.name} has committed before {later.name}, which it may not pass")
 
 

@@ -292,6 +292,11 @@ class Simulation:
                     await stepper.join()
                 elif self.rng.random() < 0.5:
                     stepper.rank = self.rng.randint(0, 2 * number + 1)
+        elif self.options.joining == "inside":
+            await steppers[0].join()
+            for stepper in steppers[1:]:
+                if self.rng.random() < 0.8:
+                    stepper.parent = self.rng.choice([one for one in steppers if one is not stepper])
 
     def _next(self, steppers: list[Stepper], last: Stepper | None) -> Stepper:
         self.steps += 1
@@ -348,7 +353,11 @@ class Simulation:
             )  # or of an agent that has committed since
         # Who was below may have been passed since; and what an agent's own repairs and staged calls have
         # changed after they were answered is news to it as well.
-        return self.options.order == "early" or cause <= rank
+        if self.options.order == "early":
+            return True
+        if self.options.joining == "inside" and self.ledger is not None:
+            return self.ledger.agents[cause].order <= self.ledger.agents[rank].order
+        return cause <= rank
 
     # ---- judging -------------------------------------------------------------------------------------------
 

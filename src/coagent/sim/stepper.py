@@ -34,6 +34,8 @@ class Stepper:
         self._stray: str | None = None
         self.rank: int | None = None
         """The rank that it asks for where it joins late."""
+        self.parent: Stepper | None = None
+        """After whom it joins, where that one is at work."""
 
     @property
     def run(self) -> ScriptedRun:
@@ -62,8 +64,9 @@ class Stepper:
 
     async def join(self, rank: int | None = None) -> None:
         """Join the domain; last of all where the rank is not to be had any more."""
+        parent = None if self.parent is None or not self.parent.joined else self.parent.run.session
         try:
-            session = await self.domain.join(self.agent.name, rank=rank)
+            session = await self.domain.join(self.agent.name, rank=rank, after=parent)
         except JoinRefused:
             session = await self.domain.join(self.agent.name)
         self._run = ScriptedRun(self.agent, session)

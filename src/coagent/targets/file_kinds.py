@@ -57,7 +57,9 @@ def link(path: str) -> str | None:
 
 
 def folder(workspace: Workspace, relative: str) -> str | None:
-    """Return `FOLDER` where there is a folder that holds no object; None otherwise."""
+    """Return `FOLDER` where there is a folder that holds no object, and may hold one; None otherwise."""
+    if workspace.excluded(f"{relative}/x"):
+        return None
     try:
         if not stat.S_ISDIR(os.lstat(workspace.absolute(relative)).st_mode):
             return None

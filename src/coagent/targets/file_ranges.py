@@ -139,7 +139,8 @@ class FileRanges:
         for event in events:
             path = "/".join(part for part in (event.folder, event.name) if part)
             (folders if event.is_folder else names).add(path)
-            folders.add(event.folder)  # one is an object only as long as nothing is in it
+            if event.is_folder or not self._is_ours(path):
+                folders.add(event.folder)  # one is an object only as long as nothing is in it
             if event.is_folder and event.moved:
                 moved.add(path)
         for folder in moved:
@@ -153,8 +154,14 @@ class FileRanges:
                 names.update(new_names)
                 folders.update(new_folders)
         return {path for path in names if self._is_object(path)}, {
-            path for path in folders if path and self._is_object(path)
+            path
+            for path in folders
+            if path and self._is_object(path) and not self._workspace.excluded(f"{path}/x")
         }
+
+    def _is_ours(self, path: str) -> bool:
+        """Tell whether what is, or is no more, at a path was put by the domain alone, or is no object."""
+        return not self._is_object(path) or self._workspace.stands_as_put(path)
 
     def _is_object(self, path: str) -> bool:
         name = path.rpartition("/")[2]

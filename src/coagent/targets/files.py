@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
-from coagent.protocol.values import UNLOADED, Value
+from coagent.protocol.values import UNLOADED, Value, same
 from coagent.targets import file_kinds
 from coagent.targets.base import Target
 from coagent.targets.file_content import decoded
@@ -29,7 +29,7 @@ from coagent.targets.stamps import ReadCache, tick_ns
 from coagent.targets.swap import BeingSaved
 from coagent.targets.workspace import Workspace
 
-EXCLUDED = (".coagent/**", "**/__pycache__/**", "**/node_modules/**", ".venv/**")
+EXCLUDED = (".coagent/**", ".claude/worktrees/**", "**/__pycache__/**", "**/node_modules/**", ".venv/**")
 MIB_MAX_DEFAULT = 16
 # Handing a read to a thread costs more than reading a file of this size.
 _INLINE_BYTES = 256 * 1024
@@ -220,9 +220,21 @@ class Files(Target):
             if key in found or self.unchanged(key) or not (itself or not self._is_known_file(key)):
                 continue
             # What is nobody's but ours: with a file come and go its rights, which nobody has asked for.
-            if itself or not self.workspace.stands_as_put(key.partition(":")[2]):
+            as_put = self.workspace.stands_as_put(key.partition(":")[2])
+            if not as_put or (itself and not self._holds_what_was_put(key)):
                 found.add(key)
         return found
+
+    def _holds_what_was_put(self, key: Key) -> bool:
+        """Tell whether a file that stands as it was put also holds that: times do not tell it at once."""
+        known = self._cache.find(key)
+        if known is None or known.value is None or known.value is UNLOADED:
+            return False
+        before = known.value
+        try:
+            return same(self._read(key), before)
+        except TargetError:
+            return False
 
     # ---- writing -------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from coagent.targets.git_settings import Plain, Signature, plain_environment
 PRIVATE_REFS = ("refs/stash", "refs/bisect/", "refs/worktree/", "refs/rewritten/")
 """References that belong to whoever works in a checkout, and so to each agent by itself."""
 
+_NAMED_MAX = 100
 _GIT_S_MAX = 120
 _LINKED = ("-c", "core.trustctime=false", "-c", "core.checkStat=minimal")
 _PASSING = re.compile(
@@ -177,10 +178,19 @@ class Repository:
         """Return the name of the tree with nothing in it."""
         return self.run("hash-object", "-t", "tree", "--stdin").decode().strip()
 
-    def entries(self, index: Path | None = None) -> dict[str, tuple[Entry, ...]]:
-        """Return what is in an index: path to its stages."""
+    def entries(
+        self, index: Path | None = None, paths: Collection[str] | None = None
+    ) -> dict[str, tuple[Entry, ...]]:
+        """Return what is in an index: path to its stages.
+
+        Args:
+            index: Instead of the repository's own.
+            paths: Those of which it must be told; all by default. Others may be there, too.
+        """
         found: dict[str, tuple[Entry, ...]] = {}
-        for line in self.run("ls-files", "--stage", "-z", index=index).split(b"\0")[:-1]:
+        few = paths if paths is not None and len(paths) <= _NAMED_MAX else ()
+        named = (f":(literal){path}" for path in few)
+        for line in self.run("ls-files", "--stage", "-z", "--", *named, index=index).split(b"\0")[:-1]:
             about, _, path = line.partition(b"\t")
             mode, sha, stage = about.decode().split(" ")
             name = os.fsdecode(path)

@@ -88,3 +88,17 @@ def joined(name: str, rank: int, handle: str) -> str:
         f'You are agent {one_line(name)}, rank {rank}. Pass coagent_handle = "{handle}" with every call, and '
         "keep it to yourself: whoever has it is you."
     )
+
+
+def not_governed(folders: Sequence[str], root: str) -> str:
+    """Return what a person is told of sessions beside theirs that nobody governs.
+
+    Args:
+        folders: Where they work.
+        root: The workspace.
+    """
+    return (
+        f"CoAgent: Claude Code also works in {listed(folders)} and is not governed there: its changes count "
+        f"as somebody outside's. Start it in {one_line(root, len(root))} itself; `coagent doctor` says "
+        "more."
+    )

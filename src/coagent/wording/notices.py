@@ -214,6 +214,18 @@ def session_notices(notices: Iterable[Readable], described: Callable[[str], str]
     return "\n\n".join(notice_text(one, one.diff, quoting, voice) for one in notices)
 
 
+def concerns_a_subagent(kind: str) -> str:
+    """Return what stands above notices of a subagent that has answered, for the model that had sent it.
+
+    Args:
+        kind: What kind of subagent it was.
+    """
+    return (
+        f"[coagent] What follows concerns the work of your subagent {one_line(repr(kind))}, which has ended: "
+        "look yourself whether it is still right."
+    )
+
+
 def listed(paths: Iterable[str]) -> str:
     """Return some paths for a sentence; of many, the first."""
     return ", ".join(bounded([one_line(path) for path in paths]))

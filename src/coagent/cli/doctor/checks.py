@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coagent.cli.doctor.claude_hooks import hooks, installed_client
+from coagent.cli.doctor.claude_hooks import hooks, installed_client, ungoverned
 from coagent.cli.doctor.daemon import daemon
 from coagent.cli.doctor.domain import domain_file
 from coagent.cli.doctor.git import ignored
@@ -31,6 +31,7 @@ def all_checks(place: Place) -> list[Check]:
         Check("shell", lambda: shell(place), _SHELL_S_MAX),
         Check("programs", programs),
         Check("claude code", lambda: installed_client(place)),
+        Check("claude code", lambda: ungoverned(place)),
         Check("hooks", lambda: hooks(place)),
         Check("shell prefix", lambda: prefix(place)),
         Check("daemon", lambda: daemon(place)),

@@ -13,6 +13,8 @@ from coagent.cli.doctor.other_version import version_beside
 from coagent.cli.doctor.place import Place
 from coagent.cli.doctor.programs import said_version
 from coagent.cli.doctor.settings import Unreadable, claude_settings
+from coagent.gateways.claude.elsewhere import sessions_elsewhere
+from coagent.gateways.claude.kept import known_processes
 
 _ABOUT = "hooks"
 _INIT = "coagent init"
@@ -50,6 +52,20 @@ def hooks(place: Place) -> Iterator[Finding]:
         named = " and ".join(str(path) for path in with_ours)
         text = f"they stand in {named}: each event of a session is handled twice"
         yield Finding(_ABOUT, "problem", text, f"{_INIT} --remove, then {_INIT}")
+
+
+def ungoverned(place: Place) -> Iterator[Finding]:
+    """Yield the sessions at work here of which no hook tells."""
+    if not place.is_workspace:
+        return
+    for one in sessions_elsewhere(str(place.root), known_processes(place.root)):
+        text = f"a session of Claude Code (process {one.pid}) works in {one.folder} and is not governed"
+        yield Finding(
+            "claude code",
+            "warning",
+            text,
+            f"End it, and start it again in {place.root}; or put the plug-in in: docs/clients.md.",
+        )
 
 
 def _in_one(place: Place, path: Path, settings: dict[str, Any], commands: set[str]) -> Iterator[Finding]:
@@ -114,11 +130,9 @@ def _parts(command: str) -> tuple[str, str]:
         words = shlex.split(command)
     except ValueError:
         return "", ""
-    for index, word in enumerate(words):
-        script = word.rstrip(";")
-        if script.endswith(MARK) and index >= 2 and words[index - 1].startswith("-I"):
-            return words[index - 2], script
-    return "", ""
+    run = words[words.index("exec") + 1 :] if "exec" in words else []
+    scripts = [word.rstrip(";") for word in run if word.rstrip(";").endswith(MARK)]
+    return (run[0], scripts[0]) if scripts else ("", "")
 
 
 def _lacking(place: Place, settings: dict[str, Any]) -> list[str]:

@@ -1,10 +1,11 @@
-"""What can be told from a shell command by reading it: whether it only looks, and which files it names.
+"""What can be told from a shell command by reading it: whether it only looks, and what it names.
 
 Only a guess at what it reads, and never one at what it writes: that is seen from the tree.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -21,6 +22,7 @@ _LOOKING_GIT = frozenset([
     "rev-parse", "shortlog", "show", "status",
 ])
 # fmt: on
+_LOOKING_COAGENT = frozenset(["doctor", "log", "status"])
 _WRITING_WORDS = frozenset(
     (
         "-delete",
@@ -51,6 +53,24 @@ class Told(NamedTuple):
     words: list[str]
 
 
+def asks_coagent(command: str) -> bool:
+    """Tell whether a command looks at the domain by CoAgent's own commands, and else only looks."""
+    try:
+        parts = [part for part in _simple_commands(command) if part]
+    except ValueError:
+        return False
+    asking = [part for part in parts if _asks(part)]
+    rest = (part for part in parts if part not in asking)
+    return bool(asking) and _is_harmless(command) and all(_looks(part) for part in rest)
+
+
+def _asks(part: list[str]) -> bool:
+    for number, word in enumerate(part):
+        if word.rpartition("/")[2] == "coagent" and (number == 0 or part[number - 1] in ("-m", "run")):
+            return number + 1 < len(part) and part[number + 1] in _LOOKING_COAGENT
+    return False
+
+
 def told(command: str) -> Told:
     """Read a command; one that cannot be parsed is taken to do anything."""
     try:
@@ -58,8 +78,13 @@ def told(command: str) -> Told:
     except ValueError:
         return Told(False, [])
     words = [word for part in parts for word in part[1:] if not word.startswith("-")]
-    harmless = not any(mark in command for mark in (">", "`", "$(", "<("))
-    return Told(harmless and all(_looks(part) for part in parts if part), words)
+    return Told(_is_harmless(command) and all(_looks(part) for part in parts if part), words)
+
+
+def _is_harmless(command: str) -> bool:
+    """Tell whether a command writes into no file and runs no other one, as far as its marks tell."""
+    quiet = re.sub(r"2?>\s*/dev/null\b|2>&1", "", command)
+    return not any(mark in quiet for mark in (">", "`", "$(", "<("))
 
 
 def _looks(part: list[str]) -> bool:

@@ -1,169 +1,29 @@
-"""The daemon of one workspace: it holds the domain open and answers the hooks of all sessions there.
+"""The process that is the daemon of one workspace: there is one at a time, and it starts quickly.
 
-`python -m coagent.gateways.claude.daemon ROOT`; the hook starts it. It listens on a socket that only its user
-can open, and goes when no session has been there for a while.
+`python -m coagent.gateways.claude.daemon ROOT`; the hook starts it, and waits. So nothing is imported here
+that takes long: first it is seen whether one runs already, and whether views can be had (mostly waiting).
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import json
+import gc
 import os
-import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
 from pathlib import Path
-from typing import Any
 
-import anyio
-from anyio.abc import UNIXSocketStream
-from anyio.streams.buffered import BufferedByteReceiveStream
-
-from coagent.builtin.streams import Streams
-from coagent.config.domain_file import FOLDER
 from coagent.errors import CoAgentError
-from coagent.gateways.claude.hook import socket_path
-from coagent.gateways.claude.hub import Hub
-from coagent.gateways.claude.sessions import Sessions
-from coagent.gateways.claude.shell import beside, streams
-from coagent.gateways.claude.workspace import open_workspace
-from coagent.masking.spans import masked_text
-from coagent.private import open_private, private_folder
-from coagent.wording.quoting import printable
-
-IDLE_S_MAX = 900.0
-_WATCH_S = 1.0
-_MESSAGE_BYTES_MAX = 64 * 1024 * 1024
-
-
-async def serve(root: Path) -> None:
-    """Answer hooks until no session has been there for a while, or until told to end.
-
-    Raises:
-        CoAgentError: The domain cannot be opened.
-    """
-    domain, tree, file, shell = open_workspace(root)
-    async with domain:
-        sessions = Sessions(Hub(domain, tree, file.claude, shell), root / FOLDER / "sessions.json")
-        await sessions.take_up()
-        async with _listening(root) as listener, anyio.create_task_group() as tasks:
-            tasks.start_soon(_until_told, tasks.cancel_scope)
-            tasks.start_soon(_watch, sessions, tasks.cancel_scope)
-
-            async def answered(stream: UNIXSocketStream) -> None:
-                await _answer(stream, sessions)
-
-            await listener.serve(answered)
-
-
-async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
-    async with stream:
-        try:
-            first, descriptors = await stream.receive_fds(1, 2)
-            to = streams(descriptors) if descriptors else None
-            try:
-                rest = await BufferedByteReceiveStream(stream).receive_until(b"\n", _MESSAGE_BYTES_MAX)
-                message = json.loads(first + rest)
-            except BaseException:
-                if to is not None:
-                    to.close()
-                raise
-            if to is not None:
-                found = await _commanded(stream, message, to, sessions)
-            elif "ended" in message:
-                found = sessions.ended(str(message["ended"]))
-            elif "place_of" in message:
-                found = sessions.place_of(str(message["place_of"]))
-            else:
-                found = await beside(
-                    lambda: _until_gone(stream, lambda: sessions.left(message)),
-                    lambda: sessions.handle(message),
-                )
-            answer: dict[str, Any] = {"answer": found}
-        except (anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.ClosedResourceError, anyio.EndOfStream):
-            return
-        except CoAgentError as failure:
-            answer = {"error": masked_text(str(failure))}
-        except Exception as failure:
-            _note(f"{type(failure).__name__}: {failure}", failure)
-            why = masked_text(f"{type(failure).__name__}: {failure}")
-            answer = {"error": f"{why} (see {FOLDER}/daemon.log)"}
-        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await stream.send(json.dumps(answer).encode() + b"\n")
-
-
-async def _commanded(
-    stream: UNIXSocketStream, message: dict[str, Any], to: Streams, sessions: Sessions
-) -> dict[str, Any]:
-    """Run a command into the streams of its client, and end it when that gives up."""
-    gone = anyio.Event()
-    try:
-        return await beside(
-            lambda: _until_gone(stream, gone.set), lambda: sessions.command(message, to, gone)
-        )
-    finally:
-        to.close()
-
-
-async def _until_gone(stream: UNIXSocketStream, then: Callable[[], None]) -> None:
-    with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-        while True:
-            await stream.receive()
-    then()
-
-
-async def _watch(sessions: Sessions, scope: anyio.CancelScope) -> None:
-    """End the sessions whose process is gone, and the daemon when there has been none for a while."""
-    idle_since = time.monotonic()
-    while True:
-        await anyio.sleep(_WATCH_S)
-        await sessions.end_the_dead()
-        if sessions.active:
-            idle_since = time.monotonic()
-        elif time.monotonic() - idle_since > IDLE_S_MAX:
-            scope.cancel()
-
-
-async def _until_told(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            scope.cancel()
-            return
-
-
-@asynccontextmanager
-async def _listening(root: Path) -> AsyncIterator[Any]:
-    path = socket_path(str(root))
-    private_folder(Path(path).parent)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # left by a daemon that was killed: the lock tells that none is alive
-    listener = await anyio.create_unix_listener(path, mode=0o600)
-    try:
-        yield listener
-    finally:
-        await listener.aclose()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-
-
-def _note(text: str, failure: BaseException | None = None) -> None:
-    import traceback
-
-    lines = [f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}"]
-    if failure is not None:
-        lines += traceback.format_exception(failure)
-    print(printable(masked_text("\n".join(lines))), file=sys.stderr, flush=True)
+from coagent.private import HOME, open_private, private_folder
+from coagent.sandbox.overlay import available
 
 
 def main() -> None:
     """Run the daemon of the folder that the command line names, unless one runs already."""
     root = Path(sys.argv[1]).resolve()
     try:
-        private_folder(root / FOLDER)
-        descriptor = open_private(root / FOLDER / "daemon.lock")
+        private_folder(root / HOME)
+        descriptor = open_private(root / HOME / "daemon.lock")
     except CoAgentError as failure:
         print(f"error: {failure}", file=sys.stderr)
         sys.exit(1)
@@ -175,6 +35,12 @@ def main() -> None:
         lock.truncate(0)
         lock.write(str(os.getpid()).encode())  # for whoever has to end it
         lock.flush()
+        threading.Thread(target=available).start()  # it keeps the answer
+        gc.disable()  # until the domain is open: what is made till then is there to stay
+        import anyio
+
+        from coagent.gateways.claude.serving import serve
+
         try:
             anyio.run(serve, root)
         except CoAgentError as failure:

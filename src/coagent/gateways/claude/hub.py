@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -16,12 +16,16 @@ import anyio.to_thread
 from coagent.builtin.live_shell import LiveShell
 from coagent.config.domain_file import FOLDER, ClaudeTable
 from coagent.errors import TargetError
+from coagent.gateways.claude.left_behind import Notes
 from coagent.gateways.claude.native import SharedTree
 from coagent.gateways.claude.shadow import Shadow
 from coagent.protocol.calls import Position, Rank
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.domain import Domain
+
+if TYPE_CHECKING:
+    from coagent.gateways.claude.background import InBackground
 
 _UNDER_WAY_S_MAX = 2.0
 """How long a hook waits for a native write of another session; longer ones wait for a person's consent."""
@@ -61,6 +65,9 @@ class Hub:
         self.shell = shell
         self.git_left: dict[str, tuple[Rank, dict[str, Any]]] = {}
         """What sessions had in git for themselves, by their ids, and as which agents."""
+        self.in_background: dict[str, list[InBackground]] = {}
+        """The commands of sessions that run beside their work, by the sessions' ids."""
+        self.notes = Notes(Path(tree.workspace.root) / FOLDER / "running")
         self.root = tree.workspace.root
         self._views = Path(self.root) / FOLDER / "views"
         self._shadow = Shadow(tree, Path(self.root) / FOLDER / "shadow")

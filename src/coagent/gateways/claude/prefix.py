@@ -23,6 +23,7 @@ _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 _END_S_MAX = 5
 """How long a command that is told to end may take for that, in seconds."""
 _DONE = b'{"answer": {"exit_code": '
+_VERSION = "0.1.0"  # as hook.py has it
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
     for number in (*_ENDING, _signal.SIGALRM):
         _signal.signal(number, end)
     received = _asked(connection, script, run)
-    code = received[len(_DONE) : -3]
+    code = received[len(_DONE) :].partition(b"}")[0]
     if not received.startswith(_DONE) or not code.isdigit():
         code = _told(root, script, run, received)
     sys.stderr.flush()
@@ -88,6 +89,7 @@ def _asked(connection: _socket.socket, script: str, run: str) -> bytes:
         "session_id": quoted(known.get("CLAUDE_CODE_SESSION_ID", "")),
         "pid": pid if pid.isdecimal() else "0",
         "cwd": quoted(_cwd()),
+        "version": quoted(_VERSION),
         "environment": _object({quoted(name): quoted(value) for name, value in known.items()}),
     }
     data = _object({quoted(name): value for name, value in fields.items()}).encode() + b"\n"

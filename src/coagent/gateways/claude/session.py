@@ -1,4 +1,6 @@
-"""One Claude Code session as an agent: what each of its hooks does, and what it answers.
+"""One conversation of a Claude Code session as an agent: what each of its hooks does, and what it answers.
+
+It is the session's main one, or that of a subagent (`family.py`).
 
 Its own tools work on the one tree. Before they write, what was there is kept; afterwards the change becomes
 a call of a governed tool, which takes it over. What they have read is recorded, and shown as the session's
@@ -18,19 +20,18 @@ from coagent.builtin.changes import change, digest
 from coagent.errors import CoAgentError, ToolFailed
 from coagent.gateways.claude import git_left, in_tree, shown
 from coagent.gateways.claude.edits import effective_edit
-from coagent.gateways.claude.hub import Hub
+from coagent.gateways.claude.family import Family
 from coagent.gateways.claude.native import NativeWrite
-from coagent.gateways.claude.shell import SessionShell, beside
+from coagent.gateways.claude.shell import SessionShell
 from coagent.gateways.membership import leave
 from coagent.private import private_folder, write_private
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.notices import Notification
-from coagent.runtime.outcomes import Outcome, Settlement
+from coagent.runtime.outcomes import Outcome
 from coagent.runtime.session import AgentSession
-from coagent.wording.endings import notified_session, waits_for_others
 from coagent.wording.instructions import for_a_session
-from coagent.wording.notices import listed, session_notices
+from coagent.wording.notices import concerns_a_subagent, listed, session_notices
 from coagent.wording.quoting import one_line
 
 Answer = dict[str, Any]
@@ -45,25 +46,26 @@ _ABSENT = ("String to replace not found", "matches of the string to replace", "F
 
 
 class ClaudeSession:
-    """One session.
+    """One conversation.
 
     Args:
-        hub: What it shares with the others.
-        id: Its id, as Claude Code has it.
+        family: The session that it is of.
+        id: Its id: as Claude Code has it, that of a subagent after its session's.
         agent: Its place in the domain.
         next: Returns what it goes on as when its agent has ended.
     """
 
     def __init__(
-        self, hub: Hub, id: str, agent: AgentSession, next: Callable[[], Awaitable[ClaudeSession]]
+        self, family: Family, id: str, agent: AgentSession, next: Callable[[], Awaitable[ClaudeSession]]
     ) -> None:
         self.shell = SessionShell(self, next)
-        self.hub = hub
+        self.family = family
+        self.hub = family.hub
         self.id = id
         self.agent = agent
         self.lock = anyio.Lock()
         self.seen_s = time.monotonic()
-        self._described: dict[str, str] = {}
+        self._described = family.described
         self._heard: set[str] = set()
         self._told: list[str] = []
         self._disclaimed: set[Key] = set()
@@ -78,15 +80,35 @@ class ClaudeSession:
         """Whether its agent has ended."""
         return self.agent.state in ("committed", "aborted")
 
+    @property
+    def _is_main(self) -> bool:
+        return self.family.main is self
+
     async def started(self, event: Mapping[str, Any]) -> Answer:
-        """SessionStart: say how it is governed."""
-        return self._context("SessionStart", for_a_session(self.agent.name, self.agent.rank))
+        """SessionStart, SubagentStart: say how it is governed."""
+        said = for_a_session(self.agent.name, self.agent.rank)
+        return self._context(str(event["hook_event_name"]), said)
 
     async def prompted(self, event: Mapping[str, Any]) -> Answer:
         """UserPromptSubmit: tell what has come meanwhile."""
         self.resting = False
+        await self._hear()
+        return self._context("UserPromptSubmit", self.taken())
+
+    async def _hear(self) -> None:
+        """Have told what has come: to it, and to what its session has been before."""
         self._tell(await self.agent.notifications())
-        return self._context("UserPromptSubmit", self._taken())
+        if self._is_main:
+            await self.hear_of_behind()
+
+    async def hear_of_behind(self) -> bool:
+        """Have told what has come to what its session has been before; returns whether something has."""
+        news = await self.family.news()
+        for kind, notices in news:
+            if kind:
+                self._told.append(concerns_a_subagent(kind))
+            self._tell(notices)
+        return bool(news)
 
     # ---- before a tool -------------------------------------------------------------------------------------
 
@@ -95,6 +117,8 @@ class ClaudeSession:
         tool, given = event["tool_name"], event["tool_input"]
         self.resting = False
         self._heard.add(event.get("tool_use_id", ""))
+        if self._is_main:
+            await self.family.go_on()
         if tool == "Bash":
             return await self._before_command(given)
         key = self._key(given, event)
@@ -128,8 +152,16 @@ class ClaudeSession:
 
     async def _before_command(self, given: Mapping[str, Any]) -> Answer:
         background = bool(given.get("run_in_background"))
+        if self.governed:
+            self.family.announce(str(given.get("command", "")), self)
         if background and self.governed:
             self.shell.announced(str(given.get("command", "")))
+            return _pre(
+                {
+                    "additionalContext": "[coagent] A command in the background keeps seeing what you write. "
+                    "What it writes becomes your work when you next use a tool."
+                }
+            )
         if background:
             return _pre(
                 {
@@ -164,7 +196,7 @@ class ClaudeSession:
                 await self._after_write(tool, key, given)
             elif tool == "Read":
                 answer = await self._after_read(key, given, response)
-        return self._context("PostToolUse", self._taken(), answer)
+        return self._context("PostToolUse", self.taken(), answer)
 
     async def failed(self, event: Mapping[str, Any]) -> Answer:
         """PostToolUseFailure: a command may have written all the same; a file may have changed in between."""
@@ -181,7 +213,7 @@ class ClaudeSession:
             elif tool in _WRITERS:
                 await self._after_write(tool, key, given)  # should it have written before it failed
                 await self._instead(tool, key, given, str(event.get("error", "")))
-        return self._context("PostToolUseFailure", self._taken())
+        return self._context("PostToolUseFailure", self.taken())
 
     async def batched(self, event: Mapping[str, Any]) -> Answer:
         """PostToolBatch: the one event of calls that the client refused for the file being another one."""
@@ -194,15 +226,16 @@ class ClaudeSession:
                     await self._instead(tool, key, given, response)
         self._heard.clear()
         self.shell.settled()
+        self.family.unannounce(self)
         for key in self.hub.under_way(self.id):
             await self.hub.landed(key, self.id)  # let through and then refused by the user
-        self._tell(await self.agent.notifications())
+        await self._hear()
         self._disclaim()
-        return self._context("PostToolBatch", self._taken())
+        return self._context("PostToolBatch", self.taken())
 
     def _disclaim(self) -> None:
         """Say once whose work it is that the client will show of itself, as a change of a file."""
-        read = {one.arguments.get("path") for one in self.agent.calls}
+        read = self._paths_read()
         differing = self.hub.differing(self.agent.position).keys() - self._disclaimed
         paths = sorted(_path(key) for key in differing if _path(key) in read)
         self._disclaimed |= differing
@@ -211,6 +244,10 @@ class ClaudeSession:
                 f"[coagent] Agents after you have changed {listed(paths)}. Leave out of account what "
                 "else you are told of it: Read shows you the file as it is for you."
             )
+
+    def _paths_read(self) -> set[Any]:
+        own = [self.agent, *(self.family.behind if self._is_main else ())]
+        return {one.arguments.get("path") for agent in own for one in agent.calls}
 
     async def _after_read(self, key: Key, given: Mapping[str, Any], response: Any) -> Any:
         hub, path = self.hub, _path(key)
@@ -260,7 +297,7 @@ class ClaudeSession:
             return
         await self.hub.look(key)
         path = _path(key)
-        read = any(one.arguments.get("path") == path for one in self.agent.calls)
+        read = path in self._paths_read()
         if absent and key not in self.hub.differing(self.agent.position):
             return
         mine = await self.agent.peek(key)
@@ -319,38 +356,17 @@ class ClaudeSession:
 
     # ---- the end -------------------------------------------------------------------------------------------
 
-    async def stopped(self, event: Mapping[str, Any]) -> Answer:
-        """Stop: go on while there are notices; wait for those before, as long as configured; commit."""
-        self.resting = True
-        await self._note_git()
-        settlement = await self.agent.finish()
-        if settlement.state == "waiting":
-            settlement = await self._waited(settlement)
-        if settlement.state == "notified":
-            self.resting = False
-            self._tell(settlement.notifications)
-            return {"decision": "block", "reason": notified_session(self._taken())}
-        if settlement.state == "waiting":
-            return {"systemMessage": waits_for_others(settlement.waits_for)}
-        return {}
-
-    async def _waited(self, settlement: Settlement) -> Settlement:
-        """Wait for those before, until somebody needs the session again; returns how it stands then."""
-        self._away = away = anyio.Event()
-        with anyio.move_on_after(self.hub.settings.wait_s) as waiting:
-
-            async def leave() -> None:
-                await away.wait()
-                waiting.cancel()
-
-            return await beside(leave, lambda: self.agent.finish(wait=True))
-        return settlement
+    def waits(self) -> anyio.Event:
+        """Wait at the end of a turn; returns what ends that."""
+        self._away = anyio.Event()
+        return self._away
 
     def call_away(self) -> None:
         """End a wait at the end of a turn: its person has gone on, or has had enough of it."""
         self._away.set()
 
-    async def _note_git(self) -> None:
+    async def note_git(self) -> None:
+        """Note what it has in git for itself."""
         if self.hub.shell is not None and not self.over:
             self.hub.git_left[self.id] = self.agent.rank, await git_left.of(self.agent)
 
@@ -365,7 +381,7 @@ class ClaudeSession:
         await self.hub.gone(self.id)
         if self.hub.shell is not None:
             self.hub.shell.forget(self.agent.rank)
-            await self._note_git()
+            await self.note_git()
             _, left = self.hub.git_left.pop(self.id, (0, {}))
             if git_left.stashes(left):
                 await anyio.to_thread.run_sync(git_left.hand_over, self.hub.root, left, self.agent.name)
@@ -375,9 +391,10 @@ class ClaudeSession:
 
     def _key(self, given: Mapping[str, Any], event: Mapping[str, Any]) -> Key | None:
         path = str(given.get("file_path") or given.get("notebook_path") or "")
-        view = f"{self.hub.views(self.agent.name)}/"
-        if path.startswith(view):
-            path = f"{self.hub.root}/{path.removeprefix(view)}"
+        for agent in (self.agent, *self.family.behind):
+            view = f"{self.hub.views(agent.name)}/"
+            if path.startswith(view):
+                path = f"{self.hub.root}/{path.removeprefix(view)}"
         return self.hub.key_of(path, str(event.get("cwd") or self.hub.root))
 
     def _folder(self, given: Mapping[str, Any], event: Mapping[str, Any]) -> str:
@@ -428,7 +445,8 @@ class ClaudeSession:
             self._described[call_id] = what
         self._tell(notices)
 
-    def _taken(self) -> str:
+    def taken(self) -> str:
+        """Return what is to be told, which counts as told."""
         told, self._told = self._told, []
         return "\n\n".join(told)
 

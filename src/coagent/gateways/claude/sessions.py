@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from coagent.builtin.streams import Streams
 from coagent.errors import CoAgentError, ConfigurationError, UnknownAgent
+from coagent.gateways.claude import turn_end
+from coagent.gateways.claude.elsewhere import sessions_elsewhere
+from coagent.gateways.claude.family import Family
 from coagent.gateways.claude.hub import Hub
+from coagent.gateways.claude.left_behind import taken_over
 from coagent.gateways.claude.session import Answer, ClaudeSession
 from coagent.gateways.claude.shell import ended, given
 from coagent.gateways.membership import taken_up_or_joined
@@ -21,15 +26,18 @@ from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 from coagent.private import write_private
 from coagent.runtime.place_in_order import place_in_order
 from coagent.runtime.session import AgentSession
+from coagent.wording.endings import not_governed
 
 _EVENTS = {
     "SessionStart": ClaudeSession.started,
     "UserPromptSubmit": ClaudeSession.prompted,
+    "SubagentStart": ClaudeSession.started,
     "PreToolUse": ClaudeSession.before,
     "PostToolUse": ClaudeSession.after,
     "PostToolUseFailure": ClaudeSession.failed,
     "PostToolBatch": ClaudeSession.batched,
-    "Stop": ClaudeSession.stopped,
+    "Stop": turn_end.stopped,
+    "SubagentStop": turn_end.answered,
 }
 _NAME_DIGITS = 8
 _NAME, _RANK = "COAGENT_AGENT", "COAGENT_RANK"
@@ -46,10 +54,14 @@ class Sessions:
     def __init__(self, hub: Hub, kept: Path) -> None:
         self._hub = hub
         self._kept = kept
-        self._sessions: dict[str, ClaudeSession] = {}
+        self._families: dict[str, Family] = {}
         self._processes: dict[str, int] = {}
         self._joining = anyio.Lock()
+        self._spoken_of: set[int] = set()
+        self._left: dict[str, Answer] = {}  # what became of commands whose daemon has died
         self._given: dict[str, Mapping[str, str]] = {}  # what the user has set for each
+        self.commanding = anyio.Event()
+        """Set when a session has come that will run commands by our prefix."""
 
     @property
     def active(self) -> bool:
@@ -76,19 +88,35 @@ class Sessions:
         react = _EVENTS.get(str(name))
         if react is None:
             return {}
-        session = await self._session(id, message)
+        session = await self._conversation(id, message)
         session.call_away()
         async with session.lock:
             if session.over:  # it has committed with its last turn: this is a new one
-                session = await self._session(id, message)
+                session = await self._conversation(id, message)
+            await self._exchanged(session)
             answer = await react(session, event)
+            if name in ("PostToolUse", "PostToolUseFailure"):
+                await self._exchanged(session)
+            if name in ("SessionStart", "UserPromptSubmit") and (others := await self._of_others()):
+                answer = {"systemMessage": others, **answer}
             await self._hub.domain.flush()  # the session may outlive this process, and knows the answer
+            if session.governed:
+                self.commanding.set()
             return answer
+
+    async def _exchanged(self, session: ClaudeSession) -> None:
+        """Bring a session and what it runs in the background to the same state."""
+        for one in list(self._hub.in_background.get(session.id, ())):
+            await one.exchange(session)
 
     def left(self, message: Mapping[str, Any]) -> None:
         """Note that a session's client waits no longer for the answer to an event."""
         event = message.get("event")
-        session = self._sessions.get(str(event.get("session_id"))) if isinstance(event, Mapping) else None
+        family = self._families.get(str(event.get("session_id"))) if isinstance(event, Mapping) else None
+        if family is None or not isinstance(event, Mapping):
+            return
+        subagent = event.get("agent_id")
+        session = family.main if subagent is None else family.subagents.get(str(subagent))
         if session is not None:
             session.call_away()
 
@@ -108,18 +136,41 @@ class Sessions:
             raise CoAgentError(
                 "this is no command of a Claude Code session", "Is the prefix of this version?"
             )
-        session = await self._session(id, message)  # whose hooks may be waiting for a turn: it needs no lock
-        answer = await session.shell.run(given(message), to, gone)
-        await self._hub.domain.flush()
+        main = await self._conversation(id, message)  # whose hooks may wait for a turn: it needs no lock
+        asked = given(message)
+        session = main.family.announced(asked.command) or main
+        answer = await session.shell.run(asked, to, gone)
+        try:
+            await self._hub.domain.flush()
+        except CoAgentError as failure:  # it has run: an error would have it run again, ungoverned
+            if "exit_code" in answer:
+                return answer | {"says": f"coagent: what this command did is not on record yet: {failure}"}
+            raise
         return answer
+
+    def end_commands(self) -> None:
+        """End the commands that run, and what waits for its turn."""
+        for family in self._families.values():
+            for conversation in family.conversations:
+                conversation.shell.end()
+                conversation.call_away()
 
     def ended(self, run: str) -> Answer:
         """Return what has become of a command whose daemon has died."""
-        return ended(self._hub.domain, run)
+        return self._left.get(run) or ended(self._hub.domain, run)
 
     def place_of(self, name: str) -> Answer:
         """Return where an agent stands, for a status line."""
         return place_in_order(self._hub.domain.kernel, name)
+
+    async def _of_others(self) -> str:
+        """Return a line on sessions that are not governed and have not been spoken of, for a person."""
+        found = await anyio.to_thread.run_sync(
+            lambda: list(sessions_elsewhere(self._hub.root, set(self._processes.values())))
+        )
+        new = [one for one in found if one.pid not in self._spoken_of]
+        self._spoken_of = {one.pid for one in found}
+        return not_governed(sorted({one.folder for one in new}), self._hub.root) if new else ""
 
     async def end_the_dead(self) -> None:
         """End the sessions whose process is gone without a word."""
@@ -130,20 +181,61 @@ class Sessions:
     async def take_up(self) -> None:
         """Go on from where the last daemon was: end the sessions that have died since."""
         with contextlib.suppress(OSError, ValueError):
-            for id, (name, pid) in json.loads(self._kept.read_text()).items():
-                with contextlib.suppress(UnknownAgent):
-                    session = self._made(id, await self._hub.domain.attach(name))
-                    self._sessions[id] = session
-                    self._processes[id] = pid
+            for id, (name, pid, *more) in json.loads(self._kept.read_text()).items():
+                others = more[0] if more else {}
+                family = self._families[id] = self._family(id, str(others.get("name", name)))
+                self._processes[id] = pid
+
+                async def made(one: str, agent: str, family: Family = family) -> ClaudeSession | None:
+                    try:
+                        return self._made(family, one, await self._hub.domain.attach(agent))
+                    except UnknownAgent:
+                        return None
+
+                family.main = await made(id, name)
+                await family.take_up(others, made)
+        await self._take_over_commands()
         await self.end_the_dead()
 
-    async def _session(self, id: str, message: Mapping[str, Any]) -> ClaudeSession:
+    async def _take_over_commands(self) -> None:
+        """Take over what commands had done whose daemon has died."""
+        hub = self._hub
+        if hub.shell is None:
+            return
+        joined: list[AgentSession] = []
+
+        async def agent_of(name: str) -> AgentSession:
+            for family in self._families.values():
+                for one in family.agents:
+                    if one.name == name:
+                        return one
+            joined.append(await taken_up_or_joined(hub.domain, name, None))
+            return joined[-1]
+
+        def is_known(run: str) -> bool:
+            return bool(ended(hub.domain, run))
+
+        self._left = await taken_over(hub.notes, hub.domain, hub.shell.runner, agent_of, is_known)
+        for agent in joined:
+            await agent.finish()
+
+    def _family(self, id: str, name: str) -> Family:
+        return Family(self._hub, id, name, self._keep)
+
+    async def _conversation(self, id: str, message: Mapping[str, Any]) -> ClaudeSession:
+        """Return whose an event or a command is: the main conversation's of a session, or a subagent's."""
+        event = message.get("event", {})
+        subagent = event.get("agent_id")
         async with self._joining:
-            known = self._sessions.get(id)
-            if known is None or known.over:
+            family = self._families.get(id)
+            if family is None or family.main is None or family.main.over:
                 environment = message.get("environment", {})
                 self._given[id] = {one: environment[one] for one in (_NAME, _RANK) if one in environment}
-                known = self._sessions[id] = await self._join(id, self._given[id])
+                family = await self._join(id, self._given[id])
+            known = family.main
+            assert known is not None, "a session has a main conversation"
+            if isinstance(subagent, str) and subagent:
+                known = await self._subagent(family, subagent, event)
         if message.get("environment", {}).get(PREFIX, "").endswith(f"/{SCRIPT}"):
             known.has_prefix = True
         pid = message.get("pid")
@@ -152,7 +244,19 @@ class Sessions:
             self._keep()
         return known
 
-    async def _join(self, id: str, environment: Mapping[str, str]) -> ClaudeSession:
+    async def _subagent(self, family: Family, id: str, event: Mapping[str, Any]) -> ClaudeSession:
+        if event.get("hook_event_name") == "SubagentStart":
+            await family.ended(
+                id
+            )  # it has answered before, and is asked again: after all that was done since
+        known = family.subagents.get(id)
+        if known is None or known.over:
+            agent = await family.place_of_subagent(id, str(event.get("agent_type") or ""))
+            known = family.subagents[id] = self._made(family, f"{family.id}/{id}", agent)
+            self._keep()
+        return known
+
+    async def _join(self, id: str, environment: Mapping[str, str]) -> Family:
         domain = self._hub.domain
         name = environment.get(_NAME) or f"claude-{id[:_NAME_DIGITS]}"
         rank = environment.get(_RANK)
@@ -160,38 +264,43 @@ class Sessions:
             raise ConfigurationError(
                 f"COAGENT_RANK={rank!r} is no rank", "Set it to a whole number from 0 on."
             )
-        if any(one.agent.name == name and not one.over for one in self._sessions.values()):
+        others = [one.main for other, one in self._families.items() if other != id and one.main is not None]
+        if any(one.agent.name == name and not one.over for one in others):
             name = f"{name}-{id[:_NAME_DIGITS]}"  # two sessions of one name: each is an agent of its own
+        family = self._families.get(id) or self._family(id, name)
         agent = await taken_up_or_joined(domain, name, None if rank is None else int(rank))
-        return self._made(id, agent)
+        family.main = self._made(family, id, agent)
+        self._families[id] = family
+        return family
 
-    def _made(self, id: str, agent: AgentSession) -> ClaudeSession:
+    def _made(self, family: Family, id: str, agent: AgentSession) -> ClaudeSession:
         async def goes_on_as() -> ClaudeSession:
             async with self._joining:
-                known = self._sessions.get(id)
+                known = family.main
                 if known is None or known.over:
-                    known = await self._join(id, self._given.get(id, {}))
+                    known = (await self._join(family.id, self._given.get(family.id, {}))).main
+                    assert known is not None, "it has joined"
                     known.has_prefix, known.resting = True, True
-                    if id in self._processes:
-                        self._sessions[id] = known
+                    if family.id not in self._processes:
+                        del self._families[family.id]
                 return known
 
-        return ClaudeSession(self._hub, id, agent, goes_on_as)
+        return ClaudeSession(family, id, agent, goes_on_as)
 
     async def _end(self, id: str) -> None:
-        session = self._sessions.pop(id, None)
+        family = self._families.pop(id, None)
         self._processes.pop(id, None)
         self._keep()
-        if session is not None:
-            await session.ended()
+        if family is not None:
+            await family.end()
 
     def _keep(self) -> None:
-        names = {
-            id: (self._sessions[id].agent.name, pid)
+        kept = {
+            id: (family.main.agent.name, pid, family.kept())
             for id, pid in self._processes.items()
-            if id in self._sessions
+            if (family := self._families.get(id)) is not None and family.main is not None
         }
-        write_private(self._kept, json.dumps(names))
+        write_private(self._kept, json.dumps(kept))
 
 
 def _alive(pid: int) -> bool:

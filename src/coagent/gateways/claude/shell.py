@@ -12,11 +12,15 @@ from coagent.builtin.command_run import OUTPUT_LENGTH_MAX
 from coagent.builtin.live_runs import LiveRun
 from coagent.builtin.live_shell import GIT_NAME, NAME, Given, LiveShell
 from coagent.builtin.streams import Streams
+from coagent.config.domain_file import IN_A_VIEW
 from coagent.errors import AgentNotActive, CoAgentError
+from coagent.gateways.claude.background import InBackground
+from coagent.gateways.claude.commands import asks_coagent
 from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Outcome
 from coagent.runtime.session import AgentSession
+from coagent.sandbox.confined import Confined
 
 if TYPE_CHECKING:
     from coagent.gateways.claude.session import ClaudeSession
@@ -33,7 +37,7 @@ def given(message: Mapping[str, Any]) -> Given:
     taken as it is.
     """
     whole = str(message["command"])
-    known = {name: str(value) for name, value in message.get("environment", {}).items()}
+    known = {name: str(value) for name, value in message.get("environment", {}).items()} | {IN_A_VIEW: "1"}
     shell = "zsh" if "/snapshot-zsh-" in whole else "bash"
     script, end, file = whole.rpartition(_AFTER)
     setup, _, rest = script.partition(_EVAL)
@@ -86,7 +90,7 @@ class SessionShell:
         self._running: list[LiveRun] = []
 
     def announced(self, command: str) -> None:
-        """Note that the client is about to run a command in the background: in the tree itself."""
+        """Note that the client is about to run a command in the background."""
         self._in_background.append(command)
 
     def settled(self) -> None:
@@ -95,7 +99,7 @@ class SessionShell:
 
     def end(self) -> None:
         """End what still runs: the session has ended."""
-        for live in self._running:
+        for live in (*self._running, *self._session.hub.in_background.get(self._session.id, ())):
             live.interrupt()
 
     async def run(self, asked: Given, to: Streams, gone: anyio.Event) -> dict[str, Any]:
@@ -111,17 +115,17 @@ class SessionShell:
         """
         session = self._session
         shell = session.hub.shell
-        if shell is None:
+        if shell is None or asks_coagent(asked.command):  # the domain is not in the view
             return {"plain": True}
         if asked.command in self._in_background:
             self._in_background.remove(asked.command)
-            return {"plain": True}
+            return await self._run_beside(shell, asked, to, gone)
         for one in list(self._ending):  # of commands whose clients have gone: what they did comes first
             await one.wait()
         rank, left = session.hub.git_left.pop(session.id, (session.agent.rank, {}))
         if left and rank != session.agent.rank:
             await session.loudly(GIT_NAME, "git: what you had for yourself", private=left)
-        live = shell.live(asked, to)
+        live = shell.live(asked, to, self._noting(asked))
         over = anyio.Event()
         self._running.append(live)
 
@@ -136,7 +140,33 @@ class SessionShell:
             self._running.remove(live)
             shell.over(live)
             over.set()
+            session.hub.notes.over(asked.run)
             self._ending.discard(over)
+
+    def _noting(self, asked: Given) -> Callable[[Confined], None]:
+        """Return what notes that a command begins."""
+        session = self._session
+        return lambda view: session.hub.notes.begun(asked.run, asked.command, session.agent.name, view)
+
+    async def _run_beside(
+        self, shell: LiveShell, asked: Given, to: Streams, gone: anyio.Event
+    ) -> dict[str, Any]:
+        """Run a command in the background."""
+        session = self._session
+        what = f"Bash {asked.command[:COMMAND_SHOWN_MAX]!r}"
+        command = InBackground(session, shell, self._next, what)
+        all_of_session = session.hub.in_background.setdefault(session.id, [])
+        all_of_session.append(command)
+
+        async def interrupt() -> None:
+            await gone.wait()
+            command.interrupt()
+
+        try:
+            return await beside(interrupt, lambda: command.run(asked, to, self._noting(asked)))
+        finally:
+            session.hub.notes.over(asked.run)
+            all_of_session.remove(command)
 
     async def _called(self, shell: LiveShell, asked: Given, to: Streams, live: LiveRun) -> dict[str, Any]:
         session = self._session
@@ -164,7 +194,10 @@ class SessionShell:
             )
         for line in _said(answer):
             session.say(line)
-        await session.rest()
+        try:
+            await session.rest()
+        except CoAgentError as failure:
+            session.say(f"[coagent] {failure}")
         return {"exit_code": answer["exit_code"]}
 
 

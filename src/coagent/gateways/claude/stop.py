@@ -12,7 +12,7 @@ from pathlib import Path
 from coagent.config.domain_file import FOLDER
 from coagent.errors import CoAgentError
 
-_END_S_MAX = 10.0
+_END_S_MAX = 30.0  # it takes the snapshot of the tree away before
 _POLL_S = 0.02
 
 
@@ -27,13 +27,15 @@ def stop_daemon(root: Path) -> None:
         return
     with open(path, "r+b") as lock:
         deadline = time.monotonic() + _END_S_MAX
+        told = b""
         while True:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             lock.seek(0)
             pid = lock.read().strip()
-            if pid.isdigit():
+            if pid.isdigit() and pid != told:  # told twice, it would end before it has cleared up
+                told = pid
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGTERM)
             if time.monotonic() > deadline:

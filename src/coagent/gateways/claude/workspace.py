@@ -18,6 +18,9 @@ from coagent.runtime.domain import Domain, open_domain
 from coagent.sandbox.overlay import available
 from coagent.targets.base import Target
 
+# Claude Code writes a file by way of one beside it, FILE.tmp.PID.HEX with 8 or 12 digits: nobody's work.
+_BESIDE_AN_EDIT = tuple(f"**/*.tmp.[0-9]*.{'[0-9a-f]' * digits}" for digits in (8, 12))
+
 
 class Opened(NamedTuple):
     """A workspace.
@@ -51,7 +54,8 @@ def open_workspace(root: Path) -> Opened:
     tree: SharedTree | None = None
     for index, table in enumerate(file.targets):
         if isinstance(table, FilesTarget) and tree is None:
-            tree = SharedTree(str(folder / table.root), **table.options)
+            options = {**table.options, "exclude": (*table.options["exclude"], *_BESIDE_AN_EDIT)}
+            tree = SharedTree(str(folder / table.root), **options)
             targets.append(tree)
         else:
             targets.append(make_target(table, folder, at(path, text, ("targets", index))))

@@ -16,6 +16,8 @@ from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 
 MARK = "coagent/gateways/claude/hook.py"
 """What tells our hooks from others'."""
+# As a module it need not be compiled each time.
+_RUN = f"import sys; sys.path.append(sys.argv[1][:-{len('/hook.py')}]); import hook; hook.main()"
 _TOOLS_BEFORE = "Read|Edit|Write|NotebookEdit|Bash"
 _TOOLS_AFTER = "Read|Edit|Write|NotebookEdit|Glob|Grep|Bash"
 _HOOK_S_MAX = 150
@@ -29,7 +31,7 @@ _GONE = (
 def command(python: str = sys.executable) -> str:
     """Return the shell command of all hooks; where CoAgent is gone it says so, and lets the session go on."""
     script = str(Path(hook.__file__).resolve())
-    ours = f"{shlex.quote(python)} -IS {shlex.quote(script)}"
+    ours = f"{shlex.quote(python)} -IS -c {shlex.quote(_RUN)} {shlex.quote(script)}"
     there = f"[ -x {shlex.quote(python)} ] && [ -f {shlex.quote(script)} ]"
     return f"if {there}; then exec {ours}; fi; echo {shlex.quote(_GONE)}"
 
@@ -55,6 +57,8 @@ def with_hooks(settings: dict[str, Any], wait_s: float, run: str | None = None) 
         ("PostToolUse", _TOOLS_AFTER, _HOOK_S_MAX),
         ("PostToolUseFailure", _TOOLS_AFTER, _HOOK_S_MAX),
         ("PostToolBatch", None, _HOOK_S_MAX),
+        ("SubagentStart", None, _HOOK_S_MAX),
+        ("SubagentStop", None, _HOOK_S_MAX),
         ("Stop", None, int(wait_s) + _STOP_MARGIN_S),
         ("SessionEnd", None, _HOOK_S_MAX),
     ):

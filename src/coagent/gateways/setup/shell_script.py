@@ -36,13 +36,16 @@ def text(root: Path, chained: str = "", python: str = sys.executable) -> str:
         shlex.quote(str(Path(hook.__file__).resolve().with_name("prefix.py"))),
     )
     run = f"{given} -IS -c {shlex.quote(_RUN)} {shlex.quote(str(Path(hook.__file__).resolve().parent))}"
+    worktrees = shlex.quote(f"{root}{hook.WORKTREES}")
     other = f'exec {shlex.quote(chained)} "$1"\n' if chained else ""
     return f"""#!/bin/sh
 # Runs the Bash commands of Claude Code sessions at their place in CoAgent's order (docs/claude-code.md).
 # Hooks and MCP servers are run by it too, and left alone. `coagent init --remove` takes it out again.
+# Worktrees that the client has made for one session or subagent are its own business.
 case "$1" in
 *' && pwd -P >| '*)
-  if [ -n "$CLAUDE_CODE_SESSION_ID" ]; then
+  alone=; case "$PWD/" in {worktrees}*) alone=1 ;; esac
+  if [ -n "$CLAUDE_CODE_SESSION_ID" ] && [ -z "$alone" ]; then
     if [ -x {given} ] && [ -f {program} ]; then exec {run} {shlex.quote(str(root))} "$1"; fi
     echo "coagent: CoAgent is not installed here any more, and does not govern this command" >&2
   fi
