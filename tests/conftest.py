@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,17 @@ def postgres_server() -> Iterator[ThrowawayPostgres]:
     server.start()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_schemas() -> Iterator[int]:
+    return itertools.count(1)
+
+
+@pytest.fixture
+def postgres_log(postgres_server: ThrowawayPostgres, postgres_schemas: Iterator[int]) -> str:
+    """The URL of a log that does not exist yet, in a schema of its own on a PostgreSQL server that runs."""
+    return f"{postgres_server.url}&schema=log_{next(postgres_schemas)}"
 
 
 @pytest.fixture

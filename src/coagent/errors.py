@@ -146,6 +146,12 @@ class LogError(CoAgentError):
     code = "log_error"
 
 
+class LogUnavailable(LogError):
+    """The server of the log is away just now, and was waited for in vain: the same call may succeed later."""
+
+    code = "log_unavailable"
+
+
 class IllegalEvent(CoAgentError):
     """Something was to be recorded that may not happen in the state that the domain is in; nothing was."""
 

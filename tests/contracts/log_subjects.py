@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from coagent.log.base import Log, LogSettings
 from coagent.log.open import open_log
 from coagent.protocol import events
@@ -15,7 +17,7 @@ from coagent.protocol.predicates import EVERYTHING, Where
 from coagent.protocol.values import Field, Lines, Matches, Traced
 
 SETTINGS = LogSettings("mtpo", "fixed", ())
-KINDS = ("memory", "sqlite")
+KINDS = ("memory", "sqlite", "postgresql")
 
 
 class LogSubject(NamedTuple):
@@ -24,23 +26,23 @@ class LogSubject(NamedTuple):
     Args:
         kind: Its name.
         url: Of a log that does not exist yet.
-        path: Where it lies; None where it lies nowhere.
     """
 
     kind: str
     url: str
-    path: Path | None
 
     async def open(self, settings: LogSettings = SETTINGS) -> Log:
         """Open the log, or a further handle on it, as another process would."""
         return await open_log(self.url, settings)
 
 
-def subject_of(kind: str, directory: Path) -> LogSubject:
+def subject_of(kind: str, directory: Path, request: pytest.FixtureRequest) -> LogSubject:
     """Return an engine by its name."""
     if kind == "memory":
-        return LogSubject(kind, "memory:", None)
-    return LogSubject(kind, f"sqlite:{directory / 'log'}", directory / "log")
+        return LogSubject(kind, "memory:")
+    if kind == "sqlite":
+        return LogSubject(kind, f"sqlite:{directory / 'log'}")
+    return LogSubject(kind, request.getfixturevalue("postgres_log"))
 
 
 _RANK, _CALL = Rank(3), CallId("A.1")

@@ -21,13 +21,13 @@ from coagent.protocol.mtpo import Mtpo
 
 @pytest.fixture(params=KINDS)
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> LogSubject:
-    return subject_of(request.param, tmp_path)
+    return subject_of(request.param, tmp_path, request)
 
 
 @pytest.fixture(params=[kind for kind in KINDS if kind != "memory"])
 def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> LogSubject:
     """An engine that several processes share and that outlives them."""
-    return subject_of(request.param, tmp_path)
+    return subject_of(request.param, tmp_path, request)
 
 
 def joined(number: int) -> Joined:

@@ -20,14 +20,14 @@ from coagent import open_domain, targets
 from coagent.errors import LogError
 from coagent.log import sqlite as sqlite_log
 from coagent.log.archive import Archive
-from coagent.log.base import Checkpoint, HeadMoved, LogSettings
+from coagent.log.base import Checkpoint, HeadMoved, LogSettings, NothingYet
 from coagent.log.reader import LogReader
 from coagent.log.sqlite import SqliteLog
 from coagent.protocol.calls import Rank
 from coagent.protocol.checkpoint import state_of
 from coagent.protocol.events import Aborted, Event, Joined
 from coagent.protocol.mtpo import Mtpo
-from coagent.runtime.watch import NothingYet, Watch
+from coagent.runtime.watch import Watch
 from coagent.sim.tools import TOOLS
 
 WORKER = Path(__file__).with_name("archive_worker.py")

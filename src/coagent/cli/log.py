@@ -38,7 +38,7 @@ def log(
     What somebody outside wrote comes with its difference. --tail reads no more of the log than it has to.
     """
     from coagent.cli.where import domain_log
-    from coagent.runtime.watch import NothingYet
+    from coagent.log.base import NothingYet
 
     url = domain_log(domain)
     while True:

@@ -84,7 +84,8 @@ def resolve(
 
 def _looked(url: str) -> tuple[list[StuckObject], dict[str, Value], list[UnknownCall]]:
     """Return what is stuck, having looked back as far as it has been, what it should hold, and lost calls."""
-    from coagent.runtime.watch import NothingYet, Watch
+    from coagent.log.base import NothingYet
+    from coagent.runtime.watch import Watch
 
     reach: int | None = 0
     while True:

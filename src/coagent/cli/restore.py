@@ -62,14 +62,12 @@ def restore(
 
 def _known(url: str, key: str) -> list[Version]:
     """Return the versions of an object, or say which one may have been meant."""
-    from coagent.log.open import path_of
     from coagent.protocol.keys import Key
     from coagent.runtime.versions import versions_of, written_outside
 
-    exists = path_of(url).exists()
-    versions = versions_of(url, Key(key)) if exists else []
+    versions = versions_of(url, Key(key))
     if not versions:
-        nearest = difflib.get_close_matches(key, list(written_outside(url)) if exists else [], 1)
+        nearest = difflib.get_close_matches(key, list(written_outside(url)), 1)
         raise ConfigurationError(
             f"the log holds no version of {key!r}",
             f"Did you mean {nearest[0]!r}?" if nearest else "Name an object, as in file:src/app.py.",
@@ -78,11 +76,10 @@ def _known(url: str, key: str) -> list[Version]:
 
 
 def _list_objects(url: str, json_output: bool) -> None:
-    from coagent.log.open import path_of
     from coagent.runtime.versions import written_outside
     from coagent.wording.quoting import one_line
 
-    found = written_outside(url) if path_of(url).exists() else {}
+    found = written_outside(url)
     if json_output:
         data = [{"key": key, "times": times, "last": last} for key, (times, last) in found.items()]
         print_json({"objects": data})

@@ -28,7 +28,9 @@ def run(
     order: Annotated[
         str | None, typer.Option(help="fixed or early, instead of the file's: whether agents may be passed.")
     ] = None,
-    log: Annotated[str | None, typer.Option(help="memory: or sqlite:PATH, instead of the file's.")] = None,
+    log: Annotated[
+        str | None, typer.Option(help="memory:, sqlite:PATH or postgresql://…, instead of the file's.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the report as JSON to this file.")] = None,
     transcripts: Annotated[
         Path | None, typer.Option(help="Keep the models' messages in this folder.")

@@ -30,7 +30,9 @@ def status(
 ) -> None:
     """Show who is at work in a domain, and who waits for whom. It only looks."""
     from coagent.cli.where import domain_log
-    from coagent.runtime.watch import NothingYet, Watch
+    from coagent.log.base import NothingYet
+    from coagent.log.urls import shown_url
+    from coagent.runtime.watch import Watch
 
     url = domain_log(domain)
     try:
@@ -38,7 +40,14 @@ def status(
     except NothingYet as nothing:
         if json_output:
             print_json(
-                {"domain": url, "protocol": None, "agents": [], "outstanding": {}, "stuck": [], "unknown": []}
+                {
+                    "domain": shown_url(url),
+                    "protocol": None,
+                    "agents": [],
+                    "outstanding": {},
+                    "stuck": [],
+                    "unknown": [],
+                }
             )
         else:
             console().print(f"{nothing.cause}.", markup=False)
@@ -58,8 +67,10 @@ def status(
 
 
 def _data(url: str, found: Watch) -> dict[str, Any]:
+    from coagent.log.urls import shown_url
+
     return {
-        "domain": url,
+        "domain": shown_url(url),
         "protocol": found.protocol,
         "events": found.number,
         "agents": [asdict(one) for one in found.agents()],

@@ -32,12 +32,12 @@ def domain_file(given: str | None) -> Path:
 
 
 def domain_log(given: str | None) -> str:
-    """Return the log of the domain that is meant; it may be named itself, as `sqlite:PATH`.
+    """Return the log of the domain that is meant; it may be named itself, as `sqlite:PATH` or `postgresql://…`.
 
     Raises:
         ConfigurationError: There is no such domain.
     """
-    if given is not None and given.startswith(("sqlite:", "memory:", "postgresql:")):
+    if given is not None and given.startswith(("sqlite:", "memory:", "postgresql://", "postgres://")):
         return given
     from coagent.config.domain_file import log_url, read_domain_file
 

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coagent.errors import LogError
+from coagent.log.chain import Gap, Position
 from coagent.log.codec import checksum
-from coagent.log.sqlite_schema import ASIDE, Gap, Position, bytes_used, connected, read_after
+from coagent.log.sqlite_schema import ASIDE, bytes_used, connected, read_after
 from coagent.private import open_private, private_folder
 
 SEGMENT_RECORDS = 20_000

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from coagent.errors import ConfigurationError
 from coagent.processes import Process
 from coagent.protocol.checkpoint import KernelState
 from coagent.protocol.events import Event
@@ -13,6 +14,10 @@ from coagent.protocol.events import Event
 
 class HeadMoved(Exception):
     """Others have appended since: nothing was written; read what they wrote, then decide anew."""
+
+
+class NothingYet(ConfigurationError):
+    """A log that has not been begun."""
 
 
 class LogSettings(NamedTuple):
@@ -83,6 +88,8 @@ class Log(ABC):
         Raises:
             HeadMoved: Another process has appended after `head`.
             LogError: The log cannot be written (disk full, locked, read-only).
+            LogUnavailable: Its server was away for too long. Where it went away meanwhile, the events may
+                be there all the same; `read` returns them then.
         """
 
     def note(self, event: Event) -> None:
@@ -104,6 +111,13 @@ class Log(ABC):
     def stale(self) -> bool:
         """Tell, at next to no cost, whether others may have appended since `read` was called last."""
         return False
+
+    async def attend(self, changed: Callable[[], None]) -> None:  # noqa: B027 - a file tells of nothing
+        """Do what is to be done for an open log in the background; returns where that is nothing.
+
+        Args:
+            changed: Called when the log has heard that others have appended.
+        """
 
     async def checkpoint(self) -> Checkpoint | None:
         """Return the last checkpoint, and move `head` there; to be called before anything is read.
@@ -192,4 +206,68 @@ class Log(ABC):
 
     @abstractmethod
     async def close(self) -> None:
+        """Release files and connections."""
+
+
+class Reader(ABC):
+    """A log for reading alone: it changes nothing, also while others write."""
+
+    settings: LogSettings
+    """What the log was begun with."""
+
+    by_itself: bool
+    """Whether its events are of format 1, in which agents commit without an event of their own."""
+
+    last_old: int
+    """The number of the last event of format 1 in a log that has been brought to today's; 0: none is."""
+
+    @property
+    @abstractmethod
+    def head(self) -> int:
+        """The number of the last record read."""
+
+    @property
+    @abstractmethod
+    def last(self) -> int:
+        """The number of the last record that there is."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How large the log is, in bytes."""
+
+    @abstractmethod
+    def checkpoint(self, tail: int | None = 0, first: int | None = None) -> Checkpoint | None:
+        """Return a checkpoint and go on from there; to be called before anything is read.
+
+        Args:
+            tail: How many of the last records are to be read after it, at the least; None: as many as there
+                are.
+            first: The number of a record that is to be read, in the place of that.
+
+        Returns:
+            The last that will do; None where reading has to begin at the first record.
+
+        Raises:
+            LogError: It is damaged, or so many records are not there any more.
+        """
+
+    @abstractmethod
+    def read(self) -> list[Event]:
+        """Return some of the events since the last time; none where there are no more for now.
+
+        Raises:
+            LogError: A record is missing or damaged.
+        """
+
+    @abstractmethod
+    def backwards(self) -> Iterator[tuple[int, str]]:
+        """Yield the numbers and texts of all records of today's format, archived ones too, newest first.
+
+        Raises:
+            LogError: An archive is damaged.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
         """Release files and connections."""

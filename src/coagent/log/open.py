@@ -2,59 +2,96 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from coagent.errors import ConfigurationError, LogError
-from coagent.log.base import Log, LogSettings
+from coagent.log.base import Log, LogSettings, Reader
 from coagent.log.memory import MemoryLog
+from coagent.log.urls import is_postgres, path_of, place_of, shown_url
+
+ENGINES = "'memory:', 'sqlite:PATH' or 'postgresql://USER@HOST/DATABASE'"
+"""What the URL of a log may be."""
+PATIENCE_S = 60.0
 
 
-async def open_log(url: str, settings: LogSettings) -> Log:
+async def open_log(url: str, settings: LogSettings, patience_s: float = PATIENCE_S) -> Log:
     """Open or create a log.
 
     Args:
-        url: `memory:`, or `sqlite:PATH` (relative to the working directory, or absolute).
+        url: `memory:`; `sqlite:PATH` (relative to the working directory, or absolute); or
+            `postgresql://USER@HOST:PORT/DATABASE`, with `schema`, `domain` and `listen` beside what libpq
+            knows (docs/deploy.md).
         settings: For a new log; an existing one has to have been begun with the same.
+        patience_s: How long calls wait for a server that is away, in seconds.
 
     Raises:
         ConfigurationError: The URL names no engine, or the log was begun under another protocol or order.
         LogError: The log cannot be opened, is damaged, comes from a newer version, or is about other targets.
     """
     scheme, _, rest = url.partition(":")
+    log: Log
     if scheme == "memory" and not rest:
         return MemoryLog(settings)
     if scheme == "sqlite" and rest:
         from coagent.log.sqlite import SqliteLog
 
         log = await SqliteLog.open(path_of(url), settings)
-        try:
-            _check(url, log.settings, settings)
-        except BaseException:
-            await log.close()
-            raise
-        return log
-    raise ConfigurationError(f"no log engine for {url!r}", "Use 'memory:' or 'sqlite:PATH'.")
+    elif is_postgres(url):
+        _require_psycopg(url)
+        from coagent.log.postgres import PostgresLog
+
+        log = await PostgresLog.open(place_of(url), settings, patience_s)
+    else:
+        raise ConfigurationError(f"no log engine for {shown_url(url)!r}", f"Use {ENGINES}.")
+    try:
+        _check(shown_url(url), log.settings, settings)
+    except BaseException:
+        await log.close()
+        raise
+    return log
 
 
-def path_of(url: str) -> Path:
-    """Return the file of a `sqlite:` URL."""
-    rest = url.partition(":")[2]
-    return Path(rest.removeprefix("//") if rest.startswith("///") else rest).expanduser()
+def open_reader(url: str) -> Reader:
+    """Open a log for reading alone.
+
+    Raises:
+        NothingYet: It has not been begun.
+        ConfigurationError: The URL names no engine, or one whose logs are in the memory of a process.
+        LogError: It is no log, cannot be read, or was written by a newer version.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite" and rest:
+        from coagent.log.reader import LogReader
+
+        return LogReader(path_of(url))
+    if is_postgres(url):
+        _require_psycopg(url)
+        from coagent.log.postgres_reader import PostgresReader
+
+        return PostgresReader(place_of(url))
+    if scheme == "memory":
+        raise ConfigurationError(
+            f"log {url!r} is in the memory of a process",
+            "Only a domain whose log is a file or on a server can be looked at.",
+        )
+    raise ConfigurationError(f"no log engine for {shown_url(url)!r}", f"Use {ENGINES}.")
 
 
 def begun_with(url: str) -> LogSettings | None:
     """Return what a log was begun with; None where it has not been, cannot be read, or is in memory."""
-    scheme, _, rest = url.partition(":")
-    if scheme != "sqlite" or not rest or not (path := path_of(url)).exists() or not path.stat().st_size:
-        return None
-    from coagent.log.reader import LogReader
-
     try:
-        reader = LogReader(path)
-    except LogError:
+        reader = open_reader(url)
+    except (ConfigurationError, LogError):
         return None  # another process is making it just now, or whoever opens it will say what is wrong
     reader.close()
     return reader.settings
+
+
+def _require_psycopg(url: str) -> None:
+    try:
+        import psycopg  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise ConfigurationError(
+            f"log {shown_url(url)!r} needs psycopg: {error}", "Install it: pip install 'coagent-mtpo[sql]'."
+        ) from error
 
 
 _CURES = {
@@ -77,7 +114,8 @@ def _check(url: str, begun: LogSettings, given: LogSettings) -> None:
         if others and not any(same_target(identity, one) for one in others):
             raise LogError(
                 f"log {url!r} is about {identity!r}, not about {others[0]!r}",
-                "Open it over the live system that it was begun with, or name another log.",
+                "Open it over the live system that it was begun with, or name another log: on a server, "
+                "another domain=NAME in its URL will do.",
             )
 
 

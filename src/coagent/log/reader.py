@@ -8,11 +8,11 @@ from pathlib import Path
 
 from coagent.errors import LogError, NotPrivate
 from coagent.log.archive import Archive, emptied, read_on
-from coagent.log.base import Checkpoint, Lease
+from coagent.log.base import Checkpoint, Lease, NothingYet, Reader
+from coagent.log.chain import Position
 from coagent.log.codec import decode, decode_state
 from coagent.log.sqlite_leases import leases_of
 from coagent.log.sqlite_schema import (
-    Position,
     connected,
     first_checkpoint,
     first_number,
@@ -28,13 +28,14 @@ from coagent.protocol.events import Event
 _READ_AT_ONCE = 2000
 
 
-class LogReader:
+class LogReader(Reader):
     """Reads events as they come.
 
     Args:
         path: The file.
 
     Raises:
+        NothingYet: It has not been begun.
         LogError: It is no log, cannot be read, or was written by a newer version.
     """
 
@@ -42,6 +43,10 @@ class LogReader:
         self._path = path
         if (wrong := emptied(path)) is not None:
             raise wrong
+        if not path.exists():
+            raise NothingYet(f"there is no log {str(path)!r}: nobody has joined this domain yet")
+        if not path.stat().st_size:
+            raise NothingYet(f"log {str(path)!r} is empty: nobody has joined this domain yet")
         try:
             check_private(path)
             self._connection = connected(path, reading=True)
@@ -59,36 +64,24 @@ class LogReader:
             raise
         self.by_itself = version == 1
         self.last_old = last_old_number(self._connection)
-        """The number of the last event of format 1 in a log that has been brought to today's; 0: none is."""
         self._at = Position(0, 0)
 
     @property
     def head(self) -> int:
-        """The number of the last record read."""
         return self._at.number
 
     @property
     def last(self) -> int:
-        """The number of the last record that there is."""
         try:
             return last_number(self._connection, self.by_itself)
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
 
+    @property
+    def size(self) -> int:
+        return self._path.stat().st_size
+
     def checkpoint(self, tail: int | None = 0, first: int | None = None) -> Checkpoint | None:
-        """Return a checkpoint and go on from there; to be called before anything is read.
-
-        Args:
-            tail: How many of the last records are to be read after it, at the least; None: as many as there
-                are.
-            first: The number of a record that is to be read, in the place of that.
-
-        Returns:
-            The last that will do; None where reading has to begin at the first record.
-
-        Raises:
-            LogError: It is damaged, or so many records are not there any more.
-        """
         if self.by_itself:
             return None
         try:
@@ -116,11 +109,6 @@ class LogReader:
         return archive.first_checkpoint() or first_checkpoint(self._connection, self._path)
 
     def read(self) -> list[Event]:
-        """Return some of the events since the last time; none where there are no more for now.
-
-        Raises:
-            LogError: A record is missing or damaged.
-        """
         old = self.by_itself or self._at.number < self.last_old
         try:
             records, self._at = read_on(self._connection, self._at, self._path, _READ_AT_ONCE, old)
@@ -129,11 +117,6 @@ class LogReader:
         return [decode(record) for record in records]
 
     def backwards(self) -> Iterator[tuple[int, str]]:
-        """Yield the numbers and texts of all records of today's format, archived ones too, newest first.
-
-        Raises:
-            LogError: An archive is damaged.
-        """
         number = first = first_number(self._connection) or 0
         try:
             rows = self._connection.execute("select number, record from coagent_records order by number desc")
@@ -157,5 +140,4 @@ class LogReader:
         return LogError(f"log {str(self._path)!r} cannot be read: {error}")
 
     def close(self) -> None:
-        """Release the file."""
         self._connection.close()

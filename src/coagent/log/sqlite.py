@@ -22,10 +22,10 @@ import anyio.to_thread
 from coagent.errors import LogError, NotPrivate
 from coagent.log.archive import KEPT_BYTES, Archive, emptied, read_on
 from coagent.log.base import Checkpoint, HeadMoved, Lease, Log, LogSettings
+from coagent.log.chain import Position
 from coagent.log.codec import FORMAT, checksum, decode, decode_state, encode, encode_state
 from coagent.log.sqlite_leases import end_lease, leases_of, renew_lease, take_lease
 from coagent.log.sqlite_schema import (
-    Position,
     begun,
     bytes_used,
     connected,

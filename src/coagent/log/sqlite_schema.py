@@ -6,11 +6,11 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
 from coagent.errors import LogError
 from coagent.log.base import LogSettings
+from coagent.log.chain import Position, followed
 from coagent.log.codec import FORMAT, checksum
 
 _SCHEMA = """
@@ -40,17 +40,6 @@ _CURES = {
     "SQLITE_CORRUPT": ASIDE,
     "SQLITE_NOTADB": "It is no log of CoAgent's: name another file.",
 }
-
-
-class Gap(LogError):
-    """The next record is not in the file, though later ones are: it may be archived."""
-
-
-class Position(NamedTuple):
-    """A place in a log: the number of a record, and the checksum of it and all before it."""
-
-    number: int
-    chain: int
 
 
 def connected(path: Path, *, reading: bool = False) -> sqlite3.Connection:
@@ -143,17 +132,7 @@ def read_after(
     ).fetchall()
     if not rows and not old:  # of a log of format 1 nobody knows how far it went
         _check_end(connection, at, path)
-    records: list[str] = []
-    number, chain = at
-    for found, stored, record in rows:
-        if found != number + 1:
-            kind = LogError if records else Gap
-            raise kind(f"log {str(path)!r} lacks record {number + 1}", ASIDE)
-        number, chain = found, checksum(record, 0 if old else chain) if isinstance(record, str) else -1
-        if chain != stored:
-            raise LogError(f"record {number} of log {str(path)!r} is damaged, or not in its place", ASIDE)
-        records.append(record)
-    return records, Position(number, chain)
+    return followed(rows, at, str(path), ASIDE, chained=not old)
 
 
 def _check_end(connection: sqlite3.Connection, at: Position, path: Path) -> None:

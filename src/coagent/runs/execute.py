@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from coagent.agents.scripted import ScriptedRun
 from coagent.errors import AgentNotActive, CoAgentError, ConfigurationError
+from coagent.log.urls import shown_url
 from coagent.masking.mask import Mask
 from coagent.runs.history import History
 from coagent.runs.plan import Plan, PlannedAgent, check_endpoints
@@ -82,7 +83,7 @@ def _require_rest(domain: Domain) -> None:
     active = [agent.name for agent in domain.agents if not agent.ended]
     if active:
         raise ConfigurationError(
-            f"the log {domain.url!r} has agents that have not ended: {', '.join(active)}",
+            f"the log {shown_url(domain.url)!r} has agents that have not ended: {', '.join(active)}",
             "Abort them with `coagent undo AGENT`, or name another log.",
         )
 

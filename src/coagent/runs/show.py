@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from coagent.log.urls import shown_url
 from coagent.masking.values import masked_arguments
 from coagent.runs.execute import Progress
 from coagent.runs.history import RecordedAgent
@@ -88,7 +89,7 @@ class Show:
 def plan_lines(progress: Progress) -> Iterator[str]:
     """Yield what a run would do."""
     plan = progress.plan
-    yield f"{plan.path}: protocol {plan.domain.protocol}, log {plan.domain.url}"
+    yield f"{plan.path}: protocol {plan.domain.protocol}, log {shown_url(plan.domain.url)}"
     for target in plan.file.targets:
         settings = {name: value for name, value in target.model_dump().items() if value}
         options = [f"{name} {value!r}" for name, value in masked_arguments(settings, hidden=False).items()]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from coagent.errors import ConfigurationError, JoinRefused, LogError
 from coagent.log.base import Log, LogSettings
 from coagent.log.open import begun_with, open_log
+from coagent.log.urls import shown_url
 from coagent.protocol.baselines.locking import Locking
 from coagent.protocol.baselines.naive import Naive
 from coagent.protocol.baselines.optimistic import Optimistic
@@ -97,11 +98,11 @@ class Domain:
             begun = begun_with(self.url)
             self.order = "early" if begun is not None and begun.order == "early" else "fixed"
         about = LogSettings(self.protocol, self.order, tuple(self._identities()))
-        log = await open_log(self.url, about)
+        log = await open_log(self.url, about, self._patience.limit_s)
         if log.shared and isinstance(self.clock, VirtualClock):
             await log.close()
             raise ConfigurationError(
-                f"log {self.url!r} is shared with other processes, which know nothing of a virtual clock",
+                f"log {shown_url(self.url)!r} is shared with other processes, which know of no virtual clock",
                 "Use 'memory:' with a virtual clock, or the real clock.",
             )
         try:
@@ -154,6 +155,7 @@ class Domain:
             await recovery.recover()
             if self.attends and not isinstance(self.clock, VirtualClock):
                 tasks.start(attend, parts, work, recovery)
+                tasks.start(log.attend, recorder.wake)
             await work.settle()
         except BaseException:
             await tasks.close(at_once=True)
@@ -167,7 +169,7 @@ class Domain:
         """Go on with a log of format 1 in the format of today."""
         if not kernel.resumable:
             raise LogError(
-                f"log {self.url!r} is of an older format, with which {self.protocol!r} cannot go on",
+                f"log {shown_url(self.url)!r} has an older format, with which {self.protocol!r} cannot go on",
                 "Name another log.",
             )
         kernel.commits_itself = False
@@ -466,7 +468,8 @@ def open_domain(
     No target need be there: what is outstanding is done when they are.
 
     Args:
-        url: Its log: `memory:`, or `sqlite:PATH`, which other processes of this host may open too.
+        url: Its log: `memory:`; `sqlite:PATH`, which other processes of this host may open too; or
+            `postgresql://USER@HOST/DATABASE`, for processes of many hosts (docs/deploy.md).
         targets: The live systems; each owns the keys of its schemes.
         tools: What agents may call: functions made with `@tool`, or collections of them.
         protocol: "mtpo", or a baseline: "serial", "naive", "2pl", "occ".
@@ -474,7 +477,7 @@ def open_domain(
             lower ones that it has nothing to do with; it passes them (rule 10). A log keeps the one that it
             was begun with; None: that one, and "fixed" for a new log.
         clock: For agents that think; the real clock by default.
-        patience_s: For how long a call waits for a target that is away, in seconds.
+        patience_s: For how long a call waits for a target or a log's server that is away, in seconds.
         on_death: What becomes of the unfinished agents that join here, should this process die: whichever
             process comes next has them aborted ("abort"), has what is complete count as finished ("commit"),
             or leaves them to whoever attaches to them ("keep"). Finished ones are committed in any case.

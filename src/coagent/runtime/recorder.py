@@ -65,6 +65,8 @@ class Recorder:
         self._unrecorded: dict[Participant, int] = {}  # how many of them there are, by agent
         self.deferred = 0
         """How many reads have ever been left to be recorded later."""
+        self._in_doubt = False
+        """Whether reads that wait may have been appended all the same: nothing was heard of the last try."""
         self._interval = _CHECKPOINT_EVENTS_MIN
         self._busy = False
         self._free: anyio.Event | None = None
@@ -224,7 +226,14 @@ class Recorder:
         if not records:
             self._settle_puts(late, late=True)
             return None
-        await self.log.append(records)
+        try:
+            await self.log.append(records)
+        except HeadMoved:
+            raise
+        except BaseException:
+            self._in_doubt = True
+            raise
+        self._in_doubt = False
         del self._reads[: len(reads)]
         for agent, _ in reads:
             self._unrecorded[agent] -= 1
@@ -257,7 +266,10 @@ class Recorder:
     async def _catch_up(self) -> None:
         while events := await self.log.read():
             for event in events:
+                if self._in_doubt and type(event) is CallObserved:
+                    self._forget_read(event)
                 self._replay(event)
+        self._in_doubt = False
         self._drop_foreign()
 
     def _drop_foreign(self) -> None:
@@ -290,6 +302,14 @@ class Recorder:
             rank = call.rank
         if rank not in self.overseen:
             raise taken_up(self.kernel.agents[rank])
+
+    def _forget_read(self, event: CallObserved) -> None:
+        """Let a read wait no longer that has been appended, though nothing was heard of it."""
+        for at, (agent, read) in enumerate(self._reads):
+            if read == event:
+                del self._reads[at]
+                self._unrecorded[agent] -= 1
+                return
 
     def _tell(self, event: Event) -> None:
         for observer in self.observers:
@@ -356,7 +376,7 @@ class Recorder:
                 continue
             with anyio.move_on_after(_WATCH_INTERVAL_S):
                 await self._changed.wait()
-            await self.catch_up()
+            await self.freshen()
             if meanwhile is not None:
                 await meanwhile()
             await self.flush()  # others may be waiting for just these acknowledgements

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from coagent.log.open import path_of
-from coagent.log.reader import LogReader
+from coagent.log.base import NothingYet
+from coagent.log.open import open_reader
 from coagent.protocol.calls import Observation, parsed_call_id
 from coagent.protocol.events import (
     CallAmended,
@@ -75,7 +75,10 @@ def written_outside(url: str) -> dict[Key, tuple[int, int]]:
 
 def _events(url: str) -> Iterator[tuple[int, Event, dict[int, str]]]:
     """Yield all events with their numbers and the names of the agents so far, by rank."""
-    reader = LogReader(path_of(url))
+    try:
+        reader = open_reader(url)
+    except NothingYet:
+        return
     try:
         saved = reader.checkpoint(None)
         names: dict[int, str] = {} if saved is None else {one.rank: one.name for one in saved.state.agents}

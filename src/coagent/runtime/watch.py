@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from coagent.errors import ConfigurationError
-from coagent.log.archive import emptied
-from coagent.log.open import path_of
-from coagent.log.reader import LogReader
+from coagent.log.open import open_reader
 from coagent.protocol.calls import CallId
 from coagent.protocol.checkpoint import restore
 from coagent.protocol.events import Event
@@ -94,27 +91,18 @@ class Watch:
     """A domain as its log tells of it.
 
     Args:
-        url: The log, `sqlite:PATH`.
+        url: The log, `sqlite:PATH` or `postgresql://…`.
         tail: How many of the last events are wanted, at the least; None: all that there are.
         wanted: The number of an event that is wanted, in the place of that, and all after it.
 
     Raises:
-        ConfigurationError: Nobody has joined the domain yet, or its log is not in a file.
+        NothingYet: Nobody has joined the domain yet.
+        ConfigurationError: Its log is in the memory of a process.
         LogError: It cannot be read.
     """
 
     def __init__(self, url: str, *, tail: int | None = 0, wanted: int | None = None) -> None:
-        if url.partition(":")[0] != "sqlite":
-            raise ConfigurationError(
-                f"log {url!r} is in the memory of a process",
-                "Only a domain whose log is a file can be watched.",
-            )
-        file = path_of(url)
-        if not file.exists():
-            raise NothingYet(f"there is no log {str(file)!r}: nobody has joined this domain yet")
-        if not file.stat().st_size and emptied(file) is None:
-            raise NothingYet(f"log {str(file)!r} is empty: nobody has joined this domain yet")
-        self._reader = LogReader(file)
+        self._reader = open_reader(url)
         self.protocol = self._reader.settings.protocol
         early = self._reader.settings.order == "early"
         self.kernel = PROTOCOLS[self.protocol](early=early, commits_itself=self._reader.by_itself)
@@ -220,6 +208,11 @@ class Watch:
             "stuck": dict(self.kernel.stuck),
         }
 
+    @property
+    def size(self) -> int:
+        """How large the log is, in bytes."""
+        return self._reader.size
+
     def close(self) -> None:
         """Release the log."""
         self._reader.close()
@@ -252,6 +245,3 @@ class Watch:
         lease = next((one for one in self._reader.leases() if one.owner == owner), None)
         return "dead" if lease is None or is_over(lease) else "lives"
 
-
-class NothingYet(ConfigurationError):
-    """A domain whose log has not been begun."""

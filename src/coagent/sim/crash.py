@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -136,6 +136,9 @@ class MortalLog(Log):
 
     def stale(self) -> bool:
         return self._log.stale()
+
+    async def attend(self, changed: Callable[[], None]) -> None:
+        await self._log.attend(changed)
 
     async def checkpoint(self) -> Checkpoint | None:
         return await self._log.checkpoint()

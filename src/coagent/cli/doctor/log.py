@@ -14,35 +14,43 @@ _ABOUT = "log"
 
 def log(place: Place) -> Iterator[Finding]:
     """Yield what the log of the domain says, read from its last checkpoint on; nothing is written."""
-    from coagent.log.open import path_of
-    from coagent.runtime.watch import NothingYet, Watch
+    from coagent.log.base import NothingYet
+    from coagent.log.open import ENGINES
+    from coagent.log.urls import has_password, is_postgres
+    from coagent.runtime.watch import Watch
 
     if not place.log:
         return
     if place.log.partition(":")[0] == "memory":
         yield Finding(_ABOUT, "note", "it is in the memory of each process, and ends with that")
         return
+    if has_password(place.log):
+        text = f"a password stands in {place.file}, for everybody who may read it"
+        yield Finding(_ABOUT, "warning", text, "Leave it out there, and put it into ~/.pgpass or PGPASSWORD.")
     try:
+        if is_postgres(place.log):
+            yield from _server(place.log)
         watch = Watch(place.log)
     except NothingYet:
         yield Finding(_ABOUT, "ok", "there is none yet: nobody has joined")
         return
     except ConfigurationError as error:
-        kind = place.log.partition(":")[0]
-        text = error.cause if kind == "sqlite" else f"this version has no log engine for {kind!r}"
-        yield Finding(_ABOUT, "problem", text, 'Use "memory:" or "sqlite:PATH".')
+        cure = error.cure if is_postgres(place.log) else f"Use {ENGINES}."
+        yield Finding(_ABOUT, "problem", error.cause, cure)
+        return
+    except LogError as error:
+        yield Finding(_ABOUT, "problem", error.cause, error.cure)
         return
     try:
         yield from _begun(place)
         for _ in watch.events():
             pass
         at_work = [one for one in watch.agents() if one.state in ("active", "finished")]
-        size_mib = path_of(place.log).stat().st_size / 1024**2
         named = ", ".join(one.name for one in at_work[:_NAMED_MAX])
         more = len(at_work) - _NAMED_MAX
         who = f": {named}{f' and {more} more' if more > 0 else ''}" if at_work else ""
         agents = f"{len(at_work)} {'agent' if len(at_work) == 1 else 'agents'} at work{who}"
-        yield Finding(_ABOUT, "ok", f"{watch.number} records, {size_mib:.1f} MiB; {agents}")
+        yield Finding(_ABOUT, "ok", f"{watch.number} records, {watch.size / 1024**2:.1f} MiB; {agents}")
         for one in watch.stuck():
             cure = f"coagent resolve {one.key}"
             yield Finding("stuck", "problem", f"{one.key}: {one.error}", cure)
@@ -52,18 +60,34 @@ def log(place: Place) -> Iterator[Finding]:
         watch.close()
 
 
+def _server(url: str) -> Iterator[Finding]:
+    """Yield how the server of a log is reached, and whether word of appends arrives from it."""
+    from coagent.log.postgres_schema import connected
+    from coagent.log.postgres_wakes import word_arrives
+    from coagent.log.urls import place_of
+
+    place = place_of(url)
+    with connected(place) as connection:
+        version = connection.info.server_version
+    yield Finding(_ABOUT, "ok", f"PostgreSQL {version // 10000}.{version % 10000} answers")
+    if not word_arrives(place):
+        text = "no word of what others append arrives from the server; it is looked at every 50 ms"
+        cure = "Name the server itself beside the pooler: &listen=postgresql%3A%2F%2FUSER%40HOST%2FDATABASE"
+        yield Finding(_ABOUT, "note", text, cure)
+
+
 def _begun(place: Place) -> Iterator[Finding]:
     """Yield what the log was begun with, and where the domain file says something else."""
     from coagent.log.codec import FORMAT
-    from coagent.log.open import path_of
-    from coagent.log.reader import LogReader
+    from coagent.log.open import open_reader
+    from coagent.log.urls import is_postgres, path_of, shown_url
 
-    path = path_of(place.log)
-    reader = LogReader(path)
+    reader = open_reader(place.log)
     begun, is_old, was_old = reader.settings, reader.by_itself, reader.last_old > 0
     reader.close()
     written = "format 1" if is_old else f"format {FORMAT}{', begun in format 1' if was_old else ''}"
-    state = f"{path}: protocol {begun.protocol}, order {begun.order}, {written}"
+    where = shown_url(place.log) if is_postgres(place.log) else path_of(place.log)
+    state = f"{where}: protocol {begun.protocol}, order {begun.order}, {written}"
     if is_old:
         yield Finding(_ABOUT, "note", f"{state}, of an older version: it is renewed when it is next opened")
     else:

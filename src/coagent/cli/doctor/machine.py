@@ -21,7 +21,7 @@ _NETWORK = re.compile(
 
 def network_file_system(place: Place) -> Iterator[Finding]:
     """Yield whether others than this machine may write to the workspace, or to its log."""
-    from coagent.log.open import path_of
+    from coagent.log.urls import path_of
 
     paths = {"the workspace": place.root}
     if place.log.startswith("sqlite:"):

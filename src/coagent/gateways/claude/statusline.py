@@ -147,8 +147,9 @@ def _read(root: str, name: str) -> "dict[str, Any]":
     """Return what the log says, read from its last checkpoint on; nothing is written."""
     import tomllib
 
+    from coagent.log.base import NothingYet
     from coagent.runtime.place_in_order import place_in_order
-    from coagent.runtime.watch import NothingYet, Watch
+    from coagent.runtime.watch import Watch
 
     with open(f"{root}/{_FOLDER}/config.toml", "rb") as file:
         log = str(tomllib.load(file).get("log", "sqlite:log.db"))

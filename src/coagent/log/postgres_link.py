@@ -1,0 +1,135 @@
+"""The one connection of a process to the server of its log: made anew when it has ended, and waited for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import anyio
+import psycopg
+
+from coagent.errors import LogUnavailable
+from coagent.log.postgres_errors import failed
+from coagent.log.postgres_schema import options_of
+from coagent.log.urls import Place
+
+T = TypeVar("T")
+_ANSWER_S_MAX = 20.0
+"""How long an answer of the server is waited for, in seconds, before the connection is given up."""
+_WAIT_S_MIN, _WAIT_S_MAX = 0.05, 1.0
+_SAYS = logging.getLogger("coagent.log")
+# It tells of connections that were given up, which is said here in other words.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+
+
+class Link:
+    """A connection to the server of a log.
+
+    Args:
+        place: Of the log.
+        limit_s: How long after it went away the server is waited for, in seconds.
+    """
+
+    def __init__(self, place: Place, limit_s: float) -> None:
+        self._place = place
+        self._limit_s = limit_s
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._making = anyio.Lock()
+        self._away_since_s: float | None = None
+
+    async def do(self, act: str, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+        """Do something, again and again while the server is away: it must do no harm twice.
+
+        It is not cancelled half-way, only between two tries.
+
+        Args:
+            act: What it is, for messages, as in "read".
+            work: Does it, over a connection on which every statement is a transaction.
+
+        Raises:
+            LogUnavailable: The server was away for longer than the limit.
+            LogError: It refuses.
+        """
+        tried = 0
+        while True:
+            connection: psycopg.AsyncConnection[Any] | None = None
+            try:
+                connection = await self._connected()
+                with anyio.fail_after(_ANSWER_S_MAX, shield=True):
+                    found = await work(connection)
+            except (psycopg.Error, OSError) as error:
+                await self._give_up(connection)
+                failure = failed(self._place, act, error)
+                if not isinstance(failure, LogUnavailable):
+                    raise failure from None
+                await self._wait(failure, tried)
+                tried += 1
+            else:
+                if self._away_since_s is not None:
+                    self._is_back()
+                return found
+
+    async def once(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+        """Do something that need not be done where the server is away.
+
+        Raises:
+            LogError, psycopg.Error, OSError: It was not.
+        """
+        connection = await self._connected()
+        try:
+            with anyio.fail_after(_ANSWER_S_MAX, shield=True):
+                return await work(connection)
+        except (psycopg.Error, OSError):
+            await self._give_up(connection)
+            raise
+
+    async def close(self) -> None:
+        """End the connection."""
+        await self._give_up(self._connection)
+
+    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+        async with self._making:
+            made = self._connection
+            if made is None or made.closed:
+                made = await psycopg.AsyncConnection.connect(
+                    self._place.url, **options_of(self._place, self._place.url)
+                )
+                pid = await (await made.execute("select pg_backend_pid()")).fetchone()
+                if pid != (made.info.backend_pid,):
+                    made.prepare_threshold = None  # behind a pooler, the next one knows of no statement
+                self._connection = made
+            return made
+
+    async def _give_up(self, connection: psycopg.AsyncConnection[Any] | None) -> None:
+        if connection is not None and connection is self._connection:
+            self._connection = None
+            with anyio.CancelScope(shield=True):
+                await connection.close()
+
+    async def _wait(self, failure: LogUnavailable, tried: int) -> None:
+        """Wait before the server is asked again.
+
+        Raises:
+            LogUnavailable: It was away for too long.
+        """
+        now_s = time.monotonic()
+        if self._away_since_s is None:
+            self._away_since_s = now_s
+            if tried == 0 and self._limit_s:
+                return  # a connection that has ended while it lay idle: a new one may do
+        if tried == 1:
+            _SAYS.warning("%s; calls wait for it, up to %g s", failure.cause, self._limit_s)
+        away_s = now_s - self._away_since_s
+        if away_s >= self._limit_s:
+            waited = f" (away for {away_s:.0f} s)" if self._limit_s else ""
+            raise LogUnavailable(f"{failure.cause}{waited}", failure.cure)
+        await anyio.sleep(min(_WAIT_S_MIN * 2 ** min(tried, 10), _WAIT_S_MAX))
+
+    def _is_back(self) -> None:
+        assert self._away_since_s is not None, "it was away"
+        away_s = time.monotonic() - self._away_since_s
+        self._away_since_s = None
+        if away_s > _WAIT_S_MAX:
+            _SAYS.warning("log %r is back after %.0f s", self._place.shown, away_s)
