@@ -49,6 +49,21 @@ async def everything(log: Log) -> list[Event]:
     return found
 
 
+class Heard:
+    """Waits for a log to say that others have appended."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def __call__(self) -> None:
+        self._event.set()
+
+    async def again(self) -> None:
+        with anyio.fail_after(20):
+            await self._event.wait()
+        self._event = anyio.Event()
+
+
 def check(engine: LogSubject, handles: int, test: Callable[..., Coroutine[Any, Any, None]]) -> None:
     """Run a test with some handles on one log."""
 
@@ -222,16 +237,41 @@ def test_a_handle_knows_that_others_have_appended(
     lasting: LogSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(log: Log, other: Log) -> None:
-        await everything(log)
-        assert not log.stale()
-        await other.append([joined(0)])
-        assert log.stale()
-        assert log.read_now() == [joined(0)]
-        assert not log.stale()
-        await log.append([joined(1)])
-        assert not log.stale()
+        heard = Heard()
+        async with anyio.create_task_group() as tasks:
+            if lasting.kind == "postgresql":  # a file tells of nothing, and is asked
+                tasks.start_soon(log.attend, heard)
+                tasks.start_soon(other.attend, lambda: None)
+                await heard.again()  # it listens
+            await everything(log)
+            assert not log.stale()
+            await other.append([joined(0)])
+            if lasting.kind == "postgresql":
+                await heard.again()
+            assert log.stale()
+            assert log.read_now() == [joined(0)]
+            assert not log.stale()
+            await log.append([joined(1)])
+            assert not log.stale()
+            tasks.cancel_scope.cancel()
 
     monkeypatch.setattr("coagent.log.sqlite._LOOK_INTERVAL_S", 0.0)
+    for interval in ("_LOOK_S", "_LOOK_TOLD_S"):
+        monkeypatch.setattr(f"coagent.log.postgres.{interval}", 600.0)
+    check(lasting, 2, test)
+
+
+def test_who_cannot_be_told_looks_now_and_then(
+    lasting: LogSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(log: Log, other: Log) -> None:
+        await everything(log)
+        await other.append([joined(0)])
+        assert log.stale()
+        assert await everything(log) == [joined(0)]
+
+    monkeypatch.setattr("coagent.log.sqlite._LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("coagent.log.postgres._LOOK_S", 0.0)
     check(lasting, 2, test)
 
 
@@ -327,7 +367,7 @@ def test_a_live_system_may_have_moved_or_been_made_again(lasting: LogSubject, kn
     anyio.run(main)
 
 
-@pytest.mark.parametrize("url", ["memory:x", "sqlite:", "postgres", "", "sqlite"])
+@pytest.mark.parametrize("url", ["memory:x", "sqlite:", "postgres", "", "sqlite", "postgresql:x", "mysql://h/d"])
 def test_what_names_no_engine_is_a_mistake(url: str) -> None:
     with pytest.raises(ConfigurationError, match="no log engine"):
         anyio.run(open_log, url, SETTINGS)

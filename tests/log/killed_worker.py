@@ -1,6 +1,6 @@
 """A process that goes on as the agents named until they have ended, and says after each step that it lives.
 
-Usage: killed_worker.py LOG DIRECTORY SEED TURN AGENT...
+Usage: killed_worker.py URL DIRECTORY SEED TURN AGENT...
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ async def work(log: str, directory: Path, seed: int, turn: int, names: list[str]
     outbox.set([])
     rng = random.Random(f"worker {seed} {turn} {names}")
     files = targets.Files(directory)
-    async with open_domain(f"sqlite:{log}", targets=[files], tools=TOOLS, on_death="keep") as domain:
+    async with open_domain(log, targets=[files], tools=TOOLS, on_death="keep") as domain:
         steppers = [Stepper(domain, ScriptedAgent(name, world.program(name))) for name in names]
         for stepper in steppers:
             await stepper.taken_up(domain)

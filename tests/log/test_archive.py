@@ -284,7 +284,7 @@ def test_a_process_at_work_is_archived_behind_its_back_and_killed_and_nothing_is
     anyio.run(join)
     archive = Archive(path, segment_records=20, kept_records=100)
     with subprocess.Popen(
-        [sys.executable, "-c", OFTEN, str(PROCESS), str(path), "endless", str(tmp_path / "live"), "A"],
+        [sys.executable, "-c", OFTEN, str(PROCESS), f"sqlite:{path}", "endless", str(tmp_path / "live"), "A"],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

@@ -1,4 +1,4 @@
-"""Two processes on one SQLite log and one folder, killed again and again: the end is the serial one."""
+"""Two processes on one log and one folder, killed again and again: the end is the serial one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TURNS = 4
 class Worker:
     """One of the processes; killed after so many signs of life, which go on being given while it works."""
 
-    def __init__(self, log: Path, directory: Path, seed: int, turn: int, names: list[str]) -> None:
-        arguments = [str(WORKER), str(log), str(directory), str(seed), str(turn), *names]
+    def __init__(self, log: str, directory: Path, seed: int, turn: int, names: list[str]) -> None:
+        arguments = [str(WORKER), log, str(directory), str(seed), str(turn), *names]
         self.process = subprocess.Popen(
             [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -53,10 +53,21 @@ def lively_world(first: int) -> World:
     raise AssertionError("no such world")
 
 
-@pytest.mark.parametrize("first", [1, 2000])
-def test_processes_that_are_killed_again_and_again_leave_the_serial_state(tmp_path: Path, first: int) -> None:
+@pytest.mark.parametrize(
+    ("first", "kind"),
+    [
+        (1, "sqlite"),
+        (2000, "sqlite"),
+        pytest.param(1, "postgresql", marks=pytest.mark.long),
+        pytest.param(2000, "postgresql", marks=pytest.mark.long),
+    ],
+)
+def test_processes_that_are_killed_again_and_again_leave_the_serial_state(
+    tmp_path: Path, request: pytest.FixtureRequest, first: int, kind: str
+) -> None:
     world = lively_world(first)
-    directory, log = tmp_path / "workspace", tmp_path / "log"
+    directory = tmp_path / "workspace"
+    log = request.getfixturevalue("postgres_log") if kind == "postgresql" else f"sqlite:{tmp_path / 'log'}"
     for key, text in world.initial.items():
         path = directory / key.partition(":")[2]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +76,7 @@ def test_processes_that_are_killed_again_and_again_leave_the_serial_state(tmp_pa
     names = list(world.programs)
 
     async def join() -> None:
-        async with open_domain(f"sqlite:{log}", targets=[targets.Files(directory)], tools=TOOLS) as domain:
+        async with open_domain(log, targets=[targets.Files(directory)], tools=TOOLS) as domain:
             for name in names:
                 await domain.join(name)
 
@@ -83,7 +94,7 @@ def test_processes_that_are_killed_again_and_again_leave_the_serial_state(tmp_pa
 
     async def look() -> None:
         files = targets.Files(directory)
-        async with open_domain(f"sqlite:{log}", targets=[files], tools=TOOLS) as domain:
+        async with open_domain(log, targets=[files], tools=TOOLS) as domain:
             assert domain.quiescent
             domain.kernel.check_invariants()
         programs = [(name, world.program(name)) for name in world.programs]

@@ -1,4 +1,4 @@
-"""Several processes on one SQLite domain, and processes that die."""
+"""Several processes on one domain, and processes that die."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ from coagent.sim.tools import TOOLS, outbox
 from coagent.sim.world import World, make_world
 
 WORKER = Path(__file__).with_name("two_process_worker.py")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a log that several processes may share."""
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'log'}"
+    url: str = request.getfixturevalue("postgres_log")
+    return url
 
 
 def worker(*arguments: str, **options: object) -> subprocess.Popen[str]:
@@ -43,15 +52,14 @@ def memory_of(world: World) -> targets.Memory:
     return targets.Memory(world.initial, schemes=("kv", "txt"))
 
 
-@pytest.mark.parametrize("first", [1, 1000])
-def test_two_processes_on_one_log_end_in_the_serial_state(tmp_path: Path, first: int) -> None:
+@pytest.mark.parametrize("first", [1, pytest.param(1000, marks=pytest.mark.long)])
+def test_two_processes_on_one_log_end_in_the_serial_state(log: str, first: int) -> None:
     world = busy_world(first)
-    log = f"sqlite:{tmp_path / 'log'}"
     anyio.run(joined, log, world)
     names = list(world.programs)
     workers = [
-        worker(str(tmp_path / "log"), str(world.seed), *names[0::2]),
-        worker(str(tmp_path / "log"), str(world.seed), *names[1::2]),
+        worker(log, str(world.seed), *names[0::2]),
+        worker(log, str(world.seed), *names[1::2]),
     ]
     assert [one.wait(timeout=60) for one in workers] == [0, 0]
 
@@ -68,11 +76,10 @@ def test_two_processes_on_one_log_end_in_the_serial_state(tmp_path: Path, first:
     anyio.run(look)
 
 
-def test_a_process_that_is_killed_leaves_a_log_that_another_one_goes_on_with(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_leaves_a_log_that_another_one_goes_on_with(log: str, tmp_path: Path) -> None:
     directory = tmp_path / "workspace"
     directory.mkdir()
     (directory / "0.txt").write_text("before\n")
-    log = f"sqlite:{tmp_path / 'log'}"
 
     async def join() -> None:
         async with open_domain(log, targets=[targets.Files(directory)], tools=TOOLS) as domain:
@@ -80,7 +87,7 @@ def test_a_process_that_is_killed_leaves_a_log_that_another_one_goes_on_with(tmp
             await domain.join("lives")
 
     anyio.run(join)
-    doomed = worker(str(tmp_path / "log"), "endless", str(directory), "dies", stdout=subprocess.PIPE)
+    doomed = worker(log, "endless", str(directory), "dies", stdout=subprocess.PIPE)
     assert doomed.stdout is not None
     for line in doomed.stdout:
         if int(line) == 20:

@@ -1,6 +1,6 @@
 """One of the processes that share a domain: goes on as the agents named, until they have ended.
 
-Usage: two_process_worker.py LOG SEED AGENT... ; with SEED "endless", one agent calls for ever and says so.
+Usage: two_process_worker.py URL SEED AGENT... ; with SEED "endless", one agent calls for ever and says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ async def work(log: str, seed: int, agents: list[str]) -> None:
     world = make_world(seed)
     outbox.set([])
     memory = targets.Memory(world.initial, schemes=("kv", "txt"))
-    async with open_domain(f"sqlite:{log}", targets=[memory], tools=TOOLS) as domain:
+    async with open_domain(log, targets=[memory], tools=TOOLS) as domain:
         runs = [
             ScriptedRun(
                 ScriptedAgent(name, world.program(name), think_s=0.0), await domain.attach(name), domain.clock
@@ -33,7 +33,7 @@ async def work(log: str, seed: int, agents: list[str]) -> None:
 
 async def work_for_ever(log: str, directory: str, agent: str) -> None:
     files = targets.Files(directory)
-    async with open_domain(f"sqlite:{log}", targets=[files], tools=TOOLS, on_death="keep") as domain:
+    async with open_domain(log, targets=[files], tools=TOOLS, on_death="keep") as domain:
         session = await domain.attach(agent)
         number = 0
         while True:

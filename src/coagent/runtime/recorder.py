@@ -269,7 +269,6 @@ class Recorder:
                 if self._in_doubt and type(event) is CallObserved:
                     self._forget_read(event)
                 self._replay(event)
-        self._in_doubt = False
         self._drop_foreign()
 
     def _drop_foreign(self) -> None:
