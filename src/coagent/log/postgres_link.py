@@ -55,6 +55,7 @@ class Link:
         tried = 0
         while True:
             connection: psycopg.AsyncConnection[Any] | None = None
+            began_s = time.monotonic()
             try:
                 connection = await self._connected()
                 with anyio.fail_after(_ANSWER_S_MAX, shield=True):
@@ -64,7 +65,7 @@ class Link:
                 failure = failed(self._place, act, error)
                 if not isinstance(failure, LogUnavailable):
                     raise failure from None
-                await self._wait(failure, tried)
+                await self._wait(failure, tried, began_s)
                 tried += 1
             else:
                 if self._away_since_s is not None:
@@ -108,23 +109,23 @@ class Link:
             with anyio.CancelScope(shield=True):
                 await connection.close()
 
-    async def _wait(self, failure: LogUnavailable, tried: int) -> None:
+    async def _wait(self, failure: LogUnavailable, tried: int, began_s: float) -> None:
         """Wait before the server is asked again.
 
         Raises:
             LogUnavailable: It was away for too long.
         """
-        now_s = time.monotonic()
+        first = self._away_since_s is None
         if self._away_since_s is None:
-            self._away_since_s = now_s
-            if tried == 0 and self._limit_s:
-                return  # a connection that has ended while it lay idle: a new one may do
-        if tried == 1:
-            _SAYS.warning("%s; calls wait for it, up to %g s", failure.cause, self._limit_s)
-        away_s = now_s - self._away_since_s
+            self._away_since_s = began_s
+        away_s = time.monotonic() - self._away_since_s
         if away_s >= self._limit_s:
             waited = f" (away for {away_s:.0f} s)" if self._limit_s else ""
             raise LogUnavailable(f"{failure.cause}{waited}", failure.cure)
+        if first:
+            return  # a connection that has ended while it lay idle: a new one may do
+        if tried == 1:
+            _SAYS.warning("%s; calls wait for it, up to %g s", failure.cause, self._limit_s)
         await anyio.sleep(min(_WAIT_S_MIN * 2 ** min(tried, 10), _WAIT_S_MAX))
 
     def _is_back(self) -> None:
