@@ -261,9 +261,7 @@ def test_a_handle_knows_that_others_have_appended(
     check(lasting, 2, test)
 
 
-def test_who_cannot_be_told_looks_now_and_then(
-    lasting: LogSubject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_cannot_be_told_looks_now_and_then(lasting: LogSubject, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(log: Log, other: Log) -> None:
         await everything(log)
         await other.append([joined(0)])
@@ -367,7 +365,9 @@ def test_a_live_system_may_have_moved_or_been_made_again(lasting: LogSubject, kn
     anyio.run(main)
 
 
-@pytest.mark.parametrize("url", ["memory:x", "sqlite:", "postgres", "", "sqlite", "postgresql:x", "mysql://h/d"])
+@pytest.mark.parametrize(
+    "url", ["memory:x", "sqlite:", "postgres", "", "sqlite", "postgresql:x", "mysql://h/d"]
+)
 def test_what_names_no_engine_is_a_mistake(url: str) -> None:
     with pytest.raises(ConfigurationError, match="no log engine"):
         anyio.run(open_log, url, SETTINGS)

@@ -1,4 +1,4 @@
-"""Stands between a client and a PostgreSQL server as a network does: it can be cut, hang, or lose an answer."""
+"""Stands between clients and a PostgreSQL server as a network does: it is cut, hangs, or loses an answer."""
 
 from __future__ import annotations
 

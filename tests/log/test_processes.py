@@ -76,7 +76,9 @@ def test_two_processes_on_one_log_end_in_the_serial_state(log: str, first: int) 
     anyio.run(look)
 
 
-def test_a_process_that_is_killed_leaves_a_log_that_another_one_goes_on_with(log: str, tmp_path: Path) -> None:
+def test_a_process_that_is_killed_leaves_a_log_that_another_one_goes_on_with(
+    log: str, tmp_path: Path
+) -> None:
     directory = tmp_path / "workspace"
     directory.mkdir()
     (directory / "0.txt").write_text("before\n")

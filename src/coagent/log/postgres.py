@@ -23,7 +23,7 @@ from coagent.log.codec import checksum, decode, decode_state, encode, encode_sta
 from coagent.log.postgres_archive import fill
 from coagent.log.postgres_errors import failed
 from coagent.log.postgres_link import Link
-from coagent.log.postgres_rows import READ_AT_ONCE, Statements, from_segment, state_in, taken
+from coagent.log.postgres_rows import Statements, from_segment, state_in, taken
 from coagent.log.postgres_schema import Begun, begun, connected
 from coagent.log.postgres_wakes import Wakes
 from coagent.log.urls import Place
@@ -142,7 +142,7 @@ class PostgresLog(Log):
             found = await self._fetched(self._statements.segment, (self._domain, self._at.number + 1))
             records, at = from_segment(next(iter(found), None), self._at, self._place)
         else:
-            self._at_end = 0 < len(records) < READ_AT_ONCE
+            self._at_end = bool(records) and at.number == rows[0][0]
         return self._moved(records, at)
 
     def read_now(self) -> Sequence[Event]:

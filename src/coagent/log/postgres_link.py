@@ -97,7 +97,11 @@ class Link:
                 made = await psycopg.AsyncConnection.connect(
                     self._place.url, **options_of(self._place, self._place.url)
                 )
-                pid = await (await made.execute("select pg_backend_pid()")).fetchone()
+                try:
+                    pid = await (await made.execute("select pg_backend_pid()")).fetchone()
+                except BaseException:
+                    await made.close()
+                    raise
                 if pid != (made.info.backend_pid,):
                     made.prepare_threshold = None  # behind a pooler, the next one knows of no statement
                 self._connection = made

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from coagent.errors import LogError
-from coagent.log.chain import Position, followed
+from coagent.log.chain import Gap, Position, followed
 from coagent.log.codec import checksum
 from coagent.log.urls import Place
 
@@ -102,7 +102,7 @@ def taken(rows: Sequence[Any], at: Position, place: Place) -> tuple[list[str], P
         )
     found = [(row[2], row[3], row[4]) for row in rows if row[2] is not None]
     if not found and number > at.number:
-        found = [(number, -1, "")]  # a gap up to the head
+        raise Gap(f"log {place.shown!r} lacks record {at.number + 1}", RESTORE)
     return followed(found, at, place.shown, RESTORE)
 
 
