@@ -16,7 +16,7 @@ from coagent.errors import LogError
 from coagent.log.base import LogSettings
 from coagent.log.codec import FORMAT
 from coagent.log.postgres_errors import failed
-from coagent.log.urls import Place
+from coagent.log.urls import Place, is_misread
 
 VERSION = 1
 """The version of the tables. A schema of a newer one is refused; each change raises it."""
@@ -80,6 +80,8 @@ def options_of(place: Place, url: str) -> dict[str, Any]:
         LogError: It is no URL of a PostgreSQL database.
     """
     try:
+        if is_misread(url):
+            raise psycopg.ProgrammingError
         given = conninfo_to_dict(url)
     except psycopg.Error:  # what it says of the URL may hold a password
         raise LogError(

@@ -101,6 +101,12 @@ def shown_url(url: str) -> str:
     return base + mark + "&".join(map(_shown_part, query.split("&")))
 
 
+def is_misread(url: str) -> bool:
+    """Tell whether a password is written so that a part of it would be taken for a host, a port or a path."""
+    found = _CREDENTIALS.match(url)
+    return found is not None and any(sign in found[0][len(found[1]) + 1 : -1] for sign in "/?#@")
+
+
 def has_password(url: str) -> bool:
     """Tell whether a password stands in the URL of a log."""
     return is_postgres(url) and shown_url(url) != url
