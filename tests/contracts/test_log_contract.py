@@ -13,6 +13,7 @@ from log_subjects import KINDS, SAMPLES, SETTINGS, LogSubject, subject_of
 from coagent.errors import ConfigurationError, LogError
 from coagent.log.base import Checkpoint, HeadMoved, Log, LogSettings
 from coagent.log.open import open_log
+from coagent.log.postgres import PostgresLog
 from coagent.protocol.calls import Rank
 from coagent.protocol.checkpoint import KernelState, state_of
 from coagent.protocol.events import Event, Finished, Joined
@@ -49,19 +50,10 @@ async def everything(log: Log) -> list[Event]:
     return found
 
 
-class Heard:
-    """Waits for a log to say that others have appended."""
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-
-    def __call__(self) -> None:
-        self._event.set()
-
-    async def again(self) -> None:
-        with anyio.fail_after(20):
-            await self._event.wait()
-        self._event = anyio.Event()
+async def comes_true(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        while not condition():
+            await anyio.sleep(0.005)
 
 
 def check(engine: LogSubject, handles: int, test: Callable[..., Coroutine[Any, Any, None]]) -> None:
@@ -237,18 +229,14 @@ def test_a_handle_knows_that_others_have_appended(
     lasting: LogSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(log: Log, other: Log) -> None:
-        heard = Heard()
         async with anyio.create_task_group() as tasks:
-            if lasting.kind == "postgresql":  # a file tells of nothing, and is asked
-                tasks.start_soon(log.attend, heard)
-                tasks.start_soon(other.attend, lambda: None)
-                await heard.again()  # it listens
+            tasks.start_soon(log.attend)
+            tasks.start_soon(other.attend)
+            await comes_true(lambda: not isinstance(log, PostgresLog) or log.is_told)
             await everything(log)
             assert not log.stale()
             await other.append([joined(0)])
-            if lasting.kind == "postgresql":
-                await heard.again()
-            assert log.stale()
+            await comes_true(log.stale)
             assert log.read_now() == [joined(0)]
             assert not log.stale()
             await log.append([joined(1)])

@@ -21,6 +21,15 @@ BENCHMARKS: dict[str, Lazy] = {
             "coagent bench contended --workloads DIR --misjudge 0.05 --json",
         ),
     ),
+    "log": Lazy(
+        "coagent.cli.bench_log:log",
+        "The engines of the log, with one process and with many.",
+        (
+            "coagent bench log",
+            "coagent bench log --log postgresql://USER@HOST/DATABASE",
+            "coagent bench log --processes 1,8 --think 0 --seconds 2 --json",
+        ),
+    ),
     "mcp": Lazy(
         "coagent.cli.bench_mcp:mcp",
         "What MCP adds to a call.",

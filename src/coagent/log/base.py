@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from coagent.errors import ConfigurationError
@@ -112,12 +112,8 @@ class Log(ABC):
         """Tell, at next to no cost, whether others may have appended since `read` was called last."""
         return False
 
-    async def attend(self, changed: Callable[[], None]) -> None:  # noqa: B027 - a file tells of nothing
-        """Do what is to be done for an open log in the background; returns where that is nothing.
-
-        Args:
-            changed: Called when the log has heard that others have appended.
-        """
+    async def attend(self) -> None:  # noqa: B027 - a file needs nothing
+        """Do what is to be done for an open log in the background; returns where that is nothing."""
 
     async def checkpoint(self) -> Checkpoint | None:
         """Return the last checkpoint, and move `head` there; to be called before anything is read.

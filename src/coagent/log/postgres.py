@@ -7,9 +7,10 @@ moved.
 
 from __future__ import annotations
 
+import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -33,6 +34,7 @@ _OPEN_S_MAX = 5.0
 """How long a server that is away is waited for, in seconds, when a log is opened."""
 _LOOK_S, _LOOK_TOLD_S = 0.05, 1.0
 """How often it is looked, in seconds, whether others have appended; and where the server tells of it."""
+_GIVE_WAY_S_MIN, _GIVE_WAY_S_MAX = 0.001, 0.1
 _CHECKPOINTS_APART = 5000
 _LARGE_BYTES = 8192
 _NUMBER_MAX = 2**63 - 1
@@ -60,6 +62,7 @@ class PostgresLog(Log):
         self._at_end = False  # the last read has come to the end, and the next one need not say so
         self._checkpointed = 0
         self._bytes = 0  # of the records since
+        self._lost = 0  # how often in a row others came first
         self._untidy = True  # there may be something to be archived
         self._looked_s = float("-inf")
 
@@ -123,7 +126,13 @@ class PostgresLog(Log):
 
         self._at_end = False
         if not await self._link.do("written", insert):
+            # Many who come second, and try again at once, would only come second again.
+            await anyio.sleep(
+                random.uniform(0, min(_GIVE_WAY_S_MIN * 2 ** min(self._lost, 10), _GIVE_WAY_S_MAX))
+            )
+            self._lost += 1
             raise HeadMoved
+        self._lost = 0
         self._at = Position(last, chain)
         self._bytes += sum(map(len, records))
         self._wakes.tell(last)
@@ -134,7 +143,7 @@ class PostgresLog(Log):
         if self._at_end:
             self._at_end = False
             return ()
-        self._look()
+        self._looked_s = time.monotonic()
         rows = await self._fetched(self._statements.read, (self._at.number, self._domain))
         try:
             records, at = taken(rows, self._at, self._place)
@@ -146,7 +155,7 @@ class PostgresLog(Log):
         return self._moved(records, at)
 
     def read_now(self) -> Sequence[Event]:
-        self._look()
+        self._looked_s = time.monotonic()
         with connected(self._place, timeout_s=2) as connection:
             try:
                 rows = connection.execute(self._statements.read, (self._at.number, self._domain)).fetchall()
@@ -174,17 +183,18 @@ class PostgresLog(Log):
 
         return await self._link.do("read", ask)
 
-    def _look(self) -> None:
-        self._looked_s = time.monotonic()
-        self._wakes.news = 0
-
     def stale(self) -> bool:
-        if self._wakes.news > self._at.number:
+        if self._wakes.news() > self._at.number:
             return True
-        return time.monotonic() - self._looked_s >= (_LOOK_TOLD_S if self._wakes.told else _LOOK_S)
+        return time.monotonic() - self._looked_s >= (_LOOK_TOLD_S if self.is_told else _LOOK_S)
 
-    async def attend(self, changed: Callable[[], None]) -> None:
-        await self._wakes.attend(changed)
+    @property
+    def is_told(self) -> bool:
+        """Whether word of what others append arrives; where none does, the log is looked at more often."""
+        return self._wakes.told
+
+    async def attend(self) -> None:
+        await self._wakes.attend()
 
     # ---- checkpoints ---------------------------------------------------------------------------------------
 

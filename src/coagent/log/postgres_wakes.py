@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -21,18 +21,24 @@ from coagent.log.postgres_link import Link
 from coagent.log.postgres_schema import connected, options_of
 from coagent.log.urls import Place
 
-_TOGETHER_S = 0.005
+_TOGETHER_S = 0.02
 """For how long, in seconds, further appends wait to be told together with the last one."""
 _ARRIVES_S_MAX = 2.0
 """How long word may be on its way, in seconds, when it is tried out."""
 _TRY_OUT_S = 60.0
 """How often it is tried out whether word arrives, in seconds."""
+_HEAR_S = 0.25
+"""How often word is taken, in seconds, where nobody asks for it."""
 _AGAIN_S = 1.0
+_ASK_S = 0.01
 _SAYS = logging.getLogger("coagent.log")
 
 
 class Wakes:
     """Tells others of appends, and hears of theirs.
+
+    Word is taken from its connection when somebody asks whether there is news, at next to no cost, and not as
+    it comes: of fifty busy processes each would otherwise do little else.
 
     Args:
         place: Of the log.
@@ -49,8 +55,10 @@ class Wakes:
         self._untold = False
         self._due = anyio.Event()
         self._said = False
-        self.news = 0
-        """The highest number that others have told of since it was looked last."""
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._news = 0
+        self._token = ""
+        self._came_back = False
         self.told = False
         """Whether word arrives."""
 
@@ -59,15 +67,16 @@ class Wakes:
         self._last, self._untold = number, True
         self._due.set()
 
-    async def attend(self, changed: Callable[[], None]) -> None:
-        """Tell and listen, until cancelled.
+    def news(self) -> int:
+        """Return the highest number that others have told of."""
+        self._hear()
+        return self._news
 
-        Args:
-            changed: Called when others have appended.
-        """
+    async def attend(self) -> None:
+        """Tell and listen, until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tell)
-            tasks.start_soon(self._listen, changed)
+            tasks.start_soon(self._listen)
 
     async def close(self) -> None:
         """Tell of what has not been told."""
@@ -98,66 +107,80 @@ class Wakes:
         except (LogError, psycopg.Error, OSError):
             return  # others look by themselves
 
-    async def _listen(self, changed: Callable[[], None]) -> None:
+    async def _listen(self) -> None:
         while True:
             try:
-                await self._listen_once(changed)
+                await self._listen_once()
                 wait_s = _TRY_OUT_S
             except (LogError, psycopg.Error, OSError):
                 wait_s = _AGAIN_S  # the server is away, and whoever appends or reads is told so
-            finally:
-                self.told = False
             await anyio.sleep(wait_s)
 
-    async def _listen_once(self, changed: Callable[[], None]) -> None:
-        """Listen until no word arrives any more."""
+    async def _listen_once(self) -> None:
+        """Listen until no word arrives any more.
+
+        Raises:
+            LogError, psycopg.Error, OSError: The connection cannot be made, or has ended.
+        """
         url = self._place.listen
         connection = await psycopg.AsyncConnection.connect(url, **options_of(self._place, url))
         try:
             await connection.execute(f"listen {self._channel}".encode())
-            while await self._arrives(connection, changed):
-                if not self.told:
-                    self.told = True
-                    changed()  # what came before it was told may not have been heard of
-                await self._hear(connection, changed, _TRY_OUT_S, "")
-            if not self._said:
-                self._said = True
-                _SAYS.warning(
-                    "log %r: no word of what others append arrives, as through a pooler that gives a "
-                    "connection to others after each transaction; it is looked at every 50 ms. Name the "
-                    "server itself beside it: &listen=postgresql%%3A%%2F%%2F…",
-                    self._place.shown,
-                )
+            self._connection = connection
+            while await self._arrives():
+                self.told = True
+                until_s = time.monotonic() + _TRY_OUT_S
+                while time.monotonic() < until_s:
+                    await anyio.sleep(min(_HEAR_S, _TRY_OUT_S))
+                    self._hear()
+                    self._require_connection()
+            await self._tell_that_none_arrives()
             await connection.execute(b"unlisten *")
         finally:
+            self._connection, self.told = None, False
             with anyio.CancelScope(shield=True):
                 await connection.close()
 
-    async def _arrives(self, connection: psycopg.AsyncConnection[Any], changed: Callable[[], None]) -> bool:
-        token = f"try-{secrets.token_hex(8)}"
-        await self._send(token)
-        return await self._hear(connection, changed, _ARRIVES_S_MAX, f"{self._name} {token}")
+    async def _tell_that_none_arrives(self) -> None:
+        if not self._said:
+            self._said = True
+            _SAYS.warning(
+                "log %r: no word of what others append arrives, as through a pooler that gives a connection "
+                "to others after each transaction; it is looked at every 50 ms. Name the server itself too: "
+                "&listen=postgresql%%3A%%2F%%2F…",
+                self._place.shown,
+            )
 
-    async def _hear(
-        self,
-        connection: psycopg.AsyncConnection[Any],
-        changed: Callable[[], None],
-        limit_s: float,
-        until: str,
-    ) -> bool:
-        """Take what is told for a while; returns whether what it waits for was among it."""
-        word = connection.notifies(timeout=limit_s)
+    async def _arrives(self) -> bool:
+        """Tell whether word of this process comes back to it."""
+        self._token, self._came_back = f"try-{secrets.token_hex(8)}", False
+        await self._send(self._token)
+        until_s = time.monotonic() + _ARRIVES_S_MAX
+        while not self._came_back and time.monotonic() < until_s:
+            await anyio.sleep(_ASK_S)
+            self._hear()
+            self._require_connection()
+        return self._came_back
+
+    def _hear(self) -> None:
+        """Take what has been told since the last time; it does not wait."""
+        if self._connection is None:
+            return
+        pgconn = self._connection.pgconn
         try:
-            async for one in word:
-                if one.payload == until:
-                    return True
-                name, _, text = one.payload.partition(" ")
-                if name != self._name and text.isdecimal():
-                    self.news = max(self.news, int(text))
-                    changed()
-        finally:
-            await word.aclose()
-        return False
+            pgconn.consume_input()
+            while (word := pgconn.notifies()) is not None:
+                name, _, text = word.extra.decode().partition(" ")
+                if name == self._name:
+                    self._came_back = self._came_back or text == self._token
+                elif text.isdecimal():
+                    self._news = max(self._news, int(text))
+        except psycopg.Error:
+            self._connection, self.told = None, False
+
+    def _require_connection(self) -> None:
+        if self._connection is None:
+            raise psycopg.OperationalError("the connection has ended")
 
 
 def word_arrives(place: Place) -> bool:

@@ -21,7 +21,7 @@ async def attend(parts: Parts, work: Work, recovery: Recovery) -> None:
     while True:
         await anyio.sleep(ATTEND_INTERVAL_S)
         try:
-            await parts.recorder.catch_up()
+            await parts.recorder.freshen()
             await recovery.recover()
             if parts.kernel.notifies and any(not agent.ended for agent in parts.kernel.agents.values()):
                 await parts.outsiders.look_around()

@@ -155,7 +155,7 @@ class Domain:
             await recovery.recover()
             if self.attends and not isinstance(self.clock, VirtualClock):
                 tasks.start(attend, parts, work, recovery)
-                tasks.start(log.attend, recorder.wake)
+                tasks.start(log.attend)
             await work.settle()
         except BaseException:
             await tasks.close(at_once=True)

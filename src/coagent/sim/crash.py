@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -137,8 +137,8 @@ class MortalLog(Log):
     def stale(self) -> bool:
         return self._log.stale()
 
-    async def attend(self, changed: Callable[[], None]) -> None:
-        await self._log.attend(changed)
+    async def attend(self) -> None:
+        await self._log.attend()
 
     async def checkpoint(self) -> Checkpoint | None:
         return await self._log.checkpoint()
