@@ -21,7 +21,7 @@ ELSEWHERE = Process("élsewhere", "another boot/ns", 2**31 - 1, "12345")
 
 @pytest.fixture(params=[kind for kind in KINDS if kind != "memory"])
 def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> LogSubject:
-    return subject_of(request.param, tmp_path)
+    return subject_of(request.param, tmp_path, request)
 
 
 def check(engine: LogSubject, handles: int, test: Callable[..., Coroutine[Any, Any, None]]) -> None:

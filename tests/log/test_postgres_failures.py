@@ -14,6 +14,7 @@ from throwaway_postgres import ThrowawayPostgres
 from coagent import LogError, LogUnavailable, open_domain
 from coagent.log.base import HeadMoved, Log, LogSettings
 from coagent.log.open import open_log
+from coagent.processes import this_process
 from coagent.protocol.calls import Rank
 from coagent.protocol.events import CallObserved, Event, Joined
 from coagent.protocol.keys import Key
@@ -281,6 +282,48 @@ async def test_a_server_with_no_connection_left_is_waited_for(
                 one.close()
         await log.append([joined(0)])
         assert log.head == 1
+
+
+# ---- leases ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_leases_that_nobody_could_renew_do_not_run_out_when_the_server_is_back(
+    postgres_server: ThrowawayPostgres,
+    proxy: Proxy,
+    behind: str,
+    postgres_log: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("coagent.log.postgres_link._WAIT_S_MAX", 0.01)
+    schema = postgres_log.rpartition("schema=")[2]
+
+    async def run_out(log: Log, seconds: float) -> None:
+        await log.take_lease(f"for {seconds}", this_process(), seconds)
+        with psycopg.connect(postgres_server.url, autocommit=True) as server:
+            server.execute(f"update {schema}.coagent_leases set until = now() - interval '1 day'".encode())
+
+    async with opened(behind) as log, opened(postgres_log) as other:
+        with psycopg.connect(postgres_server.url) as server:
+            row = server.execute(
+                "select extract(epoch from now() - pg_postmaster_start_time())::double precision"
+            ).fetchone()
+        assert row is not None
+        up_s = row[0]
+        await run_out(log, up_s * 0.9)
+        assert [one.left_s < 0 for one in await other.leases()] == [True]
+        proxy.cut()
+        with anyio.move_on_after(0.1):
+            await log.append([joined(0)])
+        proxy.restore()
+        await log.append([joined(1)])
+        assert [one.left_s > 0 for one in await log.leases()] == [True], "it was away itself"
+        assert not await log.end_lease(f"for {up_s * 0.9}", late=True)
+        assert await other.end_lease(f"for {up_s * 0.9}", late=True)
+        await run_out(other, up_s * 10)
+        assert [one.left_s > 0 for one in await other.leases()] == [True], "the server was started just now"
+        assert not await other.end_lease(f"for {up_s * 10}", late=True)
+        assert await other.end_lease(f"for {up_s * 10}")
 
 
 # ---- a server that refuses ---------------------------------------------------------------------------------

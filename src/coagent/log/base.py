@@ -104,10 +104,6 @@ class Log(ABC):
             LogError: A record is damaged, or comes from a newer version.
         """
 
-    def read_now(self) -> Sequence[Event]:
-        """Do as `read` does, and let the process wait for it."""
-        return ()
-
     def stale(self) -> bool:
         """Tell, at next to no cost, whether others may have appended since `read` was called last."""
         return False
@@ -262,6 +258,14 @@ class Reader(ABC):
 
         Raises:
             LogError: An archive is damaged.
+        """
+
+    @abstractmethod
+    def leases(self) -> list[Lease]:
+        """Return the leases of processes that have the domain open, or had it when they died.
+
+        Raises:
+            LogError: The log cannot be read.
         """
 
     @abstractmethod

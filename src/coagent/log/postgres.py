@@ -18,16 +18,16 @@ import anyio.to_thread
 import psycopg
 
 from coagent.errors import LogUnavailable
-from coagent.log.base import Checkpoint, HeadMoved, Log, LogSettings
+from coagent.log.base import Checkpoint, HeadMoved, Lease, Log, LogSettings
 from coagent.log.chain import Gap, Position
 from coagent.log.codec import checksum, decode, decode_state, encode, encode_state
 from coagent.log.postgres_archive import fill
-from coagent.log.postgres_errors import failed
 from coagent.log.postgres_link import Link
-from coagent.log.postgres_rows import Statements, from_segment, state_in, taken
+from coagent.log.postgres_rows import Statements, from_segment, leases_in, state_in, taken
 from coagent.log.postgres_schema import Begun, begun, connected
 from coagent.log.postgres_wakes import Wakes
 from coagent.log.urls import Place
+from coagent.processes import Process
 from coagent.protocol.events import Event
 
 _OPEN_S_MAX = 5.0
@@ -154,23 +154,6 @@ class PostgresLog(Log):
             self._at_end = bool(records) and at.number == rows[0][0]
         return self._moved(records, at)
 
-    def read_now(self) -> Sequence[Event]:
-        self._looked_s = time.monotonic()
-        with connected(self._place, timeout_s=2) as connection:
-            try:
-                rows = connection.execute(self._statements.read, (self._at.number, self._domain)).fetchall()
-                try:
-                    records, at = taken(rows, self._at, self._place)
-                except Gap:
-                    row = connection.execute(
-                        self._statements.segment, (self._domain, self._at.number + 1)
-                    ).fetchone()
-                    records, at = from_segment(row, self._at, self._place)
-            except psycopg.Error as error:
-                raise failed(self._place, "read", error) from None
-        self._at_end = False
-        return self._moved(records, at)
-
     def _moved(self, records: list[str], at: Position) -> list[Event]:
         events = [decode(record) for record in records]
         self._at = at
@@ -240,6 +223,31 @@ class PostgresLog(Log):
         moved = await anyio.to_thread.run_sync(fill, self._place, self._domain)
         self._untidy = moved > 0
         return moved
+
+    # ---- leases --------------------------------------------------------------------------------------------
+
+    async def take_lease(self, owner: str, process: Process, seconds: float) -> None:
+        await self._changed_rows(self._statements.take_lease, self._domain, owner, *process, seconds, seconds)
+
+    async def renew_lease(self, owner: str, seconds: float) -> bool:
+        changed = await self._changed_rows(
+            self._statements.renew_lease, seconds, seconds, self._domain, owner
+        )
+        return changed > 0
+
+    async def end_lease(self, owner: str, *, late: bool = False) -> bool:
+        back_s = self._link.back_for_s
+        await self._changed_rows(self._statements.end_lease, self._domain, owner, late, back_s)
+        return not await self._fetched(self._statements.lease, (self._domain, owner))
+
+    async def leases(self) -> Sequence[Lease]:
+        return leases_in(await self._fetched(self._statements.leases, (self._link.back_for_s, self._domain)))
+
+    async def _changed_rows(self, statement: bytes, *values: Any) -> int:
+        async def change(connection: psycopg.AsyncConnection[Any]) -> int:
+            return (await connection.execute(statement, values)).rowcount
+
+        return await self._link.do("written", change)
 
     async def close(self) -> None:
         await self._wakes.close()

@@ -12,6 +12,7 @@ import psycopg
 
 from coagent.errors import LogUnavailable
 from coagent.log.postgres_errors import failed
+from coagent.log.postgres_rows import LONG_AGO_S
 from coagent.log.postgres_schema import options_of
 from coagent.log.urls import Place
 
@@ -38,6 +39,12 @@ class Link:
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._making = anyio.Lock()
         self._away_since_s: float | None = None
+        self._back_s: float | None = None
+
+    @property
+    def back_for_s(self) -> float:
+        """How long ago the server was back after it had been away, in seconds."""
+        return time.monotonic() - self._back_s if self._back_s is not None else LONG_AGO_S
 
     async def do(self, act: str, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         """Do something, again and again while the server is away: it must do no harm twice.
@@ -137,4 +144,5 @@ class Link:
         away_s = time.monotonic() - self._away_since_s
         self._away_since_s = None
         if away_s > _WAIT_S_MAX:
+            self._back_s = time.monotonic()
             _SAYS.warning("log %r is back after %.0f s", self._place.shown, away_s)

@@ -7,11 +7,19 @@ from typing import Any
 
 import psycopg
 
-from coagent.log.base import Checkpoint, NothingYet, Reader
+from coagent.log.base import Checkpoint, Lease, NothingYet, Reader
 from coagent.log.chain import Gap, Position
 from coagent.log.codec import decode, decode_state
 from coagent.log.postgres_errors import failed
-from coagent.log.postgres_rows import Statements, from_segment, state_in, taken, unpacked
+from coagent.log.postgres_rows import (
+    LONG_AGO_S,
+    Statements,
+    from_segment,
+    leases_in,
+    state_in,
+    taken,
+    unpacked,
+)
 from coagent.log.postgres_schema import connected, looked_up
 from coagent.log.urls import Place
 from coagent.protocol.events import Event
@@ -86,6 +94,9 @@ class PostgresReader(Reader):
             before, segment = rows[0]
             for number, _, record in reversed(unpacked(segment, self._place)):
                 yield number, record
+
+    def leases(self) -> list[Lease]:
+        return leases_in(self._fetched(self._statements.leases, (LONG_AGO_S, self._domain)))
 
     def _fetched(self, statement: bytes, values: tuple[Any, ...]) -> list[Any]:
         try:

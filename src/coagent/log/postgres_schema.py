@@ -46,6 +46,10 @@ create table if not exists {schema}.coagent_segments (
     state_chain bigint, state_checksum bigint, state text,
     primary key (domain, first)
 );
+create table if not exists {schema}.coagent_leases (
+    owner text primary key, domain integer not null, host text not null, place text not null,
+    pid bigint not null, started text not null, seconds double precision not null, until timestamptz not null
+);
 insert into {schema}.coagent_meta values ('version', '{version}') on conflict do nothing;
 """
 _CONNECTION: dict[str, Any] = {

@@ -130,7 +130,6 @@ class LogReader(Reader):
                     yield found, record
 
     def leases(self) -> list[Lease]:
-        """Return the leases of processes that have the domain open, or had it when they died."""
         try:
             return leases_of(self._connection)
         except sqlite3.Error as error:

@@ -214,12 +214,6 @@ class SqliteLog(Log):
     async def read(self) -> Sequence[Event]:
         return await self._do("read", self._read)
 
-    def read_now(self) -> Sequence[Event]:
-        try:
-            return self._patiently(self._read)
-        except sqlite3.Error as error:
-            raise failed(self._path, "read", error) from error
-
     def _read(self) -> list[Event]:
         self._data_version = self._version()
         records, self._at = read_on(self._connection, self._at, self._path, _READ_AT_ONCE, self.by_itself)

@@ -181,12 +181,6 @@ class Recorder:
             finally:
                 self._end_turn()
 
-    def catch_up_now(self) -> None:
-        """Do as `catch_up` does, without letting others go on meanwhile."""
-        while not self._busy and (events := self.log.read_now()):
-            for event in events:
-                self._replay(event)
-
     async def keep_checkpoint(self, *, whatever: bool = False) -> None:
         """Keep the kernel's state in the log, if enough has happened since that was done last.
 

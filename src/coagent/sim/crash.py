@@ -130,10 +130,6 @@ class MortalLog(Log):
         self._body.live()
         return await self._log.read()
 
-    def read_now(self) -> Sequence[Event]:
-        self._body.live()
-        return self._log.read_now()
-
     def stale(self) -> bool:
         return self._log.stale()
 
