@@ -247,11 +247,22 @@ async def test_a_client_that_is_silent_is_aborted_after_its_lease(tmp_path: Path
     assert tree(path) == {"whole.txt": "whole"}
 
 
-@pytest.mark.parametrize("on_leave", ["keep", "abort"])
+@pytest.mark.parametrize(
+    ("on_leave", "kind"),
+    [
+        ("keep", "sqlite"),
+        ("abort", "sqlite"),
+        pytest.param("keep", "postgresql", marks=pytest.mark.long),
+        pytest.param("abort", "postgresql", marks=pytest.mark.long),
+    ],
+)
 async def test_of_a_killed_server_another_takes_the_agents_up_or_withdraws_what_is_unfinished(
-    tmp_path: Path, on_leave: str
+    tmp_path: Path, on_leave: str, kind: str, request: pytest.FixtureRequest
 ) -> None:
     file = domain_file(tmp_path, on_leave=on_leave)
+    if kind == "postgresql":
+        url = request.getfixturevalue("postgres_log")
+        file.write_text(file.read_text().replace("sqlite:log.db", url))
     with http_server(file) as url:
         async with http(url, "A") as a:
             await call(a, "write_file", path="kept.txt", content="kept")

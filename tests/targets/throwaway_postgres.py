@@ -13,14 +13,19 @@ import pytest
 
 
 class ThrowawayPostgres:
-    """A server with no data worth keeping; PostgreSQL refuses to run as root, so it runs as somebody else."""
+    """A server with no data worth keeping; PostgreSQL refuses to run as root, so it runs as somebody else.
 
-    def __init__(self) -> None:
+    Args:
+        copy_of: A server that runs, for a standby of it.
+    """
+
+    def __init__(self, copy_of: ThrowawayPostgres | None = None) -> None:
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
         if initdb is None:
             pytest.skip("no PostgreSQL server binaries (initdb) on this machine")
-        self._prefix: list[str] = []
+        self.prefix: list[str] = []
+        """Before a command, so that it runs as the server does."""
         self.folder = Path(tempfile.mkdtemp(prefix="coagent-pg-"))
         if os.getuid() == 0:
             try:
@@ -28,18 +33,28 @@ class ThrowawayPostgres:
             except KeyError:
                 pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
-            self._prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+            self.prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         self._control = str(Path(initdb).with_name("pg_ctl"))
         self._data = str(self.folder / "data")
         self.url = f"postgresql://postgres@/postgres?host={self.folder}"
         with (self.folder / "out").open("w"):
             os.chmod(self.folder / "out", 0o666)
+        if copy_of is not None:
+            basebackup = str(Path(initdb).resolve().with_name("pg_basebackup"))
+            source = ["-h", str(copy_of.folder), "-U", "postgres"]
+            self._run(basebackup, *source, "-D", self._data, "-R", "-c", "fast")
+            return
         form = ["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"]
         self._run(initdb, "-D", self._data, *form)
 
-    def start(self) -> None:
+    def start(self, more: str = "") -> None:
+        """Start it.
+
+        Args:
+            more: Further settings, as options of the server.
+        """
         settings = "-c listen_addresses='' -c fsync=off -c shared_buffers=16MB -c max_connections=30"
-        options = f"-k {self.folder} {settings}"
+        options = f"-k {self.folder} {settings} {more}"
         out = str(self.folder / "out")
         self._run(self._control, "-D", self._data, "-w", "-l", out, "-o", options, "start")
 
@@ -47,12 +62,16 @@ class ThrowawayPostgres:
         """End it at once, as a crash would."""
         self._run(self._control, "-D", self._data, "-m", "immediate", "stop")
 
+    def promote(self) -> None:
+        """Make a standby a server of its own."""
+        self._run(self._control, "-D", self._data, "-w", "promote")
+
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, *command: str) -> None:
         done = subprocess.run(
-            [*self._prefix, *command], cwd=self.folder, capture_output=True, text=True, check=False
+            [*self.prefix, *command], cwd=self.folder, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
