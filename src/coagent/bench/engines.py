@@ -22,7 +22,7 @@ import anyio
 
 from coagent.bench.samples import machine, percentile, timed
 from coagent.bench.subject import add, get, put
-from coagent.errors import ConfigurationError
+from coagent.errors import ConfigurationError, LogError
 from coagent.log.urls import is_postgres, place_of, shown_url
 from coagent.runtime.domain import open_domain
 from coagent.targets.memory import Memory
@@ -203,16 +203,18 @@ def _run(url: str, count: int, think_s: float, seconds: float) -> list[tuple[flo
         ends.append(mine)
         workers.append(worker)
     try:
-        return [one.recv() for one in ends]
-    except EOFError:
-        raise ConfigurationError(
-            f"a process of {count} on log {shown_url(url)!r} has ended early",
-            "A server has to allow two connections for each process (max_connections).",
-        ) from None
+        found = [one.recv() for one in ends]
     finally:
         for one in workers:
             one.join(timeout=_BEGIN_S_MAX)
             one.kill()
+    failures = [one for one in found if isinstance(one, str)]
+    if failures:
+        raise LogError(
+            f"{len(failures)} of {count} processes failed: {failures[0]}",
+            "A server has to allow two connections for each process (max_connections).",
+        )
+    return found
 
 
 def _work(url: str, name: str, think_s: float, seconds: float, ready: Any, results: Any) -> None:
@@ -233,7 +235,11 @@ def _work(url: str, name: str, think_s: float, seconds: float, ready: Any, resul
                 samples += await timed(1 if think_s else 10, call)
                 if think_s:
                     await anyio.sleep(think_s)
-            results.send((took_s, samples))
             await anyio.to_thread.run_sync(ready.wait, _BEGIN_S_MAX)  # others are still measuring
+            results.send((took_s, samples))
 
-    anyio.run(main)
+    try:
+        anyio.run(main)
+    except Exception as failure:
+        ready.abort()
+        results.send(f"{type(failure).__name__}: {failure}")

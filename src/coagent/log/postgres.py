@@ -22,8 +22,9 @@ from coagent.log.base import Checkpoint, HeadMoved, Lease, Log, LogSettings
 from coagent.log.chain import Gap, Position
 from coagent.log.codec import checksum, decode, decode_state, encode, encode_state
 from coagent.log.postgres_archive import fill
+from coagent.log.postgres_leases import LeaseStatements, leases_in
 from coagent.log.postgres_link import Link
-from coagent.log.postgres_rows import Statements, from_segment, leases_in, state_in, taken
+from coagent.log.postgres_rows import Statements, from_segment, state_in, taken
 from coagent.log.postgres_schema import Begun, begun, connected
 from coagent.log.postgres_wakes import Wakes
 from coagent.log.urls import Place
@@ -56,6 +57,7 @@ class PostgresLog(Log):
         self._domain = begun.domain
         self._settings = begun.settings
         self._statements = Statements(place.schema)
+        self._leases = LeaseStatements(place.schema)
         self._link = Link(place, patience_s)
         self._wakes = Wakes(place, begun.domain, self._link)
         self._at = Position(0, 0)
@@ -227,21 +229,19 @@ class PostgresLog(Log):
     # ---- leases --------------------------------------------------------------------------------------------
 
     async def take_lease(self, owner: str, process: Process, seconds: float) -> None:
-        await self._changed_rows(self._statements.take_lease, self._domain, owner, *process, seconds, seconds)
+        await self._changed_rows(self._leases.take, self._domain, owner, *process, seconds, seconds)
 
     async def renew_lease(self, owner: str, seconds: float) -> bool:
-        changed = await self._changed_rows(
-            self._statements.renew_lease, seconds, seconds, self._domain, owner
-        )
+        changed = await self._changed_rows(self._leases.renew, seconds, seconds, self._domain, owner)
         return changed > 0
 
     async def end_lease(self, owner: str, *, late: bool = False) -> bool:
         back_s = self._link.back_for_s
-        await self._changed_rows(self._statements.end_lease, self._domain, owner, late, back_s)
-        return not await self._fetched(self._statements.lease, (self._domain, owner))
+        await self._changed_rows(self._leases.end, self._domain, owner, late, back_s)
+        return not await self._fetched(self._leases.one, (self._domain, owner))
 
     async def leases(self) -> Sequence[Lease]:
-        return leases_in(await self._fetched(self._statements.leases, (self._link.back_for_s, self._domain)))
+        return leases_in(await self._fetched(self._leases.all, (self._link.back_for_s, self._domain)))
 
     async def _changed_rows(self, statement: bytes, *values: Any) -> int:
         async def change(connection: psycopg.AsyncConnection[Any]) -> int:

@@ -12,7 +12,7 @@ import psycopg
 
 from coagent.errors import LogUnavailable
 from coagent.log.postgres_errors import failed
-from coagent.log.postgres_rows import LONG_AGO_S
+from coagent.log.postgres_leases import LONG_AGO_S
 from coagent.log.postgres_schema import options_of
 from coagent.log.urls import Place
 

@@ -11,15 +11,8 @@ from coagent.log.base import Checkpoint, Lease, NothingYet, Reader
 from coagent.log.chain import Gap, Position
 from coagent.log.codec import decode, decode_state
 from coagent.log.postgres_errors import failed
-from coagent.log.postgres_rows import (
-    LONG_AGO_S,
-    Statements,
-    from_segment,
-    leases_in,
-    state_in,
-    taken,
-    unpacked,
-)
+from coagent.log.postgres_leases import LONG_AGO_S, LeaseStatements, leases_in
+from coagent.log.postgres_rows import Statements, from_segment, state_in, taken, unpacked
 from coagent.log.postgres_schema import connected, looked_up
 from coagent.log.urls import Place
 from coagent.protocol.events import Event
@@ -96,7 +89,7 @@ class PostgresReader(Reader):
                 yield number, record
 
     def leases(self) -> list[Lease]:
-        return leases_in(self._fetched(self._statements.leases, (LONG_AGO_S, self._domain)))
+        return leases_in(self._fetched(LeaseStatements(self._place.schema).all, (LONG_AGO_S, self._domain)))
 
     def _fetched(self, statement: bytes, values: tuple[Any, ...]) -> list[Any]:
         try:

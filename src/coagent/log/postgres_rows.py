@@ -8,16 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from coagent.errors import LogError
-from coagent.log.base import Lease
 from coagent.log.chain import Gap, Position, followed
 from coagent.log.codec import checksum
 from coagent.log.urls import Place
-from coagent.processes import Process
 
 RESTORE = "Restore a copy of the database, or name another domain or schema."
 READ_AT_ONCE = 2000
-LONG_AGO_S = 1e9
-"""Stands for never, where it is asked how long ago something was, in seconds."""
 
 
 class Statements:
@@ -78,30 +74,6 @@ class Statements:
             f"select first, records from {schema}.coagent_segments "
             "where domain = %s and first < %s order by first desc limit 1"
         ).encode()
-        # A lease lasts on for its own length after the server was started, and after whoever asks has found
-        # it again: nobody could renew theirs meanwhile.
-        left = (
-            "extract(epoch from greatest(until, pg_postmaster_start_time() + make_interval(secs => seconds), "
-            "clock_timestamp() + make_interval(secs => seconds - %s)) - clock_timestamp())::double precision"
-        )
-        until = "clock_timestamp() + make_interval(secs => %s)"
-        self.take_lease = (
-            f"insert into {schema}.coagent_leases (domain, owner, host, place, pid, started, seconds, until) "
-            f"values (%s, %s, %s, %s, %s, %s, %s, {until}) on conflict do nothing"
-        ).encode()
-        self.renew_lease = (
-            f"update {schema}.coagent_leases set seconds = %s, until = {until} "
-            "where domain = %s and owner = %s"
-        ).encode()
-        self.end_lease = (
-            f"delete from {schema}.coagent_leases "
-            f"where domain = %s and owner = %s and (not %s or {left} <= 0)"
-        ).encode()
-        self.lease = f"select from {schema}.coagent_leases where domain = %s and owner = %s".encode()
-        self.leases = (
-            f"select owner, host, place, pid, started, {left} from {schema}.coagent_leases "
-            "where domain = %s order by owner"
-        ).encode()
         self.size = (
             "select coalesce((select sum(octet_length(record)) "
             f"from {schema}.coagent_records where domain = %s), 0) + "
@@ -146,11 +118,6 @@ def state_in(row: Sequence[Any] | None, place: Place) -> tuple[Position, str] | 
     if checksum(text) != stored:
         raise LogError(f"the checkpoint at record {number} of log {place.shown!r} is damaged", RESTORE)
     return Position(number, chain), text
-
-
-def leases_in(rows: Sequence[Any]) -> list[Lease]:
-    """Return the leases that the rows of `Statements.leases` hold."""
-    return [Lease(owner, Process(*process), left_s) for owner, *process, left_s in rows]
 
 
 def packed(rows: Sequence[tuple[int, int, str]]) -> bytes:

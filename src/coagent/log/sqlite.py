@@ -81,6 +81,8 @@ class SqliteLog(Log):
     ) -> None:
         self._path = path
         self._connection = connection
+        self._beside: sqlite3.Connection | None = None
+        self._leasing = anyio.Lock()
         self._settings = settings
         self._at = Position(0, 0)
         self._checkpointed = 0
@@ -181,8 +183,13 @@ class SqliteLog(Log):
         if self._connection.execute(_insertion(len(rows)), values).rowcount != len(rows):
             raise sqlite3.IntegrityError("there are later records")
 
-    async def _do(self, act: str, work: Callable[[], T]) -> T:
+    async def _do(self, act: str, work: Callable[[], T], over: sqlite3.Connection | None = None) -> T:
         """Do something at once, or in a thread where another process is in the way.
+
+        Args:
+            act: What it is, for messages.
+            work: Does it.
+            over: Another connection than that of the records.
 
         Raises:
             LogError: It cannot be done.
@@ -196,18 +203,11 @@ class SqliteLog(Log):
             if not is_busy(error):
                 raise failed(self._path, act, error) from error
         try:
-            return await anyio.to_thread.run_sync(self._patiently, work)
+            return await anyio.to_thread.run_sync(_patiently, over or self._connection, work)
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as error:
             raise failed(self._path, act, error) from error
-
-    def _patiently(self, work: Callable[[], T]) -> T:
-        self._connection.execute(f"pragma busy_timeout = {int(_BUSY_TIMEOUT_S * 1000)}")
-        try:
-            return work()
-        finally:
-            self._connection.execute("pragma busy_timeout = 0")
 
     # ---- reading -------------------------------------------------------------------------------------------
 
@@ -287,19 +287,42 @@ class SqliteLog(Log):
     # ---- leases --------------------------------------------------------------------------------------------
 
     async def take_lease(self, owner: str, process: Process, seconds: float) -> None:
-        await self._do("written", lambda: take_lease(self._connection, owner, process, seconds))
+        await self._lease("written", lambda beside: take_lease(beside, owner, process, seconds))
 
     async def renew_lease(self, owner: str, seconds: float) -> bool:
-        return await self._do("written", lambda: renew_lease(self._connection, owner, seconds))
+        return await self._lease("written", lambda beside: renew_lease(beside, owner, seconds))
 
     async def end_lease(self, owner: str, *, late: bool = False) -> bool:
-        return await self._do("written", lambda: end_lease(self._connection, owner, late))
+        return await self._lease("written", lambda beside: end_lease(beside, owner, late))
 
     async def leases(self) -> Sequence[Lease]:
-        return await self._do("read", lambda: leases_of(self._connection))
+        return await self._lease("read", leases_of)
+
+    async def _lease(self, act: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with leases, which nobody takes turns for, over a connection of their own.
+
+        While an append waits in a thread, what it has changed would be counted together with what others
+        change over the same connection.
+        """
+        async with self._leasing:
+            try:
+                beside = self._beside = self._beside or connected(self._path)
+            except sqlite3.Error as error:
+                raise failed(self._path, "opened", error) from error
+            return await self._do(act, lambda: work(beside), beside)
 
     async def close(self) -> None:
         self._connection.close()
+        if self._beside is not None:
+            self._beside.close()
+
+
+def _patiently(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
+    connection.execute(f"pragma busy_timeout = {int(_BUSY_TIMEOUT_S * 1000)}")
+    try:
+        return work()
+    finally:
+        connection.execute("pragma busy_timeout = 0")
 
 
 async def _refuse_emptied(path: Path) -> None:

@@ -244,4 +244,3 @@ class Watch:
             return "nobody"
         lease = next((one for one in self._reader.leases() if one.owner == owner), None)
         return "dead" if lease is None or is_over(lease) else "lives"
-
