@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 import zlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -59,6 +60,7 @@ class Wakes:
         self._news = 0
         self._token = ""
         self._came_back = False
+        self._in_use = False
         self.told = False
         """Whether word arrives."""
 
@@ -88,11 +90,17 @@ class Wakes:
         while True:
             await self._due.wait()
             self._due = anyio.Event()
-            await self._send(str(self._last))
+            await self._send(str(self._last), past=True)
             await anyio.sleep(_TOGETHER_S)
 
-    async def _send(self, text: str) -> None:
-        """Tell others, in a transaction of its own: in that of an append it would hold up other writers."""
+    async def _send(self, text: str, *, past: bool = False) -> None:
+        """Tell others, in a transaction of its own: in that of an append it would hold up other writers.
+
+        Args:
+            text: What they are told.
+            past: Whether to do so over the connection that listens, where that may be: an append need not
+                wait for it then.
+        """
         self._untold = False
 
         async def notify(connection: psycopg.AsyncConnection[Any]) -> None:
@@ -102,10 +110,30 @@ class Wakes:
                 (self._channel, f"{self._name} {text}"),
             )
 
+        listening = self._connection if past and self.told else None
         try:
-            await self._link.once(notify)
+            if listening is None:
+                await self._link.once(notify)
+            else:
+                await self._asked(listening, notify)
         except (LogError, psycopg.Error, OSError):
             return  # others look by themselves
+
+    async def _asked(
+        self,
+        listening: psycopg.AsyncConnection[Any],
+        ask: Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]],
+    ) -> None:
+        """Use the connection that listens for something else; what is told meanwhile goes to its handler."""
+        self._in_use = True
+        try:
+            with anyio.fail_after(_ARRIVES_S_MAX, shield=True):
+                await ask(listening)
+        except (psycopg.Error, OSError):
+            self._connection, self.told = None, False
+            raise
+        finally:
+            self._in_use = False
 
     async def _listen(self) -> None:
         while True:
@@ -125,6 +153,7 @@ class Wakes:
         url = self._place.listen
         connection = await psycopg.AsyncConnection.connect(url, **options_of(self._place, url))
         try:
+            connection.add_notify_handler(lambda word: self._take(word.payload))
             await connection.execute(f"listen {self._channel}".encode())
             self._connection = connection
             while await self._arrives():
@@ -164,19 +193,22 @@ class Wakes:
 
     def _hear(self) -> None:
         """Take what has been told since the last time; it does not wait."""
-        if self._connection is None:
+        if self._connection is None or self._in_use:
             return
         pgconn = self._connection.pgconn
         try:
             pgconn.consume_input()
             while (word := pgconn.notifies()) is not None:
-                name, _, text = word.extra.decode().partition(" ")
-                if name == self._name:
-                    self._came_back = self._came_back or text == self._token
-                elif text.isdecimal():
-                    self._news = max(self._news, int(text))
+                self._take(word.extra.decode())
         except psycopg.Error:
             self._connection, self.told = None, False
+
+    def _take(self, word: str) -> None:
+        name, _, text = word.partition(" ")
+        if name == self._name:
+            self._came_back = self._came_back or text == self._token
+        elif text.isdecimal():
+            self._news = max(self._news, int(text))
 
     def _require_connection(self) -> None:
         if self._connection is None:

@@ -301,8 +301,7 @@ class SqliteLog(Log):
     async def _lease(self, act: str, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something with leases, which nobody takes turns for, over a connection of their own.
 
-        While an append waits in a thread, what it has changed would be counted together with what others
-        change over the same connection.
+        A connection that waits for a lock in one thread stops any other that uses it, the event loop too.
         """
         async with self._leasing:
             try:
