@@ -29,7 +29,7 @@ from coagent.targets.memory import Memory
 
 AIM_MS = 2.0
 """What the median of one process's calls was set out to reach on a server of the same machine."""
-_WARM_UP = 20
+_WARM_UP = 6
 _OWN_KEYS = 16
 _RECORD = "x" * 400
 _COMMITS = 300
