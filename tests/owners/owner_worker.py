@@ -93,12 +93,12 @@ def tools_of(folder: Path, *, hangs: str = "") -> list[Any]:
     ]
 
 
-def opened(log: Path, folder: Path, *, hangs: str = "", on_death: Any = "abort") -> Domain:
-    """Return the domain of a folder."""
+def opened(log: Path | str, folder: Path, *, hangs: str = "", on_death: Any = "abort") -> Domain:
+    """Return the domain of a folder, with a log in a file or, by its URL, on a server."""
     (folder / "outbox").mkdir(exist_ok=True, parents=True)
     (folder / "files").mkdir(exist_ok=True)
     return open_domain(
-        f"sqlite:{log}",
+        log if isinstance(log, str) and "://" in log else f"sqlite:{log}",
         targets=[targets.Files(folder / "files")],
         tools=tools_of(folder, hangs=hangs),
         on_death=on_death,
@@ -160,7 +160,7 @@ DOES: dict[str, Callable[[Domain], Awaitable[None]]] = {
 
 
 async def main(log: str, folder: str, does: str, on_death: str = "abort", hangs: str = "") -> None:
-    async with opened(Path(log), Path(folder), hangs=hangs, on_death=on_death) as domain:
+    async with opened(log, Path(folder), hangs=hangs, on_death=on_death) as domain:
         await DOES[does](domain)
 
 
