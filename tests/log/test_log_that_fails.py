@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import anyio
 import pytest
 
 from coagent import LogError, open_domain
+from coagent.log.base import LogSettings
 from coagent.log.sqlite import SqliteLog
-from coagent.protocol.events import Committed, Event
+from coagent.processes import this_process
+from coagent.protocol.calls import Rank
+from coagent.protocol.events import Committed, Event, Joined
 from coagent.sim.tools import TOOLS
 from coagent.targets.memory import Memory
 
@@ -58,3 +63,37 @@ async def test_who_opens_or_leaves_a_domain_whose_work_cannot_be_recorded_is_tol
         await look(url)
     full_disk.undo()
     await look(url)
+
+
+@pytest.mark.anyio
+async def test_an_append_that_waits_for_another_process_holds_nothing_else_up(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = await SqliteLog.open(path, LogSettings("mtpo", "fixed", ()))
+    await log.take_lease("one", this_process(), 600)
+    waits = anyio.Event()
+    connection = log._connection
+
+    class Noticed:
+        """The connection, which says when it waits."""
+
+        def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+            if "busy_timeout = 10000" in statement:
+                anyio.from_thread.run_sync(waits.set)
+            return connection.execute(statement, *values)
+
+        def close(self) -> None:
+            connection.close()
+
+    log._connection = Noticed()  # type: ignore[assignment]
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(log.append, [Joined("A", Rank(0))])
+            await waits.wait()
+            for _ in range(2000):
+                assert [one.owner for one in await log.leases()] == ["one"]
+                await anyio.lowlevel.checkpoint()
+            assert log.head == 0
+            other.execute("rollback")
+    assert log.head == 1
+    await log.close()
