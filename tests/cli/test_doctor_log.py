@@ -132,7 +132,16 @@ def test_stuck_objects_are_named_with_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_log_of_an_engine_that_is_not_there(file: Path) -> None:
-    file.write_text(file.read_text().replace("sqlite:log.db", "postgresql://a:hunter2-secret@localhost/x"))
+    file.write_text(file.read_text().replace("sqlite:log.db", "mysql://a@localhost/x"))
     found = looked(file)
     assert [one.state for one in found] == ["problem"]
-    assert "no log engine for 'postgresql'" in found[0].text
+    assert "no log engine for 'mysql://a@localhost/x'" in found[0].text
+
+
+def test_a_log_on_a_server_that_is_away(file: Path) -> None:
+    away = f"postgresql://a:hunter2-secret@/x?host={file.parent}"
+    file.write_text(file.read_text().replace("sqlite:log.db", away))
+    found = looked(file)
+    assert [one.state for one in found] == ["warning", "problem"]
+    assert "cannot be opened" in found[1].text
+    assert not any("hunter2-secret" in one.text + one.cure for one in found)
