@@ -1,5 +1,7 @@
 """Claude Code, opencode, Codex CLI and Gemini CLI from npm, in pinned versions, installed once for all tests.
 
+COAGENT_TEST_CLAUDE_CODE names another version of Claude Code, such as 2.1.197.
+
 They go into the folder that COAGENT_TEST_CLIENTS names, or into `.cache/clients` of the repository. Where
 that cannot be done, the tests that need them are skipped, and say why.
 """
@@ -42,7 +44,9 @@ class Package:
         return self.folder / "node_modules" / ".bin" / self.command
 
 
-CLAUDE_CODE = Package("@anthropic-ai/claude-code", "2.1.332", "claude")
+CLAUDE_CODE = Package(
+    "@anthropic-ai/claude-code", os.environ.get("COAGENT_TEST_CLAUDE_CODE") or "2.1.332", "claude"
+)
 OPENCODE = Package("opencode-ai", "1.18.33", "opencode")
 CODEX = Package("@openai/codex", "0.171.0", "codex")
 GEMINI = Package("@google/gemini-cli", "0.61.0", "gemini")
