@@ -336,7 +336,7 @@ async def test_no_argument_of_a_tool_changes_what_it_does_not_declare(
                 assert _state(workspace) == before
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of four verified tools, made once."""
     root = tmp_path_factory.mktemp("grown")
@@ -461,35 +461,42 @@ def test_processes_that_ask_for_the_same_at_once_get_one_tool(workspace: Workspa
     assert [one.name for one in (Path(workspace.root) / ".coagent/tools").glob("*.toml")] == ["json_set.toml"]
 
 
-async def test_a_call_of_a_tool_that_another_process_has_grown_is_made_again(workspace: Workspace) -> None:
+async def test_a_call_of_a_tool_that_another_process_has_grown_is_made_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coagent.runtime.work.GRACE_S", 0.0)  # as where the machine is slow
     root = Path(workspace.root)
     log = f"sqlite:{root.parent / 'log.db'}"
-    other_program = (
-        "import sys, anyio; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path\n"
-        "import coagent, test_toolsmith as t\n"
-        "async def main():\n"
-        "    files = coagent.targets.Files(sys.argv[2])\n"
-        "    tools = [t.smith_tools(files.workspace)]\n"
-        "    async with coagent.open_domain(sys.argv[3], targets=[files], tools=tools) as domain:\n"
-        "        b = await domain.attach('B')\n"
-        "        answer = (await b.call('request_tool', request='x', command=t._SET)).value\n"
-        "        await b.call(answer['tool'], **answer['arguments'])\n"
-        "anyio.run(main)\n"
-    )
     files = Files(workspace.root)
     tools = [coagent.builtin.files.FILE_TOOLS, smith_tools(files.workspace)]
     async with coagent.open_domain(log, targets=[files], tools=tools) as domain:
         a = await domain.join("A")
         await domain.join("B")
-        argv = [sys.executable, "-c", other_program, str(Path(__file__).parent), str(root), log]
-        await anyio.run_process(argv)
+        await anyio.run_process([sys.executable, "-c", _GROWS_AND_CALLS, str(root), log, _SET])
         assert "json_set" not in domain.tools
         assert json.loads((root / "app.json").read_text())["debug"] is False
-        await a.call("edit_file", path="app.json", old_string='"rate": 1', new_string='"rate": 5')
+        done = await a.call("edit_file", path="app.json", old_string='"rate": 1', new_string='"rate": 5')
+        assert done.value == "edited"
+        await domain.settle()  # the other's call is made again, for as long as that takes
         found = json.loads((root / "app.json").read_text())
         assert (found["debug"], found["limits"]["rate"]) == (False, 5)
         assert "json_set" in domain.tools
+
+
+_GROWS_AND_CALLS = """
+import sys
+import anyio, coagent
+from coagent.toolsmith import verify
+from coagent.toolsmith.smith import smith_tools
+verify.HOSTILE = ()
+async def main(root, log, command):
+    files = coagent.targets.Files(root)
+    async with coagent.open_domain(log, targets=[files], tools=[smith_tools(files.workspace)]) as domain:
+        b = await domain.attach("B")
+        answer = (await b.call("request_tool", request="x", command=command)).value
+        await b.call(answer["tool"], **answer["arguments"])
+anyio.run(main, *sys.argv[1:])
+"""
 
 
 async def test_a_call_that_would_change_what_its_tool_does_not_declare_is_refused(

@@ -1,4 +1,4 @@
-"""One of several processes that ask for the same tool at once, or use what another has grown.
+"""One of several processes that ask for the same tool at once.
 
 Usage: two_askers.py ROOT COMMAND; prints the name of the tool.
 """
@@ -11,8 +11,12 @@ from pathlib import Path
 import anyio
 
 from coagent.targets.workspace import Workspace
+from coagent.toolsmith import verify
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.smith import ToolSmith
+
+
+verify.HOSTILE = verify.HOSTILE[:3]  # it is not about them
 
 
 async def ask(root: Path, command: str) -> None:
