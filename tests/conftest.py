@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what comes out of the scenarios now into their files",
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compile the tracer of commands once for a test worker: that takes as long as some ten commands."""
+    from coagent.sandbox import launch_server
+
+    compiled = launch_server._compiled
+
+    @cache
+    def library() -> list[str]:
+        return compiled(tmp_path_factory.mktemp("tracer"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch_server, "_compiled", lambda _folder: library())
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,38 @@
 """Runs the command line in processes of their own, as users do.
 
-Each forks from one process for a test worker that has imported the command line already: to import it takes
-longer than most commands do. `test_cli_main.py` has commands that start from nothing.
+Each forks from one process for a test worker that has imported the command line already. `test_cli_main.py`
+has commands that start from nothing.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
+from forked_command import ForkedCommand
+from imported_command_line import started
+
 SRC = str(Path(__file__).parents[2] / "src")
+_IMPORTED = (
+    "coagent.builtin.files",
+    "coagent.cli.doctor.command",
+    "coagent.cli.init",
+    "coagent.cli.log",
+    "coagent.cli.main",
+    "coagent.cli.resolve",
+    "coagent.cli.restore",
+    "coagent.cli.status",
+    "coagent.cli.undo",
+    "coagent.config.domain_file",
+    "coagent.log.sqlite",
+    "coagent.targets.documents",
+    "coagent.targets.files",
+    "coagent.targets.sql",
+    "rich.table",
+)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -24,34 +42,21 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @cache
-def imported() -> subprocess.Popen[str]:
-    """Return the process that has imported the command line; it ends with this one, which holds its input."""
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", str(Path(__file__).with_name("command_line_process.py"))],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def imported() -> str:
+    """Return the socket of the process that has imported the command line."""
+    return started(_IMPORTED, environment(), "-W", "error")
 
 
 def coagent(*arguments: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
     """Run `coagent` with arguments; keywords are environment variables."""
-    process = imported()
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with tempfile.TemporaryDirectory(prefix="coagent-output-") as folder:
-        outputs = [Path(folder) / "stdout", Path(folder) / "stderr"]
-        for output in outputs:
-            output.touch()
-        asked = {
-            "arguments": arguments,
-            "cwd": str(cwd or Path.cwd()),
-            "environment": environment(**more),
-            "outputs": [str(output) for output in outputs],
-        }
-        process.stdin.write(json.dumps(asked) + "\n")
-        process.stdin.flush()
-        exit_code = int(process.stdout.readline())
-        stdout, stderr = (output.read_text() for output in outputs)
-    return subprocess.CompletedProcess(["coagent", *arguments], exit_code, stdout, stderr)
+    with (
+        open(os.devnull) as nothing,
+        tempfile.TemporaryFile("w+") as output,
+        tempfile.TemporaryFile("w+") as errors,
+    ):
+        streams = [one.fileno() for one in (nothing, output, errors)]
+        command = ForkedCommand(imported(), arguments, streams, str(cwd or Path.cwd()), environment(**more))
+        exit_code = command.wait()
+        for one in (output, errors):
+            one.seek(0)
+        return subprocess.CompletedProcess(["coagent", *arguments], exit_code, output.read(), errors.read())

@@ -1,4 +1,8 @@
-"""Real `coagent serve` processes and official MCP clients for tests."""
+"""Real `coagent serve` processes and official MCP clients for tests.
+
+Most of these processes fork from one that has imported what they need: to import it takes longer than most
+tests do.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import anyio
+import forked_command
 import httpx2
+from imported_command_line import started
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, Implementation
@@ -65,20 +72,41 @@ async def failure(client: Client, tool: str, /, **arguments: Any) -> str:
     return text_of(result)
 
 
+@cache
+def _imported() -> str:
+    modules = ("coagent.builtin.files", "coagent.gateways.mcp.http", "coagent.gateways.mcp.stdio",
+               "coagent.gateways.mcp.upstream", "coagent.cli.main", "coagent.cli.serve",
+               "coagent.config.domain_file", "coagent.log.sqlite", "coagent.targets.files",
+               "coagent.targets.sql", "uvicorn")  # fmt: skip
+    return started(modules, os.environ)
+
+
+def command(*arguments: str, anew: bool = False) -> list[str]:
+    """Return the words that start `coagent` with arguments.
+
+    Args:
+        arguments: The arguments.
+        anew: Whether it starts from nothing, as users have it.
+    """
+    if anew:
+        return [sys.executable, "-m", "coagent", *arguments]
+    return [sys.executable, "-IS", forked_command.__file__, _imported(), *arguments]
+
+
 @asynccontextmanager
-async def stdio(file: Path, name: str, *options: str) -> AsyncIterator[Client]:
+async def stdio(file: Path, name: str, *options: str, anew: bool = False) -> AsyncIterator[Client]:
     """A client with a `coagent serve` process of its own."""
-    arguments = ["-m", "coagent", "serve", str(file), "--name", name, *options]
-    server = StdioServerParameters(command=sys.executable, args=arguments, env=dict(os.environ))
+    words = command("serve", str(file), "--name", name, *options, anew=anew)
+    server = StdioServerParameters(command=words[0], args=words[1:], env=dict(os.environ))
     async with Client(server) as client:
         yield client
 
 
 @contextmanager
-def http_server(file: Path, **environment: str) -> Iterator[str]:
+def http_server(file: Path, *, anew: bool = False, **environment: str) -> Iterator[str]:
     """A `coagent serve --http` process; gives its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "coagent", "serve", str(file), "--http"],
+        command("serve", str(file), "--http", anew=anew),
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},

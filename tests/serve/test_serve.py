@@ -6,13 +6,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
-from serving import call, domain_file, failure, http, http_server, stdio, text_of, until
+from serving import call, command, domain_file, failure, http, http_server, stdio, text_of, until
 
 from coagent.config.domain_file import configured
 
@@ -41,7 +40,7 @@ async def phases(file: Path) -> dict[str, str]:
 
 
 async def test_two_clients_over_stdio_end_as_one_after_another(file: Path) -> None:
-    async with stdio(file, "A") as a, stdio(file, "B") as b:
+    async with stdio(file, "A", anew=True) as a, stdio(file, "B") as b:
         assert {"read_file", "coagent_finish", "coagent_undo"} <= {
             one.name for one in (await a.list_tools()).tools
         }
@@ -175,7 +174,7 @@ async def test_garbage_is_answered_and_harms_nobody(file: Path) -> None:
 
 async def test_garbage_over_stdio_is_survived(file: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "coagent", "serve", str(file), "--name", "A"],
+        command("serve", str(file), "--name", "A"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -263,7 +262,7 @@ async def test_of_a_killed_server_another_takes_the_agents_up_or_withdraws_what_
     if kind == "postgresql":
         url = request.getfixturevalue("postgres_log")
         file.write_text(file.read_text().replace("sqlite:log.db", url))
-    with http_server(file) as url:
+    with http_server(file, anew=True) as url:
         async with http(url, "A") as a:
             await call(a, "write_file", path="kept.txt", content="kept")
             pid = int(subprocess.check_output(["pgrep", "-f", f"serve {file} --http"], text=True).split()[0])
@@ -279,8 +278,7 @@ async def test_of_a_killed_server_another_takes_the_agents_up_or_withdraws_what_
 async def test_status_shows_what_a_person_has_undone_meanwhile(file: Path) -> None:
     async with stdio(file, "A") as a:
         await call(a, "write_file", path="half.txt", content="half")
-        undo = [sys.executable, "-m", "coagent", "undo", "A.1", "--domain", str(file)]
-        subprocess.run(undo, check=True, capture_output=True)
+        subprocess.run(command("undo", "A.1", "--domain", str(file)), check=True, capture_output=True)
         assert "half.txt" not in tree(file)
         assert "write_file" not in await call(a, "coagent_status")
 
@@ -301,7 +299,7 @@ async def call_into(client: object, number: int) -> None:
 
 def refused(file: Path, *options: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "coagent", "serve", str(file), *options],
+        command("serve", str(file), *options),
         capture_output=True,
         text=True,
         check=False,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mcp import Client
-from serving import call, failure, stdio
+from serving import call, command, failure, stdio
 from upstreams import filesystem_server, git_server
 
 pytestmark = pytest.mark.anyio
@@ -139,8 +139,8 @@ async def test_a_tool_without_a_table_waits_for_those_before_it(tmp_path: Path) 
 
 
 def check(file: Path) -> tuple[int, dict[str, dict[str, str]]]:
-    command = [sys.executable, "-m", "coagent", "tools", "check", str(file), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    words = command("tools", "check", str(file), "--json")
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout, done.stderr
     return done.returncode, {one["tool"]: one for one in json.loads(done.stdout)}
 
@@ -271,16 +271,18 @@ async def test_a_reverse_that_fails_says_what_is_unknown(fragile: Path) -> None:
 async def test_a_server_that_does_not_start_is_named(tmp_path: Path) -> None:
     path = tmp_path / "domain.toml"
     path.write_text('[[upstreams]]\nname = "gone"\ncommand = ["nowhere-to-be-found"]\n')
-    command = [sys.executable, "-m", "coagent", "serve", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command("serve", str(path)), capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 2
     assert "upstream 'gone' cannot be used" in done.stderr
 
 
 def test_a_table_for_a_tool_that_is_not_there_is_named(fragile: Path) -> None:
     fragile.write_text(fragile.read_text().replace("[upstreams.tools.get]", "[upstreams.tools.gte]"))
-    command = [sys.executable, "-m", "coagent", "serve", str(fragile)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command("serve", str(fragile)), capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 2
     assert "upstream 'fragile' has no tool 'gte'" in done.stderr
     assert "Did you mean 'get'?" in done.stderr

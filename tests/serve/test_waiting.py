@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from mcp_types import ElicitRequestParams, ElicitResult
-from serving import call, domain_file, http, http_server, joined, stdio, text_of
+from serving import call, command, domain_file, http, http_server, joined, stdio, text_of
 
 pytestmark = pytest.mark.anyio
 CONFIG = """
@@ -102,8 +101,7 @@ async def test_without_a_person_to_ask_the_object_stays_stuck(shop: Path) -> Non
 
 def resolved(shop: Path) -> str:
     """Return what `coagent resolve` says."""
-    resolve = [sys.executable, "-m", "coagent", "resolve", "--domain", str(shop)]
-    return subprocess.check_output(resolve, text=True)
+    return subprocess.check_output(command("resolve", "--domain", str(shop)), text=True)
 
 
 async def test_progress_says_for_whom_a_call_waits(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of grown tools share: the verifier tries a few hostile values, unless a test is about them."""
+"""Tests of grown tools: the verifier tries a few hostile values, unless a test is about them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coagent.toolsmith import verify
 from coagent.toolsmith.hostile import HOSTILE
 
 _FEW = ("'; touch pwned; '", "$(touch pwned)", "-i.bak", "../pwned")
-"""A quote that ends, a substitution, an option, a path elsewhere: five of six runs of a tool try the others."""
+"""A quote that ends, a substitution, an option, a path elsewhere; five of six runs try the others."""
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -101,6 +101,7 @@ def _aside(root: Path) -> Iterator[tuple[str, bytes]]:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("all_hostile_values")
 async def test_a_call_changes_what_it_declares_and_is_undone(root: Path) -> None:
     files = Files(root)
     library = root.parent / "library"

@@ -39,8 +39,11 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(root)
 
 
-def _smith(workspace: Workspace, tmp_path: Path, scripted: Scripted, answers: Answers = "tools") -> ToolSmith:
-    return ToolSmith(workspace, Library(tmp_path / "tools"), ModelChoice(scripted.model, answers=answers))
+def _smith(
+    workspace: Workspace, tmp_path: Path, scripted: Scripted, answers: Answers = "tools", **limits: int
+) -> ToolSmith:
+    choice = ModelChoice(scripted.model, answers=answers, **limits)
+    return ToolSmith(workspace, Library(tmp_path / "tools"), choice)
 
 
 def _kept(tmp_path: Path) -> list[str]:
@@ -83,32 +86,24 @@ class TestNamed:
         assert "known_tools" not in scripted.seen[0]
         assert scripted.tools[0][-1] == "final_result"
 
-    @pytest.mark.parametrize(
-        ("named", "reason"),
-        [
+    async def test_a_wrong_name_or_argument_goes_back_to_the_model(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        right = {"file": "app.json", "pointer": "/rate", "value": "9"}
+        wrong: list[tuple[dict[str, Any], str]] = [
             ({"name": "json_put"}, "there is no tool"),
             ({"name": "bash", "arguments": {"command": "true"}}, "there is no tool"),
             ({"name": "json_set", "arguments": {"file": "app.json"}}, "missing: pointer, value"),
-            (
-                {"name": "json_set", "arguments": {"file": "../x", "pointer": "/rate", "value": "9"}},
-                "json_set: argument",
-            ),
-            (
-                {"name": "json_set", "arguments": {"file": "hosts", "pointer": "/rate", "value": "9"}},
-                "it fails with these arguments",
-            ),
-        ],
-    )
-    async def test_a_wrong_name_or_argument_goes_back_to_the_model(
-        self, workspace: Workspace, tmp_path: Path, named: dict[str, Any], reason: str
-    ) -> None:
-        right = {"name": "json_set", "arguments": {"file": "app.json", "pointer": "/rate", "value": "9"}}
-        scripted = Scripted(named, right)
-        smith = _smith(workspace, tmp_path, scripted)
+            ({"name": "json_set", "arguments": {**right, "file": "../x"}}, "json_set: argument"),
+            ({"name": "json_set", "arguments": {**right, "file": "hosts"}}, "it fails with these arguments"),
+        ]
+        scripted = Scripted(*(named for named, _ in wrong), {"name": "json_set", "arguments": right})
+        smith = _smith(workspace, tmp_path, scripted, tries=len(wrong) + 1)
         await smith.request("debug off", _SET)
         answer = await smith.request("set the rate")
-        assert (answer.status, answer.arguments) == ("reused", right["arguments"])
-        assert reason in scripted.seen[1]
+        assert (answer.status, answer.arguments) == ("reused", right)
+        for told, (_, reason) in zip(scripted.seen[1:], wrong, strict=True):
+            assert reason in told
         assert _kept(tmp_path) == ["json_set"]
 
     async def test_a_named_tool_must_do_what_a_command_does(

@@ -31,6 +31,7 @@ from coagent.toolsmith.look import SHOWN_MAX, Look, SecludedTrials
 from coagent.toolsmith.maker import ModelChoice
 from coagent.toolsmith.smith import Answer, ToolSmith, smith_tools
 from coagent.toolsmith.trial import Trials
+from coagent.toolsmith.verify import Verifier
 
 _MISSING = available() or ("" if kernel_bounds.version() else "the kernel has no Landlock")
 pytestmark = [
@@ -176,7 +177,11 @@ async def test_a_command_that_is_no_example_goes_to_the_model(workspace: Workspa
         ({"command": ': "$file"'}, "changes nothing"),
         ({"command": 'eval "echo $file" > "$file"'}, "hostile arguments"),
         ({"command": 'echo $RANDOM $$ > "$file"'}, "two runs on one state"),
-        ({"command": 'echo x > "$file"; rm -rf / ./* 2>/dev/null; true'}, "footprint"),
+        pytest.param(
+            {"command": 'echo x > "$file"; rm -rf / ./* 2>/dev/null; true'},
+            "footprint",
+            marks=pytest.mark.long,
+        ),
         ({"command": 'echo x > "$file"; curl -sf http://127.0.0.1:1/'}, "ends"),
         ({"reverse": "true"}, "reverse restores"),
         ({"command": 'cat "$file"; exit 3'}, "exit code 3"),
@@ -187,19 +192,23 @@ async def test_nonsense_is_refused_with_reasons(
 ) -> None:
     before = _state(workspace)
     scripted = Scripted({**UPPER, **changed})
-    answer = await _smith(workspace, tmp_path, scripted.model, tries=2).request(_ASKED)
+    answer = await _smith(workspace, tmp_path, scripted.model, tries=1).request(_ASKED)
     assert answer.status == "refused"
     assert reason in answer.reason
     assert "bash command that does it once" in answer.reason
-    assert len(scripted.seen) == 2
+    assert len(scripted.seen) == 1
     assert _state(workspace) == before
     assert list((tmp_path / "tools").glob("*.toml")) == []
 
 
-@pytest.mark.parametrize("command", ['while :; do :; done; echo "$file"', 'cat "$file"; yes'])
+@pytest.mark.parametrize(
+    "command", ['sleep 99; echo "$file"', pytest.param('cat "$file"; yes', marks=pytest.mark.long)]
+)
 async def test_what_does_not_end_is_refused(workspace: Workspace, tmp_path: Path, command: str) -> None:
     endless = Scripted({**UPPER, "command": command, "effect": "read", "writes": []})
-    answer = await _smith(workspace, tmp_path, endless.model, tries=1).request(_ASKED)
+    smith = _smith(workspace, tmp_path, endless.model, tries=1)
+    smith._secluded = Verifier(workspace, timeout_s=1, trials=SecludedTrials)
+    answer = await smith.request(_ASKED)
     assert answer.status == "refused"
     assert "ends" in answer.reason
 

@@ -15,7 +15,6 @@ from coagent.toolsmith import verify
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.smith import ToolSmith
 
-
 verify.HOSTILE = verify.HOSTILE[:3]  # it is not about them
 
 
