@@ -14,6 +14,7 @@ from coagent.sim.ledger import Ledger
 from coagent.sim.oracle import run_serially
 from coagent.sim.order import check_order, check_waiting
 from coagent.sim.stepper import Stepper
+from coagent.sim.targets import Still
 from coagent.sim.tools import TOOLS, outbox
 from coagent.targets.memory import Memory
 
@@ -88,7 +89,7 @@ async def _run(case: _Case, choices: list[int], widths: list[int]) -> Interleavi
     schedule: list[str] = []
     violation = None
     async with open_domain(
-        "memory:", targets=[target], tools=TOOLS, protocol=case.protocol, order=case.order
+        "memory:", targets=[target], tools=TOOLS, protocol=case.protocol, order=case.order, clock=Still()
     ) as domain:
         domain.observe(ledger.take)
         steppers = [Stepper(domain, ScriptedAgent(name, program)) for name, program in case.programs.items()]
