@@ -61,7 +61,7 @@ def committer(workspace: Workspace, name: str, turns: list[str], sessions: int) 
 
 @pytest.mark.parametrize(
     "turns",
-    [pytest.param("ab", marks=pytest.mark.long), "ba", pytest.param("abcd", marks=pytest.mark.long), "dcba"],
+    ["ba", *(pytest.param(turns, marks=pytest.mark.long) for turns in ("ab", "abcd", "dcba"))],
 )
 def test_each_commit_holds_its_sessions_own_changes_in_order(repository: Workspace, turns: str) -> None:
     repository.fix_order()

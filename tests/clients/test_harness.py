@@ -59,6 +59,7 @@ def test_what_a_hook_adds_is_shown_to_the_model(tmp_path: Path, claude_code: Pat
     assert "B changed b.txt." in endpoint.turns_of("reader")[1].shown
 
 
+@pytest.mark.long  # all tests of two sessions rest on it
 def test_three_sessions_go_in_the_order_of_the_cues(tmp_path: Path, claude_code: Path) -> None:
     file = tmp_path / "log.txt"
     file.write_text("start\n")

@@ -64,7 +64,7 @@ def by_re(pattern: str, ignore_case: bool, text: str) -> list[list[object]]:
     return [[number, line] for number, line in enumerate(bare, 1) if search(line)]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(expressions(), st.booleans(), TEXTS)
 def test_the_lines_found_are_those_that_re_finds(pattern: str, ignore_case: bool, text: str) -> None:
     try:
@@ -81,7 +81,7 @@ HOSTILE = {
     "(.*a){20}b": "a" * 20_000,
     "(x+x+)+y": "x" * 200_000,
     r"^(\w+\s?)*$": "word " * 40_000 + "!",
-    "(a?){500}a{500}b": "a" * 100_000,
+    "(a?){500}a{500}b": "a" * 20_000,
     "(.*)*(.*)*(.*)*=": "b" * 100_000,
     r"(a|b)*a(a|b){900}c": "ab" * 20_000,
     ".{1000}x": "y" * 100_000,

@@ -384,7 +384,7 @@ def test_paths_and_values_of_arguments_are_checked(workspace: Workspace) -> None
             checked(spec, workspace, wrong)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(text=st.text(max_size=30), kind=st.sampled_from(["string", "path", "integer", "number"]))
 def test_whatever_an_argument_is_it_stays_one_word_in_the_workspace(text: str, kind: Any) -> None:
     workspace = Workspace(Path(__file__).parent)
