@@ -510,7 +510,7 @@ verify.HOSTILE = ()
 async def main(root, log, command):
     files = coagent.targets.Files(root)
     async with coagent.open_domain(log, targets=[files], tools=[smith_tools(files.workspace)]) as domain:
-        b = await domain.attach("B")
+        b = await domain.attach("B", force=True)
         answer = (await b.call("request_tool", request="x", command=command)).value
         await b.call(answer["tool"], **answer["arguments"])
 anyio.run(main, *sys.argv[1:])
