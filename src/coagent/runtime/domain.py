@@ -97,7 +97,9 @@ class Domain:
         if self.order is None:
             begun = begun_with(self.url)
             self.order = "early" if begun is not None and begun.order == "early" else "fixed"
-        about = LogSettings(self.protocol, self.order, tuple(self._identities()))
+        about = LogSettings(
+            self.protocol, self.order, tuple(one.identity for one in self._targets.all if one.identity)
+        )
         log = await open_log(self.url, about, self._patience.limit_s)
         if log.shared and isinstance(self.clock, VirtualClock):
             await log.close()
@@ -437,9 +439,6 @@ class Domain:
             self._targets.extend(self._opaque, tool.schemes)
             self.tools[tool.name] = tool
             tool.offered(self.add_tools)
-
-    def _identities(self) -> Iterable[str]:
-        return (target.identity for target in self._targets.all if target.identity)
 
 
 class _Open(NamedTuple):
