@@ -34,7 +34,7 @@ on_failure = "warn"     # where CoAgent itself fails: "warn" and go on ungoverne
 
 _OURS = (
     ".gitignore", NAME, "*.db", "*.db-*", "*.db.*", "daemon.*", "sessions.json", "setup", "shadow", "views",
-    "snapshots", "claims", "coagent-*", ".coagent-*",
+    "running", "snapshots", "claims", "coagent-*", ".coagent-*",
 )  # fmt: skip
 """What CoAgent makes in the folder; grown tools are not of it, for people review and keep them."""
 SETUP = "setup"
