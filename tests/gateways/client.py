@@ -128,10 +128,12 @@ class FakeClient:
                 "startLine": 1,
             }
             return {"type": "text", "file": {**file, "totalLines": len(lines)}}
-        if tool == "Write":
-            path.write_text(given["content"])
-        else:
-            path.write_text(path.read_text().replace(given["old_string"], given["new_string"], 1))
+        content = given["content"] if tool == "Write" else path.read_text()
+        if tool != "Write":
+            content = content.replace(given["old_string"], given["new_string"], 1)
+        beside = path.with_name(f"{path.name}.tmp.{os.getpid()}.{next(self._ids):012x}")
+        beside.write_text(content)
+        beside.replace(path)
         return {"filePath": str(path)}
 
     def _noted(self, path: str) -> None:

@@ -367,3 +367,31 @@ async def test_a_command_that_has_run_does_not_run_again_because_it_cannot_be_lo
     assert (code, count.read_text()) == (3, ".\n")
     assert said.startswith("a\n")
     assert "is not on record yet: the disk is full" in said
+
+
+async def test_what_a_session_edits_makes_no_command_before_it_run_again(root: Path) -> None:
+    given = {"file_path": str(root / "a.txt"), "old_string": "a", "new_string": "one"}
+    edit: dict[str, Any] = {"tool_name": "Edit", "tool_input": given, "tool_use_id": "edit"}
+    async with opened(root) as sessions:
+        domain = sessions._hub.domain
+        earlier, one = client(sessions, root, "earlier"), client(sessions, root, "one")
+        assert (await earlier.run("ls -l; cat a.txt; date +%N"))[0] == 0
+        await one.read("a.txt")
+        await domain.look_around()
+        await one.hook("PreToolUse", **edit)
+        beside = root / "a.txt.tmp.4242.0badcafe"
+        beside.write_text("one\n")
+        beside.replace(root / "a.txt")
+        await domain.look_around()
+        await one.hook("PostToolUse", **edit, tool_response={"filePath": given["file_path"]})
+        await domain.look_around()
+        earlier.notices()
+        assert await earlier.run("true") == (0, "")
+        assert earlier.notices() == ""
+
+
+async def test_leaving_keeps_nothing_of_a_workspace_in_which_sessions_were(root: Path) -> None:
+    async with opened(root) as sessions:
+        assert (await client(sessions, root, "one").run("cat a.txt"))[0] == 0
+    assert setup.remove(root) == []
+    assert not (root / ".coagent").exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from coagent.protocol.keys import Key
@@ -86,6 +86,16 @@ class SharedTree(Files):
                 if before is not None:
                     found[key] = UNLOADED if key.startswith("file:") else before
         return found
+
+    async def changed(self, keys: Collection[Key], prefixes: Collection[str]) -> Collection[Key]:
+        """Return what others have changed; with a file that a tool writes come its name and its rights."""
+        found = await super().changed(keys, prefixes)
+        hidden = {key.partition(":")[2] for key in (*self._native, *self._in_flight)}
+        return {
+            key
+            for key in found
+            if not (key.startswith(("mode:", "link:")) and key.partition(":")[2] in hidden)
+        }
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
         native = self._native.pop(key, None)
