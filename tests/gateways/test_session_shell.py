@@ -395,3 +395,14 @@ async def test_leaving_keeps_nothing_of_a_workspace_in_which_sessions_were(root:
         assert (await client(sessions, root, "one").run("cat a.txt"))[0] == 0
     assert setup.remove(root) == []
     assert not (root / ".coagent").exists()
+
+
+async def test_a_folder_that_is_left_out_is_no_news_where_its_command_runs_again(root: Path) -> None:
+    async with opened(root) as sessions:
+        earlier, one = client(sessions, root, "earlier"), client(sessions, root, "one")
+        assert (await earlier.run("true"))[0] == 0
+        assert (await one.run("ls a.txt; cat a.txt > /dev/null; mkdir .venv; touch .venv/there"))[0] == 0
+        assert (await earlier.run("echo more >> a.txt"))[0] == 0
+        assert await one.run("true") == (0, "")
+        assert "not_governed" not in one.notices()
+        assert (root / ".venv" / "there").exists()

@@ -173,7 +173,7 @@ class CommandRunner:
             ToolFailed, TargetError: As for `run`; nothing of it is kept in the tree.
         """
         if live.ended is not None and self._stands(state, live.ended):
-            return await self._kept(state, live.ended.run, live.ended.handed_over)
+            return await self._kept(state, live.ended.run, [])
         if live.begun:
             state.reads.clear()
             state.scans.clear()
@@ -184,9 +184,10 @@ class CommandRunner:
         git = self._git.repository.governed
         run, _ = await self._begun(state, command, command.cwd, trace=trace, git=git)
         live.run_begun(run, self._server)
-        handed_over = await self._carried(state, run)
-        live.ended = Ended(run, dict(state.reads), dict(state.scans), handed_over)
-        return await self._kept(state, run, handed_over)
+        await self._carried(state, run)
+        live.ended = Ended(run, dict(state.reads), dict(state.scans))
+        # What is left out of the workspace is there already where it runs again: that is no other result.
+        return await self._kept(state, run, [])
 
     async def begin_beside(self, state: State, beside: Beside) -> None:
         """Give a command that is to run beside its agent's work the view that it begins with.

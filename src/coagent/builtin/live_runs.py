@@ -21,13 +21,11 @@ class Ended:
         run: What has come of it.
         reads: What it has seen, as premises of its call.
         scans: The same, of ranges.
-        handed_over: Folders that it has made and that are left out of the workspace.
     """
 
     run: CommandRun
     reads: Mapping[tuple[Key, Selector | None], Value]
     scans: Mapping[Scan, Any]
-    handed_over: list[str]
 
 
 @dataclass(slots=True)

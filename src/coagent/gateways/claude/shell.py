@@ -187,7 +187,7 @@ class SessionShell:
             }
         session.took(outcome.call_id, what, outcome.notifications)
         answer = dict(outcome.value)
-        if live.ended is None or answer != live.ended.run.answer | _more(answer, live):
+        if live.ended is None or answer != live.ended.run.answer:
             to.say(
                 "coagent: what this command reads was changed by an agent before you while it ran, so it ran "
                 f"again, and this counts:\n{answer['output']}"
@@ -204,11 +204,6 @@ class SessionShell:
 async def _call_of(shell: LiveShell, agent: AgentSession, asked: Given, live: LiveRun) -> Outcome:
     with shell.waiting(agent.rank, asked, live):
         return await agent.call(NAME, **asked.arguments)
-
-
-def _more(answer: Mapping[str, Any], live: LiveRun) -> dict[str, Any]:
-    assert live.ended is not None
-    return {"not_governed": live.ended.handed_over} if live.ended.handed_over else {}
 
 
 def _said(answer: Mapping[str, Any]) -> list[str]:

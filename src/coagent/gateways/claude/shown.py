@@ -135,7 +135,15 @@ def grep_answer(
         answer["numFiles"] = len(names)
     if mode == "content" and "numLines" in response:
         answer["numLines"] = len(lines)
+    if mode == "count":
+        counts = {"numFiles": len(lines), "numMatches": sum(_counted(line) for line in lines)}
+        answer |= {one: count for one, count in counts.items() if one in response}
     return answer
+
+
+def _counted(line: str) -> int:
+    count = line.rpartition(":")[2]
+    return int(count) if count.isdecimal() else 0
 
 
 def _globbed(path: str, folder: str, pattern: str) -> bool:
