@@ -286,3 +286,24 @@ def test_toml_tables_are_put_in_and_taken_out(there: dict[str, Any], comment: st
     wanted = {**there, "servers": {"coagent": {"command": "a\x7f\\b", "args": ["ü", "👋"]}}}
     assert tomlkit.parse(toml_changed(text, wanted)).unwrap() == wanted
     assert "".join(toml_changed(toml_changed(text, wanted), there).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize("text", ["# mine\n", "# mine", None])
+@pytest.mark.parametrize("first_out", ["", "part"])
+def test_workspaces_of_one_repository_keep_their_own_lines_for_git(
+    tmp_path: Path, text: str | None, first_out: str
+) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    exclude = tmp_path / ".git" / "info" / "exclude"
+    exclude.unlink(missing_ok=True) if text is None else exclude.write_text(text)
+    workspaces = ["", "part"]
+    for workspace in workspaces:
+        (tmp_path / workspace).mkdir(exist_ok=True)
+        install(tmp_path / workspace, ["claude-code"])
+    status = ["git", "status", "--short", "--untracked-files=all"]
+    assert subprocess.run(status, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == ""
+    uninstall(tmp_path / first_out)
+    assert subprocess.run(status, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == ""
+    workspaces.remove(first_out)
+    uninstall(tmp_path / workspaces[0])
+    assert (exclude.read_text() if exclude.exists() else None) == text

@@ -13,6 +13,7 @@ from pathlib import Path
 from coagent.errors import ConfigurationError
 
 _BEGIN, _END = "# coagent: begin", "# coagent: end"
+_NEW_FILE, _NO_LINE_END = _MARKS = (" (new file)", " (no line end)")
 _GIT_S_MAX = 30
 
 
@@ -32,9 +33,9 @@ def put_in(root: Path, paths: Sequence[str]) -> bool:
     place, within = _place(root)
     if place is None:
         return False
-    before = _without(_text(place))
+    before = _without(_text(place), _begin(within))
     started = "" if before is None or not before or before.endswith("\n") else "\n"
-    mark = f"{_BEGIN}{' (new file)' if before is None else ' (no line end)' if started else ''}"
+    mark = f"{_begin(within)}{_NEW_FILE if before is None else _NO_LINE_END if started else ''}"
     lines = [mark, *(f"/{within}{path}" for path in paths), _END]
     return _write(place, f"{before or ''}{started}" + "".join(f"{line}\n" for line in lines))
 
@@ -48,29 +49,39 @@ def take_out(root: Path) -> bool:
     Raises:
         ConfigurationError: The file cannot be written.
     """
-    place, _ = _place(root)
+    place, within = _place(root)
     text = None if place is None else _text(place)
-    if place is None or text is None or _BEGIN not in text:
+    if place is None or text is None:
         return False
-    left = _without(text)
+    left = _without(text, _begin(within))
     if left is None:
         place.unlink()
         return True
     return _write(place, left)
 
 
-def _without(text: str | None) -> str | None:
-    """Return a text without our lines; None where the file was made for them."""
+def _begin(within: str) -> str:
+    """Return the line with which the lines of a workspace begin: a repository may hold several."""
+    return f"{_BEGIN} {within}" if within else _BEGIN
+
+
+def _without(text: str | None, begin: str) -> str | None:
+    """Return a text without the lines of a workspace; None where the file was made for them."""
     if text is None:
         return None
-    head, begin, rest = text.partition(f"{_BEGIN}")
-    mark, _, rest = rest.partition("\n")
-    _, end, tail = rest.partition(f"{_END}\n")
-    if not begin or not end:
-        return text
-    if mark == " (no line end)":
-        head = head.removesuffix("\n")
-    return None if mark == " (new file)" and not head + tail else head + tail
+    for mark in ("", *_MARKS):
+        head, found, rest = f"\n{text}".partition(f"\n{begin}{mark}\n")
+        _, end, tail = rest.partition(f"{_END}\n")
+        if not found or not end:
+            continue
+        head = f"{head}\n"[1:]
+        if mark and tail.startswith(_BEGIN):  # what it says of the file holds for the next ones then
+            line, _, rest = tail.partition("\n")
+            return f"{head}{line}{mark}\n{rest}"
+        if mark == _NO_LINE_END:
+            head = head.removesuffix("\n")
+        return None if mark == _NEW_FILE and not head + tail else head + tail
+    return text
 
 
 def _place(root: Path) -> tuple[Path | None, str]:
