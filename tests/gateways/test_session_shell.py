@@ -406,3 +406,17 @@ async def test_a_folder_that_is_left_out_is_no_news_where_its_command_runs_again
         assert await one.run("true") == (0, "")
         assert "not_governed" not in one.notices()
         assert (root / ".venv" / "there").exists()
+
+
+async def test_a_session_is_told_once_of_changes_that_git_does_not_show_it(root: Path) -> None:
+    (root / "persons.txt").write_text("a person's\n")
+    async with opened(root) as sessions:
+        one = client(sessions, root, "one")
+        await one.tool("Write", file_path=str(root / "earlier.txt"), content="in an earlier turn\n")
+        assert await one.stop() == ""
+        one.notices()
+        assert await one.run("git status --short") == (0, "")
+        assert "git leaves these alone: earlier.txt, persons.txt" in one.notices()
+        assert (await one.run("git add -f earlier.txt && git commit -qm earlier"))[0] == 0
+        assert "git leaves" not in one.notices()
+        assert await one.run("git show --format= --name-only") == (0, "earlier.txt\n")

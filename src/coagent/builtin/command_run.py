@@ -125,6 +125,7 @@ class CommandRun:
         changes: What it has changed in the tree.
         moved: What it has changed in the repository, as writes.
         writes: What it has changed in the tree, as writes.
+        left_alone: Paths with work of nobody at work here, of which git has shown it nothing.
         seconds: How long it took.
         has_run: Whether it was begun at all, as far as is known.
     """
@@ -141,6 +142,7 @@ class CommandRun:
     changes: Changes = field(default_factory=dict)
     moved: dict[str, Any] = field(default_factory=dict)
     writes: list[tuple[Key, Any]] = field(default_factory=list)
+    left_alone: list[str] = field(default_factory=list)
     seconds: float = 0.0
     has_run: bool = False
     _begun: bool = False
@@ -207,6 +209,8 @@ class CommandRun:
         self.moved, left = git.end(view, self.place)
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
+        if self.place is not None and GitCalls.used(self.seen):
+            self.left_alone = git.left(self.place)
         with _readable(view):
             self.changes = changes = view.changes()
         refuse_programs(changes, view.before, written)

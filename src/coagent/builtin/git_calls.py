@@ -36,8 +36,9 @@ from coagent.tools.state import State
 _BEGIN, _END = "# begin: others' work\n", "# end: others' work\n"
 _NAMED_MAX = 20
 TO_TAKE = (
-    "they hold work that nobody in this domain has done; to take one all the same: git add -f PATH where git "
-    "does not know it, else git update-index --no-skip-worktree PATH && git add PATH"
+    "they hold changes of somebody who is not at work here now, a person or an agent that has ended; to take "
+    "one all the same: git add -f PATH where git does not know it, else git update-index --no-skip-worktree "
+    "PATH && git add PATH"
 )
 """What an agent is told of the paths that were left alone."""
 _TIMES_MAX = 10_000
@@ -335,7 +336,7 @@ class GitCalls:
         if private != place.private:
             writes[place.key] = private or None
         if writes:
-            left = self._left(place)
+            left = self.left(place)
         return writes, left
 
     def _unpack(self, pack: bytes) -> None:
@@ -398,8 +399,8 @@ class GitCalls:
                     "Take them back with git revert, or make a commit of your own on top.",
                 )
 
-    def _left(self, place: Place) -> list[str]:
-        """Return the paths of work that nobody in the domain has done, left alone by git.
+    def left(self, place: Place) -> list[str]:
+        """Return the paths of work that nobody who is at work has done, left alone by git.
 
         Those of other agents are not among them: what they have not committed changes with each of their
         calls, and no result may hang on what the call has not read.

@@ -9,16 +9,18 @@ that has answered.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from coagent.builtin.git_calls import TO_TAKE
 from coagent.gateways.claude import git_left
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.membership import leave
 from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession
+from coagent.wording.notices import listed
 from coagent.wording.quoting import one_line
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class Family:
         self.described: dict[str, str] = {}
         """What calls were, in the words of its client, by their ids."""
         self._given: dict[str, dict[str, Any]] = {}  # what of git subagents began with
+        self._left_alone: set[str] = set()  # by git, as its models know
 
     # ---- places --------------------------------------------------------------------------------------------
 
@@ -192,6 +195,18 @@ class Family:
                 del self._announced[index]
                 return conversation
         return None
+
+    def say_what_git_leaves(self, paths: Iterable[str], conversation: ClaudeSession) -> None:
+        """Have a conversation told, once for each, which changes git does not show it and leaves alone.
+
+        Args:
+            paths: Theirs.
+            conversation: Whose command has used git.
+        """
+        new = [path for path in paths if path not in self._left_alone]
+        self._left_alone.update(new)
+        if new:
+            conversation.say(f"[coagent] git leaves these alone: {listed(new)}. {TO_TAKE}.")
 
     # ---- its end -------------------------------------------------------------------------------------------
 

@@ -194,6 +194,8 @@ class SessionShell:
             )
         for line in _said(answer):
             session.say(line)
+        if live.ended is not None:
+            session.family.say_what_git_leaves(live.ended.run.left_alone, session)
         try:
             await session.rest()
         except CoAgentError as failure:
@@ -215,9 +217,6 @@ def _said(answer: Mapping[str, Any]) -> list[str]:
         )
     if answer.get("not_kept"):
         told.append(f"[coagent] Made, and not kept: {', '.join(answer['not_kept'])}.")
-    if answer.get("left_to_others"):
-        names = ", ".join(answer["left_to_others"])
-        told.append(f"[coagent] git has left these alone: {names}. {answer.get('why_left', '')}.")
     return told
 
 
