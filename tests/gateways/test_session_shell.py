@@ -412,11 +412,30 @@ async def test_a_session_is_told_once_of_changes_that_git_does_not_show_it(root:
     (root / "persons.txt").write_text("a person's\n")
     async with opened(root) as sessions:
         one = client(sessions, root, "one")
-        await one.tool("Write", file_path=str(root / "earlier.txt"), content="in an earlier turn\n")
-        assert await one.stop() == ""
-        one.notices()
         assert await one.run("git status --short") == (0, "")
-        assert "git leaves these alone: earlier.txt, persons.txt" in one.notices()
-        assert (await one.run("git add -f earlier.txt && git commit -qm earlier"))[0] == 0
+        assert "git leaves these alone: persons.txt" in one.notices()
+        assert (await one.run("git add -f persons.txt && git commit -qm theirs"))[0] == 0
         assert "git leaves" not in one.notices()
-        assert await one.run("git show --format= --name-only") == (0, "earlier.txt\n")
+        assert await one.run("git show --format= --name-only") == (0, "persons.txt\n")
+
+
+async def test_a_session_commits_what_its_earlier_turns_and_its_subagents_have_done(root: Path) -> None:
+    (root / "persons.txt").write_text("a person's\n")
+    async with opened(root) as sessions:
+        one, two = client(sessions, root, "one"), client(sessions, root, "two")
+        await two.tool("Write", file_path=str(root / "others.txt"), content="of another session\n")
+        await one.tool("Write", file_path=str(root / "earlier.txt"), content="in an earlier turn\n")
+        assert await two.stop() == await one.stop() == ""
+        await one.read("a.txt")
+        await one.tool("Edit", file_path=str(root / "a.txt"), old_string="a", new_string="now")
+        helper = one.subagent("helper")
+        await helper.hook("SubagentStart")
+        await helper.tool("Write", file_path=str(root / "helped.txt"), content="by a subagent\n")
+        await helper.stop()
+        status = " M a.txt\n?? earlier.txt\n?? helped.txt\n"
+        assert await one.run("git status --short") == (0, status)
+        assert await one.run("git add -A && git commit -qm all && git show --format= --name-only") == (
+            0,
+            "a.txt\nearlier.txt\nhelped.txt\n",
+        )
+        assert await one.run("git status --short") == (0, "")

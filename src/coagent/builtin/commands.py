@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -27,6 +27,7 @@ from coagent.builtin.places import place
 from coagent.builtin.sweeping import Sweeping
 from coagent.builtin.tree_values import SCHEMES, contents, values
 from coagent.errors import ConfigurationError, ToolFailed
+from coagent.protocol.calls import Rank
 from coagent.protocol.keys import Key
 from coagent.sandbox import copied
 from coagent.sandbox.clearing import Clearing
@@ -95,6 +96,8 @@ class CommandRunner:
         self._clearing = Clearing()
         self._layers = TemporaryLayers(tmp_bytes_max)
         self._keeps_tmp = self.view == "copy" or self._layers.apart
+        self.goes_on_from: Callable[[Rank], Collection[str]] = lambda rank: ()
+        """Returns the files that git takes for an agent's own, though others have written them."""
         for close in (self._server.close, self._snapshots.close, self._clearing.close, self._layers.close):
             workspace.at_close(close)
 
@@ -382,7 +385,7 @@ class CommandRunner:
             # Asked only now: what has come into the snapshot meanwhile is among it.
             {key: value for one in SCHEMES for key, value in state.written(f"{one}:").items()},
             own,
-            GitCalls.here(state, own, begun_s),
+            GitCalls.here(state, own, self.goes_on_from(state.rank), begun_s),
             self._git.environment(state.position, command.text, variables),
             OwnTmp.here(state, self._layers) if command.own_tmp and self._keeps_tmp else None,
         )

@@ -57,7 +57,7 @@ class Here:
     Args:
         key: The object that is the agent's own.
         shared: What agents have written of the repository.
-        own: The paths of the tree that earlier calls of the agent have written.
+        own: The paths of the tree that earlier calls of the agent have written, or what it goes on from.
         begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
     """
 
@@ -132,15 +132,16 @@ class GitCalls:
         return {"GIT_AUTHOR_DATE": now, "GIT_COMMITTER_DATE": now} | found
 
     @staticmethod
-    def here(state: State, own: Iterable[Key], begun_s: float) -> Here:
+    def here(state: State, own: Iterable[Key], before: Iterable[str], begun_s: float) -> Here:
         """Return what is to be known of the state; all at one moment, on the thread that changes it.
 
         Args:
             state: The state.
             own: What earlier calls of the agent have written of the tree.
+            before: The paths of what agents have written from which it goes on.
             begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
         """
-        paths = frozenset(one.partition(":")[2] for one in own)
+        paths = frozenset((*(one.partition(":")[2] for one in own), *before))
         return Here(agent_key(state.rank), state.written(PREFIX), paths, begun_s)
 
     def begin(
@@ -197,6 +198,7 @@ class GitCalls:
         private = dict(here.shared.get(here.key) or {})
         commit = repository.commit(head, refs)
         differing = self.unowned.paths(commit, files.keys(), fresh=fresh)
+        differing = [path for path in differing if path not in here.own]
         others = {path: content for path, content in files.items() if path not in here.own}
         attributes = {one: value for one, value in files.items() if one.endswith(".gitattributes")}
         staged = private.get("staged", {})

@@ -8,7 +8,7 @@ do: confined, without a network, and unheard.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -105,6 +105,8 @@ class LiveShell:
         self._live: dict[str, LiveRun] = {}
         self._beside: dict[str, Beside] = {}
         self._environments: dict[Rank, Mapping[str, str]] = {}
+        self._work: dict[Rank, frozenset[str]] = {}
+        runner.goes_on_from = lambda rank: self._work.get(rank, frozenset())
         self.tools = (self._tool(), self._beside_tool(), take_over_git)
         """What makes a command a call, and what a client goes on with as another agent."""
 
@@ -166,6 +168,15 @@ class LiveShell:
             yield
         finally:
             del self._live[given.run]
+
+    def goes_on_from(self, rank: Rank, paths: Iterable[str]) -> None:
+        """Have git take files for an agent's own, though others have written them: it goes on where they ended.
+
+        Args:
+            rank: The agent.
+            paths: The files.
+        """
+        self._work[rank] = frozenset(paths)  # kept to the end: its commands may run again when it has left
 
     def over(self, live: LiveRun) -> None:
         """Say that no call waits for a command any more."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from coagent.gateways.claude.session import ClaudeSession
 
 _KIND_LENGTH_MAX = 30
+_IN_THE_TREE = ("file:", "mode:", "link:")
 
 
 class Family:
@@ -156,6 +157,15 @@ class Family:
         """Return the subagents that have ended without a word: they are none of those that still run."""
         return [id for id in self.subagents if id not in running]
 
+    def note_work(self, *agents: AgentSession) -> set[str]:
+        """Note the files that agents of it, and those behind, have written; returns all that were noted."""
+        work = self.hub.work.setdefault(self.id, set())
+        for agent in (*self.behind, *agents):
+            known = self.hub.domain.kernel.agents.get(agent.rank)
+            for call in () if known is None else known.calls.values():
+                work.update(key.partition(":")[2] for key in call.writes if key.startswith(_IN_THE_TREE))
+        return work
+
     # ---- what it is told -----------------------------------------------------------------------------------
 
     async def news(self) -> list[tuple[str, list[Notification]]]:
@@ -230,6 +240,7 @@ class Family:
         """Return which agents are the session's, beside that of its main conversation."""
         return {
             "name": self.name,
+            "work": sorted(self.note_work()),
             "behind": [[one.name, self._of_subagents.get(one.name, "")] for one in self.behind],
             "subagents": {
                 id: [one.agent.name, self._of_subagents.get(one.agent.name, "")]
@@ -247,6 +258,7 @@ class Family:
             made: Returns the conversation of an agent, by its id and the agent's name; None where that has
                 ended.
         """
+        self.hub.work[self.id] = set(kept.get("work", ()))
         for name, kind in kept.get("behind", ()):
             self._of_subagents[name] = kind
             conversation = await made(self.id, name)

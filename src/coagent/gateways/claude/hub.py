@@ -65,6 +65,8 @@ class Hub:
         self.shell = shell
         self.git_left: dict[str, tuple[Rank, dict[str, Any]]] = {}
         """What sessions had in git for themselves, by their ids, and as which agents."""
+        self.work: dict[str, set[str]] = {}
+        """The files that sessions have written as agents from which they go on, by their ids."""
         self.in_background: dict[str, list[InBackground]] = {}
         """The commands of sessions that run beside their work, by the sessions' ids."""
         self.notes = Notes(Path(tree.workspace.root) / FOLDER / "running")

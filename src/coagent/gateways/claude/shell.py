@@ -19,7 +19,6 @@ from coagent.gateways.claude.commands import asks_coagent
 from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Outcome
-from coagent.runtime.session import AgentSession
 from coagent.sandbox.confined import Confined
 
 if TYPE_CHECKING:
@@ -173,10 +172,10 @@ class SessionShell:
         what = f"Bash {asked.command[:COMMAND_SHOWN_MAX]!r}"
         try:
             try:
-                outcome = await _call_of(shell, session.agent, asked, live)
+                outcome = await _call_of(shell, session, asked, live)
             except AgentNotActive:  # its turn has ended while the command ran: it belongs to the next one
                 session = await self._next()
-                outcome = await _call_of(shell, session.agent, asked, live)
+                outcome = await _call_of(shell, session, asked, live)
         except CoAgentError as failure:
             if live.run is None or not live.run.has_run:
                 raise
@@ -203,7 +202,9 @@ class SessionShell:
         return {"exit_code": answer["exit_code"]}
 
 
-async def _call_of(shell: LiveShell, agent: AgentSession, asked: Given, live: LiveRun) -> Outcome:
+async def _call_of(shell: LiveShell, session: ClaudeSession, asked: Given, live: LiveRun) -> Outcome:
+    agent = session.agent
+    shell.goes_on_from(agent.rank, session.family.note_work())
     with shell.waiting(agent.rank, asked, live):
         return await agent.call(NAME, **asked.arguments)
 

@@ -20,6 +20,7 @@ from coagent.wording.endings import notified_session, waits_for_others
 async def stopped(session: ClaudeSession, event: Mapping[str, Any]) -> Answer:
     """Stop: go on while there are notices; wait for those before, as long as configured; commit."""
     session.resting = True
+    session.family.note_work(session.agent)
     away = session.waits()
     await session.note_git()
     tasks = event.get("background_tasks") or ()
@@ -37,6 +38,7 @@ async def stopped(session: ClaudeSession, event: Mapping[str, Any]) -> Answer:
 
 async def answered(session: ClaudeSession, event: Mapping[str, Any]) -> Answer:
     """SubagentStop: go on while there are notices."""
+    session.family.note_work(session.agent)
     settlement = await session.agent.finish()
     if settlement.state == "notified":
         session.took(None, "", settlement.notifications)
