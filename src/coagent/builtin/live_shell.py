@@ -170,7 +170,7 @@ class LiveShell:
             del self._live[given.run]
 
     def goes_on_from(self, rank: Rank, paths: Iterable[str]) -> None:
-        """Have git take files for an agent's own, though others have written them, where it goes on from those.
+        """Have git take files for an agent's own that others have written: it goes on where they ended.
 
         Args:
             rank: The agent.
