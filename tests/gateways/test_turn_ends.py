@@ -97,6 +97,35 @@ async def test_a_wait_at_a_turns_end_is_over_when_its_client_has_had_enough(root
         assert agent(second).state == "committed"
 
 
+@pytest.mark.parametrize("finished", [True, False])
+async def test_work_of_a_session_that_has_ended_is_committed_whatever_comes_to_it_and_a_person_is_told(
+    root: Path, finished: bool
+) -> None:
+    async with two_in_conflict(root) as (first, second):
+        sessions = first.sessions
+        if finished:
+
+            async def leave() -> None:
+                second.sessions.left({"event": {"session_id": "second"}})
+
+            await answer_to_stop(second, leave)
+        gone = agent(second)
+        if not finished:
+            await first.tool("Bash", command="true")
+            await first.tool("Edit", file_path=str(root / "a.txt"), old_string="one", new_string="1")
+        await second.hook("SessionEnd", reason="other")
+        if finished:
+            await first.tool("Edit", file_path=str(root / "a.txt"), old_string="one", new_string="1")
+        assert gone.notified
+        await sessions.commit_the_gone()
+        await first.hook("Stop")
+        await sessions._hub.domain.settle()
+        assert gone.state == "committed"
+        told = await first.hook("UserPromptSubmit", prompt="go on")
+        assert "second had ended when a.txt changed, which it had read." in told["systemMessage"]
+        assert "systemMessage" not in await first.hook("UserPromptSubmit", prompt="go on")
+
+
 @pytest.fixture
 def stopped(root: Path) -> Iterator[Path]:
     """Return a workspace whose daemon does not go on."""

@@ -46,7 +46,6 @@ from scenario_world import Killed, World
 from coagent import AgentSession, CoAgentError, Domain, Settlement, open_domain
 from coagent.protocol.events import Event
 from coagent.runtime import work
-from coagent.wording.quoting import Quoting
 
 GRACE_S = 3600.0
 """For how long a command waits for what follows from it, in seconds: what does follow takes no time."""
@@ -213,7 +212,7 @@ class Player:
     # ---- what agents do ------------------------------------------------------------------------------------
 
     def _take(self, session: AgentSession) -> AgentSession:
-        session.quoting = Quoting(session.name.encode())
+        session.quoting._key = session.name.encode()  # so that its markers are the same each time
         self._sessions[session.name] = session
         return session
 
@@ -228,7 +227,7 @@ class Player:
 
         async def act() -> None:
             try:
-                session = self._sessions.get(name) or self._take(await self.domain.attach(name))
+                session = self._sessions.get(name) or self._take(await self.domain.attach(name, force=True))
                 lines = await self._act(session, given)
             except CoAgentError as error:
                 lines = error_lines(error)

@@ -95,6 +95,8 @@ def _field(name: str, value: Any, kernel: Kernel) -> str:
         return "by " + " ".join(kernel.agents[rank].name for rank in value)
     if name == "irreversible":
         return name if value else ""
+    if name in ("intent", "owner"):
+        return ""  # another one each time
     if name in ("call_id", "key", "how"):
         return str(value)
     if name in ("call_ids", "keys"):

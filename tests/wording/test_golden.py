@@ -113,6 +113,7 @@ def of_endings() -> str:
             "the same behind an MCP client": endings.notified([notice], PREFIXED, "call coagent_finish"),
             "the same of a session": endings.notified_session(notice.text),
             "waiting": endings.waiting(["docs", "a\nb"], 45.0),
+            "a session that had ended": endings.nobody_looked("ann", ["a.txt", "b\n.txt"]),
             "sessions that are not governed": endings.not_governed(["/w/sub", "/w/a\nb"], "/w"),
             "a handle": endings.joined("A", 1, "secret"),
         }

@@ -54,6 +54,8 @@ def difference(before: Value, after: Value) -> str:
 
 def _line(leaf: Leaf) -> str:
     path, old, new = leaf
+    if type(old) is str and type(new) is str and "\n" in old and "\n" in new:
+        return f"{path}:\n{_text_difference(old, new)}"  # cut to the same length, they could look the same
     where = f"{path}: " if path else ""
     return f"{where}{'(absent)' if old is None else brief(old)} -> {'(gone)' if new is None else brief(new)}"
 

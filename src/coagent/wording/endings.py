@@ -102,3 +102,16 @@ def not_governed(folders: Sequence[str], root: str) -> str:
         f"as somebody outside's. Start it in {one_line(root, len(root))} itself; `coagent doctor` says "
         "more."
     )
+
+
+def nobody_looked(name: str, keys: Sequence[str]) -> str:
+    """Return what a person is told of a session that had ended when something came to it.
+
+    Args:
+        name: Its agent.
+        keys: What has changed since the session read it.
+    """
+    return (
+        f"CoAgent: {one_line(name)} had ended when {listed(keys)} changed, which it had read. What it did "
+        "stands and is committed; nobody has looked whether it is still right."
+    )

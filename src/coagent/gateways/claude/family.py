@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from coagent.gateways.claude.session import ClaudeSession
 
 _KIND_LENGTH_MAX = 30
+_NOTED = ("logs/HEAD", "ORIG_HEAD", "COMMIT_EDITMSG", "FETCH_HEAD")
 _IN_THE_TREE = ("file:", "mode:", "link:")
 
 
@@ -141,10 +142,10 @@ class Family:
         self.hub.git_left.pop(conversation.id, None)
         left = await git_left.of(conversation.agent)
         main = self.main
-        if left == given or main is None or main.over or self.hub.shell is None:
+        if _held(left) == _held(given) or main is None or main.over or self.hub.shell is None:
             return
         _, waiting = self.hub.git_left.get(main.id, (0, None))
-        if (await git_left.of(main.agent) if waiting is None else waiting) == given:
+        if _held(await git_left.of(main.agent) if waiting is None else waiting) == _held(given):
             self.hub.git_left[main.id] = conversation.agent.rank, left
         else:
             kind = one_line(self._of_subagents.get(conversation.agent.name, ""))
@@ -273,6 +274,12 @@ class Family:
 
 def _over(agent: AgentSession) -> bool:
     return agent.state in ("committed", "aborted")
+
+
+def _held(left: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of git a conversation holds, without what git notes of each command."""
+    files = {name: value for name, value in left.get("files", {}).items() if name not in _NOTED}
+    return {**left, "files": files} if files else {name: one for name, one in left.items() if name != "files"}
 
 
 def _plain(kind: str) -> str:

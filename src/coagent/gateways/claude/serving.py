@@ -149,6 +149,7 @@ async def _watch(sessions: Sessions, scope: anyio.CancelScope) -> None:
     while True:
         await anyio.sleep(_WATCH_S)
         await sessions.end_the_dead()
+        await sessions.commit_the_gone()
         if sessions.active:
             idle_since = time.monotonic()
         elif time.monotonic() - idle_since > IDLE_S_MAX:

@@ -26,7 +26,7 @@ from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 from coagent.private import write_private
 from coagent.runtime.place_in_order import place_in_order
 from coagent.runtime.session import AgentSession
-from coagent.wording.endings import not_governed
+from coagent.wording.endings import nobody_looked, not_governed
 
 _EVENTS = {
     "SessionStart": ClaudeSession.started,
@@ -58,6 +58,9 @@ class Sessions:
         self._processes: dict[str, int] = {}
         self._joining = anyio.Lock()
         self._spoken_of: set[int] = set()
+        self._gone: list[AgentSession] = []
+        """Those whose session has ended, and whose work is committed all the same."""
+        self._for_a_person: list[str] = []
         self._left: dict[str, Answer] = {}  # what became of commands whose daemon has died
         self._given: dict[str, Mapping[str, str]] = {}  # what the user has set for each
         self.commanding = anyio.Event()
@@ -97,8 +100,8 @@ class Sessions:
             answer = await react(session, event)
             if name in ("PostToolUse", "PostToolUseFailure"):
                 await self._exchanged(session)
-            if name in ("SessionStart", "UserPromptSubmit") and (others := await self._of_others()):
-                answer = {"systemMessage": others, **answer}
+            if name in ("SessionStart", "UserPromptSubmit") and (told := await self._told_to_a_person()):
+                answer = {"systemMessage": told, **answer}
             await self._hub.domain.flush()  # the session may outlive this process, and knows the answer
             if session.governed:
                 self.commanding.set()
@@ -163,14 +166,31 @@ class Sessions:
         """Return where an agent stands, for a status line."""
         return place_in_order(self._hub.domain.kernel, name)
 
-    async def _of_others(self) -> str:
-        """Return a line on sessions that are not governed and have not been spoken of, for a person."""
+    async def _told_to_a_person(self) -> str:
+        """Return what a person is to know of other sessions: whom nobody governs, whom nobody can ask."""
         found = await anyio.to_thread.run_sync(
             lambda: list(sessions_elsewhere(self._hub.root, set(self._processes.values())))
         )
         new = [one for one in found if one.pid not in self._spoken_of]
         self._spoken_of = {one.pid for one in found}
-        return not_governed(sorted({one.folder for one in new}), self._hub.root) if new else ""
+        lines, self._for_a_person = self._for_a_person, []
+        if new:
+            lines.append(not_governed(sorted({one.folder for one in new}), self._hub.root))
+        return "\n".join(lines)
+
+    async def commit_the_gone(self) -> None:
+        """Let the work of sessions that have ended be committed, though nobody reads what has come to them.
+
+        It would hold up all who come after it for good. What nobody could look at is told to a person.
+        """
+        self._gone = [one for one in self._gone if one.state in ("active", "finished")]
+        for agent in self._gone:
+            if agent.notified or agent.state == "active":
+                notices = await agent.notifications()
+                if notices:
+                    keys = sorted({one.key.partition(":")[2] for one in notices})
+                    self._for_a_person.append(nobody_looked(agent.name, keys))
+                await agent.finish()
 
     async def end_the_dead(self) -> None:
         """End the sessions whose process is gone without a word."""
@@ -246,9 +266,7 @@ class Sessions:
 
     async def _subagent(self, family: Family, id: str, event: Mapping[str, Any]) -> ClaudeSession:
         if event.get("hook_event_name") == "SubagentStart":
-            await family.ended(
-                id
-            )  # it has answered before, and is asked again: after all that was done since
+            await family.ended(id)  # it has answered before, and comes after all that was done since
         known = family.subagents.get(id)
         if known is None or known.over:
             agent = await family.place_of_subagent(id, str(event.get("agent_type") or ""))
@@ -293,6 +311,8 @@ class Sessions:
         self._keep()
         if family is not None:
             await family.end()
+            whatever = self._hub.settings.on_leave == "commit"
+            self._gone += [one for one in family.agents if whatever or one.state == "finished"]
 
     def _keep(self) -> None:
         kept = {
