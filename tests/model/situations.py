@@ -1,0 +1,471 @@
+"""A situation: the real kernel, the live state, and the ideal agents; and whatever may happen in it next.
+
+Everything that takes time is in steps, so that anything else may come in between: a put that has arrived and is
+not in the log yet, a run that has begun, what an outsider wrote and nobody has seen. An action is named by the
+agent, call or object that it is about, so that the same trace can be gone through again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final, Literal, NamedTuple
+
+from ideal_agents import REFUSED, Made, Move, Program, next_move, result_of
+from kernel_world import NOTHING_TOUCHED, World
+
+from coagent.protocol import events
+from coagent.protocol.calls import Call, CallId, Observation, Rank
+from coagent.protocol.decisions import Gate
+from coagent.protocol.keys import Key
+from coagent.protocol.mtpo import Mtpo
+from coagent.protocol.participants import Participant
+from coagent.protocol.phases import AgentPhase, CallPhase
+from coagent.protocol.values import Value, same
+
+
+class Case(NamedTuple):
+    """What is explored: an initial state, programs, and what may befall them.
+
+    Args:
+        about: What it is there for.
+        programs: Agent to program, in the order of joining.
+        early: Whether finished agents may pass others (rule 10).
+        pinned: The agents that ask for their ranks.
+        inside: Agent to the one after which it joins, at any moment while that one is at work.
+        staging: The agents whose messages are staged; those of others wait for their turn.
+        slow: The agents that record what they have seen some time after they have seen it.
+        aborts: How many agents may be aborted, at any moment.
+        mortal: The agents that may be; all, if it is empty.
+        outside: What an outsider may write, once for each object.
+        refusals: How many puts may be refused by their targets.
+        crashes: How often the process may be killed.
+        puts: Whether a put is one step; or its arrival and its report are two, with anything in between; or
+            "late": its beginning, its arrival and its report are three.
+    """
+
+    name: str
+    about: str
+    initial: Mapping[Key, Value]
+    programs: Mapping[str, Program]
+    early: bool = False
+    pinned: Collection[str] = ()
+    inside: Mapping[str, str] = {}
+    staging: Collection[str] = ()
+    slow: Collection[str] = ()
+    aborts: int = 0
+    mortal: Collection[str] = ()
+    outside: Mapping[Key, Value] = {}
+    refusals: int = 0
+    crashes: int = 0
+    puts: Literal["one step", "two steps", "late"] = "one step"
+
+
+class Action(NamedTuple):
+    """Something that may happen, to an agent, a call or an object."""
+
+    kind: str
+    about: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.about}".rstrip()
+
+
+MISHAPS: Final = frozenset({"abort", "outside", "refuse", "crash", "spawn"})
+"""What nobody has to do: an end has to be reached without any more of it."""
+
+
+class Player:
+    """An agent: what it knows.
+
+    Args:
+        name: Its name.
+        rank: None before it has joined.
+        made: The calls that it has made.
+        look: What it has seen and not recorded yet.
+        end: "committed" or "aborted".
+    """
+
+    __slots__ = ("end", "look", "made", "name", "rank")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rank: Rank | None = None
+        self.made: list[Made] = []
+        self.look: tuple[Move, Observation] | None = None
+        self.end = ""
+
+
+class Put(NamedTuple):
+    """A put under way: the version that it brings, what may be there, and whether it has arrived."""
+
+    version: int
+    value: Value
+    expected: tuple[Value, ...]
+    arrived: bool
+
+
+class Situation:
+    """One state of everything, of one case."""
+
+    def __init__(self, case: Case, kernel: Mtpo | None = None) -> None:
+        self.case = case
+        self.world = World(case.initial, early=case.early, kernel=kernel)
+        self.players = {name: Player(name) for name in case.programs}
+        self.places: list[str] = []
+        """The agents that have not ended, in order, by hand."""
+        self.base: dict[Key, Value] = dict(case.initial)
+        """What committed agents have left, by hand."""
+        self.committed: list[str] = []
+        self.sent: list[tuple[str, str]] = []
+        self.puts: dict[Key, Put] = {}
+        self.unseen: set[Key] = set()
+        """What an outsider has written and nobody has noticed."""
+        self.unsure: set[Key] = set()
+        """The objects that somebody has written whose place is not known by hand."""
+        self.aborts, self.refusals, self.crashes = case.aborts, case.refusals, case.crashes
+        self.outside = dict(case.outside)
+        self.overtaken = False
+        """Whether an outsider has come to count below what cannot be taken back: no serial run has that."""
+
+    def begin(self) -> None:
+        """Let everybody join who is there from the beginning."""
+        for name in self.case.programs:
+            if name not in self.case.inside:
+                self._join(name)
+
+    @property
+    def kernel(self) -> Mtpo:
+        """The kernel."""
+        return self.world.kernel
+
+    def player_of(self, call: Call) -> Player:
+        """Return whose call that is."""
+        return self.players[call.agent]
+
+    def participant(self, player: Player) -> Participant:
+        """Return an agent as the kernel knows it."""
+        assert player.rank is not None, f"{player.name} has not joined"
+        return self.kernel.agents[player.rank]
+
+    def playing(self) -> Iterator[tuple[Player, Participant]]:
+        """Yield the agents that have joined and not ended."""
+        for player in self.players.values():
+            if player.rank is not None and not player.end:
+                yield player, self.participant(player)
+
+    @property
+    def quiescent(self) -> bool:
+        """Whether everybody has ended, and nothing is left to be done."""
+        kernel = self.kernel
+        ended = all(player.end or player.rank is None for player in self.players.values())
+        return ended and not (kernel.has_work or kernel.has_effects or self.puts or kernel.unsettled())
+
+    # ---- what may happen -----------------------------------------------------------------------------------
+
+    def actions(self) -> list[Action]:
+        """Return all that may happen next."""
+        found = [*self._of_agents(), *self._of_kernel(), *self._of_targets(), *self._of_others()]
+        return [Action(*one) for one in found]
+
+    def _of_agents(self) -> Iterator[tuple[str, str]]:
+        for player, agent in self.playing():
+            if agent.unread:
+                yield "tell", player.name
+            if player.look is not None:
+                yield "record", player.name
+            elif self._may_act(player, agent):
+                yield "act", player.name
+
+    def _may_act(self, player: Player, agent: Participant) -> bool:
+        if any(call.phase is CallPhase.RUNNING for call in agent.calls.values()):
+            return False
+        move = self.move(player)
+        if move.kind == "finish":
+            return agent.phase is AgentPhase.ACTIVE and not agent.unread
+        if move.kind == "call" and self._waits(player, move):
+            return self.kernel.gate(agent, "wait") is Gate.RUN and not self._must_look(agent)
+        if move.made is not None and move.kind == "amend":
+            return move.made.call_id in agent.calls
+        return True
+
+    def move(self, player: Player) -> Move:
+        """Return what an agent does next, as far as it is up to it."""
+        return next_move(self.case.programs[player.name], player.made)
+
+    def waits_for_turn(self, name: str) -> bool:
+        """Tell whether the agent is about to make a call that cannot be taken back."""
+        player = self.players[name]
+        return self._waits(player, self.move(player))
+
+    def _waits(self, player: Player, move: Move) -> bool:
+        return move.tool == "send" and player.name not in self.case.staging
+
+    def _of_kernel(self) -> Iterator[tuple[str, str]]:
+        kernel = self.kernel
+        ready = kernel.ready()
+        for call in ready.reexecute:
+            yield "rerun", call.id
+        for rank, _ in kernel.passers():
+            yield "promote", kernel.agents[rank].name
+        if ready.run is not None and not self._must_look(kernel.agents[ready.run.rank]):
+            yield "begin", ready.run.id
+        for call in kernel._under_way.values():
+            yield "ran", call.id
+        if ready.commit is not None and not self._must_look(kernel.agents[ready.commit]):
+            yield "commit", kernel.agents[ready.commit].name
+
+    def _must_look(self, agent: Participant) -> bool:
+        """Tell whether an outsider has changed a premise of the agent, and that is not in the log yet."""
+        for call in agent.calls.values():
+            touched = call.footprint
+            if not self.unseen.isdisjoint(touched.reads | touched.writes):
+                return True
+            if any(scan.covers(key) for scan in touched.scans for key in self.unseen):
+                return True
+        return False
+
+    def _of_targets(self) -> Iterator[tuple[str, str]]:
+        live = self.world.live
+        for key, put in self.puts.items():
+            if put.arrived:
+                yield "report", key
+            elif any(same(live.get(key), value) for value in put.expected):
+                yield "arrive", key
+            else:
+                yield "miss", key
+        for effect in self.kernel.effects():
+            if effect.key in self.puts:
+                continue
+            if self.case.puts == "late" or any(same(live.get(effect.key), value) for value in effect.expected):
+                yield "put", effect.key
+                if self.refusals:
+                    yield "refuse", effect.key
+        for key in self.kernel.stuck:
+            yield "resolve", key
+        for key in sorted(self.unseen):
+            yield "see", key
+
+    def _of_others(self) -> Iterator[tuple[str, str]]:
+        for child, parent in self.case.inside.items():
+            above = self.players[parent]
+            if self.players[child].rank is None and above.rank is not None and not above.end:
+                yield "spawn", child
+        if self.aborts:
+            for player, agent in self.playing():
+                busy = any(
+                    call.under_way is not None and not call.irreversible for call in agent.calls.values()
+                )
+                if not busy and (not self.case.mortal or player.name in self.case.mortal):
+                    yield "abort", player.name
+        for key in self.outside:
+            yield "outside", key
+        if self.crashes and not self.kernel._under_way:
+            yield "crash", ""
+
+    # ---- happening -----------------------------------------------------------------------------------------
+
+    def perform(self, action: Action) -> None:
+        """Let something happen that may happen.
+
+        Raises:
+            AssertionError: The kernel did what it may not do.
+        """
+        forgotten = self.kernel.forgotten
+        getattr(self, f"_{action.kind}")(action.about)
+        if self.unsure and not self.overtaken:
+            self.overtaken = any(
+                call.has_happened and not self.unsure.isdisjoint(call.footprint.reads)
+                for call in self.kernel._calls.values()
+            )
+        if self.kernel.forgotten != forgotten:
+            for player in self.players.values():
+                player.look = None  # what was read from a target may not be so any more
+
+    def _spawn(self, name: str) -> None:
+        self._join(name)
+
+    def _join(self, name: str) -> None:
+        kernel, after = self.kernel, self.case.inside.get(name)
+        rank = kernel.next_rank()
+        inside = None if after is None else self.players[after].rank
+        self.world.take(events.Joined(name, rank, name in self.case.pinned, inside))
+        self.players[name].rank = rank
+        self.places.insert(len(self.places) if after is None else self.places.index(after) + 1, name)
+
+    def _act(self, name: str) -> None:
+        player = self.players[name]
+        move, agent = self.move(player), self.participant(player)
+        if move.kind == "finish":
+            self.world.take(events.Finished(agent.rank))
+        elif move.kind == "undo":
+            assert move.made is not None
+            player.made.pop()
+            if move.made.call_id in agent.calls:
+                self.world.take(events.CallUndone(move.made.call_id))
+        elif move.kind == "amend":
+            self._amend(player, move)
+        elif self._waits(player, move):
+            begun = events.CallBegun(agent.rank, move.tool, move.arguments, NOTHING_TOUCHED, True)
+            self.world.take(begun)
+        elif move.tool == "send":
+            call = self.world.take(events.CallStaged(agent.rank, move.tool, move.arguments))
+            player.made.append(Made(call.id, move.tool, move.arguments, "staged"))
+        elif name in self.case.slow:
+            seen = self.world.observe(self.kernel.position(agent), move.tool, move.arguments)
+            player.look = (move, seen)
+        else:
+            seen = self.world.observe(self.kernel.position(agent), move.tool, move.arguments)
+            self._observed(player, move, seen)
+
+    def _record(self, name: str) -> None:
+        player = self.players[name]
+        assert player.look is not None
+        (move, seen), player.look = player.look, None
+        if all(key in seen.bases or self.kernel.base_known(key) for key in seen.writes):
+            self._observed(player, move, seen)
+
+    def _observed(self, player: Player, move: Move, seen: Observation) -> None:
+        agent = self.participant(player)
+        call = self.world.take(events.CallObserved(agent.rank, move.tool, move.arguments, seen))
+        player.made.append(Made(call.id, move.tool, move.arguments, result_of(seen)))
+
+    def _amend(self, player: Player, move: Move) -> None:
+        made = move.made
+        assert made is not None
+        call = self.kernel.call(made.call_id)
+        assert call is not None, f"{made.call_id} is gone"
+        assert not call.has_happened, f"{call} has happened, and should have been {move}"
+        if call.phase is CallPhase.STAGED:
+            self.world.take(events.StagedAmended(call.id, move.arguments))
+            result: Value = "staged"
+        else:
+            seen = self.world.observe(call.position, move.tool, move.arguments)
+            self.world.take(events.CallAmended(call.id, move.arguments, seen))
+            result = result_of(seen)
+        player.made[player.made.index(made)] = Made(call.id, move.tool, move.arguments, result)
+
+    def _tell(self, name: str) -> None:
+        player = self.players[name]
+        agent = self.participant(player)
+        inbox = self.kernel.inbox(agent)
+        for index, one in enumerate(player.made):
+            call = agent.calls.get(one.call_id)
+            if call is not None and one.call_id in inbox.call_ids:
+                player.made[index] = one._replace(
+                    result=result_of(call.seen),
+                    refused=call.seen.error == REFUSED,
+                    idle=call.seen.error is None and call.lapsed,
+                )
+        self.world.take(events.NoticesDelivered(agent.rank, inbox.call_ids, inbox.keys))
+
+    def _rerun(self, call_id: str) -> None:
+        call = self.kernel.call(CallId(call_id))
+        assert call is not None
+        self.world.run_again(call)
+
+    def _promote(self, name: str) -> None:
+        player = self.players[name]
+        orders = dict(self.kernel.passers())
+        assert player.rank is not None
+        self.world.take(events.Promoted(player.rank, orders[player.rank]))
+        self.places.remove(name)
+        self.places.insert(0, name)
+
+    def _begin(self, call_id: str) -> None:
+        self.world.take(events.RunBegun(CallId(call_id), NOTHING_TOUCHED))
+
+    def _ran(self, call_id: str) -> None:
+        call = self.kernel._under_way[CallId(call_id)]
+        seen = self.world.observe(call.position, call.tool, call.arguments)
+        player = self.player_of(call)
+        self.sent += [(player.name, text) for text in self.world.sent]
+        self.world.sent.clear()
+        waited = call.id not in {made.call_id for made in player.made}
+        self.world.take(events.CallRan(call.id, seen))
+        if player.end:  # it has happened, and what it wrote stands, wherever that counts
+            self.unsure.update(seen.writes)
+        elif waited:
+            player.made.append(Made(call.id, call.tool, call.arguments, result_of(seen)))
+
+    def _commit(self, name: str) -> None:
+        player = self.players[name]
+        agent = self.participant(player)
+        written = [call.writes for call in agent.calls.values()]
+        self.world.take(events.Committed(agent.rank))
+        for writes in written:
+            self.base.update(writes)
+        player.end = "committed"
+        self.places.remove(name)
+        self.committed.append(name)
+
+    def _abort(self, name: str) -> None:
+        self.aborts -= 1
+        player = self.players[name]
+        agent = self.participant(player)
+        for call in agent.calls.values():
+            if call.has_happened:
+                self.unsure.update(call.writes)
+        self.world.take(events.Aborted(agent.rank, ""))
+        player.end, player.look = "aborted", None
+        self.places.remove(name)
+
+    # ---- targets and outsiders -----------------------------------------------------------------------------
+
+    def _put(self, key: str) -> None:
+        effect = next(one for one in self.kernel.effects() if one.key == key)
+        self.puts[effect.key] = Put(effect.version, effect.value, effect.expected, False)
+        if self.case.puts != "late":
+            self._arrive(key)
+        if self.case.puts == "one step":
+            self._report(key)
+
+    def _arrive(self, key: str) -> None:
+        put = self.puts[Key(key)]
+        self.world.set_outside(Key(key), put.value)
+        self.puts[Key(key)] = put._replace(arrived=True)
+
+    def _miss(self, key: str) -> None:
+        """It finds what may not be there: somebody outside has written."""
+        del self.puts[Key(key)]
+        self._see(key)
+
+    def _report(self, key: str) -> None:
+        self.world.take(events.EffectApplied(Key(key), self.puts.pop(Key(key)).version))
+
+    def _refuse(self, key: str) -> None:
+        self.refusals -= 1
+        effect = next(one for one in self.kernel.effects() if one.key == key)
+        self.world.take(events.EffectRefused(effect.key, effect.version, REFUSED))
+
+    def _resolve(self, key: str) -> None:
+        self.world.take(events.Resolved(Key(key), "retry"))
+
+    def _outside(self, key: str) -> None:
+        value = self.outside.pop(Key(key))
+        self.world.set_outside(Key(key), value)
+        self.unseen.add(Key(key))
+        self.unsure.add(Key(key))
+
+    def _see(self, key: str) -> None:
+        self.unseen.discard(Key(key))
+        self.world.take(events.OutsideWrite(Key(key), self.world.live.get(Key(key))))
+
+    def _crash(self, _: str) -> None:
+        """The process is killed: what it was about to do is not done, and what it has done stays so."""
+        self.crashes -= 1
+        self.puts.clear()
+        for player in self.players.values():
+            player.look = None
+        self.world.kernel = restored(self.kernel)
+
+
+def restored(kernel: Mtpo) -> Mtpo:
+    """Return a kernel that was restored from the checkpoint of another one, as text."""
+    from coagent.log.codec import decode_state, encode_state
+    from coagent.protocol.checkpoint import restore, state_of
+
+    again = Mtpo(early=kernel.early)
+    restore(again, decode_state(encode_state(state_of(kernel))))
+    return again
+
+
