@@ -126,6 +126,7 @@ CASES: Final = (
         {X: 1, Y: 2},
         {"A": with_(add, X, 1), "B": with_(copy, X, Y), "C": with_(add, Y, 10)},
         aborts=1,
+        mortal=("A",),
     ),
     Case(
         "blind",
@@ -133,6 +134,7 @@ CASES: Final = (
         {X: 1},
         {"A": with_(put, X, 7), "B": with_(look_twice, X), "C": with_(put, X, 8)},
         aborts=1,
+        mortal=("C",),
     ),
     Case(
         "phantom",
@@ -148,6 +150,7 @@ CASES: Final = (
         {X: 1},
         {"A": with_(canary, X, Y), "B": tend, "C": with_(delete, X)},
         aborts=1,
+        mortal=("A",),
     ),
     Case(
         "choice",
@@ -155,6 +158,7 @@ CASES: Final = (
         {X: 1, Y: 2},
         {"A": with_(add, X, 1), "B": with_(choose, X, Y, X), "C": with_(look_twice, Y)},
         aborts=1,
+        mortal=("A",),
     ),
     Case(
         "failures",
@@ -162,6 +166,7 @@ CASES: Final = (
         {X: 1},
         {"A": with_(delete, X), "B": with_(create, X, 3), "C": with_(add, X, 5)},
         aborts=1,
+        mortal=("A",),
     ),
     Case(
         "count",
@@ -169,6 +174,7 @@ CASES: Final = (
         {X: 1},
         {"A": with_(create, Y, 3), "B": with_(count, Z), "C": with_(copy, Z, X)},
         aborts=1,
+        mortal=("A",),
     ),
     Case(
         "waiting",
@@ -176,6 +182,7 @@ CASES: Final = (
         {X: 1, Y: 2},
         {"A": with_(add, X, 1), "B": with_(read_and_send, X, Y), "C": with_(send_then_put, X)},
         aborts=1,
+        mortal=("B",),
     ),
     Case(
         "staged",
@@ -184,6 +191,7 @@ CASES: Final = (
         {"A": with_(send, X, Y), "B": with_(read_and_send, Y, X), "C": with_(add, X, 5)},
         staging=("A", "B"),
         aborts=1,
+        mortal=("B",),
     ),
     Case(
         "early",
@@ -192,6 +200,7 @@ CASES: Final = (
         {"A": with_(add_two, X, Y), "B": with_(copy, Y, X), "C": with_(add, Z, 1)},
         early=True,
         aborts=1,
+        mortal=("B",),
     ),
     Case(
         "early with a list",
@@ -200,6 +209,7 @@ CASES: Final = (
         {"A": with_(create, Y, 3), "B": with_(count, Z), "C": with_(put, X, 4)},
         early=True,
         aborts=1,
+        mortal=("A",),
     ),
     Case(
         "early, pinned",
@@ -209,6 +219,7 @@ CASES: Final = (
         early=True,
         pinned=("B",),
         aborts=1,
+        mortal=("A",),
     ),
     Case(
         "early, irreversible",
@@ -218,6 +229,7 @@ CASES: Final = (
         early=True,
         staging=("C",),
         aborts=1,
+        mortal=("B",),
     ),
     Case(
         "inside",
@@ -226,6 +238,7 @@ CASES: Final = (
         {"parent": with_(add_two, X, Y), "other": with_(copy, X, Y), "child": with_(add, X, 5)},
         inside={"child": "parent"},
         aborts=1,
+        mortal=("child",),
     ),
     Case(
         "inside, early",
@@ -235,6 +248,7 @@ CASES: Final = (
         early=True,
         inside={"child": "parent"},
         aborts=1,
+        mortal=("child",),
     ),
     Case(
         "outsider",
@@ -243,6 +257,7 @@ CASES: Final = (
         {"A": with_(add, X, 1), "B": with_(copy, X, Y)},
         outside={X: 90},
         aborts=1,
+        mortal=("A",),
         puts="two steps",
     ),
     Case(
@@ -252,6 +267,7 @@ CASES: Final = (
         {"A": with_(put, X, 7), "B": with_(look_twice, X)},
         outside={X: 90},
         aborts=1,
+        mortal=("A",),
         crashes=1,
         puts="two steps",
     ),
@@ -262,6 +278,7 @@ CASES: Final = (
         {"A": with_(create, Y, 3), "B": with_(count, Z)},
         outside={Y: 90},
         aborts=1,
+        mortal=("A",),
     ),
     Case(
         "outsider, early",
@@ -278,6 +295,7 @@ CASES: Final = (
         {"A": with_(add, X, 1), "B": with_(add_two, X, Y)},
         refusals=1,
         aborts=1,
+        mortal=("A",),
         puts="two steps",
     ),
     Case(

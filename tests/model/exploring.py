@@ -10,7 +10,7 @@ from hashlib import blake2b
 from types import MethodType
 from typing import Final, NamedTuple
 
-from judgement import Before, check_end, check_situation
+from judgement import Before, check_end, check_illegal, check_situation
 from situations import MISHAPS, Action, Case, Situation, restored
 
 from coagent.protocol.checkpoint import KernelState, state_of
@@ -54,6 +54,10 @@ class Explored:
             found.append(self.actions[state])
             state = self.parents[state]
         return tuple(reversed(found))
+
+    def forget(self) -> None:
+        """Let go of how each state was reached."""
+        self.parents, self.actions = array("l"), []
 
 
 # ---- when two situations are the same ----------------------------------------------------------------------
@@ -137,7 +141,7 @@ def explore(
     case: Case,
     *,
     states_max: int = 10_000_000,
-    twins: int = 1,
+    twice_every: int = 1,
     on_progress: Callable[[Explored, int], None] = lambda explored, waiting: None,
 ) -> Explored:
     """Explore a case.
@@ -145,21 +149,21 @@ def explore(
     Args:
         case: The case.
         states_max: Where to stop, incomplete.
-        twins: In every how manieth situation whatever may happen happens also to a kernel restored from a
-            checkpoint, which has to end like the one that was there all along.
+        twice_every: In every how manieth situation illegal events are tried too, and whatever may happen happens
+            also to a kernel restored from a checkpoint, which has to end like the one that was there all along.
         on_progress: Called at every new depth, with how many situations are at it.
     """
-    return _Search(case, states_max, twins, on_progress).run()
+    return _Search(case, states_max, twice_every, on_progress).run()
 
 
 class _Search:
     def __init__(
-        self, case: Case, states_max: int, twins: int, on_progress: Callable[[Explored, int], None]
+        self, case: Case, states_max: int, twice_every: int, on_progress: Callable[[Explored, int], None]
     ) -> None:
         self.case = case
         self.found = Explored(case.name)
         self._states_max = states_max
-        self._twins = twins
+        self._twice_every = twice_every
         self._on_progress = on_progress
         self._known: dict[bytes, int] = {}
         self._sources, self._drains = array("l"), array("l")  # the steps that are nobody's mishap
@@ -199,11 +203,16 @@ class _Search:
         found = self.found
         now = recall(kept, self.case)
         twin: bytes | None = None
-        if number % self._twins == 0:
+        again: list[Action] = []
+        if number % self._twice_every == 0:
+            if not self._holds(lambda: check_illegal(now), found.trace(number)):
+                return
             live, now.world.kernel = now.world.kernel, restored(now.kernel)
-            twin = keep(now)
+            twin, again = keep(now), now.actions()
             now.world.kernel = live
         actions = now.actions()
+        if twin is not None and not self._holds(lambda: _check_alike(actions, again), found.trace(number)):
+            return
         if now.quiescent:
             found.ends += 1
             self._ends.add(number)
@@ -238,7 +247,6 @@ class _Search:
 
     def _try_twin(self, twin: bytes, action: Action, name: bytes) -> None:
         again = recall(twin, self.case)
-        assert action in again.actions(), f"{action} may not happen to a restored kernel"
         again.perform(action)
         assert identity(again) == name, f"{action} ends otherwise with a restored kernel"
 
@@ -281,3 +289,8 @@ class _Search:
         if taken < found.states:
             rounds = next(state for state in range(found.states) if left[state])
             found.violation = Violation(self.case.name, found.trace(rounds), "it can go round for ever")
+
+
+def _check_alike(actions: list[Action], again: list[Action]) -> None:
+    """Check that what may happen next is the same for a restored kernel."""
+    assert sorted(actions) == sorted(again), f"a restored kernel lets {again} happen, the other one {actions}"
