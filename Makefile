@@ -4,12 +4,13 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long check format soak mutate bench lock clean
+.PHONY: help demo test test-long check format soak model mutate bench lock clean
 
 PYTHON ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
 RUNS ?= 2000
 MUTANTS ?=
+MODEL ?=
 
 BIN := .venv/bin
 # Tests start many processes of ours, which do not keep what they compile where PYTHONDONTWRITEBYTECODE is set.
@@ -46,6 +47,9 @@ format: .venv/.stamp ## Format the code and sort its imports
 
 soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default)
 	@$(BIN)/python -m coagent.sim --kind mixed --runs $(RUNS)
+
+model: .venv/.stamp ## Explore every situation that the rules allow in small cases (minutes; MODEL="--json", "--list", a case)
+	@PYTHONPATH=tests/model:tests/rules $(BIN)/python tests/model/check_model.py $(MODEL)
 
 mutate: .venv/.stamp .mutation/.stamp ## Change the rules a line at a time, and see that their tests notice (some 20 minutes)
 	@rm -rf mutants

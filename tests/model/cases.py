@@ -258,7 +258,6 @@ CASES: Final = (
         outside={X: 90},
         aborts=1,
         mortal=("A",),
-        puts="two steps",
     ),
     Case(
         "outsider, blind",
@@ -296,7 +295,6 @@ CASES: Final = (
         refusals=1,
         aborts=1,
         mortal=("A",),
-        puts="two steps",
     ),
     Case(
         "late",

@@ -252,12 +252,16 @@ def _bound(now: Situation, action: Action) -> Position | None:
     if kind == "abort":
         return Position((now.participant(now.players[action.about]).order, 0, 0))
     if kind == "refuse":
-        blamed = next(
-            writer
-            for key, trajectory in kernel._objects.unapplied.items()
-            for writer in reversed(trajectory.writers)
-            if key == action.about
-        ) if kernel._objects.unapplied[Key(action.about)].writers else None
+        blamed = (
+            next(
+                writer
+                for key, trajectory in kernel._objects.unapplied.items()
+                for writer in reversed(trajectory.writers)
+                if key == action.about
+            )
+            if kernel._objects.unapplied[Key(action.about)].writers
+            else None
+        )
         return None if blamed is None else blamed.position
     return _NOBODY
 

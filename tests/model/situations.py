@@ -236,7 +236,9 @@ class Situation:
         for effect in self.kernel.effects():
             if effect.key in self.puts:
                 continue
-            if self.case.puts == "late" or any(same(live.get(effect.key), value) for value in effect.expected):
+            if self.case.puts == "late" or any(
+                same(live.get(effect.key), value) for value in effect.expected
+            ):
                 yield "put", effect.key
                 if self.refusals:
                     yield "refuse", effect.key
@@ -426,6 +428,9 @@ class Situation:
 
     def _miss(self, key: str) -> None:
         """It finds what may not be there: somebody outside has written."""
+        assert key in self.unseen, (
+            f"the target of {key} holds {self.world.live.get(Key(key))!r}, and nobody wrote it"
+        )
         del self.puts[Key(key)]
         self._see(key)
 
@@ -467,5 +472,3 @@ def restored(kernel: Mtpo) -> Mtpo:
     again = Mtpo(early=kernel.early)
     restore(again, decode_state(encode_state(state_of(kernel))))
     return again
-
-
