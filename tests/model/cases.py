@@ -22,6 +22,11 @@ def put(key: Key, value: int) -> Calls:
     yield "put", {"key": key, "value": value}
 
 
+def look(key: Key) -> Calls:
+    """A reading."""
+    yield "read", {"key": key}
+
+
 def add(key: Key, amount: int) -> Calls:
     """A read-modify-write that says what it made."""
     yield "add", {"key": key, "amount": amount}
@@ -235,7 +240,7 @@ CASES: Final = (
         "inside",
         "an agent joins inside another one's place, at any moment",
         {X: 1, Y: 2},
-        {"parent": with_(add_two, X, Y), "other": with_(copy, X, Y), "child": with_(add, X, 5)},
+        {"parent": with_(copy, X, Y), "other": with_(add, X, 1), "child": with_(put, X, 5)},
         inside={"child": "parent"},
         aborts=1,
         mortal=("child",),
@@ -267,8 +272,6 @@ CASES: Final = (
         outside={X: 90},
         aborts=1,
         mortal=("A",),
-        crashes=1,
-        puts="two steps",
     ),
     Case(
         "outsider, list",

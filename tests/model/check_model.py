@@ -1,4 +1,4 @@
-"""`make model`: explores every case, and says how many situations there are and what is wrong in any of them."""
+"""`make model`: explores every case, and says how many situations there are and what is wrong in any."""
 
 from __future__ import annotations
 

@@ -149,8 +149,8 @@ def explore(
     Args:
         case: The case.
         states_max: Where to stop, incomplete.
-        twice_every: In every how manieth situation illegal events are tried too, and whatever may happen happens
-            also to a kernel restored from a checkpoint, which has to end like the one that was there all along.
+        twice_every: In every how manieth situation illegal events are tried too, and whatever may happen
+            happens also to a kernel restored from a checkpoint, which has to end like the one that was there.
         on_progress: Called at every new depth, with how many situations are at it.
     """
     return _Search(case, states_max, twice_every, on_progress).run()
@@ -168,19 +168,22 @@ class _Search:
         self._known: dict[bytes, int] = {}
         self._sources, self._drains = array("l"), array("l")  # the steps that are nobody's mishap
         self._ends: set[int] = set()
+        self._here: tuple[int, Action | None] = 0, None
+        """The situation, and what is being tried in it."""
 
     def run(self) -> Explored:
         found = self.found
         first = Situation(self.case)
         first.begin()
-        frontier = [(self._note(first, 0, Action("begin")), keep(first))]
+        frontier = [(self._note(identity(first), 0, Action("begin")), keep(first))]
         while frontier:
             self._on_progress(found, len(frontier))
             following: list[tuple[int, bytes]] = []
             for number, kept in frontier:
-                for one in self._expand(number, kept):
-                    following.append(one)
-                if found.violation is not None:
+                try:
+                    following += self._expand(number, kept)
+                except Exception as failure:
+                    found.violation = self._violation(failure)
                     return found
                 if found.states >= self._states_max:
                     return found
@@ -190,9 +193,9 @@ class _Search:
         self._check_graph()
         return found
 
-    def _note(self, now: Situation, parent: int, action: Action) -> int:
+    def _note(self, name: bytes, parent: int, action: Action) -> int:
         found = self.found
-        number = self._known[identity(now)] = found.states
+        number = self._known[name] = found.states
         found.states += 1
         found.parents.append(parent)
         found.actions.append(action)
@@ -201,64 +204,52 @@ class _Search:
     def _expand(self, number: int, kept: bytes) -> Iterator[tuple[int, bytes]]:
         """Try whatever may happen in a situation; yields the new situations."""
         found = self.found
+        self._here = number, None
         now = recall(kept, self.case)
-        twin: bytes | None = None
-        again: list[Action] = []
-        if number % self._twice_every == 0:
-            if not self._holds(lambda: check_illegal(now), found.trace(number)):
-                return
-            live, now.world.kernel = now.world.kernel, restored(now.kernel)
-            twin, again = keep(now), now.actions()
-            now.world.kernel = live
         actions = now.actions()
-        if twin is not None and not self._holds(lambda: _check_alike(actions, again), found.trace(number)):
-            return
         if now.quiescent:
             found.ends += 1
             self._ends.add(number)
-            if not self._holds(lambda: check_end(now), found.trace(number)):
-                return
+            check_end(now)
+        twin = self._twin(now, actions) if number % self._twice_every == 0 else None
         for action in actions:
             found.transitions += 1
+            self._here = number, action
             after = recall(kept, self.case)
-            if not self._holds(lambda: self._try(after, action), (*found.trace(number), action)):
-                return
+            before = Before(after, action)
+            after.perform(action)
+            before.check(after)
             name = identity(after)
             known = self._known.get(name)
             new = known is None
-            if new:
-                if not self._holds(lambda: check_situation(after), (*found.trace(number), action)):
-                    return
-                known = self._note(after, number, action)
+            if known is None:
+                check_situation(after)
+                known = self._note(name, number, action)
             if action.kind not in MISHAPS:
                 self._sources.append(number)
                 self._drains.append(known)
-            if twin is not None and not self._holds(
-                lambda: self._try_twin(twin, action, name), (*found.trace(number), action)
-            ):
-                return
+            if twin is not None:
+                again = recall(twin, self.case)
+                again.perform(action)
+                assert identity(again) == name, f"{action} ends otherwise with a restored kernel"
             if new:
                 yield known, keep(after)
 
-    def _try(self, now: Situation, action: Action) -> None:
-        before = Before(now, action)
-        now.perform(action)
-        before.check(now)
+    def _twin(self, now: Situation, actions: list[Action]) -> bytes:
+        """Return the situation with a restored kernel, having tried there what may not happen."""
+        check_illegal(now)
+        now.world.kernel = restored(now.kernel)
+        again = now.actions()
+        assert sorted(actions) == sorted(again), f"a restored kernel offers {again}, the other one {actions}"
+        return keep(now)
 
-    def _try_twin(self, twin: bytes, action: Action, name: bytes) -> None:
-        again = recall(twin, self.case)
-        again.perform(action)
-        assert identity(again) == name, f"{action} ends otherwise with a restored kernel"
-
-    def _holds(self, check: Callable[[], None], trace: tuple[Action, ...]) -> bool:
-        try:
-            check()
-        except Exception as failure:
-            what = str(failure) or type(failure).__name__
-            if not isinstance(failure, AssertionError):
-                what = f"{type(failure).__name__}: {what}"
-            self.found.violation = Violation(self.case.name, trace, what)
-        return self.found.violation is None
+    def _violation(self, failure: Exception) -> Violation:
+        what = str(failure) or type(failure).__name__
+        if not isinstance(failure, AssertionError):
+            what = f"{type(failure).__name__}: {what}"
+        number, action = self._here
+        trace = self.found.trace(number)
+        return Violation(self.case.name, trace if action is None else (*trace, action), what)
 
     # ---- the graph -----------------------------------------------------------------------------------------
 
@@ -289,8 +280,3 @@ class _Search:
         if taken < found.states:
             rounds = next(state for state in range(found.states) if left[state])
             found.violation = Violation(self.case.name, found.trace(rounds), "it can go round for ever")
-
-
-def _check_alike(actions: list[Action], again: list[Action]) -> None:
-    """Check that what may happen next is the same for a restored kernel."""
-    assert sorted(actions) == sorted(again), f"a restored kernel lets {again} happen, the other one {actions}"

@@ -1,10 +1,10 @@
 """Ideal agents: what one does next, by what it has been told, and what all of them do one after another.
 
-A program is a generator of calls that is sent their results; `FAILED` stands for a failure. It is started anew
-whenever it is asked what to do next, and fed what its calls return as far as its agent knows. Where it asks
-for another call than the one that stands there, that one is amended (the same tool) or all from the last one
-down to it are undone (another tool): repair as in A3 of `docs/concepts.md`. `serial_run` shares no line with
-the kernel: the tools' own functions over a dict.
+A program is a generator of calls that is sent their results; `FAILED` stands for a failure. It is started
+anew whenever it is asked what to do next, and fed what its calls return as far as its agent knows. Where it
+asks for another call than the one that stands there, that one is amended (the same tool) or all from the last
+one down to it are undone (another tool): repair as in A3 of `docs/concepts.md`. `serial_run` shares no line
+with the kernel: the tools' own functions over a dict.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from typing import Final
 
 from ideal_agents import Edit, Turn, result_of, serial_run
 from kernel_world import NOTHING_TOUCHED
-from small_tools import TOOLS, Failed, View
 from situations import Action, Situation
+from small_tools import TOOLS, Failed, View
 
 from coagent.protocol import events
 from coagent.protocol.calls import OUTSIDE, Call, CallId, Observation, Position, Rank
@@ -70,7 +70,7 @@ def _check_order(now: Situation) -> None:
 
 def _check_reads(now: Situation) -> None:
     """Every call that need not run again has seen, and returns, what stands below it (rules 1 to 3)."""
-    for player, agent in now.playing():
+    for _, agent in now.playing():
         for call in agent.calls.values():
             if now.kernel.is_dirty(call) or call.irreversible:
                 continue
@@ -156,7 +156,7 @@ def check_illegal(now: Situation) -> None:
         kernel.step(events.EffectApplied(key, kernel.version(key) - 1))
         kernel.step(events.EffectRefused(key, -1, "late"))
         kernel.step(events.Stuck(key, -1, "late"))
-    for player, agent in now.playing():
+    for _, agent in now.playing():
         for call in agent.calls.values():
             if call.phase is CallPhase.STANDING and not kernel.is_dirty(call):
                 kernel.step(events.CallReexecuted(call.id, Observation.failed("somebody else was faster")))
@@ -227,7 +227,8 @@ class Before:
             return
         for call_id in _concerned(now) - self.concerned:
             call = now.kernel.call(call_id)
-            assert call is not None and call.position >= self.bound, f"{call} is concerned from above"
+            assert call is not None, f"{call_id} is concerned, and does not stand"
+            assert call.position >= self.bound, f"{call} is concerned from above"
 
 
 _NOBODY: Final = Position((2**62, 0, 0))
@@ -273,7 +274,8 @@ def _concerned(now: Situation) -> frozenset[CallId]:
 
 def _check_promotion(now: Situation, name: str) -> None:
     """Whoever passes others has nothing to do with any of them, and none of them is pinned (rule 10)."""
-    assert now.case.early and name not in now.case.pinned, f"{name} may pass nobody"
+    assert now.case.early, "nobody passes anybody in a fixed order"
+    assert name not in now.case.pinned, f"{name} is pinned, and passes nobody"
     agent = now.participant(now.players[name])
     assert not agent.unread, f"{name} passes others with something to read"
     for other_name in now.places[: now.places.index(name)]:

@@ -1,8 +1,8 @@
 """A situation: the real kernel, the live state, and the ideal agents; and whatever may happen in it next.
 
-Everything that takes time is in steps, so that anything else may come in between: a put that has arrived and is
-not in the log yet, a run that has begun, what an outsider wrote and nobody has seen. An action is named by the
-agent, call or object that it is about, so that the same trace can be gone through again.
+Everything that takes time is in steps, so that anything else may come in between: a put that has arrived and
+is not in the log yet, a run that has begun, what an outsider wrote and nobody has seen. An action is named by
+the agent, call or object that it is about, so that the same trace can be gone through again.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 import check_model
 import pytest
-from cases import X, Y, add, copy, put, with_
+from cases import X, Y, copy, look, put, with_
 from exploring import Explored, explore
 from situations import Case
 from telling import told
@@ -39,14 +39,14 @@ INSIDE = Case(
     "small, inside",
     "a write inside the place of one agent, and a reading by the next",
     {X: 1, Y: 2},
-    {"A": with_(put, Y, 1), "B": with_(add, X, 1), "inside A": with_(put, X, 7)},
+    {"A": with_(put, Y, 1), "B": with_(look, X), "inside A": with_(put, X, 7)},
     inside={"inside A": "A"},
 )
 
 
 @pytest.mark.parametrize("case", [SMALL, EARLY, INSIDE], ids=lambda case: str(case.name))
 def test_in_no_situation_of_a_small_case_is_anything_wrong(case: Case) -> None:
-    found = explore(case)
+    found = explore(case, twice_every=2)
     assert found.violation is None, told(case, found.violation)
     assert found.complete
     assert found.states > found.depth > 0 < found.ends
@@ -140,7 +140,7 @@ def test_a_broken_rule_is_found_by_a_short_trace(rule: str, monkeypatch: pytest.
     case, breaks, steps = BROKEN[rule]
     for (owner, name), broken in breaks.items():
         monkeypatch.setattr(owner, name, broken)
-    found = explore(case)
+    found = explore(case, twice_every=10)
     assert found.violation is not None
     assert 0 < len(found.violation.trace) <= steps
     assert _last_step(case, found).startswith(str(found.violation.trace[-1]))
@@ -154,7 +154,7 @@ def test_it_is_found_by_hand_too_without_the_invariants_of_the_kernel(
     monkeypatch.setattr(Mtpo, "check_invariants", lambda self: None)
     for (owner, name), broken in breaks.items():
         monkeypatch.setattr(owner, name, broken)
-    assert explore(case).violation is not None
+    assert explore(case, twice_every=10).violation is not None
 
 
 def _last_step(case: Case, found: Explored) -> str:
