@@ -205,8 +205,9 @@ class Situation:
         ready = kernel.ready()
         for call in ready.reexecute:
             yield "rerun", call.id
-        for rank, _ in kernel.passers():
-            yield "promote", kernel.agents[rank].name
+        if ready.promote is not None:
+            for rank, _ in kernel.passers():
+                yield "promote", kernel.agents[rank].name
         if ready.run is not None and not self._must_look(kernel.agents[ready.run.rank]):
             yield "begin", ready.run.id
         for call in kernel._under_way.values():
