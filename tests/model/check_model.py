@@ -105,6 +105,8 @@ def _line(found: Explored) -> str:
         verdict = f"VIOLATION after {len(found.violation.trace)} steps"
     else:
         verdict = "ok" if found.complete else "not complete"
+    if found.overtaken:
+        verdict += f" ({found.overtaken} ends not compared: what cannot be taken back was overtaken)"
     return (
         f"{found.case:22} {found.states:7} states {found.transitions:8} transitions  depth {found.depth:2}  "
         f"{found.ends:4} ends  {verdict}"
@@ -119,6 +121,7 @@ def _as_data(found: Explored) -> dict[str, object]:
         "transitions": found.transitions,
         "depth": found.depth,
         "ends": found.ends,
+        "overtaken": found.overtaken,
         "complete": found.complete,
         "violation": None if violation is None else violation.what,
         "trace": None if violation is None else [str(action) for action in violation.trace],

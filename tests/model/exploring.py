@@ -34,6 +34,7 @@ class Explored:
         transitions: How many actions were tried in them.
         depth: The length of the longest shortest way.
         ends: How many situations are quiescent.
+        overtaken: How many of the ends no serial run has to have, for what somebody outside has done.
         complete: Whether nothing was left out.
     """
 
@@ -42,6 +43,7 @@ class Explored:
     transitions: int = 0
     depth: int = 0
     ends: int = 0
+    overtaken: int = 0
     complete: bool = False
     violation: Violation | None = None
     parents: array[int] = field(default_factory=lambda: array("l"))
@@ -209,6 +211,7 @@ class _Search:
         actions = now.actions()
         if now.quiescent:
             found.ends += 1
+            found.overtaken += now.overtaken
             self._ends.add(number)
             check_end(now)
         twin = self._twin(now, actions) if number % self._twice_every == 0 else None

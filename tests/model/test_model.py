@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import check_model
@@ -19,6 +20,8 @@ from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase
 from coagent.protocol.state import MtpoState
 from coagent.protocol.turns import Turns
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "model.md"
 
 SMALL = Case(
     "small",
@@ -52,10 +55,14 @@ def test_in_no_situation_of_a_small_case_is_anything_wrong(case: Case) -> None:
     assert found.states > found.depth > 0 < found.ends
 
 
-def test_every_case_is_known_by_a_name_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_case_has_a_name_of_its_own_and_its_extent_is_in_the_document(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert check_model.main(["--list"]) == 0
     names = [line[:22].strip() for line in capsys.readouterr().out.splitlines()]
     assert len(names) == len(set(names)) == len(check_model.CASES)
+    shown = DOCUMENT.read_text(encoding="utf-8").partition("## What was explored")[2]
+    assert [name for name in names if f"\n{name:22} " not in shown] == []
 
 
 def test_programs_can_read_what_was_found(
