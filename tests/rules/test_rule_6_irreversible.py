@@ -260,3 +260,35 @@ def test_rule_6_a_staged_call_goes_after_its_agent_was_promoted_not_before() -> 
     order = [type(event).__name__ for event in world.events]
     assert order.index("Promoted") < order.index("RunBegun")
     assert mail.phase.value == "standing"
+
+
+def test_rule_6_nothing_is_final_while_an_irreversible_call_of_an_aborted_agent_still_runs() -> None:
+    world = World({"kv:log": "none"})
+    a, b = world.join("A", "B")
+    mail = a.begin("send", irreversible=True, text="mail", log="kv:log")
+    b.read("kv:log")
+    a.abort()
+    assert b.gate("wait") is Gate.WAIT
+    b.stage("it is", key="kv:log")
+    b.finish()
+    world.advance()
+    assert (b.phase, world.sent) == ("finished", [])
+    a.ran(mail, world.observe(mail.position, "send", mail.arguments))
+    world.settle()
+    assert b.told() == [("kv:log", "none", "mail")]
+    b.finish()
+    world.advance()
+    assert (b.phase, world.sent) == ("committed", ["mail", "it is mail"])
+
+
+def test_rule_6_nobody_waits_for_such_a_call_once_nobody_knows_whether_it_has_run() -> None:
+    world = World({"kv:log": "none"})
+    a, b = world.join("A", "B")
+    mail = a.begin("send", irreversible=True, text="mail", log="kv:log")
+    a.abort()
+    b.finish()
+    world.advance()
+    assert b.phase == "finished"
+    world.take(events.RunLost(mail.id))
+    world.advance()
+    assert b.phase == "committed"

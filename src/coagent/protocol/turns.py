@@ -96,7 +96,8 @@ class Turns(MtpoState):
     # ---- irreversible calls (rule 6) -----------------------------------------------------------------------
 
     def its_turn(self, agent: Participant) -> bool:
-        return self._order[:1] == [agent] and not agent.unread and not self._dirty.concerns(agent.rank)
+        settled = not agent.unread and not self._dirty.concerns(agent.rank)
+        return settled and self._order[:1] == [agent] and not self._is_being_left()
 
     def gate(self, agent: Participant, gate: str | None) -> Gate:
         if gate == "stage" or self.stages_all:
@@ -158,9 +159,21 @@ class Turns(MtpoState):
                 return writer.rank
         return None
 
+    def _is_being_left(self) -> bool:
+        """Tell whether an irreversible call of an agent that was aborted runs still.
+
+        What it writes stands, below all who are at work (rule 8): before it has ended, nothing that they have
+        seen is final.
+        """
+        return any(
+            call.irreversible and call.phase is CallPhase.RUNNING and call.id not in self._calls
+            for call in self._under_way.values()
+        )
+
     def _commit_due(self) -> Rank | None:
         agent = self._order[0]
         due = agent.phase is AgentPhase.FINISHED and self.may_commit(agent) is None
+        due = due and not self._is_being_left()
         return agent.rank if due else None
 
     # ---- promotions (rule 10) ------------------------------------------------------------------------------
