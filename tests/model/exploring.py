@@ -80,6 +80,9 @@ def identity(now: Situation) -> bytes:
         now.sent,
         sorted(now.unseen),
         sorted(now.unsure),
+        sorted(now.dead),
+        sorted(now.left.items()),
+        sorted(now.kept.items()),
         (now.aborts, now.refusals, now.crashes, sorted(now.outside), now.overtaken),
     )
     state = state_of(now.kernel)

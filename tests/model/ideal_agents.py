@@ -146,7 +146,7 @@ def serial_run(
             if asked[0] == "send" and turn.agent in staging:
                 staged += state.sent  # at its position it looks and writes, and leaves when all is done
                 state.sent.clear()
-                value = "staged"
+                value = FAILED if len(returned) in turn.refused else "staged"
             returned.append(value)
             asked = _sent(running, value)
         sent += [(turn.agent, text) for text in [*state.sent, *staged]]
@@ -157,12 +157,12 @@ def serial_run(
 
 
 def _run(state: _State, asked: Asked, refused: bool) -> Value:
+    if refused:
+        return FAILED
     view = View(state, BOTTOM)
     try:
         value = TOOLS[asked[0]](view, **asked[1])
     except Failed:
-        return FAILED
-    if refused:
         return FAILED
     _write(state.objects, view.writes)
     return value

@@ -113,7 +113,7 @@ def _check_causes(now: Situation) -> None:
         for call in agent.pending.values():
             cause = call.cause
             if cause is None:
-                assert call.refused, f"{call} is news for no reason"
+                assert call.refused or call.irreversible, f"{call} is news for no reason"
                 continue
             if cause == OUTSIDE or cause.rank == agent.rank:
                 continue
@@ -175,6 +175,7 @@ def _all_sorts(now: Situation) -> Iterator[events.Event]:
         yield events.Committed(rank)
         yield events.Promoted(rank, -7)
         yield events.Aborted(rank, "")
+        yield events.Attached(rank, "somebody")
         yield events.NoticesDelivered(rank, ())
         yield events.CallObserved(rank, "read", {"key": "kv:x"}, nothing)
         yield events.CallStaged(rank, "send", {"text": ""})
@@ -184,6 +185,7 @@ def _all_sorts(now: Situation) -> Iterator[events.Event]:
         calls.append(CallId(f"{player.name}.9"))
     for call_id in calls:
         yield events.RunBegun(call_id, NOTHING_TOUCHED)
+        yield events.RunLost(call_id)
         yield events.CallRan(call_id, nothing)
         yield events.CallReexecuted(call_id, nothing)
         yield events.ReversalBegun(call_id, NOTHING_TOUCHED)
@@ -246,11 +248,11 @@ def _bound(now: Situation, action: Action) -> Position | None:
         return now.participant(player).position if call is None else call.position
     if kind == "record":
         return now.participant(now.players[action.about]).position
-    if kind in ("rerun", "ran"):
+    if kind in ("rerun", "ran", "accept", "drop"):
         call = kernel.underway(CallId(action.about)) or kernel.call(CallId(action.about))
         assert call is not None
         return None if now.player_of(call).end else call.position
-    if kind == "abort":
+    if kind in ("abort", "end"):
         return Position((now.participant(now.players[action.about]).order, 0, 0))
     if kind == "refuse":
         blamed = (
@@ -339,7 +341,7 @@ def check_end(end: Situation) -> None:
     found = _ending(end.world.live, end.sent, {name: _results(end, name) for name in end.committed}, end)
     initial, staging = end.case.initial, end.case.staging
     plain = serial_run(initial, turns, staging)
-    written = {key: value for key, value in end.case.outside.items() if key not in end.outside}
+    written = end.kept | {key: value for key, value in end.case.outside.items() if key not in end.outside}
     if not written:
         wanted = [_ending(plain.state, plain.sent, plain.results, end)]
     else:

@@ -39,6 +39,8 @@ class Case(NamedTuple):
         outside: What an outsider may write, once for each object.
         refusals: How many puts may be refused by their targets.
         crashes: How often the process may be killed.
+        owners: Agent to the process that serves it; the first one named may die, and another one stays.
+        on_death: What becomes of its unfinished agents: another process aborts them, or their clients go on.
         puts: Whether a put is one step; or its arrival and its report are two, with anything in between; or
             "late": its beginning, its arrival and its report are three.
     """
@@ -57,6 +59,8 @@ class Case(NamedTuple):
     outside: Mapping[Key, Value] = {}
     refusals: int = 0
     crashes: int = 0
+    owners: Mapping[str, str] = {}
+    on_death: events.OnDeath = "abort"
     puts: Literal["one step", "two steps", "late"] = "one step"
 
 
@@ -70,8 +74,11 @@ class Action(NamedTuple):
         return f"{self.kind} {self.about}".rstrip()
 
 
-MISHAPS: Final = frozenset({"abort", "outside", "refuse", "crash", "spawn"})
+MISHAPS: Final = frozenset({"abort", "outside", "refuse", "crash", "die", "spawn"})
 """What nobody has to do: an end has to be reached without any more of it."""
+
+HEIR: Final = "the other"
+"""The process that takes up what a dead one has left."""
 
 
 class Player:
@@ -124,6 +131,12 @@ class Situation:
         """The objects that somebody has written whose place is not known by hand."""
         self.aborts, self.refusals, self.crashes = case.aborts, case.refusals, case.crashes
         self.outside = dict(case.outside)
+        self.dead: set[str] = set()
+        """The processes that have died."""
+        self.left: dict[CallId, Observation] = {}
+        """What cannot be taken back, has happened, and is not in the log yet: what it has seen and done."""
+        self.kept: dict[Key, Value] = {}
+        """What agents have written that were aborted, and that nobody can take back."""
         self.overtaken = False
         """Whether an outsider has come to count below what cannot be taken back: no serial run has that."""
 
@@ -158,17 +171,26 @@ class Situation:
         """Whether everybody has ended, and nothing is left to be done."""
         kernel = self.kernel
         ended = all(player.end or player.rank is None for player in self.players.values())
-        return ended and not (kernel.has_work or kernel.has_effects or self.puts or kernel.unsettled())
+        busy = kernel.has_work or kernel.has_effects or kernel.unsettled() or kernel._under_way
+        return ended and not (busy or self.puts)
 
     # ---- what may happen -----------------------------------------------------------------------------------
 
     def actions(self) -> list[Action]:
         """Return all that may happen next."""
-        found = [*self._of_agents(), *self._of_kernel(), *self._of_targets(), *self._of_others()]
+        found = [
+            *self._of_agents(),
+            *self._of_kernel(),
+            *self._of_targets(),
+            *self._of_dead(),
+            *self._of_others(),
+        ]
         return [Action(*one) for one in found]
 
     def _of_agents(self) -> Iterator[tuple[str, str]]:
         for player, agent in self.playing():
+            if not self.is_served(agent):
+                continue
             if agent.unread:
                 yield "tell", player.name
             if player.look is not None:
@@ -176,8 +198,13 @@ class Situation:
             elif self._may_act(player, agent):
                 yield "act", player.name
 
+    def is_served(self, agent: Participant) -> bool:
+        """Tell whether the client of an agent has a process that speaks for it."""
+        home = self.case.owners.get(agent.name, "")
+        return agent.owner not in self.dead and (agent.owner == home or self.case.on_death == "keep")
+
     def _may_act(self, player: Player, agent: Participant) -> bool:
-        if any(call.phase is CallPhase.RUNNING for call in agent.calls.values()):
+        if any(call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN) for call in agent.calls.values()):
             return False
         move = self.move(player)
         if move.kind == "finish":
@@ -190,7 +217,11 @@ class Situation:
 
     def move(self, player: Player) -> Move:
         """Return what an agent does next, as far as it is up to it."""
-        return next_move(self.case.programs[player.name], player.made)
+        move = next_move(self.case.programs[player.name], player.made)
+        call = None if move.made is None else self.kernel.call(move.made.call_id)
+        if self.overtaken and call is not None and call.has_happened:
+            return Move("finish")  # there is nothing that it can do about it
+        return move
 
     def waits_for_turn(self, name: str) -> bool:
         """Tell whether the agent is about to make a call that cannot be taken back."""
@@ -208,12 +239,38 @@ class Situation:
         if ready.promote is not None:
             for rank, _ in kernel.passers():
                 yield "promote", kernel.agents[rank].name
-        if ready.run is not None and not self._must_look(kernel.agents[ready.run.rank]):
-            yield "begin", ready.run.id
+        if ready.run is not None:
+            agent = kernel.agents[ready.run.rank]
+            if agent.owner not in self.dead and not self._must_look(agent):
+                yield "begin", ready.run.id
         for call in kernel._under_way.values():
-            yield "ran", call.id
+            yield from self._of_run(call)
         if ready.commit is not None and not self._must_look(kernel.agents[ready.commit]):
             yield "commit", kernel.agents[ready.commit].name
+
+    def _of_run(self, call: Call) -> Iterator[tuple[str, str]]:
+        """Yield what may become of a run that has begun."""
+        if call.phase is CallPhase.UNKNOWN:  # somebody finds out what has become of it, and says so
+            if call.id in self.left:
+                yield "accept", call.id
+            else:
+                yield "drop", call.id
+                if self.kernel.call(call.id) is call:
+                    yield "retry", call.id
+        elif call.runner in self.dead:
+            yield "lose", call.id
+        elif self.case.owners and call.id not in self.left:
+            yield "leave", call.id
+        else:
+            yield "ran", call.id
+
+    def _of_dead(self) -> Iterator[tuple[str, str]]:
+        """Yield what another process may do about what a dead one has left."""
+        for player, agent in self.playing():
+            if agent.owner in self.dead:
+                yield "adopt", player.name
+            elif not self.is_served(agent) and (agent.phase is AgentPhase.ACTIVE or agent.unread):
+                yield "end", player.name
 
     def _must_look(self, agent: Participant) -> bool:
         """Tell whether an outsider has changed a premise of the agent, and that is not in the log yet."""
@@ -264,6 +321,8 @@ class Situation:
             yield "outside", key
         if self.crashes and not self.kernel._under_way:
             yield "crash", ""
+        for owner in list(self.case.owners.values())[: not self.dead]:
+            yield "die", owner
 
     # ---- happening -----------------------------------------------------------------------------------------
 
@@ -276,13 +335,18 @@ class Situation:
         forgotten = self.kernel.forgotten
         getattr(self, f"_{action.kind}")(action.about)
         if self.unsure and not self.overtaken:
-            self.overtaken = any(
-                call.has_happened and not self.unsure.isdisjoint(call.footprint.reads)
-                for call in self.kernel._calls.values()
-            )
+            self.overtaken = any(self._is_overtaken(agent) for _, agent in self.playing())
         if self.kernel.forgotten != forgotten:
             for player in self.players.values():
                 player.look = None  # what was read from a target may not be so any more
+
+    def _is_overtaken(self, agent: Participant) -> bool:
+        calls = agent.calls.values()
+        return any(call.has_happened for call in calls) and any(
+            not self.unsure.isdisjoint(call.footprint.reads)
+            or any(scan.covers(key) for scan in call.seen.scans for key in self.unsure)
+            for call in calls
+        )
 
     def _spawn(self, name: str) -> None:
         self._join(name)
@@ -291,7 +355,8 @@ class Situation:
         kernel, after = self.kernel, self.case.inside.get(name)
         rank = kernel.next_rank()
         inside = None if after is None else self.players[after].rank
-        self.world.take(events.Joined(name, rank, name in self.case.pinned, inside))
+        owner, on_death = self.case.owners.get(name, ""), self.case.on_death
+        self.world.take(events.Joined(name, rank, name in self.case.pinned, inside, owner, on_death))
         self.players[name].rank = rank
         self.places.insert(len(self.places) if after is None else self.places.index(after) + 1, name)
 
@@ -308,7 +373,9 @@ class Situation:
         elif move.kind == "amend":
             self._amend(player, move)
         elif self._waits(player, move):
-            begun = events.CallBegun(agent.rank, move.tool, move.arguments, NOTHING_TOUCHED, True)
+            begun = events.CallBegun(
+                agent.rank, move.tool, move.arguments, NOTHING_TOUCHED, True, agent.owner
+            )
             self.world.take(begun)
         elif move.tool == "send":
             call = self.world.take(events.CallStaged(agent.rank, move.tool, move.arguments))
@@ -375,20 +442,74 @@ class Situation:
         self.places.insert(0, name)
 
     def _begin(self, call_id: str) -> None:
-        self.world.take(events.RunBegun(CallId(call_id), NOTHING_TOUCHED))
+        call = self.kernel.call(CallId(call_id))
+        assert call is not None
+        self.world.take(events.RunBegun(call.id, NOTHING_TOUCHED, self.kernel.agents[call.rank].owner))
+
+    def _leave(self, call_id: str) -> None:
+        """It happens."""
+        call = self.kernel._under_way[CallId(call_id)]
+        assert call.id not in self.left, f"{call} happens twice"
+        seen = self.world.observe(call.position, call.tool, call.arguments)
+        bases = {key: self.world.value_at(key, call.position) for key in seen.writes}
+        self.left[call.id] = seen._replace(
+            bases=bases
+        )  # it is recorded, even if its objects are forgotten first
+        self.sent += [(call.agent, text) for text in self.world.sent]
+        self.world.sent.clear()
 
     def _ran(self, call_id: str) -> None:
+        if call_id not in self.left:
+            self._leave(call_id)
+        self._has_ended(call_id, self.left.pop(CallId(call_id)))
+
+    def _has_ended(self, call_id: str, seen: Observation) -> None:
         call = self.kernel._under_way[CallId(call_id)]
-        seen = self.world.observe(call.position, call.tool, call.arguments)
         player = self.player_of(call)
-        self.sent += [(player.name, text) for text in self.world.sent]
-        self.world.sent.clear()
         waited = call.id not in {made.call_id for made in player.made}
+        unknown = [key for key, _ in seen.reads if not self.kernel.base_known(key)]
         self.world.take(events.CallRan(call.id, seen))
+        for key in unknown:  # it may have seen that some time ago: the target is found to hold something else
+            if not same(self.kernel.live_value(key), self.world.live.get(key)):
+                self.unseen.add(key)
         if player.end:  # it has happened, and what it wrote stands, wherever that counts
-            self.unsure.update(seen.writes)
+            self._keep(seen.writes)
         elif waited:
-            player.made.append(Made(call.id, call.tool, call.arguments, result_of(seen)))
+            refused = seen.error == REFUSED
+            player.made.append(Made(call.id, call.tool, call.arguments, result_of(seen), refused))
+
+    # ---- what the dead leave -------------------------------------------------------------------------------
+
+    def _die(self, owner: str) -> None:
+        """A process dies: what it was about to put is not put, and what it has seen nobody knows."""
+        self.dead.add(owner)
+        self.puts.clear()
+        for player, agent in self.playing():
+            if agent.owner == owner:
+                player.look = None
+
+    def _lose(self, call_id: str) -> None:
+        self.world.take(events.RunLost(CallId(call_id)))
+
+    def _accept(self, call_id: str) -> None:
+        self._has_ended(call_id, self.left.pop(CallId(call_id)))
+
+    def _drop(self, call_id: str) -> None:
+        self._has_ended(call_id, Observation.failed(REFUSED))
+
+    def _retry(self, call_id: str) -> None:
+        self.world.take(events.RunBegun(CallId(call_id), NOTHING_TOUCHED, HEIR))
+
+    def _adopt(self, name: str) -> None:
+        agent = self.participant(self.players[name])
+        before = agent.owner
+        self.world.take(events.Attached(agent.rank, HEIR, agent.on_death))
+        for word in (events.Finished(agent.rank), events.NoticesDelivered(agent.rank, ())):
+            assert self.kernel.foreign(word, before) is not None, f"{before} still speaks for {name}"
+            assert self.kernel.foreign(word, HEIR) is None, f"{HEIR} does not speak for {name}"
+
+    def _end(self, name: str) -> None:
+        self._withdraw(name)
 
     def _commit(self, name: str) -> None:
         player = self.players[name]
@@ -403,14 +524,21 @@ class Situation:
 
     def _abort(self, name: str) -> None:
         self.aborts -= 1
+        self._withdraw(name)
+
+    def _withdraw(self, name: str) -> None:
         player = self.players[name]
         agent = self.participant(player)
         for call in agent.calls.values():
             if call.has_happened:
-                self.unsure.update(call.writes)
+                self._keep(call.writes)
         self.world.take(events.Aborted(agent.rank, ""))
         player.end, player.look = "aborted", None
         self.places.remove(name)
+
+    def _keep(self, writes: Mapping[Key, Value]) -> None:
+        self.kept.update(writes)
+        self.unsure.update(writes)
 
     # ---- targets and outsiders -----------------------------------------------------------------------------
 
