@@ -334,19 +334,21 @@ class Situation:
         """
         forgotten = self.kernel.forgotten
         getattr(self, f"_{action.kind}")(action.about)
-        if self.unsure and not self.overtaken:
-            self.overtaken = any(self._is_overtaken(agent) for _, agent in self.playing())
         if self.kernel.forgotten != forgotten:
             for player in self.players.values():
                 player.look = None  # what was read from a target may not be so any more
 
-    def _is_overtaken(self, agent: Participant) -> bool:
-        calls = agent.calls.values()
-        return any(call.has_happened for call in calls) and any(
-            not self.unsure.isdisjoint(call.footprint.reads)
-            or any(scan.covers(key) for scan in call.seen.scans for key in self.unsure)
-            for call in calls
-        )
+    def _comes_below(self, keys: Collection[Key]) -> None:
+        """Note that somebody's writes come to count whose place is not known by hand."""
+        for _, agent in self.playing():
+            calls = agent.calls.values()
+            rests_on = any(
+                not call.footprint.reads.isdisjoint(keys)
+                or any(scan.covers(key) for scan in call.seen.scans for key in keys)
+                for call in calls
+            )
+            if rests_on and any(call.has_happened for call in calls):
+                self.overtaken = True
 
     def _spawn(self, name: str) -> None:
         self._join(name)
@@ -470,7 +472,8 @@ class Situation:
         unknown = [key for key, _ in seen.reads if not self.kernel.base_known(key)]
         self.world.take(events.CallRan(call.id, seen))
         for key in unknown:  # it may have seen that some time ago: the target is found to hold something else
-            if not same(self.kernel.live_value(key), self.world.live.get(key)):
+            known = self.kernel.base_known(key)
+            if known and not same(self.kernel.live_value(key), self.world.live.get(key)):
                 self.unseen.add(key)
         if player.end:  # it has happened, and what it wrote stands, wherever that counts
             self._keep(seen.writes)
@@ -529,16 +532,17 @@ class Situation:
     def _withdraw(self, name: str) -> None:
         player = self.players[name]
         agent = self.participant(player)
-        for call in agent.calls.values():
-            if call.has_happened:
-                self._keep(call.writes)
+        kept = [call.writes for call in agent.calls.values() if call.has_happened]
         self.world.take(events.Aborted(agent.rank, ""))
         player.end, player.look = "aborted", None
         self.places.remove(name)
+        for writes in kept:
+            self._keep(writes)
 
     def _keep(self, writes: Mapping[Key, Value]) -> None:
         self.kept.update(writes)
         self.unsure.update(writes)
+        self._comes_below(writes)
 
     # ---- targets and outsiders -----------------------------------------------------------------------------
 
@@ -582,6 +586,7 @@ class Situation:
 
     def _see(self, key: str) -> None:
         self.unseen.discard(Key(key))
+        self._comes_below({Key(key)})
         self.world.take(events.OutsideWrite(Key(key), self.world.live.get(Key(key))))
 
     def _crash(self, _: str) -> None:
