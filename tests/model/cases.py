@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from befalling import Case
 from ideal_agents import FAILED, Calls, Program
-from situations import Case
 
 from coagent.protocol.keys import Key
 

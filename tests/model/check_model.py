@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from befalling import Case
 from cases import CASES
 from exploring import Explored, explore
-from situations import Case
 from telling import told
 
 _SAID_EVERY_S = 10.0

@@ -10,8 +10,10 @@ from hashlib import blake2b
 from types import MethodType
 from typing import Final, NamedTuple
 
+from befalling import MISHAPS, Action, Case
+from checkpoints import restored
 from judgement import Before, check_end, check_illegal, check_situation
-from situations import MISHAPS, Action, Case, Situation, restored
+from situations import Situation
 
 from coagent.protocol.checkpoint import KernelState, state_of
 from coagent.protocol.mtpo import Mtpo

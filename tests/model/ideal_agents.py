@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from small_tools import TOOLS, Failed, View
 
-from coagent.protocol.calls import BOTTOM, CallId, Observation, Position
+from coagent.protocol.calls import BOTTOM, CallId, Observation, Position, Rank
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 
@@ -49,6 +49,27 @@ class Move(NamedTuple):
     made: Made | None = None
     tool: str = ""
     arguments: Mapping[str, Value] = {}
+
+
+class Player:
+    """An agent: what it knows.
+
+    Args:
+        name: Its name.
+        rank: None before it has joined.
+        made: The calls that it has made.
+        look: What it has seen and not recorded yet.
+        end: "committed" or "aborted".
+    """
+
+    __slots__ = ("end", "look", "made", "name", "rank")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rank: Rank | None = None
+        self.made: list[Made] = []
+        self.look: tuple[Move, Observation] | None = None
+        self.end = ""
 
 
 def result_of(seen: Observation) -> Value:

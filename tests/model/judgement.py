@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from befalling import Action
 from ideal_agents import Edit, Turn, result_of, serial_run
 from kernel_world import NOTHING_TOUCHED
-from situations import Action, Situation
+from situations import Situation
 from small_tools import TOOLS, Failed, View
 
 from coagent.protocol import events

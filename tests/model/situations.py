@@ -8,107 +8,20 @@ the agent, call or object that it is about, so that the same trace can be gone t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Final, Literal, NamedTuple
 
-from ideal_agents import REFUSED, Made, Move, Program, next_move, result_of
+from befalling import HEIR, Action, Case, Put
+from checkpoints import restored
+from ideal_agents import REFUSED, Made, Move, Player, next_move, result_of
 from kernel_world import NOTHING_TOUCHED, World
 
 from coagent.protocol import events
-from coagent.protocol.calls import Call, CallId, Observation, Rank
+from coagent.protocol.calls import Call, CallId, Observation
 from coagent.protocol.decisions import Gate
 from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value, same
-
-
-class Case(NamedTuple):
-    """What is explored: an initial state, programs, and what may befall them.
-
-    Args:
-        about: What it is there for.
-        programs: Agent to program, in the order of joining.
-        early: Whether finished agents may pass others (rule 10).
-        pinned: The agents that ask for their ranks.
-        inside: Agent to the one after which it joins, at any moment while that one is at work.
-        staging: The agents whose messages are staged; those of others wait for their turn.
-        slow: The agents that record what they have seen some time after they have seen it.
-        aborts: How many agents may be aborted, at any moment.
-        mortal: The agents that may be; all, if it is empty.
-        outside: What an outsider may write, once for each object.
-        refusals: How many puts may be refused by their targets.
-        crashes: How often the process may be killed.
-        owners: Agent to the process that serves it; the first one named may die, and another one stays.
-        on_death: What becomes of its unfinished agents: another process aborts them, or their clients go on.
-        puts: Whether a put is one step; or its arrival and its report are two, with anything in between; or
-            "late": its beginning, its arrival and its report are three.
-    """
-
-    name: str
-    about: str
-    initial: Mapping[Key, Value]
-    programs: Mapping[str, Program]
-    early: bool = False
-    pinned: Collection[str] = ()
-    inside: Mapping[str, str] = {}
-    staging: Collection[str] = ()
-    slow: Collection[str] = ()
-    aborts: int = 0
-    mortal: Collection[str] = ()
-    outside: Mapping[Key, Value] = {}
-    refusals: int = 0
-    crashes: int = 0
-    owners: Mapping[str, str] = {}
-    on_death: events.OnDeath = "abort"
-    puts: Literal["one step", "two steps", "late"] = "one step"
-
-
-class Action(NamedTuple):
-    """Something that may happen, to an agent, a call or an object."""
-
-    kind: str
-    about: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.about}".rstrip()
-
-
-MISHAPS: Final = frozenset({"abort", "outside", "refuse", "crash", "die", "spawn"})
-"""What nobody has to do: an end has to be reached without any more of it."""
-
-HEIR: Final = "the other"
-"""The process that takes up what a dead one has left."""
-
-
-class Player:
-    """An agent: what it knows.
-
-    Args:
-        name: Its name.
-        rank: None before it has joined.
-        made: The calls that it has made.
-        look: What it has seen and not recorded yet.
-        end: "committed" or "aborted".
-    """
-
-    __slots__ = ("end", "look", "made", "name", "rank")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.rank: Rank | None = None
-        self.made: list[Made] = []
-        self.look: tuple[Move, Observation] | None = None
-        self.end = ""
-
-
-class Put(NamedTuple):
-    """A put under way: the version that it brings, what may be there, and whether it has arrived."""
-
-    version: int
-    value: Value
-    expected: tuple[Value, ...]
-    arrived: bool
 
 
 class Situation:
@@ -144,7 +57,7 @@ class Situation:
         """Let everybody join who is there from the beginning."""
         for name in self.case.programs:
             if name not in self.case.inside:
-                self._join(name)
+                self._spawn(name)
 
     @property
     def kernel(self) -> Mtpo:
@@ -351,9 +264,6 @@ class Situation:
                 self.overtaken = True
 
     def _spawn(self, name: str) -> None:
-        self._join(name)
-
-    def _join(self, name: str) -> None:
         kernel, after = self.kernel, self.case.inside.get(name)
         rank = kernel.next_rank()
         inside = None if after is None else self.players[after].rank
@@ -596,13 +506,3 @@ class Situation:
         for player in self.players.values():
             player.look = None
         self.world.kernel = restored(self.kernel)
-
-
-def restored(kernel: Mtpo) -> Mtpo:
-    """Return a kernel that was restored from the checkpoint of another one, as text."""
-    from coagent.log.codec import decode_state, encode_state
-    from coagent.protocol.checkpoint import restore, state_of
-
-    again = Mtpo(early=kernel.early)
-    restore(again, decode_state(encode_state(state_of(kernel))))
-    return again

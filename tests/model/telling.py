@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from befalling import Case
 from exploring import Violation
-from situations import Case, Situation
+from situations import Situation
 
 from coagent.protocol.calls import Observation
 

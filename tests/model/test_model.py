@@ -9,9 +9,9 @@ from typing import Any
 
 import check_model
 import pytest
+from befalling import Case
 from cases import X, Y, copy, look, put, with_
 from exploring import Explored, explore
-from situations import Case
 from telling import told
 
 from coagent.protocol.calls import Call
