@@ -252,7 +252,7 @@ def _bound(now: Situation, action: Action) -> Position | None:
     if kind in ("rerun", "ran", "accept", "drop"):
         call = kernel.underway(CallId(action.about)) or kernel.call(CallId(action.about))
         assert call is not None
-        return None if now.player_of(call).end else call.position
+        return None if now.players[call.agent].end else call.position
     if kind in ("abort", "end"):
         return Position((now.participant(now.players[action.about]).order, 0, 0))
     if kind == "refuse":

@@ -64,10 +64,6 @@ class Situation:
         """The kernel."""
         return self.world.kernel
 
-    def player_of(self, call: Call) -> Player:
-        """Return whose call that is."""
-        return self.players[call.agent]
-
     def participant(self, player: Player) -> Participant:
         """Return an agent as the kernel knows it."""
         assert player.rank is not None, f"{player.name} has not joined"
@@ -377,7 +373,7 @@ class Situation:
 
     def _has_ended(self, call_id: str, seen: Observation) -> None:
         call = self.kernel._under_way[CallId(call_id)]
-        player = self.player_of(call)
+        player = self.players[call.agent]
         waited = call.id not in {made.call_id for made in player.made}
         unknown = [key for key, _ in seen.reads if not self.kernel.base_known(key)]
         self.world.take(events.CallRan(call.id, seen))
@@ -421,9 +417,6 @@ class Situation:
             assert self.kernel.foreign(word, before) is not None, f"{before} still speaks for {name}"
             assert self.kernel.foreign(word, HEIR) is None, f"{HEIR} does not speak for {name}"
 
-    def _end(self, name: str) -> None:
-        self._withdraw(name)
-
     def _commit(self, name: str) -> None:
         player = self.players[name]
         agent = self.participant(player)
@@ -448,6 +441,8 @@ class Situation:
         self.places.remove(name)
         for writes in kept:
             self._keep(writes)
+
+    _end = _withdraw
 
     def _keep(self, writes: Mapping[Key, Value]) -> None:
         self.kept.update(writes)
