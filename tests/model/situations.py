@@ -45,7 +45,6 @@ class Situation:
         self.aborts, self.refusals, self.crashes = case.aborts, case.refusals, case.crashes
         self.outside = dict(case.outside)
         self.dead: set[str] = set()
-        """The processes that have died."""
         self.left: dict[CallId, Observation] = {}
         """What cannot be taken back, has happened, and is not in the log yet: what it has seen and done."""
         self.kept: dict[Key, Value] = {}
@@ -61,7 +60,6 @@ class Situation:
 
     @property
     def kernel(self) -> Mtpo:
-        """The kernel."""
         return self.world.kernel
 
     def participant(self, player: Player) -> Participant:
@@ -355,7 +353,6 @@ class Situation:
         self.world.take(events.RunBegun(call.id, NOTHING_TOUCHED, self.kernel.agents[call.rank].owner))
 
     def _leave(self, call_id: str) -> None:
-        """It happens."""
         call = self.kernel._under_way[CallId(call_id)]
         assert call.id not in self.left, f"{call} happens twice"
         seen = self.world.observe(call.position, call.tool, call.arguments)
