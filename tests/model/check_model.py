@@ -106,7 +106,7 @@ def _line(found: Explored) -> str:
     else:
         verdict = "ok" if found.complete else "not complete"
     if found.overtaken:
-        verdict += f" ({found.overtaken} ends not compared: what cannot be taken back was overtaken)"
+        verdict += f" ({found.overtaken} ends not compared)"
     return (
         f"{found.case:22} {found.states:7} states {found.transitions:8} transitions  depth {found.depth:2}  "
         f"{found.ends:4} ends  {verdict}"
