@@ -252,11 +252,12 @@ def test_what_commands_change_is_taken_over_and_undone(workspace: Workspace, whe
     assert not (workspace.root / "d").exists()
 
 
-def test_a_subagent_works_as_its_session(workspace: Workspace) -> None:
+def test_what_a_subagent_does_is_committed_with_its_session(workspace: Workspace) -> None:
     (workspace.root / "a.txt").write_text("one\n")
 
     def parent(turn: Turn) -> Play:
-        yield call("Agent", description="Edit", prompt="[script:child] go", subagent_type="general-purpose")
+        given = {"subagent_type": "general-purpose", "run_in_background": False}
+        yield call("Agent", description="Edit", prompt="[script:child] go", **given)
         yield "Done."
 
     def child(turn: Turn) -> Play:
@@ -267,7 +268,7 @@ def test_a_subagent_works_as_its_session(workspace: Workspace) -> None:
     workspace.endpoint.script("child", child)
     assert workspace.start("parent", parent).wait().exit_code == 0
     assert workspace.text("a.txt") == "1\n"
-    assert workspace.agents() == {"parent": "committed"}
+    assert workspace.agents() == {"parent": "committed", "parent/general-purpose": "committed"}
 
 
 def test_a_killed_daemon_is_replaced_and_the_session_goes_on(workspace: Workspace) -> None:

@@ -123,9 +123,8 @@ def test_a_subagent_has_a_script_of_its_own(tmp_path: Path, claude_code: Path) -
     (tmp_path / "a.txt").write_text("one\n")
 
     def parent(turn: Turn) -> Play:
-        turn = yield call(
-            "Agent", description="Read", prompt="[script:child] read", subagent_type="general-purpose"
-        )
+        given = {"subagent_type": "general-purpose", "run_in_background": False}
+        turn = yield call("Agent", description="Read", prompt="[script:child] read", **given)
         assert "It says one." in turn.result.text
         yield "Heard."
 

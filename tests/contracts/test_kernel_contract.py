@@ -19,7 +19,7 @@ from coagent.log.codec import encode_state
 from coagent.protocol.checkpoint import restore, state_of
 from coagent.protocol.events import Event
 from coagent.protocol.mtpo import Mtpo
-from coagent.runtime.domain import PROTOCOLS
+from coagent.runtime.protocols import PROTOCOLS
 from coagent.runtime.session import AgentSession
 
 KINDS = [("mtpo", "fixed"), ("mtpo", "early"), *((name, "fixed") for name in PROTOCOLS if name != "mtpo")]

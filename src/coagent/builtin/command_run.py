@@ -204,8 +204,12 @@ class CommandRun:
             if not (view.has_folder(cwd) if inside else os.path.isdir(self.cwd)):
                 raise ToolFailed(f"there is no folder {cwd!r}", "Make it first, or name another.")
             raise TargetError(f"no view of the workspace could be made: {self.answer['output'].strip()}")
-        if self.command.beside:
-            return
+        if not self.command.beside:
+            self._settle(git, view)
+
+    def _settle(self, git: GitCalls, view: Confined) -> None:
+        """Take what it has changed out of its view."""
+        written, text, own_tmp = self.moment.written, self.command.text, self.moment.own_tmp
         self.moved, left = git.end(view, self.place)
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}

@@ -237,7 +237,7 @@ def _known(sql: str | None) -> str | None:
 def _protocols(text: str) -> list[str]:
     import difflib
 
-    from coagent.runtime.domain import PROTOCOLS
+    from coagent.runtime.protocols import PROTOCOLS
 
     found = _names(text)
     for one in found:

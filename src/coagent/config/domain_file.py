@@ -16,8 +16,9 @@ from coagent.config.upstreams import UpstreamTable
 from coagent.errors import ConfigurationError, FootprintViolation
 from coagent.log.open import begun_with
 from coagent.private import HOME
-from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
+from coagent.runtime.domain import Domain, open_domain
 from coagent.runtime.orders import Order
+from coagent.runtime.protocols import PROTOCOLS
 
 FOLDER = HOME
 """The folder of CoAgent's own files in a workspace."""

@@ -11,8 +11,8 @@ from coagent.config.explain import Table, read_toml
 from coagent.config.targets import TargetTable
 from coagent.config.tools import ToolsTable
 from coagent.protocol.calls import parsed_call_id
-from coagent.runtime.domain import PROTOCOLS
 from coagent.runtime.orders import Order
+from coagent.runtime.protocols import PROTOCOLS
 
 
 class ModelTable(Table):

@@ -10,10 +10,6 @@ from coagent.errors import ConfigurationError, JoinRefused, LogError
 from coagent.log.base import Log, LogSettings
 from coagent.log.open import begun_with, open_log
 from coagent.log.urls import shown_url
-from coagent.protocol.baselines.locking import Locking
-from coagent.protocol.baselines.naive import Naive
-from coagent.protocol.baselines.optimistic import Optimistic
-from coagent.protocol.baselines.serial import Serial
 from coagent.protocol.calls import Rank
 from coagent.protocol.checkpoint import restore
 from coagent.protocol.events import Event, Joined, OnDeath
@@ -35,6 +31,7 @@ from coagent.runtime.orders import Order, check_choice, checked_order
 from coagent.runtime.outsiders import Outsiders
 from coagent.runtime.owning import attached, detach_all, named
 from coagent.runtime.patience import LIMIT_S_DEFAULT, Patience
+from coagent.runtime.protocols import PROTOCOLS
 from coagent.runtime.reader import Targets
 from coagent.runtime.recorder import Recorder
 from coagent.runtime.recovery import Recovery
@@ -47,15 +44,6 @@ from coagent.targets.base import Target
 from coagent.tools.base import Tool
 
 _TIDIED_AT_END_MAX = 3
-
-PROTOCOLS: dict[str, type[Mtpo]] = {
-    "mtpo": Mtpo,
-    "serial": Serial,
-    "naive": Naive,
-    "2pl": Locking,
-    "occ": Optimistic,
-}
-"""The protocols by name."""
 
 
 class Domain:
@@ -181,7 +169,6 @@ class Domain:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         opened = self._opened
-        self._open = None
         try:
             try:
                 if kind is None and not self._abandoned:
@@ -196,6 +183,7 @@ class Domain:
                 for _ in range(_TIDIED_AT_END_MAX):
                     await tidied(opened.log)
         finally:
+            self._open = None  # only now: observers may ask while the last events are recorded
             await opened.log.close()
             for target in self._targets.all:
                 await target.close()

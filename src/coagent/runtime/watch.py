@@ -14,7 +14,7 @@ from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value
-from coagent.runtime.domain import PROTOCOLS
+from coagent.runtime.protocols import PROTOCOLS
 from coagent.runtime.standing import stuck_for
 from coagent.runtime.tenure import is_over
 

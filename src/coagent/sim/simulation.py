@@ -18,8 +18,9 @@ from coagent.protocol.events import Event
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.values import Value
 from coagent.runtime.clock import VirtualClock
-from coagent.runtime.domain import PROTOCOLS, Domain, open_domain
+from coagent.runtime.domain import Domain, open_domain
 from coagent.runtime.patience import LIMIT_S_DEFAULT
+from coagent.runtime.protocols import PROTOCOLS
 from coagent.sim.check import Violation, check_notices, check_outcome, check_replay
 from coagent.sim.dump import dump
 from coagent.sim.failing import (
