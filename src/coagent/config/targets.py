@@ -21,17 +21,23 @@ class FilesTarget(Table):
     Args:
         exclude: Globs of relative paths that are no part of it, beside those that never are.
         max_mib: How large a file may be, in MiB.
+        replicated: Whether this is one of several checkouts, each on a host of its own, of one tree.
     """
 
     kind: Literal["files"]
     root: str = "."
     exclude: list[str] = Field(default_factory=list)
     max_mib: int = Field(default=MIB_MAX_DEFAULT, ge=1, le=1024)
+    replicated: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
         """What `Files` is made with, beside its root."""
-        return {"exclude": (*EXCLUDED, *self.exclude), "max_bytes": self.max_mib * 1024**2}
+        return {
+            "exclude": (*EXCLUDED, *self.exclude),
+            "max_bytes": self.max_mib * 1024**2,
+            "replicated": self.replicated,
+        }
 
 
 class KubernetesTarget(Table):

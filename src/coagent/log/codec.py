@@ -168,6 +168,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "call_ids": tuple,
     "keys": tuple,
     "by": tuple,
+    "behind": tuple,
     "cause": lambda fields: Cause(*fields),
 }
 

@@ -56,6 +56,14 @@ def path_of(url: str) -> Path:
     return Path(rest.removeprefix("//") if rest.startswith("///") else rest).expanduser()
 
 
+def name_of(url: str) -> str:
+    """Return what a log is known by on every host, whatever each of them has to name to come there."""
+    if is_postgres(url):
+        place = place_of(url)
+        return f"postgresql:{place.schema}:{place.domain}"
+    return f"sqlite:{path_of(url).resolve()}"
+
+
 def place_of(url: str) -> Place:
     """Take apart `postgresql://USER@HOST:PORT/DATABASE?schema=…&domain=…&listen=…`; the rest is libpq's.
 

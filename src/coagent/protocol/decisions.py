@@ -31,6 +31,20 @@ class Effect(NamedTuple):
     version: int
 
 
+class LiveChange(NamedTuple):
+    """A live value is another one, for those who keep a copy of their own of what targets hold.
+
+    Args:
+        key: The object.
+        value: Its whole new value, None where it does not exist any more.
+        held: Every value that its target might have held just before.
+    """
+
+    key: Key
+    value: Value
+    held: tuple[Value, ...]
+
+
 class Ready(NamedTuple):
     """The outstanding work. The fields do not wait for each other, but for what is said here.
 

@@ -226,10 +226,15 @@ class Resolved(NamedTuple):
 
 
 class OutsideWrite(NamedTuple):
-    """The live value is one that no call wrote (rule 9)."""
+    """The live value is one that no call wrote (rule 9).
+
+    `behind` is for a host's own copy that had yet to take the live value: what it held before somebody
+    changed it, and what it was to hold. The change is the difference from the former.
+    """
 
     key: Key
     value: Value
+    behind: tuple[Value, ...] = ()
 
 
 Event: TypeAlias = (

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position, Rank
-from coagent.protocol.decisions import Effect, Gate, Obstacles, Ready
+from coagent.protocol.decisions import Effect, Gate, LiveChange, Obstacles, Ready
 from coagent.protocol.events import Event
 from coagent.protocol.inbox import Inbox
 from coagent.protocol.keys import Key
@@ -243,7 +243,7 @@ class Kernel(ABC):
         """
 
     @abstractmethod
-    def take_live_changes(self) -> Sequence[tuple[Key, Value]]:
+    def take_live_changes(self) -> Sequence[LiveChange]:
         """Return the changes of live values since the last time it was asked, oldest first."""
 
     @property

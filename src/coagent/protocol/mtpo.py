@@ -25,6 +25,7 @@ from collections import deque
 from coagent.protocol import events
 from coagent.protocol.calls import NOTHING, OUTSIDE, Call, Cause, Observation, Rank
 from coagent.protocol.events import Event
+from coagent.protocol.keys import Key
 from coagent.protocol.participants import Disturbance, Participant
 from coagent.protocol.phases import AGENT_PHASES, CALL_PHASES, AgentPhase, CallPhase
 from coagent.protocol.trajectory import Trajectory
@@ -409,10 +410,26 @@ class Mtpo(Turns):
 
     def _outside_write(self, event: events.OutsideWrite) -> None:
         trajectory = self._objects.trajectories.get(event.key)
-        if trajectory is None or not trajectory.base_known:
+        if event.behind:
+            self._outside_behind(event.key, event.value, *event.behind)
+        elif trajectory is None or not trajectory.base_known:
             self._outside_untracked(event.key, event.value)
         elif not any(same(event.value, value) for value in trajectory.accepted):
             self._outside(trajectory, event.value, *trajectory.seen_by(event.value))
+
+    def _outside_behind(self, key: Key, value: Value, saw: Value, live: Value) -> None:
+        """Somebody outside has changed a host's copy that had yet to take the live value.
+
+        The change is made to what is live now; there the other copies have to follow, whether anybody at
+        work has touched the object or not.
+        """
+        trajectory = self._objects.track(key)
+        if not trajectory.base_known:
+            self._learn_base(trajectory, live)
+        if any(same(value, one) for one in trajectory.accepted):
+            self._objects.maybe_forget(trajectory)
+            return
+        self._outside(trajectory, value, saw, trajectory.live_position)
 
     # ---- phases --------------------------------------------------------------------------------------------
 

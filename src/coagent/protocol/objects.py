@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from coagent.protocol.calls import Call, Observation, Position
-from coagent.protocol.decisions import Effect
+from coagent.protocol.decisions import Effect, LiveChange
 from coagent.protocol.key_index import KeyIndex
 from coagent.protocol.keys import Key
 from coagent.protocol.premises import ScanIndex, scan_holds
@@ -34,7 +34,7 @@ class Objects:
         self.stuck: dict[Key, str] = {}
         """What a person has to decide about, and why; declared calls too stand here by what they wrote."""
         self.versions = 0
-        self.live_changes: list[tuple[Key, Value]] = []
+        self.live_changes: list[LiveChange] = []
         self.forgotten = 0
         """How often a written object has ceased to be one, or to be tracked."""
 
@@ -124,6 +124,7 @@ class Objects:
     def _note_live(self, trajectory: Trajectory, live: Value, position: Position) -> None:
         self.versions += 1
         trajectory.version = self.versions
+        self.live_changes.append(LiveChange(trajectory.key, live, tuple(trajectory.accepted)))
         trajectory.accepted.append(live)
         trajectory.accepted_at.append(position)
         key = trajectory.key
@@ -131,7 +132,6 @@ class Objects:
         if self.stuck:
             self.stuck.pop(key, None)  # another value may do
         self.written.add(key)
-        self.live_changes.append((key, live))
 
     def effects(self, blocked: Collection[Key]) -> tuple[Effect, ...]:
         """Return what the targets need, but for blocked and stuck objects, in order of key."""
@@ -177,9 +177,9 @@ class Objects:
         if same(live, found):
             self.versions += 1  # a version that was on its way is not the latest any more
             trajectory.version = self.versions
+            self.live_changes.append(LiveChange(trajectory.key, live, tuple(trajectory.accepted)))
             trajectory.accepted, trajectory.accepted_at = [live], [position]
             self.unapplied.pop(trajectory.key, None)
-            self.live_changes.append((trajectory.key, live))
         else:
             trajectory.accepted.append(found)
             trajectory.accepted_at.append(at)

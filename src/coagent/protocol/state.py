@@ -23,6 +23,7 @@ from coagent.protocol.calls import (
     call_id,
 )
 from coagent.protocol.cascade import Cascade
+from coagent.protocol.decisions import LiveChange
 from coagent.protocol.invariants import check
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
@@ -357,7 +358,7 @@ class MtpoState(Kernel):
         trajectory = self._objects.trajectories.get(key)
         return UNLOADED if trajectory is None or not trajectory.base_known else trajectory.live()
 
-    def take_live_changes(self) -> Sequence[tuple[Key, Value]]:
+    def take_live_changes(self) -> Sequence[LiveChange]:
         changes = self._objects.live_changes
         if changes:
             self._objects.live_changes = []

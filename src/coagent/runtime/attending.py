@@ -22,6 +22,8 @@ async def attend(parts: Parts, work: Work, recovery: Recovery) -> None:
         await anyio.sleep(ATTEND_INTERVAL_S)
         try:
             await parts.recorder.freshen()
+            await parts.copies.bring()
+            await parts.copies.keep()
             await recovery.recover()
             if parts.kernel.notifies and any(not agent.ended for agent in parts.kernel.agents.values()):
                 await parts.outsiders.look_around()

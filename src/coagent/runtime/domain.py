@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from coagent.runtime.agent_names import check_name
 from coagent.runtime.attending import attend, tidied
 from coagent.runtime.catalog import Catalog, flattened
 from coagent.runtime.clock import Clock, RealClock, VirtualClock
+from coagent.runtime.copies import Copies, check_copies, replicas_of
 from coagent.runtime.deciding import Decision, Decisions
 from coagent.runtime.declared import DeclaredRunner
 from coagent.runtime.effects import Effects
@@ -85,6 +87,7 @@ class Domain:
         if self.order is None:
             begun = begun_with(self.url)
             self.order = "early" if begun is not None and begun.order == "early" else "fixed"
+        check_copies(self._targets.all, self.url)
         about = LogSettings(
             self.protocol, self.order, tuple(one.identity for one in self._targets.all if one.identity)
         )
@@ -104,18 +107,13 @@ class Domain:
 
     async def _assembled(self, log: Log) -> _Open:
         """Put the parts together, and bring them to where the log is."""
-        kernel = PROTOCOLS[self.protocol](early=self.order == "early", commits_itself=log.by_itself)
+        fresh = partial(PROTOCOLS[self.protocol], early=self.order == "early", commits_itself=log.by_itself)
+        kernel = fresh()
         saved = await log.checkpoint()
         if saved is not None:
             restore(kernel, saved.state)
-        targets = self._targets.all if log.shared else []
-        replicas = {
-            scheme: target.replicate
-            for target in targets
-            for scheme in target.schemes
-            if target.replicate is not None
-        }
-        recorder = Recorder(kernel, log, self.clock, replicas, self._tenure(log))
+        recorder = Recorder(kernel, log, self.clock, replicas_of(self._targets.all, log), self._tenure(log))
+        copies = Copies(kernel, recorder, self._targets.all, self.clock)
         outsiders = Outsiders(kernel, recorder, self._targets, self._patience, self._spares)
         effects = Effects(kernel, recorder, self._targets, self._patience)
         tasks = Tasks()
@@ -129,10 +127,11 @@ class Domain:
             outsiders,
             effects,
             tasks,
+            copies,
         )
         work = Work(parts, {"native": NativeRunner(parts), "declared": DeclaredRunner(parts)})
         parts.advance = work.advance
-        await recorder.catch_up()
+        await copies.open(self.url, fresh)
         if log.by_itself:
             await self._bring_up_to_date(kernel, recorder)
         decisions = Decisions(parts, work)
@@ -178,6 +177,7 @@ class Domain:
                 await opened.parts.tasks.close(at_once=self._abandoned)
             if not self._abandoned:
                 await opened.parts.effects.flush_last()
+                await opened.parts.copies.keep(whatever=True)
                 await detach_all(opened.parts, opened.recovery.adopted)
                 await opened.parts.recorder.keep_checkpoint()
                 for _ in range(_TIDIED_AT_END_MAX):

@@ -14,10 +14,11 @@ import anyio
 
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.decisions import Effect
-from coagent.protocol.events import EffectApplied, EffectRefused, Event, OutsideWrite
+from coagent.protocol.events import EffectApplied, EffectRefused, Event
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
+from coagent.runtime.copies import outside_write
 from coagent.runtime.late_puts import LatePut
 from coagent.runtime.patience import Patience
 from coagent.runtime.reader import Targets
@@ -261,7 +262,7 @@ class Effects:
                 same(found, one) for one in self._kernel.may_hold(key)
             ):
                 return None  # another process has put it meanwhile
-            return OutsideWrite(key, found)
+            return outside_write(self._kernel, self._targets.of(key), key, found)
 
         await self._recorder.flush()  # what has arrived before is what somebody outside has changed
         await self._recorder.catch_up()

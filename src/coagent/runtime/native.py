@@ -72,6 +72,7 @@ class NativeRunner(Runner):
                 not observation.writes
                 and failure is None
                 and kernel.reads_may_wait
+                and not parts.copies.any  # what it read may be behind the log, which only an append tells
                 and agent.phase is _ACTIVE
                 and agent.called
             ):
@@ -220,6 +221,8 @@ class NativeRunner(Runner):
         reader = parts.reader(position, rank)
         state = State(reader)
         try:
+            if parts.copies.behind:
+                await parts.copies.bring()
             value = plain(tool.name, await tool.run(state, checked))
             writes = state.writes
             if not writes:

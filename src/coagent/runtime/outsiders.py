@@ -15,6 +15,7 @@ from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import UNLOADED, Traced, Value, same
+from coagent.runtime.copies import outside_write
 from coagent.runtime.patience import Patience
 from coagent.runtime.reader import PositionReader, Sources, Targets
 from coagent.runtime.recorder import Recorder
@@ -83,7 +84,11 @@ class Outsiders:
         def decide() -> Event | None:
             if not kernel.base_known(key) or _among(found, kernel.may_hold(key)):
                 return None
-            return OutsideWrite(key, found) if kernel.version(key) == version else None
+            return (
+                outside_write(kernel, self._targets.of(key), key, found)
+                if kernel.version(key) == version
+                else None
+            )
 
         steps = kernel.steps
         await self._recorder.record(decide)

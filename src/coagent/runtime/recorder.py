@@ -8,7 +8,7 @@ which would die with it; whoever hands results to another process flushes first)
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeAlias
 
 import anyio
@@ -33,7 +33,7 @@ _CHECKPOINT_EVENTS_MIN = 2000
 _CHECKPOINT_AT_END_MIN = 200
 
 Made: TypeAlias = Call | Participant | None
-Replicate: TypeAlias = Callable[[Key, Value], None]
+Replicate: TypeAlias = Callable[[Key, Value, Sequence[Value]], None]
 
 
 class Recorder:
@@ -60,6 +60,8 @@ class Recorder:
         self.observers: list[Callable[[Event], None]] = []
         self._clock = clock
         self._replicas = replicas
+        self.taken = log.head
+        """The number of the last event that the kernel has taken."""
         self._acknowledged: dict[Key, EffectApplied] = {}
         self._reads: list[tuple[Participant, CallObserved]] = []
         self._unrecorded: dict[Participant, int] = {}  # how many of them there are, by agent
@@ -307,11 +309,12 @@ class Recorder:
     def _tell(self, event: Event) -> None:
         for observer in self.observers:
             observer(event)
-        for key, value in self.kernel.take_live_changes():
+        for key, value, held in self.kernel.take_live_changes():
             self.puts.is_to_hold(key, value)
             replicate = self._replicas.get(scheme_of(key)) if self._replicas else None
             if replicate is not None:
-                replicate(key, value)
+                replicate(key, value, held)
+        self.taken += 1
         self.wake()
 
     def _check(self, event: Event) -> None:

@@ -19,6 +19,7 @@ from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import Value
 from coagent.runtime.catalog import Catalog
 from coagent.runtime.clock import Clock
+from coagent.runtime.copies import Copies
 from coagent.runtime.effects import Effects
 from coagent.runtime.outcomes import Run
 from coagent.runtime.outsiders import Outsiders
@@ -58,6 +59,7 @@ class Parts:
     outsiders: Outsiders
     effects: Effects
     tasks: Tasks
+    copies: Copies
     advance: Callable[[], None] = lambda: None
     """Starts whatever outstanding work this process can do, without waiting for it (`work.py`)."""
 

@@ -8,6 +8,7 @@ long as it takes.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 
@@ -78,6 +79,12 @@ class Work:
         Raises:
             LogError: The log cannot be written.
         """
+        await self._settle(own, committing, all)
+        if self._parts.copies.behind:
+            with contextlib.suppress(TargetError):  # whoever comes next to call is told, if it is so still
+                await self._parts.copies.bring()
+
+    async def _settle(self, own: Collection[Key], committing: Rank | None, all: bool) -> None:
         parts = self._parts
         nothing_begun = not (all and self._pieces)
         if (

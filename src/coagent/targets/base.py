@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
@@ -25,6 +25,75 @@ class GuardFailed(TargetError):
         super().__init__(f"{key!r} was changed by somebody outside the domain")
         self.key = key
         self.found = found
+
+
+class Lag(NamedTuple):
+    """What a copy has yet to take of one object.
+
+    Args:
+        value: What it is to hold.
+        held: Every value that it may hold until then.
+    """
+
+    value: Value
+    held: list[Value]
+
+
+class Copy(ABC):
+    """A host's own copy of what a target holds on several: the log has the values, each host puts them."""
+
+    @property
+    @abstractmethod
+    def behind(self) -> bool:
+        """Whether it has yet to take something."""
+
+    @abstractmethod
+    def lag(self, key: Key) -> Lag | None:
+        """Return what it has yet to take of an object; None where it holds what it should."""
+
+    @abstractmethod
+    async def bring(self) -> list[tuple[Key, Value]]:
+        """Put what it has yet to take, guarded by what it held before.
+
+        Returns:
+            The objects that somebody outside has changed, with what they hold; nothing was put there.
+
+        Raises:
+            TargetUnavailable: It cannot take something just now; all else was put.
+            TargetError: It will not take something; all else was put.
+        """
+
+    @property
+    @abstractmethod
+    def number(self) -> int:
+        """Up to which event of the log it holds everything, as it was kept last; -1: it was never in use."""
+
+    @abstractmethod
+    def check(self, identities: Sequence[str]) -> None:
+        """Refuse a copy that was not begun with the same content as the others. Nothing is written.
+
+        Args:
+            identities: Those with which the log was begun; none for a new one.
+
+        Raises:
+            TargetError: It differs; the message names where.
+        """
+
+    @abstractmethod
+    def begin(self, log: str) -> None:
+        """Take the copy into use for a log, if it is not yet: from then on it is brought to where that is.
+
+        Args:
+            log: What the log is known by on every host.
+
+        Raises:
+            TargetError: It holds already what others have not begun with; the message names where. Nothing
+                was written. Or it belongs to another log.
+        """
+
+    @abstractmethod
+    def keep(self, number: int) -> None:
+        """Keep up to which event it holds everything, once that is sure to survive; may block on I/O."""
 
 
 class Target(ABC):
@@ -127,8 +196,14 @@ class Target(ABC):
         """
         return self.canonical(key)
 
-    replicate: Callable[[Key, Value], None] | None = None
-    """Takes over a live value from the log, where every process has its own copy of what the target holds."""
+    replicate: Callable[[Key, Value, Sequence[Value]], None] | None = None
+    """Takes over a live value from the log, where every process has its own copy of what the target holds.
+
+    It is told the key, the value, and every value that there may have been just before.
+    """
+
+    copy: Copy | None = None
+    """What knows how far this host's copy has come, where that is on disk and needs time to take a value."""
 
     @abstractmethod
     async def get(self, key: Key) -> Value:

@@ -18,8 +18,9 @@ from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, same
 from coagent.targets import file_kinds
-from coagent.targets.base import Target
+from coagent.targets.base import GuardFailed, Target
 from coagent.targets.file_content import decoded
+from coagent.targets.file_copy import OF_EACH_HOST, FileCopy
 from coagent.targets.file_ranges import FileRanges
 from coagent.targets.file_reading import CONTENTS, FileReader
 from coagent.targets.file_writing import FileWriter
@@ -51,6 +52,9 @@ class Files(Target):
         exclude: Globs of paths (relative, `**` crosses slashes) that are neither listed nor touched.
         max_bytes: Files larger than this are neither read nor written, and searches leave them out.
         lock_wait_s_max: How long a write waits, in seconds, while another program has locked the directory.
+        replicated: Whether this is one of several checkouts, each on a host of its own, of one tree that a
+            shared log is about (`file_copy.py`). The repository stays each host's own: `git:` objects are
+            read there and not written.
 
     Raises:
         TargetError: `root` is no readable directory.
@@ -67,6 +71,7 @@ class Files(Target):
         exclude: Sequence[str] = EXCLUDED,
         max_bytes: int = MIB_MAX_DEFAULT * 1024**2,
         lock_wait_s_max: float = _LOCK_S_MAX,
+        replicated: bool = False,
     ) -> None:
         self.workspace = Workspace(root, exclude, max_bytes)
         self._lock_wait_s_max = lock_wait_s_max
@@ -75,9 +80,16 @@ class Files(Target):
         self._git = GitObjects(self.workspace.root, lambda: self._writer.lock(lock_wait_s_max))
         self._cache = ReadCache()
         self._ranges = FileRanges(self.workspace)
+        self._copy: FileCopy | None = None
+        if replicated:
+            self._copy = FileCopy(self.workspace.root, self._git.repository, self._current, self._put_safely)
+            self.copy, self.replicate = self._copy, self._copy.replicate
+            self.volatile = (OF_EACH_HOST,)
 
     @property
     def identity(self) -> str:
+        if self._copy is not None:
+            return self._copy.identity
         return f"files:{self.workspace.identity}"
 
     # ---- names ---------------------------------------------------------------------------------------------
@@ -127,6 +139,10 @@ class Files(Target):
     # ---- reading -------------------------------------------------------------------------------------------
 
     async def get(self, key: Key) -> Value:
+        lag = None if self._copy is None else self._copy.lag(key)
+        if lag is not None:
+            with contextlib.suppress(GuardFailed):  # then it holds what somebody outside has left there
+                await self._put_safely(key, lag.value, lag.held)
         known = self._cache.find(key)
         if known is not None and known.value is not UNLOADED and self.unchanged(key):
             return known.value
@@ -215,7 +231,8 @@ class Files(Target):
     def _changed(self, keys: Sequence[Key], prefixes: Sequence[str]) -> Collection[Key]:
         self.workspace.check()
         found = {key for key in keys if not self.unseen(key) and not self.unchanged(key)}
-        for key in self._ranges.changed(prefixes) | self._git.changed(prefixes):
+        moved = self._git.changed(prefixes) if self._copy is None else frozenset[Key]()
+        for key in self._ranges.changed(prefixes) | moved:
             itself = key.startswith(("file:", "git:"))
             if key in found or self.unchanged(key) or not (itself or not self._is_known_file(key)):
                 continue
@@ -243,6 +260,16 @@ class Files(Target):
             await anyio.to_thread.run_sync(self._git.put, key, value, expected)
             self._cache.forget(key)
             return
+        lag = None if self._copy is None else self._copy.lag(key)
+        await self._put_safely(key, value, expected if lag is None else [*expected, *lag.held])
+
+    async def _put_safely(self, key: Key, value: Value, expected: Sequence[Value]) -> None:
+        """Put a value where an expected one is, and tell this host's copy."""
+        await self._put_waiting(key, value, expected)
+        if self._copy is not None:
+            self._copy.arrived(key, value)
+
+    async def _put_waiting(self, key: Key, value: Value, expected: Sequence[Value]) -> None:
         if type(value) not in (str, bytes) or len(value) <= _INLINE_BYTES:
             with contextlib.suppress(FolderLocked, BeingSaved):  # somebody would have to be waited for
                 self._put(key, value, expected, 0)
@@ -251,6 +278,12 @@ class Files(Target):
 
     async def admit(self, key: Key, value: Value) -> Value:
         scheme, _, relative = key.partition(":")
+        if scheme == OF_EACH_HOST and self._copy is not None:
+            raise TargetError(
+                "commits, branches and what is staged stay each host's own where several hosts work on one "
+                "tree, so git changes nothing here",
+                "Leave the files as they are to be, and let a person commit them.",
+            )
         if scheme == "git":
             return await anyio.to_thread.run_sync(self._git.admit, key, value)
         if not relative or relative.endswith("/"):

@@ -63,7 +63,7 @@ class Memory(Target):
         """Return the live state under `prefix` as a dict of copies."""
         return {key: copied(self._objects[key]) for key in sorted(self._objects) if key.startswith(prefix)}
 
-    def replicate(self, key: Key, value: Value) -> None:
+    def replicate(self, key: Key, value: Value, held: Sequence[Value]) -> None:
         """Take over a live value from the log: in a shared domain every process has a copy of its own."""
         self._store(key, value)
 
