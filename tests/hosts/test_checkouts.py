@@ -60,7 +60,7 @@ async def test_what_an_agent_writes_on_one_host_is_in_the_checkout_of_the_other(
             ("put", {"key": "file:new/binary", "value": b"\xff\x00"}),
             ("put", {"key": "mode:sub/b", "value": "executable"}),
             ("put", {"key": "link:to-a", "value": "a"}),
-            ("put", {"key": "folder:empty", "value": True}),
+            ("put", {"key": "folder:empty", "value": "folder"}),
             ("delete", {"key": "file:gone"}),
         )
         await there.settle()

@@ -206,5 +206,8 @@ def test_rule_2_who_keeps_a_copy_of_live_values_hears_of_each_change_once() -> N
     a.put("kv:x", 1)
     b.put("kv:x", 2)
     a.put("kv:x", 3)
-    assert list(world.kernel.take_live_changes()) == [("kv:x", 1), ("kv:x", 2)], "the last one is late"
+    assert list(world.kernel.take_live_changes()) == [
+        ("kv:x", 1, (0,)),
+        ("kv:x", 2, (0, 1)),
+    ], "the last one is late"
     assert list(world.kernel.take_live_changes()) == []

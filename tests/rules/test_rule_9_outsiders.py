@@ -326,6 +326,28 @@ def test_rule_9_what_is_found_and_what_should_be_are_both_known_to_whoever_puts_
     assert world.live == {"kv:t": "one\ntwo\n3\n"}
 
 
+def test_rule_9_what_was_changed_in_a_copy_that_was_behind_is_made_to_what_is_live() -> None:
+    world = World({"kv:t": "one\ntwo\n"})
+    [a] = world.join("A")
+    a.put("kv:t", "one\ntwo\nof A\n")
+    world.settle()
+    world.take(events.OutsideWrite("kv:t", "ONE\ntwo\n", ("one\ntwo\n", "one\ntwo\nof A\n")))
+    assert world.kernel.live_value("kv:t") == "ONE\ntwo\nof A\n"
+    [effect] = world.kernel.ready().apply
+    assert "ONE\ntwo\n" in effect.expected
+
+
+def test_rule_9_what_was_changed_in_a_copy_that_was_behind_comes_to_the_others_though_nobody_touched_it() -> (
+    None
+):
+    world = World({"kv:t": "one\ntwo\nof A\n"})
+    world.take(events.OutsideWrite("kv:t", "ONE\ntwo\n", ("one\ntwo\n", "one\ntwo\nof A\n")))
+    changes = list(world.kernel.take_live_changes())
+    assert [(key, value) for key, value, _ in changes] == [("kv:t", "ONE\ntwo\nof A\n")]
+    world.settle()
+    assert not world.kernel.tracked_keys()
+
+
 def test_rule_9_a_version_that_was_on_its_way_is_not_the_latest_any_more() -> None:
     world = World({"kv:x": {"n": 1, "m": 1}})
     [a] = world.join("A")
@@ -338,7 +360,7 @@ def test_rule_9_a_version_that_was_on_its_way_is_not_the_latest_any_more() -> No
     assert version > effect.version
     world.take(events.EffectApplied("kv:x", effect.version))
     assert world.kernel.may_hold("kv:x") == (found,)
-    assert list(world.kernel.take_live_changes())[-1] == ("kv:x", found)
+    assert list(world.kernel.take_live_changes())[-1] == ("kv:x", found, ({"n": 1, "m": 1}, {"n": 2, "m": 1}))
 
 
 def test_rule_9_where_nobody_can_tell_which_value_was_changed_the_earlier_one_is_taken() -> None:

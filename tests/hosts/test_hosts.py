@@ -1,0 +1,188 @@
+"""Hosts with processes and checkouts of their own, on one PostgreSQL log: cut off, killed, and back again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from checkouts import clone, content, host, repository
+from postgres_proxy import Proxy
+from throwaway_postgres import ThrowawayPostgres
+
+WORKER = Path(__file__).with_name("host_worker.py")
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    """Three checkouts of one repository."""
+    origin = repository(tmp_path / "one")
+    return [origin, clone(origin, tmp_path / "two"), clone(origin, tmp_path / "three")]
+
+
+@pytest.fixture
+def proxy(postgres_server: ThrowawayPostgres) -> Iterator[Proxy]:
+    proxy = Proxy(postgres_server.folder)
+    yield proxy
+    proxy.close()
+
+
+class Host:
+    """A process on a checkout of its own."""
+
+    def __init__(self, log: str, folder: Path, name: str, count: int, patience_s: float = 60) -> None:
+        self.name = name
+        command = [sys.executable, str(WORKER), log, str(folder), name, str(count), str(patience_s)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=WORKER.parent
+        )
+        self.hear("open")
+
+    def hear(self, wanted: str) -> None:
+        """Wait until it has said something."""
+        assert self.process.stdout is not None
+        heard = ""
+        for line in self.process.stdout:
+            heard += line
+            if line.strip() == wanted:
+                return
+        raise AssertionError(f"{self.name} ended without {wanted!r}: {heard!r}")
+
+    def go(self) -> None:
+        """Let it begin, or end."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self) -> None:
+        """Have it bring its checkout up to date, and end."""
+        self.go()
+        assert self.process.wait(60) == 0
+        self.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.close()
+
+    def close(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+def assert_serial(folder: Path, made: dict[str, int]) -> None:
+    """Assert that each line is there once, each agent's in its order, and each file."""
+    lines = (folder / "shared").read_text().splitlines()
+    for name, count in made.items():
+        assert [line for line in lines if line.startswith(f"{name} ")] == [
+            f"{name} {n}" for n in range(count)
+        ]
+        assert sorted(path.name for path in (folder / f"of-{name}").iterdir()) == [
+            str(n) for n in range(count)
+        ]
+    assert len(lines) == sum(made.values())
+
+
+async def test_processes_on_two_hosts_write_one_tree(postgres_log: str, folders: list[Path]) -> None:
+    hosts = [Host(postgres_log, folder, name, 3) for folder, name in zip(folders[:2], "AB", strict=True)]
+    for one in hosts:
+        one.go()
+    for one in hosts:
+        one.hear("committed 2")
+    for one in hosts:
+        one.end()
+    assert_serial(folders[0], {"A": 3, "B": 3})
+    assert content(folders[0]) == content(folders[1])
+
+
+async def test_a_host_that_is_cut_off_says_so_and_catches_up_when_it_is_back(
+    postgres_log: str, folders: list[Path], proxy: Proxy
+) -> None:
+    away = Host(proxy.url(postgres_log), folders[1], "B", 5, patience_s=0.2)
+    proxy.cut()
+    away.go()
+    away.hear("failed log_unavailable")
+    here = Host(postgres_log, folders[0], "A", 3)
+    here.go()
+    here.hear("committed 2")
+    assert not (folders[1] / "shared").exists()
+    proxy.restore()
+    away.end()
+    here.end()
+    assert_serial(folders[1], {"A": 3})
+    assert content(folders[0]) == content(folders[1])
+
+
+async def test_a_host_that_is_killed_in_the_middle_of_its_puts_comes_back_to_the_same_tree(
+    postgres_log: str, folders: list[Path]
+) -> None:
+    killed = Host(postgres_log, folders[1], "B", 1000)
+    here = Host(postgres_log, folders[0], "A", 3)
+    killed.go()
+    killed.hear("committed 1")
+    here.go()
+    killed.kill()
+    here.hear("committed 2")
+    here.end()
+    async with host(postgres_log, folders[1]) as back:
+        await back.settle()
+        assert not [agent for agent in back.agents if not agent.ended]
+    async with host(postgres_log, folders[0]) as back:
+        await back.settle()
+    made = len(list((folders[0] / "of-B").iterdir()))
+    assert made >= 2
+    assert_serial(folders[0], {"A": 3, "B": made})
+    assert content(folders[0]) == content(folders[1])
+
+
+@pytest.mark.long
+async def test_three_hosts_write_one_tree_while_one_is_cut_off_again_and_again(
+    postgres_log: str, folders: list[Path], proxy: Proxy
+) -> None:
+    urls = [postgres_log, proxy.url(postgres_log), postgres_log]
+    hosts = [Host(url, folder, name, 15) for url, folder, name in zip(urls, folders, "ABC", strict=True)]
+    for one in hosts:
+        one.go()
+    for number in (1, 4, 8):
+        hosts[1].hear(f"committed {number}")
+        proxy.cut()
+        hosts[0].hear(f"committed {number}")
+        proxy.restore()
+    for one in hosts:
+        one.hear("committed 14")
+    for one in hosts:
+        one.end()
+    assert_serial(folders[0], {"A": 15, "B": 15, "C": 15})
+    assert content(folders[0]) == content(folders[1]) == content(folders[2])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("puts", range(1, 12, 2))
+async def test_a_host_killed_at_any_of_its_puts_comes_back_to_the_same_tree(
+    postgres_log: str, folders: list[Path], puts: int
+) -> None:
+    hosts = [Host(postgres_log, folder, name, 1000) for folder, name in zip(folders, "ABC", strict=True)]
+    for one in hosts:
+        one.go()
+    hosts[1].hear(f"committed {puts}")
+    for one in hosts:
+        one.kill()
+    for folder in folders:
+        async with host(postgres_log, folder, order="early") as back:
+            await back.settle()
+    for folder in folders:
+        async with host(postgres_log, folder, order="early") as back:
+            await back.settle()
+    made = {name: len(list((folders[0] / f"of-{name}").iterdir())) for name in "ABC"}
+    assert_serial(folders[0], made)
+    assert content(folders[0]) == content(folders[1]) == content(folders[2])
