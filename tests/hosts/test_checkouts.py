@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from checkouts import clone, content, folder_of, git, host, repository
+from conftest_sandbox import needs_views
 
 from coagent import ConfigurationError, LogError, TargetError, open_domain, targets
+from coagent.builtin.bash import bash_tools
 from coagent.runtime.domain import Domain
 
 pytestmark = pytest.mark.anyio
@@ -231,3 +233,46 @@ async def test_nothing_is_replicated_over_a_log_in_memory_or_beside_a_folder_tha
         await by(here, "A", ("get", {"key": "file:a"}))
     with pytest.raises(LogError, match="is about 'files:replicated"):
         await open_domain(log, targets=[targets.Files(two)]).__aenter__()
+
+
+async def test_what_one_checkout_does_not_take_fails_calls_on_its_host_and_no_others(
+    log: str, one: Path, two: Path
+) -> None:
+    async with host(log, one) as here, host(log, two, patience_s=0) as there:
+        (two / "new").mkdir()
+        (two / "new/of-a-person").write_text("mine\n")
+        a, b = await here.join("A"), await there.join("B")
+        await a.call("put", key="file:new", value="new\n")
+        await there.catch_up()
+        with pytest.raises(
+            TargetError, match="this host's checkout does not take what was written to 'file:new'"
+        ):
+            await b.call("get", key="file:a")
+        assert (await a.finish(wait=True)).state == "committed"
+        assert (one / "new").read_text() == "new\n"
+        (two / "new/of-a-person").unlink()
+        (two / "new").rmdir()
+        await b.call("get", key="file:a")
+        assert (two / "new").read_text() == "new\n"
+
+
+@needs_views
+async def test_git_in_a_governed_shell_looks_and_changes_nothing(log: str, one: Path, two: Path) -> None:
+    def shell(folder: Path) -> Domain:
+        files = targets.Files(folder, replicated=True)
+        return open_domain(log, targets=[files], tools=bash_tools(files.workspace), order="early")
+
+    async with shell(one) as here, shell(two) as there:
+        a, b = await here.join("A"), await there.join("B")
+        await a.call(
+            "bash", command="echo of A >> a; mkdir -p x; printf '\\377' > x/bin; chmod +x x/bin; rm gone"
+        )
+        seen = (await b.call("bash", command="tail -n 1 a; git status --short; test -x x/bin && ls")).value
+        assert seen["output"] == "of A\na\nsub\nx\n", "what others have not committed is hidden from git"
+        seen = (await a.call("bash", command="git status --short")).value
+        assert seen["output"] == " M a\n D gone\n?? x/\n"
+        with pytest.raises(TargetError, match="commits, branches and what is staged stay each host's own"):
+            await a.call("bash", command="git commit -qam 'of A'")
+        assert (await a.finish(wait=True)).state == "committed"
+    assert git(one, "log", "--oneline").count("\n") == 0
+    assert content(two) == content(one)

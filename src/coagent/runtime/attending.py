@@ -22,8 +22,6 @@ async def attend(parts: Parts, work: Work, recovery: Recovery) -> None:
         await anyio.sleep(ATTEND_INTERVAL_S)
         try:
             await parts.recorder.freshen()
-            await parts.copies.bring()
-            await parts.copies.keep()
             await recovery.recover()
             if parts.kernel.notifies and any(not agent.ended for agent in parts.kernel.agents.values()):
                 await parts.outsiders.look_around()
@@ -31,6 +29,9 @@ async def attend(parts: Parts, work: Work, recovery: Recovery) -> None:
         except CoAgentError:
             continue  # a target or the log is away: whoever needs it is told, and it is asked again
         work.retry()
+        with contextlib.suppress(CoAgentError):  # whoever calls here is told, if it is so still
+            await parts.copies.bring()
+            await parts.copies.keep()
         await tidied(parts.recorder.log)
 
 

@@ -6,12 +6,13 @@ what this process knows; and as appending to the log compares its head, none is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import anyio.to_thread
 
-from coagent.errors import ConfigurationError, LogError
+from coagent.errors import ConfigurationError, LogError, TargetError
 from coagent.log.base import Log
 from coagent.log.open import begun_with, open_reader
 from coagent.log.urls import name_of, shown_url
@@ -151,9 +152,6 @@ class Copies:
 
         Args:
             whatever: Whether to do so however little time has passed.
-
-        Raises:
-            TargetError: It cannot be kept.
         """
         if not self.any or not (whatever or self._clock.now_s() - self._kept_s > _KEPT_EVERY_S):
             return
@@ -161,7 +159,8 @@ class Copies:
         number = self._recorder.taken
         for copy in self._copies:
             if not copy.behind:
-                await anyio.to_thread.run_sync(partial(copy.keep, number))
+                with contextlib.suppress(TargetError):
+                    await anyio.to_thread.run_sync(partial(copy.keep, number))
 
 
 def outside_write(kernel: Kernel, target: Target, key: Key, found: Value) -> OutsideWrite:

@@ -182,7 +182,12 @@ class Effects:
             await self._found_outside(guard.key, guard.found)
         except TargetError as refusal:
             blamed = getattr(refusal, "key", None)
-            await self._refused(next((one for one in effects if one.key == blamed), effects[-1]), refusal)
+            refused = next((one for one in effects if one.key == blamed), effects[-1])
+            if target.copy is not None and not self._is_own(refused.key):
+                here = TargetUnavailable(refusal.cause, refusal.cure)
+                self.delayed.update({effect.key: here for effect in effects})
+                return False
+            await self._refused(refused, refusal)
         else:
             self._acknowledge(effects)
         for effect in effects:
@@ -267,6 +272,14 @@ class Effects:
         await self._recorder.flush()  # what has arrived before is what somebody outside has changed
         await self._recorder.catch_up()
         await self._recorder.record(decide)
+
+    def _is_own(self, key: Key) -> bool:
+        """Tell whether an agent of this process has written an object.
+
+        Where each host has a copy of its own, what one host's does not take is no failure of another's call.
+        """
+        agents = [agent for agent in self._kernel.agents.values() if self._recorder.serves(agent)]
+        return any(key in call.writes for agent in agents for call in agent.calls.values())
 
     async def _refused(self, effect: Effect, failure: TargetError) -> None:
         await self._recorder.record(lambda: EffectRefused(effect.key, effect.version, str(failure)))
