@@ -276,3 +276,32 @@ async def test_git_in_a_governed_shell_looks_and_changes_nothing(log: str, one: 
         assert (await a.finish(wait=True)).state == "committed"
     assert git(one, "log", "--oneline").count("\n") == 0
     assert content(two) == content(one)
+
+
+@pytest.mark.parametrize("first", ["here", "there"])
+async def test_a_change_of_what_no_agent_has_read_comes_to_all_hosts_when_one_does(
+    log: str, one: Path, two: Path, first: str
+) -> None:
+    async with host(log, one) as here, host(log, two) as there:
+        (two / "a").write_text("of a person\n")
+        a, b = await here.join("A"), await there.join("B")
+        for agent in (a, b) if first == "here" else (b, a):
+            await agent.call("get", key="file:a")
+        for domain in (there, here):
+            await domain.settle()
+        assert (one / "a").read_text() == (two / "a").read_text() == "of a person\n"
+
+
+async def test_what_a_person_takes_back_to_where_all_began_is_a_change_like_any_other(
+    log: str, one: Path, two: Path
+) -> None:
+    async with host(log, one) as here, host(log, two) as there:
+        await by(here, "A", ("append", {"key": "file:a", "line": "of A"}))
+        await there.settle()
+        (one / "a").write_text("one\ntwo\nthree\n")
+        b = await there.join("B")
+        await b.call("get", key="file:a")
+        await here.catch_up()
+        await here.look("file:a")
+        await there.settle()
+        assert (one / "a").read_text() == (two / "a").read_text() == "one\ntwo\nthree\n"

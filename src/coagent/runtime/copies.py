@@ -23,7 +23,7 @@ from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.merging import distance
 from coagent.protocol.mtpo import Mtpo
-from coagent.protocol.values import Value, same
+from coagent.protocol.values import UNLOADED, Value, same
 from coagent.runtime.clock import Clock
 from coagent.runtime.recorder import Recorder, Replicate
 from coagent.targets.base import Copy, Target
@@ -145,7 +145,8 @@ class Copies:
 
         await self._recorder.flush()
         await self._recorder.catch_up()
-        await self._recorder.record(decide)
+        if not await gives_way(kernel, target, key, found):
+            await self._recorder.record(decide)
 
     async def keep(self, *, whatever: bool = False) -> None:
         """Keep how far the copies have come, now and then; what cannot be kept is looked at once more later.
@@ -161,6 +162,25 @@ class Copies:
             if not copy.behind:
                 with contextlib.suppress(TargetError):
                     await anyio.to_thread.run_sync(partial(copy.keep, number))
+
+
+async def gives_way(kernel: Kernel, target: Target, key: Key, found: Value) -> bool:
+    """Have a copy take over what another host holds, where this one holds what all began with.
+
+    Then it is the other host's copy that somebody has changed, before the log knew of the object.
+
+    Raises:
+        TargetUnavailable, TargetError: What it began with cannot be told.
+    """
+    copy = target.copy
+    if copy is None or target.replicate is None or not await copy.stands_as_begun(key, found):
+        return False
+    lag = copy.lag(key)
+    value = kernel.live_value(key) if lag is None else lag.value
+    if value is UNLOADED or same(value, found):
+        return False
+    target.replicate(key, value, [found])
+    return True
 
 
 def outside_write(kernel: Kernel, target: Target, key: Key, found: Value) -> OutsideWrite:

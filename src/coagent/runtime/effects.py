@@ -18,7 +18,7 @@ from coagent.protocol.events import EffectApplied, EffectRefused, Event
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
-from coagent.runtime.copies import outside_write
+from coagent.runtime.copies import gives_way, outside_write
 from coagent.runtime.late_puts import LatePut
 from coagent.runtime.patience import Patience
 from coagent.runtime.reader import Targets
@@ -271,7 +271,8 @@ class Effects:
 
         await self._recorder.flush()  # what has arrived before is what somebody outside has changed
         await self._recorder.catch_up()
-        await self._recorder.record(decide)
+        if not await gives_way(self._kernel, self._targets.of(key), key, found):
+            await self._recorder.record(decide)
 
     def _is_own(self, key: Key) -> bool:
         """Tell whether an agent of this process has written an object.

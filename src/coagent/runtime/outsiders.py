@@ -15,7 +15,7 @@ from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
 from coagent.protocol.values import UNLOADED, Traced, Value, same
-from coagent.runtime.copies import outside_write
+from coagent.runtime.copies import gives_way, outside_write
 from coagent.runtime.patience import Patience
 from coagent.runtime.reader import PositionReader, Sources, Targets
 from coagent.runtime.recorder import Recorder
@@ -90,6 +90,8 @@ class Outsiders:
                 else None
             )
 
+        if await gives_way(kernel, self._targets.of(key), key, found):
+            return False
         steps = kernel.steps
         await self._recorder.record(decide)
         return kernel.steps != steps

@@ -63,6 +63,18 @@ class Copy(ABC):
             TargetError: It will not take something; all else was put.
         """
 
+    @abstractmethod
+    async def stands_as_begun(self, key: Key, found: Value) -> bool:
+        """Tell whether an object is in this copy as all hosts began with it, so that nobody has changed it.
+
+        Args:
+            key: The object.
+            found: What the copy holds. False where nothing is known of what the hosts began with.
+
+        Raises:
+            TargetUnavailable, TargetError: That cannot be told.
+        """
+
     @property
     @abstractmethod
     def number(self) -> int:

@@ -15,6 +15,8 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
 
+import anyio.to_thread
+
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
@@ -53,6 +55,7 @@ class FileCopy(Copy):
         self._unsynced: set[str] = set()
         self._place = os.path.join(root, ".coagent", "host.json")
         self._log, self._base, self._number = "", "", -1
+        self._written: set[str] = set()  # the paths of which this copy has ever taken a value
         self._read()
 
     @property
@@ -89,7 +92,9 @@ class FileCopy(Copy):
 
     def arrived(self, key: Key, value: Value) -> None:
         """Hear that a value has been put."""
-        self._unsynced.add(key.partition(":")[2])
+        path = key.partition(":")[2]
+        self._unsynced.add(path)
+        self._written.add(path)
         lag = self._lags.get(key)
         if lag is None:
             return
@@ -180,6 +185,19 @@ class FileCopy(Copy):
             "" if commit is None else self._repository.run("rev-parse", f"{commit}^{{tree}}").decode().strip()
         )
 
+    async def stands_as_begun(self, key: Key, found: Value) -> bool:
+        scheme, _, path = key.partition(":")
+        if not self._base or scheme != "file" or path in self._written:
+            return False
+        return await anyio.to_thread.run_sync(self._is_as_begun, path, found)
+
+    def _is_as_begun(self, path: str, found: Value) -> bool:
+        known = bool(self._repository.run("ls-tree", "-z", self._base, "--", path))
+        if found is None or not known:
+            return found is None and not known
+        literally = ("--literal-pathspecs", "diff", "--no-ext-diff", "--quiet")
+        return self._repository.succeeds(*literally, self._base, "--", path)
+
     # ---- how far it has come -------------------------------------------------------------------------------
 
     @property
@@ -200,6 +218,7 @@ class FileCopy(Copy):
             with open(self._place, encoding="utf-8") as file:
                 kept = json.load(file)
             self._log, self._base, self._number = str(kept["log"]), str(kept["base"]), int(kept["number"])
+            self._written = set(map(str, kept["written"]))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -215,7 +234,8 @@ class FileCopy(Copy):
         try:
             os.makedirs(os.path.dirname(self._place), exist_ok=True)
             with open(half, "w", encoding="utf-8") as file:
-                json.dump({"log": log, "base": base, "number": number}, file)
+                kept = {"log": log, "base": base, "number": number, "written": sorted(self._written)}
+                json.dump(kept, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(half, self._place)
