@@ -31,8 +31,12 @@ from coagent.targets.base import Copy, Target
 _KEPT_EVERY_S = 2.0
 
 
-def check_copies(targets: Sequence[Target], url: str) -> None:
-    """Refuse copies that were not begun with the same content as those of other hosts.
+def checked_identities(targets: Sequence[Target], url: str) -> tuple[str, ...]:
+    """Return what tells live systems from others; copies were begun with the same content as other hosts'.
+
+    Args:
+        targets: The live systems.
+        url: The log that they are for.
 
     Raises:
         TargetError: One differs; the message names where.
@@ -42,6 +46,7 @@ def check_copies(targets: Sequence[Target], url: str) -> None:
         for target in targets:
             if target.copy is not None:
                 target.copy.check(() if begun is None else begun.targets)
+    return tuple(target.identity for target in targets if target.identity)
 
 
 def replicas_of(targets: Sequence[Target], log: Log) -> dict[str, Replicate]:

@@ -23,7 +23,7 @@ from coagent.runtime.agent_names import check_name
 from coagent.runtime.attending import attend, tidied
 from coagent.runtime.catalog import Catalog, flattened
 from coagent.runtime.clock import Clock, RealClock, VirtualClock
-from coagent.runtime.copies import Copies, check_copies, replicas_of
+from coagent.runtime.copies import Copies, checked_identities, replicas_of
 from coagent.runtime.deciding import Decision, Decisions
 from coagent.runtime.declared import DeclaredRunner
 from coagent.runtime.effects import Effects
@@ -87,10 +87,7 @@ class Domain:
         if self.order is None:
             begun = begun_with(self.url)
             self.order = "early" if begun is not None and begun.order == "early" else "fixed"
-        check_copies(self._targets.all, self.url)
-        about = LogSettings(
-            self.protocol, self.order, tuple(one.identity for one in self._targets.all if one.identity)
-        )
+        about = LogSettings(self.protocol, self.order, checked_identities(self._targets.all, self.url))
         log = await open_log(self.url, about, self._patience.limit_s)
         if log.shared and isinstance(self.clock, VirtualClock):
             await log.close()
