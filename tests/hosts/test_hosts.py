@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from checkouts import clone, content, host, repository
 from postgres_proxy import Proxy
+from test_postgres_owners import run_out
 from throwaway_postgres import ThrowawayPostgres
 
 from coagent.runtime.watch import Watch
@@ -49,13 +52,13 @@ class Host:
         )
         self.hear("open")
 
-    def hear(self, wanted: str) -> None:
-        """Wait until it has said something."""
+    def hear(self, *wanted: str) -> None:
+        """Wait until it has said one of several things."""
         assert self.process.stdout is not None
         heard = ""
         for line in self.process.stdout:
             heard += line
-            if line.strip() == wanted:
+            if line.strip() in wanted:
                 return
         raise AssertionError(f"{self.name} ended without {wanted!r}: {heard!r}")
 
@@ -196,3 +199,30 @@ async def test_a_host_killed_at_any_of_its_puts_comes_back_to_the_same_tree(
     made = {name: sum(one.startswith(name) for one in committed(postgres_log)) for name in "ABC"}
     assert_serial(folders[0], made)
     assert content(folders[0]) == content(folders[1]) == content(folders[2])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("puts", [1, 4])
+async def test_a_host_that_was_stopped_for_longer_than_its_lease_leaves_nothing_of_what_others_took_back(
+    postgres_log: str, postgres_server: ThrowawayPostgres, folders: list[Path], puts: int
+) -> None:
+    stopped = Host(postgres_log, folders[1], "B", 1000)
+    here = Host(postgres_log, folders[0], "A", 3)
+    stopped.go()
+    stopped.hear(f"committed {puts}")
+    os.kill(stopped.process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, stopped.process.pid, os.WSTOPPED | os.WNOWAIT)
+    run_out(postgres_server.url, postgres_log)
+    here.go()
+    here.hear("committed 2")
+    os.kill(stopped.process.pid, signal.SIGCONT)
+    stopped.hear(f"committed {puts + 1}", "failed agent_taken_up", "failed agent_not_active")
+    stopped.kill()
+    here.end()
+    for folder in folders[:2] * 2:
+        async with host(postgres_log, folder, order="early") as back:
+            await back.settle()
+    by = [one[0] for one in committed(postgres_log)]
+    lines = (folders[0] / "shared").read_text().splitlines()
+    assert sorted(line[0] for line in lines) == sorted(by)
+    assert content(folders[0]) == content(folders[1])
