@@ -12,6 +12,7 @@ from conftest_sandbox import needs_views
 
 from coagent import ConfigurationError, LogError, TargetError, open_domain, targets
 from coagent.builtin.bash import bash_tools
+from coagent.config.targets import FilesTarget, make_target
 from coagent.runtime.domain import Domain
 
 pytestmark = pytest.mark.anyio
@@ -305,3 +306,9 @@ async def test_what_a_person_takes_back_to_where_all_began_is_a_change_like_any_
         await here.look("file:a")
         await there.settle()
         assert (one / "a").read_text() == (two / "a").read_text() == "one\ntwo\nthree\n"
+
+
+async def test_a_domain_file_says_whether_a_folder_is_one_of_several_checkouts(one: Path) -> None:
+    for replicated in (False, True):
+        table = FilesTarget(kind="files", root=".", replicated=replicated)
+        assert (make_target(table, one, "coagent.toml:1").copy is not None) is replicated
