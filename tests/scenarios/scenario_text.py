@@ -103,7 +103,7 @@ def _field(name: str, value: Any, kernel: Kernel) -> str:
         return " ".join(map(str, value))
     if name == "arguments":
         return " ".join(shown(item) for item in value.values())
-    return "" if value == "" else f"{name} {shown(value)}"
+    return "" if value in ("", ()) else f"{name} {shown(value)}"
 
 
 def _observation(seen: Observation) -> str:
