@@ -246,10 +246,13 @@ def test_a_server_in_the_background_sees_each_edit_and_writes_as_its_session(wor
         serve = f"echo {port} > port.txt; exec python3 -m http.server --bind 127.0.0.1 {port}"
         turn = yield bash(serve, run_in_background=True)
         assert "keeps seeing what you write" in turn.shown
+        task = re.search(r"ID: (\w+)", turn.result.text)
+        assert task is not None, turn.result.text
         assert answered((yield bash(fetch))) == "first"
         yield call("Read", file_path=workspace.path("page.txt"))
         yield call("Edit", file_path=workspace.path("page.txt"), old_string="first", new_string="second")
         assert answered((yield bash(fetch))) == "second"
+        yield call("TaskStop", task_id=task[1])  # newer clients wait for it before they end
         yield "Done."
 
     assert workspace.start("worker", script).wait().exit_code == 0

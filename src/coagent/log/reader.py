@@ -45,10 +45,10 @@ class LogReader(Reader):
             raise wrong
         if not path.exists():
             raise NothingYet(f"there is no log {str(path)!r}: nobody has joined this domain yet")
-        if not path.stat().st_size:
-            raise NothingYet(f"log {str(path)!r} is empty: nobody has joined this domain yet")
         try:
             check_private(path)
+            if not path.stat().st_size:
+                raise NothingYet(f"log {str(path)!r} is empty: nobody has joined this domain yet")
             self._connection = connected(path, reading=True)
             meta = meta_of(self._connection)
         except NotPrivate as error:
