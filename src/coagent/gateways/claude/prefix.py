@@ -22,6 +22,9 @@ else:
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 _END_S_MAX = 5
 """How long a command that is told to end may take for that, in seconds."""
+_NEXT_S_MAX = 20
+"""How long to look for the daemon that comes after one that has died, in seconds."""
+_POLL_S = 0.02
 _DONE = b'{"answer": {"exit_code": '
 _VERSION = "0.1.0"  # as hook.py has it
 
@@ -141,16 +144,27 @@ def _told(root: str, script: str, run: str, received: bytes) -> bytes:
 def _looked_up(root: str, run: str) -> "dict[str, Any]":
     """Ask the next daemon what has become of a command whose daemon has died."""
     import json
+    import time
 
     hook = _hook()
-    try:
-        connection = hook.connected(root)
-        connection.sendall(json.dumps({"ended": run}).encode() + b"\n")
-        answer = json.loads(_line(connection) or b"{}")
-        if answer.get("answer", {}).get("exit_code") is not None:
-            return dict(answer)
-    except (hook.HookError, OSError):
-        pass
+    until = time.monotonic() + _NEXT_S_MAX
+    while time.monotonic() < until:
+        try:
+            connection = hook.connected(root)
+            connection.sendall(json.dumps({"ended": run}).encode() + b"\n")
+            received = _line(connection)
+        except hook.HookError:
+            break
+        except OSError:
+            received = b""
+        if received:
+            answer = json.loads(received)
+            if answer.get("answer", {}).get("exit_code") is not None:
+                return dict(answer)
+            break
+        time.sleep(
+            _POLL_S
+        )  # what the dead one has left behind, such as its launcher, holds its socket open yet
     text = (
         "coagent: the daemon of this workspace died while this command ran, and the command with it. Nothing "
         "that it changed in the workspace was kept: look at what is there, and run it again."
