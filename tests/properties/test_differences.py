@@ -101,3 +101,12 @@ def test_of_lists_of_names_is_shown_what_came_and_what_went() -> None:
 def test_what_came_into_a_list_of_names_does_not_take_the_place_of_what_went() -> None:
     """A later write that names what went is not told to name what came instead."""
     assert replaced_literals(["kv:a", "kv:b"], ["kv:a", "kv:c"]) == [("kv:b", None)]
+
+
+def test_texts_of_several_lines_within_a_value_are_compared_line_by_line_however_long_they_are() -> None:
+    same_lines = "".join(f"line {number} of the output\n" for number in range(40))
+    found = difference({"output": f"{same_lines}1 failed\n"}, {"output": f"{same_lines}2 failed\n"})
+    assert found.startswith("/output:\n")
+    assert "-1 failed" in found.splitlines()
+    assert "+2 failed" in found.splitlines()
+    assert "line 0 of the output" not in found
