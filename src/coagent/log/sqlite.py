@@ -82,6 +82,8 @@ class SqliteLog(Log):
         self._path = path
         self._connection = connection
         self._beside: sqlite3.Connection | None = None
+        self._lent = 0
+        """How many threads wait on the connection of the records."""
         self._leasing = anyio.Lock()
         self._settings = settings
         self._at = Position(0, 0)
@@ -202,12 +204,15 @@ class SqliteLog(Log):
         except sqlite3.Error as error:
             if not is_busy(error):
                 raise failed(self._path, act, error) from error
+        self._lent += over is None
         try:
             return await anyio.to_thread.run_sync(_patiently, over or self._connection, work)
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as error:
             raise failed(self._path, act, error) from error
+        finally:
+            self._lent -= over is None
 
     # ---- reading -------------------------------------------------------------------------------------------
 
@@ -222,7 +227,9 @@ class SqliteLog(Log):
 
     def stale(self) -> bool:
         now_s = time.monotonic()
-        if now_s - self._looked_s < _LOOK_INTERVAL_S:
+        # A look while a thread waits would wait with it, or have SQLite refuse that thread: whoever reads
+        # something on the same connection may not wait for others to write (sqlite.org/rescode.html#busy).
+        if self._lent or now_s - self._looked_s < _LOOK_INTERVAL_S:
             return False
         self._looked_s = now_s
         return self._version() != self._data_version
