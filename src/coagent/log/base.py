@@ -92,6 +92,24 @@ class Log(ABC):
                 be there all the same; `read` returns them then.
         """
 
+    @property
+    def contended(self) -> bool:
+        """Whether others came first of late, so that it pays to `hold` before deciding what to append."""
+        return False
+
+    async def hold(self) -> None:  # noqa: B027 - where others seldom come first, trying again is enough
+        """Wait for one's turn to append; others wait then until this task has appended, or has let go.
+
+        Whoever decides anew each time others came first might never come first. It may be ended by the log
+        at any time (a process that was stopped must not hold up others), so `append` may fail all the same.
+
+        Raises:
+            LogError: The log cannot be written.
+        """
+
+    async def let_go(self) -> None:  # noqa: B027
+        """Let others append again, where nothing was appended since `hold`."""
+
     def note(self, event: Event) -> None:
         """Append one event to an instant log."""
         raise NotImplementedError(f"{type(self).__name__} is no instant log")

@@ -7,7 +7,6 @@ moved.
 
 from __future__ import annotations
 
-import random
 import secrets
 import time
 from collections.abc import Sequence
@@ -35,7 +34,6 @@ _OPEN_S_MAX = 5.0
 """How long a server that is away is waited for, in seconds, when a log is opened."""
 _LOOK_S, _LOOK_TOLD_S = 0.05, 1.0
 """How often it is looked, in seconds, whether others have appended; and where the server tells of it."""
-_GIVE_WAY_S_MIN, _GIVE_WAY_S_MAX = 0.001, 0.1
 _CHECKPOINTS_APART = 5000
 _LARGE_BYTES = 8192
 _NUMBER_MAX = 2**63 - 1
@@ -64,7 +62,8 @@ class PostgresLog(Log):
         self._at_end = False  # the last read has come to the end, and the next one need not say so
         self._checkpointed = 0
         self._bytes = 0  # of the records since
-        self._lost = 0  # how often in a row others came first
+        self._contended = False
+        self._read: list[Any] = []  # by the turn, and not taken yet
         self._untidy = True  # there may be something to be archived
         self._looked_s = float("-inf")
 
@@ -118,7 +117,7 @@ class PostgresLog(Log):
             nonlocal tries
             tries += 1
             try:
-                done = (await connection.execute(self._statements.append, values)).rowcount == len(records)
+                done = await self._link.committed(connection, self._statements.append, values) == len(records)
             except psycopg.errors.SerializationFailure:  # so one who comes second is told by stricter servers
                 done = False
             if not done and tries > 1:  # it may have been done before, and only the answer was lost
@@ -128,16 +127,23 @@ class PostgresLog(Log):
 
         self._at_end = False
         if not await self._link.do("written", insert):
-            # Many who come second, and try again at once, would only come second again.
-            await anyio.sleep(
-                random.uniform(0, min(_GIVE_WAY_S_MIN * 2 ** min(self._lost, 10), _GIVE_WAY_S_MAX))
-            )
-            self._lost += 1
+            self._contended = True
             raise HeadMoved
-        self._lost = 0
         self._at = Position(last, chain)
         self._bytes += sum(map(len, records))
         self._wakes.tell(last)
+
+    @property
+    def contended(self) -> bool:
+        return self._contended
+
+    async def hold(self) -> None:
+        self._read = await self._link.hold(self._statements.hold(self._domain, self._at.number))
+        self._contended = len(self._read) > 1 or self._read[0][2] is not None
+
+    async def let_go(self) -> None:
+        self._read = []
+        await self._link.end()
 
     # ---- reading -------------------------------------------------------------------------------------------
 
@@ -146,7 +152,8 @@ class PostgresLog(Log):
             self._at_end = False
             return ()
         self._looked_s = time.monotonic()
-        rows = await self._fetched(self._statements.read, (self._at.number, self._domain))
+        rows, self._read = self._read, []
+        rows = rows or await self._fetched(self._statements.read, (self._at.number, self._domain))
         try:
             records, at = taken(rows, self._at, self._place)
         except Gap:

@@ -14,9 +14,9 @@ from coagent.log.urls import Place
 
 _BUSY = frozenset({"55P03", "57014", "40P01"})
 """Lock not available, cancelled by a time limit, deadlock."""
-_AWAY = frozenset({"25006", "57P01", "57P02", "57P03", "57P05", "53200", "53300"})
-"""Only reading for now (a standby), shut down, crashed, starting up, idle for too long, no memory, and no
-connection left."""
+_AWAY = frozenset({"25006", "25P03", "57P01", "57P02", "57P03", "57P05", "53200", "53300"})
+"""Only reading for now (a standby), idle in a transaction for too long, shut down, crashed, starting up, idle
+for too long, no memory, and no connection left."""
 _REFUSED = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|(database|role|user) .* does not exist"
     r"|no such (database|user)|permission denied|certificate|does not support SSL",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -38,6 +40,12 @@ class Link:
         self._limit_s = limit_s
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._making = anyio.Lock()
+        self._holder: int | None = None
+        """The task that has it for itself."""
+        self._turn: psycopg.AsyncConnection[Any] | None = None
+        """The connection, while what that task has begun there is not ended."""
+        self._users = 0
+        self._changed = anyio.Event()
         self._away_since_s: float | None = None
         self._back_s: float | None = None
 
@@ -59,6 +67,10 @@ class Link:
             LogUnavailable: The server was away for longer than the limit.
             LogError: It refuses.
         """
+        async with self._used():
+            return await self._do(act, work)
+
+    async def _do(self, act: str, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         tried = 0
         while True:
             connection: psycopg.AsyncConnection[Any] | None = None
@@ -85,13 +97,93 @@ class Link:
         Raises:
             LogError, psycopg.Error, OSError: It was not.
         """
-        connection = await self._connected()
+        async with self._used():
+            connection = await self._connected()
+            try:
+                with anyio.fail_after(_ANSWER_S_MAX, shield=True):
+                    return await work(connection)
+            except (psycopg.Error, OSError):
+                await self._give_up(connection)
+                raise
+
+    async def hold(self, begin: bytes) -> list[Any]:
+        """Have the connection for this task alone, in a transaction that lasts until `end`.
+
+        Where the connection ends meanwhile, so does the transaction; what is done then has one of its own.
+
+        Args:
+            begin: The statements that begin it.
+
+        Returns:
+            The rows of the last one of them.
+
+        Raises:
+            LogUnavailable, LogError: As for `do`.
+        """
+        task = anyio.get_current_task().id
+        assert self._holder in (None, task), "one task at a time appends"
+        self._holder = task
         try:
-            with anyio.fail_after(_ANSWER_S_MAX, shield=True):
-                return await work(connection)
-        except (psycopg.Error, OSError):
-            await self._give_up(connection)
+            while self._users:
+                await self._changed.wait()
+            return await self._do("written", partial(self._begun, begin))
+        except BaseException:
+            await self.end()
             raise
+
+    async def _begun(self, begin: bytes, connection: psycopg.AsyncConnection[Any]) -> list[Any]:
+        cursor = await connection.execute(begin, prepare=False)
+        self._turn = connection
+        while cursor.nextset():
+            pass
+        return await cursor.fetchall()
+
+    async def committed(
+        self, connection: psycopg.AsyncConnection[Any], statement: bytes, values: tuple[Any, ...]
+    ) -> int:
+        """Carry out the last statement of what `hold` began, or one by itself, and commit it.
+
+        Returns:
+            How many rows it has changed.
+
+        Raises:
+            psycopg.Error, OSError: It has failed, or nothing was heard of it.
+        """
+        turn, self._turn = self._turn, None
+        if turn is not connection:
+            return (await connection.execute(statement, values)).rowcount
+        async with connection.pipeline():  # both are sent at once
+            cursor = await connection.execute(statement, values)
+            await connection.commit()
+        return cursor.rowcount
+
+    async def end(self) -> None:
+        """End what `hold` began; what was done in it and is not committed has not happened."""
+        turn, self._turn = self._turn, None
+        if turn is not None and turn is self._connection:
+            try:
+                with anyio.fail_after(_ANSWER_S_MAX, shield=True):
+                    await turn.rollback()
+            except (psycopg.Error, OSError):  # then it has ended with its connection
+                await self._give_up(turn)
+        self._holder = None
+        self._wake()
+
+    @asynccontextmanager
+    async def _used(self) -> AsyncIterator[None]:
+        """Use the connection, once no other task has it for itself."""
+        while self._holder is not None and self._holder != anyio.get_current_task().id:
+            await self._changed.wait()
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._wake()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
 
     async def close(self) -> None:
         """End the connection."""

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Sequence
 from typing import Any
+from zlib import crc32
 
 from coagent.errors import LogError
 from coagent.log.chain import Gap, Position, followed
@@ -14,6 +15,8 @@ from coagent.log.urls import Place
 
 RESTORE = "Restore a copy of the database, or name another domain or schema."
 READ_AT_ONCE = 2000
+TURN_S_MAX = 3
+"""How long a process may keep its turn without a word, in seconds; it may have been stopped."""
 
 
 class Statements:
@@ -33,13 +36,22 @@ class Statements:
             "from unnest(%s::bigint[], %s::text[]) with ordinality as given (checksum, record, place) "
             "where exists (select from moved)"
         ).encode()
+        # First come, first served among those who wait for their turn; whoever just tries meets the row.
+        # It is all sent at once, which takes no parameters.
+        self._hold = (
+            "begin isolation level read committed; "
+            f"set local idle_in_transaction_session_timeout = '{TURN_S_MAX}s'; "
+            f"select pg_advisory_xact_lock({crc32(schema.encode()) - 2**31}, %d); "
+            f"select from {schema}.coagent_heads where domain = %d for update; "
+        )
         self.batch = f"select batch from {schema}.coagent_records where domain = %s and number = %s".encode()
-        self.read = (
+        self._read = (
             f"select head.number, head.chain, found.* from {schema}.coagent_heads head left join lateral ("
             f"select number, checksum, record from {schema}.coagent_records "
             f"where domain = head.domain and number > %s order by number limit {READ_AT_ONCE}"
             ") found on true where head.domain = %s order by found.number"
-        ).encode()
+        )
+        self.read = self._read.encode()
         self.head = f"select number from {schema}.coagent_heads where domain = %s".encode()
         self.segment = (
             f"select records from {schema}.coagent_segments where domain = %s and %s between first and last"
@@ -80,6 +92,15 @@ class Statements:
             "coalesce((select sum(octet_length(records)) "
             f"from {schema}.coagent_segments where domain = %s), 0)"
         ).encode()
+
+    def hold(self, domain: int, number: int) -> bytes:
+        """Return the statements that wait for one's turn to append, and then read on as `read` does.
+
+        Args:
+            domain: The number of the domain.
+            number: After which record to read.
+        """
+        return (self._hold % (domain, domain) + self._read % (number, domain)).encode()
 
 
 def taken(rows: Sequence[Any], at: Position, place: Place) -> tuple[list[str], Position]:

@@ -97,6 +97,8 @@ class Recorder:
             return None if event is None else self.record_now(event)
         await self._take_turn()
         try:
+            if self.log.contended:
+                await self._come_first()
             while True:
                 event = decide()
                 if event is None:
@@ -110,8 +112,9 @@ class Recorder:
                     else:
                         return await self._append(event)
                 except HeadMoved:
-                    await self._catch_up()
+                    await self._come_first()
         finally:
+            await self.log.let_go()
             self._end_turn()
 
     def record_now(self, event: Event) -> Made:
@@ -170,8 +173,9 @@ class Recorder:
                 try:
                     await self._append(None)
                 except HeadMoved:
-                    await self._catch_up()
+                    await self._come_first()
         finally:
+            await self.log.let_go()
             self._end_turn()
 
     async def catch_up(self) -> None:
@@ -382,6 +386,11 @@ class Recorder:
         if self._changed is not None:
             self._changed.set()
             self._changed = None
+
+    async def _come_first(self) -> None:
+        """Have other processes wait until this one has appended, and take what they have appended before."""
+        await self.log.hold()
+        await self._catch_up()
 
     async def _take_turn(self) -> None:
         """Keep the other tasks of this process from appending; no tool runs meanwhile."""
