@@ -24,6 +24,9 @@ VERSION = "0.1.0"
 FOLDER = ".coagent"
 START_S_MAX = 15.0
 _SOCKET_PATH_MAX = 100  # of 108 bytes that Linux has for it (unix(7))
+NEXT_S_MAX = 20.0
+"""How long to look for the daemon that comes after one that has died, in seconds."""
+_AT_ONCE_S = 0.25  # who breaks off within it had died before it was asked
 _POLL_S = 0.005
 ANSWER_S_MAX = 30.0
 """How long the daemon may take for an answer: longer than it ever waits for others, but at a turn's end."""
@@ -50,6 +53,10 @@ END_IT = (
 
 class HookError(Exception):
     """The daemon cannot be asked; the message says why."""
+
+
+class BrokenOff(HookError):
+    """The daemon has died before it answered."""
 
 
 def find_root(start: str) -> str | None:
@@ -125,13 +132,15 @@ def _asked(
                 connection.settimeout(left_s)
                 continue
             if not part:
-                raise HookError("the daemon broke off: see .coagent/daemon.log")
+                raise BrokenOff("the daemon broke off: see .coagent/daemon.log")
             received += part
         return received
     except TimeoutError:
         raise HookError(
             f"the daemon has not answered for {limit_s():g} s; its process is in .coagent/daemon.lock"
         ) from None
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise BrokenOff(f"the daemon broke off: {error}; see .coagent/daemon.log") from None
     except OSError as error:
         raise HookError(f"the daemon cannot be asked: {error}") from None
     finally:
@@ -320,12 +329,35 @@ def _answer(root: str, given: bytes) -> bytes:
     message = b'{"event":%b,"environment":{%b},"pid":%d,"version":"%b"}' % (
         event, environment, _client(), version
     )  # fmt: skip
-    received = _asked(connected(root), message, _SOON_S, lambda: answer_limit_s(root, _read(given)))
+    try:
+        received = _asked(connected(root), message, _SOON_S, lambda: answer_limit_s(root, _read(given)))
+    except BrokenOff:
+        received = _asked_of_the_next(root, message, lambda: answer_limit_s(root, _read(given)))
     end = b', "version": "%b"}\n' % version
     if received.startswith(_ANSWER) and received.endswith(end):
         return received[len(_ANSWER) : -len(end)]
     other = f"the daemon of this workspace is of another CoAgent than {VERSION}: {END_IT}"
     raise HookError(str(_read(received).get("error", other)))
+
+
+def _asked_of_the_next(root: str, message: bytes, limit_s: "Callable[[], float]") -> bytes:
+    """Ask the daemon that comes after one that has died: it does what of an event has not been done.
+
+    Raises:
+        HookError: It does not answer either.
+    """
+    import time
+
+    until = time.monotonic() + NEXT_S_MAX
+    while True:
+        began = time.monotonic()
+        try:
+            return _asked(connected(root), message, _SOON_S, limit_s)
+        except BrokenOff:
+            # What the dead one has left behind, such as its launcher, may hold its socket for a moment.
+            if time.monotonic() > until or time.monotonic() - began > _AT_ONCE_S:
+                raise
+        time.sleep(_POLL_S)
 
 
 def _quoted(text: str) -> bytes:

@@ -22,8 +22,6 @@ else:
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP)
 _END_S_MAX = 5
 """How long a command that is told to end may take for that, in seconds."""
-_NEXT_S_MAX = 20
-"""How long to look for the daemon that comes after one that has died, in seconds."""
 _POLL_S = 0.02
 _DONE = b'{"answer": {"exit_code": '
 _VERSION = "0.1.0"  # as hook.py has it
@@ -147,7 +145,7 @@ def _looked_up(root: str, run: str) -> "dict[str, Any]":
     import time
 
     hook = _hook()
-    until = time.monotonic() + _NEXT_S_MAX
+    until = time.monotonic() + hook.NEXT_S_MAX
     while time.monotonic() < until:
         try:
             connection = hook.connected(root)

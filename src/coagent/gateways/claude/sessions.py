@@ -21,6 +21,7 @@ from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.left_behind import taken_over
 from coagent.gateways.claude.session import Answer, ClaudeSession
 from coagent.gateways.claude.shell import ended, given
+from coagent.gateways.claude.told_before import told_before, told_last
 from coagent.gateways.membership import taken_up_or_joined
 from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 from coagent.private import write_private
@@ -215,7 +216,18 @@ class Sessions:
                 family.main = await made(id, name)
                 await family.take_up(others, made)
         await self._take_over_commands()
+        await self._tell_again()
         await self.end_the_dead()
+
+    async def _tell_again(self) -> None:
+        """Have told again what the last daemon may have told to nobody."""
+        agents = {one.rank for family in self._families.values() for one in family.agents}
+        told = await anyio.to_thread.run_sync(told_last, self._hub.domain.url, agents)
+        for family in self._families.values():
+            for conversation in family.conversations:
+                own = [conversation.agent, *(family.behind if conversation is family.main else ())]
+                if text := told_before(own, told):
+                    conversation.say(text)
 
     async def _take_over_commands(self) -> None:
         """Take over what commands had done whose daemon has died."""
