@@ -133,7 +133,7 @@ def _described_call(one: UnknownCall) -> list[str]:
     arguments = ", ".join(
         f"{name}={MASK.as_json(value, 200)}" for name, value in MASK.arguments(one.arguments).items()
     )
-    state = "its agent waits for it" if one.wanted else "its agent has ended"
+    state = "its agent waits for it" if one.wanted else "nobody waits for it any more"
     return [
         f"{one_line(one.call)} may have run or not: its process has died",
         f"  was to do  {one_line(f'{one.tool}({arguments})', 1000)}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from coagent.log.open import open_reader
-from coagent.protocol.calls import CallId
+from coagent.protocol.calls import Call, CallId
 from coagent.protocol.checkpoint import restore
 from coagent.protocol.events import Event
 from coagent.protocol.keys import Key
@@ -186,18 +186,25 @@ class Watch:
         ]
 
     def unknown(self) -> list[UnknownCall]:
-        """Return the calls of which nobody knows whether they have run."""
+        """Return the calls of which nobody knows whether they have run.
+
+        So are those that ran in a process which has died, also while no other one has taken note of it.
+        """
+        kernel = self.kernel
+        dead = [owner for owner in sorted(kernel.owners()) if self._served(owner) == "dead"]
+        lost = [call for owner in dead for call in kernel.left_by(owner)[1]]
         return [
-            UnknownCall(
-                call.id,
-                call.agent,
-                call.tool,
-                call.arguments,
-                call.intent,
-                self.kernel.call(call.id) is call,
-            )
-            for call in self.kernel.unknown
+            UnknownCall(call.id, call.agent, call.tool, call.arguments, call.intent, self._is_wanted(call))
+            for call in [*kernel.unknown, *lost]
         ]
+
+    def _is_wanted(self, call: Call) -> bool:
+        """Tell whether a call could be run again: its agent neither has ended nor dies with its process."""
+        agent = self.kernel.agents.get(call.rank)
+        if agent is None or self.kernel.call(call.id) is not call:
+            return False
+        dies = agent.on_death == "abort" and (agent.phase is AgentPhase.ACTIVE or agent.unread)
+        return not dies or self._served(agent.owner) != "dead"
 
     def outstanding(self) -> dict[str, Any]:
         """Return what has yet to be done: calls to run again, objects not confirmed yet, and stuck ones."""
@@ -224,7 +231,7 @@ class Watch:
         if finished:
             written = {key for call in agent.calls.values() for key in call.writes}
             untaken = [effect.key for effect in kernel.effects() if effect.key in written]
-        unknown = [call.id for call in kernel.unknown if agent.calls.get(call.id) is call]
+        unknown = [one.call for one in self.unknown() if one.call in agent.calls]
         return Standing(
             agent.name,
             agent.rank,
