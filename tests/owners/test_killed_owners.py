@@ -141,11 +141,13 @@ async def test_a_finished_agent_of_a_killed_process_goes_on_to_its_commit_with_w
     ("how", "after"), [("accept", "committed"), ("retry", "committed"), ("drop", "active")]
 )
 async def test_of_a_staged_call_that_may_have_run_a_person_decides_and_nobody_waits_unknowing(
-    tmp_path: Path, how: str, after: str
+    tmp_path: Path, how: str, after: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     killed(tmp_path, "letter", "keep", "before", until="begins")
     async with domain_of(tmp_path) as domain:
         assert [call.id for call in domain.kernel.unknown] == ["A.2"]
+        (said,) = [one.message for one in caplog.records if one.name == "coagent.domain"]
+        assert said.endswith("waits until a person decides: coagent resolve A.2")
         b = await domain.join("B")
         await b.call("put", key="file:y", value="of B")
         assert (await b.finish()).waits_for == ["A"]

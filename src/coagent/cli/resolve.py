@@ -242,6 +242,9 @@ def _decide(
 
 async def _resolved(found: Configured, what: str, how: Decision) -> str | None:
     """Decide about an object or a call; returns why it is not decided all the same."""
+    import logging
+
+    logging.getLogger("coagent.domain").setLevel(logging.ERROR)  # that a person has to decide is known here
     async with found.domain as domain:
         kernel = domain.kernel
         if what in kernel.stuck or any(call.id == what for call in kernel.unknown):

@@ -6,6 +6,7 @@ Of a call, its tool may find out (`probe`), or it can be run again where its sys
 
 from __future__ import annotations
 
+import logging
 from typing import Literal, TypeAlias
 
 from coagent.errors import CoAgentError, ConfigurationError
@@ -21,6 +22,7 @@ from coagent.tools.intent import probed
 
 Decision: TypeAlias = Literal["retry", "accept", "drop"]
 _ASKED_S_MIN, _ASKED_S_MAX = 1.0, 60.0
+_SAYS = logging.getLogger("coagent.domain")
 
 
 class Decisions:
@@ -36,6 +38,7 @@ class Decisions:
         self._work = work
         self._asked: dict[CallId, tuple[float, float]] = {}
         """When to ask the tool of a call again, and how long to wait after that."""
+        self._said: set[CallId] = set()
 
     # ---- by itself -----------------------------------------------------------------------------------------
 
@@ -43,16 +46,30 @@ class Decisions:
         """Begin to find out about calls of which nobody knows whether they have run."""
         if not (unknown := self._parts.kernel.unknown):
             self._asked.clear()
+            self._said.clear()
             return
         now_s = self._parts.clock.now_s()
         for call in unknown:
             tool = self._parts.catalog.find(call.tool)
             if tool is None or (tool.probe is None and not tool.idempotent):
+                self._say(call)
                 continue
             due_s, wait_s = self._asked.get(call.id, (now_s, _ASKED_S_MIN))
             if due_s <= now_s:
                 self._asked[call.id] = now_s + wait_s, min(2 * wait_s, _ASKED_S_MAX)
                 self._parts.tasks.start(self._find_out, call, tool)
+
+    def _say(self, call: Call) -> None:
+        """Say once that a person has to decide: nobody is to wait for that in silence."""
+        if call.id not in self._said:
+            self._said.add(call.id)
+            _SAYS.warning(
+                "call %r (%s) may have run or not: its process has died. Who has to do with it, or "
+                "comes after its agent, waits until a person decides: coagent resolve %s",
+                call.id,
+                call.tool,
+                call.id,
+            )
 
     async def _find_out(self, call: Call, tool: Tool) -> None:
         try:
