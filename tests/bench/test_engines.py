@@ -14,14 +14,17 @@ from coagent.errors import ConfigurationError
 
 def test_engines_are_measured_side_by_side_and_leave_nothing_behind(postgres: str) -> None:
     done = coagent(
-        *("bench", "log", "--log", postgres, "--processes", "2", "--think", "0", "--seconds", "0.2", "--json")
+        *("bench", "log", "--log", postgres, "--processes", "2", "--agents", "2"),
+        *("--think", "0", "--seconds", "0.2", "--json"),
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [one["log"].partition(":")[0] for one in found["calls"]] == ["sqlite", "postgresql"]
     for one in found["calls"]:
-        assert one["processes"] == 2
-        assert 0 < one["median_ms"] <= one["p99_ms"]
+        assert (one["processes"], one["agents"]) == (2, 2)
+        assert one["calls"] >= 4
+        assert 0 < one["median_ms"] <= one["p99_ms"] <= one["p999_ms"]
+        assert one["memory_mb"] > 10
         assert one["calls_per_s"] > 0
     assert all(one["median_ms"] > 0 for one in found["bare_commit"].values())
     with psycopg.connect(postgres) as server:

@@ -1,13 +1,15 @@
 """What a call costs on the engines of the log, side by side: with one process, and with many on one domain.
 
-Every process serves one agent, which writes objects of its own, so that only the log is between them. A call
-is measured from the agent's side: decided, appended and committed, applied. With think time between calls,
-the figures are what agents see; without, what the log can take.
+Every process serves one agent or several, each of which writes objects of its own, so that only the log is
+between them. A call is measured from the agent's side: decided, appended and committed, applied. With think
+time between calls, the figures are what agents see; without, what the log can take. After a hundred calls an
+agent finishes, and another one takes its place: so a long run shows what a long run costs.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import secrets
 import sqlite3
 import tempfile
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -24,13 +26,15 @@ from coagent.bench.samples import machine, percentile, timed
 from coagent.bench.subject import add, get, put
 from coagent.errors import ConfigurationError, LogError
 from coagent.log.urls import is_postgres, place_of, shown_url
-from coagent.runtime.domain import open_domain
+from coagent.runtime.domain import Domain, open_domain
+from coagent.runtime.session import AgentSession
 from coagent.targets.memory import Memory
 
 AIM_MS = 2.0
 """What the median of one process's calls was set out to reach on a server of the same machine."""
 _WARM_UP = 6
 _OWN_KEYS = 16
+_CALLS_EACH = 100
 _RECORD = "x" * 400
 _COMMITS = 300
 _BEGIN_S_MAX = 120.0
@@ -43,18 +47,39 @@ class Figures:
     Args:
         log: "sqlite", or the URL of a server without secrets.
         processes: How many processes share the domain.
-        think_s: How long each thinks between two calls, in seconds.
+        agents: How many agents each of them serves at a time.
+        think_s: How long each agent thinks between two calls, in seconds.
+        calls: How many were made, by all together.
         median_ms: Of all calls of all processes.
-        p99_ms: Likewise.
+        p99_ms, p999_ms: Likewise.
         calls_per_s: Of all processes together.
+        memory_mb: What a process took at the most, at the end, in 10^6 bytes; the largest of them.
     """
 
     log: str
     processes: int
+    agents: int
     think_s: float
+    calls: int
     median_ms: float
     p99_ms: float
+    p999_ms: float
     calls_per_s: float
+    memory_mb: float
+
+
+class Run(NamedTuple):
+    """What one process has measured.
+
+    Args:
+        took_s: How long it worked, in seconds.
+        samples: How long its calls took, in microseconds.
+        memory_mb: What it took at the most.
+    """
+
+    took_s: float
+    samples: list[float]
+    memory_mb: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,7 @@ def measure(
     thinks_s: list[float],
     seconds: float,
     progress: Callable[[str], None] = lambda text: None,
+    agents: int = 1,
 ) -> Engines:
     """Measure SQLite in a file of its own, and other logs.
 
@@ -89,6 +115,7 @@ def measure(
         thinks_s: How long each thinks between two calls, in seconds.
         seconds: How long each case is measured.
         progress: Told what is being measured.
+        agents: How many agents each process serves.
 
     Raises:
         ConfigurationError: A URL is none of a PostgreSQL server. LogError: One cannot be reached.
@@ -114,22 +141,19 @@ def measure(
                 thinking = f", thinking {think_s:g} s" if think_s else ""
                 progress(f"{count} processes{thinking} on {shown_url(base)}")
                 with _fresh(base) as url:
-                    calls.append(_figures(shown_url(base), _run(url, count, think_s, seconds), think_s))
+                    runs = _run(url, count, agents, think_s, seconds)
+                    calls.append(_figures(shown_url(base), runs, agents, think_s))
     parameters = {"seconds": seconds, "record_bytes": len(_RECORD), "machine": machine()}
     return Engines(parameters, commits, calls)
 
 
-def _figures(log: str, runs: list[tuple[float, list[float]]], think_s: float) -> Figures:
-    samples = [sample for _, some in runs for sample in some]
-    rate = sum(len(some) / took_s for took_s, some in runs if took_s)
-    return Figures(
-        log,
-        len(runs),
-        think_s,
-        _ms(percentile(samples, 0.5)),
-        _ms(percentile(samples, 0.99)),
-        round(rate, 1),
-    )
+def _figures(log: str, runs: list[Run], agents: int, think_s: float) -> Figures:
+    samples = [sample for one in runs for sample in one.samples]
+    rate = sum(len(one.samples) / one.took_s for one in runs if one.took_s)
+    median, p99, p999 = (_ms(percentile(samples, part)) for part in (0.5, 0.99, 0.999))
+    memory = round(max(one.memory_mb for one in runs), 1)
+    calls = len(samples)
+    return Figures(log, len(runs), agents, think_s, calls, median, p99, p999, round(rate, 1), memory)
 
 
 def _ms(us: float) -> float:
@@ -186,8 +210,8 @@ async def _commits(url: str) -> list[float]:
 # ---- processes -----------------------------------------------------------------------------------------
 
 
-def _run(url: str, count: int, think_s: float, seconds: float) -> list[tuple[float, list[float]]]:
-    """Return for each process how long it worked, in seconds, and how long its calls took."""
+def _run(url: str, count: int, agents: int, think_s: float, seconds: float) -> list[Run]:
+    """Return what each process has measured."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     ready = context.Barrier(count)
@@ -196,7 +220,7 @@ def _run(url: str, count: int, think_s: float, seconds: float) -> list[tuple[flo
     for number in range(count):
         mine, theirs = context.Pipe(duplex=False)
         worker = context.Process(
-            target=_work, args=(url, f"agent {number}", think_s, seconds, ready, theirs), daemon=True
+            target=_work, args=(url, number, agents, think_s, seconds, ready, theirs), daemon=True
         )
         worker.start()
         theirs.close()
@@ -217,29 +241,59 @@ def _run(url: str, count: int, think_s: float, seconds: float) -> list[tuple[flo
     return found
 
 
-def _work(url: str, name: str, think_s: float, seconds: float, ready: Any, results: Any) -> None:
+def _work(
+    url: str, process: int, agents: int, think_s: float, seconds: float, ready: Any, results: Any
+) -> None:
     async def main() -> None:
         async with open_domain(url, targets=[Memory({})], tools=[get, put, add]) as domain:
-            agent = await domain.join(name)
-            prefix = f"kv:{name.replace(' ', '-')}-"
-
-            async def call(number: int) -> None:
-                await agent.call("put", key=f"{prefix}{number % _OWN_KEYS}", value=number)
-
-            for number in range(_WARM_UP):
-                await call(-1 - number)
+            served = [_Served(domain, f"{process}-{number}") for number in range(agents)]
+            for one in served:
+                await one.warm_up()
             await anyio.to_thread.run_sync(ready.wait, _BEGIN_S_MAX)
-            samples: list[float] = []
             began_s = time.monotonic()
-            while (took_s := time.monotonic() - began_s) < seconds or not samples:
-                samples += await timed(1 if think_s else 10, call)
-                if think_s:
-                    await anyio.sleep(think_s)
+            async with anyio.create_task_group() as tasks:
+                for one in served:
+                    tasks.start_soon(one.work, began_s + seconds, think_s)
+            took_s = time.monotonic() - began_s
             await anyio.to_thread.run_sync(ready.wait, _BEGIN_S_MAX)  # others are still measuring
-            results.send((took_s, samples))
+            memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+            results.send(Run(took_s, [sample for one in served for sample in one.samples], memory_mb))
 
     try:
         anyio.run(main)
     except Exception as failure:
         ready.abort()
         results.send(f"{type(failure).__name__}: {failure}")
+
+
+class _Served:
+    """An agent, and those that take its place."""
+
+    def __init__(self, domain: Domain, name: str) -> None:
+        self._domain = domain
+        self._name = name
+        self._joined = 0
+        self._calls = 0
+        self._agent: AgentSession | None = None
+        self.samples: list[float] = []
+
+    async def warm_up(self) -> None:
+        for _ in range(_WARM_UP):
+            await self._call()
+
+    async def work(self, until_s: float, think_s: float) -> None:
+        while time.monotonic() < until_s or not self.samples:
+            began_ns = time.perf_counter_ns()
+            await self._call()
+            self.samples.append((time.perf_counter_ns() - began_ns) / 1000)
+            if self._agent is not None and self._calls >= _CALLS_EACH:
+                await self._agent.finish()
+                self._agent, self._calls = None, 0
+            await anyio.sleep(think_s)  # also by 0, for the others' sake
+
+    async def _call(self) -> None:
+        if self._agent is None:
+            self._joined += 1
+            self._agent = await self._domain.join(f"{self._name}-{self._joined}")
+        self._calls += 1
+        await self._agent.call("put", key=f"kv:{self._name}-{self._calls % _OWN_KEYS}", value=self._calls)

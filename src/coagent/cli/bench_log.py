@@ -18,13 +18,14 @@ def log(
         typer.Option("--log", metavar="URL", help="A PostgreSQL database to measure beside SQLite."),
     ] = None,
     processes: Annotated[str, typer.Option(help="How many share a domain: numbers with commas.")] = "1,8,50",
+    agents: Annotated[int, typer.Option(min=1, help="How many agents each process serves.")] = 1,
     think: Annotated[str, typer.Option(help="Seconds between two calls of an agent, likewise.")] = "0,1",
     seconds: Annotated[float, typer.Option(min=0.1, help="How long each case is measured.")] = 5.0,
     json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Measure a write call on SQLite, and on PostgreSQL servers beside it.
 
-    Each process serves one agent, which writes objects of its own as fast as it can, or thinks in between.
+    Each agent writes objects of its own as fast as it can, or thinks in between.
     The log is one order, so all appends wait for one another: what a bare commit takes is printed first, and
     no domain commits faster than that. In the database of a URL a schema is made for each case, and dropped.
     """
@@ -35,9 +36,9 @@ def log(
     progress = console(stderr=True)
     if progress.is_terminal:
         with progress.status("getting ready") as status:
-            found = measure(server or [], counts, thinks_s, seconds, status.update)
+            found = measure(server or [], counts, thinks_s, seconds, status.update, agents)
     else:
-        found = measure(server or [], counts, thinks_s, seconds)
+        found = measure(server or [], counts, thinks_s, seconds, agents=agents)
     if json_output:
         print_json(found.as_data())
     else:
@@ -71,18 +72,32 @@ def _show(found: Engines) -> None:
             markup=False,
             soft_wrap=True,
         )
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("log")
-    for name in ("processes", "think s", "median ms", "p99 ms", "calls/s"):
+    for name in (
+        "processes",
+        "agents",
+        "think s",
+        "calls",
+        "median ms",
+        "p99 ms",
+        "p99.9 ms",
+        "calls/s",
+        "MB",
+    ):
         table.add_column(name, justify="right")
     for one in found.calls:
         table.add_row(
             one.log.partition(":")[0],
             str(one.processes),
+            str(one.agents),
             f"{one.think_s:g}",
+            str(one.calls),
             f"{one.median_ms:.2f}",
             f"{one.p99_ms:.1f}",
+            f"{one.p999_ms:.1f}",
             f"{one.calls_per_s:.0f}",
+            f"{one.memory_mb:.0f}",
         )
     out.print(table)
     out.print(
