@@ -118,7 +118,7 @@ async def test_an_append_in_doubt_that_was_given_up_is_read_again_if_it_was_made
     async with opened(behind, patience_s=0.0) as log:
         await log.append([joined(0)])
         proxy.lose_answer(b"agent 1")
-        with pytest.raises(LogUnavailable):
+        with pytest.raises(LogUnavailable, match="what was to be appended may be there all the same"):
             await log.append([joined(1)])
         assert log.head == 1
         with pytest.raises(HeadMoved):

@@ -126,7 +126,14 @@ class PostgresLog(Log):
             return done
 
         self._at_end = False
-        if not await self._link.do("written", insert):
+        try:
+            done = await self._link.do("written", insert)
+        except LogUnavailable as away:
+            if tries == 0:
+                raise
+            said = f"{away.cause}; what was to be appended may be there all the same"
+            raise LogUnavailable(said, away.cure) from None
+        if not done:
             self._contended = True
             raise HeadMoved
         self._at = Position(last, chain)
