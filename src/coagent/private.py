@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from pathlib import Path
 
 from coagent.errors import NotPrivate
+from coagent.partial_files import drop_left, partial_of
 
 HOME = ".coagent"
 """The folder of CoAgent's own files in a workspace; whoever opens something in it closes it to others."""
@@ -77,7 +77,7 @@ def write_private(path: Path, text: str | bytes, mode: int = FILE_MODE) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    partial = partial_of(path)
     data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     try:
         with os.fdopen(open_private(partial, os.O_WRONLY | os.O_EXCL), "wb") as file:
@@ -85,6 +85,7 @@ def write_private(path: Path, text: str | bytes, mode: int = FILE_MODE) -> None:
             if mode != FILE_MODE:
                 os.fchmod(file.fileno(), mode)
         os.replace(partial, path)
+        drop_left(path)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink()

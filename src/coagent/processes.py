@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +51,32 @@ def has_died(process: Process) -> bool:
         return False
     started = _started(process.pid)
     return started is None or bool(process.started and started and started != process.started)
+
+
+def label() -> str:
+    """Return what tells the process that asks from all others, in letters that any file name may have."""
+    return _label_of(os.getpid())
+
+
+def lives(label: str) -> bool | None:
+    """Tell of a process by its label whether it lives; None where that cannot be told from here."""
+    place, pid, started = label.split(".")
+    if place != _short(this_place()):
+        return None
+    now = _started(int(pid))
+    if now is None:
+        return False
+    return None if not now or not started else started == _short(now)
+
+
+@cache
+def _label_of(pid: int) -> str:
+    started = _started(pid)
+    return f"{_short(this_place())}.{pid}.{_short(started) if started else ''}"
+
+
+def _short(text: str) -> str:
+    return blake2b(text.encode(), digest_size=4).hexdigest()
 
 
 @cache

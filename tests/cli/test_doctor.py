@@ -127,6 +127,19 @@ def test_a_folder_that_is_no_target_any_more(tmp_path: Path) -> None:
     assert about(findings, "target files")[0][0] == "problem"
 
 
+def test_what_a_person_saved_and_what_a_killed_process_left_is_named(tmp_path: Path) -> None:
+    workspace(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/plan.md.saved-0123abcd").write_text("of a person")
+    (tmp_path / "src/.coagent-tmp-w-00000000.1.00000000---01234567-plan.md~").write_text("half")
+    before = everything(tmp_path)
+    found = about(doctor(tmp_path)[1], "target files")
+    assert [state for state, _ in found] == ["ok", "warning", "note"]
+    assert "'src/plan.md.saved-0123abcd' is theirs" in found[1][1]
+    assert str(tmp_path / "src") in found[2][1]
+    assert everything(tmp_path) == before
+
+
 def test_git_that_would_take_up_the_log_is_warned_of(tmp_path: Path) -> None:
     workspace(tmp_path)
     (tmp_path / ".coagent" / ".gitignore").unlink()

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.targets import Files, GuardFailed
-from coagent.targets.workspace import TEMPORARY
+from coagent.targets.temporaries import TEMPORARY
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 

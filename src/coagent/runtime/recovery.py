@@ -7,9 +7,12 @@ setting tells (`OnDeath`). Runs that were under way are lost: nobody knows wheth
 
 from __future__ import annotations
 
+import contextlib
+
 from coagent.errors import AgentNotActive, CoAgentError, LogError, TargetError
 from coagent.protocol.calls import Call, Rank
 from coagent.protocol.events import Attached, Event, Finished, ReversalFailed, RunLost
+from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.runtime.deciding import Decisions
@@ -36,6 +39,8 @@ class Recovery:
         self.adopted: set[Rank] = set()
         """The agents of dead processes that are this one's now, and that no client speaks for."""
         self._ending: set[Rank] = set()
+        self._to_tidy: set[Key] | None = None
+        """Objects that the dead may have been putting; None before anybody has looked."""
 
     async def recover(self) -> None:
         """Take what the dead have left, and go on with it as far as can be now.
@@ -46,7 +51,9 @@ class Recovery:
         kernel, tenure = self._parts.kernel, self._parts.recorder.tenure
         if tenure.owner:
             others = kernel.owners() - {tenure.owner}
-            for owner in sorted(await tenure.dead(others)) if others else ():
+            dead = sorted(await tenure.dead(others)) if others else ()
+            await self._tidy(anew=bool(dead))
+            for owner in dead:
                 await self._take_from(owner)
             await self._run_what_is_due()
         for rank in sorted(self.adopted):
@@ -56,6 +63,17 @@ class Recovery:
     def release(self, rank: Rank) -> None:
         """Note that a client speaks for an agent from now on."""
         self.adopted.discard(rank)
+
+    async def _tidy(self, *, anew: bool) -> None:
+        """Have targets see to what the dead may have left half done; what is away is asked again."""
+        kernel, targets = self._parts.kernel, self._parts.targets
+        if self._to_tidy is None or anew:
+            self._to_tidy = {effect.key for effect in kernel.effects()} if kernel.has_effects else set()
+        for target in {targets.of(key) for key in self._to_tidy}:
+            keys = {key for key in self._to_tidy if targets.of(key) is target}
+            with contextlib.suppress(TargetError):
+                await target.tidy(keys)
+                self._to_tidy -= keys
 
     # ---- taking --------------------------------------------------------------------------------------------
 

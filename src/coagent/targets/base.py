@@ -280,6 +280,16 @@ class Target(ABC):
         """
         return value
 
+    async def tidy(self, keys: Collection[Key]) -> None:  # noqa: B027 - most targets leave nothing
+        """Remove what processes that have died left half done where they may have been putting some objects.
+
+        What somebody outside had saved there at that moment comes back. What is left elsewhere is seen to
+        when it is met.
+
+        Raises:
+            TargetUnavailable: That cannot be done just now.
+        """
+
     @abstractmethod
     def snapshot(self, prefix: str = "") -> dict[str, Value]:
         """Return every live object under `prefix` with its value, for tests and audits.

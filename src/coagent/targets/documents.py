@@ -154,6 +154,8 @@ class Documents(Target):
         self._workspace.check()
         found = sorted(self._workspace.walk(name, before=self._ranges.watch))
         self._ranges.listed(name)
+        with contextlib.suppress(FolderLocked):
+            self._workspace.tidy()
         return [path for path in found if _is_document(path)]
 
     def _read(self, name: str) -> _Parsed:
@@ -246,6 +248,10 @@ class Documents(Target):
         self._listed[name] = now
         return [key for key in old.keys() | new if not same(old.get(key), new.get(key))]
 
+    async def tidy(self, keys: Collection[Key]) -> None:
+        names = {key.removeprefix("doc:").partition("#")[0] for key in keys}
+        await anyio.to_thread.run_sync(self._workspace.tidy, names, _LOCK_S_MAX)
+
     # ---- writing -------------------------------------------------------------------------------------------
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
@@ -280,17 +286,21 @@ class Documents(Target):
 
     def _put_section(self, key: Key, value: Value, expected: Sequence[Value], *, patient: bool) -> None:
         name, section = _split(key)
-        path = self._workspace.absolute(name)
+        path, leftovers = self._workspace.absolute(name), self._workspace.leftovers
+        leftovers.before_put(path)
         for _ in range(_ATTEMPTS):
             swap.wait_for_savers(path, patient=patient)
             now = self._read(name)
             found = _part(now.document, section)
             if same(found, value):
+                if leftovers.after_another(path):
+                    continue
                 return
             if not any(same(found, each) for each in expected):
                 raise GuardFailed(key, found)
             if not section and value is None:
-                if placing.take_away(path, _Text(self._reader, self._workspace, now.text, ""), patient):
+                judge = _Text(self._reader, self._workspace, now.text, "")
+                if placing.take_away(path, judge, now.text, patient):
                     return
                 continue
             text = _changed(key, now.document, section, value)
@@ -308,7 +318,8 @@ class Documents(Target):
             path,
             lambda temporary: create_file(temporary, text.encode(), status),
             judge,
-            new=former.document is None,
+            None if former.document is None else former.text,
+            text,
             patient=patient,
         )
 

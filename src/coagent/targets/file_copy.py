@@ -14,10 +14,12 @@ import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import anyio.to_thread
 
 from coagent.errors import TargetError, TargetUnavailable
+from coagent.partial_files import drop_left, partial_of
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.targets.base import Copy, GuardFailed, Lag
@@ -230,7 +232,7 @@ class FileCopy(Copy):
             ) from error
 
     def _write(self, log: str, base: str, number: int) -> None:
-        half = f"{self._place}.{os.getpid()}"
+        half = partial_of(Path(self._place))
         try:
             os.makedirs(os.path.dirname(self._place), exist_ok=True)
             with open(half, "w", encoding="utf-8") as file:
@@ -239,6 +241,7 @@ class FileCopy(Copy):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(half, self._place)
+            drop_left(Path(self._place))
         except OSError as error:
             raise os_failure(f"{self._place!r} cannot be written", error) from error
         self._log, self._base, self._number = log, base, number

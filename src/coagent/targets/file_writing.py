@@ -159,11 +159,15 @@ class FileWriter:
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value], *, patient: bool) -> None:
         scheme, _, relative = key.partition(":")
+        path, leftovers = self._workspace.absolute(relative), self._workspace.leftovers
+        leftovers.before_put(path)
         for _ in range(_ATTEMPTS):
             if scheme in CONTENTS:  # who saves in place is half done at times
-                swap.wait_for_savers(self._workspace.absolute(relative), patient=patient)
+                swap.wait_for_savers(path, patient=patient)
             found = self._reader.current(key)
             if alike(found, value):
+                if leftovers.after_another(path):
+                    continue
                 return
             if scheme == "folder":  # that others put something into it, or take it out, is no conflict
                 self._put_folder(relative, value)
@@ -175,9 +179,9 @@ class FileWriter:
                 return
             judge = _Replaced(lambda path: self._look(scheme, path), value, expected)
             if value is None:
-                done = self._delete(relative, judge, patient)
+                done = self._delete(relative, judge, found, patient)
             else:
-                done = self._place(scheme, relative, value, found is None, judge, patient)
+                done = self._place(scheme, relative, value, found, judge, patient)
             if done:
                 return
             if judge.failure is not None:
@@ -203,7 +207,7 @@ class FileWriter:
         return self._reader.current(Key(f"{scheme}:{path[len(self._workspace.root) + 1 :]}"))
 
     def _place(
-        self, scheme: str, relative: str, value: Value, new: bool, judge: _Replaced, patient: bool
+        self, scheme: str, relative: str, value: Value, found: Value, judge: _Replaced, patient: bool
     ) -> bool:
         def make(temporary: str) -> None:
             if scheme == "link":
@@ -215,11 +219,11 @@ class FileWriter:
             if time_ns is not None:
                 os.utime(temporary, ns=(time_ns, time_ns))
 
-        return placing.place(self._workspace.absolute(relative), make, judge, new=new, patient=patient)
+        return placing.place(self._workspace.absolute(relative), make, judge, found, value, patient=patient)
 
-    def _delete(self, relative: str, judge: _Replaced, patient: bool) -> bool:
+    def _delete(self, relative: str, judge: _Replaced, found: Value, patient: bool) -> bool:
         path = self._workspace.absolute(relative)
-        done = placing.take_away(path, judge, patient)
+        done = placing.take_away(path, judge, found, patient)
         if done:
             self._prune(path)
         return done

@@ -195,6 +195,8 @@ class Files(Target):
             return self._git.listed(prefix)
         found = self._reader.list(prefix, self._ranges.watch)
         self._ranges.listed(prefix.partition(":")[2])
+        with contextlib.suppress(FolderLocked):
+            self.workspace.tidy()
         return found
 
     def _read(self, key: Key) -> Value:
@@ -252,6 +254,10 @@ class Files(Target):
             return same(self._read(key), before)
         except TargetError:
             return False
+
+    async def tidy(self, keys: Collection[Key]) -> None:
+        paths = [key.partition(":")[2] for key in keys if not key.startswith("git:")]
+        await anyio.to_thread.run_sync(self.workspace.tidy, paths, self._lock_wait_s_max)
 
     # ---- writing -------------------------------------------------------------------------------------------
 

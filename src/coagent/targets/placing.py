@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Callable
 
+from coagent.protocol.values import Value
 from coagent.targets import swap
 from coagent.targets.file_content import make_folders
-from coagent.targets.workspace import TEMPORARY
+from coagent.targets.temporaries import names
 
 
-def place(path: str, make: Callable[[str], None], judge: swap.Judge, *, new: bool, patient: bool) -> bool:
+def place(
+    path: str, make: Callable[[str], None], judge: swap.Judge, found: Value, put: Value, *, patient: bool
+) -> bool:
     """Put a new file or link in its place, in the folders that it needs.
 
     Args:
         path: The place.
         make: Makes the file under another name in the same folder.
         judge: Looks at what was there.
-        new: Whether nothing is to be there; an empty folder is in nobody's way.
+        found: What is there, as text or bytes; None where nothing is, but for an empty folder, which is in
+            nobody's way.
+        put: What `make` makes.
         patient: Whether to wait for somebody who is saving.
 
     Returns:
@@ -31,16 +35,18 @@ def place(path: str, make: Callable[[str], None], judge: swap.Judge, *, new: boo
         OSError: It cannot be done; nothing was changed.
     """
     made: list[str] = []
-    temporary = _temporary(path)
+    begun, ready = names(path, found, put)
     done = False
     try:
         make_folders(os.path.dirname(path), made)
         try:
-            make(temporary)
+            make(begun)
+            os.rename(begun, ready)
         except BaseException:
-            _drop(temporary)
+            _drop(begun)
+            _drop(ready)
             raise
-        done = _created(temporary, path, judge) if new else _replaced(temporary, path, judge, patient)
+        done = _created(ready, path, judge) if found is None else _replaced(ready, path, judge, patient)
     finally:
         if not done:
             for folder in reversed(made):
@@ -49,12 +55,13 @@ def place(path: str, make: Callable[[str], None], judge: swap.Judge, *, new: boo
     return done
 
 
-def take_away(path: str, judge: swap.Judge, patient: bool) -> bool:
+def take_away(path: str, judge: swap.Judge, found: Value, patient: bool) -> bool:
     """Delete a file.
 
     Args:
         path: The place.
         judge: Looks at what was there.
+        found: What is there, as text or bytes.
         patient: Whether to wait for somebody who is saving.
 
     Returns:
@@ -65,7 +72,7 @@ def take_away(path: str, judge: swap.Judge, patient: bool) -> bool:
         OSError: It cannot be done; nothing was changed.
     """
     try:
-        return swap.remove(path, _temporary(path), judge, patient=patient)
+        return swap.remove(path, names(path, found, None).ready, judge, patient=patient)
     except FileNotFoundError:  # somebody else has deleted it
         return True
 
@@ -94,10 +101,6 @@ def _replaced(temporary: str, path: str, judge: swap.Judge, patient: bool) -> bo
     except FileNotFoundError:  # somebody has deleted it
         judge.expected(path)
         return False
-
-
-def _temporary(path: str) -> str:
-    return f"{os.path.dirname(path)}/{TEMPORARY}{secrets.token_hex(8)}"
 
 
 def _drop(path: str) -> None:

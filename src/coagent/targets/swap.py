@@ -88,7 +88,7 @@ def replace(new: str, path: str, judge: Judge, *, patient: bool) -> bool:
         if done:
             _drop(new)
         else:
-            _put_back(new, path, judge)
+            put_back(new, path, judge)
     return done
 
 
@@ -179,33 +179,55 @@ def wait_for_savers(path: str, *, patient: bool) -> None:
         time.sleep(_WRITERS_POLL_S)
 
 
-def _put_back(new: str, path: str, judge: Judge) -> None:
-    """Exchange the two files again, and drop the new one; what somebody saved in between stays."""
+def put_back(new: str, path: str, judge: Judge) -> str:
+    """Exchange the two files again, and drop the new one; what somebody saved in between stays.
+
+    Args:
+        new: The temporary name, under which what was replaced is now.
+        path: The place.
+        judge: Knows the new one.
+
+    Returns:
+        Where something else is now beside the place; empty where nothing is.
+
+    Raises:
+        OSError: It cannot be done.
+    """
     try:
-        _rename(new, path, _EXCHANGE)
+        if not _rename(new, path, _EXCHANGE):
+            return _discard(new, path, judge)
     except FileNotFoundError:  # somebody has deleted the file since: then it is deleted
-        _discard(new, path, judge)
-        return
+        return _discard(new, path, judge)
     # Who opened the new one while it was there is waited for in any case: that takes two to save at once.
     wait_for_savers(new, patient=True)
     if judge.ours(new) or judge.appended(new):
         _drop(new)
-        return
+        return ""
     try:
         _rename(new, path, _EXCHANGE)
     except FileNotFoundError:
         with contextlib.suppress(FileExistsError):
             create(new, path)
-    if os.path.lexists(new):
-        _discard(new, path, judge)
+    return _discard(new, path, judge) if os.path.lexists(new) else ""
 
 
-def _discard(aside: str, path: str, judge: Judge) -> None:
-    """Drop a file that is reported to the caller; any other stays beside the place, for people to see."""
+def keep(aside: str, path: str) -> str:
+    """Give a file a name beside the place where it was saved, for people to see; returns that.
+
+    Raises:
+        OSError: It cannot be done.
+    """
+    kept = f"{path}.saved-{secrets.token_hex(4)}"
+    create(aside, kept)
+    return kept
+
+
+def _discard(aside: str, path: str, judge: Judge) -> str:
+    """Drop a file that is reported to the caller, or else keep it; returns where."""
     if judge.reported(aside):
         _drop(aside)
-    else:
-        create(aside, f"{path}.saved-{secrets.token_hex(4)}")
+        return ""
+    return keep(aside, path)
 
 
 def _drop(path: str) -> None:

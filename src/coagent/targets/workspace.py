@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from coagent.content import mode_value
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import any_glob_matches
+from coagent.targets import temporaries
+from coagent.targets.folder_lock import folder_lock
 from coagent.targets.os_failures import os_failure
 
 _TIMES_MAX = 10_000
 _PUT_MAX = 10_000
 _Signature: TypeAlias = tuple[int, int, int, int]
-
-TEMPORARY = ".coagent-tmp-"
-"""How the names of half-written files begin; no listing shows them."""
 
 
 class Workspace:
@@ -52,6 +51,7 @@ class Workspace:
         self._times: dict[str, tuple[int, int]] = {}
         self._put: dict[str, _Signature | None] = {}
         self._at_close: list[Callable[[], None]] = []
+        self.leftovers = temporaries.Leftovers()
         try:
             os.scandir(self.root).close()
             status = os.stat(self.root)
@@ -114,6 +114,22 @@ class Workspace:
         except OSError:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
+
+    def tidy(self, paths: Iterable[str] = (), wait_s_max: float = 0.0) -> None:
+        """See to what the dead left beside some files, and where a listing has met it.
+
+        Args:
+            paths: The relative paths of the files.
+            wait_s_max: How long to wait for the lock, in seconds.
+
+        Raises:
+            TargetUnavailable: Another process holds the lock, or the workspace is gone.
+        """
+        folders = {os.path.dirname(self.absolute(path)) for path in paths} | self.leftovers.met
+        if folders:
+            with folder_lock(self.root, wait_s_max):
+                for folder in folders:
+                    self.leftovers.tidy(folder)
 
     def at_close(self, action: Callable[[], None]) -> None:
         """Have something done each time that the workspace's target is closed."""
@@ -204,7 +220,7 @@ class Workspace:
 
     def excluded(self, relative: str) -> bool:
         """Tell whether a path is no object of the workspace."""
-        if relative.rpartition("/")[2].startswith(TEMPORARY):
+        if relative.rpartition("/")[2].startswith(temporaries.TEMPORARY):
             return True
         return any_glob_matches(self._exclude, relative)
 
@@ -237,6 +253,8 @@ class Workspace:
                 name = entry.name
                 relative = f"{at}/{name}" if at else name
                 if name == ".git" or self.excluded(relative) or not _encodable(name):
+                    if name.startswith(temporaries.TEMPORARY):
+                        self.leftovers.meet(self.absolute(at) if at else self.root, name)
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if kind == "folder" and self.excluded(f"{relative}/x"):

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from coagent.errors import CoAgentError, TargetError, TargetUnavailable
 
 _ANSWER_S_MAX = 8.0
 _SLOW_S = 2.0
+_FILES_LOOKED_AT_MAX = 100_000
 
 
 def targets(place: Place) -> list[Finding]:
@@ -75,6 +77,26 @@ def _folder(root: Path, about: str) -> Iterator[Finding]:
         yield Finding(about, "problem", f"{root} cannot be written by you", f"ls -ld '{root}'")
     else:
         yield Finding(about, "ok", f"{root} can be read and written")
+        yield from _left(root, about)
+
+
+def _left(root: Path, about: str) -> Iterator[Finding]:
+    """Yield what killed processes, and saves that met a write, have left in a folder, as far as is looked."""
+    from coagent.targets.files import EXCLUDED
+    from coagent.targets.temporaries import is_saved
+    from coagent.targets.workspace import Workspace
+
+    workspace = Workspace(root, EXCLUDED)
+    saved = [path for path in islice(workspace.walk(""), _FILES_LOOKED_AT_MAX) if is_saved(path)]
+    if saved:
+        cure = "Compare each with the file beside it, keep what is right, and delete it."
+        more = f" and {len(saved) - 1} more" if len(saved) > 1 else ""
+        yield Finding(
+            about, "warning", f"somebody saved while a file was written: {saved[0]!r}{more} is theirs", cure
+        )
+    for folder in sorted(workspace.leftovers.met)[:1]:
+        cure = "It goes, or comes back, when a domain next lists that folder or writes there."
+        yield Finding(about, "note", f"a killed process has left something half written in {folder!r}", cure)
 
 
 def _asked(target: Any, kind: str, about: str) -> Iterator[Finding]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 
 from coagent.errors import ConfigurationError
+from coagent.partial_files import drop_left, partial_of
 
 
 def require_writable(path: Path) -> None:
@@ -57,7 +57,7 @@ def write_in_place_of(path: Path, data: bytes) -> None:
 
 
 def _replace(target: Path, data: bytes) -> None:
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    partial = partial_of(target)
     status = target.stat() if target.exists() else None
     mode = 0o666 if status is None else 0o600
     try:
@@ -69,6 +69,7 @@ def _replace(target: Path, data: bytes) -> None:
                     os.fchown(file.fileno(), status.st_uid, status.st_gid)
                 os.fchmod(file.fileno(), status.st_mode & 0o7777)
         partial.replace(target)
+        drop_left(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
