@@ -52,7 +52,7 @@ async def test_who_comes_next_gives_a_person_their_save_back(
         assert [agent.phase.value for agent in domain.agents] == ["aborted"]
         assert files(folder) == {"x": SAVED}
         b = await domain.join("B")
-        assert (await b.call("get", key="file:x")).text == SAVED
+        assert (await b.call("get", key="file:x")).value == SAVED
         assert (await b.finish(wait=True)).state == "committed"
         assert domain.quiescent
     assert files(folder) == {"x": SAVED}

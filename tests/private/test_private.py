@@ -306,3 +306,28 @@ def test_a_view_of_an_agent_lies_in_the_folder_of_views_whatever_its_name(tmp_pa
     hub = Hub(found.domain, SharedTree(str(tmp_path)), found.file.claude)
     views = tmp_path.resolve() / ".coagent" / "views"
     assert {hub.views(name).parent for name in ("A", "../../x", "/etc", "a/b")} == {views}
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from coagent.partial_files import partial_of; "
+            "partial_of(Path(sys.argv[1])).write_text('half'); print(flush=True); input()",
+            path,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (tmp_path / ".x.of-a-person").write_text("mine")
+        write_private(path, "text")
+        assert len(list(tmp_path.iterdir())) == 3, "that of a living process stays"
+        process.kill()
+        process.wait()
+    write_private(path, "text")
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".x.of-a-person", "x"]

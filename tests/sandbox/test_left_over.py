@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest_sandbox import needs_views, shells, tree
+from conftest_sandbox import git, needs_views, shells, tree
 
 from coagent.errors import ToolFailed
+from coagent.targets.temporaries import TEMPORARY
 
 pytestmark = [pytest.mark.anyio, needs_views]
 
@@ -100,3 +101,18 @@ async def test_what_is_written_again_later_has_been_changed_later(workspace: Pat
         (workspace / "between").touch()
         await a.call("write_file", path="new.txt", content="1\n")
         assert first < (workspace / "between").stat().st_mtime_ns <= place.stat().st_mtime_ns
+
+
+@pytest.mark.parametrize("view", ["overlay", "copy"])
+async def test_what_a_killed_process_left_in_the_workspace_is_in_no_view(workspace: Path, view: str) -> None:
+    git(workspace, "status")
+    name = f"{TEMPORARY}r-00000000.1.00000000-{'0' * 16}-{'1' * 16}-01234567-a.txt~"
+    for folder in ("", "src"):
+        (workspace / folder / name).write_text("of somebody")
+        (workspace / folder / f"{TEMPORARY}of-mine").write_text("of somebody")
+    async with shells(workspace, view=view) as domain:
+        agent = await domain.join("A")
+        done = await agent.call("bash", command="ls -A . src; find . -name '.coagent*'; git status --short")
+        assert "a.txt" in done.value["output"]
+        assert TEMPORARY not in done.value["output"]
+    assert (workspace / f"{TEMPORARY}of-mine").read_text() == "of somebody"
