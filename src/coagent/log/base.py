@@ -122,8 +122,12 @@ class Log(ABC):
             LogError: A record is damaged, or comes from a newer version.
         """
 
-    def stale(self) -> bool:
-        """Tell, at next to no cost, whether others may have appended since `read` was called last."""
+    def stale(self, *, now: bool = False) -> bool:
+        """Tell, at next to no cost, whether others may have appended since `read` was called last.
+
+        Args:
+            now: Whether it matters what they have done in the last moment, too.
+        """
         return False
 
     async def attend(self) -> None:  # noqa: B027 - a file needs nothing

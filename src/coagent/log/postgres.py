@@ -126,6 +126,7 @@ class PostgresLog(Log):
             return done
 
         self._at_end = False
+        began_s = time.monotonic()
         try:
             done = await self._link.do("written", insert)
         except LogUnavailable as away:
@@ -136,6 +137,7 @@ class PostgresLog(Log):
         if not done:
             self._contended = True
             raise HeadMoved
+        self._looked_s = began_s  # the head was compared
         self._at = Position(last, chain)
         self._bytes += sum(map(len, records))
         self._wakes.tell(last)
@@ -182,10 +184,12 @@ class PostgresLog(Log):
 
         return await self._link.do("read", ask)
 
-    def stale(self) -> bool:
+    def stale(self, *, now: bool = False) -> bool:
         if self._wakes.news() > self._at.number:
             return True
-        return time.monotonic() - self._looked_s >= (_LOOK_TOLD_S if self.is_told else _LOOK_S)
+        # A process that was stopped has not heard yet what it was told meanwhile.
+        told = self.is_told and not now
+        return time.monotonic() - self._looked_s >= (_LOOK_TOLD_S if told else _LOOK_S)
 
     @property
     def is_told(self) -> bool:

@@ -225,11 +225,13 @@ class SqliteLog(Log):
         self._bytes += sum(map(len, records))
         return [decode(record) for record in records]
 
-    def stale(self) -> bool:
+    def stale(self, *, now: bool = False) -> bool:
         now_s = time.monotonic()
         # A look while a thread waits would wait with it, or have SQLite refuse that thread: whoever reads
         # something on the same connection may not wait for others to write (sqlite.org/rescode.html#busy).
-        if self._lent or now_s - self._looked_s < _LOOK_INTERVAL_S:
+        if self._lent:
+            return now  # whoever has to know reads when the thread has done
+        if not now and now_s - self._looked_s < _LOOK_INTERVAL_S:
             return False
         self._looked_s = now_s
         return self._version() != self._data_version

@@ -23,10 +23,45 @@ from coagent.runtime.late_puts import LatePut
 from coagent.runtime.patience import Patience
 from coagent.runtime.reader import Targets
 from coagent.runtime.recorder import Recorder
-from coagent.targets.base import GuardFailed, Target
+from coagent.targets.base import GuardFailed, NotWanted, Target, last_word_of
 
 _LAST_S_MAX = 5.0
 """For how long the end of a domain waits, in seconds, for a target that is away."""
+
+
+class _LastWord:
+    """Asks the log whether something is still to be put (a `LastWord`).
+
+    Args:
+        recorder: Has the log, and the lease of this process.
+        wanted: Tells it as far as this process knows what the log holds.
+    """
+
+    def __init__(self, recorder: Recorder, wanted: Callable[[], bool]) -> None:
+        self._recorder = recorder
+        self._wanted = wanted
+
+    def at_once(self) -> bool | None:
+        log = self._recorder.log
+        if not log.instant and (not self._recorder.tenure.holds or log.stale(now=True)):
+            return None
+        return self._wanted()
+
+    async def ask(self) -> bool:
+        """Tell it, and that this process is thought to live.
+
+        Raises:
+            LogError: That cannot be told.
+        """
+        recorder = self._recorder
+        if recorder.log.instant:
+            return self._wanted()
+        if not recorder.tenure.holds:
+            await recorder.tenure.renew()
+            await recorder.catch_up()
+        else:
+            await recorder.freshen(now=True)
+        return self._wanted()
 
 
 class Effects:
@@ -163,17 +198,20 @@ class Effects:
 
     async def _put(self, target: Target, effects: list[Effect]) -> bool:
         """Put what belongs together, and record what came of it; False where the target is away."""
-        if not await self._is_current(effects):
+        if not await _LastWord(self._recorder, lambda: self._is_current(effects)).ask():
             return True
         self._tried.update({effect.key: effect.version for effect in effects})
         for effect in effects:
             self._expect(effect.key, effect.version, effect.value)
         try:
-            if len(effects) == 1:
-                key, value, expected, _ = effects[0]
-                await target.put(key, value, expected=expected)
-            else:
-                await target.put_many([(one.key, one.value, one.expected) for one in effects])
+            with last_word_of(_LastWord(self._recorder, lambda: self._is_current(effects))):
+                if len(effects) == 1:
+                    key, value, expected, _ = effects[0]
+                    await target.put(key, value, expected=expected)
+                else:
+                    await target.put_many([(one.key, one.value, one.expected) for one in effects])
+        except NotWanted:
+            pass
         except TargetUnavailable as away:
             self.delayed.update({effect.key: away for effect in effects})
             self.on_delay()
@@ -194,21 +232,9 @@ class Effects:
             self.delayed.pop(effect.key, None)
         return True
 
-    async def _is_current(self, effects: Sequence[Effect]) -> bool:
-        """Tell, as late as can be, whether effects are still needed, and this process is thought to live.
-
-        Raises:
-            LogError: That cannot be told.
-        """
-        recorder, kernel = self._recorder, self._kernel
-        if recorder.log.instant:
-            return True
-        if not recorder.tenure.holds:
-            await recorder.tenure.renew()
-            await recorder.catch_up()
-        else:
-            await recorder.freshen()
-        return all(kernel.version(one.key) == one.version for one in effects)
+    def _is_current(self, effects: Sequence[Effect]) -> bool:
+        """Tell whether effects are still needed, as far as this process knows."""
+        return all(self._kernel.version(one.key) == one.version for one in effects)
 
     def _expect(self, key: Key, version: int, value: Value) -> None:
         if not self._recorder.log.instant:
@@ -220,25 +246,36 @@ class Effects:
         Raises:
             LogError: The log cannot be read.
         """
-        kernel, target = self._kernel, self._targets.of(late.key)
+        target = self._targets.of(late.key)
         tried = 0
         while True:
             await self._recorder.catch_up()
-            wanted = late.instead
-            if kernel.base_known(late.key):
-                if any(same(late.value, one) for one in kernel.may_hold(late.key)):
-                    return  # it is wanted again, or what is wanted has yet to be put over it
-                wanted = kernel.live_value(late.key)
-            try:
-                if same(late.value, wanted) or not same(await target.get(late.key), late.value):
-                    return
-                await target.put(late.key, wanted, expected=[late.value])
+            wanted = self._instead(late)
+            if same(late.value, wanted):
                 return
+            last_word = _LastWord(self._recorder, lambda: same(self._instead(late), wanted))  # noqa: B023
+            try:
+                if not same(await target.get(late.key), late.value):
+                    return
+                with last_word_of(last_word):
+                    await target.put(late.key, wanted, expected=[late.value])
+                return
+            except NotWanted:
+                continue
             except TargetUnavailable:
                 await self._patience.pause(tried)
                 tried += 1
             except TargetError:
                 return  # somebody else has written it since; or the target will not: then it is as it is
+
+    def _instead(self, late: LatePut) -> Value:
+        """Return what an object is to hold instead of what was put late; that itself, where it may stay."""
+        kernel = self._kernel
+        if not kernel.base_known(late.key):
+            return late.instead
+        if any(same(late.value, one) for one in kernel.may_hold(late.key)):
+            return late.value  # it is wanted again, or what is wanted has yet to be put over it
+        return kernel.live_value(late.key)
 
     async def flush_last(self) -> None:
         """Record what has arrived, and mend what turns out to have arrived late, as the domain ends.

@@ -208,9 +208,13 @@ class Recorder:
             self._interval = max(_CHECKPOINT_EVENTS_MIN, 10 * (len(state.calls) + len(state.objects)))
             await self.log.keep(Checkpoint(self.log.head, state))
 
-    async def freshen(self) -> None:
-        """Catch up if others have appended; costs next to nothing where they have not."""
-        if self.log.shared and self.log.stale():
+    async def freshen(self, *, now: bool = False) -> None:
+        """Catch up if others have appended; costs next to nothing where they have not.
+
+        Args:
+            now: Whether it matters what they have done in the last moment, too.
+        """
+        if self.log.shared and self.log.stale(now=now):
             await self.catch_up()
 
     async def _append(self, event: Event | None) -> Made:

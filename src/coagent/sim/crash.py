@@ -130,8 +130,8 @@ class MortalLog(Log):
         self._body.live()
         return await self._log.read()
 
-    def stale(self) -> bool:
-        return self._log.stale()
+    def stale(self, *, now: bool = False) -> bool:
+        return self._log.stale(now=now)
 
     async def attend(self) -> None:
         await self._log.attend()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import ClassVar, NamedTuple, Protocol
+
+import anyio.from_thread
 
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
@@ -25,6 +29,61 @@ class GuardFailed(TargetError):
         super().__init__(f"{key!r} was changed by somebody outside the domain")
         self.key = key
         self.found = found
+
+
+class NotWanted(Exception):
+    """What was about to be put is not to be there any more: the log has moved on. Nothing was changed."""
+
+
+class MustWait(Exception):
+    """Whether something is still wanted cannot be told at once."""
+
+
+class LastWord(Protocol):
+    """Knows whether what is about to be put is still wanted."""
+
+    def at_once(self) -> bool | None:
+        """Tell it without waiting for anybody; None where that cannot be."""
+
+    async def ask(self) -> bool:
+        """Tell it as exactly as can be."""
+
+
+_last_word: ContextVar[LastWord | None] = ContextVar("coagent_last_word", default=None)
+
+
+@contextmanager
+def last_word_of(one: LastWord) -> Iterator[None]:
+    """Have puts within ask whether what they put is still wanted, as late as their targets can."""
+    token = _last_word.set(one)
+    try:
+        yield
+    finally:
+        _last_word.reset(token)
+
+
+def require_wanted(*, in_thread: bool) -> None:
+    """Ask within a put whether it is still wanted, once nobody of the domain can come between.
+
+    A process may be stopped for an hour at any step. So this is asked where the others are kept away (under
+    the lock of a folder, in a transaction that has locked its rows), or where what they do meanwhile makes
+    the put fail (after a version was read that it is compared with).
+
+    Args:
+        in_thread: Whether the caller runs in a worker thread, and so may wait.
+
+    Raises:
+        NotWanted: It is not.
+        MustWait: Only a thread can tell.
+    """
+    one = _last_word.get()
+    if one is None:
+        return
+    wanted = anyio.from_thread.run(one.ask) if in_thread else one.at_once()
+    if wanted is None:
+        raise MustWait
+    if not wanted:
+        raise NotWanted
 
 
 class Lag(NamedTuple):
@@ -250,6 +309,10 @@ class Target(ABC):
         Idempotent: where the live value is already `value`, nothing is done and nothing is wrong. What
         somebody else writes between comparison and put must not be lost: both are done in one
         step where the system can do that, and otherwise found afterwards and reported as `GuardFailed`.
+
+        A target that can keep others away while it compares and puts, or notice them, asks in between whether
+        the put is still wanted (`require_wanted`). Where it does not, a process that was stopped just there
+        puts what is over; that is put right once it tells the log.
 
         Args:
             key: A canonical key.

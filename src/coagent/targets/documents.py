@@ -26,7 +26,7 @@ from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.targets import placing, swap
-from coagent.targets.base import GuardFailed, Target
+from coagent.targets.base import GuardFailed, MustWait, Target, require_wanted
 from coagent.targets.file_content import create_file
 from coagent.targets.file_ranges import FileRanges
 from coagent.targets.file_reading import FileReader
@@ -256,7 +256,9 @@ class Documents(Target):
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
         if not self._is_long(_split(key)[0], value):
-            with contextlib.suppress(FolderLocked, swap.BeingSaved):  # somebody would have to be waited for
+            with contextlib.suppress(
+                FolderLocked, swap.BeingSaved, MustWait
+            ):  # somebody would have to be waited for
                 self._put(key, value, expected, 0)
                 return
         await anyio.to_thread.run_sync(self._put, key, value, expected, _LOCK_S_MAX)
@@ -279,6 +281,7 @@ class Documents(Target):
         self._workspace.check()
         try:
             with folder_lock(self._workspace.root, wait_s_max):
+                require_wanted(in_thread=wait_s_max > 0)
                 self._put_section(key, value, expected, patient=wait_s_max > 0)
         except OSError as error:
             raise os_failure(f"{name!r} cannot be written", error) from error

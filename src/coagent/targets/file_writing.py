@@ -17,7 +17,7 @@ from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.targets import file_kinds, placing, swap
-from coagent.targets.base import GuardFailed
+from coagent.targets.base import GuardFailed, require_wanted
 from coagent.targets.file_content import alike, create_file, encoded, make_folders
 from coagent.targets.file_reading import CONTENTS, FileReader
 from coagent.targets.folder_lock import folder_lock
@@ -112,7 +112,8 @@ class FileWriter:
             wait_s_max: How long to wait for the lock; with 0, nobody else is waited for either.
 
         Raises:
-            FolderLocked, BeingSaved: Somebody would have to be waited for.
+            FolderLocked, BeingSaved, MustWait: Somebody would have to be waited for.
+            NotWanted: It is not to be put any more.
             GuardFailed, TargetError: As `Target.put` says.
         """
         scheme, _, relative = key.partition(":")
@@ -129,6 +130,7 @@ class FileWriter:
             )
         try:
             with self.lock(wait_s_max):
+                require_wanted(in_thread=wait_s_max > 0)
                 self._put(key, value, expected, patient=wait_s_max > 0)
         except OSError as error:
             raise os_failure(f"{relative!r} cannot be written", error) from error

@@ -18,7 +18,7 @@ from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, same
 from coagent.targets import file_kinds
-from coagent.targets.base import GuardFailed, Target
+from coagent.targets.base import GuardFailed, MustWait, Target
 from coagent.targets.file_content import decoded
 from coagent.targets.file_copy import OF_EACH_HOST, FileCopy
 from coagent.targets.file_ranges import FileRanges
@@ -277,7 +277,9 @@ class Files(Target):
 
     async def _put_waiting(self, key: Key, value: Value, expected: Sequence[Value]) -> None:
         if type(value) not in (str, bytes) or len(value) <= _INLINE_BYTES:
-            with contextlib.suppress(FolderLocked, BeingSaved):  # somebody would have to be waited for
+            with contextlib.suppress(
+                FolderLocked, BeingSaved, MustWait
+            ):  # somebody would have to be waited for
                 self._put(key, value, expected, 0)
                 return
         await anyio.to_thread.run_sync(self._put, key, value, expected, self._lock_wait_s_max)

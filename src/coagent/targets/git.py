@@ -17,7 +17,7 @@ from typing import Final
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.targets.base import GuardFailed
+from coagent.targets.base import GuardFailed, require_wanted
 from coagent.targets.file_content import make_folders
 from coagent.targets.git_repository import PRIVATE_REFS, Repository
 from coagent.targets.os_failures import os_failure
@@ -172,6 +172,7 @@ class GitObjects:
         if name.startswith("agent/"):
             return
         with self._lock():
+            require_wanted(in_thread=True)
             found = self.get(key)
             if found == value:
                 if self._index_at is not None:

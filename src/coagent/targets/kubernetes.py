@@ -22,7 +22,7 @@ from kubernetes.client import Configuration
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
-from coagent.targets.base import GuardFailed, Target
+from coagent.targets.base import GuardFailed, Target, require_wanted
 from coagent.targets.kubernetes_changes import Changes
 from coagent.targets.kubernetes_kinds import CLUSTER, Kind, Kinds
 from coagent.targets.kubernetes_objects import carried_over, holds, terminating, tracked
@@ -255,6 +255,7 @@ class Kubernetes(Target):
             raise GuardFailed(key, now)
         if live is not None and terminating(live):
             raise _still_there(key, live)
+        require_wanted(in_thread=True)
         return self._attempt(key, live, value)
 
     def _holds(self, key: Key, value: Value, now: Value) -> bool:

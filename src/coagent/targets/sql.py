@@ -24,7 +24,7 @@ from coagent.folder_watch import is_local
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, same
 from coagent.targets import sql_changes
-from coagent.targets.base import GuardFailed, Target
+from coagent.targets.base import GuardFailed, Target, require_wanted
 from coagent.targets.sql_connections import SQLITE, Connections
 from coagent.targets.sql_ranges import SqlRanges
 from coagent.targets.sql_session import ConstraintFailed, DatabaseBusy, SqlSession, row_schema
@@ -283,7 +283,14 @@ class Sql(Target):
             self._cache.forget(key)
         try:
             with self._connections.writing() as session:
-                self._write(session, self._guarded(session, changes))
+                checked = self._guarded(session, changes)
+                absent = {key for key, _, there in checked if not there}
+                if absent and session.lock_names(absent):
+                    anew = [change for change in changes if change[0] in absent]
+                    now = {one[0]: one for one in self._guarded(session, anew)}
+                    checked = [now.get(one[0], one) for one in checked]
+                require_wanted(in_thread=True)
+                self._write(session, checked)
         except ConstraintFailed:
             # Somebody may have inserted the same row while this one waited for it.
             with self._connections.reading() as session:

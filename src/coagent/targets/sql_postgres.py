@@ -7,6 +7,8 @@ PostgreSQL writes for them under fixed settings, and written back by a cast, so 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from hashlib import blake2b
 from typing import Any
 
 import psycopg
@@ -148,6 +150,13 @@ class PostgresSession(SqlSession):
 
     def lock_table(self, table: str) -> None:
         self.execute(f"LOCK TABLE {self.name(table)} IN ACCESS EXCLUSIVE MODE")
+
+    def lock_names(self, names: Collection[str]) -> bool:
+        # There is no row that could be locked. Locks of a transaction's go with it, also behind a pooler.
+        digests = [blake2b(f"coagent {self.space} {name}".encode(), digest_size=8) for name in names]
+        numbers = sorted(int.from_bytes(digest.digest(), signed=True) for digest in digests)
+        self.execute("SELECT pg_advisory_xact_lock(n) FROM unnest(%s::bigint[]) n", (numbers,))
+        return True
 
     def name(self, table: str) -> str:
         return f"{quoted(self.space)}.{quoted(table)}"

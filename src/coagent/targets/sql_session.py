@@ -17,7 +17,7 @@ other (text, as the database writes it; for SQLite whatever stands there).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from coagent.errors import TargetError, TargetUnavailable
@@ -211,6 +211,14 @@ class SqlSession(ABC):
 
     def lock_table(self, table: str) -> None:  # noqa: B027 - SQLite locks the whole file
         """Keep others from changing a table's schema until the transaction ends."""
+
+    def lock_names(self, names: Collection[str]) -> bool:
+        """Keep others that do the same from objects that are not there, until the transaction ends.
+
+        Returns:
+            Whether others may have come first, so that it has to be looked again; False where nobody can.
+        """
+        return False  # SQLite locks the whole file
 
     def write_row(self, table: str, schema: Schema, key: str, old: Row | None, new: Row | None) -> None:
         """Insert, update or delete a row, given what is there now.

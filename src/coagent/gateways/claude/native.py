@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value
-from coagent.targets.base import GuardFailed
+from coagent.targets.base import GuardFailed, NotWanted
 from coagent.targets.files import Files
 
 
@@ -103,6 +103,10 @@ class SharedTree(Files):
             expected = [*expected, native.after]
         try:
             await super().put(key, value, expected=expected)
+        except NotWanted:
+            if native is not None:
+                self._native[key] = native
+            raise
         except GuardFailed as failure:
             if key not in self._in_flight:
                 raise
