@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from coagent import State, open_domain, tool
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, copied
 from coagent.runtime.domain import Domain
+from coagent.targets.base import require_wanted
 from coagent.targets.memory import Memory
 
 
@@ -43,6 +45,8 @@ class Shared(Memory):
         self._objects = objects  # type: ignore[assignment]
         self.held: anyio.Event | None = None
         """Until when the next put is held up, after everything has been asked that a process can ask."""
+        self.asks = False
+        """Whether a put that was held up asks then whether it is still wanted; the first one never does."""
         self.reached = anyio.Event()
         self.puts: list[tuple[Key, Value]] = []
 
@@ -51,6 +55,8 @@ class Shared(Memory):
         if held is not None:
             self.reached.set()
             await held.wait()
+            if self.asks and self.puts:
+                await anyio.to_thread.run_sync(lambda: require_wanted(in_thread=True))
         await super().put(key, copied(value), expected=expected)
         self.puts.append((key, value))
 

@@ -16,7 +16,9 @@ from clusters import Json, Kubectl, config_map, custom, deployment
 
 from coagent.emulator import Emulator
 from coagent.errors import TargetError, TargetUnavailable
+from coagent.protocol.keys import Key
 from coagent.targets import GuardFailed, Kubernetes
+from coagent.targets.base import NotWanted, last_word_of
 
 TOKEN = "secret-token-of-the-tests"
 SETTINGS = "k8s:default/configmaps/settings"
@@ -622,3 +624,34 @@ def test_a_kubeconfig_that_cannot_be_used_is_named(guarded: Emulator, tmp_path: 
             Kubernetes(path, context=context)
         assert "kubectl config get-contexts" in caught.value.cure
         assert TOKEN not in str(caught.value)
+
+
+def test_a_put_whose_object_others_changed_and_changed_back_asks_once_more(
+    target: Kubernetes, emulator: Emulator, tmp_path: Path
+) -> None:
+    red = got(target, SETTINGS)
+    other = Kubernetes(emulator.write_kubeconfig(tmp_path / "other"), timeout_s=5)
+    asked = []
+
+    class Late:
+        """Lets others write the object, and take that back, before it says that the put is wanted."""
+
+        def at_once(self) -> bool | None:
+            return None
+
+        async def ask(self) -> bool:
+            asked.append(len(written(emulator)))
+            if len(asked) > 1:
+                return False
+            await other.put(Key(SETTINGS), changed(red, color="green"), expected=[red])
+            await other.put(Key(SETTINGS), red, expected=[changed(red, color="green")])
+            return True
+
+    async def main() -> None:
+        with last_word_of(Late()), pytest.raises(NotWanted):
+            await target.put(Key(SETTINGS), changed(red, color="blue"), expected=[red])
+        await other.close()
+
+    anyio.run(main)
+    assert len(asked) == 2
+    assert got(target, SETTINGS) == red
