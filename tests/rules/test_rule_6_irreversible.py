@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from kernel_world import NOTHING_TOUCHED, World
 
 from coagent.protocol import events
 from coagent.protocol.calls import Observation
 from coagent.protocol.decisions import Gate
+from coagent.protocol.keys import Key
 
 
 def test_rule_6_a_staged_call_returns_staged_and_does_nothing() -> None:
@@ -292,3 +294,17 @@ def test_rule_6_nobody_waits_for_such_a_call_once_nobody_knows_whether_it_has_ru
     world.take(events.RunLost(mail.id))
     world.advance()
     assert b.phase == "committed"
+
+
+@pytest.mark.parametrize("aborted", [False, True])
+def test_rule_6_a_run_is_not_recorded_where_nothing_says_what_it_has_overwritten(aborted: bool) -> None:
+    world = World({"kv:x": 1})
+    [a] = world.join("A")
+    call = a.begin("send", irreversible=True, text="mail")
+    if aborted:
+        a.abort()
+    seen = Observation({}, {}, {Key("kv:x"): 2}, {}, "sent")
+    assert world.refuses(events.CallRan(call.id, seen)) == "nothing says what 'kv:x' was before"
+    a.ran(call, seen._replace(bases={Key("kv:x"): 1}))
+    world.settle()
+    assert world.live["kv:x"] == 2

@@ -41,6 +41,7 @@ from coagent.protocol.events import (
     StagedAmended,
     Stuck,
 )
+from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AGENT_PHASES, CALL_PHASES, CallPhase
 
@@ -58,6 +59,9 @@ class State(Protocol):
 
     def refusal(self, agent: str, rank: Rank | None, after: Rank | None = None) -> str | None:
         """Say why an agent may not join under that name and rank, or right after another one."""
+
+    def base_known(self, key: Key) -> bool:
+        """Tell whether the value below all writes of the object is known."""
 
     def may_commit(self, agent: Participant) -> str | None:
         """Say why an agent may not commit."""
@@ -107,9 +111,13 @@ def _joined(state: State, event: Joined) -> str | None:
 def _ran(state: State, event: CallRan) -> str | None:
     """A run that had begun ends however its agent has ended meanwhile."""
     call = state.underway(event.call_id)
-    if call is not None and call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN):
-        return None
-    return f"call {event.call_id!r} does not run"
+    if call is None or call.phase not in (CallPhase.RUNNING, CallPhase.UNKNOWN):
+        return f"call {event.call_id!r} does not run"
+    seen = event.observation
+    for key in seen.writes if seen.error is None else ():
+        if key not in seen.bases and not state.base_known(key):
+            return f"nothing says what {key!r} was before"
+    return None
 
 
 def _lost(state: State, event: RunLost) -> str | None:

@@ -265,7 +265,10 @@ class Work:
     async def _pass_hindered(self, rank: Rank) -> None:
         """Let an agent pass one that cannot go on, where itself it can (rule 10).
 
-        What it rests on is looked at first: two that are both hindered would pass each other for ever.
+        What it rests on is looked at first: two that are both hindered would pass each other for ever. So
+        within one process each pass takes a target that came back in between. Of two processes, each of
+        which reaches only what the other one's agent rests on, both could let the other's pass again and
+        again, as long as that lasts; nothing but these passes is recorded then.
         """
         kernel, parts = self._parts.kernel, self._parts
         await parts.recorder.flush()
