@@ -308,3 +308,24 @@ def test_rule_6_a_run_is_not_recorded_where_nothing_says_what_it_has_overwritten
     a.ran(call, seen._replace(bases={Key("kv:x"): 1}))
     world.settle()
     assert world.live["kv:x"] == 2
+
+
+def test_rule_6_a_run_that_is_heard_of_after_others_have_committed_is_not_put_over_them() -> None:
+    world = World({"kv:x": 1})
+    a, c = world.join("A", "C")
+    call = a.begin("send", irreversible=True, text="mail")
+    seen = Observation({(Key("kv:x"), None): 1}, {}, {Key("kv:x"): 9}, {Key("kv:x"): 1}, "sent")
+    world.take(events.RunLost(call.id))  # its process was thought to be dead
+    a.abort()
+    c.put("kv:x", 2)
+    c.finish()
+    world.advance()
+    assert c.phase == "committed"
+    assert world.kernel.tracked_keys() == [], "what stood before is forgotten, and so is that C came later"
+    a.ran(call, seen)
+    [effect] = world.kernel.effects()
+    assert 2 not in effect.expected, "the base is of before: the guard fails, and what is there is reported"
+    world.take(events.OutsideWrite(Key("kv:x"), 2))
+    world.settle()
+    assert world.live["kv:x"] == 2
+    assert world.kernel.tracked_keys() == []

@@ -654,4 +654,5 @@ def test_a_put_whose_object_others_changed_and_changed_back_asks_once_more(
 
     anyio.run(main)
     assert len(asked) == 2
+    assert written(emulator) == ["PUT", "PUT", "PUT"], "two of others, and one that came too late"
     assert got(target, SETTINGS) == red

@@ -79,11 +79,16 @@ def require_wanted(*, in_thread: bool) -> None:
     one = _last_word.get()
     if one is None:
         return
-    wanted = anyio.from_thread.run(one.ask) if in_thread else one.at_once()
+    wanted = anyio.from_thread.run(_asked, one) if in_thread else one.at_once()
     if wanted is None:
         raise MustWait
     if not wanted:
         raise NotWanted
+
+
+async def _asked(one: LastWord) -> bool:
+    _last_word.set(None)  # what is learned thereby may lead to other puts
+    return await one.ask()
 
 
 class Lag(NamedTuple):

@@ -250,7 +250,7 @@ class Documents(Target):
 
     async def tidy(self, keys: Collection[Key]) -> None:
         names = {key.removeprefix("doc:").partition("#")[0] for key in keys}
-        await anyio.to_thread.run_sync(self._workspace.tidy, names, _LOCK_S_MAX)
+        await anyio.to_thread.run_sync(self._workspace.tidy, names)
 
     # ---- writing -------------------------------------------------------------------------------------------
 

@@ -257,7 +257,7 @@ class Files(Target):
 
     async def tidy(self, keys: Collection[Key]) -> None:
         paths = [key.partition(":")[2] for key in keys if not key.startswith("git:")]
-        await anyio.to_thread.run_sync(self.workspace.tidy, paths, self._lock_wait_s_max)
+        await anyio.to_thread.run_sync(self.workspace.tidy, paths)
 
     # ---- writing -------------------------------------------------------------------------------------------
 

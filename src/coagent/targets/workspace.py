@@ -115,19 +115,18 @@ class Workspace:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
 
-    def tidy(self, paths: Iterable[str] = (), wait_s_max: float = 0.0) -> None:
+    def tidy(self, paths: Iterable[str] = ()) -> None:
         """See to what the dead left beside some files, and where a listing has met it.
 
         Args:
             paths: The relative paths of the files.
-            wait_s_max: How long to wait for the lock, in seconds.
 
         Raises:
             TargetUnavailable: Another process holds the lock, or the workspace is gone.
         """
         folders = {os.path.dirname(self.absolute(path)) for path in paths} | self.leftovers.met
         if folders:
-            with folder_lock(self.root, wait_s_max):
+            with folder_lock(self.root, 0):
                 for folder in folders:
                     self.leftovers.tidy(folder)
 
