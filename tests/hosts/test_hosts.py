@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from checkouts import clone, content, host, repository
+from host_process import Host, assert_serial, committed
 from postgres_proxy import Proxy
 from test_postgres_owners import run_out
 from throwaway_postgres import ThrowawayPostgres
-
-from coagent.runtime.watch import Watch
-
-WORKER = Path(__file__).with_name("host_worker.py")
 
 pytestmark = pytest.mark.anyio
 
@@ -39,71 +34,6 @@ def proxy(postgres_server: ThrowawayPostgres) -> Iterator[Proxy]:
     proxy = Proxy(postgres_server.folder)
     yield proxy
     proxy.close()
-
-
-class Host:
-    """A process on a checkout of its own."""
-
-    def __init__(self, log: str, folder: Path, name: str, count: int, patience_s: float = 60) -> None:
-        self.name = name
-        command = [sys.executable, str(WORKER), log, str(folder), name, str(count), str(patience_s)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=WORKER.parent
-        )
-        self.hear("open")
-
-    def hear(self, *wanted: str) -> None:
-        """Wait until it has said one of several things."""
-        assert self.process.stdout is not None
-        heard = ""
-        for line in self.process.stdout:
-            heard += line
-            if line.strip() in wanted:
-                return
-        raise AssertionError(f"{self.name} ended without {wanted!r}: {heard!r}")
-
-    def go(self) -> None:
-        """Let it begin, or end."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def end(self) -> None:
-        """Have it bring its checkout up to date, and end."""
-        self.go()
-        assert self.process.wait(60) == 0
-        self.close()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.close()
-
-    def close(self) -> None:
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-
-
-def committed(log: str) -> list[str]:
-    """Return the agents that the log says have committed."""
-    watch = Watch(log, tail=None)
-    for _ in watch.events():
-        pass
-    found = [one.name for one in watch.agents() if one.state == "committed"]
-    watch.close()
-    return found
-
-
-def assert_serial(folder: Path, made: dict[str, int]) -> None:
-    """Assert that each line is there once, each agent's in its order, and each file."""
-    lines = (folder / "shared").read_text().splitlines()
-    for name, count in made.items():
-        assert [line for line in lines if line.startswith(f"{name} ")] == [
-            f"{name} {n}" for n in range(count)
-        ]
-        assert {path.name for path in folder.glob(f"of-{name}/*")} == {str(n) for n in range(count)}
-    assert len(lines) == sum(made.values())
 
 
 async def test_processes_on_two_hosts_write_one_tree(postgres_log: str, folders: list[Path]) -> None:

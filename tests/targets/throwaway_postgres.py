@@ -8,8 +8,12 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from namespaces import NetHost
 
 
 class ThrowawayPostgres:
@@ -17,9 +21,10 @@ class ThrowawayPostgres:
 
     Args:
         copy_of: A server that runs, for a standby of it.
+        on: The host that it runs on and serves the network of; by default it serves this machine alone.
     """
 
-    def __init__(self, copy_of: ThrowawayPostgres | None = None) -> None:
+    def __init__(self, copy_of: ThrowawayPostgres | None = None, on: NetHost | None = None) -> None:
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
         if initdb is None:
@@ -36,16 +41,24 @@ class ThrowawayPostgres:
             self.prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         self._control = str(Path(initdb).with_name("pg_ctl"))
         self._data = str(self.folder / "data")
+        self._on = on
+        if on is not None:
+            self.prefix = [*on.command(folder=self.folder), *self.prefix]
         self.url = f"postgresql://postgres@/postgres?host={self.folder}"
+        host = str(self.folder) if on is None else on.address
+        self.net_url = f"postgresql://postgres@/postgres?host={host}"
+        """By which others on its network reach it."""
         with (self.folder / "out").open("w"):
             os.chmod(self.folder / "out", 0o666)
         if copy_of is not None:
             basebackup = str(Path(initdb).resolve().with_name("pg_basebackup"))
-            source = ["-h", str(copy_of.folder), "-U", "postgres"]
-            self._run(basebackup, *source, "-D", self._data, "-R", "-c", "fast")
+            source = str(copy_of.folder) if copy_of._on is None else copy_of._on.address
+            self._run(basebackup, "-h", source, "-U", "postgres", "-D", self._data, "-R", "-c", "fast")
             return
         form = ["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"]
         self._run(initdb, "-D", self._data, *form)
+        with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet trust\nhost replication all samenet trust\n")
 
     def start(self, more: str = "") -> None:
         """Start it.
@@ -53,8 +66,9 @@ class ThrowawayPostgres:
         Args:
             more: Further settings, as options of the server.
         """
-        settings = "-c listen_addresses='' -c fsync=off -c shared_buffers=16MB -c max_connections=30"
-        options = f"-k {self.folder} {settings} {more}"
+        listens = "''" if self._on is None else self._on.address
+        settings = "-c fsync=off -c shared_buffers=16MB -c max_connections=30"
+        options = f"-k {self.folder} -c listen_addresses={listens} {settings} {more}"
         out = str(self.folder / "out")
         self._run(self._control, "-D", self._data, "-w", "-l", out, "-o", options, "start")
 
