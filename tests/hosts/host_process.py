@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from checkouts import content
 from namespaces import NetHost, inner
 
 from coagent.runtime.watch import Watch
@@ -53,7 +55,11 @@ class Host:
         command = [*before, sys.executable, str(WORKER), log, str(folder), name, str(patience_s)]
         if lease_s is not None:
             command.append(str(lease_s))
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        }
         if on is None:
             self.process = subprocess.Popen(command, text=True, cwd=WORKER.parent, **pipes)
         else:
@@ -63,7 +69,9 @@ class Host:
         self.errors: list[str] = []
         """What it has written to standard error."""
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._threads = [threading.Thread(target=reads, daemon=True) for reads in (self._read, self._read_errors)]
+        self._threads = [
+            threading.Thread(target=reads, daemon=True) for reads in (self._read, self._read_errors)
+        ]
         for thread in self._threads:
             thread.start()
         if opens:
@@ -98,7 +106,9 @@ class Host:
             self.said.append(line)
             if any(line == one or line.startswith(f"{one} ") for one in wanted):
                 return line
-        raise AssertionError(f"{self.name} has not said {wanted!r} in {within_s} s: {self.said!r} {self.errors!r}")
+        raise AssertionError(
+            f"{self.name} has not said {wanted!r} in {within_s} s: {self.said!r} {self.errors!r}"
+        )
 
     def do(self, what: str) -> None:
         """Have it do something: a line of input."""
@@ -151,3 +161,64 @@ def assert_serial(folder: Path, made: dict[str, int]) -> None:
         ]
         assert {path.name for path in folder.glob(f"of-{name}/*")} == {str(n) for n in range(count)}
     assert len(lines) == sum(made.values())
+
+
+def processes(
+    log: str, folders: list[Path], hosts: list[NetHost], count: int = 0, **options: float
+) -> list[Host]:
+    """Start a process on each host, at the same time."""
+    # Whoever comes first makes the tables, and what the others find differs with how far it has come.
+    found = [
+        Host(log, folder, name, count, on=host, opens=False, **options)  # type: ignore[arg-type]
+        for folder, name, host in zip(folders, "ABC", hosts, strict=False)
+    ]
+    for one in found:
+        one.hear("open")
+    return found
+
+
+def ended(log: str, name: str, state: str, within_s: float = 60.0) -> None:
+    """Wait until the log says that an agent has come to its end in some way."""
+    until_s = time.monotonic() + within_s
+    while True:
+        watch = Watch(log, tail=None)
+        for _ in watch.events():
+            pass
+        found = {one.name: one.state for one in watch.agents()}
+        watch.close()
+        if found.get(name) == state:
+            return
+        assert time.monotonic() < until_s, found
+        time.sleep(0.1)
+
+
+def end(processes: Sequence[Host]) -> None:
+    """Have all come to where the log is, and end."""
+    for one in processes:
+        one.do("settle")
+        one.hear("settled")
+    for one in processes:
+        one.end()
+
+
+def assert_one_tree(log: str, folders: Sequence[Path], more: int = 0) -> None:
+    """Assert that all checkouts are one, and hold what those who committed have written, once and in order.
+
+    Args:
+        log: The log.
+        folders: The checkouts.
+        more: How many lines there are of agents that stayed.
+    """
+    done = committed(log)
+    lines = (folders[0] / "shared").read_text().splitlines()
+    for name in "ABC":
+        numbers = [int(one[1:]) for one in done if one[0] == name and one[1:].isdecimal()]
+        assert [line for line in lines if line.startswith(f"{name} ")] == [
+            f"{name} {n}" for n in sorted(numbers)
+        ]
+        assert sorted(int(path.name) for path in folders[0].glob(f"of-{name}/*")) == sorted(numbers)
+    stays = [line for line in lines if "-stays" in line]
+    assert len(stays) == more
+    assert len(lines) == more + sum(one[1:].isdecimal() for one in done)
+    for folder in folders[1:]:
+        assert content(folders[0]) == content(folder)

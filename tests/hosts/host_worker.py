@@ -1,11 +1,12 @@
 """A process that works on its own checkout, as on a host of its own.
 
-Usage: host_worker.py LOG FOLDER NAME [PATIENCE_S [LEASE_S]]. LOG and FOLDER are as `checkouts.host` takes them.
+Usage: host_worker.py LOG FOLDER NAME [PATIENCE_S [LEASE_S]], the first two as `checkouts.host` takes them.
 Each line of input is something to do, and is answered by a line or more:
 
 work COUNT: COUNT times, an agent of that name adds a line to a file that all add to and one to a file of its
     own, and commits
-join: an agent joins that stays at work
+join [KEPT]: an agent joins that stays at work; whoever comes may take it up, should the process die
+attach NAME: takes up an agent
 line: it adds a line to the file that all add to
 finish: it finishes
 settle: the checkout is brought to where the log is
@@ -14,6 +15,7 @@ end
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -22,7 +24,8 @@ import anyio
 from anyio import to_thread
 from checkouts import host
 
-from coagent import CoAgentError
+from coagent import AgentNotActive, CoAgentError
+from coagent.errors import AgentTakenUp
 from coagent.log.base import Log
 from coagent.runtime import tenure
 from coagent.runtime.domain import Domain
@@ -45,15 +48,20 @@ class Worker:
         self._domain = domain
         self._name = name
         self._agent: AgentSession | None = None
-        self._lines = 0
+        self._left: AgentSession | None = None  # what could not go on with its work
+        self._lines = self._begun = 0
 
     async def do(self, what: str, *given: str) -> None:
         """Do what a line of input says."""
         if what == "work":
             await self._work(int(given[0]))
         elif what == "join":
+            self._domain.on_death = "keep" if given else "abort"
             self._agent = await self._domain.join(f"{self._name}-stays")
             said("joined")
+        elif what == "attach":
+            self._agent = await self._domain.attach(given[0])
+            said("attached")
         elif what == "line":
             assert self._agent is not None
             self._lines += 1
@@ -68,12 +76,17 @@ class Worker:
 
     async def _work(self, count: int) -> None:
         slowest_s = 0.0
-        for number in range(count):
+        if self._left is not None:  # what it has written is in the way of whoever comes after it
+            with contextlib.suppress(AgentNotActive, AgentTakenUp):
+                await self._left.abort()
+        for number in range(self._begun, self._begun + count):
+            self._begun = number + 1
             began_s = time.monotonic()
-            agent = await self._domain.join(f"{self._name}{number}")
+            agent = self._left = await self._domain.join(f"{self._name}{number}")
             await agent.call("append", key="file:shared", line=f"{self._name} {number}")
             await agent.call("put", key=f"file:of-{self._name}/{number}", value=f"{self._name}\n")
             said(f"{(await agent.finish(wait=True)).state} {number}")
+            self._left = None
             slowest_s = max(slowest_s, time.monotonic() - began_s)
         said(f"slowest {slowest_s:.1f}")
 

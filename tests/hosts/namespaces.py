@@ -1,12 +1,13 @@
 """Hosts as network namespaces of this machine: each with an address, a name and processes of its own.
 
-They hang on a bridge in a namespace of its own, so nothing is changed outside. One host's process numbers mean
-nothing on another one, as between real hosts; the clock, the boot and the files are the machine's.
+They hang on a bridge in a namespace of its own, so nothing is changed outside. One host's process numbers
+mean nothing on another one, as between real hosts; the clock, the boot and the files are the machine's.
 Needs the right to make namespaces: that of root, or of user namespaces where anybody may make those.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -47,7 +48,8 @@ class Network:
         self.hosts: list[NetHost] = []
         try:
             self.run("trap 'kill $(jobs -p) 2>/dev/null' EXIT; ip link add switch type bridge")
-            self.run("ip link set switch up")
+            self.run("ip link add other-switch type bridge")
+            self.run("ip link set switch up && ip link set other-switch up")
             self.run("unshare --net --uts --pid --fork --kill-child --mount-proc true")
         except (AssertionError, OSError) as failure:
             self.close()
@@ -61,7 +63,7 @@ class Network:
         """
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
-        self._shell.stdin.write(f"{command}\necho; echo \"=done $?\"\n")
+        self._shell.stdin.write(f'{command}\necho; echo "=done $?"\n')
         self._shell.stdin.flush()
         said: list[str] = []
         for line in self._shell.stdout:
@@ -80,14 +82,17 @@ class Network:
         self.hosts.append(host)
         return host
 
+    def part(self, *hosts: NetHost) -> None:
+        """Have some hosts reach only each other, until each heals."""
+        for host in hosts:
+            self.run(f"ip link set {host.port} master other-switch")
+
     def close(self) -> None:
         """End all hosts, with all that runs on them."""
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
-        try:
+        with contextlib.suppress(OSError):  # it has ended before
             self._shell.stdin.close()
-        except OSError:
-            pass  # it has ended before
         self._shell.wait(_WAIT_S_MAX)
         self._shell.stdout.close()
 
@@ -103,7 +108,7 @@ class NetHost:
 
     def __init__(self, network: Network, name: str, number: int) -> None:
         self.name, self.address = name, f"{_NET}.{number}"
-        self._network, self._port = network, f"port{number}"
+        self._network, self.port = network, f"port{number}"
         self._hardware = f"02:00:00:00:00:{number:02x}"
         self._begin()
 
@@ -112,8 +117,8 @@ class NetHost:
         outer = run(f"unshare --net --uts --pid --fork --kill-child --mount-proc {_FIRST} & echo $!")
         self._first = inner(int(outer.split()[-1]), "sh")
         run(
-            f"ip link add {self._port} type veth peer name eth0 address {self._hardware} netns {self._first}"
-            f" && ip link set {self._port} master switch up"
+            f"ip link add {self.port} type veth peer name eth0 address {self._hardware} netns {self._first}"
+            f" && ip link set {self.port} master switch up"
         )
         self._inside(
             f"hostname {self.name} && ip link set lo up && ip address add {self.address}/24 dev eth0 && "
@@ -122,9 +127,7 @@ class NetHost:
 
     def knows(self, other: NetHost) -> None:
         """Have it know another one's hardware address without asking."""
-        self._inside(
-            f"ip neighbour replace {other.address} lladdr {other._hardware} dev eth0 nud permanent"
-        )
+        self._inside(f"ip neighbour replace {other.address} lladdr {other._hardware} dev eth0 nud permanent")
 
     def _inside(self, command: str) -> None:
         self._network.run(f"nsenter --target {self._first} --net --uts sh -c '{command}'")
@@ -140,11 +143,11 @@ class NetHost:
 
     def cut(self) -> None:
         """Have all packets to and from it vanish: nobody is told."""
-        self._network.run(f"ip link set {self._port} nomaster")
+        self._network.run(f"ip link set {self.port} nomaster")
 
     def heal(self) -> None:
         """Have packets go through again after `cut`."""
-        self._network.run(f"ip link set {self._port} master switch")
+        self._network.run(f"ip link set {self.port} master switch")
 
     def unplug(self) -> None:
         """Take its network away: it knows at once, and the others do not."""
@@ -164,7 +167,7 @@ class NetHost:
 
     def reboot(self) -> None:
         """Have it begin anew after `crash`."""
-        self._network.run(f"ip link delete {self._port} 2>/dev/null || true")
+        self._network.run(f"ip link delete {self.port} 2>/dev/null || true")
         self._begin()
         for other in self._network.hosts:
             if other is not self:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkouts import clone, content, host, repository
+from checkouts import content, host
 from host_process import Host, assert_serial, committed
 from postgres_proxy import Proxy
 from test_postgres_owners import run_out
@@ -20,13 +20,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> list[Path]:
-    """Three checkouts of one repository."""
-    origin = repository(tmp_path / "one")
-    return [origin, clone(origin, tmp_path / "two"), clone(origin, tmp_path / "three")]
 
 
 @pytest.fixture

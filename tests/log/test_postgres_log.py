@@ -246,12 +246,12 @@ def test_two_processes_do_not_pack_the_same_records_away(postgres_log: str) -> N
         moved: list[int] = []
 
         async def pack() -> None:
-            moved.append(await anyio.to_thread.run_sync(fill, place_of(postgres_log), domain))
+            moved.append(await fill(place_of(postgres_log), domain))
 
         async with anyio.create_task_group() as tasks:
             for _ in range(6):
                 tasks.start_soon(pack)
-        while more := fill(place_of(postgres_log), domain):
+        while more := await fill(place_of(postgres_log), domain):
             moved.append(more)
         return moved
 

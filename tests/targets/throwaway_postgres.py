@@ -41,9 +41,10 @@ class ThrowawayPostgres:
             self.prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         self._control = str(Path(initdb).with_name("pg_ctl"))
         self._data = str(self.folder / "data")
-        self._on = on
+        self.on = on
         if on is not None:
-            self.prefix = [*on.command(folder=self.folder), *self.prefix]
+            self._entered = on.command(folder=self.folder)
+            self.prefix = [*self._entered, *self.prefix]
         self.url = f"postgresql://postgres@/postgres?host={self.folder}"
         host = str(self.folder) if on is None else on.address
         self.net_url = f"postgresql://postgres@/postgres?host={host}"
@@ -52,7 +53,7 @@ class ThrowawayPostgres:
             os.chmod(self.folder / "out", 0o666)
         if copy_of is not None:
             basebackup = str(Path(initdb).resolve().with_name("pg_basebackup"))
-            source = str(copy_of.folder) if copy_of._on is None else copy_of._on.address
+            source = str(copy_of.folder) if copy_of.on is None else copy_of.on.address
             self._run(basebackup, "-h", source, "-U", "postgres", "-D", self._data, "-R", "-c", "fast")
             return
         form = ["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"]
@@ -60,13 +61,20 @@ class ThrowawayPostgres:
         with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all samenet trust\nhost replication all samenet trust\n")
 
+    def reboot(self) -> None:
+        """Start it as before, after its host has crashed."""
+        if self.on is not None:
+            self.prefix[: len(self._entered)] = self._entered = self.on.command(folder=self.folder)
+        self.start(self._more)
+
     def start(self, more: str = "") -> None:
         """Start it.
 
         Args:
             more: Further settings, as options of the server.
         """
-        listens = "''" if self._on is None else self._on.address
+        self._more = more
+        listens = "''" if self.on is None else self.on.address
         settings = "-c fsync=off -c shared_buffers=16MB -c max_connections=30"
         options = f"-k {self.folder} -c listen_addresses={listens} {settings} {more}"
         out = str(self.folder / "out")

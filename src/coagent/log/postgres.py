@@ -7,6 +7,7 @@ moved.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -16,15 +17,15 @@ import anyio
 import anyio.to_thread
 import psycopg
 
-from coagent.errors import LogUnavailable
+from coagent.errors import LogError, LogUnavailable
 from coagent.log.base import Checkpoint, HeadMoved, Lease, Log, LogSettings
 from coagent.log.chain import Gap, Position
 from coagent.log.codec import checksum, decode, decode_state, encode, encode_state
 from coagent.log.postgres_archive import fill
 from coagent.log.postgres_leases import LeaseStatements, leases_in
 from coagent.log.postgres_link import Link
-from coagent.log.postgres_rows import Statements, from_segment, state_in, taken
-from coagent.log.postgres_schema import Begun, begun, connected
+from coagent.log.postgres_rows import Statements, from_segment, gone_back, state_in, taken
+from coagent.log.postgres_schema import GIVE_UP_WHEN_GONE, Begun, begun, connected
 from coagent.log.postgres_wakes import Wakes
 from coagent.log.urls import Place
 from coagent.processes import Process
@@ -34,6 +35,8 @@ _OPEN_S_MAX = 5.0
 """How long a server that is away is waited for, in seconds, when a log is opened."""
 _LOOK_S, _LOOK_TOLD_S = 0.05, 1.0
 """How often it is looked, in seconds, whether others have appended; and where the server tells of it."""
+_NEWER_S = 15.0
+"""How often it is looked, in seconds, whether another server has taken the place of this one."""
 _CHECKPOINTS_APART = 5000
 _LARGE_BYTES = 8192
 _NUMBER_MAX = 2**63 - 1
@@ -168,9 +171,22 @@ class PostgresLog(Log):
         except Gap:
             found = await self._fetched(self._statements.segment, (self._domain, self._at.number + 1))
             records, at = from_segment(next(iter(found), None), self._at, self._place)
+        except LogError:
+            await self._require_own_past()
+            raise
         else:
             self._at_end = bool(records) and at.number == rows[0][0]
         return self._moved(records, at)
+
+    async def _require_own_past(self) -> None:
+        """Make sure that the server has the last record that this process knows of.
+
+        Raises:
+            LogError: It has another one: it went another way from some record on.
+        """
+        found = await self._fetched(self._statements.checksum, (self._domain, self._at.number))
+        if found and found[0][0] != self._at.chain:
+            raise gone_back(self._place, "other records")
 
     def _moved(self, records: list[str], at: Position) -> list[Event]:
         events = [decode(record) for record in records]
@@ -197,7 +213,15 @@ class PostgresLog(Log):
         return self._wakes.told
 
     async def attend(self) -> None:
-        await self._wakes.attend()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._wakes.attend)
+            tasks.start_soon(self._look_for_newer)
+
+    async def _look_for_newer(self) -> None:
+        while True:
+            await anyio.sleep(_NEWER_S)
+            with contextlib.suppress(LogError, psycopg.Error, OSError):  # whoever appends or reads is told so
+                await self._link.look_for_newer()
 
     # ---- checkpoints ---------------------------------------------------------------------------------------
 
@@ -224,6 +248,7 @@ class PostgresLog(Log):
 
         async def insert(connection: psycopg.AsyncConnection[Any]) -> None:
             async with connection.transaction():
+                await connection.execute(GIVE_UP_WHEN_GONE)
                 await connection.execute(
                     self._statements.keep, (number, chain, checksum(text), text, self._domain, number)
                 )
@@ -240,7 +265,7 @@ class PostgresLog(Log):
     async def tidy(self) -> int:
         if not self._untidy:
             return 0
-        moved = await anyio.to_thread.run_sync(fill, self._place, self._domain)
+        moved = await fill(self._place, self._domain)
         self._untidy = moved > 0
         return moved
 

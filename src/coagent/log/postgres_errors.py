@@ -61,6 +61,15 @@ def failed(place: Place, act: str, error: BaseException) -> LogError:
     return LogError(text, "Look at the server's own log." if state.startswith(("53", "58", "XX")) else "")
 
 
+def awaits_standby(place: Place, act: str) -> LogUnavailable:
+    """Return the error of a server that commits nothing, as its synchronous standby is away."""
+    return LogUnavailable(
+        f"log {place.shown!r} cannot be {act}: the server waits for its synchronous standby",
+        "Start that standby, or take it out of synchronous_standby_names; where it was promoted, name it in "
+        "the URL.",
+    )
+
+
 def _message(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "the server does not answer"

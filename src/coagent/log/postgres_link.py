@@ -12,16 +12,20 @@ from typing import Any, TypeVar
 import anyio
 import psycopg
 
-from coagent.errors import LogUnavailable
-from coagent.log.postgres_errors import failed
+from coagent.errors import LogError, LogUnavailable
+from coagent.log.postgres_errors import awaits_standby, failed
 from coagent.log.postgres_leases import LONG_AGO_S
 from coagent.log.postgres_schema import options_of
+from coagent.log.postgres_servers import NOT_KNOWN, Standing, connected_to, servers_of
 from coagent.log.urls import Place
 
 T = TypeVar("T")
 _ANSWER_S_MAX = 20.0
 """How long an answer of the server is waited for, in seconds, before the connection is given up."""
 _WAIT_S_MIN, _WAIT_S_MAX = 0.05, 1.0
+_AWAITS_STANDBY = (
+    b"select from pg_stat_activity where wait_event = 'SyncRep' and usename = current_user limit 1"
+)
 _SAYS = logging.getLogger("coagent.log")
 # It tells of connections that were given up, which is said here in other words.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
@@ -46,7 +50,13 @@ class Link:
         """The connection, while what that task has begun there is not ended."""
         self._users = 0
         self._changed = anyio.Event()
+        self._options: dict[str, Any] = {}
+        self._servers: list[str] = []
+        self._newest = NOT_KNOWN  # of those that were met
+        self._cause: LogUnavailable | None = None  # why the last connection was given up
+        self._told_of: set[Standing] = set()
         self._away_since_s: float | None = None
+        self._away_for = ""  # what could not be done: what is written may be held up, and not what is read
         self._back_s: float | None = None
 
     @property
@@ -72,24 +82,37 @@ class Link:
 
     async def _do(self, act: str, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         tried = 0
+        began_s = time.monotonic()
         while True:
             connection: psycopg.AsyncConnection[Any] | None = None
-            began_s = time.monotonic()
             try:
                 connection = await self._connected()
                 with anyio.fail_after(_ANSWER_S_MAX, shield=True):
                     found = await work(connection)
             except (psycopg.Error, OSError) as error:
-                await self._give_up(connection)
-                failure = failed(self._place, act, error)
+                failure = await self._failure(connection, act, error)
                 if not isinstance(failure, LogUnavailable):
                     raise failure from None
-                await self._wait(failure, tried, began_s)
+                await self._wait(failure, tried, began_s, act)
                 tried += 1
             else:
-                if self._away_since_s is not None:
+                if self._away_since_s is not None and self._away_for in ("read", act):
                     self._is_back()
                 return found
+
+    async def _failure(
+        self, connection: psycopg.AsyncConnection[Any] | None, act: str, error: Exception
+    ) -> LogError:
+        """Give a connection up, and return what its failure means."""
+        ended_here = connection is not None and connection is not self._connection
+        await self._give_up(connection)
+        if ended_here and self._cause is not None:
+            return self._cause  # another request has given the connection up
+        failure = failed(self._place, act, error)
+        if isinstance(error, TimeoutError) and connection is not None and await self._awaits_standby():
+            failure = awaits_standby(self._place, act)
+        self._cause = failure if isinstance(failure, LogUnavailable) else None
+        return failure
 
     async def once(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         """Do something that need not be done where the server is away.
@@ -189,22 +212,61 @@ class Link:
         """End the connection."""
         await self._give_up(self._connection)
 
+    async def look_for_newer(self) -> None:
+        """Leave a server whose place another one of those that the URL names has taken.
+
+        Raises:
+            LogError, psycopg.Error, OSError: None of them can be asked.
+        """
+        if len(self._servers) < 2 or self._connection is None:
+            return
+        found = await connected_to(self._servers, self._options)
+        await found.connection.close()
+        self._tell_of(found.others)
+        if self._newest.left_behind(found.standing):
+            self._newest = found.standing
+            async with self._used():  # nobody's turn is ended
+                await self._give_up(self._connection)
+
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         async with self._making:
             made = self._connection
             if made is None or made.closed:
-                made = await psycopg.AsyncConnection.connect(
-                    self._place.url, **options_of(self._place, self._place.url)
-                )
-                try:
-                    pid = await (await made.execute("select pg_backend_pid()")).fetchone()
-                except BaseException:
-                    await made.close()
-                    raise
-                if pid != (made.info.backend_pid,):
-                    made.prepare_threshold = None  # behind a pooler, the next one knows of no statement
-                self._connection = made
+                if not self._servers:
+                    self._options = options_of(self._place, self._place.url)
+                    self._servers = servers_of(self._place.url)
+                found = await connected_to(self._servers, self._options)
+                if found.standing.left_behind(self._newest):
+                    await found.connection.close()
+                    raise psycopg.OperationalError(
+                        f"server {found.standing.server} takes writes on timeline {found.standing.timeline}, "
+                        f"and was left behind when {self._newest.server} was promoted to timeline "
+                        f"{self._newest.timeline}, which cannot be reached: make the old one a standby of it"
+                    )
+                self._newest = found.standing
+                self._tell_of(found.others)
+                self._connection = made = found.connection
             return made
+
+    def _tell_of(self, others: tuple[Standing, ...]) -> None:
+        for other in {*others} - self._told_of:
+            self._told_of.add(other)
+            _SAYS.warning(
+                "log %r: server %s takes writes too, on timeline %d, left behind by a failover: end it, "
+                "or make it a standby, for what is written there is lost",
+                self._place.shown,
+                other.server,
+                other.timeline,
+            )
+
+    async def _awaits_standby(self) -> bool:
+        """Tell whether the server does not answer because it waits for a standby."""
+        try:
+            connection = await self._connected()
+            with anyio.fail_after(_ANSWER_S_MAX, shield=True):
+                return await (await connection.execute(_AWAITS_STANDBY)).fetchone() is not None
+        except (psycopg.Error, OSError):
+            return False
 
     async def _give_up(self, connection: psycopg.AsyncConnection[Any] | None) -> None:
         if connection is not None and connection is self._connection:
@@ -212,15 +274,23 @@ class Link:
             with anyio.CancelScope(shield=True):
                 await connection.close()
 
-    async def _wait(self, failure: LogUnavailable, tried: int, began_s: float) -> None:
+    async def _wait(self, failure: LogUnavailable, tried: int, began_s: float, act: str) -> None:
         """Wait before the server is asked again.
+
+        Args:
+            failure: What it said.
+            tried: How often it was asked for this before.
+            began_s: When it was first.
+            act: What is asked for.
 
         Raises:
             LogUnavailable: It was away for too long.
         """
         first = self._away_since_s is None
         if self._away_since_s is None:
-            self._away_since_s = began_s
+            self._away_since_s, self._away_for = began_s, act
+        elif self._away_for == "read":
+            self._away_for = act
         away_s = time.monotonic() - self._away_since_s
         if away_s >= self._limit_s:
             waited = f" (away for {away_s:.0f} s)" if self._limit_s else ""

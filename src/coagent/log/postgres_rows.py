@@ -45,6 +45,9 @@ class Statements:
             f"select from {schema}.coagent_heads where domain = %d for update; "
         )
         self.batch = f"select batch from {schema}.coagent_records where domain = %s and number = %s".encode()
+        self.checksum = (
+            f"select checksum from {schema}.coagent_records where domain = %s and number = %s".encode()
+        )
         self._read = (
             f"select head.number, head.chain, found.* from {schema}.coagent_heads head left join lateral ("
             f"select number, checksum, record from {schema}.coagent_records "
@@ -116,15 +119,25 @@ def taken(rows: Sequence[Any], at: Position, place: Place) -> tuple[list[str], P
     if number < at.number or (number == at.number and chain != at.chain):
         gone = f"no records {number + 1} to {at.number} any more"
         had = "other records" if number == at.number else gone
-        raise LogError(
-            f"log {place.shown!r} holds {had}, though they were there: the server has gone back, as after a "
-            "failover to a replica that had not received all",
-            "Open the domain again to go on from what the server holds, and see docs/deploy.md on failover.",
-        )
+        raise gone_back(place, had)
     found = [(row[2], row[3], row[4]) for row in rows if row[2] is not None]
     if not found and number > at.number:
         raise Gap(f"log {place.shown!r} lacks record {at.number + 1}", RESTORE)
     return followed(found, at, place.shown, RESTORE)
+
+
+def gone_back(place: Place, had: str) -> LogError:
+    """Return the error of a process that knows of records which the server does not have.
+
+    Args:
+        place: Of the log.
+        had: What it has instead.
+    """
+    return LogError(
+        f"log {place.shown!r} holds {had}, though they were there: the server has gone back, as after a "
+        "failover to a replica that had not received all",
+        "Open the domain again to go on from what the server holds, and see docs/deploy.md on failover.",
+    )
 
 
 def state_in(row: Sequence[Any] | None, place: Place) -> tuple[Position, str] | None:

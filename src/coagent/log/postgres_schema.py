@@ -16,6 +16,7 @@ from coagent.errors import LogError
 from coagent.log.base import LogSettings
 from coagent.log.codec import FORMAT
 from coagent.log.postgres_errors import failed
+from coagent.log.postgres_servers import connected_at_once, servers_of
 from coagent.log.urls import Place, is_misread
 
 VERSION = 1
@@ -52,6 +53,8 @@ create table if not exists {schema}.coagent_leases (
 );
 insert into {schema}.coagent_meta values ('version', '{version}') on conflict do nothing;
 """
+GIVE_UP_WHEN_GONE = b"set local idle_in_transaction_session_timeout = '60s'"
+"""At the beginning of a transaction of several statements: who vanishes in it holds nobody up for long."""
 _CONNECTION: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -107,7 +110,7 @@ def connected(place: Place, *, timeout_s: int = 5) -> psycopg.Connection[Any]:
     """
     try:
         options = {**options_of(place, place.url), "connect_timeout": timeout_s}
-        connection = psycopg.connect(place.url, prepare_threshold=None, **options)
+        connection = connected_at_once(servers_of(place.url), {**options, "prepare_threshold": None})
     except psycopg.Error as error:
         raise failed(place, "opened", error) from None
     if (version := connection.info.server_version) < _SERVER_MIN:
@@ -131,6 +134,7 @@ def begun(connection: psycopg.Connection[Any], place: Place, settings: LogSettin
     schema = place.schema
     try:
         with connection.transaction():
+            connection.execute(GIVE_UP_WHEN_GONE)
             # Two processes may come at once, and "if not exists" does not keep them apart.
             connection.execute(
                 "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"coagent {schema}",)

@@ -20,6 +20,7 @@ from coagent.errors import LogError
 from coagent.log.postgres_errors import failed
 from coagent.log.postgres_link import Link
 from coagent.log.postgres_schema import connected, options_of
+from coagent.log.postgres_servers import connected_to, servers_of
 from coagent.log.urls import Place
 
 _TOGETHER_S = 0.02
@@ -151,7 +152,7 @@ class Wakes:
             LogError, psycopg.Error, OSError: The connection cannot be made, or has ended.
         """
         url = self._place.listen
-        connection = await psycopg.AsyncConnection.connect(url, **options_of(self._place, url))
+        connection = (await connected_to(servers_of(url), options_of(self._place, url))).connection
         try:
             connection.add_notify_handler(lambda word: self._take(word.payload))
             await connection.execute(f"listen {self._channel}".encode())
