@@ -120,17 +120,16 @@ class NetHost:
             f"ip link add {self.port} type veth peer name eth0 address {self._hardware} netns {self._first}"
             f" && ip link set {self.port} master switch up"
         )
-        self._inside(
-            f"hostname {self.name} && ip link set lo up && ip address add {self.address}/24 dev eth0 && "
-            "ip link set eth0 up"
-        )
+        # What is shared in memory is often named by the number of a process.
+        self._inside(f"hostname {self.name} && mount -t tmpfs tmpfs /dev/shm && ip link set lo up")
+        self._inside(f"ip address add {self.address}/24 dev eth0 && ip link set eth0 up")
 
     def knows(self, other: NetHost) -> None:
         """Have it know another one's hardware address without asking."""
         self._inside(f"ip neighbour replace {other.address} lladdr {other._hardware} dev eth0 nud permanent")
 
     def _inside(self, command: str) -> None:
-        self._network.run(f"nsenter --target {self._first} --net --uts sh -c '{command}'")
+        self._network.run(f"nsenter --target {self._first} --net --uts --mount sh -c '{command}'")
 
     def command(self, *command: str, folder: Path | str = "/") -> list[str]:
         """Return a command as it is run on this host."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from host_process import assert_one_tree, end, ended, processes
+from host_process import Host, assert_one_tree, end, ended, processes
 from namespaces import NetHost
 from throwaway_postgres import ThrowawayPostgres
 
@@ -174,3 +174,40 @@ def test_a_host_cut_off_for_two_minutes_of_real_leases_is_refused_and_goes_on(
     b.hear("committed 2")
     end([a, b])
     assert_one_tree(server.url, folders[:2])
+
+
+@pytest.mark.long
+def test_hosts_whose_clocks_are_an_hour_apart_write_one_tree_and_keep_their_leases(
+    server: ThrowawayPostgres, hosts: list[NetHost], folders: list[Path]
+) -> None:
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
+        pytest.skip("no libfaketime on this machine")
+    clocks: list[tuple[str, ...]] = [
+        (),
+        *(("env", f"LD_PRELOAD={library}", f"FAKETIME={by}") for by in ("+1h", "-1h")),
+    ]
+    a, b, c = (
+        Host(server.net_url, folder, name, on=host, lease_s=LEASE_S, before=clock)
+        for folder, name, host, clock in zip(folders, "ABC", hosts, clocks, strict=True)
+    )
+    b.do("join")
+    b.hear("joined")
+    for one in (a, b, c):
+        one.do("work 5")
+    for one in (a, b, c):
+        one.hear("slowest")
+    time.sleep(LEASE_S * 1.5)
+    b.do("line")
+    b.hear("added")
+    b.do("finish")
+    b.hear("committed")
+    c.do("join")
+    c.hear("joined")
+    hosts[2].cut()
+    ended(server.url, "C-stays", "aborted")
+    hosts[2].heal()
+    c.do("line")
+    assert c.hear("failed", "added") in ("failed agent_taken_up", "failed agent_not_active")
+    end([a, b, c])
+    assert_one_tree(server.url, folders, more=1)

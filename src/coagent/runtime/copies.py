@@ -74,6 +74,7 @@ class Copies:
         self._recorder = recorder
         self._targets = [target for target in targets if target.copy is not None]
         self._copies: list[Copy] = [target.copy for target in targets if target.copy is not None]
+        self._in_memory = [one for one in targets if one.copy is None and one.replicate is not None]
         self._clock = clock
         self._kept_s = clock.now_s()
         self.any = bool(self._copies)
@@ -102,11 +103,15 @@ class Copies:
                 f"log {shown_url(url)!r} is no other host's, so nothing can be replicated",
                 "Name a log on a PostgreSQL server, or leave `replicated` out.",
             )
-        for target, copy in zip(self._targets, self._copies, strict=True):
-            since = max(copy.number, 0)
-            if since < recorder.taken:
+        since = [
+            (target, max(copy.number, 0)) for target, copy in zip(self._targets, self._copies, strict=True)
+        ]
+        # What is in the memory of a process begins anew with each, and a checkpoint does not hold all of it.
+        since += [(target, 0) for target in self._in_memory if recorder.log.shared]
+        for target, number in since:
+            if number < recorder.taken:
                 earlier = await anyio.to_thread.run_sync(
-                    list, _changes_between(url, fresh(), since, recorder.taken)
+                    list, _changes_between(url, fresh(), number, recorder.taken)
                 )
                 for change in earlier:
                     if change.key.partition(":")[0] in target.schemes and target.replicate is not None:
