@@ -7,12 +7,16 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from checkouts import content, host
 from host_process import Host, assert_serial, committed
 from postgres_proxy import Proxy
 from test_postgres_owners import run_out
 from throwaway_postgres import ThrowawayPostgres
+
+from coagent import LogError
+from coagent.log.urls import place_of
 
 pytestmark = pytest.mark.anyio
 
@@ -149,3 +153,31 @@ async def test_a_host_that_was_stopped_for_longer_than_its_lease_leaves_nothing_
     lines = (folders[0] / "shared").read_text().splitlines()
     assert sorted(line[0] for line in lines) == sorted(by)
     assert content(folders[0]) == content(folders[1])
+
+
+async def test_a_checkout_that_holds_what_the_log_has_lost_is_refused_though_the_log_is_longer_by_now(
+    postgres_server: ThrowawayPostgres, postgres_log: str, folders: list[Path]
+) -> None:
+    async with host(postgres_log, folders[0]) as here, host(postgres_log, folders[1]) as there:
+        a = await here.join("A")
+        await a.call("append", key="file:a", line="kept")
+        await there.settle()
+    copied = (folders[1] / ".coagent/host.json").read_text()
+    schema = place_of(postgres_log).schema
+    with psycopg.connect(postgres_server.url) as server:  # what a failover to a late standby leaves
+        kept = server.execute(f"select number, chain from {schema}.coagent_heads".encode()).fetchone()
+        assert kept is not None
+        server.commit()
+        async with host(postgres_log, folders[0]) as here:
+            b = await here.join("B")
+            await b.call("put", key="file:lost", value="lost\n")
+        server.execute(f"delete from {schema}.coagent_records where number > %s".encode(), (kept[0],))
+        server.execute(f"update {schema}.coagent_heads set (number, chain) = (%s, %s)".encode(), kept)
+    (folders[1] / ".coagent/host.json").write_text(copied)
+    async with host(postgres_log, folders[1]) as there:
+        for name in "CDE":
+            c = await there.join(name)
+            await c.call("append", key="file:a", line=f"of {name}")
+    with pytest.raises(LogError, match="went another way than this host's copy") as refused:
+        await host(postgres_log, folders[0]).__aenter__()
+    assert "check out what its hosts began with anew" in refused.value.cure

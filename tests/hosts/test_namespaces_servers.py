@@ -145,5 +145,9 @@ def test_hosts_that_went_on_with_different_servers_are_told_so_and_go_on_with_th
     assert "the server has gone back" in a.hear("because")
     assert head(both[0]) == lost
     a.kill()
+    again = Host(url_of(both), folders[0], "A", on=hosts[0], opens=False)
+    again.hear("refused log_error")
+    assert "went another way than this host's copy" in again.hear("because")
+    again.kill()
     end([b, c])
     assert content(folders[1]) == content(folders[2])

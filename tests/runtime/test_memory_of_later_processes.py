@@ -1,4 +1,4 @@
-"""What is in the memory of a process: one that opens a log later has it from the log, whatever it starts from."""
+"""What is in the memory of a process: one that opens a log later has all of it from the log."""
 
 from __future__ import annotations
 

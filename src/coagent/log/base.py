@@ -149,6 +149,19 @@ class Log(ABC):
         """
 
     @property
+    def chain(self) -> int:
+        """What tells the records up to the head from others of the same numbers; 0 where nothing does."""
+        return 0
+
+    async def has(self, number: int, chain: int) -> bool:
+        """Tell whether it went this way: whether `chain` was that of `number`, as it was kept on this host.
+
+        Raises:
+            LogError: That cannot be read.
+        """
+        return True
+
+    @property
     def since_checkpoint(self) -> int:
         """How many events there have been since the last checkpoint; 0 where none is needed.
 

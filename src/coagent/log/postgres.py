@@ -24,7 +24,7 @@ from coagent.log.codec import checksum, decode, decode_state, encode, encode_sta
 from coagent.log.postgres_archive import fill
 from coagent.log.postgres_leases import LeaseStatements, leases_in
 from coagent.log.postgres_link import Link
-from coagent.log.postgres_rows import Statements, from_segment, gone_back, state_in, taken
+from coagent.log.postgres_rows import Statements, from_segment, gone_back, state_in, taken, unpacked
 from coagent.log.postgres_schema import GIVE_UP_WHEN_GONE, Begun, begun, connected
 from coagent.log.postgres_wakes import Wakes
 from coagent.log.urls import Place
@@ -178,14 +178,25 @@ class PostgresLog(Log):
             self._at_end = bool(records) and at.number == rows[0][0]
         return self._moved(records, at)
 
+    @property
+    def chain(self) -> int:
+        return self._at.chain
+
+    async def has(self, number: int, chain: int) -> bool:
+        rows = await self._fetched(self._statements.checksum, (self._domain, number))
+        if not rows:
+            packed = await self._fetched(self._statements.segment, (self._domain, number))
+            found = unpacked(packed[0][0], self._place) if packed else []
+            rows = [(stored,) for at, stored, _ in found if at == number]
+        return bool(rows) and rows[0][0] == chain
+
     async def _require_own_past(self) -> None:
         """Make sure that the server has the last record that this process knows of.
 
         Raises:
             LogError: It has another one: it went another way from some record on.
         """
-        found = await self._fetched(self._statements.checksum, (self._domain, self._at.number))
-        if found and found[0][0] != self._at.chain:
+        if self._at.number and not await self.has(*self._at):
             raise gone_back(self._place, "other records")
 
     def _moved(self, records: list[str], at: Position) -> list[Event]:

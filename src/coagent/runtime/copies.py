@@ -29,6 +29,7 @@ from coagent.runtime.recorder import Recorder, Replicate
 from coagent.targets.base import Copy, Target
 
 _KEPT_EVERY_S = 2.0
+_ANEW = "It has gone back, or is another one: check out what its hosts began with anew, in an empty folder."
 
 
 def checked_identities(targets: Sequence[Target], url: str) -> tuple[str, ...]:
@@ -123,7 +124,13 @@ class Copies:
                 raise LogError(
                     f"log {shown_url(url)!r} ends at {recorder.taken}, and this host's copy holds what was "
                     f"recorded up to {copy.number}",
-                    "It has gone back, or is another one: check out what its hosts began with anew.",
+                    _ANEW,
+                )
+            if copy.number > 0 and copy.chain and not await recorder.log.has(copy.number, copy.chain):
+                raise LogError(
+                    f"log {shown_url(url)!r} went another way than this host's copy, which holds what was "
+                    f"recorded up to {copy.number}",
+                    _ANEW,
                 )
 
     async def bring(self) -> None:
@@ -167,11 +174,11 @@ class Copies:
         if not self.any or not (whatever or self._clock.now_s() - self._kept_s > _KEPT_EVERY_S):
             return
         self._kept_s = self._clock.now_s()
-        number = self._recorder.taken
+        number, chain = self._recorder.taken, self._recorder.log.chain
         for copy in self._copies:
             if not copy.behind:
                 with contextlib.suppress(TargetError):
-                    await anyio.to_thread.run_sync(partial(copy.keep, number))
+                    await anyio.to_thread.run_sync(partial(copy.keep, number, chain))
 
 
 async def gives_way(kernel: Kernel, target: Target, key: Key, found: Value) -> bool:

@@ -144,6 +144,11 @@ class Copy(ABC):
     def number(self) -> int:
         """Up to which event of the log it holds everything, as it was kept last; -1: it was never in use."""
 
+    @property
+    @abstractmethod
+    def chain(self) -> int:
+        """What told that event and those before it from others, as it was kept with it; 0: nothing was."""
+
     @abstractmethod
     def check(self, identities: Sequence[str]) -> None:
         """Refuse a copy that was not begun with the same content as the others. Nothing is written.
@@ -168,8 +173,13 @@ class Copy(ABC):
         """
 
     @abstractmethod
-    def keep(self, number: int) -> None:
-        """Keep up to which event it holds everything, once that is sure to survive; may block on I/O."""
+    def keep(self, number: int, chain: int) -> None:
+        """Keep up to which event it holds everything, once that is sure to survive; may block on I/O.
+
+        Args:
+            number: Of the event.
+            chain: What tells it and those before it from others.
+        """
 
 
 class Target(ABC):

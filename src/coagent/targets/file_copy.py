@@ -56,7 +56,7 @@ class FileCopy(Copy):
         self._lags: dict[Key, Lag] = {}
         self._unsynced: set[str] = set()
         self._place = os.path.join(root, ".coagent", "host.json")
-        self._log, self._base, self._number = "", "", -1
+        self._log, self._base, self._number, self._chain = "", "", -1, 0
         self._written: set[str] = set()  # the paths of which this copy has ever taken a value
         self._read()
 
@@ -175,7 +175,7 @@ class FileCopy(Copy):
                 "closed there.",
             )
         base = self._base or self._tree()
-        self._write(log, base, 0)
+        self._write(log, base, 0, 0)
 
     def _may_take(self, key: Key, lag: Lag) -> bool:
         found = self._look(key)
@@ -206,20 +206,25 @@ class FileCopy(Copy):
     def number(self) -> int:
         return self._number
 
-    def keep(self, number: int) -> None:
+    @property
+    def chain(self) -> int:
+        return self._chain
+
+    def keep(self, number: int, chain: int) -> None:
         if number <= self._number and not self._unsynced:
             return
         paths, self._unsynced = self._unsynced, set()
         for path in {*paths, *map(os.path.dirname, paths)}:
             with contextlib.suppress(OSError):  # it is gone again, or is no file
                 _sync(os.path.join(self._root, path))
-        self._write(self._log, self._base, number)
+        self._write(self._log, self._base, number, chain)
 
     def _read(self) -> None:
         try:
             with open(self._place, encoding="utf-8") as file:
                 kept = json.load(file)
             self._log, self._base, self._number = str(kept["log"]), str(kept["base"]), int(kept["number"])
+            self._chain = int(kept.get("chain", 0))
             self._written = set(map(str, kept["written"]))
         except FileNotFoundError:
             return
@@ -231,20 +236,20 @@ class FileCopy(Copy):
                 "Check out what the hosts began with, and delete it.",
             ) from error
 
-    def _write(self, log: str, base: str, number: int) -> None:
+    def _write(self, log: str, base: str, number: int, chain: int) -> None:
         half = partial_of(Path(self._place))
         try:
             os.makedirs(os.path.dirname(self._place), exist_ok=True)
             with open(half, "w", encoding="utf-8") as file:
-                kept = {"log": log, "base": base, "number": number, "written": sorted(self._written)}
-                json.dump(kept, file)
+                kept = {"log": log, "base": base, "number": number, "chain": chain}
+                json.dump({**kept, "written": sorted(self._written)}, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(half, self._place)
             drop_left(Path(self._place))
         except OSError as error:
             raise os_failure(f"{self._place!r} cannot be written", error) from error
-        self._log, self._base, self._number = log, base, number
+        self._log, self._base, self._number, self._chain = log, base, number, chain
 
 
 def _some(names: Sequence[str]) -> str:
