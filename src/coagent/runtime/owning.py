@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from coagent.errors import JoinRefused, UnknownAgent
 from coagent.log.base import Lease
+from coagent.processes import this_place
 from coagent.protocol.calls import Rank
 from coagent.protocol.events import Attached, Event, OnDeath
 from coagent.protocol.participants import Participant
@@ -40,9 +41,11 @@ async def attached(parts: Parts, agent: Participant, on_death: OnDeath, *, force
     while agent.owner != (own := recorder.tenure.owner):
         before = agent.owner
         if before and not force and (lease := await _living(parts, before)) is not None:
+            # Of a process elsewhere nobody here can tell whether it lives.
+            wait = "" if lease.process.place == this_place() else ", wait until its lease ends if it has died"
             raise JoinRefused(
                 f"agent {agent.name!r} is served by {lease.process}",
-                "End that one, or choose another name.",
+                f"End that one{wait}, or choose another name.",
             )
 
         def decide(before: str = before, own: str = own) -> Event | None:
