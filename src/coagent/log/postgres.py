@@ -196,7 +196,8 @@ class PostgresLog(Log):
         Raises:
             LogError: It has another one: it went another way from some record on.
         """
-        if self._at.number and not await self.has(*self._at):
+        found = await self._fetched(self._statements.checksum, (self._domain, self._at.number))
+        if found and found[0][0] != self._at.chain:
             raise gone_back(self._place, "other records")
 
     def _moved(self, records: list[str], at: Position) -> list[Event]:
