@@ -234,3 +234,59 @@ def test_only_a_run_that_is_under_way_is_lost_and_once() -> None:
     world.refuses(events.RunLost(staged.id))
     world.take(events.RunLost(call.id))
     world.refuses(events.RunLost(call.id))
+
+
+def test_what_a_run_has_captured_to_be_taken_back_by_survives_its_process() -> None:
+    world = World()
+    a = owned(world, "A", "one")
+    call = begun(world, a, "one")
+    again = events.RunBegun(call.id, NOTHING_TOUCHED, "one", call.intent, None, {"was": 1})
+    assert "running" in world.refuses(again._replace(owner="two"))
+    assert "running" in world.refuses(again._replace(intent="another"))
+    assert "running" in world.refuses(again._replace(prepared=None))
+    world.take(again)
+    world.take(events.RunLost(call.id))
+    other = Mtpo()
+    restore(other, state_of(world.kernel))
+    assert [one.prepared for one in other.unknown] == [call.prepared] == [{"was": 1}]
+    world.take(events.RunBegun(call.id, NOTHING_TOUCHED, "two", call.intent))
+    assert call.prepared is None, "another run captures anew"
+
+
+def test_an_amendment_whose_run_is_lost_is_known_by_what_it_was_to_be() -> None:
+    world = World()
+    a = owned(world, "A", "one")
+    call = a.act(writes=["sys:1"])
+    world.apply()
+    world.take(events.ReversalBegun(call.id, NOTHING_TOUCHED, "one"))
+    world.take(events.RunBegun(call.id, NOTHING_TOUCHED, "one", "for ever", {"to": 2}))
+    world.take(events.RunLost(call.id))
+    world.take(events.CallRan(call.id, ran(world, call)))
+    assert (call.phase, call.arguments) == (CallPhase.STANDING, {"to": 2})
+
+
+def test_a_failed_call_that_is_amended_counts_when_its_lost_run_turns_out_to_have_been() -> None:
+    world = World({"kv:t": "text"})
+    [a] = world.join("A")
+    call = a.edit("kv:t", "absent", "new")
+    assert call.phase is CallPhase.LAPSED
+    world.take(events.RunBegun(call.id, NOTHING_TOUCHED, "one", "for ever", {"old": "text"}))
+    world.take(events.RunLost(call.id))
+    world.take(events.CallRan(call.id, DONE))
+    assert call.phase is CallPhase.STANDING
+
+
+def test_one_process_sees_to_what_an_aborted_agent_may_have_done_if_it_can_be_taken_back() -> None:
+    world = World()
+    a, b = owned(world, "A", "one"), owned(world, "B", "one")
+    call, mail = begun(world, a, "one", irreversible=False), begun(world, b, "one")
+    for one, agent in ((call, a), (mail, b)):
+        world.take(events.RunLost(one.id))
+        agent.abort()
+    sees_to = events.RunBegun(call.id, NOTHING_TOUCHED, "two", call.intent)
+    assert "ended" in world.refuses(sees_to._replace(call_id=mail.id))
+    world.take(sees_to)
+    world.refuses(sees_to._replace(owner="three"))
+    assert world.kernel.left_by("two")[1] == [call], "who comes after it knows"
+    world.take(events.CallRan(call.id, Observation.failed("it was taken back")))
+    assert call not in world.kernel.unknown

@@ -150,7 +150,7 @@ def call_event(event: str, call: Call) -> Event:
     """Return an event about a call, with a run that saw and wrote nothing."""
     seen = Observation({}, {}, {}, {}, "done")
     made: dict[str, Event] = {
-        "RunBegun": events.RunBegun(call.id, NOTHING_TOUCHED),
+        "RunBegun": events.RunBegun(call.id, NOTHING_TOUCHED, call.runner, call.intent, None, "prepared"),
         "CallRan": events.CallRan(call.id, seen),
         "RunLost": events.RunLost(call.id),
         "CallReexecuted": events.CallReexecuted(call.id, seen),

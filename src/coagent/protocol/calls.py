@@ -135,6 +135,8 @@ class Call:
     """Which owner runs, or reverses, it meanwhile."""
     intent: str = ""
     """What names its last run for ever, for its tool."""
+    prepared: Value = None
+    """What its run captured that is under way, to be taken back by."""
     accepted: frozenset[Key] = frozenset()
     """Which of its writes their targets have held as they are: to put them again is to restore."""
 

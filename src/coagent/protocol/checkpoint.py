@@ -67,6 +67,7 @@ class CallState(NamedTuple):
     orphan: str | None
     runner: str = ""
     intent: str = ""
+    prepared: Value = None
 
 
 class EditState(NamedTuple):
@@ -204,6 +205,7 @@ def _call(call: Call, orphan: str | None) -> CallState:
         orphan,
         call.runner,
         call.intent,
+        call.prepared,
     )
 
 
@@ -219,7 +221,7 @@ def _restore_call(kernel: Mtpo, saved: CallState) -> None:
     call.cause, call.phase, call.lapsed = saved.cause, CallPhase(saved.phase), saved.lapsed
     call.irreversible, call.refused = saved.irreversible, saved.refused
     call.under_way, call.accepted = saved.under_way, frozenset(saved.accepted)
-    call.runner, call.intent = saved.runner, saved.intent
+    call.runner, call.intent, call.prepared = saved.runner, saved.intent, saved.prepared
     if call.under_way is not None:
         kernel._under_way[call.id] = call
     if saved.orphan is not None:

@@ -76,12 +76,19 @@ class CallBegun(NamedTuple):
 
 
 class RunBegun(NamedTuple):
-    """The same for a call that has its position: a staged one, or a declared one that has to run again."""
+    """The same for a call that has its position: a staged one, or a declared one that has to run again.
+
+    Where it is amended, it has other arguments from then on. Whoever runs it may say once more that it has
+    begun, with what is needed to take it back. What may have run of an agent that has ended is seen to like
+    that as well, if it can be taken back.
+    """
 
     call_id: CallId
     footprint: Footprint
     owner: str = ""
     intent: str = ""
+    arguments: Mapping[str, Value] | None = None
+    prepared: Value = None
 
 
 class RunLost(NamedTuple):

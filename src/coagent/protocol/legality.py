@@ -120,6 +120,19 @@ def _ran(state: State, event: CallRan) -> str | None:
     return None
 
 
+def _begun(state: State, event: RunBegun) -> str | None:
+    call = state.underway(event.call_id)
+    if call is not None and call.phase is CallPhase.RUNNING:
+        if event.prepared is not None and (event.owner, event.intent) == (call.runner, call.intent):
+            return None
+        return f"call {call.id!r} is {call.phase.value}"
+    if call is not None and state.call(call.id) is None:
+        # What an agent that has ended may have done is seen to by one process, if it can be taken back.
+        taken_back = call.phase is CallPhase.UNKNOWN and not call.irreversible
+        return None if taken_back else f"agent {call.agent!r} has ended"
+    return _of_call(state, event)
+
+
 def _lost(state: State, event: RunLost) -> str | None:
     """A run is lost however its agent has ended meanwhile."""
     call = state.underway(event.call_id)
@@ -172,7 +185,7 @@ OBJECTIONS: Final[Mapping[type[Any], Callable[[State, Any], str | None]]] = {
     CallObserved: _of_agent,
     CallStaged: _of_agent,
     CallBegun: _of_agent,
-    RunBegun: _of_call,
+    RunBegun: _begun,
     RunLost: _lost,
     CallRan: _ran,
     CallReexecuted: _of_call,

@@ -141,7 +141,11 @@ class Mtpo(Turns):
         return self._start(call, event)
 
     def _run_begun(self, event: events.RunBegun) -> Call:
-        call = self._next_phase(event)
+        call = self._calls.get(event.call_id) or self._under_way[event.call_id]
+        call.phase = CALL_PHASES[call.phase, "RunBegun"]
+        if event.arguments is not None:  # it is amended
+            call.arguments, call.lapsed = event.arguments, False
+        call.prepared = event.prepared
         return self._start(call, event)
 
     def _reversal_begun(self, event: events.ReversalBegun) -> Call:
@@ -433,9 +437,7 @@ class Mtpo(Turns):
 
     # ---- phases --------------------------------------------------------------------------------------------
 
-    def _next_phase(
-        self, event: events.RunBegun | events.ReversalBegun | events.CallReversed | events.ReversalFailed
-    ) -> Call:
+    def _next_phase(self, event: events.ReversalBegun | events.CallReversed | events.ReversalFailed) -> Call:
         call = self._calls[event.call_id]
         call.phase = CALL_PHASES[call.phase, type(event).__name__]
         return call

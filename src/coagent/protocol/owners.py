@@ -55,7 +55,7 @@ def speaker(state: State, event: Event) -> Rank | None:
             if call is None:
                 return None
             # What has begun ends, whoever has begun it; and anybody may run again what has to.
-            if isinstance(event, CallAmended) and call.under_way is not None:
+            if isinstance(event, CallAmended | CallUndone) and call.under_way is not None:
                 return None
             if isinstance(event, RunBegun) and call.phase is not CallPhase.STAGED:
                 return None

@@ -82,6 +82,7 @@ CALL_PHASES: Final[Mapping[tuple[CallPhase, str], CallPhase]] = {
     (_C.RUNNING, "CallRan"): _C.STANDING,
     (_C.RUNNING, "CallReexecuted"): _C.STANDING,
     (_C.RUNNING, "CallAmended"): _C.STANDING,
+    (_C.RUNNING, "RunBegun"): _C.RUNNING,
     (_C.RUNNING, "RunLost"): _C.UNKNOWN,
     # It is heard of all the same, somebody says what has become of it, or it runs again under its old name.
     (_C.UNKNOWN, "CallRan"): _C.STANDING,
