@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Literal, TypeAlias
 
-from coagent.errors import CoAgentError, ConfigurationError
+from coagent.errors import CoAgentError, ConfigurationError, TargetError
 from coagent.protocol.calls import Call, CallId, Observation
 from coagent.protocol.events import Event, Resolved
 from coagent.protocol.keys import Key
@@ -39,6 +39,8 @@ class Decisions:
         self._asked: dict[CallId, tuple[float, float]] = {}
         """When to ask the tool of a call again, and how long to wait after that."""
         self._said: set[CallId] = set()
+        self._left: set[CallId] = set()
+        """Those that were tried to be taken back, and are left to a person."""
 
     # ---- by itself -----------------------------------------------------------------------------------------
 
@@ -51,13 +53,21 @@ class Decisions:
         now_s = self._parts.clock.now_s()
         for call in unknown:
             tool = self._parts.catalog.find(call.tool)
-            if tool is None or (tool.probe is None and not tool.idempotent):
+            if tool is None or not self._can_be_found_out(call, tool):
                 self._say(call)
                 continue
             due_s, wait_s = self._asked.get(call.id, (now_s, _ASKED_S_MIN))
             if due_s <= now_s:
                 self._asked[call.id] = now_s + wait_s, min(2 * wait_s, _ASKED_S_MAX)
                 self._parts.tasks.start(self._find_out, call, tool)
+
+    def _can_be_found_out(self, call: Call, tool: Tool) -> bool:
+        """Tell whether no person is needed, as far as is known."""
+        if call.id in self._left:
+            return False
+        return tool.probe is not None or (
+            tool.idempotent and (self._is_wanted(call) or not call.irreversible)
+        )
 
     def _say(self, call: Call) -> None:
         """Say once that a person has to decide: nobody is to wait for that in silence."""
@@ -83,7 +93,11 @@ class Decisions:
                 await self._not_run(call, tool)
             elif tool.idempotent and self._is_wanted(call):
                 await self._work.runner(tool).run_again(call, tool)
+            elif tool.idempotent and not call.irreversible:
+                await self._take_back(call, tool, None)
             await self._work.settle()
+        except TargetError:
+            return  # it stays unknown; whoever resolves it by hand is told why
         except CoAgentError as failure:
             self._work.fail(failure)
 
@@ -93,9 +107,26 @@ class Decisions:
     # ---- what is found out ---------------------------------------------------------------------------------
 
     async def _record(self, call: Call, result: Value) -> None:
-        if call.phase is CallPhase.UNKNOWN:
-            runner = self._work.runner_of(call)
-            await runner.record_run(call, lambda: runner.happened(call, result), CallPhase.UNKNOWN)
+        """Take it that a call has run; what nobody wants any more is taken back, where it can be."""
+        if call.phase is not CallPhase.UNKNOWN:
+            return
+        runner, tool = self._work.runner_of(call), self._parts.catalog.find(call.tool)
+        ran = runner.happened(call, result)
+
+        def observed() -> Observation | None:
+            left = tool is not None and not call.irreversible and not self._is_wanted(call)
+            return None if left else runner.happened(call, result)
+
+        await runner.record_run(call, observed, CallPhase.UNKNOWN)
+        if tool is not None and call.phase is CallPhase.UNKNOWN and not self._is_wanted(call):
+            await self._take_back(call, tool, ran)
+
+    async def _take_back(self, call: Call, tool: Tool, ran: Observation | None) -> None:
+        try:
+            await self._work.runner(tool).take_back_unwanted(call, tool, ran)
+        except TargetError:
+            self._left.add(call.id)
+            raise
 
     async def _not_run(self, call: Call, tool: Tool | None) -> None:
         """Have a call run that has not; of an agent that has ended nobody wants it any more."""

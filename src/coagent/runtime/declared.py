@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from coagent.errors import AgentNotActive, TargetError, ToolFailed
-from coagent.protocol.calls import Call, CallId, Cause, Footprint, Observation, Position, call_id
+from coagent.errors import AgentNotActive, AgentTakenUp, TargetError, ToolFailed
+from coagent.protocol.calls import Call, Cause, Footprint, Observation, Position, call_id
 from coagent.protocol.decisions import Gate
 from coagent.protocol.events import (
     CallAmended,
@@ -22,28 +22,27 @@ from coagent.protocol.events import (
     CallReversed,
     CallUndone,
     Event,
+    Resolved,
     ReversalBegun,
     ReversalFailed,
 )
-from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
-from coagent.protocol.values import UNLOADED, Value, same
+from coagent.protocol.values import Value
+from coagent.runtime.declared_runs import DeclaredRuns, declared_tool
 from coagent.runtime.not_known import refuse_stuck, refuse_unknown, stuck_in
-from coagent.runtime.outcomes import Run, plain, told
-from coagent.runtime.runner import NotItsTurn, Ran, Runner, new_intent, require_active
+from coagent.runtime.outcomes import Run, told
+from coagent.runtime.runner import NotBegun, NotItsTurn, Ran, new_intent, require_active
 from coagent.tools.base import Tool
-from coagent.tools.declared import DeclaredTool
-from coagent.tools.intent import under
 
 
-class DeclaredRunner(Runner):
+class DeclaredRunner(DeclaredRuns):
     """Runs tools that say what they touch, and how they are taken back."""
 
     async def perform(
         self, agent: Participant, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
     ) -> Ran:
-        declared = _declared(tool)
+        declared = declared_tool(tool)
         footprint = declared.footprint(checked)
         irreversible = tool.effect == "irreversible"
         recorder = self._parts.recorder
@@ -64,16 +63,16 @@ class DeclaredRunner(Runner):
                 lambda: self._parts.kernel.position(agent), footprint, cause, begin, lambda: agent.ended
             )
             assert call is not None, "a call of an active agent begins"
+            intent = call.intent
             run = await self._run(call, declared, checked)
-            await recorder.record(
-                lambda: CallRan(call.id, self._observed(run, footprint, call.position, call.id))
-            )
+            await self._record(call, declared, run, footprint, intent)
+            self._require_still(agent)
             return Ran(call.id, run.observation, run.failure, call)
 
         return await self._parts.tasks.carry(carried)
 
     async def reexecute(self, call: Call, tool: Tool) -> None:
-        declared = _declared(tool)
+        declared = declared_tool(tool)
         kernel, recorder = self._parts.kernel, self._parts.recorder
         arguments = call.arguments
 
@@ -102,7 +101,10 @@ class DeclaredRunner(Runner):
             )
             if begun is None:
                 return
-            run = await self._run(call, declared, checked)
+            intent = call.intent
+            run = await self._run_anew(call, declared, checked, footprint)
+            if run is None:
+                return
             if call.lapsed and run.failure is None and footprint.writes:
                 # Its agent knows that it had failed; only an amendment brings it back, so this was a trial.
                 try:
@@ -110,7 +112,7 @@ class DeclaredRunner(Runner):
                 except Exception as failure:
                     await self._leave_standing(call, run, footprint, told(failure))
                     return
-            await recorder.record(lambda: CallReexecuted(call.id, self._again(call, run, footprint)))
+            await self.record_run(call, lambda: self._again(call, run, footprint), intent=intent)
 
         await self._parts.tasks.carry(carried)
 
@@ -129,7 +131,7 @@ class DeclaredRunner(Runner):
         await record(lambda: ReversalFailed(call.id, error))
 
     async def run_staged(self, call: Call, tool: Tool) -> None:
-        declared = _declared(tool)
+        declared = declared_tool(tool)
         kernel, recorder = self._parts.kernel, self._parts.recorder
 
         def due() -> bool:
@@ -163,34 +165,12 @@ class DeclaredRunner(Runner):
             )
             if begun is None:
                 return
-            run = await self._run(call, declared, checked)
-            await recorder.record(
-                lambda: CallRan(call.id, self._observed(run, footprint, call.position, call.id))
-            )
+            intent = call.intent
+            run = await self._run_anew(call, declared, checked, footprint)
+            if run is not None:
+                await self._record(call, declared, run, footprint, intent)
 
         await self._parts.tasks.carry(carried)
-
-    async def run_again(self, call: Call, tool: Tool) -> None:
-        declared, recorder = _declared(tool), self._parts.recorder
-
-        async def carried() -> None:
-            checked = declared.arguments.checked(call.arguments)
-            footprint = call.under_way or declared.footprint(checked)
-
-            def begin() -> Event | None:
-                return self.begins(call, footprint, call.intent) if call.phase is CallPhase.UNKNOWN else None
-
-            if await recorder.record(begin) is None:
-                return
-            run = await self._run(call, declared, checked)
-            await self.record_run(call, lambda: self._observed(run, footprint, call.position, call.id))
-
-        await self._parts.tasks.carry(carried)
-
-    def happened(self, call: Call, result: Value) -> Observation:
-        run = Run(Observation({}, {}, {}, {}, result, None, declared=True), None)
-        assert call.under_way is not None, "it was under way when its process died"
-        return self._observed(run, call.under_way, call.position, call.id)
 
     async def undo(self, call: Call) -> None:
         kernel, recorder = self._parts.kernel, self._parts.recorder
@@ -207,14 +187,14 @@ class DeclaredRunner(Runner):
     async def amend(
         self, call: Call, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
     ) -> Run:
-        declared = _declared(tool)
+        declared = declared_tool(tool)
         kernel, recorder = self._parts.kernel, self._parts.recorder
         footprint = declared.footprint(checked)
 
         def begin() -> Event:
             self._require_standing(call)
             recorder.require_served(kernel.agents[call.rank])
-            return self.begins(call, footprint)
+            return self.begins(call, footprint, arguments=arguments)
 
         async def carried() -> Run:
             if not await self._take_back(call, footprint, begin):
@@ -226,15 +206,28 @@ class DeclaredRunner(Runner):
                     lambda: kernel.call(call.id) is not call,
                     own=call,
                 )
-            run = await self._run(call, declared, checked)
-            await recorder.record(
-                lambda: CallAmended(
-                    call.id, arguments, self._observed(run, footprint, call.position, call.id)
-                )
-            )
+            intent = call.intent
+            run = await self._run_anew(call, declared, checked, footprint)
+            if run is None or not await self._amended(call, run, footprint, intent):
+                recorder.require_served(kernel.agents[call.rank])
+                self._require_standing(call)
+                assert run is not None, "who serves an agent runs its calls"
             return run
 
         return await self._parts.tasks.carry(carried)
+
+    async def _amended(self, call: Call, run: Run, footprint: Footprint, intent: str) -> bool:
+        """Record how an amended call ran; False where somebody else has said what has become of it."""
+        recorded = False
+
+        def decide() -> Event | None:
+            nonlocal recorded
+            recorded = call.intent == intent and call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN)
+            seen = self._observed(run, footprint, call.position, call.id)
+            return CallAmended(call.id, call.arguments, seen) if recorded else None
+
+        await self._parts.recorder.record(decide)
+        return recorded
 
     def _require_standing(self, call: Call) -> None:
         if self._parts.kernel.call(call.id) is not call:
@@ -278,8 +271,8 @@ class DeclaredRunner(Runner):
                 lambda: self._parts.kernel.call(call.id) is not call or not call.applied,
                 own=call,
             )
-            if not gone and await self._begin_reversal(call, footprint, own=call):
-                await self._reverse(call, then)
+            begun = not gone and await self._begin_reversal(call, footprint, own=call)
+            if begun and await self._reverse(call, then):
                 return True
 
     async def _clear_and_begin(
@@ -369,38 +362,64 @@ class DeclaredRunner(Runner):
         def decide() -> Event | None:
             if kernel.call(call.id) is not call or not call.applied or call.under_way is not None:
                 return None
+            if own is not None:  # it is taken back in its agent's name
+                self._parts.recorder.require_served(kernel.agents[call.rank])
             touched = _both(call.footprint, footprint)
-            if own is not None:
-                now = kernel.obstacles(call.position, touched, own)
-                if now.wait_for or any(other is not call for other in now.reverse):
-                    return None
+            # Another process may have run again meanwhile what rests on it.
+            now = kernel.obstacles(call.position, touched, call)
+            if now.wait_for or any(other is not call for other in now.reverse):
+                return None
             return ReversalBegun(call.id, touched, self._parts.recorder.tenure.owner)
 
         return await self._parts.recorder.record(decide) is not None
 
-    async def _reverse(self, call: Call, then: Callable[[], Event]) -> None:
+    async def _reverse(self, call: Call, then: Callable[[], Event]) -> bool:
         """Reverse a call whose reversal has begun.
+
+        Returns:
+            Whether it was; False where this process was thought to be dead before it had done anything: the
+            call stands as it was.
 
         Raises:
             TargetError: It could not be reversed.
+            AgentTakenUp: Its agent has been taken up meanwhile; the call was reversed, and will run again.
         """
-        declared = _declared(self._parts.catalog.get(call.tool))
-        tenure, owner = self._parts.recorder.tenure, call.runner
+        declared = declared_tool(self._parts.catalog.get(call.tool))
+        owner, record = call.runner, self._parts.recorder.record
+
+        def mine() -> bool:
+            return call.phase is CallPhase.REVERSING and call.runner == owner
+
         try:
             checked = declared.arguments.checked(call.arguments)
-            await tenure.require(owner)
+            await self._still_begun(owner)
             await declared.reverse(call.seen.prepared, call.seen.value, checked)
+        except NotBegun:
+            await self._not_reversed(call, mine)
+            return False
         except Exception as failure:
             keys = ", ".join(sorted(call.writes))
             error = (
                 f"call {call.id!r} ({call.tool}) could not be reversed ({told(failure)}): "
                 f"the state of {keys} is unknown"
             )
-            await self._parts.recorder.record(lambda: ReversalFailed(call.id, error))
+            await record(lambda: ReversalFailed(call.id, error) if mine() else None)
             raise TargetError(
                 error, "Look at the system and mend it by hand, then say so: coagent resolve."
             ) from failure
-        await self._parts.recorder.record(then)
+        try:
+            await record(lambda: then() if mine() else None)
+        except AgentTakenUp:
+            await record(lambda: CallReversed(call.id, call.as_cause) if mine() else None)
+            raise
+        return True
+
+    async def _not_reversed(self, call: Call, mine: Callable[[], bool]) -> None:
+        """Record that a reversal has done nothing, whatever others take it for that thought it had begun."""
+        kernel, record = self._parts.kernel, self._parts.recorder.record
+        await record(lambda: ReversalFailed(call.id, "it was not begun") if mine() else None)
+        for key in call.writes:
+            await record(lambda: Resolved(key, "retry") if key in kernel.stuck else None)  # noqa: B023
 
     def _require_reversible(self, call: Call) -> None:
         tool = self._parts.catalog.find(call.tool)
@@ -409,66 +428,6 @@ class DeclaredRunner(Runner):
                 f"call {call.id!r} ({call.tool}) stands in the way and cannot be reversed here",
                 "Wait until its agent has committed, or run in a process that has its tool.",
             )
-
-    # ---- runs ----------------------------------------------------------------------------------------------
-
-    async def _run(self, call: Call, tool: DeclaredTool, checked: Mapping[str, Any]) -> Run:
-        owner = call.runner
-        try:
-            with under(call.intent):
-                prepared = plain(tool.name, await tool.prepare(checked))
-                await self._parts.recorder.tenure.require(owner)
-                value = plain(tool.name, await tool.exec(checked))
-        except Exception as failure:
-            return Run(Observation.failed(told(failure))._replace(declared=True), failure)
-        return Run(Observation({}, {}, {}, {}, value, None, declared=True, prepared=prepared), None)
-
-    def _again(self, call: Call, run: Run, footprint: Footprint) -> Observation:
-        seen = self._observed(run, footprint, call.position, call.id)
-        before = call.seen
-        unchanged = (
-            run.failure is None
-            and same(seen.value, before.value)
-            and seen.reads == before.reads
-            and seen.scans == before.scans
-        )
-        if call.writes and unchanged:
-            return seen._replace(writes=call.writes)  # the same again: nobody above need hear of it
-        return seen
-
-    def _observed(self, run: Run, footprint: Footprint, position: Position, identity: CallId) -> Observation:
-        """Return the run with the tokens that stand on its keys now."""
-        kernel = self._parts.kernel
-        token = f"{identity}@{self._parts.recorder.log.head + 1}"
-        writes: dict[Key, Value] = {}
-        if run.failure is None:
-            writes = dict.fromkeys(sorted(footprint.writes), token)
-        scans: dict[Scan, dict[Key, Value]] = {
-            scan: {
-                key: value
-                for key, value in kernel.known_under(scan.prefix, position)
-                if scan.covers(key) and value is not None
-            }
-            for scan in sorted(footprint.scans, key=str)
-        }
-        # What lies in a range was read as well: no target can say again which token stands there, so it must
-        # not be forgotten as long as somebody rests on it.
-        read = footprint.reads.union(*scans.values())
-        return run.observation._replace(
-            reads={(key, None): self._token(key, position) for key in sorted(read)},
-            scans=scans,
-            writes=writes,
-            bases={key: None for key in writes if not kernel.base_known(key)},
-        )
-
-    def _token(self, key: Key, position: Position) -> Value:
-        token = self._parts.kernel.lookup(key, position)
-        return None if token is UNLOADED else token
-
-
-def _declared(tool: Tool) -> DeclaredTool:
-    assert isinstance(tool, DeclaredTool), "the runner of declared tools runs declared tools"
-    return tool
 
 
 def _both(one: Footprint, other: Footprint) -> Footprint:

@@ -224,6 +224,7 @@ class Domain:
         check_name(name)
         if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
             raise JoinRefused(f"rank {rank!r} is not a whole number from 0 on")
+        await parts.recorder.tenure.assure()
         await parts.recorder.flush()
         await parts.recorder.catch_up()
 

@@ -17,7 +17,6 @@ from coagent.protocol.events import (
     CallAmended,
     CallBegun,
     CallObserved,
-    CallRan,
     CallReexecuted,
     CallUndone,
     Event,
@@ -27,7 +26,7 @@ from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value
 from coagent.runtime.outcomes import Run, plain, told
-from coagent.runtime.runner import Ran, Runner, new_intent, restart
+from coagent.runtime.runner import NotBegun, Ran, Runner, new_intent, restart
 from coagent.tools.base import Tool
 from coagent.tools.intent import under
 from coagent.tools.native import NativeTool
@@ -118,8 +117,10 @@ class NativeRunner(Runner):
             owner = self._parts.recorder.tenure.owner
             event = CallBegun(agent.rank, tool.name, arguments, _NOTHING, True, owner, new_intent())
             call = await self.record_call(agent, event, tool.gate)
+            intent = call.intent
             run = await self._act(call, tool, checked)
-            await self._parts.recorder.record(lambda: CallRan(call.id, run.observation))
+            await self.record_run(call, lambda: run.observation, intent=intent)
+            self._require_still(agent)
             return Ran(call.id, run.observation, run.failure, call)
 
         return await self._parts.tasks.carry(carried)
@@ -153,22 +154,32 @@ class NativeRunner(Runner):
 
         await self._parts.tasks.carry(carried)
 
+    async def take_back_unwanted(self, call: Call, tool: Tool, ran: Observation | None) -> None:
+        raise AssertionError("what of a native tool can be taken back has no run that may be lost")
+
     def happened(self, call: Call, result: Value) -> Observation:
         return NOTHING._replace(value=result)
 
     async def _act_and_record(self, call: Call, tool: NativeTool) -> None:
+        intent, owner = call.intent, call.runner
         try:
-            run = await self._act(call, tool, tool.arguments.checked(call.arguments))
+            checked = tool.arguments.checked(call.arguments)
         except ToolFailed as failure:
-            run = Run(Observation.failed(told(failure)), failure)
-        await self.record_run(call, lambda: run.observation)
+            wrong = Observation.failed(told(failure))
+            await self.record_run(call, lambda: wrong, intent=intent)
+            return
+        while isinstance((run := await self._act(call, tool, checked)).failure, NotBegun):
+            if not await self.begun_anew(call, _NOTHING, intent, owner):
+                return
+            owner = self._parts.recorder.tenure.owner
+        await self.record_run(call, lambda: run.observation, intent=intent)
 
     async def _act(self, call: Call, tool: NativeTool, checked: Mapping[str, Any]) -> Run:
         """Run an irreversible call whose run has begun here."""
         try:
             await self._parts.recorder.tenure.require(call.runner)
         except AgentTakenUp as failure:
-            return Run(Observation.failed(told(failure)), failure)
+            return Run(Observation.failed(told(failure)), NotBegun(failure.cause, failure.cure))
         with under(call.intent):
             return await self._observe(tool, checked, call.position, call.rank)
 

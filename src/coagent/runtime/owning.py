@@ -38,6 +38,7 @@ async def attached(parts: Parts, agent: Participant, on_death: OnDeath, *, force
         JoinRefused: The process that serves it lives, and is not to be forced.
     """
     recorder = parts.recorder
+    await recorder.tenure.assure()
     while agent.owner != (own := recorder.tenure.owner):
         before = agent.owner
         if before and not force and (lease := await _living(parts, before)) is not None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from coagent.errors import AgentNotActive, AgentRestarted
+from coagent.errors import AgentNotActive, AgentRestarted, AgentTakenUp
 from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position, Rank
 from coagent.protocol.decisions import Gate
-from coagent.protocol.events import CallRan, CallReexecuted, Event, Restarted, RunBegun
+from coagent.protocol.events import CallRan, CallReexecuted, Event, Restarted, RunBegun, RunLost
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
@@ -88,6 +88,10 @@ def new_intent() -> str:
     return uuid4().hex
 
 
+class NotBegun(AgentTakenUp):
+    """A run was given up right before it would have acted: its process was thought to be dead meanwhile."""
+
+
 class NotItsTurn(Exception):
     """Since its call was let through, somebody has passed the agent, or it has something to read."""
 
@@ -137,38 +141,112 @@ class Runner(ABC):
         """Run a call of which nobody knows whether it has run, under the name that it had."""
 
     @abstractmethod
+    async def take_back_unwanted(self, call: Call, tool: Tool, ran: Observation | None) -> None:
+        """Take back what a call has done whose agent has ended meanwhile; or nothing, where others see to it.
+
+        Args:
+            call: The call, of which nobody knew whether it had run, and which can be taken back.
+            tool: Its tool.
+            ran: How it ran; None: run it once more under its name, where its tool acts once for one.
+
+        Raises:
+            TargetError: It could not be taken back, and stays unknown.
+        """
+
+    @abstractmethod
     def happened(self, call: Call, result: Value) -> Observation:
         """Return what is recorded of a call that has had its effect, though nobody has seen it run."""
 
-    def begins(self, call: Call, footprint: Footprint, intent: str = "") -> RunBegun:
+    def begins(
+        self,
+        call: Call,
+        footprint: Footprint,
+        intent: str = "",
+        arguments: Mapping[str, Value] | None = None,
+        prepared: Value = None,
+    ) -> RunBegun:
         """Return the event by which this process begins to run a call that has its position.
 
         Args:
             call: The call.
             footprint: What nobody else may touch meanwhile.
             intent: What the run is known by; a new name by default.
+            arguments: What it is amended to.
+            prepared: What has been captured to take it back by.
         """
-        return RunBegun(call.id, footprint, self._parts.recorder.tenure.owner, intent or new_intent())
+        owner = self._parts.recorder.tenure.owner
+        return RunBegun(call.id, footprint, owner, intent or new_intent(), arguments, prepared)
 
-    async def record_run(
-        self, call: Call, observe: Callable[[], Observation], phase: CallPhase | None = None
-    ) -> None:
-        """Record how a run has ended, however it is looked at by then.
+    async def begun_anew(self, call: Call, footprint: Footprint, intent: str, owner: str) -> bool:
+        """Begin a run again that had not acted yet when this process turned out to be thought dead.
+
+        It keeps its name. Whoever else has seen to it meanwhile goes on with it.
 
         Args:
             call: The call.
-            observe: Returns the run, with the tokens that stand when it is recorded.
-            phase: Only while the call is in it.
+            footprint: What nobody else may touch meanwhile.
+            intent: What the run is known by.
+            owner: As which this process had begun it.
+
+        Returns:
+            Whether this process runs it.
         """
+        kernel, recorder = self._parts.kernel, self._parts.recorder
+        await recorder.catch_up()
+
+        def lost() -> Event | None:
+            mine = call.phase is CallPhase.RUNNING and call.runner == owner and call.intent == intent
+            return RunLost(call.id) if mine else None
+
+        def begin() -> Event | None:
+            open_ = call.phase is CallPhase.UNKNOWN and call.intent == intent
+            return self.begins(call, footprint, intent) if open_ and kernel.call(call.id) is call else None
+
+        await recorder.record(lost)
+        return await recorder.record(begin) is not None
+
+    async def record_run(
+        self,
+        call: Call,
+        observe: Callable[[], Observation | None],
+        phase: CallPhase | None = None,
+        *,
+        intent: str | None = None,
+    ) -> None:
+        """Record how a run has ended, however it is looked at by then.
+
+        Where its process was thought to be dead meanwhile, somebody may have found out how it has ended; then
+        there is nothing to be said any more.
+
+        Args:
+            call: The call.
+            observe: Returns the run, with the tokens that stand when it is recorded; None: not now.
+            phase: Only while the call is in it.
+            intent: What the run was known by; None: whatever run there is.
+        """
+        kernel = self._parts.kernel
 
         def decide() -> Event | None:
-            kernel = self._parts.kernel
-            if phase is not None and call.phase is not phase:
+            if call.phase not in (CallPhase.RUNNING, CallPhase.UNKNOWN):
+                return None
+            if (phase is not None and call.phase is not phase) or intent not in (None, call.intent):
+                return None
+            if (seen := observe()) is None:
                 return None
             again = kernel.call(call.id) is call and kernel.is_dirty(call)
-            return CallReexecuted(call.id, observe()) if again else CallRan(call.id, observe())
+            return CallReexecuted(call.id, seen) if again else CallRan(call.id, seen)
 
         await self._parts.recorder.record(decide)
+
+    def _require_still(self, agent: Participant) -> None:
+        """Refuse to hand what a run returned to an agent that has ended, or is another process', meanwhile.
+
+        Raises:
+            AgentNotActive: It is so.
+        """
+        self._parts.recorder.require_served(agent)
+        if agent.ended:
+            require_active(agent)
 
     async def record_call(self, agent: Participant, event: Event, gate: str | None = None) -> Call:
         """Record an event that makes a call of an agent.

@@ -305,6 +305,9 @@ class AgentSession:
                 await self._work.runner_of(call).undo(call)
 
     def _aborted(self, reason: str) -> Event | None:
+        kept = self._parts.kernel.kept_calls(self._participant)
+        if any(call.applied and call not in kept for call in self._participant.calls.values()):
+            return None  # it has run again meanwhile, having made room for another one
         event = Aborted(self._participant.rank, reason)
         return None if self._parts.kernel.objection(event) is not None else event
 

@@ -52,6 +52,7 @@ class Tenure:
         self._now_s = now_s
         self._lease_s = lease_s
         self._until_s = 0.0
+        self._renewing = anyio.Lock()
         self.owner = ""
         """What names this process at its agents; another one after others have ended its lease."""
         self.on_loss: Callable[[], None] = lambda: None
@@ -80,12 +81,22 @@ class Tenure:
         Raises:
             LogError: The log cannot be written.
         """
-        asked_s = self._now_s()
-        if await self._log.renew_lease(self.owner, self._lease_s):
-            self._until_s = asked_s + self._lease_s
-            return
-        await self.begin()
-        self.on_loss()
+        async with self._renewing:  # or two that find it ended would begin one each
+            asked_s = self._now_s()
+            if await self._log.renew_lease(self.owner, self._lease_s):
+                self._until_s = asked_s + self._lease_s
+                return
+            await self.begin()
+            self.on_loss()
+
+    async def assure(self) -> None:
+        """Make sure that nobody thinks that this process is dead, whatever they thought before.
+
+        Raises:
+            LogError: That cannot be told.
+        """
+        if not self.holds:
+            await self.renew()
 
     async def require(self, owner: str) -> None:
         """Make sure, before something that cannot be taken back, that this process is still thought to live.
@@ -97,8 +108,7 @@ class Tenure:
             AgentTakenUp: It was thought to be dead meanwhile.
             LogError: That cannot be told.
         """
-        if not self.holds:
-            await self.renew()
+        await self.assure()
         if owner != self.owner:
             raise AgentTakenUp(
                 "this process was stopped for so long that others have taken up its agents",

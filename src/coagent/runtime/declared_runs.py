@@ -1,0 +1,207 @@
+"""Single runs of declared tools: acting, recording what came of it, taking back what nobody wants any more.
+
+What a run of an agent that has ended turns out to have done is taken back, where its tool can do that. So
+that only one process does, it records first that it sees to the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from coagent.errors import AgentTakenUp, TargetError
+from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position
+from coagent.protocol.events import Event, RunBegun, RunLost
+from coagent.protocol.keys import Key, Scan
+from coagent.protocol.phases import CallPhase
+from coagent.protocol.values import UNLOADED, Value, same
+from coagent.runtime.outcomes import Run, plain, told
+from coagent.runtime.runner import NotBegun, Runner
+from coagent.tools.base import Tool
+from coagent.tools.declared import DeclaredTool
+from coagent.tools.intent import under
+
+_TAKEN_BACK = "its agent has ended, and it was taken back"
+
+
+class DeclaredRuns(Runner):
+    """Makes single runs of declared tools."""
+
+    async def run_again(self, call: Call, tool: Tool) -> None:
+        declared, recorder = declared_tool(tool), self._parts.recorder
+
+        async def carried() -> None:
+            checked = declared.arguments.checked(call.arguments)
+            footprint = call.under_way or declared.footprint(checked)
+
+            def begin() -> Event | None:
+                if call.phase is not CallPhase.UNKNOWN or self._parts.kernel.call(call.id) is not call:
+                    return None
+                return self.begins(call, footprint, call.intent, prepared=call.prepared)
+
+            if await recorder.record(begin) is None:
+                return
+            intent = call.intent
+            run = await self._run_anew(call, declared, checked, footprint)
+            if run is not None:
+                await self._record(call, declared, run, footprint, intent)
+
+        await self._parts.tasks.carry(carried)
+
+    def happened(self, call: Call, result: Value) -> Observation:
+        seen = Observation({}, {}, {}, {}, result, None, declared=True, prepared=call.prepared)
+        run = Run(seen, None)
+        assert call.under_way is not None, "it was under way when its process died"
+        return self._observed(run, call.under_way, call.position, call.id)
+
+    async def _record(
+        self, call: Call, tool: DeclaredTool, run: Run, footprint: Footprint, intent: str
+    ) -> None:
+        def observed() -> Observation | None:
+            if run.failure is None and self._is_unwanted(call):
+                return None
+            return self._observed(run, footprint, call.position, call.id)
+
+        await self.record_run(call, observed, intent=intent)
+        if run.failure is None and self._is_unwanted(call) and call.intent == intent:
+            await self.take_back_unwanted(call, tool, run.observation)
+
+    def _is_unwanted(self, call: Call) -> bool:
+        """Tell whether a call that may have run can be taken back, and its agent has ended."""
+        unknown = call.phase is CallPhase.UNKNOWN and not call.irreversible
+        return unknown and self._parts.kernel.call(call.id) is not call
+
+    async def take_back_unwanted(self, call: Call, tool: Tool, ran: Observation | None) -> None:
+        declared, recorder = declared_tool(tool), self._parts.recorder
+
+        async def carried() -> None:
+            await recorder.tenure.assure()
+            footprint, intent = call.under_way, call.intent
+            if footprint is None:  # others have seen to it
+                return
+            if await recorder.record(lambda: self._sees_to(call, footprint, intent)) is None:
+                return
+            owner = recorder.tenure.owner
+
+            def lost() -> Event | None:
+                return RunLost(call.id) if call.runner == owner and _is_running(call) else None
+
+            try:
+                checked = declared.arguments.checked(call.arguments)
+                seen = ran
+                if seen is None:
+                    run = await self._run(call, declared, checked)
+                    seen = run.observation
+                if seen.error is None:
+                    await self._still_begun(owner)
+                    await declared.reverse(seen.prepared, seen.value, checked)
+            except NotBegun:
+                await recorder.record(lost)
+                return
+            except Exception as failure:
+                await recorder.record(lost)
+                raise TargetError(
+                    f"call {call.id!r} ({call.tool}) has run, and could not be taken back: {told(failure)}",
+                    f"Take it back by hand, and say so: coagent resolve {call.id} --drop",
+                ) from failure
+            undone = Observation.failed(_TAKEN_BACK)
+            await self.record_run(call, lambda: undone, intent=intent)
+
+        await self._parts.tasks.carry(carried)
+
+    def _sees_to(self, call: Call, footprint: Footprint, intent: str) -> Event | None:
+        if not self._is_unwanted(call) or call.intent != intent:
+            return None
+        return self.begins(call, footprint, intent, prepared=call.prepared)
+
+    async def _run_anew(
+        self, call: Call, tool: DeclaredTool, checked: Mapping[str, Any], footprint: Footprint
+    ) -> Run | None:
+        """Run a call, if need be under another lease than it was begun with; None where others see to it."""
+        while True:
+            intent, owner = call.intent, call.runner
+            run = await self._run(call, tool, checked)
+            if not isinstance(run.failure, NotBegun):
+                return run
+            if not await self.begun_anew(call, footprint, intent, owner):
+                return None
+
+    async def _run(self, call: Call, tool: DeclaredTool, checked: Mapping[str, Any]) -> Run:
+        owner = call.runner
+        try:
+            with under(call.intent):
+                # Where it is run once more, it may have acted: what was there before, the log tells.
+                prepared = call.prepared
+                if prepared is None:
+                    prepared = plain(tool.name, await tool.prepare(checked))
+                    if prepared is not None:
+                        await self._parts.recorder.record(lambda: self._prepared(call, owner, prepared))
+                await self._still_begun(owner)
+                value = plain(tool.name, await tool.exec(checked))
+        except Exception as failure:
+            return Run(Observation.failed(told(failure))._replace(declared=True), failure)
+        return Run(Observation({}, {}, {}, {}, value, None, declared=True, prepared=prepared), None)
+
+    def _prepared(self, call: Call, owner: str, prepared: Value) -> Event | None:
+        """Return the event by which what is needed to take a call back survives its process."""
+        if not _is_running(call) or call.runner != owner or call.under_way is None:
+            return None
+        return RunBegun(call.id, call.under_way, owner, call.intent, None, prepared)
+
+    async def _still_begun(self, owner: str) -> None:
+        try:
+            await self._parts.recorder.tenure.require(owner)
+        except AgentTakenUp as failure:
+            raise NotBegun(failure.cause, failure.cure) from None
+
+    def _again(self, call: Call, run: Run, footprint: Footprint) -> Observation:
+        seen = self._observed(run, footprint, call.position, call.id)
+        before = call.seen
+        unchanged = (
+            run.failure is None
+            and same(seen.value, before.value)
+            and seen.reads == before.reads
+            and seen.scans == before.scans
+        )
+        if call.writes and unchanged:
+            return seen._replace(writes=call.writes)  # the same again: nobody above need hear of it
+        return seen
+
+    def _observed(self, run: Run, footprint: Footprint, position: Position, identity: CallId) -> Observation:
+        """Return the run with the tokens that stand on its keys now."""
+        kernel = self._parts.kernel
+        token = f"{identity}@{self._parts.recorder.log.head + 1}"
+        writes: dict[Key, Value] = {}
+        if run.failure is None:
+            writes = dict.fromkeys(sorted(footprint.writes), token)
+        scans: dict[Scan, dict[Key, Value]] = {
+            scan: {
+                key: value
+                for key, value in kernel.known_under(scan.prefix, position)
+                if scan.covers(key) and value is not None
+            }
+            for scan in sorted(footprint.scans, key=str)
+        }
+        # What lies in a range was read as well: no target can say again which token stands there, so it must
+        # not be forgotten as long as somebody rests on it.
+        read = footprint.reads.union(*scans.values())
+        return run.observation._replace(
+            reads={(key, None): self._token(key, position) for key in sorted(read)},
+            scans=scans,
+            writes=writes,
+            bases={key: None for key in writes if not kernel.base_known(key)},
+        )
+
+    def _token(self, key: Key, position: Position) -> Value:
+        token = self._parts.kernel.lookup(key, position)
+        return None if token is UNLOADED else token
+
+
+def _is_running(call: Call) -> bool:
+    return call.phase is CallPhase.RUNNING
+
+
+def declared_tool(tool: Tool) -> DeclaredTool:
+    """Return a tool as the declared one that it is."""
+    assert isinstance(tool, DeclaredTool), "the runner of declared tools runs declared tools"
+    return tool

@@ -1,0 +1,312 @@
+"""Declared calls of processes that were stopped for longer than their lease, and of others that took them up.
+
+The processes are domains over one log and one shop. A stop is where one of them stands still: its lease has
+run out by then, by the log's clock and by its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from coagent import AgentNotActive, DeclaredTool, Probed, idempotency_key, open_domain
+from coagent.errors import AgentTakenUp
+from coagent.protocol.events import Aborted, Event, ReversalBegun
+from coagent.runtime.domain import Domain
+
+
+class Shop:
+    """Who has booked what; a name is taken away only from below the others."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, list[list[str]]] = {"tea": [], "milk": []}
+        self.acted = anyio.Event()
+        self.held: anyio.Event | None = None
+        """Until when the next booking is held up, after it has been made."""
+
+    def who(self, item: str) -> list[str]:
+        return [who for who, _ in self.items[item]]
+
+    def tool(self, **options: Any) -> DeclaredTool:
+        async def book(who: str, item: str) -> str:
+            """Book an item."""
+            entry = [who, idempotency_key() or ""]
+            if not options.get("idempotent") or entry not in self.items[item]:
+                self.items[item].append(entry)
+            held, self.held = self.held, None
+            if held is not None:
+                self.acted.set()
+                await held.wait()
+            return "booked"
+
+        async def look(who: str, item: str) -> list[str]:
+            return self.who(item)
+
+        async def cancel(prepared: Any, _: Any, *, who: str, item: str) -> None:
+            assert self.who(item) == [*prepared, who], "it is taken back from where it was put"
+            self.items[item].pop()
+
+        return DeclaredTool(book, writes=["shop:{item}"], prepare=look, reverse=cancel, **options)
+
+    async def asked(self, intent: str, /, **_: Any) -> Probed:
+        return Probed(any(name == intent for names in self.items.values() for _, name in names), "booked")
+
+
+def process(log: Path, shop: Shop, **options: Any) -> Domain:
+    """Return a process' domain, which does nothing that it is not told to."""
+    on_death = options.pop("on_death", "keep")
+    domain = open_domain(f"sqlite:{log}", tools=[shop.tool(**options)], on_death=on_death)
+    domain.attends = False
+    return domain
+
+
+async def stop_for_long(domain: Domain, log: Path, *others: Domain) -> None:
+    """Let so much time pass for a process that stands still that the others take up what is its."""
+    tenure = domain._opened.parts.recorder.tenure
+    with closing(sqlite3.connect(log)) as connection, connection:
+        connection.execute("update coagent_leases set until_s = 0 where owner = ?", (tenure.owner,))
+    tenure._until_s = 0.0
+    for other in others:
+        await recover(other)
+
+
+async def recover(domain: Domain) -> None:
+    await domain.catch_up()
+    await domain._opened.recovery.recover()
+
+
+def at_append(
+    domain: Domain, of: type[Any], call_id: str, act: Callable[[], Awaitable[None]], *, after: bool
+) -> None:
+    """Have something happen once, right before or after an event of a process reaches the log."""
+    log = domain._opened.log
+    append, pending = log.append, [act]
+
+    async def appending(events: Sequence[Event]) -> None:
+        here = any(isinstance(event, of) and getattr(event, "call_id", "") == call_id for event in events)
+        if here and pending and not after:
+            await pending.pop()()
+        await append(events)
+        if here and pending and after:
+            await pending.pop()()
+
+    log.append = appending  # type: ignore[method-assign]
+
+
+@pytest.mark.anyio
+async def test_a_stopped_process_takes_back_nothing_of_an_agent_that_others_have_taken_up(
+    tmp_path: Path,
+) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop) as one, process(log, shop) as two:
+        a = await one.join("A")
+        booked = await a.call("book", who="A", item="tea")
+        await stop_for_long(one, log, two)
+        taken = await two.attach("A")
+        with pytest.raises(AgentTakenUp):
+            await a.undo(booked.call_id)
+        with pytest.raises(AgentTakenUp):
+            await a.abort()
+        assert shop.who("tea") == ["A"]
+        assert (await taken.finish(wait=True)).state == "committed"
+
+
+@pytest.mark.anyio
+async def test_what_another_process_has_run_again_meanwhile_is_reversed_first(tmp_path: Path) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop) as one, process(log, shop) as two:
+        a, b, c = await one.join("A"), await two.join("B"), await two.join("C")
+        await b.call("book", who="B", item="tea")
+        await c.call("book", who="C", item="tea")
+        at_append(one, ReversalBegun, "B.1", two.settle, after=False)
+        await a.call("book", who="A", item="tea")
+        await one.settle()
+        assert shop.who("tea") == ["A", "B", "C"]
+
+
+@pytest.mark.anyio
+async def test_a_call_of_another_agent_does_not_fail_because_the_process_that_runs_it_again_was_stopped(
+    tmp_path: Path,
+) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop) as one, process(log, shop) as two, anyio.create_task_group() as tasks:
+        a, b = await one.join("A"), await two.join("B")
+        booked = await b.call("book", who="B", item="tea")
+        go_on = shop.held = anyio.Event()
+        tasks.start_soon(refused, a.call, "book", "A", "tea")
+        await shop.acted.wait()
+        await stop_for_long(one, log, two)
+        go_on.set()
+        with anyio.fail_after(10):
+            while shop.who("tea") != ["A", "B"]:
+                await one.settle()
+                await anyio.sleep(0.001)
+        await two.settle()
+        assert b.result(booked.call_id) == "booked"
+        assert await b.notifications() == []
+
+
+async def refused(call: Callable[..., Awaitable[Any]], tool: str, who: str, item: str) -> None:
+    with pytest.raises(AgentNotActive):
+        await call(tool, who=who, item=item)
+
+
+@pytest.mark.anyio
+async def test_who_comes_back_when_it_has_been_decided_that_its_call_has_run_hears_whose_agent_it_is(
+    tmp_path: Path,
+) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop) as one, process(log, shop) as two, anyio.create_task_group() as tasks:
+        a = await one.join("A")
+        go_on = shop.held = anyio.Event()
+        tasks.start_soon(refused, a.call, "book", "A", "tea")
+        await shop.acted.wait()
+        await stop_for_long(one, log, two)
+        await two.resolve("A.1", "accept")
+        go_on.set()
+        taken = await two.attach("A")
+        assert (await taken.finish(wait=True)).state == "committed"
+    assert shop.who("tea") == ["A"]
+
+
+@pytest.mark.anyio
+async def test_what_was_about_to_be_taken_back_stands_when_its_process_comes_back_and_had_not_begun(
+    tmp_path: Path,
+) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop) as one, process(log, shop) as two:
+        a, b = await one.join("A"), await two.join("B")
+        await b.call("book", who="B", item="tea")
+
+        async def stop() -> None:
+            await stop_for_long(one, log, two)
+            assert set(two.kernel.stuck) == {"shop:tea"}
+
+        at_append(one, ReversalBegun, "B.1", stop, after=True)
+        with pytest.raises(AgentTakenUp):
+            await a.call("book", who="A", item="tea")
+        await one.settle()
+        await two.settle()
+        assert two.kernel.stuck == {}
+        assert shop.who("tea") == ["B"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["probe", "idempotent", "accept", "comes back"])
+async def test_what_an_aborted_agent_turns_out_to_have_done_is_taken_back(tmp_path: Path, how: str) -> None:
+    log, shop = tmp_path / "log", Shop()
+    options: dict[str, Any] = {"on_death": "abort"}
+    options |= {"probe": {"probe": shop.asked}, "idempotent": {"idempotent": True}}.get(how, {})
+    async with process(log, shop, **options) as one, process(log, shop, **options) as two:
+        shop.items["tea"].append(["before", ""])
+        a = await one.join("A")
+        async with anyio.create_task_group() as tasks:
+            go_on = shop.held = anyio.Event()
+            tasks.start_soon(refused, a.call, "book", "A", "tea")
+            await shop.acted.wait()
+            await stop_for_long(one, log, two)
+            if how == "accept":
+                await two.settle()
+                await two.resolve("A.1", "accept")
+            if how == "comes back":
+                await two.settle()
+                go_on.set()
+            with anyio.fail_after(10):
+                while shop.who("tea") != ["before"] or two.kernel.unknown:
+                    await recover(two)
+                    await two.settle()
+                    await anyio.sleep(0.001)
+            go_on.set()
+        assert [agent.phase.value for agent in two.agents] == ["aborted"]
+        b = await two.join("B")
+        await b.call("book", who="B", item="tea")
+        assert (await b.finish(wait=True)).state == "committed"
+    assert shop.who("tea") == ["before", "B"]
+
+
+@pytest.mark.anyio
+async def test_an_abort_takes_back_what_another_process_runs_again_just_then(tmp_path: Path) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop) as one, process(log, shop) as two, anyio.create_task_group() as tasks:
+        a, b = await one.join("A"), await two.join("B")
+        await b.call("book", who="B", item="tea")
+        go_on = shop.held = anyio.Event()
+        tasks.start_soon(partial(a.call, "book", who="A", item="tea"))
+        await shop.acted.wait()
+
+        async def run_again() -> None:
+            go_on.set()
+            with anyio.fail_after(10):
+                while shop.who("tea") != ["A", "B"]:
+                    await one.settle()
+                    await anyio.sleep(0.001)
+            await one.settle()
+
+        at_append(two, Aborted, "", run_again, after=False)
+        await b.abort()
+        assert shop.who("tea") == ["A"]
+
+
+@pytest.mark.anyio
+async def test_an_amendment_under_way_is_found_out_about_as_what_it_was_to_be(
+    tmp_path: Path,
+) -> None:
+    log, shop = tmp_path / "log", Shop()
+    probe = {"probe": shop.asked}
+    async with process(log, shop, **probe) as one, process(log, shop, **probe) as two:
+        a = await one.join("A")
+        await a.call("book", who="A", item="tea")
+        async with anyio.create_task_group() as tasks:
+            go_on = shop.held = anyio.Event()
+            tasks.start_soon(amended, a.amend, "milk")
+            await shop.acted.wait()
+            await stop_for_long(one, log, two)
+            with anyio.fail_after(10):
+                while two.kernel.unknown:
+                    await recover(two)
+                    await anyio.sleep(0.001)
+            go_on.set()
+        taken = await two.attach("A")
+        assert [call.arguments for call in taken.calls] == [{"who": "A", "item": "milk"}]
+        assert (shop.who("tea"), shop.who("milk")) == ([], ["A"])
+        await taken.abort()
+        assert shop.who("milk") == []
+
+
+async def amended(amend: Callable[..., Awaitable[Any]], item: str) -> None:
+    with pytest.raises(AgentTakenUp):
+        await amend("A.1", item=item)
+
+
+@pytest.mark.anyio
+async def test_who_joins_after_a_long_stop_does_so_under_a_lease_that_holds(tmp_path: Path) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop, on_death="abort") as one, process(log, shop) as two:
+        await one.join("A")
+        await stop_for_long(one, log, two)
+        b = await one.join("B")
+        await recover(two)
+        await two.settle()
+        assert {agent.name: agent.phase.value for agent in two.agents} == {"A": "aborted", "B": "active"}
+        assert (await b.finish(wait=True)).state == "committed"
+
+
+@pytest.mark.anyio
+async def test_who_finds_at_two_places_that_its_lease_has_ended_begins_one_other(tmp_path: Path) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop) as one, process(log, shop) as two:
+        await one.join("A")
+        await stop_for_long(one, log, two)
+        tenure = one._opened.parts.recorder.tenure
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tenure.renew)
+            tasks.start_soon(tenure.renew)
+        owners = {lease.owner for lease in await one._opened.log.leases()}
+        assert owners == {tenure.owner, two._opened.parts.recorder.tenure.owner}
