@@ -4,13 +4,14 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long check format soak model mutate bench lock clean
+.PHONY: help demo test test-long check format soak crashes model mutate bench lock clean
 
 PYTHON ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
-RUNS ?= 2000
+RUNS ?=
 MUTANTS ?=
 MODEL ?=
+CRASHES ?=
 
 BIN := .venv/bin
 # Tests start many processes of ours, which do not keep what they compile where PYTHONDONTWRITEBYTECODE is set.
@@ -46,7 +47,11 @@ format: .venv/.stamp ## Format the code and sort its imports
 	@$(BIN)/python -m ruff check --quiet --fix src tests
 
 soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default)
-	@$(BIN)/python -m coagent.sim --kind mixed --runs $(RUNS)
+	@$(BIN)/python -m coagent.sim --kind mixed --runs $(or $(RUNS),2000)
+
+crashes: .venv/.stamp ## Kill and stop real processes at random points (RUNS=300 by default; CRASHES="--help")
+	@$(COMPILED)
+	@$(BIN)/python tests/crashes/crashes.py --runs $(or $(RUNS),300) $(CRASHES)
 
 model: .venv/.stamp ## Explore every situation that the rules allow in small cases (minutes; MODEL="--json", "--list", a case)
 	@PYTHONPATH=tests/model:tests/rules $(BIN)/python tests/model/check_model.py $(MODEL)

@@ -126,6 +126,19 @@ class MortalLog(Log):
         await self._log.append(events)
         await self._body.pass_point()
 
+    @property
+    def contended(self) -> bool:
+        return self._log.contended
+
+    async def hold(self) -> None:
+        await self._body.pass_point()
+        await self._log.hold()
+        await self._body.pass_point()
+
+    async def let_go(self) -> None:
+        self._body.live()
+        await self._log.let_go()
+
     async def read(self) -> Sequence[Event]:
         self._body.live()
         return await self._log.read()
