@@ -149,6 +149,10 @@ class Leased(Mortal):
         domain.body, domain.leases = self.body, self._leases
         return domain
 
+    def spare(self) -> None:
+        """Let it, and those that share its fate, live from now on."""
+        self._life.last = 0
+
     @property
     def leased(self) -> LeasedDomain:
         """Its domain."""
@@ -182,6 +186,11 @@ class OwnersSimulation(CrashSimulation):
                             process.body.go_on()
                             await process.end()
         return life.points
+
+    def cease(self, processes: Sequence[Leased]) -> None:
+        """Have nobody killed or stopped any more: who was stopped now, nobody would let go on."""
+        for process in processes:
+            process.spare()
 
 
 class _Course:
@@ -233,6 +242,7 @@ class _Course:
                 await self._act(last, last.step)
             else:
                 await self._look_after()
+        self._of.cease(self._processes)
         for _ in range(2):
             for process in self._processes:
                 await self._tend(process, settle=True)
