@@ -23,9 +23,8 @@ from crash_judge import faults_of
 from crash_plan import Plan, Shot
 from crash_points import SLOTS, Board
 from crash_systems import Systems
-from crash_worker import Job, Worker
+from crash_worker import Job, Worker, events_of
 
-from coagent.log.open import open_reader
 from coagent.log.urls import place_of
 from coagent.runtime.tenure import LEASE_S
 from coagent.runtime.watch import Watch
@@ -338,10 +337,7 @@ class Run:
         return list(found["faults"])
 
     def _judge(self) -> dict[str, Any]:
-        reader = open_reader(self._url)
-        log = []
-        while events := reader.read():
-            log += events
+        log = events_of(self._url)
         (self._folder / "events").write_text("".join(f"{event}\n" for event in log))
         job = Job(self._plan, self._url, self._folder, self._system, self._helper, 0, [], None)
         outside = Worker(job, self._board).outside

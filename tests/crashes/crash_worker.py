@@ -18,6 +18,7 @@ from typing import NamedTuple
 import anyio
 from anyio.abc import TaskGroup
 from crash_breaks import BREAKS
+from crash_judge import Ledger
 from crash_plan import Plan, Shot, program
 from crash_points import Board, CrashDomain, Points, watch_recovery, with_points
 from crash_world import ONCE, PROBED, UNDOABLE, Outside, System, tools_of
@@ -27,7 +28,7 @@ from coagent.agents.scripted import ScriptedAgent, ScriptedRun
 from coagent.errors import CoAgentError, IllegalEvent, JoinRefused, UnknownAgent
 from coagent.log.base import NothingYet
 from coagent.log.open import open_reader
-from coagent.protocol.events import Joined
+from coagent.protocol.events import Event, Joined
 from coagent.protocol.phases import AgentPhase
 from coagent.runtime import attending
 from coagent.runtime.session import AgentSession
@@ -63,19 +64,19 @@ class Job(NamedTuple):
     broken: str = ""
 
 
-def joined_in(url: str) -> set[str]:
-    """Return who has ever joined, as the log tells."""
+def events_of(url: str) -> list[Event]:
+    """Return all events of a log; none where it has not been begun."""
     try:
         reader = open_reader(url)
     except NothingYet:
-        return set()
+        return []
+    found: list[Event] = []
     try:
-        found: set[str] = set()
         while events := reader.read():
-            found.update(event.agent for event in events if isinstance(event, Joined))
-        return found
+            found += events
     finally:
         reader.close()
+    return found
 
 
 def _say_where() -> None:
@@ -127,7 +128,7 @@ class Worker:
             BREAKS[job.broken](domain)
         async with domain:
             self._domain = domain
-            known = joined_in(job.url)
+            known = {event.agent for event in events_of(job.url) if isinstance(event, Joined)}
             async with anyio.create_task_group() as tasks:
                 for name in job.agents:
                     if name not in known:
@@ -222,8 +223,17 @@ class Worker:
             for call in agent.calls.values()
             if call.tool in UNDOABLE and call.applied and call.arguments.get("item") == item
         ]
+        ledger = Ledger(events_of(self.job.url))
+        committed = [
+            call
+            for agent in ledger.committed
+            for call in ledger.of(agent)
+            if call.tool in UNDOABLE and not call.failed and call.arguments.get("item") == item
+        ]
+        counting = [(call.arguments, call.intents[-1]) for call in committed]
+        counting += [(call.arguments, call.intent) for call in standing]
         with self.outside.shop(item) as entries:
-            for call in standing:
-                who = [call.arguments["agent"], call.arguments["step"]]
+            for arguments, intent in counting:
+                who = [arguments["agent"], arguments["step"]]
                 if not any(entry[:2] == who for entry in entries):
-                    entries.append([*who, call.intent])
+                    entries.append([*who, intent])
