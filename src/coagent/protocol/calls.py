@@ -80,6 +80,8 @@ class Observation(NamedTuple):
 
 
 NOTHING: Final = Observation({}, {}, {}, {}, None)
+LOST: Final = NOTHING._replace(declared=True)
+"""What an agent knows of a call whose process has died: nothing, and it may have gone on without it."""
 
 
 class Footprint(NamedTuple):

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections import deque
 
 from coagent.protocol import events
-from coagent.protocol.calls import NOTHING, OUTSIDE, Call, Cause, Observation, Rank
+from coagent.protocol.calls import LOST, NOTHING, OUTSIDE, Call, Cause, Observation, Rank
 from coagent.protocol.events import Event
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Disturbance, Participant
@@ -155,6 +155,8 @@ class Mtpo(Turns):
     def _run_lost(self, event: events.RunLost) -> Call:
         call = self._under_way[event.call_id]
         call.phase = CallPhase.UNKNOWN
+        if call.told == NOTHING:
+            call.told = LOST
         self._withdrawals += 1  # nobody is kept from anything by it any more
         return call
 
@@ -175,6 +177,8 @@ class Mtpo(Turns):
 
     def _call_ran(self, event: events.CallRan) -> Call:
         call = self._under_way[event.call_id]
+        agent = self.agents.get(call.rank)
+        gone = agent is not None and agent.owner != call.runner
         self._stop(call)
         if call.id not in self._calls:
             self._happened(call, event.observation)
@@ -182,7 +186,10 @@ class Mtpo(Turns):
         # A staged call returned "staged": what it returns now was not promised.
         promised = call.told == NOTHING
         self._observe(call, event.observation, None)
-        if promised or event.observation.error is None:
+        if call.told == LOST or (promised and gone):
+            # Whoever waited for it is gone, and whoever speaks for the agent now has gone on without it.
+            self._review(call)
+        elif promised or event.observation.error is None:
             self._tell(call)
         else:
             self._review(call)

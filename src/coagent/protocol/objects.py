@@ -131,6 +131,9 @@ class Objects:
         self.unapplied[key] = trajectory
         if self.stuck:
             self.stuck.pop(key, None)  # another value may do
+        trajectory.ever_written = (
+            True  # also by a call of an agent that had been aborted before it was heard of
+        )
         self.written.add(key)
 
     def effects(self, blocked: Collection[Key]) -> tuple[Effect, ...]:

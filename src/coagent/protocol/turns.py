@@ -106,6 +106,8 @@ class Turns(MtpoState):
             return Gate.TELL
         if not self.its_turn(agent):
             return Gate.WAIT
+        if any(call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN) for call in agent.calls.values()):
+            return Gate.WAIT  # what comes of it may be news to the agent
         if any(call.phase is CallPhase.STAGED for call in agent.calls.values()):
             return Gate.FIRST
         return Gate.RUN
@@ -117,11 +119,13 @@ class Turns(MtpoState):
         return self.first_staged(agent)
 
     def first_staged(self, agent: Participant) -> Call | None:
-        """Return the agent's first staged call, unless another one of its staged calls runs."""
+        """Return the agent's first staged call, unless another one of them runs, or a call is unknown."""
+        if any(call.phase is CallPhase.UNKNOWN for call in agent.calls.values()):
+            return None
         for call in agent.calls.values():
             if call.phase is CallPhase.STAGED:
                 return call
-            if call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN) and call.irreversible:
+            if call.phase is CallPhase.RUNNING and call.irreversible:
                 return None
         return None
 

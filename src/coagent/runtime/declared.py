@@ -9,6 +9,7 @@ in any process, and nobody else does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from coagent.errors import AgentNotActive, AgentTakenUp, TargetError, ToolFailed
@@ -32,12 +33,21 @@ from coagent.protocol.values import Value
 from coagent.runtime.declared_runs import DeclaredRuns, declared_tool
 from coagent.runtime.not_known import refuse_stuck, refuse_unknown, stuck_in
 from coagent.runtime.outcomes import Run, told
-from coagent.runtime.runner import NotBegun, NotItsTurn, Ran, new_intent, require_active
+from coagent.runtime.right_of_way import RightOfWay, both
+from coagent.runtime.runner import NotBegun, NotItsTurn, Parts, Ran, new_intent, require_active
 from coagent.tools.base import Tool
 
 
 class DeclaredRunner(DeclaredRuns):
-    """Runs tools that say what they touch, and how they are taken back."""
+    """Runs tools that say what they touch, and how they are taken back.
+
+    Args:
+        parts: The domain's.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._way = RightOfWay(parts)
 
     async def perform(
         self, agent: Participant, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
@@ -91,6 +101,7 @@ class DeclaredRunner(DeclaredRuns):
                 await recorder.record(lambda: CallReexecuted(call.id, failed))
                 return
             footprint = declared.footprint(checked)
+            await self._way.give(call, footprint, gone)
             begun = await self._clear_and_begin(
                 lambda: call.position,
                 footprint,
@@ -105,30 +116,10 @@ class DeclaredRunner(DeclaredRuns):
             run = await self._run_anew(call, declared, checked, footprint)
             if run is None:
                 return
-            if call.lapsed and run.failure is None and footprint.writes:
-                # Its agent knows that it had failed; only an amendment brings it back, so this was a trial.
-                try:
-                    await declared.reverse(run.observation.prepared, run.observation.value, checked)
-                except Exception as failure:
-                    await self._leave_standing(call, run, footprint, told(failure))
-                    return
-            await self.record_run(call, lambda: self._again(call, run, footprint), intent=intent)
+            if await self._end_trial(call, declared, run, footprint, checked):
+                await self.record_run(call, lambda: self._tokens.again(call, run, footprint), intent=intent)
 
         await self._parts.tasks.carry(carried)
-
-    async def _leave_standing(self, call: Call, run: Run, footprint: Footprint, reason: str) -> None:
-        """Let a call count that was only tried again, since what the trial did could not be taken back."""
-        record = self._parts.recorder.record
-        keys = ", ".join(sorted(footprint.writes))
-        error = (
-            f"call {call.id!r} ({call.tool}), which had failed, was tried again and could not be taken back "
-            f"({reason}): it counts as made, and the state of {keys} is unknown"
-        )
-        seen = self._observed(run, footprint, call.position, call.id)
-        await record(lambda: CallAmended(call.id, call.arguments, seen))
-        owner = self._parts.recorder.tenure.owner
-        await record(lambda: ReversalBegun(call.id, footprint, owner))
-        await record(lambda: ReversalFailed(call.id, error))
 
     async def run_staged(self, call: Call, tool: Tool) -> None:
         declared = declared_tool(tool)
@@ -149,12 +140,10 @@ class DeclaredRunner(DeclaredRuns):
                 checked = declared.arguments.checked(call.arguments)
                 footprint = declared.footprint(checked)
             except ToolFailed as failure:
-                failed, nothing = (
-                    Observation.failed(told(failure)),
-                    Footprint(frozenset(), frozenset(), frozenset()),
-                )
+                failed = Observation.failed(told(failure))
+                nothing = Footprint(frozenset(), frozenset(), frozenset())
                 if await recorder.record(lambda: self.begins(call, nothing) if due() else None) is not None:
-                    await recorder.record(lambda: CallRan(call.id, failed))
+                    await self.record_outcome(call, lambda: CallRan(call.id, failed))
                 return
             begun = await self._clear_and_begin(
                 lambda: call.position,
@@ -175,11 +164,14 @@ class DeclaredRunner(DeclaredRuns):
     async def undo(self, call: Call) -> None:
         kernel, recorder = self._parts.kernel, self._parts.recorder
 
+        def undone() -> Event | None:
+            # It has failed, or was reversed to make room: there is nothing to be taken back.
+            free = kernel.call(call.id) is call and call.under_way is None and not call.applied
+            return CallUndone(call.id) if free else None
+
         async def carried() -> None:
             while not await self._take_back(call, None, lambda: CallUndone(call.id)):
-                # It has failed, or was reversed to make room: there is nothing to be taken back.
-                free = kernel.call(call.id) is call and call.under_way is None and not call.applied
-                if await recorder.record(lambda: CallUndone(call.id) if free else None) is not None:  # noqa: B023
+                if await recorder.record(undone) is not None:
                     return
 
         await self._parts.tasks.carry(carried)
@@ -223,10 +215,10 @@ class DeclaredRunner(DeclaredRuns):
         def decide() -> Event | None:
             nonlocal recorded
             recorded = call.intent == intent and call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN)
-            seen = self._observed(run, footprint, call.position, call.id)
+            seen = self._tokens.observed(run, footprint, call.position, call.id)
             return CallAmended(call.id, call.arguments, seen) if recorded else None
 
-        await self._parts.recorder.record(decide)
+        await self.record_outcome(call, decide)
         return recorded
 
     def _require_standing(self, call: Call) -> None:
@@ -250,7 +242,7 @@ class DeclaredRunner(DeclaredRuns):
             AgentNotActive: It does not stand any more.
             TargetError: It, or something above it, cannot be reversed.
         """
-        recorder = self._parts.recorder
+        kernel, recorder = self._parts.kernel, self._parts.recorder
         while True:
             self._require_standing(call)
             if call.under_way is not None:
@@ -263,7 +255,8 @@ class DeclaredRunner(DeclaredRuns):
             if not call.applied:
                 return False
             # Only now: while it was waited for, it may have been amended to touch something else.
-            footprint = call.footprint if wanted is None else _both(call.footprint, wanted)
+            refuse_stuck(kernel, call.footprint)
+            footprint = call.footprint if wanted is None else both(call.footprint, wanted)
             gone = await self._cleared(
                 lambda: call.position,
                 footprint,
@@ -304,6 +297,7 @@ class DeclaredRunner(DeclaredRuns):
             if isinstance(made, Call):
                 return made
             if gone():
+                begin()
                 return None
 
     async def _cleared(
@@ -333,27 +327,29 @@ class DeclaredRunner(DeclaredRuns):
             TargetError: Something that stands in the way cannot be reversed.
         """
         kernel, recorder = self._parts.kernel, self._parts.recorder
-        await recorder.catch_up()
-        while not gone():
-            refuse_stuck(kernel, footprint)
-            obstacles = kernel.obstacles(position(), footprint, own)
-            refuse_unknown(obstacles.wait_for)
-            if obstacles.wait_for:
-                waiting = obstacles.wait_for
-                self._parts.advance()
-                await recorder.until(
-                    lambda: gone() or kernel.obstacles(position(), footprint, own).wait_for != waiting,  # noqa: B023
-                    self._parts.meanwhile,
-                )
-                continue
-            in_the_way = [call for call in obstacles.reverse if also_own or call is not own]
-            if not in_the_way:
-                return False
-            call = in_the_way[0]
-            self._require_reversible(call)
-            if await self._begin_reversal(call, footprint):
-                await self._reverse(call, lambda: CallReversed(call.id, cause))  # noqa: B023
-        return True
+        with self._way.wanted(position, footprint):
+            await recorder.catch_up()
+            while not gone():
+                refuse_stuck(kernel, footprint)
+                obstacles = kernel.obstacles(position(), footprint, own)
+                refuse_unknown(obstacles.wait_for)
+                if obstacles.wait_for:
+                    waiting = obstacles.wait_for
+                    self._parts.advance()
+                    await recorder.until(
+                        lambda: gone() or kernel.obstacles(position(), footprint, own).wait_for != waiting,  # noqa: B023
+                        self._parts.meanwhile,
+                    )
+                    continue
+                in_the_way = [call for call in obstacles.reverse if also_own or call is not own]
+                if not in_the_way:
+                    return False
+                call = in_the_way[0]
+                self._require_reversible(call)
+                refuse_stuck(kernel, call.footprint)  # nobody knows whether it was taken back before
+                if await self._begin_reversal(call, footprint):
+                    await self._reverse(call, lambda: CallReversed(call.id, cause))  # noqa: B023
+            return True
 
     async def _begin_reversal(self, call: Call, footprint: Footprint, own: Call | None = None) -> bool:
         """Record that a call is about to be reversed; False where something has come in between."""
@@ -364,10 +360,13 @@ class DeclaredRunner(DeclaredRuns):
                 return None
             if own is not None:  # it is taken back in its agent's name
                 self._parts.recorder.require_served(kernel.agents[call.rank])
-            touched = _both(call.footprint, footprint)
-            # Another process may have run again meanwhile what rests on it.
+            if stuck_in(kernel, call.footprint):
+                return None
+            touched = both(call.footprint, footprint)
+            # Another process may have run again meanwhile what rests on it, or have begun to.
             now = kernel.obstacles(call.position, touched, call)
-            if now.wait_for or any(other is not call for other in now.reverse):
+            busy = [other for other in now.wait_for if own is not None or other.under_way is not None]
+            if busy or any(other is not call for other in now.reverse):
                 return None
             return ReversalBegun(call.id, touched, self._parts.recorder.tenure.owner)
 
@@ -385,7 +384,7 @@ class DeclaredRunner(DeclaredRuns):
             AgentTakenUp: Its agent has been taken up meanwhile; the call was reversed, and will run again.
         """
         declared = declared_tool(self._parts.catalog.get(call.tool))
-        owner, record = call.runner, self._parts.recorder.record
+        owner, record = call.runner, partial(self.record_outcome, call)
 
         def mine() -> bool:
             return call.phase is CallPhase.REVERSING and call.runner == owner
@@ -417,9 +416,19 @@ class DeclaredRunner(DeclaredRuns):
     async def _not_reversed(self, call: Call, mine: Callable[[], bool]) -> None:
         """Record that a reversal has done nothing, whatever others take it for that thought it had begun."""
         kernel, record = self._parts.kernel, self._parts.recorder.record
-        await record(lambda: ReversalFailed(call.id, "it was not begun") if mine() else None)
+        await self.record_outcome(
+            call, lambda: ReversalFailed(call.id, "it was not begun") if mine() else None
+        )
         for key in call.writes:
             await record(lambda: Resolved(key, "retry") if key in kernel.stuck else None)  # noqa: B023
+
+    async def reverse_again(self, call: Call) -> None:
+        """Reverse a call of which the log says that its reversal has begun here, though it has not."""
+
+        async def carried() -> None:
+            await self._reverse(call, lambda: CallReversed(call.id, call.cause or call.as_cause))
+
+        await self._parts.tasks.carry(carried)
 
     def _require_reversible(self, call: Call) -> None:
         tool = self._parts.catalog.find(call.tool)
@@ -428,7 +437,3 @@ class DeclaredRunner(DeclaredRuns):
                 f"call {call.id!r} ({call.tool}) stands in the way and cannot be reversed here",
                 "Wait until its agent has committed, or run in a process that has its tool.",
             )
-
-
-def _both(one: Footprint, other: Footprint) -> Footprint:
-    return Footprint(one.reads | other.reads, one.scans | other.scans, one.writes | other.writes)

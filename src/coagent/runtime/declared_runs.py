@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from coagent.errors import AgentTakenUp, TargetError
-from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position
-from coagent.protocol.events import Event, RunBegun, RunLost
-from coagent.protocol.keys import Key, Scan
+from coagent.protocol.calls import Call, Footprint, Observation
+from coagent.protocol.events import CallAmended, Event, ReversalBegun, ReversalFailed, RunBegun, RunLost
 from coagent.protocol.phases import CallPhase
-from coagent.protocol.values import UNLOADED, Value, same
+from coagent.protocol.values import Value
 from coagent.runtime.outcomes import Run, plain, told
-from coagent.runtime.runner import NotBegun, Runner
+from coagent.runtime.runner import NotBegun, Parts, Runner
+from coagent.runtime.tokens import Tokens
 from coagent.tools.base import Tool
 from coagent.tools.declared import DeclaredTool
 from coagent.tools.intent import under
@@ -25,7 +25,15 @@ _TAKEN_BACK = "its agent has ended, and it was taken back"
 
 
 class DeclaredRuns(Runner):
-    """Makes single runs of declared tools."""
+    """Makes single runs of declared tools.
+
+    Args:
+        parts: The domain's.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._tokens = Tokens(parts)
 
     async def run_again(self, call: Call, tool: Tool) -> None:
         declared, recorder = declared_tool(tool), self._parts.recorder
@@ -43,7 +51,7 @@ class DeclaredRuns(Runner):
                 return
             intent = call.intent
             run = await self._run_anew(call, declared, checked, footprint)
-            if run is not None:
+            if run is not None and await self._end_trial(call, declared, run, footprint, checked):
                 await self._record(call, declared, run, footprint, intent)
 
         await self._parts.tasks.carry(carried)
@@ -52,7 +60,36 @@ class DeclaredRuns(Runner):
         seen = Observation({}, {}, {}, {}, result, None, declared=True, prepared=call.prepared)
         run = Run(seen, None)
         assert call.under_way is not None, "it was under way when its process died"
-        return self._observed(run, call.under_way, call.position, call.id)
+        return self._tokens.observed(run, call.under_way, call.position, call.id)
+
+    async def _end_trial(
+        self, call: Call, tool: DeclaredTool, run: Run, footprint: Footprint, checked: Mapping[str, Any]
+    ) -> bool:
+        """Take back a run of a call of which its agent knows that it had failed; whether nothing was left.
+
+        Only an amendment brings such a call back, so that it ran was a trial.
+        """
+        if call.lapsed and run.failure is None and footprint.writes:
+            try:
+                await tool.reverse(run.observation.prepared, run.observation.value, checked)
+            except Exception as failure:
+                await self._leave_standing(call, run, footprint, told(failure))
+                return False
+        return True
+
+    async def _leave_standing(self, call: Call, run: Run, footprint: Footprint, reason: str) -> None:
+        """Let a call count that was only tried again, since what the trial did could not be taken back."""
+        record = self._parts.recorder.record
+        keys = ", ".join(sorted(footprint.writes))
+        error = (
+            f"call {call.id!r} ({call.tool}), which had failed, was tried again and could not be taken back "
+            f"({reason}): it counts as made, and the state of {keys} is unknown"
+        )
+        seen = self._tokens.observed(run, footprint, call.position, call.id)
+        await record(lambda: CallAmended(call.id, call.arguments, seen))
+        owner = self._parts.recorder.tenure.owner
+        await record(lambda: ReversalBegun(call.id, footprint, owner))
+        await record(lambda: ReversalFailed(call.id, error))
 
     async def _record(
         self, call: Call, tool: DeclaredTool, run: Run, footprint: Footprint, intent: str
@@ -60,7 +97,7 @@ class DeclaredRuns(Runner):
         def observed() -> Observation | None:
             if run.failure is None and self._is_unwanted(call):
                 return None
-            return self._observed(run, footprint, call.position, call.id)
+            return self._tokens.observed(run, footprint, call.position, call.id)
 
         await self.record_run(call, observed, intent=intent)
         if run.failure is None and self._is_unwanted(call) and call.intent == intent:
@@ -153,48 +190,6 @@ class DeclaredRuns(Runner):
             await self._parts.recorder.tenure.require(owner)
         except AgentTakenUp as failure:
             raise NotBegun(failure.cause, failure.cure) from None
-
-    def _again(self, call: Call, run: Run, footprint: Footprint) -> Observation:
-        seen = self._observed(run, footprint, call.position, call.id)
-        before = call.seen
-        unchanged = (
-            run.failure is None
-            and same(seen.value, before.value)
-            and seen.reads == before.reads
-            and seen.scans == before.scans
-        )
-        if call.writes and unchanged:
-            return seen._replace(writes=call.writes)  # the same again: nobody above need hear of it
-        return seen
-
-    def _observed(self, run: Run, footprint: Footprint, position: Position, identity: CallId) -> Observation:
-        """Return the run with the tokens that stand on its keys now."""
-        kernel = self._parts.kernel
-        token = f"{identity}@{self._parts.recorder.log.head + 1}"
-        writes: dict[Key, Value] = {}
-        if run.failure is None:
-            writes = dict.fromkeys(sorted(footprint.writes), token)
-        scans: dict[Scan, dict[Key, Value]] = {
-            scan: {
-                key: value
-                for key, value in kernel.known_under(scan.prefix, position)
-                if scan.covers(key) and value is not None
-            }
-            for scan in sorted(footprint.scans, key=str)
-        }
-        # What lies in a range was read as well: no target can say again which token stands there, so it must
-        # not be forgotten as long as somebody rests on it.
-        read = footprint.reads.union(*scans.values())
-        return run.observation._replace(
-            reads={(key, None): self._token(key, position) for key in sorted(read)},
-            scans=scans,
-            writes=writes,
-            bases={key: None for key in writes if not kernel.base_known(key)},
-        )
-
-    def _token(self, key: Key, position: Position) -> Value:
-        token = self._parts.kernel.lookup(key, position)
-        return None if token is UNLOADED else token
 
 
 def _is_running(call: Call) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from coagent.protocol.decisions import Gate
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
+from coagent.runtime.not_known import refuse_unknown
 from coagent.runtime.runner import Parts, require_active
 from coagent.runtime.work import Work
 
@@ -22,7 +23,8 @@ async def opened_gate(parts: Parts, work: Work, agent: Participant, gate: str | 
         `RUN`: the call may run now. `STAGE`, `TELL`: as they are.
 
     Raises:
-        AgentNotActive: The agent has ended. TargetError: What it rests on cannot be looked at.
+        AgentNotActive: The agent has ended. TargetError: What it rests on cannot be looked at, or nobody
+        knows whether another call of it has run.
     """
     kernel, recorder = parts.kernel, parts.recorder
     await recorder.flush()
@@ -32,6 +34,7 @@ async def opened_gate(parts: Parts, work: Work, agent: Participant, gate: str | 
         found = kernel.gate(agent, gate)
         if found in (Gate.STAGE, Gate.TELL):
             return found
+        refuse_unknown(agent.calls.values())
         may_pass = found is Gate.WAIT and work.may_pass(agent)
         if (may_pass or found is not Gate.WAIT) and await parts.rests_on_change(agent):
             await work.settle()
@@ -46,6 +49,11 @@ async def opened_gate(parts: Parts, work: Work, agent: Participant, gate: str | 
         else:
             parts.advance()
             await recorder.until(
-                lambda: agent.ended or kernel.gate(agent, gate) is not Gate.WAIT or work.may_pass(agent),
+                lambda: (
+                    agent.ended
+                    or kernel.gate(agent, gate) is not Gate.WAIT
+                    or work.may_pass(agent)
+                    or any(call.phase is CallPhase.UNKNOWN for call in agent.calls.values())
+                ),
                 parts.meanwhile,
             )

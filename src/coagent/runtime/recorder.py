@@ -69,6 +69,10 @@ class Recorder:
         """How many reads have ever been left to be recorded later."""
         self._in_doubt = False
         """Whether reads that wait may have been appended all the same: nothing was heard of the last try."""
+        self._unheard: list[Event] = []
+        """What was to be appended when nothing was heard of it any more: it may be there all the same."""
+        self.on_unheard: Callable[[Event], None] = lambda event: None
+        """Called with what is there, though whoever recorded it was told that it may not be."""
         self._interval = _CHECKPOINT_EVENTS_MIN
         self._busy = False
         self._free: anyio.Event | None = None
@@ -236,8 +240,10 @@ class Recorder:
             raise
         except BaseException:
             self._in_doubt = True
+            self._unheard += records
             raise
         self._in_doubt = False
+        self._unheard.clear()
         del self._reads[: len(reads)]
         for agent, _ in reads:
             self._unrecorded[agent] -= 1
@@ -273,6 +279,10 @@ class Recorder:
                 if self._in_doubt and type(event) is CallObserved:
                     self._forget_read(event)
                 self._replay(event)
+            unheard, self._unheard = self._unheard, []
+            for event in unheard:
+                if any(type(one) is type(event) and one == event for one in events):
+                    self.on_unheard(event)
         self._drop_foreign()
 
     def _drop_foreign(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from coagent.errors import AgentNotActive, AgentRestarted, AgentTakenUp
+from coagent.errors import AgentNotActive, AgentRestarted, AgentTakenUp, LogUnavailable
 from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position, Rank
 from coagent.protocol.decisions import Gate
 from coagent.protocol.events import CallRan, CallReexecuted, Event, Restarted, RunBegun, RunLost
@@ -25,7 +25,7 @@ from coagent.runtime.outcomes import Run
 from coagent.runtime.outsiders import Outsiders
 from coagent.runtime.patience import Patience
 from coagent.runtime.reader import PositionReader, Targets
-from coagent.runtime.recorder import Recorder
+from coagent.runtime.recorder import Made, Recorder
 from coagent.runtime.tasks import Tasks
 from coagent.tools.base import Tool
 
@@ -236,7 +236,28 @@ class Runner(ABC):
             again = kernel.call(call.id) is call and kernel.is_dirty(call)
             return CallReexecuted(call.id, seen) if again else CallRan(call.id, seen)
 
-        await self._parts.recorder.record(decide)
+        if phase is None:
+            await self.record_outcome(call, decide)
+        else:
+            await self._parts.recorder.record(decide)
+
+    async def record_outcome(self, call: Call, decide: Callable[[], Event | None]) -> Made:
+        """Record what has come of something that has been done, however long the log is away.
+
+        Were it not recorded, everybody would wait for it for as long as this process lives. It is recorded
+        once, also where nothing was heard of the first try.
+
+        Args:
+            call: What was run, or reversed.
+            decide: Returns what is to be recorded.
+        """
+        tried = 0
+        while True:
+            try:
+                return await self._parts.recorder.record(lambda: decide() if is_open(call) else None)
+            except LogUnavailable:
+                await self._parts.patience.pause(tried)
+                tried += 1
 
     def _require_still(self, agent: Participant) -> None:
         """Refuse to hand what a run returned to an agent that has ended, or is another process', meanwhile.
@@ -271,6 +292,11 @@ class Runner(ABC):
         made = await self._parts.recorder.record(decide)
         assert isinstance(made, Call), f"{type(event).__name__} makes a call"
         return made
+
+
+def is_open(call: Call) -> bool:
+    """Tell whether it is not known yet what has come of a run, or of a reversal, that has begun."""
+    return call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN, CallPhase.REVERSING)
 
 
 def require_active(agent: Participant) -> None:

@@ -16,11 +16,12 @@ import anyio
 
 from coagent.errors import TargetError
 from coagent.protocol.calls import Call, CallId, Rank
-from coagent.protocol.events import Committed, Event, Promoted
+from coagent.protocol.events import CallBegun, Committed, Event, Promoted, ReversalBegun, RunBegun
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.runtime.clock import VirtualClock
 from coagent.runtime.runner import Parts, Runner
+from coagent.runtime.unheard import seen_to
 from coagent.tools.base import Kind, Tool
 
 GRACE_S = 1.0
@@ -45,6 +46,7 @@ class Work:
         self._progress: anyio.Event | None = None
         parts.effects.on_delay = self._note_progress
         parts.recorder.puts.on_late = lambda late: self._start(parts.effects.mend, late)
+        parts.recorder.on_unheard = self._see_to_unheard
         self._set_aside: dict[CallId | Rank, int] = {}
         self._hindered: set[Rank] = set()
         """Agents whose turn has come, and which cannot go on: a target that they rest on is away."""
@@ -197,6 +199,11 @@ class Work:
         self.advance()
 
     # ---- pieces --------------------------------------------------------------------------------------------
+
+    def _see_to_unheard(self, event: Event) -> None:
+        """See to a run that has begun by the log, though whoever began it was told that it may not have."""
+        if isinstance(event, CallBegun | RunBegun | ReversalBegun):
+            self._start(seen_to, self._parts, self.runner_of, event)
 
     async def _reexecute(self, call: Call) -> None:
         tool = self._parts.catalog.get(call.tool)
