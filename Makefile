@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
 RUNS ?=
+JOBS ?= 1
 MUTANTS ?=
 MODEL ?=
 CRASHES ?=
@@ -46,8 +47,8 @@ format: .venv/.stamp ## Format the code and sort its imports
 	@$(BIN)/python -m ruff format --quiet src tests
 	@$(BIN)/python -m ruff check --quiet --fix src tests
 
-soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default)
-	@$(BIN)/python -m coagent.sim --kind mixed --runs $(or $(RUNS),2000)
+soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default, in JOBS=1 processes)
+	@$(BIN)/python -m coagent.sim --kind mixed --runs $(or $(RUNS),2000) --jobs $(JOBS)
 
 crashes: .venv/.stamp ## Kill and stop real processes at random points (RUNS=300 by default; CRASHES="--help")
 	@$(COMPILED)

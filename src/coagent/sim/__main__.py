@@ -6,8 +6,10 @@ import argparse
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from multiprocessing import get_context
 from typing import get_args
 
 from coagent.sim.options import KINDS
@@ -16,6 +18,9 @@ from coagent.sim.shrink import shrink
 from coagent.sim.targets import Systems
 from coagent.sim.trial import Verdict
 from coagent.sim.world import Dialect
+
+_SHARE = 2000
+"""How many seeds a process runs before it says how it went."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +39,27 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--verbose", action="store_true", help="show the world and the timelines of failures")
     parser.add_argument("--shrink", action="store_true", help="make failures small first, and show them")
+    parser.add_argument("--jobs", type=int, default=1, help="how many processes share the seeds (default: 1)")
     options = parser.parse_args(arguments)
+    if options.jobs > 1:
+        return _shared_out(options)
+    return _run_all(options)
+
+
+def _shared_out(options: argparse.Namespace) -> int:
+    """Have several processes run a part of the seeds each, one after another; returns the exit code."""
+    firsts = range(options.seed, options.seed + options.runs, _SHARE)
+    last = options.seed + options.runs
+    shares = [
+        argparse.Namespace(**vars(options) | {"seed": first, "runs": min(_SHARE, last - first)})
+        for first in firsts
+    ]
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("fork")) as pool:
+        return max(pool.map(_run_all, shares), default=0)
+
+
+def _run_all(options: argparse.Namespace) -> int:
+    """Run the seeds; returns the exit code."""
     started = last_said = time.monotonic()
     failed: list[Verdict] = []
     notices = events = overtaken = 0
@@ -44,8 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
             log = stack.enter_context(tempfile.TemporaryDirectory(prefix="coagent-sim-"))
         systems = stack.enter_context(Systems(options.target))
         for number in range(options.runs):
-            kind = KINDS[number % len(KINDS)] if options.kind == "mixed" else options.kind
             seed = options.seed + number
+            kind = KINDS[seed % len(KINDS)] if options.kind == "mixed" else options.kind
             verdict = run_seed(seed, options.target, log, options.protocol, systems, kind=kind)
             notices += verdict.notifications
             events += verdict.events

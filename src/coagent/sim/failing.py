@@ -7,7 +7,7 @@ their calls were refused for good, and the serial run has the same calls fail.
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -156,8 +156,14 @@ def _barred(failure: BaseException | None) -> bool:
 # ---- what was refused --------------------------------------------------------------------------------------
 
 
-def remembering(program: Program, refused: set[int]) -> Program:
-    """Return the program, that notes which of its calls were refused in its last pass."""
+def remembering(program: Program, refused: set[int], marks: Sequence[str] = (MARK,)) -> Program:
+    """Return the program, that notes which of its calls were refused in its last pass.
+
+    Args:
+        program: The program.
+        refused: Takes their numbers.
+        marks: What stands in the reason of what was refused.
+    """
 
     def run() -> Generator[Asked, Any, Any]:
         refused.clear()
@@ -168,7 +174,7 @@ def remembering(program: Program, refused: set[int]) -> Program:
                 try:
                     value = yield asked
                 except CoAgentError as failure:
-                    if MARK in str(failure):
+                    if any(mark in str(failure) for mark in marks):
                         refused.add(number)
                     number += 1
                     asked = running.throw(failure)
@@ -181,8 +187,8 @@ def remembering(program: Program, refused: set[int]) -> Program:
     return run
 
 
-def repeating(program: Program, refused: set[int]) -> Program:
-    """Return the program, of which the same calls fail."""
+def repeating(program: Program, refused: set[int], unheard: Collection[int] = ()) -> Program:
+    """Return the program, of which the same calls fail, and of others no more is heard than that they ran."""
 
     def run() -> Generator[Asked, Any, Any]:
         number, running = 0, program()
@@ -198,7 +204,7 @@ def repeating(program: Program, refused: set[int]) -> Program:
                 except ToolFailed as failure:
                     asked = running.throw(failure)
                 else:
-                    asked = running.send(value)
+                    asked = running.send(None if number - 1 in unheard else value)
         except StopIteration:
             return
 

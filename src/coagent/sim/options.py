@@ -6,19 +6,31 @@ import random
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from coagent.sim.faults import FAULTS
 from coagent.sim.world import Dialect
 
 Kind: TypeAlias = Literal[
-    "plain", "outside", "early", "inside", "racing", "declared", "failing", "crash", "owners", "restored"
+    "plain",
+    "outside",
+    "early",
+    "inside",
+    "racing",
+    "declared",
+    "failing",
+    "crash",
+    "owners",
+    "restored",
+    "swarm",
 ]
 KINDS: tuple[Kind, ...] = (
     "plain", "outside", "early", "inside", "racing", "declared", "failing", "crash", "owners", "restored",
+    "swarm",
 )  # fmt: skip
 """What runs are about: agents alone; outsiders who change objects; `order = "early"`; agents that join right
 after others, as sub-agents do; agents that undo, amend and are ended while calls are under way; declared
 tools, in both ways; live systems that fail; processes that are killed at any point; processes that are killed
 or stopped at any point, whose agents others recover by their leases, and that come back; kernels restored
-from checkpoints, in runs of the other kinds."""
+from checkpoints, in runs of the other kinds; and all of it in one run, on several hosts (`swarm.py`)."""
 
 _RESTORED_KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "failing")
 
@@ -52,6 +64,7 @@ class Options:
             all of them.
         failing: How likely a target, or a system behind declared tools, fails.
         restoring: How likely, after an event, a kernel is restored from a checkpoint.
+        faults: What may go wrong in a run of kind "swarm" (`weather.FAULTS`).
         watched: Whether invariants and the replay are checked after every event.
     """
 
@@ -74,6 +87,7 @@ class Options:
     failing: float = 0.0
     crashes: int = 6
     restoring: float = 0.0
+    faults: frozenset[str] = frozenset()
     watched: bool = False
 
     @property
@@ -90,6 +104,11 @@ def options_of(
     kind: Kind = "plain",
 ) -> Options:
     """Draw the options of a seed."""
+    if kind == "swarm":
+        rng = random.Random(f"swarm {seed}")
+        share = rng.choice((0.15, 0.3, 0.6))
+        faults = frozenset(fault for fault in FAULTS if rng.random() < share)
+        return Options(kind=kind, order=rng.choice(("fixed", "early")), faults=faults)
     if kind == "restored":
         rng = random.Random(f"restored {seed}")
         options = options_of(seed, dialect, log, protocol, rng.choice(_RESTORED_KINDS))

@@ -12,7 +12,8 @@ import anyio.lowlevel
 
 from coagent.agents.repair import Made
 from coagent.agents.scripted import AgentReport, ScriptedAgent, ScriptedRun
-from coagent.errors import AgentNotActive, CoAgentError, TargetError
+from coagent.errors import AgentNotActive, CoAgentError, LogError, TargetError
+from coagent.protocol.calls import Rank
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Issued
 from coagent.sim.check import Violation
@@ -31,8 +32,8 @@ class Racer(ScriptedRun):
         meddling: How likely an action is raced by another one of its own.
     """
 
-    def __init__(self, agent: ScriptedAgent, domain: Domain, rank: int, rng: random.Random, meddling: float):
-        super().__init__(agent, domain.session(domain.agents[rank].rank), domain.clock)
+    def __init__(self, agent: ScriptedAgent, domain: Domain, rank: Rank, rng: random.Random, meddling: float):
+        super().__init__(agent, domain.session(rank), domain.clock)
         self._rng = rng
         self._meddling = meddling
         self._steps = 0
@@ -87,6 +88,8 @@ class Racer(ScriptedRun):
             else:
                 wrong = {name: twisted(self._rng, name, value) for name, value in call.arguments.items()}
                 await self.session.amend(call.call_id, **wrong)
+        except LogError:
+            raise  # it may be done all the same: what stands is to be looked at again
         except CoAgentError:
             pass  # it has gone meanwhile, has run for good, or fails as it is now: all seen to afterwards
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeAlias
 
-from coagent.sim.tools import MODULUS, Refused, outbox, paused
+from coagent.sim.tools import MODULUS, Refused, has_run, outbox, paused, ran
 from coagent.tools.declared import DeclaredTool
+from coagent.tools.intent import idempotency_key
 
 SCHEME = "api:"
 SENT = "api:sent/"
@@ -39,6 +40,10 @@ class Remote:
         """What was done to it that nobody may do."""
         self.failing: Callable[[str], bool] = lambda phase: False
         """Tells whether it fails just now, at "exec" or "reverse"."""
+        self.prepared: dict[str | None, Objects] = {}
+        """What it held before a run, by idempotency key."""
+        self.taken_back: dict[str, Objects] = {}
+        """What was there before the last thing done to an object, where that was a reversal."""
         self.reason = ""
         """Why it fails."""
         self.note: Callable[[str], None] = lambda text: None
@@ -61,8 +66,14 @@ class Remote:
             self._writing.remove(writes)
             self._reading.remove(reads)
 
+    def mend(self, key: str) -> None:
+        """Do what a person does who is told that nobody knows whether a call was reversed: it was not."""
+        self.store(self.taken_back.get(key, {}))
+
     def store(self, objects: Mapping[str, Any]) -> None:
         """Take values; None deletes an object."""
+        for key in objects:
+            self.taken_back.pop(key, None)
         for key, value in objects.items():
             if value is None:
                 self.objects.pop(key, None)
@@ -108,9 +119,14 @@ async def _act(name: str, plan: _Plan) -> Any:
         await paused()
         if system.failing("exec"):
             raise Refused(f"the system does not answer: {system.reason}")
+        if has_run():
+            return ran(None)
+        before = copy.deepcopy(now)
         left, result = plan.change(now)
         await paused()
         system.store(left)
+        system.prepared[idempotency_key()] = before
+        ran(result)
         await paused()
     return result
 
@@ -122,21 +138,27 @@ def _declared(
     reads: tuple[str, ...] = (),
 ) -> DeclaredTool:
     async def prepare(**arguments: Any) -> Any:
+        if has_run():  # what was there before it is what an undo needs
+            return remote.get().prepared[idempotency_key()]
         return plan(**arguments).now()
 
     async def reverse(prepared: Any, result: Any, **arguments: Any) -> None:
         system = remote.get()
         name = f"the reverse of {exec.__name__}{arguments}"
         with system.alone(name, set(), set(prepared)):
+            for key in prepared:
+                system.taken_back.pop(key, None)
             await paused()
             if system.failing("reverse"):
                 raise Refused(f"the system does not take it back: {system.reason}")
             left, _ = plan(**arguments).change(copy.deepcopy(prepared))
             found = {key: system.objects.get(key) for key in left}
-            if found != left:
+            before = {key: prepared.get(key) for key in left}
+            if found not in (left, before):  # the latter where whoever was about to reverse it has died
                 system.faults.append(f"{name} found {found} in the place of {left}")
             await paused()
-            system.store({key: prepared.get(key) for key in left})
+            system.store(before)
+            system.taken_back |= dict.fromkeys(left, left)
             await paused()
 
     return DeclaredTool(exec, reads=reads, writes=writes, prepare=prepare, reverse=reverse)
@@ -262,10 +284,12 @@ async def _send(agent: str, text: str, path: str) -> Any:
     with system.alone("a dispatch", {SCHEME + path}, {key}):
         await paused()
         seen = copy.deepcopy(system.objects.get(SCHEME + path))
-        outbox.get().append((agent, text, seen))
-        system.store({key: [*system.objects.get(key, ()), text]})
+        if not has_run():
+            outbox.get().append((agent, text, seen))
+            system.store({key: [*system.objects.get(key, ()), text]})
+            ran(seen)
         await paused()
-    return seen
+    return ran(seen)
 
 
 async def dispatch(agent: str, text: str, path: str) -> Any:

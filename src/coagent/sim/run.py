@@ -14,11 +14,17 @@ from coagent.sim.failing import keep_apart
 from coagent.sim.options import Kind, options_of
 from coagent.sim.owning import OwnersSimulation
 from coagent.sim.simulation import Simulation
+from coagent.sim.swarm import SwarmSimulation
 from coagent.sim.targets import Systems
 from coagent.sim.trial import Trial, Verdict
+from coagent.sim.virtual import run_virtually
 from coagent.sim.world import Dialect, make_world
 
-_KINDS: dict[Kind, type[Simulation]] = {"crash": CrashSimulation, "owners": OwnersSimulation}
+_KINDS: dict[Kind, type[Simulation]] = {
+    "crash": CrashSimulation,
+    "owners": OwnersSimulation,
+    "swarm": SwarmSimulation,
+}
 
 
 def run_seed(
@@ -50,7 +56,7 @@ def run_seed(
     if watched is not None:
         options = replace(options, watched=watched)
     failing = kind == "failing"
-    declared = kind == "declared" or (failing and seed % 2 == 0)
+    declared = kind == "declared" or (kind in ("failing", "swarm") and seed % 2 == 0)
     world = make_world(
         seed, dialect, headed=options.outside > 0, declared=declared, final=kind not in ("crash", "owners")
     )
@@ -62,7 +68,8 @@ def run_seed(
 def run_trial(trial: Trial, systems: Systems | None = None) -> Verdict:
     """Make a run, and judge it; as `run_seed`."""
     with _given(systems, trial.options.dialect) as given:
-        return anyio.run(_KINDS.get(trial.options.kind, Simulation)(trial, given).verdict)
+        run = run_virtually if trial.options.kind == "swarm" else anyio.run
+        return run(_KINDS.get(trial.options.kind, Simulation)(trial, given).verdict)
 
 
 @contextmanager

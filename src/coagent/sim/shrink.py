@@ -93,6 +93,8 @@ def _without_some(items: Sequence[T]) -> Iterator[list[T]]:
 def _calmer(options: Options) -> Iterator[Options]:
     """Return the options with less of what makes runs lively."""
     plain = Options()
+    for fault in sorted(options.faults):
+        yield replace(options, faults=options.faults - {fault})
     for name in ("order", "joining", "patience", "eager", "idling", "fumbling", "aborting", "moving",
                  "crashing", "outside", "looking", "failing"):  # fmt: skip
         if getattr(options, name) != getattr(plain, name):

@@ -97,7 +97,7 @@ class Simulation:
                 else:
                     await self._run_stepwise()
         except (Exception, BaseExceptionGroup) as failure:
-            self.verdict_.violation = _described(failure)
+            self.verdict_.violation = described(failure)
         except asyncio.CancelledError:
             self.verdict_.violation = f"it hangs, or never ends: {len(timeline)} things had happened"
         return self.verdict_
@@ -411,9 +411,10 @@ class Simulation:
             check_replay(self.events, self.dumps, again)
 
 
-def _described(failure: BaseException) -> str:
+def described(failure: BaseException) -> str:
+    """Return in words how a run has failed."""
     if isinstance(failure, BaseExceptionGroup):
-        return "; ".join(_described(one) for one in failure.exceptions)
+        return "; ".join(described(one) for one in failure.exceptions)
     if isinstance(failure, Violation):
         return str(failure)
     trace = failure.__traceback__

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio.lowlevel
 
+from coagent.tools.intent import idempotency_key
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
 
@@ -25,6 +26,9 @@ outbox: ContextVar[list[tuple[str, str, Any]]] = ContextVar("outbox")
 
 pauses: ContextVar[Callable[[], int]] = ContextVar("pauses", default=lambda: 0)
 """For how many turns of the event loop a tool lets others go first, after each thing that it does."""
+
+done: ContextVar[dict[str, Any] | None] = ContextVar("done", default=None)
+"""What has run once and for all, with its result, by idempotency key: it does not run again."""
 
 
 class Refused(Exception):
@@ -232,19 +236,33 @@ async def put_then_check(state: State, key: str, value: Any, other: str) -> Any:
     return "ok"
 
 
+def has_run() -> bool:
+    """Tell whether the run that asks has had its effect before."""
+    return idempotency_key() in (done.get() or ())
+
+
+def ran(result: Any) -> Any:
+    """Note that the run that asks has had its effect; returns its result, or the one that it had before."""
+    known, key = done.get(), idempotency_key()
+    return result if known is None or key is None else known.setdefault(key, result)
+
+
 @tool(effect="irreversible", gate="stage")
 async def mail(state: State, agent: str, text: str, key: str) -> Any:
     """Send word of an object, at commit."""
-    outbox.get().append((agent, text, await _load(state, key)))
-    return "sent"
+    seen = await _load(state, key)
+    if not has_run():
+        outbox.get().append((agent, text, seen))
+    return ran("sent")
 
 
 @tool(effect="irreversible", gate="wait")
 async def pay(state: State, agent: str, text: str, key: str) -> Any:
     """Send word of an object, once it is final."""
     seen = await _load(state, key)
-    outbox.get().append((agent, text, seen))
-    return seen
+    if not has_run():
+        outbox.get().append((agent, text, seen))
+    return ran(seen)
 
 
 TOOLS: list[NativeTool] = [

@@ -1,0 +1,80 @@
+"""Runs with everything in them end in the serial state, follow from their seeds, and show what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from typing import Any
+
+import anyio
+import pytest
+
+from coagent.runtime.effects import Effects
+from coagent.sim.run import run_seed
+from coagent.sim.virtual import run_virtually
+
+
+def test_every_run_with_all_kinds_of_faults_ends_in_the_serial_state() -> None:
+    for seed in range(20_001, 20_026):
+        verdict = run_seed(seed, kind="swarm")
+        assert verdict.violation is None, f"seed {seed}: {verdict.violation}"
+
+
+@pytest.mark.long
+def test_many_more_of_them_do() -> None:
+    for seed in range(1, 301):
+        verdict = run_seed(seed, kind="swarm")
+        assert verdict.violation is None, f"seed {seed}: {verdict.violation}"
+
+
+def test_everything_in_a_run_follows_from_its_seed() -> None:
+    program = (
+        "from coagent.sim.run import run_seed\n"
+        "for seed in (2, 7, 14): print(*run_seed(seed, kind='swarm').timeline, sep='\\n')\n"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"PYTHONHASHSEED": number},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout
+        for number in ("1", "2")
+    ]
+    ordered = [[_without_order(line) for line in text.splitlines()] for text in said]
+    assert len(ordered[0]) > 50
+    assert ordered[0] == ordered[1]
+
+
+def _without_order(line: str) -> str:
+    """Return what a line says whatever the order in which a set is shown."""
+    return "".join(sorted(line)) if len(line) < 200 else line[:40]
+
+
+def test_a_put_that_is_acknowledged_before_it_is_made_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Effects._put
+
+    async def hasty(self: Effects, effects: list[Any]) -> bool:
+        self._acknowledge(effects)
+        return await put(self, effects)
+
+    monkeypatch.setattr(Effects, "_put", hasty)
+    assert any(run_seed(seed, kind="swarm").violation for seed in range(1, 60))
+
+
+def test_an_hour_of_virtual_time_takes_no_time_and_a_run_without_an_end_is_ended() -> None:
+    async def wait() -> float:
+        await anyio.sleep(3600)
+        return anyio.current_time()
+
+    assert run_virtually(wait) == pytest.approx(3600, abs=1)
+
+    async def hang() -> None:
+        await anyio.Event().wait()
+
+    with pytest.raises(asyncio.CancelledError):
+        run_virtually(hang)
