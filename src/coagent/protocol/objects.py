@@ -131,9 +131,7 @@ class Objects:
         self.unapplied[key] = trajectory
         if self.stuck:
             self.stuck.pop(key, None)  # another value may do
-        trajectory.ever_written = (
-            True  # also by a call of an agent that had been aborted before it was heard of
-        )
+        trajectory.ever_written = True  # be it by a call that was heard of after its agent had been aborted
         self.written.add(key)
 
     def effects(self, blocked: Collection[Key]) -> tuple[Effect, ...]:
