@@ -121,11 +121,13 @@ class Connection(Log):
         self._head += len(records)
         return [decode(record) for record in records]
 
-    def stale(self) -> bool:
-        # Who is cut off hears of nothing, and looks by itself now and then.
+    def stale(self, *, now: bool = False) -> bool:
+        # Who is cut off hears of nothing, and looks by itself now and then, or where it matters.
         if anyio.current_time() - self._looked_s > _WAKE_S:
             return True
-        return not self._body.links["log"].is_cut and self._head != len(self._server.records)
+        if self._body.links["log"].is_cut:
+            return now
+        return self._head != len(self._server.records)
 
     async def checkpoint(self) -> Checkpoint | None:
         await self._arrive()
