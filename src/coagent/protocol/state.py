@@ -204,7 +204,8 @@ class MtpoState(Kernel):
         call.told = call.seen
         if call.seen.error is not None:
             call.lapsed = True
-            call.phase = CallPhase.LAPSED
+            if call.under_way is None:  # else it is so once that has ended
+                call.phase = CallPhase.LAPSED
 
     def _remove(self, call: Call, cause: Cause) -> None:
         """Take a call out of everything."""

@@ -210,16 +210,14 @@ class DeclaredRunner(DeclaredRuns):
 
     async def _amended(self, call: Call, run: Run, footprint: Footprint, intent: str) -> bool:
         """Record how an amended call ran; False where somebody else has said what has become of it."""
-        recorded = False
 
         def decide() -> Event | None:
-            nonlocal recorded
-            recorded = call.intent == intent and call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN)
+            if call.intent != intent or call.phase not in (CallPhase.RUNNING, CallPhase.UNKNOWN):
+                return None
             seen = self._tokens.observed(run, footprint, call.position, call.id)
-            return CallAmended(call.id, call.arguments, seen) if recorded else None
+            return CallAmended(call.id, call.arguments, seen)
 
-        await self.record_outcome(call, decide)
-        return recorded
+        return await self.record_outcome(call, decide) is not None
 
     def _require_standing(self, call: Call) -> None:
         if self._parts.kernel.call(call.id) is not call:
