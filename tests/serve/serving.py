@@ -60,6 +60,11 @@ def text_of(result: CallToolResult) -> str:
     return "\n".join(getattr(part, "text", "") for part in result.content)
 
 
+def tree(file: Path) -> dict[str, str]:
+    """Return the files of the workspace that a domain file is about."""
+    return {path.name: path.read_text() for path in (file.parent / "tree").iterdir()}
+
+
 async def call(client: Client, tool: str, /, **arguments: Any) -> str:
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, text_of(result)

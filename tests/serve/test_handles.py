@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from serving import call, domain_file, failure, http, http_server, joined, stdio, until
+from serving import call, domain_file, failure, http, http_server, joined, stdio, tree, until
 
 pytestmark = pytest.mark.anyio
 CLIENTS = """
@@ -32,10 +32,6 @@ def file(tmp_path: Path) -> Path:
     path = domain_file(tmp_path)
     (tmp_path / "tree" / "geo.txt").write_text("image=bad\n")
     return path
-
-
-def tree(file: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in (file.parent / "tree").iterdir()}
 
 
 async def test_a_client_without_a_session_is_told_to_join_and_its_handle_says_who_it_is(file: Path) -> None:

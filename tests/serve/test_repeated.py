@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
-from serving import domain_file, http_server
+from serving import call, domain_file, http, http_server, stdio, tree
 
 from coagent import open_domain, targets
 from coagent.gateways.mcp.requests import Requests
@@ -162,3 +165,28 @@ async def test_a_notice_that_its_server_died_with_is_told_by_the_next_one(tmp_pa
         b = await domain.attach("B")
         settlement = await b.finish()
         assert [(one.before, one.after) for one in settlement.notifications] == [(1, 2)]
+
+
+# ---- another server ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_the_last_call_of_a_killed_server_is_not_made_twice_unless_it_is_meant(tmp_path: Path) -> None:
+    file = domain_file(tmp_path, on_leave="keep")
+    twice = {"path": "a.txt", "old_string": "x", "new_string": "xx", "replace_all": True}
+    with http_server(file, anew=True) as url:
+        async with http(url, "A") as a:
+            await call(a, "write_file", path="a.txt", content="x\n")
+            await call(a, "edit_file", **twice)
+            pid = int(subprocess.check_output(["pgrep", "-f", f"serve {file} --http"], text=True).split()[0])
+            os.kill(pid, signal.SIGKILL)
+    async with stdio(file, "A") as again:
+        said = await call(again, "edit_file", **twice)
+        assert "your last call (A.2) once more" in said
+        assert tree(file)["a.txt"] == "xx\n"
+        assert "once more" not in await call(again, "edit_file", **twice)
+        assert tree(file)["a.txt"] == "xxxx\n"
+    async with stdio(file, "A") as third:
+        await call(third, "read_file", path="a.txt")
+        assert "once more" not in await call(third, "edit_file", **twice)
+        assert tree(file)["a.txt"] == "xxxxxxxx\n"

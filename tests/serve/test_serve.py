@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import httpx2
 import pytest
-from serving import call, command, domain_file, failure, http, http_server, stdio, text_of, until
+from serving import call, command, domain_file, failure, http, http_server, stdio, text_of, tree, until
 
 from coagent.config.domain_file import configured
 
@@ -28,10 +28,6 @@ def file(tmp_path: Path) -> Path:
     path = domain_file(tmp_path)
     (tmp_path / "tree" / "geo.txt").write_text("image=bad\n")
     return path
-
-
-def tree(file: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in (file.parent / "tree").iterdir()}
 
 
 async def phases(file: Path) -> dict[str, str]:

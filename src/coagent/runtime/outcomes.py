@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +10,9 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from coagent.errors import CoAgentError, ToolFailed
 from coagent.protocol.calls import CallId, Observation
+from coagent.protocol.events import CallObserved
+from coagent.protocol.participants import Participant
+from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import SCALARS, Value, copied
 from coagent.runtime.notices import Notification
 from coagent.tools.base import Tool
@@ -64,6 +67,7 @@ class Issued:
         arguments: As called or last amended.
         effective: Whether it went through and, if it writes, its writes count.
         staged: Whether it is irreversible and has yet to run.
+        acted: Whether it has changed something, or is irreversible, and it is known what came of it.
     """
 
     call_id: CallId
@@ -71,6 +75,29 @@ class Issued:
     arguments: Mapping[str, Value]
     effective: bool
     staged: bool
+    acted: bool
+
+
+def issued(agent: Participant, waiting: Iterable[tuple[CallId, CallObserved]]) -> list[Issued]:
+    """Return the calls of an agent that it has not undone, in its order.
+
+    Args:
+        agent: The agent.
+        waiting: Its reads that wait to be recorded.
+    """
+    standing = [
+        Issued(
+            call.id,
+            call.tool,
+            call.arguments,
+            call.seen.error is None and not call.lapsed,
+            call.phase is CallPhase.STAGED,
+            (call.irreversible or bool(call.writes)) and call.under_way is None,
+        )
+        for call in agent.calls.values()
+    ]
+    reads = [Issued(one, event.tool, event.arguments, True, False, False) for one, event in waiting]
+    return standing + reads
 
 
 class Run(NamedTuple):

@@ -28,7 +28,7 @@ from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value, copied
 from coagent.runtime.gate import opened_gate
 from coagent.runtime.notices import Notification
-from coagent.runtime.outcomes import Issued, Outcome, Settlement, as_stored
+from coagent.runtime.outcomes import Issued, Outcome, Settlement, as_stored, issued
 from coagent.runtime.owning import outlives
 from coagent.runtime.runner import NotItsTurn, Parts, Ran, ending, require_active, restart
 from coagent.runtime.telling import Teller, Told
@@ -409,18 +409,8 @@ class AgentSession:
     @property
     def calls(self) -> list[Issued]:
         """The agent's calls that it has not undone, in its order."""
-        standing = [
-            Issued(
-                call.id,
-                call.tool,
-                call.arguments,
-                call.seen.error is None and not call.lapsed,
-                call.phase is CallPhase.STAGED,
-            )
-            for call in self._participant.calls.values()
-        ]
-        waiting = self._parts.recorder.waiting_reads(self._participant)
-        return standing + [Issued(one, event.tool, event.arguments, True, False) for one, event in waiting]
+        participant = self._participant
+        return issued(participant, self._parts.recorder.waiting_reads(participant))
 
     def effective(self, call_id: str) -> bool:
         """Tell whether a call stands and, if it writes, whether its writes count."""

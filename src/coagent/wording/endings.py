@@ -90,6 +90,15 @@ def joined(name: str, rank: int, handle: str) -> str:
     )
 
 
+def not_made_again(call_id: str) -> str:
+    """Return what a client is told whose call another server had made, which died before it could answer."""
+    return (
+        f"[coagent] This is your last call ({one_line(call_id)}) once more: it had been made before your "
+        "server ended, and is not made again. This is what it returned. Should you mean another one, call it "
+        "again."
+    )
+
+
 def not_governed(folders: Sequence[str], root: str) -> str:
     """Return what a person is told of sessions beside theirs that nobody governs.
 

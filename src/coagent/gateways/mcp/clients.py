@@ -15,6 +15,7 @@ from coagent.errors import ConfigurationError, JoinRefused, UnknownAgent
 from coagent.gateways.mcp.claims import Claims
 from coagent.gateways.membership import leave
 from coagent.runtime.domain import Domain
+from coagent.runtime.outcomes import Issued
 from coagent.runtime.session import AgentSession
 
 _NAMES_MAX = 1000
@@ -63,6 +64,8 @@ class Client:
         tools: The tools that it may use; None: all.
         kept: Whether its agent stays when it goes, whatever is configured.
         owner: As for `Caller`.
+        unheard: The last call of its agent, where another server made it, which may have died before it could
+            answer.
     """
 
     identity: str
@@ -72,6 +75,7 @@ class Client:
     tools: list[str] | None = None
     kept: bool = False
     owner: str | None = None
+    unheard: Issued | None = None
     session: AgentSession | None = None
     seen_s: float = 0.0
     busy: int = 0
@@ -262,6 +266,7 @@ class Clients:
         if self._is_at_work(client.name) and client.session is None and client.own_name:
             self._claims.take(client.name)
             client.session = _kept_up(await self.domain.attach(client.name))
+            client.unheard = next(iter(client.session.calls[-1:]), None)
         return client.session
 
     def _is_at_work(self, name: str) -> bool:

@@ -1,18 +1,43 @@
 """One request is done once, however often a client sends it because the answer was lost.
 
 Source: Model Context Protocol specification, "Overview": within a session, no request id is used again.
+Another server knows of no requests. It knows the last call of an agent that it takes up: where just that call
+comes first, it is taken for the same one.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Any, Generic, TypeVar
 
 import anyio
 
+from coagent.protocol.values import same
+from coagent.runtime.outcomes import Issued, Outcome
+from coagent.runtime.session import AgentSession
+
 T = TypeVar("T")
 _KEPT_MAX = 256
+
+
+def is_again(last: Issued, tool: str, arguments: Mapping[str, Any]) -> bool:
+    """Tell whether a call is the last one of its agent once more, and should not be made twice.
+
+    Args:
+        last: The last one.
+        tool: What is called.
+        arguments: With what.
+    """
+    return last.acted and last.effective and last.tool == tool and same(dict(last.arguments), dict(arguments))
+
+
+async def answered_before(session: AgentSession, last: Issued) -> Outcome:
+    """Return what a call of an agent was answered, or would have been, with what has come since."""
+    notices = await session.notifications()
+    if last.staged:
+        return Outcome("staged", last.call_id, notices, "staged")
+    return Outcome(session.result(last.call_id), last.call_id, notices)
 
 
 class _Request(Generic[T]):

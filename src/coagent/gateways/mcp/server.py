@@ -34,7 +34,7 @@ from coagent.gateways.mcp.own_tools import (
     WAIT_S_MAX,
     with_handle,
 )
-from coagent.gateways.mcp.requests import Requests
+from coagent.gateways.mcp.requests import Requests, answered_before, is_again
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
 from coagent.runtime.standing import stuck_for
@@ -205,6 +205,11 @@ class Gateway:
             known = ", ".join(function_names(client.tools or self._domain.tools))
             raise UnknownTool(f"there is no tool {name!r}", f"There are: {known}.")
         session = await self._clients.session(client)
+        unheard, client.unheard = client.unheard, None
+        if unheard is not None and is_again(unheard, own, request.arguments):
+            outcome = await answered_before(session, unheard)
+            said = endings.not_made_again(unheard.call_id)
+            return _Answer(f"{said}\n{outcome_text(outcome, session.quoting)}")
         try:
             outcome = await session.call(own, **request.arguments)
         except AgentRestarted as restarted:
