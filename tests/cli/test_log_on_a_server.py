@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import anyio
+import psycopg
 import pytest
 from commands import coagent
 from doctoring import about
 
 from coagent.config.domain_file import configured
+from coagent.log.urls import place_of
 
 
 @pytest.fixture
@@ -75,3 +77,32 @@ def test_a_server_that_is_away_is_named_without_the_password(url: str, tmp_path:
     assert done.returncode == 1
     assert "cannot be opened" in done.stderr + done.stdout
     assert "quite-secret" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [("domian=x", "Did you mean 'domain'?"), ("sslmoed=require", "Did you mean 'sslmode'?")],
+)
+def test_a_part_of_the_query_that_nobody_knows_is_named(query: str, said: str, url: str) -> None:
+    done = coagent("status", "--domain", url + ("&" if "?" in url else "?") + query)
+    assert done.returncode == 1
+    assert query.partition("=")[0] in done.stderr
+    assert said in done.stderr
+
+
+def test_a_role_that_may_only_read_is_told_which_rights_it_lacks(workspace: Path, url: str) -> None:
+    place = place_of(url)
+    with psycopg.connect(place.url, autocommit=True) as connection:
+        connection.execute("create role only_reads login password 'quite-secret'")
+        connection.execute(f"grant usage on schema {place.schema} to only_reads".encode())
+        connection.execute(f"grant select on all tables in schema {place.schema} to only_reads".encode())
+    config = workspace / ".coagent" / "config.toml"
+    config.write_text(config.read_text().replace("//postgres:", "//only_reads:"))
+    done = coagent("doctor", str(workspace), "--json")
+    problems = [one for one in json.loads(done.stdout)["findings"] if one["state"] == "problem"]
+    assert [one["about"] for one in problems] == ["log"]
+    assert "may not write into" in problems[0]["text"]
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE" in problems[0]["cure"]
+    refused = coagent("undo", "A", "--yes", cwd=workspace)
+    assert refused.returncode == 1
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE" in " ".join(refused.stderr.split())

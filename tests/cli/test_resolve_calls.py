@@ -133,8 +133,10 @@ def test_a_call_is_named_before_anybody_has_taken_note_of_the_death(
     status = coagent("status", cwd=tmp_path).stdout
     assert "its process has died" in status
     assert f"{call} pay may have run or not" in " ".join(status.split())
+    assert "asks the tool of such a call, where that can tell" in " ".join(status.split())
     shown = coagent("resolve", call, cwd=tmp_path).stdout
     assert ("--retry" in shown) == wanted
+    assert "is asked by whoever opens the domain next" in shown
     assert coagent("resolve", call, "--accept", cwd=tmp_path).stdout == f"{call} counts as made\n"
     assert coagent("resolve", cwd=tmp_path).stdout == "Nothing is stuck.\n"
     assert paid(tmp_path) == ["7"]
@@ -152,3 +154,26 @@ def test_an_aborted_agents_call_is_not_run_again(tmp_path: Path) -> None:
     assert paid(tmp_path) == ["7"]
     assert coagent("resolve", call, "--accept", cwd=tmp_path).returncode == 0
     assert coagent("resolve", cwd=tmp_path).stdout == "Nothing is stuck.\n"
+
+
+def test_the_doctor_names_a_call_that_may_have_run_and_whose_process_has_died(tmp_path: Path) -> None:
+    call = killed_in_payment(tmp_path, "keep")
+    before = coagent("doctor", "--json", cwd=tmp_path)
+    recovered(tmp_path)
+    after = coagent("doctor", "--json", cwd=tmp_path)
+    for done, state in ((before, "warning"), (after, "problem")):
+        (found,) = [one for one in json.loads(done.stdout)["findings"] if one["about"] == "unknown"]
+        assert (found["state"], found["cure"]) == (state, f"coagent resolve {call}")
+        assert "may have run or not" in found["text"]
+    assert "the process of payer has died" in before.stdout
+    assert after.returncode == 1
+
+
+def test_a_log_in_the_place_of_a_domain_file_is_named_as_one(tmp_path: Path) -> None:
+    killed_in_payment(tmp_path, "keep")
+    refused = coagent("resolve", "--domain", "sqlite:.coagent/log.db", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "needs the targets and tools of its domain too" in " ".join(refused.stderr.split())
+    taken_for_toml = coagent("status", "--domain", ".coagent/log.db", cwd=tmp_path)
+    assert taken_for_toml.returncode == 2
+    assert "sqlite:.coagent/log.db" in taken_for_toml.stderr

@@ -134,11 +134,13 @@ def _described_call(one: UnknownCall) -> list[str]:
         f"{name}={MASK.as_json(value, 200)}" for name, value in MASK.arguments(one.arguments).items()
     )
     state = "its agent waits for it" if one.wanted else "nobody waits for it any more"
+    asked = [] if one.noted else ["  its tool   is asked by whoever opens the domain next, where it can tell"]
     return [
         f"{one_line(one.call)} may have run or not: its process has died",
         f"  was to do  {one_line(f'{one.tool}({arguments})', 1000)}",
         f"  agent      {one_line(one.agent)}, {state}",
         f"  its name   {one_line(one.intent) or '(none)'} (the idempotency key, where its tool passes it on)",
+        *asked,
     ]
 
 

@@ -140,8 +140,11 @@ def _tell_rest(found: Watch) -> None:
     for lost in unknown:
         said = f"{lost.call} {lost.tool} may have run or not: its process has died"
         out.print(_plain(said), style="red")
+    if any(not lost.noted for lost in unknown):
+        out.print("Whoever opens the domain next asks the tool of such a call, where that can tell.")
     if stuck or unknown:
-        out.print("A person has to decide: see [bold]coagent resolve[/bold].")
+        decides = "has to decide" if stuck or all(lost.noted for lost in unknown) else "decides otherwise"
+        out.print(f"A person {decides}: see [bold]coagent resolve[/bold].")
 
 
 def _what(one: Standing) -> str:

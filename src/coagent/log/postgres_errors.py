@@ -22,14 +22,21 @@ _REFUSED = re.compile(
     r"|no such (database|user)|permission denied|certificate|does not support SSL",
     re.I,
 )
+CURE_ONLY_READS = "It is a standby, or set to read only: name the server that may be written to."
+"""What to do where a server, or a role on it, may only read."""
 _CURES = {
-    "25006": "It is a standby, or set to read only: name the server that may be written to.",
-    "42501": "Give the role the right to it: GRANT USAGE, CREATE ON SCHEMA …",
+    "25006": CURE_ONLY_READS,
     "3F000": "Have the schema made: CREATE SCHEMA … AUTHORIZATION …",
     "53100": "Free some disk space on the server; what was logged is safe.",
     "53300": "Raise max_connections, or put a pooler in between; a process needs two connections.",
     "42P01": "The tables of the log are gone: restore a copy of the database, or name another schema.",
 }
+RIGHTS = {
+    "table": "Give it: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO …",
+    "database": "Have somebody who may make the schema for the role: CREATE SCHEMA {schema} AUTHORIZATION …",
+    "schema": "Give the role the right to it: GRANT USAGE, CREATE ON SCHEMA {schema} TO …",
+}
+"""What to do about a missing right (42501), by what the server names: "permission denied for table …"."""
 _CHECK = "Check that it runs, and that the URL names the right server."
 
 
@@ -46,6 +53,9 @@ def failed(place: Place, act: str, error: BaseException) -> LogError:
     text = f"log {place.shown!r} cannot be {act}: {said}" + (f" ({state})" if state else "")
     if isinstance(error, psycopg.ProgrammingError) and not state:
         return LogError(text, "Write it as postgresql://USER@HOST:PORT/DATABASE.")
+    if state == "42501":
+        what = next((one for one in RIGHTS if f" for {one} " in said), "schema")
+        return LogError(text, RIGHTS[what].format(schema=place.schema))
     if state in _CURES and state not in _AWAY:
         return LogError(text, _CURES[state])
     if not state and _REFUSED.search(said):

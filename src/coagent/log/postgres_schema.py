@@ -7,7 +7,9 @@ names are written in full, and the one advisory lock ends with its transaction.
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -15,9 +17,9 @@ from psycopg.conninfo import conninfo_to_dict
 from coagent.errors import LogError
 from coagent.log.base import LogSettings
 from coagent.log.codec import FORMAT
-from coagent.log.postgres_errors import failed
+from coagent.log.postgres_errors import CURE_ONLY_READS, RIGHTS, failed
 from coagent.log.postgres_servers import connected_at_once, servers_of
-from coagent.log.urls import Place, is_misread
+from coagent.log.urls import OURS, Place, is_misread
 
 VERSION = 1
 """The version of the tables. A schema of a newer one is refused; each change raises it."""
@@ -80,6 +82,22 @@ class Begun(NamedTuple):
     format: int
 
 
+def _require_known_parameters(place: Place, url: str) -> None:
+    known = [*OURS, *(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())]
+    for part in filter(None, url.partition("?")[2].split("&")):
+        name = unquote(part.partition("=")[0])
+        if name not in known and name != "ssl":  # libpq takes JDBC's ssl=true
+            raise LogError(
+                f"log {place.shown!r} has {name!r} in its query, which neither CoAgent nor libpq knows",
+                _nearest(name, known),
+            )
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Leave it out; CoAgent's own are {', '.join(OURS)}."
+
+
 def options_of(place: Place, url: str) -> dict[str, Any]:
     """Return the options of connections to a server that its URL leaves open.
 
@@ -89,6 +107,7 @@ def options_of(place: Place, url: str) -> dict[str, Any]:
     try:
         if is_misread(url):
             raise psycopg.ProgrammingError
+        _require_known_parameters(place, url)
         given = conninfo_to_dict(url)
     except psycopg.Error:  # what it says of the URL may hold a password
         raise LogError(
@@ -121,6 +140,25 @@ def connected(place: Place, *, timeout_s: int = 5) -> psycopg.Connection[Any]:
             "Upgrade the server.",
         )
     return connection
+
+
+def hindrance_to_writing(connection: psycopg.Connection[Any], place: Place) -> tuple[str, str] | None:
+    """Return why a log could be read, but not appended to, and what to do; None where it could."""
+    try:
+        (only_reads,) = connection.execute("show transaction_read_only").fetchone() or ("off",)
+        if only_reads == "on":
+            return "the server lets this role only read", CURE_ONLY_READS
+        if not _has_tables(connection, place.schema):
+            return None
+        for name in ("records", "heads", "leases"):
+            table = f"{place.schema}.coagent_{name}"
+            rights = "has_table_privilege(%s, 'INSERT') and has_table_privilege(%s, 'UPDATE')"
+            if connection.execute(f"select {rights}".encode(), (table, table)).fetchone() == (False,):
+                return f"the role may not write into {table}", RIGHTS["table"].format(schema=place.schema)
+    except psycopg.Error as error:
+        failure = failed(place, "read", error)
+        return failure.cause, failure.cure
+    return None
 
 
 def begun(connection: psycopg.Connection[Any], place: Place, settings: LogSettings) -> Begun:

@@ -11,7 +11,8 @@ from coagent.errors import ConfigurationError
 
 POSTGRES = ("postgresql", "postgres")
 SCHEMA_DEFAULT, DOMAIN_DEFAULT = "coagent", "default"
-_OURS = ("schema", "domain", "listen")
+OURS = ("schema", "domain", "listen")
+"""The parts of a query that are CoAgent's own, and are taken out before it goes to the server."""
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}\Z")
 _CREDENTIALS = re.compile(r"(\w+://[^:/?@\s]*):.*@", re.S)
 _SECRETS = frozenset({"password", "sslpassword", "oauth_client_secret"})
@@ -76,7 +77,7 @@ def place_of(url: str) -> Place:
     theirs: list[str] = []
     for part in query.split("&") if query else []:
         name, _, value = part.partition("=")
-        if name in _OURS:
+        if name in OURS:
             ours[name] = unquote(value)
         else:
             theirs.append(part)
@@ -102,9 +103,9 @@ def place_of(url: str) -> Place:
 
 
 def shown_url(url: str) -> str:
-    """Return the URL of a log as it may be shown: without passwords."""
+    """Return the URL of a log as it may be shown: without passwords, also where no engine is named so."""
     if not is_postgres(url):
-        return url
+        return _CREDENTIALS.sub(rf"\1:{_HIDDEN}@", url)
     base, mark, query = _CREDENTIALS.sub(rf"\1:{_HIDDEN}@", url).partition("?")
     return base + mark + "&".join(map(_shown_part, query.split("&")))
 

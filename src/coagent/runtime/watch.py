@@ -60,6 +60,7 @@ class UnknownCall:
         arguments: As called.
         intent: What its system knows the run by, where its tool has told it.
         wanted: Whether its agent has not ended: then it can be run again.
+        noted: Whether another process has taken note, so that its tool has been asked where it can tell.
     """
 
     call: CallId
@@ -68,6 +69,7 @@ class UnknownCall:
     arguments: Mapping[str, Value]
     intent: str
     wanted: bool
+    noted: bool
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,15 @@ class Watch:
         dead = [owner for owner in sorted(kernel.owners()) if self._served(owner) == "dead"]
         lost = [call for owner in dead for call in kernel.left_by(owner)[1]]
         return [
-            UnknownCall(call.id, call.agent, call.tool, call.arguments, call.intent, self._is_wanted(call))
+            UnknownCall(
+                call.id,
+                call.agent,
+                call.tool,
+                call.arguments,
+                call.intent,
+                wanted=self._is_wanted(call),
+                noted=call.phase is CallPhase.UNKNOWN,
+            )
             for call in [*kernel.unknown, *lost]
         ]
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from coagent.cli.doctor.finding import Finding
 from coagent.cli.doctor.place import Place
 from coagent.errors import ConfigurationError, LogError
+
+if TYPE_CHECKING:
+    from coagent.runtime.watch import Watch
 
 _NAMED_MAX = 3
 _ABOUT = "log"
@@ -54,22 +58,38 @@ def log(place: Place) -> Iterator[Finding]:
         for one in watch.stuck():
             cure = f"coagent resolve {one.key}"
             yield Finding("stuck", "problem", f"{one.key}: {one.error}", cure)
+        yield from _left(watch)
     except LogError as error:
         yield Finding(_ABOUT, "problem", error.cause, error.cure)
     finally:
         watch.close()
 
 
+def _left(watch: Watch) -> Iterator[Finding]:
+    """Yield what processes that have died have left, and whether a person has to decide about it."""
+    for lost in watch.unknown():
+        text = f"{lost.call} {lost.tool} may have run or not: its process has died"
+        yield Finding("unknown", "problem" if lost.noted else "warning", text, f"coagent resolve {lost.call}")
+    dead = [one.name for one in watch.agents() if one.served == "dead"]
+    if dead:
+        more = f" and {len(dead) - _NAMED_MAX} more" if len(dead) > _NAMED_MAX else ""
+        text = f"the process of {', '.join(dead[:_NAMED_MAX])}{more} has died"
+        yield Finding(_ABOUT, "note", text, "Whoever opens the domain next sees to what it has left.")
+
+
 def _server(url: str) -> Iterator[Finding]:
     """Yield how the server of a log is reached, and whether word of appends arrives from it."""
-    from coagent.log.postgres_schema import connected
+    from coagent.log.postgres_schema import connected, hindrance_to_writing
     from coagent.log.postgres_wakes import word_arrives
     from coagent.log.urls import place_of
 
     place = place_of(url)
     with connected(place) as connection:
         version = connection.info.server_version
+        hindrance = hindrance_to_writing(connection, place)
     yield Finding(_ABOUT, "ok", f"PostgreSQL {version // 10000}.{version % 10000} answers")
+    if hindrance:
+        yield Finding(_ABOUT, "problem", *hindrance)
     if not word_arrives(place):
         text = "no word of what others append arrives from the server; it is looked at every 50 ms"
         cure = "Name the server itself beside the pooler: &listen=postgresql%3A%2F%2FUSER%40HOST%2FDATABASE"
