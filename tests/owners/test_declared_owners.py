@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import pytest
 
-from coagent import AgentNotActive, DeclaredTool, Probed, idempotency_key, open_domain
+from coagent import AgentNotActive, DeclaredTool, Probed, State, idempotency_key, open_domain, tool
 from coagent.errors import AgentTakenUp
 from coagent.protocol.events import Aborted, Event, ReversalBegun
 from coagent.runtime.domain import Domain
@@ -61,8 +61,8 @@ class Shop:
 
 def process(log: Path, shop: Shop, **options: Any) -> Domain:
     """Return a process' domain, which does nothing that it is not told to."""
-    on_death = options.pop("on_death", "keep")
-    domain = open_domain(f"sqlite:{log}", tools=[shop.tool(**options)], on_death=on_death)
+    on_death, more = options.pop("on_death", "keep"), options.pop("more", [])
+    domain = open_domain(f"sqlite:{log}", tools=[shop.tool(**options), *more], on_death=on_death)
     domain.attends = False
     return domain
 
@@ -310,3 +310,42 @@ async def test_who_finds_at_two_places_that_its_lease_has_ended_begins_one_other
             tasks.start_soon(tenure.renew)
         owners = {lease.owner for lease in await one._opened.log.leases()}
         assert owners == {tenure.owner, two._opened.parts.recorder.tenure.owner}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("on_death", ["abort", "keep"])
+async def test_who_comes_back_within_an_irreversible_call_is_told_that_it_has_run(
+    tmp_path: Path, on_death: str
+) -> None:
+    paid: list[str] = []
+    began, go_on = anyio.Event(), anyio.Event()
+
+    @tool(effect="irreversible", gate="wait")
+    async def pay(state: State, to: str) -> str:
+        """Pay."""
+        began.set()
+        await go_on.wait()
+        paid.append(to)
+        return "paid"
+
+    log, shop = tmp_path / "log", Shop()
+    async with (
+        process(log, shop, on_death=on_death, more=[pay]) as one,
+        process(log, shop, more=[pay]) as two,
+        anyio.create_task_group() as tasks,
+    ):
+        a = await one.join("A")
+        tasks.start_soon(told_that_it_stands, a.call)
+        await began.wait()
+        await stop_for_long(one, log, two)
+        if on_death == "keep":
+            await two.attach("A")
+        go_on.set()
+    assert paid == ["ann"]
+
+
+async def told_that_it_stands(call: Callable[..., Awaitable[Any]]) -> None:
+    with pytest.raises(
+        (AgentNotActive, AgentTakenUp), match=r"'A\.1' \(pay\) was under way; it has run, and stands"
+    ):
+        await call("pay", to="ann")

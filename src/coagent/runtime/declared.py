@@ -76,7 +76,7 @@ class DeclaredRunner(DeclaredRuns):
             intent = call.intent
             run = await self._run(call, declared, checked)
             await self._record(call, declared, run, footprint, intent)
-            self._require_still(agent)
+            self._require_still(agent, call, run)
             return Ran(call.id, run.observation, run.failure, call)
 
         return await self._parts.tasks.carry(carried)

@@ -120,7 +120,7 @@ class NativeRunner(Runner):
             intent = call.intent
             run = await self._act(call, tool, checked)
             await self.record_run(call, lambda: run.observation, intent=intent)
-            self._require_still(agent)
+            self._require_still(agent, call, run)
             return Ran(call.id, run.observation, run.failure, call)
 
         return await self._parts.tasks.carry(carried)

@@ -20,7 +20,7 @@ from coagent.runtime.runner import Parts
 from coagent.runtime.session import AgentSession
 from coagent.runtime.work import Work
 
-REASON = "its process has died"
+REASON = "its process has died, or has given no sign of life for too long"
 
 
 class Recovery:

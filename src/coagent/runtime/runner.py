@@ -259,15 +259,23 @@ class Runner(ABC):
                 await self._parts.patience.pause(tried)
                 tried += 1
 
-    def _require_still(self, agent: Participant) -> None:
+    def _require_still(self, agent: Participant, call: Call, run: Run) -> None:
         """Refuse to hand what a run returned to an agent that has ended, or is another process', meanwhile.
 
         Raises:
-            AgentNotActive: It is so.
+            AgentNotActive, AgentTakenUp: It is so; what cannot be taken back is said to have been done.
         """
-        self._parts.recorder.require_served(agent)
-        if agent.ended:
-            require_active(agent)
+        try:
+            self._parts.recorder.require_served(agent)
+            if agent.ended:
+                require_active(agent)
+        except (AgentNotActive, AgentTakenUp) as refused:
+            if not call.irreversible or run.failure is not None:
+                raise
+            raise type(refused)(
+                f"{refused.cause} while call {call.id!r} ({call.tool}) was under way; it has run, and stands",
+                f"{refused.cure} Do not do again what that call has done.",
+            ) from None
 
     async def record_call(self, agent: Participant, event: Event, gate: str | None = None) -> Call:
         """Record an event that makes a call of an agent.
