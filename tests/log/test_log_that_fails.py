@@ -11,11 +11,17 @@ import anyio
 import pytest
 
 from coagent import LogError, open_domain
-from coagent.log.base import LogSettings
+from coagent.errors import LogUnavailable
+from coagent.log.base import Checkpoint, LogSettings
 from coagent.log.sqlite import SqliteLog
 from coagent.processes import this_process
 from coagent.protocol.calls import Rank
 from coagent.protocol.events import Committed, Event, Joined
+from coagent.runtime import recorder as recording
+from coagent.runtime.clock import RealClock
+from coagent.runtime.protocols import PROTOCOLS
+from coagent.runtime.recorder import Recorder
+from coagent.runtime.tenure import Tenure
 from coagent.sim.tools import TOOLS
 from coagent.targets.memory import Memory
 
@@ -97,3 +103,59 @@ async def test_an_append_that_waits_for_another_process_holds_nothing_else_up(tm
             other.execute("rollback")
     assert log.head == 1
     await log.close()
+
+
+@pytest.mark.anyio
+async def test_a_call_has_been_recorded_though_no_checkpoint_can_be_kept_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, tried, kept = SqliteLog.keep, 0, 0
+
+    async def refuse(self: SqliteLog, checkpoint: Checkpoint) -> None:
+        nonlocal tried, kept
+        tried += 1
+        if tried == 1:
+            raise LogError("the disk is full")
+        await keep(self, checkpoint)
+        kept += 1
+
+    monkeypatch.setattr(SqliteLog, "keep", refuse)
+    monkeypatch.setattr(recording, "_CHECKPOINT_EVENTS_MIN", 2)
+    target = Memory({"kv:x": 1})
+    async with open_domain(f"sqlite:{tmp_path / 'log'}", targets=[target], tools=TOOLS) as domain:
+        a = await domain.join("A")
+        await a.call("put", key="kv:x", value=2)
+        assert tried == 1
+        for value in range(10):
+            await a.call("put", key="kv:x", value=value)
+        assert (await a.finish()).state == "committed"
+    assert target.snapshot() == {"kv:x": 9}
+    assert kept > 0, "it was tried again"
+
+
+@pytest.mark.anyio
+async def test_an_event_that_was_tried_twice_is_seen_to_once_where_it_is_there_though_nothing_was_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = LogSettings("mtpo", "fixed", ())
+    log = await SqliteLog.open(tmp_path / "log", settings)
+    other = await SqliteLog.open(tmp_path / "log", settings)
+    recorder = Recorder(PROTOCOLS["mtpo"](), log, RealClock(), {}, Tenure(log))
+    seen_to: list[Event] = []
+    recorder.on_unheard = seen_to.append
+    arrives = False
+
+    async def lost(events: Sequence[Event]) -> None:
+        if arrives:
+            await other.append(events)
+        raise LogUnavailable("nobody has heard the answer")
+
+    monkeypatch.setattr(log, "append", lost)
+    joined = Joined("A", Rank(0))
+    for arrives in (False, True):  # noqa: B007 - `lost` asks
+        with pytest.raises(LogUnavailable):
+            await recorder.record(lambda: joined)
+    await recorder.catch_up()
+    assert seen_to == [joined]
+    await log.close()
+    await other.close()

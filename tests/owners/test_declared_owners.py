@@ -18,7 +18,7 @@ import pytest
 
 from coagent import AgentNotActive, DeclaredTool, Probed, State, idempotency_key, open_domain, tool
 from coagent.errors import AgentTakenUp
-from coagent.protocol.events import Aborted, Event, ReversalBegun
+from coagent.protocol.events import Aborted, Attached, Event, ReversalBegun
 from coagent.runtime.domain import Domain
 
 
@@ -349,3 +349,25 @@ async def told_that_it_stands(call: Callable[..., Awaitable[Any]]) -> None:
         (AgentNotActive, AgentTakenUp), match=r"'A\.1' \(pay\) was under way; it has run, and stands"
     ):
         await call("pay", to="ann")
+
+
+@pytest.mark.anyio
+async def test_who_takes_up_an_agent_of_the_dead_leaves_it_to_whoever_has_attached_to_it_meanwhile(
+    tmp_path: Path,
+) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with (
+        process(log, shop, on_death="commit") as one,
+        process(log, shop) as two,
+        process(log, shop) as three,
+    ):
+        await one.join("A")
+        sessions: list[Any] = []
+
+        async def attach() -> None:
+            sessions.append(await three.attach("A", force=True))
+
+        at_append(two, Attached, "", attach, after=True)
+        await stop_for_long(one, log, two)
+        assert [(a.name, a.phase.value) for a in two.agents] == [("A", "active")]
+        assert (await sessions[0].finish()).state == "committed"

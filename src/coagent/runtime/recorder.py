@@ -8,12 +8,13 @@ which would die with it; whoever hands results to another process flushes first)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeAlias
 
 import anyio
 
-from coagent.errors import AgentNotActive, AgentTakenUp, IllegalEvent
+from coagent.errors import AgentNotActive, AgentTakenUp, IllegalEvent, LogError
 from coagent.log.base import Checkpoint, HeadMoved, Log
 from coagent.protocol.calls import Call, CallId, Position, Rank, call_id, position_of
 from coagent.protocol.checkpoint import state_of
@@ -31,6 +32,7 @@ _WATCH_INTERVAL_S = 0.02
 _READS_KEPT_MAX = 64
 _CHECKPOINT_EVENTS_MIN = 2000
 _CHECKPOINT_AT_END_MIN = 200
+_SAYS = logging.getLogger("coagent.domain")
 
 Made: TypeAlias = Call | Participant | None
 Replicate: TypeAlias = Callable[[Key, Value, Sequence[Value]], None]
@@ -212,6 +214,17 @@ class Recorder:
             self._interval = max(_CHECKPOINT_EVENTS_MIN, 10 * (len(state.calls) + len(state.objects)))
             await self.log.keep(Checkpoint(self.log.head, state))
 
+    async def _try_to_keep_checkpoint(self) -> None:
+        """Keep the kernel's state after an append, which has been made also where that fails.
+
+        It is tried again when as much has happened once more.
+        """
+        try:
+            await self._keep_checkpoint()
+        except LogError as failure:
+            _SAYS.warning("no checkpoint of the log could be kept: %s", failure)
+            self._interval += self.log.since_checkpoint
+
     async def freshen(self, *, now: bool = False) -> None:
         """Catch up if others have appended; costs next to nothing where they have not.
 
@@ -255,7 +268,7 @@ class Recorder:
         self._settle_puts(acknowledged, late=False)
         self._settle_puts(late, late=True)
         if self.log.since_checkpoint >= self._interval:
-            await self._keep_checkpoint()
+            await self._try_to_keep_checkpoint()
         return made
 
     def _settle_puts(self, acknowledged: Collection[EffectApplied], *, late: bool) -> None:
@@ -274,16 +287,25 @@ class Recorder:
         self._tell(event)
 
     async def _catch_up(self) -> None:
+        head = self.log.head
         while events := await self.log.read():
             for event in events:
                 if self._in_doubt and type(event) is CallObserved:
                     self._forget_read(event)
                 self._replay(event)
-            unheard, self._unheard = self._unheard, []
-            for event in unheard:
-                if any(type(one) is type(event) and one == event for one in events):
+            for event in events if self._unheard else ():
+                if self._was_unheard(event):
                     self.on_unheard(event)
+        if self.log.head != head:  # what is not there by now never will be
+            self._unheard.clear()
         self._drop_foreign()
+
+    def _was_unheard(self, event: Event) -> bool:
+        """Tell whether an event is one of those of which nothing was heard, and forget that it was."""
+        others = [one for one in self._unheard if type(one) is not type(event) or one != event]
+        found = len(others) < len(self._unheard)
+        self._unheard = others
+        return found
 
     def _drop_foreign(self) -> None:
         """Forget reads that wait to be recorded, of agents that others have ended or taken up."""

@@ -140,24 +140,28 @@ class Recovery:
     # ---- going on ------------------------------------------------------------------------------------------
 
     async def _go_on(self, rank: Rank) -> None:
-        agent = self._parts.kernel.agents.get(rank)
-        if agent is None or not self._parts.recorder.serves(agent):
+        agent, recorder = self._parts.kernel.agents.get(rank), self._parts.recorder
+        if agent is None or not recorder.serves(agent):
             self.adopted.discard(rank)
             return
+        mine = agent.owner
         if agent.phase is AgentPhase.FINISHED and not agent.unread:
             return  # it is committed when its turn has come
         if self._is_left_alone(agent):
-            await self._parts.recorder.record(lambda: self._attached(agent, agent.owner, ""))
+            await recorder.record(lambda: self._attached(agent, mine, ""))
         elif agent.on_death == "commit" and _is_complete(agent):
-            await self._parts.recorder.record(
-                lambda: Finished(rank) if agent.phase is AgentPhase.ACTIVE and not agent.unread else None
-            )
+            await recorder.record(lambda: Finished(rank) if self._may_finish(agent) else None)
         elif rank not in self._ending:
             self._ending.add(rank)
             if any(call.declared for call in agent.calls.values()):
                 self._parts.tasks.start(self._end, agent)  # their tools may take their time
             else:
                 await self._end(agent)
+
+    def _may_finish(self, agent: Participant) -> bool:
+        """Tell whether an agent can be said to have finished here; somebody else may have taken it up."""
+        served = self._parts.recorder.serves(agent)
+        return served and agent.phase is AgentPhase.ACTIVE and not agent.unread
 
     async def _end(self, agent: Participant) -> None:
         try:
