@@ -19,6 +19,12 @@ import pytest
 from coagent import AgentNotActive, DeclaredTool, Probed, State, idempotency_key, open_domain, tool
 from coagent.errors import AgentTakenUp
 from coagent.protocol.events import Aborted, Attached, Event, ReversalBegun
+
+
+@pytest.mark.anyio
+from coagent.errors import AgentTakenUp, LogUnavailable
+from coagent.log.sqlite import SqliteLog
+from coagent.protocol.events import Aborted, Attached, CallBegun, Event, ReversalBegun, RunBegun
 from coagent.runtime.domain import Domain
 
 
@@ -371,3 +377,95 @@ async def test_who_takes_up_an_agent_of_the_dead_leaves_it_to_whoever_has_attach
         await stop_for_long(one, log, two)
         assert [(a.name, a.phase.value) for a in two.agents] == [("A", "active")]
         assert (await sessions[0].finish()).state == "committed"
+
+
+def lose_log_as_it_acts(domain: Domain, of: type[Any]) -> list[str]:
+    """Have the lease run out, and the log be away, as a run or a reversal is to act; returns renewals."""
+    tenure, log = domain._opened.parts.recorder.tenure, domain._opened.log
+    renew, heard = log.renew_lease, list[str]()
+
+    async def lapse() -> None:
+        tenure._until_s = 0.0
+
+    async def renewing(owner: str, seconds: float) -> bool:
+        heard.append("away" if len(heard) < 2 else "there")
+        if heard[-1] == "away":
+            raise LogUnavailable("the server cannot be reached")
+        return await renew(owner, seconds)
+
+    log.renew_lease = renewing  # type: ignore[method-assign]
+    append, pending = log.append, [lapse]
+
+    async def appending(events: Sequence[Event]) -> None:
+        await append(events)
+        if pending and any(isinstance(event, of) for event in events):
+            await pending.pop()()
+
+    log.append = appending  # type: ignore[method-assign]
+    return heard
+
+
+@pytest.mark.anyio
+async def test_a_log_that_is_away_as_a_call_is_about_to_be_taken_back_leaves_nothing_stuck(
+    tmp_path: Path,
+) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop) as one:
+        a = await one.join("A")
+        await a.call("book", who="A", item="tea")
+        heard = lose_log_as_it_acts(one, ReversalBegun)
+        await a.undo("A.1")
+        assert heard == ["away", "away", "there"]
+        assert not one.kernel.stuck
+        assert shop.who("tea") == []
+
+
+@pytest.mark.anyio
+async def test_a_log_that_is_away_as_a_native_call_is_about_to_act_leaves_nothing_under_way(
+    tmp_path: Path,
+) -> None:
+    sent: list[str] = []
+
+    @tool(effect="irreversible", gate="wait")
+    async def send(state: State, text: str) -> str:
+        """Send a text."""
+        sent.append(text)
+        return "sent"
+
+    async with process(tmp_path / "log", Shop()) as one:
+        one.add_tools([send])
+        a = await one.join("A")
+        heard = lose_log_as_it_acts(one, CallBegun)
+        assert (await a.call("send", text="hello")).value == "sent"
+        assert (heard, sent) == (["away", "away", "there"], ["hello"])
+        assert (await a.finish()).state == "committed"
+
+
+@pytest.mark.anyio
+async def test_a_call_is_made_once_though_nothing_was_heard_when_what_it_prepared_was_recorded(
+    tmp_path: Path,
+) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop) as one:
+        a = await one.join("A")
+        mine, pending = one._opened.log, [True]
+        append, settings = mine.append, mine.settings
+
+        async def appending(events: Sequence[Event]) -> None:
+            if pending and any(isinstance(event, RunBegun) for event in events):
+                pending.clear()
+                other = await SqliteLog.open(log, settings)
+                while await other.read():
+                    pass
+                await other.append(events)
+                await other.close()
+                raise LogUnavailable("nobody has heard the answer")
+            await append(events)
+
+        mine.append = appending  # type: ignore[method-assign]
+        assert (await a.call("book", who="A", item="tea")).value == "booked"
+        await one.settle()
+        assert not pending
+        assert shop.who("tea") == ["A"]
+        await a.undo("A.1")
+        assert shop.who("tea") == []

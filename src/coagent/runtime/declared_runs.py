@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coagent.errors import AgentTakenUp, TargetError
+from coagent.errors import TargetError
 from coagent.protocol.calls import Call, Footprint, Observation
 from coagent.protocol.events import CallAmended, Event, ReversalBegun, ReversalFailed, RunBegun, RunLost
 from coagent.protocol.phases import CallPhase
@@ -79,17 +79,24 @@ class DeclaredRuns(Runner):
 
     async def _leave_standing(self, call: Call, run: Run, footprint: Footprint, reason: str) -> None:
         """Let a call count that was only tried again, since what the trial did could not be taken back."""
-        record = self._parts.recorder.record
         keys = ", ".join(sorted(footprint.writes))
         error = (
             f"call {call.id!r} ({call.tool}), which had failed, was tried again and could not be taken back "
             f"({reason}): it counts as made, and the state of {keys} is unknown"
         )
         seen = self._tokens.observed(run, footprint, call.position, call.id)
-        await record(lambda: CallAmended(call.id, call.arguments, seen))
         owner = self._parts.recorder.tenure.owner
-        await record(lambda: ReversalBegun(call.id, footprint, owner))
-        await record(lambda: ReversalFailed(call.id, error))
+
+        def begun() -> Event | None:
+            return ReversalBegun(call.id, footprint, owner) if call.applied and not call.under_way else None
+
+        def failed() -> Event | None:
+            mine = call.phase is CallPhase.REVERSING and call.runner == owner
+            return ReversalFailed(call.id, error) if mine else None
+
+        await self.record_outcome(call, lambda: CallAmended(call.id, call.arguments, seen))
+        await self._insist(begun)
+        await self._insist(failed)
 
     async def _record(
         self, call: Call, tool: DeclaredTool, run: Run, footprint: Footprint, intent: str
@@ -133,10 +140,10 @@ class DeclaredRuns(Runner):
                     await self._still_begun(owner)
                     await declared.reverse(seen.prepared, seen.value, checked)
             except NotBegun:
-                await recorder.record(lost)
+                await self.record_outcome(call, lost)
                 return
             except Exception as failure:
-                await recorder.record(lost)
+                await self.record_outcome(call, lost)
                 raise TargetError(
                     f"call {call.id!r} ({call.tool}) has run, and could not be taken back: {told(failure)}",
                     f"Take it back by hand, and say so: coagent resolve {call.id} --drop",
@@ -172,7 +179,7 @@ class DeclaredRuns(Runner):
                 if prepared is None:
                     prepared = plain(tool.name, await tool.prepare(checked))
                     if prepared is not None:
-                        await self._parts.recorder.record(lambda: self._prepared(call, owner, prepared))
+                        await self.record_outcome(call, lambda: self._prepared(call, owner, prepared))
                 await self._still_begun(owner)
                 value = plain(tool.name, await tool.exec(checked))
         except Exception as failure:
@@ -184,12 +191,6 @@ class DeclaredRuns(Runner):
         if not _is_running(call) or call.runner != owner or call.under_way is None:
             return None
         return RunBegun(call.id, call.under_way, owner, call.intent, None, prepared)
-
-    async def _still_begun(self, owner: str) -> None:
-        try:
-            await self._parts.recorder.tenure.require(owner)
-        except AgentTakenUp as failure:
-            raise NotBegun(failure.cause, failure.cure) from None
 
 
 def _is_running(call: Call) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from coagent.errors import AgentNotActive, AgentTakenUp, TargetUnavailable, ToolFailed
+from coagent.errors import AgentNotActive, LogError, TargetUnavailable, ToolFailed
 from coagent.protocol.calls import NOTHING, Call, Footprint, Observation, Position, Rank
 from coagent.protocol.events import (
     Blocked,
@@ -177,9 +177,9 @@ class NativeRunner(Runner):
     async def _act(self, call: Call, tool: NativeTool, checked: Mapping[str, Any]) -> Run:
         """Run an irreversible call whose run has begun here."""
         try:
-            await self._parts.recorder.tenure.require(call.runner)
-        except AgentTakenUp as failure:
-            return Run(Observation.failed(told(failure)), NotBegun(failure.cause, failure.cure))
+            await self._still_begun(call.runner)
+        except (NotBegun, LogError) as failure:
+            return Run(Observation.failed(told(failure)), failure)
         with under(call.intent):
             return await self._observe(tool, checked, call.position, call.rank)
 

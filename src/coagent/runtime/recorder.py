@@ -82,11 +82,12 @@ class Recorder:
 
     # ---- recording -----------------------------------------------------------------------------------------
 
-    async def record(self, decide: Callable[[], Event | None]) -> Made:
+    async def record(self, decide: Callable[[], Event | None], *, insists: bool = False) -> Made:
         """Record what `decide` returns, deciding anew as long as other processes come first.
 
         Args:
             decide: Looks at the kernel and returns an event, or None where nothing is to be recorded.
+            insists: Whether the caller tries again until it knows; nobody else has to see to it then.
 
         Returns:
             What the event made or is about; None also where nothing was recorded.
@@ -116,7 +117,7 @@ class Recorder:
                     if self._reads and type(event) is not CallObserved:
                         await self._append(None)
                     else:
-                        return await self._append(event)
+                        return await self._append(event, insists=insists)
                 except HeadMoved:
                     await self._come_first()
         finally:
@@ -234,7 +235,7 @@ class Recorder:
         if self.log.shared and self.log.stale(now=now):
             await self.catch_up()
 
-    async def _append(self, event: Event | None) -> Made:
+    async def _append(self, event: Event | None, *, insists: bool = False) -> Made:
         """Append an event, with those that ride along around it, and let the kernel take them all."""
         reads, acknowledged = self._reads[:], [*self._acknowledged.values()]
         late = [one for one in acknowledged if self.puts.was_late(one.key, one.version)]
@@ -253,7 +254,8 @@ class Recorder:
             raise
         except BaseException:
             self._in_doubt = True
-            self._unheard += records
+            if event is not None and not insists:
+                self._unheard.append(event)
             raise
         self._in_doubt = False
         self._unheard.clear()

@@ -244,17 +244,47 @@ class Runner(ABC):
     async def record_outcome(self, call: Call, decide: Callable[[], Event | None]) -> Made:
         """Record what has come of something that has been done, however long the log is away.
 
-        Were it not recorded, everybody would wait for it for as long as this process lives. It is recorded
-        once, also where nothing was heard of the first try.
+        Were it not recorded, everybody would wait for it for as long as this process lives.
 
         Args:
             call: What was run, or reversed.
             decide: Returns what is to be recorded.
         """
+        return await self._insist(lambda: decide() if is_open(call) else None)
+
+    async def _insist(self, decide: Callable[[], Event | None]) -> Made:
+        """Record something however long the log is away; once, also where nothing was heard of a try.
+
+        Args:
+            decide: Returns what is to be recorded, and None where it has been.
+        """
         tried = 0
         while True:
             try:
-                return await self._parts.recorder.record(lambda: decide() if is_open(call) else None)
+                return await self._parts.recorder.record(decide, insists=True)
+            except LogUnavailable:
+                await self._parts.patience.pause(tried)
+                tried += 1
+
+    async def _still_begun(self, owner: str) -> None:
+        """Make sure, before a run or a reversal acts, that this process is still thought to live.
+
+        That it has begun is in the log, and what comes of it can be recorded nowhere else, so nothing is lost
+        by waiting for the log.
+
+        Args:
+            owner: As which this process has begun it.
+
+        Raises:
+            NotBegun: This process was thought to be dead meanwhile.
+            LogError: That cannot be told, for another reason than that the log is away.
+        """
+        tried = 0
+        while True:
+            try:
+                return await self._parts.recorder.tenure.require(owner)
+            except AgentTakenUp as failure:
+                raise NotBegun(failure.cause, failure.cure) from None
             except LogUnavailable:
                 await self._parts.patience.pause(tried)
                 tried += 1
