@@ -16,12 +16,16 @@ from typing import Any
 import anyio
 import pytest
 
-from coagent import AgentNotActive, DeclaredTool, Probed, State, idempotency_key, open_domain, tool
-from coagent.errors import AgentTakenUp
-from coagent.protocol.events import Aborted, Attached, Event, ReversalBegun
-
-
-@pytest.mark.anyio
+from coagent import (
+    AgentNotActive,
+    DeclaredTool,
+    Probed,
+    State,
+    TargetUnavailable,
+    idempotency_key,
+    open_domain,
+    tool,
+)
 from coagent.errors import AgentTakenUp, LogUnavailable
 from coagent.log.sqlite import SqliteLog
 from coagent.protocol.events import Aborted, Attached, CallBegun, Event, ReversalBegun, RunBegun
@@ -36,6 +40,8 @@ class Shop:
         self.acted = anyio.Event()
         self.held: anyio.Event | None = None
         """Until when the next booking is held up, after it has been made."""
+        self.away = False
+        self.asked_in_vain = 0
 
     def who(self, item: str) -> list[str]:
         return [who for who, _ in self.items[item]]
@@ -43,6 +49,9 @@ class Shop:
     def tool(self, **options: Any) -> DeclaredTool:
         async def book(who: str, item: str) -> str:
             """Book an item."""
+            if self.away:
+                self.asked_in_vain += 1
+                raise TargetUnavailable("the shop is closed")
             entry = [who, idempotency_key() or ""]
             if not options.get("idempotent") or entry not in self.items[item]:
                 self.items[item].append(entry)
@@ -468,4 +477,39 @@ async def test_a_call_is_made_once_though_nothing_was_heard_when_what_it_prepare
         assert not pending
         assert shop.who("tea") == ["A"]
         await a.undo("A.1")
+        assert shop.who("tea") == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("on_death", ["keep", "abort"])
+async def test_a_system_that_is_away_when_a_call_is_tried_again_does_not_say_that_it_has_not_run(
+    tmp_path: Path, on_death: str
+) -> None:
+    log, shop = tmp_path / "log", Shop()
+    options: dict[str, Any] = {"on_death": on_death, "idempotent": True}
+    async with process(log, shop, **options) as one, process(log, shop, **options) as two:
+        a = await one.join("A")
+        async with anyio.create_task_group() as tasks:
+            go_on = shop.held = anyio.Event()
+            tasks.start_soon(refused, a.call, "book", "A", "tea")
+            await shop.acted.wait()
+            shop.away = True
+            await stop_for_long(one, log, two)
+            with anyio.fail_after(10):
+                while not shop.asked_in_vain or not two.kernel.unknown:
+                    await recover(two)
+                    await two.settle()
+                    await anyio.sleep(0.001)
+            shop.away = False
+            with anyio.fail_after(10):
+                while two.kernel.unknown or two._opened.work._pieces:
+                    two._opened.decisions._asked.clear()
+                    await recover(two)
+                    await two.settle()
+                    await anyio.sleep(0.001)
+            go_on.set()
+        assert shop.who("tea") == (["A"] if on_death == "keep" else [])
+        if on_death == "keep":
+            again = await two.attach("A")
+            await again.undo("A.1")
         assert shop.who("tea") == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Literal, TypeAlias
 
-from coagent.errors import CoAgentError, ConfigurationError, TargetError
+from coagent.errors import CoAgentError, ConfigurationError, TargetError, TargetUnavailable
 from coagent.protocol.calls import Call, CallId, Observation
 from coagent.protocol.events import Event, Resolved
 from coagent.protocol.keys import Key
@@ -124,6 +124,8 @@ class Decisions:
     async def _take_back(self, call: Call, tool: Tool, ran: Observation | None) -> None:
         try:
             await self._work.runner(tool).take_back_unwanted(call, tool, ran)
+        except TargetUnavailable:  # nothing is known yet: it is asked again
+            raise
         except TargetError:
             self._left.add(call.id)
             raise

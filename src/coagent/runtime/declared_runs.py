@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coagent.errors import TargetError
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.calls import Call, Footprint, Observation
 from coagent.protocol.events import CallAmended, Event, ReversalBegun, ReversalFailed, RunBegun, RunLost
 from coagent.protocol.phases import CallPhase
@@ -51,7 +51,12 @@ class DeclaredRuns(Runner):
                 return
             intent = call.intent
             run = await self._run_anew(call, declared, checked, footprint)
-            if run is not None and await self._end_trial(call, declared, run, footprint, checked):
+            if run is None:
+                return
+            if isinstance(run.failure, TargetUnavailable):
+                await self.record_lost_again(call, intent)
+                raise run.failure
+            if await self._end_trial(call, declared, run, footprint, checked):
                 await self._record(call, declared, run, footprint, intent)
 
         await self._parts.tasks.carry(carried)
@@ -130,11 +135,13 @@ class DeclaredRuns(Runner):
             def lost() -> Event | None:
                 return RunLost(call.id) if call.runner == owner and _is_running(call) else None
 
+            seen = ran
             try:
                 checked = declared.arguments.checked(call.arguments)
-                seen = ran
                 if seen is None:
                     run = await self._run(call, declared, checked)
+                    if isinstance(run.failure, NotBegun | TargetUnavailable):
+                        raise run.failure  # which says nothing of the run before
                     seen = run.observation
                 if seen.error is None:
                     await self._still_begun(owner)
@@ -144,6 +151,8 @@ class DeclaredRuns(Runner):
                 return
             except Exception as failure:
                 await self.record_outcome(call, lost)
+                if seen is None and isinstance(failure, TargetUnavailable):
+                    raise
                 raise TargetError(
                     f"call {call.id!r} ({call.tool}) has run, and could not be taken back: {told(failure)}",
                     f"Take it back by hand, and say so: coagent resolve {call.id} --drop",

@@ -150,7 +150,7 @@ class NativeRunner(Runner):
 
         async def carried() -> None:
             if await self._parts.recorder.record(begin) is not None:
-                await self._act_and_record(call, tool)
+                await self._act_and_record(call, tool, again=True)
 
         await self._parts.tasks.carry(carried)
 
@@ -160,7 +160,7 @@ class NativeRunner(Runner):
     def happened(self, call: Call, result: Value) -> Observation:
         return NOTHING._replace(value=result)
 
-    async def _act_and_record(self, call: Call, tool: NativeTool) -> None:
+    async def _act_and_record(self, call: Call, tool: NativeTool, *, again: bool = False) -> None:
         intent, owner = call.intent, call.runner
         try:
             checked = tool.arguments.checked(call.arguments)
@@ -172,6 +172,9 @@ class NativeRunner(Runner):
             if not await self.begun_anew(call, _NOTHING, intent, owner):
                 return
             owner = self._parts.recorder.tenure.owner
+        if again and isinstance(run.failure, TargetUnavailable):
+            await self.record_lost_again(call, intent)
+            raise run.failure
         await self.record_run(call, lambda: run.observation, intent=intent)
 
     async def _act(self, call: Call, tool: NativeTool, checked: Mapping[str, Any]) -> Run:

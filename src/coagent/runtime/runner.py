@@ -138,7 +138,11 @@ class Runner(ABC):
 
     @abstractmethod
     async def run_again(self, call: Call, tool: Tool) -> None:
-        """Run a call of which nobody knows whether it has run, under the name that it had."""
+        """Run a call of which nobody knows whether it has run, under the name that it had.
+
+        Raises:
+            TargetUnavailable: The system behind it is away, which says nothing: it stays unknown.
+        """
 
     @abstractmethod
     async def take_back_unwanted(self, call: Call, tool: Tool, ran: Observation | None) -> None:
@@ -251,6 +255,14 @@ class Runner(ABC):
             decide: Returns what is to be recorded.
         """
         return await self._insist(lambda: decide() if is_open(call) else None)
+
+    async def record_lost_again(self, call: Call, intent: str) -> None:
+        """Record of a run under an old name that nobody knows any more than before whether it has run."""
+
+        def lost() -> Event | None:
+            return RunLost(call.id) if call.phase is CallPhase.RUNNING and call.intent == intent else None
+
+        await self.record_outcome(call, lost)
 
     async def _insist(self, decide: Callable[[], Event | None]) -> Made:
         """Record something however long the log is away; once, also where nothing was heard of a try.

@@ -7,8 +7,10 @@ this process then knows that it has not been, and nobody else can: it sees to it
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
+from coagent.errors import TargetError
 from coagent.protocol.calls import Call, Observation
 from coagent.protocol.events import CallBegun, CallRan, ReversalBegun, RunBegun, RunLost
 from coagent.protocol.phases import CallPhase
@@ -46,7 +48,10 @@ async def seen_to(
         await runner.record_outcome(call, lambda: RunLost(call.id) if _is_running(call) else None)
         tool = parts.catalog.find(call.tool)
         if tool is not None and parts.kernel.call(call.id) is call:
-            await runner.run_again(call, tool)
+            with contextlib.suppress(
+                TargetError
+            ):  # it stays unknown; whoever resolves it by hand is told why
+                await runner.run_again(call, tool)
             return
     await runner.record_outcome(call, lambda: CallRan(call.id, failed) if not _is_reversing(call) else None)
 

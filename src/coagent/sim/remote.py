@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeAlias
 
+from coagent.errors import TargetUnavailable
 from coagent.sim.tools import MODULUS, Refused, has_run, outbox, paused, ran
 from coagent.tools.declared import DeclaredTool
 from coagent.tools.intent import idempotency_key
@@ -39,7 +40,7 @@ class Remote:
         self.faults: list[str] = []
         """What was done to it that nobody may do."""
         self.failing: Callable[[str], bool] = lambda phase: False
-        """Tells whether it fails just now, at "exec" or "reverse"."""
+        """Tells whether it fails just now: at "exec", "again" where it has acted, or at "reverse"."""
         self.prepared: dict[str | None, Objects] = {}
         """What it held before a run, by idempotency key."""
         self.taken_back: dict[str, Objects] = {}
@@ -117,10 +118,14 @@ async def _act(name: str, plan: _Plan) -> Any:
     now = plan.now()
     with system.alone(name, set(), set(now)):
         await paused()
+        if has_run():
+            if system.failing(
+                "again"
+            ):  # not to answer is all it can do: it will not say that it has not acted
+                raise TargetUnavailable(f"the system does not answer: {system.reason}")
+            return ran(None)
         if system.failing("exec"):
             raise Refused(f"the system does not answer: {system.reason}")
-        if has_run():
-            return ran(None)
         before = copy.deepcopy(now)
         left, result = plan.change(now)
         await paused()
