@@ -22,6 +22,7 @@ from coagent.runtime.domain import Domain, _Open
 from coagent.runtime.orders import Order
 from coagent.runtime.tenure import Tenure
 from coagent.sim.bodies import Body, Fates, Link
+from coagent.sim.clients import is_excused
 from coagent.sim.failing import MARK, Mishaps
 from coagent.sim.processes import Process
 from coagent.sim.server import Connection, Server
@@ -245,6 +246,20 @@ class Host:
     def serves(self) -> bool:
         """Whether agents can work on it."""
         return self.is_up and not self.body.dead
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Do something in its process as long as that lives, and bear with what agents have to bear with."""
+        body = self.body
+        with anyio.CancelScope() as scope:
+            self.scopes.add(scope)
+            try:
+                yield
+            except (Exception, BaseExceptionGroup) as failure:
+                if not body.dead and not is_excused(failure):
+                    raise
+            finally:
+                self.scopes.discard(scope)
 
     async def start(self, tasks: TaskGroup) -> bool:
         """Start a process; whether it has come up."""

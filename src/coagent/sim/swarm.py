@@ -39,7 +39,7 @@ from coagent.runtime.unheard import NOT_RUN
 from coagent.sim.bodies import Body, Fates
 from coagent.sim.bystander import WATCHED, Places, add_readers, history, is_watched, seen_by
 from coagent.sim.check import Violation, check_notices, check_outcome
-from coagent.sim.clients import Client, is_excused, recorded, runs_here
+from coagent.sim.clients import Client, recorded, runs_here
 from coagent.sim.dump import dump
 from coagent.sim.failing import MARK, Mishaps, remembering, repeating
 from coagent.sim.hosts import Host, OwnClock, System, unhurried
@@ -282,16 +282,8 @@ class SwarmSimulation(Simulation):
             serving = [host for host in self.hosts if host.serves]
             if serving:
                 host = self.rng.choice(serving)
-                body = host.body
-                with anyio.CancelScope() as scope:
-                    host.scopes.add(scope)
-                    try:
-                        await self._work_on(host, agent)
-                    except (Exception, BaseExceptionGroup) as failure:
-                        if not body.dead and not is_excused(failure):
-                            raise
-                    finally:
-                        host.scopes.discard(scope)
+                with host.at_work():
+                    await self._work_on(host, agent)
             await anyio.sleep(self.rng.uniform(0.5, 20))
 
     async def _work_on(self, host: Host, agent: ScriptedAgent) -> None:
@@ -329,20 +321,19 @@ class SwarmSimulation(Simulation):
     async def _end(self, name: str) -> None:
         """End an agent in the place of its own process, unless it may have done what stands for ever."""
         await anyio.sleep(self.rng.uniform(0, 150))
-        serving = [host for host in self.hosts if host.serves]
-        if name in self.lasting or name in self.states or not serving or self.fates.calm:
+        if name in self.lasting or self.fates.calm:
             return
-        host = self.rng.choice(serving)
-        body = host.body
-        with anyio.CancelScope() as scope:
-            host.scopes.add(scope)
-            try:
-                await (await host.domain.oversee(name)).abort(ENDED_FROM_OUTSIDE)
-            except (Exception, BaseExceptionGroup) as failure:
-                if not body.dead and not is_excused(failure):
-                    raise
-            finally:
-                host.scopes.discard(scope)
+        while name not in self.states:
+            serving = [host for host in self.hosts if host.serves]
+            if serving:
+                host = self.rng.choice(serving)
+                with host.at_work():
+                    if all(agent.name != name for agent in host.domain.agents):
+                        return
+                    await (await host.domain.oversee(name)).abort(ENDED_FROM_OUTSIDE)
+                    return
+            # It may have been taken back by half: who was told that it has not ended tries again.
+            await anyio.sleep(self.rng.uniform(1, 20))
 
     def _hear(self, event: Event) -> None:
         kernel = self.server.kernel
@@ -386,16 +377,8 @@ class SwarmSimulation(Simulation):
             if not serving or not (kernel.stuck or kernel.unknown):
                 continue
             host = self.rng.choice(serving)
-            body = host.body
-            with anyio.CancelScope() as scope:
-                host.scopes.add(scope)
-                try:
-                    await self._decide_by(host.domain, kernel)
-                except (Exception, BaseExceptionGroup) as failure:
-                    if not body.dead and not is_excused(failure):
-                        raise
-                finally:
-                    host.scopes.discard(scope)
+            with host.at_work():
+                await self._decide_by(host.domain, kernel)
 
     async def _decide_by(self, domain: Domain, kernel: Mtpo) -> None:
         for key in sorted(kernel.stuck):

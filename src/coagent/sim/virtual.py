@@ -16,6 +16,9 @@ import anyio
 T = TypeVar("T")
 TURNS_MAX = 300_000
 """When the loop has turned so often, a run never ends."""
+_TURNS_AT_ONCE_MAX = 1000
+_TICK_S = 1e-6
+"""How much time passes, in seconds, with each turn beyond so many in which none would have."""
 
 
 class _Jumping(selectors.DefaultSelector):
@@ -35,7 +38,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _Jumping()
         selector.loop = self
         self._now_s = 0.0
-        self._turns = 0
+        self._turns = self._turns_at_once = 0
         self.endless = ""
         """Why everything was cancelled."""
         super().__init__(selector)
@@ -50,8 +53,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             timeout_s: How much, in seconds; None: there is nothing to wait for.
         """
         self._turns += 1
+        self._turns_at_once = 0 if timeout_s else self._turns_at_once + 1
         if timeout_s is not None and self._turns <= TURNS_MAX:
-            self._now_s += timeout_s
+            # Who waits for less than a float can add to the time would look at the clock again, for ever.
+            self._now_s += _TICK_S if self._turns_at_once > _TURNS_AT_ONCE_MAX else timeout_s
         elif self.endless:
             raise RuntimeError(f"it does not end even when it is cancelled: {self.endless}")
         else:
