@@ -34,6 +34,8 @@ class DeclaredRuns(Runner):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._tokens = Tokens(parts)
+        self.at_work: set[str] = set()
+        """The runs that this process is about to make, or makes, by their intents."""
 
     async def run_again(self, call: Call, tool: Tool) -> None:
         declared, recorder = declared_tool(tool), self._parts.recorder
@@ -180,9 +182,10 @@ class DeclaredRuns(Runner):
                 return None
 
     async def _run(self, call: Call, tool: DeclaredTool, checked: Mapping[str, Any]) -> Run:
-        owner = call.runner
+        owner, intent = call.runner, call.intent
+        self.at_work.add(intent)
         try:
-            with under(call.intent):
+            with under(intent):
                 # Where it is run once more, it may have acted: what was there before, the log tells.
                 prepared = call.prepared
                 if prepared is None:
@@ -193,11 +196,15 @@ class DeclaredRuns(Runner):
                 value = plain(tool.name, await tool.exec(checked))
         except Exception as failure:
             return Run(Observation.failed(told(failure))._replace(declared=True), failure)
+        finally:
+            self.at_work.discard(intent)
         return Run(Observation({}, {}, {}, {}, value, None, declared=True, prepared=prepared), None)
 
     def _prepared(self, call: Call, owner: str, prepared: Value) -> Event | None:
         """Return the event by which what is needed to take a call back survives its process."""
         if not _is_running(call) or call.runner != owner or call.under_way is None:
+            return None
+        if call.prepared is not None:  # it was recorded, though nothing was heard of that
             return None
         return RunBegun(call.id, call.under_way, owner, call.intent, None, prepared)
 

@@ -39,6 +39,8 @@ async def seen_to(
     if call is None:
         return
     runner = runner_of(call)
+    if isinstance(runner, DeclaredRunner) and call.intent in runner.at_work:
+        return  # it has begun for all: what was not heard of is what it can be taken back by
     failed = Observation.failed(NOT_RUN)
     if isinstance(event, ReversalBegun):
         assert isinstance(runner, DeclaredRunner), "only declared calls are reversed"

@@ -107,6 +107,10 @@ class Ledger:
         self.agents: dict[int, Agent] = {}
         self.ended: list[Agent] = []
         """The agents that have ended, in that order: the serial order. Who gives up counts from then on."""
+        self.overtakes: list[tuple[Agent, Agent]] = []
+        """Who was promoted past whom."""
+        self.rushes: list[tuple[Agent, Agent]] = []
+        """Who has committed while who was at work below it."""
         self.results: dict[str, dict[int, Any]] = {}
         """What the calls of agents that have ended returned, by name and number."""
         self.noticed = 0
@@ -175,6 +179,8 @@ class Ledger:
     def gives_up(self, rank: int) -> None:
         """Follow an agent that gives up for what it knows: what others do from now on comes after it."""
         agent = self.agents[rank]
+        if agent.ended:
+            return  # it does not know yet that it has ended: who served it last has seen to that
         if agent in self.ended:
             self.ended.remove(agent)  # it had not been let go
         self.ended.append(agent)
@@ -298,8 +304,12 @@ class Ledger:
         above = [other.order for other in self.agents.values() if other.order > agent.order]
         return (agent.order + min(above, default=agent.order + 1)) / 2
 
+    def _at_work_below(self, agent: Agent) -> list[Agent]:
+        return [other for other in self.agents.values() if not other.ended and other.order < agent.order]
+
     def _promoted(self, agent: Agent) -> None:
         """What was done right above its calls goes with it, but for what was done above one that is gone."""
+        self.overtakes += [(agent, other) for other in self._at_work_below(agent)]
         order = min(other.order for other in self.agents.values() if not other.ended) - 1
         calls = [call for call in agent.calls.values() if not call.lapsed]
         for key, above in self._above.items():
@@ -312,6 +322,7 @@ class Ledger:
 
     def _committed(self, agent: Agent) -> None:
         """What was done right above calls up to here is part of what the others build on."""
+        self.rushes += [(agent, other) for other in self._at_work_below(agent)]
         folded = [one for them in self._above.values() for one in them if one.order <= agent.order]
         for one in sorted(folded, key=lambda one: one.place):
             self._above[one.edit.key].remove(one)

@@ -11,16 +11,20 @@ from coagent.sim.ledger import Agent, Ledger
 
 
 def check_order(ledger: Ledger, order: str) -> None:
-    """Check that nobody has committed before a lower agent that may not be passed.
+    """Check that nobody has come before somebody at work who may not be passed.
+
+    Args:
+        ledger: Knows who has passed whom, by what they were then.
+        order: Of the domain.
 
     Raises:
         Violation: Somebody has.
     """
-    committed = [agent for agent in ledger.ended if agent.phase == "committed"]
-    for index, agent in enumerate(committed):
-        for later in committed[index + 1 :]:
-            if later.order < agent.order and (order == "fixed" or agent.pinned or later.pinned):
-                raise Violation(f"{agent.name} has committed before {later.name}, which it may not pass")
+    for agent, other in ledger.overtakes:
+        if order == "fixed" or agent.pinned or other.pinned:
+            raise Violation(f"{agent.name} has passed {other.name}, which it may not")
+    for agent, other in ledger.rushes:
+        raise Violation(f"{agent.name} has committed before {other.name}, which comes first")
 
 
 def check_waiting(ledger: Ledger, rank: int, order: str) -> None:

@@ -68,7 +68,12 @@ class Racer(ScriptedRun):
             await self._act()
 
     def _open_calls(self) -> list[Issued]:
-        """Return the calls after the last one that cannot be taken back: none below may be touched."""
+        """Return the calls after the last one that cannot be taken back: none below may be touched.
+
+        Once it has said that it has finished, what it has staged may run at any moment.
+        """
+        if self.session.state == "finished" and any(call.staged for call in self.session.calls):
+            return []
         found: list[Issued] = []
         for call in reversed(self.session.calls):
             if self._tools[call.tool].effect == "irreversible" and not call.staged:

@@ -27,6 +27,14 @@ FINAL_KINDS = ("dispatch", "hand_over")
 Objects: TypeAlias = dict[str, Any]
 
 
+class _Reversed(NamedTuple):
+    """A run that was taken back."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    prepared: Any
+
+
 class Remote:
     """The system.
 
@@ -43,8 +51,8 @@ class Remote:
         """Tells whether it fails just now: at "exec", "again" where it has acted, or at "reverse"."""
         self.prepared: dict[str | None, Objects] = {}
         """What it held before a run, by idempotency key."""
-        self.taken_back: dict[str, Objects] = {}
-        """What was there before the last thing done to an object, where that was a reversal."""
+        self.taken_back: dict[str, tuple[_Reversed, Objects]] = {}
+        """The last thing done to an object, where that was a reversal, and what was there before it."""
         self.reason = ""
         """Why it fails."""
         self.note: Callable[[str], None] = lambda text: None
@@ -67,9 +75,18 @@ class Remote:
             self._writing.remove(writes)
             self._reading.remove(reads)
 
-    def mend(self, key: str) -> None:
-        """Do what a person does who is told that nobody knows whether a call was reversed: it was not."""
-        self.store(self.taken_back.get(key, {}))
+    def mend(self, key: str, tool: str, arguments: Mapping[str, Any], prepared: Any) -> None:
+        """Do what a person does who is told that nobody knows whether a call was reversed: it was not.
+
+        Args:
+            key: An object that it has touched.
+            tool: What was called.
+            arguments: With what.
+            prepared: What it was to be taken back by.
+        """
+        reversed_, before = self.taken_back.get(key, (None, {}))
+        if reversed_ == _Reversed(tool, arguments, prepared):  # else it was another one
+            self.store(before)
 
     def store(self, objects: Mapping[str, Any]) -> None:
         """Take values; None deletes an object."""
@@ -163,7 +180,8 @@ def _declared(
                 system.faults.append(f"{name} found {found} in the place of {left}")
             await paused()
             system.store(before)
-            system.taken_back |= dict.fromkeys(left, left)
+            taken_back = _Reversed(exec.__name__, arguments, prepared), left
+            system.taken_back |= dict.fromkeys(left, taken_back)
             await paused()
 
     return DeclaredTool(exec, reads=reads, writes=writes, prepare=prepare, reverse=reverse)

@@ -96,6 +96,10 @@ class SwarmSimulation(Simulation):
         """Which of those an agent has seen."""
         self.kept: dict[str, list[Call]] = {}
         """What an abort could not take back of an agent at work."""
+        self.ended_for: set[str] = set()
+        """The agents in whose place others have said that they have finished: what they had staged runs."""
+        self.in_doubt: dict[str, Call] = {}
+        """By object, the call of which nobody knew last whether it had been taken back."""
         self.accepted: set[str] = set()
         """The calls of which a person has said that they have run; nobody knows what they returned."""
         self.clients: dict[str, Client] = {}
@@ -339,6 +343,10 @@ class SwarmSimulation(Simulation):
         kernel = self.server.kernel
         if isinstance(event, events.Joined):
             self.known[event.rank] = event.agent
+        elif isinstance(event, events.Finished):
+            agent, client = kernel.agents[event.rank], self.clients.get(self.known[event.rank])
+            if agent.on_death == "commit" and not (client and client.saw_it_through):
+                self.ended_for.add(agent.name)
         elif isinstance(event, events.Committed):
             self.states[self.known[event.rank]] = "committed"
         elif isinstance(event, events.Aborted):
@@ -346,7 +354,10 @@ class SwarmSimulation(Simulation):
             self.states[name] = "aborted"
             if event.reason in (REASON, ENDED_FROM_OUTSIDE):
                 self.absent.add(name)
+            if name in self.absent or name in self.ended_for:
                 self._count_late(f"{name}, kept", self.kept.get(name, []))
+        elif isinstance(event, events.ReversalFailed) and (call := kernel.call(event.call_id)):
+            self.in_doubt |= dict.fromkeys(call.writes, call)
         elif isinstance(event, events.CallRan) and event.observation.error is None:
             self._hear_of_late(event.call_id)
         for rank, agent in kernel.agents.items():
@@ -382,7 +393,9 @@ class SwarmSimulation(Simulation):
 
     async def _decide_by(self, domain: Domain, kernel: Mtpo) -> None:
         for key in sorted(kernel.stuck):
-            self.remote.mend(key)
+            call = self.in_doubt.get(key)
+            if call is not None:
+                self.remote.mend(key, call.tool, call.arguments, call.seen.prepared)
             await domain.resolve(key, "retry")
         for call in list(kernel.unknown):
             wanted = kernel.call(call.id) is call
