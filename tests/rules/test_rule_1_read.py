@@ -373,3 +373,17 @@ def test_rule_1_who_scanned_above_the_next_writer_is_not_asked() -> None:
 
 def test_rule_1_an_object_that_is_not_tracked_has_no_version() -> None:
     assert World().kernel.version("kv:x") == 0
+
+
+@pytest.mark.parametrize("scans", [False, True])
+def test_rule_1_a_read_recorded_after_what_it_saw_was_changed_and_committed_has_to_run_again(
+    scans: bool,
+) -> None:
+    world = World({"kv:x": 1} if not scans else {})
+    (b,) = world.join("B")
+    tool, arguments = ("keys", {"prefix": "kv:"}) if scans else ("read", {"key": "kv:x"})
+    seen = world.observe(world.kernel.position(b.participant), tool, arguments)
+    assert not world.kernel.base_known("kv:x"), "whoever has changed it has committed"
+    late = b.record(seen._replace(bases={"kv:x": 2}), tool, **arguments)
+    assert world.kernel.is_dirty(late)
+    assert world.kernel.base_known("kv:x") is not scans, "nobody has touched it who is at work"

@@ -57,7 +57,8 @@ class Observation(NamedTuple):
         reads: (key, part) to the filtered value seen; with the scans, the call's read set.
         scans: Scan to what it saw: the sorted keys, or key to selected part.
         writes: Key to the new whole value, None for a deletion; the write set. Empty where it failed.
-        bases: Before-images of written keys that the kernel did not track yet.
+        bases: Before-images of written keys that the kernel did not track yet. Of a run that only read: what
+            has been there since, of objects that were changed before it was recorded.
         value: What the tool returned.
         error: Why it failed, for the agent; None where it did not.
         declared: Whether a declared tool ran: its values are tokens that stand for states nobody can see.

@@ -82,8 +82,11 @@ class MtpoState(Kernel):
         call.seen = observation
         objects, position = self._objects, call.position
         stale: Cause | None = None
+        since = {} if observation.writes else observation.bases
         for (key, selector), value in observation.reads.items():
             trajectory = objects.track(key)
+            if key in since and not trajectory.base_known:
+                self._learn_base(trajectory, since[key])
             if trajectory.base_known:
                 now = trajectory.filtered(position)
                 if now is not value and not same(selected(now, selector), value):
@@ -97,6 +100,11 @@ class MtpoState(Kernel):
                 stale = self._last_cause(changed, position)
             for scan in observation.scans:
                 objects.scans.add(scan, call)
+            for key in since:
+                if not objects.base_known(key):
+                    trajectory = objects.track(key)
+                    self._learn_base(trajectory, since[key])
+                    objects.maybe_forget(trajectory)
         silent = observation.error is not None or call.lapsed
         writes = NOTHING.writes if silent else observation.writes
         if observation.declared:

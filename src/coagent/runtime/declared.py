@@ -117,7 +117,7 @@ class DeclaredRunner(DeclaredRuns):
             if run is None:
                 return
             if await self._end_trial(call, declared, run, footprint, checked):
-                await self.record_run(call, lambda: self._tokens.again(call, run, footprint), intent=intent)
+                await self._record(call, declared, run, footprint, intent, again=True)
 
         await self._parts.tasks.carry(carried)
 
@@ -201,6 +201,8 @@ class DeclaredRunner(DeclaredRuns):
             intent = call.intent
             run = await self._run_anew(call, declared, checked, footprint)
             if run is None or not await self._amended(call, run, footprint, intent):
+                if run is not None and run.failure is None and self._is_unwanted(call):
+                    await self.take_back_unwanted(call, declared, run.observation)
                 recorder.require_served(kernel.agents[call.rank])
                 self._require_standing(call)
                 assert run is not None, "who serves an agent runs its calls"
@@ -210,9 +212,12 @@ class DeclaredRunner(DeclaredRuns):
 
     async def _amended(self, call: Call, run: Run, footprint: Footprint, intent: str) -> bool:
         """Record how an amended call ran; False where somebody else has said what has become of it."""
+        kernel = self._parts.kernel
 
         def decide() -> Event | None:
             if call.intent != intent or call.phase not in (CallPhase.RUNNING, CallPhase.UNKNOWN):
+                return None
+            if kernel.call(call.id) is not call:
                 return None
             seen = self._tokens.observed(run, footprint, call.position, call.id)
             return CallAmended(call.id, call.arguments, seen)

@@ -106,11 +106,21 @@ class DeclaredRuns(Runner):
         await self._insist(failed)
 
     async def _record(
-        self, call: Call, tool: DeclaredTool, run: Run, footprint: Footprint, intent: str
+        self,
+        call: Call,
+        tool: DeclaredTool,
+        run: Run,
+        footprint: Footprint,
+        intent: str,
+        *,
+        again: bool = False,
     ) -> None:
         def observed() -> Observation | None:
-            if run.failure is None and self._is_unwanted(call):
+            # Where it is under way again, another process is about to take it back.
+            if run.failure is None and not call.irreversible and self._parts.kernel.call(call.id) is not call:
                 return None
+            if again:
+                return self._tokens.again(call, run, footprint)
             return self._tokens.observed(run, footprint, call.position, call.id)
 
         await self.record_run(call, observed, intent=intent)

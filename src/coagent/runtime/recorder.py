@@ -295,6 +295,8 @@ class Recorder:
                 if self._in_doubt and type(event) is CallObserved:
                     self._forget_read(event)
                 self._replay(event)
+                if self._reads:
+                    self._reads = self._kept_up()
             for event in events if self._unheard else ():
                 if self._was_unheard(event):
                     self.on_unheard(event)
@@ -307,6 +309,28 @@ class Recorder:
         others = [one for one in self._unheard if type(one) is not type(event) or one != event]
         found = len(others) < len(self._unheard)
         self._unheard = others
+        return found
+
+    def _kept_up(self) -> list[tuple[Participant, CallObserved]]:
+        """Return the reads that wait, with what others have changed since of what they saw.
+
+        The kernel does not know of them yet, and may have forgotten those objects by the time when it does.
+        """
+        kernel, found = self.kernel, []
+        number: dict[Participant, int] = {}
+        for agent, read in self._reads:
+            number[agent] = at = number.get(agent, -1) + 1
+            position, seen = position_of(agent.order, agent.next_sequence + at), read.observation
+            if seen.bases or not kernel.holds(seen, position):
+                bases = dict(seen.bases)
+                for key, _ in seen.reads:
+                    if kernel.base_known(key):
+                        bases[key] = kernel.lookup(key, position)
+                for scan in seen.scans:
+                    under = kernel.written_under(scan.prefix, position)
+                    bases |= {key: value for key, value in under if scan.covers(key)}
+                read = read._replace(observation=seen._replace(bases=bases))
+            found.append((agent, read))
         return found
 
     def _drop_foreign(self) -> None:
@@ -342,8 +366,9 @@ class Recorder:
 
     def _forget_read(self, event: CallObserved) -> None:
         """Let a read wait no longer that has been appended, though nothing was heard of it."""
+        seen = event.observation
         for at, (agent, read) in enumerate(self._reads):
-            if read == event:
+            if read._replace(observation=read.observation._replace(bases=seen.bases)) == event:
                 del self._reads[at]
                 self._unrecorded[agent] -= 1
                 return
