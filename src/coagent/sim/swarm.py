@@ -354,7 +354,8 @@ class SwarmSimulation(Simulation):
             self.states[name] = "aborted"
             if event.reason in (REASON, ENDED_FROM_OUTSIDE):
                 self.absent.add(name)
-            if name in self.absent or name in self.ended_for:
+            # Who gives up for what fails by chance may have sent what it had staged; serially nobody would.
+            if name in self.absent or name in self.ended_for or self.refused.get(name):
                 self._count_late(f"{name}, kept", self.kept.get(name, []))
         elif isinstance(event, events.ReversalFailed) and (call := kernel.call(event.call_id)):
             self.in_doubt |= dict.fromkeys(call.writes, call)
@@ -363,7 +364,8 @@ class SwarmSimulation(Simulation):
         for rank, agent in kernel.agents.items():
             if not agent.ended and rank in self.known:
                 self.recorded[agent.name] = list(agent.calls.values())
-                self.kept[agent.name] = kernel.kept_calls(agent)
+                kept = kernel.kept_calls(agent)
+                self.kept[agent.name] = [call for call in kept if call.seen.error is None]
                 if self.is_watched:
                     self.saw[agent.name] = seen_by(agent.calls.values())
 
