@@ -63,6 +63,7 @@ ENDED_FROM_OUTSIDE = "it was ended from outside"
 _QUIET_S_MAX = 600.0
 """For how long nothing may be logged, in seconds, when nothing fails any more and agents are at work."""
 _EVENTS_MAX = 4000
+_GATES = {tool.name: tool.gate for tool in ALL_TOOLS}
 _MARKS = (MARK, "its process had died before", "was stopped for so long that", NOT_RUN)
 """In the reasons for which calls fail that do not fail serially."""
 
@@ -201,9 +202,8 @@ class SwarmSimulation(Simulation):
 
     def _has_sent(self) -> bool:
         at_work = [agent for agent in self.server.kernel.agents.values() if not agent.ended]
-        gates = {tool.name: tool.gate for tool in ALL_TOOLS}
         return any(
-            call.has_happened and gates[call.tool] == "stage"
+            call.has_happened and _GATES[call.tool] == "stage"
             for agent in at_work
             for call in agent.calls.values()
         )
@@ -355,8 +355,11 @@ class SwarmSimulation(Simulation):
             if event.reason in (REASON, ENDED_FROM_OUTSIDE):
                 self.absent.add(name)
             # Who gives up for what fails by chance may have sent what it had staged; serially nobody would.
+            kept = self.kept.get(name, [])
+            if name not in self.absent:  # what it had waited to send, it has sent serially, too
+                kept = [call for call in kept if _GATES[call.tool] != "wait"]
             if name in self.absent or name in self.ended_for or self.refused.get(name):
-                self._count_late(f"{name}, kept", self.kept.get(name, []))
+                self._count_late(f"{name}, kept", kept)
         elif isinstance(event, events.ReversalFailed) and (call := kernel.call(event.call_id)):
             self.in_doubt |= dict.fromkeys(call.writes, call)
         elif isinstance(event, events.CallRan) and event.observation.error is None:
