@@ -2,10 +2,8 @@
 
 Which faults there are follows from the seed (swarm testing, Groce et al. 2012), as does when each strikes.
 Time is virtual. After a while nothing goes wrong any more, and then everything has to end: each agent is
-committed or aborted, or waits for a person, for a reason that has a name.
-
-What is not tried: a process that was stopped between the log and a target, puts what is over by then, and
-dies before it has mended that; and a request that reaches its target after its process has died.
+committed or aborted, or waits for a person, for a reason that has a name. Not tried is a process that dies
+after it has put what was over, before it mends that, nor a request that arrives after its process' death.
 """
 
 from __future__ import annotations
