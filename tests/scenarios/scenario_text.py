@@ -102,8 +102,8 @@ def _field(name: str, value: Any, kernel: Kernel) -> str:
     if name in ("call_ids", "keys"):
         return " ".join(map(str, value))
     if name == "arguments":
-        return " ".join(shown(item) for item in value.values())
-    return "" if value in ("", ()) else f"{name} {shown(value)}"
+        return " ".join(shown(item) for item in (value or {}).values())
+    return "" if value in ("", (), None) else f"{name} {shown(value)}"
 
 
 def _observation(seen: Observation) -> str:
