@@ -28,6 +28,7 @@ from coagent import (
 )
 from coagent.errors import AgentTakenUp, LogUnavailable
 from coagent.log.sqlite import SqliteLog
+from coagent.protocol.calls import CallId
 from coagent.protocol.events import Aborted, Attached, CallBegun, Event, ReversalBegun, RunBegun
 from coagent.runtime.domain import Domain
 
@@ -513,3 +514,31 @@ async def test_a_system_that_is_away_when_a_call_is_tried_again_does_not_say_tha
             again = await two.attach("A")
             await again.undo("A.1")
         assert shop.who("tea") == []
+
+
+@pytest.mark.anyio
+async def test_who_has_not_acted_says_nothing_of_what_another_process_makes_of_the_call(
+    tmp_path: Path,
+) -> None:
+    log, shop = tmp_path / "log", Shop()
+    go_on = anyio.Event()
+    async with process(log, shop) as one, process(log, shop) as two, anyio.create_task_group() as tasks:
+        a = await one.join("A")
+
+        async def taken_up_and_retried() -> None:
+            await stop_for_long(one, log, two)
+            await two.attach("A")
+            shop.held = go_on
+            tasks.start_soon(two.resolve, "A.1", "retry")
+            await shop.acted.wait()
+
+        at_append(one, CallBegun, "", taken_up_and_retried, after=True)
+        with pytest.raises(AgentTakenUp):
+            await a.call("book", who="A", item="tea")
+        go_on.set()
+        call = two.kernel.call(CallId("A.1"))
+        assert call is not None
+        while call.under_way is not None:
+            await anyio.sleep(0.001)
+        assert (call.seen.value, call.seen.error) == ("booked", None)
+        assert shop.who("tea") == ["A"]

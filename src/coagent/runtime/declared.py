@@ -34,7 +34,15 @@ from coagent.runtime.declared_runs import DeclaredRuns, declared_tool
 from coagent.runtime.not_known import refuse_stuck, refuse_unknown, stuck_in
 from coagent.runtime.outcomes import Run, told
 from coagent.runtime.right_of_way import RightOfWay, both
-from coagent.runtime.runner import NotBegun, NotItsTurn, Parts, Ran, new_intent, require_active
+from coagent.runtime.runner import (
+    NotBegun,
+    NotItsTurn,
+    Parts,
+    Ran,
+    new_intent,
+    require_active,
+    who_alone_knows,
+)
 from coagent.tools.base import Tool
 
 
@@ -73,9 +81,10 @@ class DeclaredRunner(DeclaredRuns):
                 lambda: self._parts.kernel.position(agent), footprint, cause, begin, lambda: agent.ended
             )
             assert call is not None, "a call of an active agent begins"
-            intent = call.intent
+            intent, owner = call.intent, call.runner
             run = await self._run(call, declared, checked)
-            await self._record(call, declared, run, footprint, intent)
+            whose = who_alone_knows(run, owner)
+            await self._record(call, declared, run, footprint, intent, whose=whose)
             self._require_still(agent, call, run)
             return Ran(call.id, run.observation, run.failure, call)
 

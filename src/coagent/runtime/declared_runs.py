@@ -114,6 +114,7 @@ class DeclaredRuns(Runner):
         intent: str,
         *,
         again: bool = False,
+        whose: str | None = None,
     ) -> None:
         def observed() -> Observation | None:
             # Where it is under way again, another process is about to take it back.
@@ -123,7 +124,7 @@ class DeclaredRuns(Runner):
                 return self._tokens.again(call, run, footprint)
             return self._tokens.observed(run, footprint, call.position, call.id)
 
-        await self.record_run(call, observed, intent=intent)
+        await self.record_run(call, observed, intent=intent, owner=whose)
         if run.failure is None and self._is_unwanted(call) and call.intent == intent:
             await self.take_back_unwanted(call, tool, run.observation)
 

@@ -26,7 +26,7 @@ from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value
 from coagent.runtime.outcomes import Run, plain, told
-from coagent.runtime.runner import NotBegun, Ran, Runner, new_intent, restart
+from coagent.runtime.runner import NotBegun, Ran, Runner, new_intent, restart, who_alone_knows
 from coagent.tools.base import Tool
 from coagent.tools.intent import under
 from coagent.tools.native import NativeTool
@@ -119,7 +119,8 @@ class NativeRunner(Runner):
             call = await self.record_call(agent, event, tool.gate)
             intent = call.intent
             run = await self._act(call, tool, checked)
-            await self.record_run(call, lambda: run.observation, intent=intent)
+            whose = who_alone_knows(run, owner)
+            await self.record_run(call, lambda: run.observation, intent=intent, owner=whose)
             self._require_still(agent, call, run)
             return Ran(call.id, run.observation, run.failure, call)
 

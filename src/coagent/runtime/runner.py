@@ -216,6 +216,7 @@ class Runner(ABC):
         phase: CallPhase | None = None,
         *,
         intent: str | None = None,
+        owner: str | None = None,
     ) -> None:
         """Record how a run has ended, however it is looked at by then.
 
@@ -227,6 +228,7 @@ class Runner(ABC):
             observe: Returns the run, with the tokens that stand when it is recorded; None: not now.
             phase: Only while the call is in it.
             intent: What the run was known by; None: whatever run there is.
+            owner: Only while nobody else than this owner has begun it; None: whoever has.
         """
         kernel = self._parts.kernel
 
@@ -234,6 +236,8 @@ class Runner(ABC):
             if call.phase not in (CallPhase.RUNNING, CallPhase.UNKNOWN):
                 return None
             if (phase is not None and call.phase is not phase) or intent not in (None, call.intent):
+                return None
+            if owner not in (None, call.runner):
                 return None
             if (seen := observe()) is None:
                 return None
@@ -342,6 +346,11 @@ class Runner(ABC):
         made = await self._parts.recorder.record(decide)
         assert isinstance(made, Call), f"{type(event).__name__} makes a call"
         return made
+
+
+def who_alone_knows(run: Run, owner: str) -> str | None:
+    """Return whose word a run is: who has not acted knows nothing of who has begun it since."""
+    return owner if isinstance(run.failure, NotBegun) else None
 
 
 def is_open(call: Call) -> bool:
