@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ _SHARE = 2000
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 all runs are serial, 1 some are not."""
+    logging.getLogger("coagent").setLevel(logging.ERROR)  # what warns a person is what is tried here
     parser = argparse.ArgumentParser(prog="python -m coagent.sim", description=__doc__)
     parser.add_argument("--runs", type=int, default=2000, help="how many seeds (default: 2000)")
     parser.add_argument("--seed", type=int, default=1, help="the first seed (default: 1)")
