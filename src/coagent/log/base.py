@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from coagent.errors import ConfigurationError
+from coagent.log.codec import Recorded
 from coagent.processes import Process
 from coagent.protocol.checkpoint import KernelState
 from coagent.protocol.events import Event
@@ -279,9 +280,17 @@ class Reader(ABC):
             LogError: It is damaged, or so many records are not there any more.
         """
 
-    @abstractmethod
     def read(self) -> list[Event]:
         """Return some of the events since the last time; none where there are no more for now.
+
+        Raises:
+            LogError: A record is missing or damaged.
+        """
+        return [event for event, _ in self.recorded()]
+
+    @abstractmethod
+    def recorded(self) -> list[Recorded]:
+        """Return the same with the times at which they were appended.
 
         Raises:
             LogError: A record is missing or damaged.

@@ -1,6 +1,7 @@
 """Records of the log: versioned, checksummed JSON texts, readable with any SQLite shell.
 
-A record is `[kind, field, ...]` in the order of the event's fields. Bytes stand as `{"$bytes": base64}`.
+A record is `[time, kind, field, ...]` in the order of the event's fields (docs/log-format.md). Bytes stand as
+`{"$bytes": base64}`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import base64
 import json
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from coagent.errors import LogError
 from coagent.protocol import checkpoint as states
@@ -22,7 +23,7 @@ from coagent.protocol.participants import Disturbance
 from coagent.protocol.predicates import Where
 from coagent.protocol.values import Field, Lines, Matches, Selector, Traced
 
-FORMAT = 2
+FORMAT = 3
 """The version of the record format. A log of a newer one is refused; each change raises it."""
 
 _BYTES = "$bytes"
@@ -75,9 +76,27 @@ _SELECTORS: dict[str, type[Any]] = {
 _SELECTOR_NAMES = {kind: name for name, kind in _SELECTORS.items()}
 
 
-def encode(event: Event) -> str:
-    """Return the record of an event."""
-    fields: list[Any] = [type(event).__name__]
+class Recorded(NamedTuple):
+    """An event as the log holds it.
+
+    Args:
+        event: What has happened.
+        at_ms: When it was appended, in Unix milliseconds by the clock of that host; None: before format 3.
+            Nothing rests on it: clocks of hosts differ, and the order is that of the log.
+    """
+
+    event: Event
+    at_ms: int | None
+
+
+def encode(event: Event, at_ms: int = 0) -> str:
+    """Return the record of an event.
+
+    Args:
+        event: The event.
+        at_ms: When it is appended, in Unix milliseconds; for people to read, nothing rests on it.
+    """
+    fields: list[Any] = [at_ms, type(event).__name__]
     for field in event:
         if isinstance(field, Observation):
             fields.append(_packed(field))
@@ -97,13 +116,27 @@ def decode(record: str) -> Event:
     Raises:
         LogError: It is no record of this format.
     """
+    return decode_recorded(record).event
+
+
+def decode_recorded(record: str) -> Recorded:
+    """Return the event of a record, and when it was appended.
+
+    Raises:
+        LogError: It is no record of this format.
+    """
     try:
         kind, *fields = json.loads(record, object_hook=_unescaped)
+        at_ms = None
+        if type(kind) is int:
+            at_ms, (kind, *fields) = kind, fields
         if kind in _OLD:
-            return _OLD[kind](*fields)
+            return Recorded(_OLD[kind](*fields), at_ms)
         made = _KINDS[kind]
         pairs = zip(made._fields, fields, strict=False)
-        return made(*(_FIELDS[name](value) if name in _FIELDS else value for name, value in pairs))  # type: ignore[no-any-return]
+        return Recorded(
+            made(*(_FIELDS[name](value) if name in _FIELDS else value for name, value in pairs)), at_ms
+        )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise LogError(
             f"a record of the log cannot be understood ({type(error).__name__}: {error})",

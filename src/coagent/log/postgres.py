@@ -106,7 +106,8 @@ class PostgresLog(Log):
     async def append(self, events: Sequence[Event]) -> None:
         if not events:
             return
-        records = [encode(event) for event in events]
+        at_ms = int(time.time() * 1000)
+        records = [encode(event, at_ms) for event in events]
         chain, checksums = self._at.chain, []
         for record in records:
             chain = checksum(record, chain)

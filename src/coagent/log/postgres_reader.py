@@ -9,13 +9,12 @@ import psycopg
 
 from coagent.log.base import Checkpoint, Lease, NothingYet, Reader
 from coagent.log.chain import Gap, Position
-from coagent.log.codec import decode, decode_state
+from coagent.log.codec import Recorded, decode_recorded, decode_state
 from coagent.log.postgres_errors import failed
 from coagent.log.postgres_leases import LONG_AGO_S, LeaseStatements, leases_in
 from coagent.log.postgres_rows import Statements, from_segment, state_in, taken, unpacked
 from coagent.log.postgres_schema import connected, looked_up
 from coagent.log.urls import Place
-from coagent.protocol.events import Event
 
 _NUMBER_MAX = 2**63 - 1
 
@@ -69,14 +68,14 @@ class PostgresReader(Reader):
                 return Checkpoint(self._at.number, decode_state(found[1]))
         return None
 
-    def read(self) -> list[Event]:
+    def recorded(self) -> list[Recorded]:
         rows = self._fetched(self._statements.read, (self._at.number, self._domain))
         try:
             records, self._at = taken(rows, self._at, self._place)
         except Gap:
             found = self._fetched(self._statements.segment, (self._domain, self._at.number + 1))
             records, self._at = from_segment(next(iter(found), None), self._at, self._place)
-        return [decode(record) for record in records]
+        return [decode_recorded(record) for record in records]
 
     def backwards(self) -> Iterator[tuple[int, str]]:
         before = _NUMBER_MAX

@@ -168,7 +168,7 @@ def begun(connection: psycopg.Connection[Any], place: Place, settings: LogSettin
         LogError: It comes from a newer version, or may not be made.
     """
     if (found := looked_up(connection, place)) is not None:
-        return found
+        return _brought_to_today(connection, place, found)
     schema = place.schema
     try:
         with connection.transaction():
@@ -196,6 +196,19 @@ def begun(connection: psycopg.Connection[Any], place: Place, settings: LogSettin
     found = looked_up(connection, place)
     assert found is not None, "it has been begun"
     return found
+
+
+def _brought_to_today(connection: psycopg.Connection[Any], place: Place, found: Begun) -> Begun:
+    """Note that what follows has times, which those who know no format 3 cannot read."""
+    if found.format < FORMAT:
+        try:
+            connection.execute(
+                f"update {place.schema}.coagent_domains set format = %s where id = %s".encode(),
+                (FORMAT, found.domain),
+            )
+        except psycopg.Error as error:
+            raise failed(place, "opened", error) from None
+    return found._replace(format=FORMAT)
 
 
 def looked_up(connection: psycopg.Connection[Any], place: Place) -> Begun | None:

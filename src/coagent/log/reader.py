@@ -10,7 +10,7 @@ from coagent.errors import LogError, NotPrivate
 from coagent.log.archive import Archive, emptied, read_on
 from coagent.log.base import Checkpoint, Lease, NothingYet, Reader
 from coagent.log.chain import Position
-from coagent.log.codec import decode, decode_state
+from coagent.log.codec import Recorded, decode_recorded, decode_state
 from coagent.log.sqlite_leases import leases_of
 from coagent.log.sqlite_schema import (
     connected,
@@ -23,7 +23,6 @@ from coagent.log.sqlite_schema import (
     settings_of,
 )
 from coagent.private import check_private
-from coagent.protocol.events import Event
 
 _READ_AT_ONCE = 2000
 
@@ -108,13 +107,13 @@ class LogReader(Reader):
             return found
         return archive.first_checkpoint() or first_checkpoint(self._connection, self._path)
 
-    def read(self) -> list[Event]:
+    def recorded(self) -> list[Recorded]:
         old = self.by_itself or self._at.number < self.last_old
         try:
             records, self._at = read_on(self._connection, self._at, self._path, _READ_AT_ONCE, old)
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
-        return [decode(record) for record in records]
+        return [decode_recorded(record) for record in records]
 
     def backwards(self) -> Iterator[tuple[int, str]]:
         number = first = first_number(self._connection) or 0

@@ -150,9 +150,9 @@ class SqliteLog(Log):
     async def append(self, events: Sequence[Event]) -> None:
         rows = []
         number, chain = self._at
-        size = 0
+        size, at_ms = 0, int(time.time() * 1000)
         for event in events:
-            record = encode(event)
+            record = encode(event, at_ms)
             size += len(record)
             number, chain = number + 1, checksum(record, chain)
             rows.append((number, chain, record))

@@ -76,7 +76,10 @@ def begun(connection: sqlite3.Connection, settings: LogSettings) -> dict[str, st
             raise
     if not _has(connection, "coagent_leases"):
         connection.execute(_LEASES)
-    return meta_of(connection)
+    meta = meta_of(connection)
+    if meta.get("format") == "2":  # what follows has times, which those who know no format 3 cannot read
+        connection.execute("update coagent_log_meta set value = ? where name = 'format'", (str(FORMAT),))
+    return meta
 
 
 def _has(connection: sqlite3.Connection, table: str) -> bool:

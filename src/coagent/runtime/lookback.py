@@ -69,9 +69,9 @@ class Lookback:
         return not any(numbers[0] > least for numbers in self._unknown.values())
 
     def _take(self, number: int, record: str) -> None:
-        kind, _, rest = record[2:].partition('",')
+        kind, _, rest = record[record.index('"') + 1 :].partition('",')
         if kind == "Joined":
-            name, rank = json.loads(record)[1:3]
+            name, rank = json.loads(f"[{rest}")[:2]
             self.names[rank] = name
             pending = self._unknown.pop(rank, [])
             if name == self._agent:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from coagent.log.codec import Recorded
 from coagent.log.open import open_reader
 from coagent.protocol.calls import Call, CallId
 from coagent.protocol.checkpoint import restore
@@ -118,6 +119,8 @@ class Watch:
         """The number of the event after which it begins."""
         self.number = self.first
         """The number of the last event looked at."""
+        self.at_ms: int | None = None
+        """When that was appended, in Unix milliseconds; None where nobody has noted it."""
         self.last = self._reader.last
         """The number of the last event that there was when it began."""
         self._stuck_since: dict[Key, int | None] = dict.fromkeys(self.kernel.stuck)
@@ -145,7 +148,8 @@ class Watch:
         Raises:
             LogError: A record is missing or damaged.
         """
-        for event in self._unread(ahead):
+        for event, at_ms in self._unread(ahead):
+            self.at_ms = at_ms
             if self.number == self._reader.last_old and not self._reader.by_itself:
                 self.kernel.commits_itself = False
             before(event)
@@ -159,9 +163,9 @@ class Watch:
                 self._stuck_since = {key: since.get(key, self.number) for key in self.kernel.stuck}
             yield event
 
-    def _unread(self, ahead: Callable[[Event], None]) -> Iterator[Event]:
-        while events := self._reader.read():
-            for event in events:
+    def _unread(self, ahead: Callable[[Event], None]) -> Iterator[Recorded]:
+        while events := self._reader.recorded():
+            for event, _ in events:
                 ahead(event)
             yield from events
 
