@@ -67,6 +67,15 @@ COMMANDS: dict[str, Lazy] = {
         "Tell what has happened in a domain.",
         ("coagent log --follow", "coagent log --agent A --tail 20", "coagent log --key 'file:src/*'"),
     ),
+    "ui": Lazy(
+        "coagent.cli.ui:ui",
+        "Look at what agents do, in a browser.",
+        (
+            "coagent ui",
+            "coagent ui sqlite:run.log --export run.html",
+            "coagent ui sqlite:a.log --compare sqlite:b.log",
+        ),
+    ),
     "undo": Lazy(
         "coagent.cli.undo:undo",
         "Take back what an agent has done.",

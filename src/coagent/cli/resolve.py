@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,10 +13,9 @@ from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from coagent.config.domain_file import Configured
+    from coagent.oversight.deciding import Decision
     from coagent.protocol.values import Value
     from coagent.runtime.watch import StuckObject, UnknownCall
-
-Decision: TypeAlias = Literal["retry", "accept", "drop"]
 
 _DONE_WITH_OBJECT = {"retry": "was put again", "accept": "is taken as it is there"}
 _DONE_WITH_CALL = {"retry": "has run again", "accept": "counts as made", "drop": "counts as not made"}
@@ -231,7 +230,9 @@ def _decide(
 ) -> None:
     import anyio
 
-    left = anyio.run(_resolved, found, what, how)
+    from coagent.oversight.deciding import decide
+
+    left = anyio.run(decide, found.domain, what, how)
     if json_output:
         print_json({"key": what, "how": how, "stuck": left is not None, "error": left})
     elif left is not None:
@@ -240,18 +241,3 @@ def _decide(
         print_lines([f"{shown(what)} {done[how]}"])
     if left is not None:
         raise typer.Exit(1)
-
-
-async def _resolved(found: Configured, what: str, how: Decision) -> str | None:
-    """Decide about an object or a call; returns why it is not decided all the same."""
-    import logging
-
-    logging.getLogger("coagent.domain").setLevel(logging.ERROR)  # that a person has to decide is known here
-    async with found.domain as domain:
-        kernel = domain.kernel
-        if what in kernel.stuck or any(call.id == what for call in kernel.unknown):
-            await domain.resolve(what, how)
-            await domain.settle()
-        if any(call.id == what for call in kernel.unknown):
-            return "nobody knows whether it has run"
-        return kernel.stuck.get(what)  # type: ignore[call-overload,no-any-return]  # a key

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coagent.cli.output import MASK, console, print_json, print_lines
-from coagent.errors import ConfigurationError, TargetError
+from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from coagent.config.domain_file import Configured
@@ -96,9 +96,10 @@ def _list_objects(url: str, json_output: bool) -> None:
 def _list_versions(found: Configured, key: str, versions: list[Version], json_output: bool) -> None:
     import anyio
 
+    from coagent.oversight.restoring import there as there_now
     from coagent.protocol.values import same
 
-    there = anyio.run(_there, found, key)
+    there = anyio.run(there_now, found.domain, key)
     rows = [(one, same(one.value, there)) for one in versions]
     if json_output:
         print_json({"key": key, "versions": [_data(one, key) | {"there": now} for one, now in rows]})
@@ -135,11 +136,14 @@ def _restore(
 ) -> None:
     import anyio
 
+    from coagent.oversight.restoring import there as there_now
     from coagent.protocol.keys import Key
     from coagent.protocol.values import same
     from coagent.runtime.changes import change_of
 
-    there = anyio.run(_written, found, key, versions, chosen) if yes else anyio.run(_there, found, key)
+    there = (
+        anyio.run(_written, found, key, versions, chosen) if yes else anyio.run(there_now, found.domain, key)
+    )
     change = "" if same(there, chosen.value) else change_of(MASK, Key(key), there, chosen.value)
     if json_output:
         print_json(
@@ -155,43 +159,8 @@ def _restore(
         print_lines(["", "Nothing was written. --yes makes this change."])
 
 
-async def _there(found: Configured, key: str) -> Value:
-    """Return what there is of an object."""
-    targets = found.domain.targets
-    try:
-        target = targets.of(key)
-        return await target.get(target.canonical(key))
-    finally:
-        for one in targets.all:
-            await one.close()
-
-
 async def _written(found: Configured, key: str, versions: list[Version], chosen: Version) -> Value:
-    """Write a version, and have it known as what somebody outside has done; returns what was there before.
-
-    Raises:
-        TargetError: What is there is not in the log, or the target will not take the version.
-    """
-    from coagent.protocol.values import same
+    from coagent.oversight.restoring import put_back
 
     async with found.domain as domain:
-        target = domain.targets.of(key)
-        canonical = target.canonical(key)
-        await domain.look(
-            key
-        )  # what somebody has changed in an object that agents have touched is logged now
-        there = await target.get(canonical)
-        kernel = domain.kernel
-        held = [one.value for one in versions]
-        if kernel.base_known(canonical):
-            held += [*kernel.may_hold(canonical), *(edit.found for edit in kernel.edits(canonical))]
-        if not any(same(there, value) for value in held):
-            raise TargetError(
-                f"what is there of {key!r} is in no record: it would be lost",
-                "Keep a copy of it elsewhere, then put one of the versions there yourself.",
-            )
-        if not same(there, chosen.value):
-            await target.put(canonical, chosen.value, expected=[there])
-            await domain.look(key)
-            await domain.settle()
-        return there
+        return await put_back(domain, key, versions, chosen)

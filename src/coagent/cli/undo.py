@@ -12,8 +12,7 @@ from coagent.cli.output import MASK, console, print_json, shown
 from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from coagent.protocol.calls import CallId
-    from coagent.runtime.domain import Domain
+    from coagent.oversight.undoing import Named
     from coagent.runtime.session import AgentSession
 
 
@@ -57,77 +56,25 @@ def undo(
 
 
 async def _undo(found: Any, what: str, yes: bool, abort: bool) -> dict[str, Any]:
-    from coagent.errors import NotReversible
+    from coagent.oversight.undoing import undo as take_back
 
     async with found.domain as domain:
-        session, calls = await _meant(domain, what)
-        _confirm(session, calls, yes, abort)
-        done: dict[str, Any] = {
-            "agent": session.name,
-            "undone": [],
-            "kept": [],
-            "changed": {},
-            "aborted": False,
-        }
-        for call_id, tool in reversed(calls):
-            try:
-                outcome = await session.undo(call_id)
-            except NotReversible:
-                done["kept"].append({"call": call_id, "tool": tool})
-                continue
-            done["undone"].append({"call": call_id, "tool": tool})
-            done["changed"].update(outcome.changed)
-        arguments = {one.call_id: one.arguments for one in session.calls}
-        done["changed"] = {
-            one: MASK.result(value, arguments.get(one, {}))
-            for one, value in done["changed"].items()
-            if one not in dict(calls)
-        }
-        if abort:
-            tools = {one.call_id: one.tool for one in session.calls}
-            stay = await session.abort("aborted by hand")
-            known = {one["call"] for one in done["kept"]}
-            done["kept"] += [{"call": one, "tool": tools[one]} for one in stay if one not in known]
-            done["aborted"] = True
-        return done
+        done = await take_back(
+            domain,
+            what,
+            abort=abort,
+            confirm=lambda session, calls: _confirm(session, calls, yes, abort),
+        )
+    return {
+        "agent": done.agent,
+        "undone": [one._asdict() for one in done.undone],
+        "kept": [one._asdict() for one in done.kept],
+        "changed": {one: MASK.result(value, given) for one, (value, given) in done.changed.items()},
+        "aborted": done.aborted,
+    }
 
 
-async def _meant(domain: Domain, what: str) -> tuple[AgentSession, list[tuple[CallId, str]]]:
-    """Return the agent that is meant, and the calls to take back."""
-    from coagent.errors import UnknownAgent
-    from coagent.protocol.calls import parsed_call_id
-
-    parsed = parsed_call_id(what)
-    known = {one.name for one in domain.agents}
-    if parsed is not None and parsed[0] in known and what not in known:
-        name = parsed[0]
-        _require_open(domain, name)
-        session = await domain.oversee(name)
-        calls = [(one.call_id, one.tool) for one in session.calls if one.call_id == what]
-        if not calls:
-            standing = ", ".join(one.call_id for one in session.calls[-10:]) or "none"
-            raise ConfigurationError(
-                f"agent {name!r} has no standing call {what!r}", f"There are: {standing}."
-            )
-        return session, calls
-    _require_open(domain, what)
-    try:
-        session = await domain.oversee(what)
-    except UnknownAgent as unknown:
-        raise ConfigurationError(unknown.cause, unknown.cure) from None
-    return session, [(one.call_id, one.tool) for one in session.calls]
-
-
-def _require_open(domain: Domain, name: str) -> None:
-    """Say so where the agent's last work of that name has ended."""
-    last = [one for one in domain.agents if one.name == name]
-    if last and last[-1].ended:
-        state = last[-1].phase.value
-        cure = "What is committed stays: make up for it by new work." if state == "committed" else ""
-        raise ConfigurationError(f"agent {name!r} has {state}: nothing of it can be undone", cure)
-
-
-def _confirm(session: AgentSession, calls: Sequence[tuple[str, str]], yes: bool, abort: bool) -> None:
+def _confirm(session: AgentSession, calls: Sequence[Named], yes: bool, abort: bool) -> None:
     if yes or (len(calls) <= 1 and not abort):
         return
     if not sys.stdin.isatty():

@@ -155,7 +155,9 @@ async def _run(
     protocol: str, roles: Sequence[Role], seed: int, folder: Path, serial: Mapping[tuple[str, ...], Any]
 ) -> DemoRun:
     with _cluster(seed) as emulator:
-        report = await play(roles, protocol, [_client(emulator, folder, protocol)], _tools())
+        report = await play(
+            roles, protocol, [_client(emulator, folder, protocol)], _tools(), folder / f"{protocol}.log"
+        )
         final, pods = emulator.snapshot(), _pods(emulator)
     (folder / f"{protocol}.json").write_text(json.dumps(final, indent=2) + "\n", encoding="utf-8")
     bad = {name: state for name, state in pods.items() if state != "Running"}

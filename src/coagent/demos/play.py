@@ -7,11 +7,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from coagent.agents.scripted import AgentReport, Program, RunReport, ScriptedAgent, run_agents
 from coagent.demos.report import Lane, Mark, MarkKind, Told
 from coagent.errors import CoAgentError
+from coagent.log.base import LogSettings
+from coagent.log.codec import Recorded
+from coagent.log.keeping import keep
 from coagent.protocol.calls import parsed_call_id
 from coagent.protocol.values import Value, same
 from coagent.runtime.clock import VirtualClock
@@ -58,12 +62,28 @@ def drawn(seed: int, seconds: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-async def play(roles: Sequence[Role], protocol: str, targets: Iterable[Target], tools: Any) -> RunReport:
-    """Run the agents concurrently on a virtual clock."""
+async def play(
+    roles: Sequence[Role], protocol: str, targets: Iterable[Target], tools: Any, kept: Path | None = None
+) -> RunReport:
+    """Run the agents concurrently on a virtual clock.
+
+    Args:
+        roles: The agents.
+        protocol: What to run them under.
+        targets: What they work on.
+        tools: What they work with.
+        kept: Where to keep the log, to be looked at.
+    """
+    clock, records = VirtualClock(), list[Recorded]()
     async with open_domain(
-        "memory:", targets=targets, tools=[tools], protocol=protocol, clock=VirtualClock()
+        "memory:", targets=targets, tools=[tools], protocol=protocol, clock=clock
     ) as domain:
-        return await run_agents(domain, [_scripted(role) for role in roles])
+        domain.observe(lambda event: records.append(Recorded(event, int(clock.now_s() * 1000))))
+        report = await run_agents(domain, [_scripted(role) for role in roles])
+        about = LogSettings(domain.protocol, domain.order or "fixed", ())
+    if kept is not None:
+        await keep(kept, about, records)
+    return report
 
 
 async def play_one(role: Role, targets: Iterable[Target], tools: Any) -> None:

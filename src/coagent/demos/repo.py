@@ -114,7 +114,7 @@ async def _run(
     protocol: str, roles: Sequence[Role], folder: Path, serial: Mapping[tuple[str, ...], Any]
 ) -> DemoRun:
     root = _repository(folder / protocol)
-    report = await play(roles, protocol, [Files(root)], FILE_TOOLS)
+    report = await play(roles, protocol, [Files(root)], FILE_TOOLS, folder / f"{protocol}.log")
     passed, summary, reasons = _tests(root)
     return DemoRun(
         protocol=protocol,

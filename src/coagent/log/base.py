@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from coagent.errors import ConfigurationError
@@ -65,6 +66,9 @@ class Log(ABC):
 
     shared: bool = False
     """Whether other processes may append, so that waiting means looking again."""
+
+    unix_ms: Callable[[], int] = staticmethod(lambda: int(time.time() * 1000))
+    """The time that records are given, in Unix milliseconds: this host's, unless somebody sets another."""
 
     instant: bool = False
     """Whether `note` appends at once, and nobody else can have appended."""

@@ -106,7 +106,7 @@ class PostgresLog(Log):
     async def append(self, events: Sequence[Event]) -> None:
         if not events:
             return
-        at_ms = int(time.time() * 1000)
+        at_ms = self.unix_ms()
         records = [encode(event, at_ms) for event in events]
         chain, checksums = self._at.chain, []
         for record in records:

@@ -150,7 +150,7 @@ class SqliteLog(Log):
     async def append(self, events: Sequence[Event]) -> None:
         rows = []
         number, chain = self._at
-        size, at_ms = 0, int(time.time() * 1000)
+        size, at_ms = 0, self.unix_ms()
         for event in events:
             record = encode(event, at_ms)
             size += len(record)

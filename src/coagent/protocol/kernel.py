@@ -15,7 +15,7 @@ from coagent.protocol.events import Event
 from coagent.protocol.inbox import Inbox
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
-from coagent.protocol.trajectory import OutsideEdit
+from coagent.protocol.trajectory import OutsideEdit, Trajectory
 from coagent.protocol.values import Value
 
 
@@ -223,6 +223,10 @@ class Kernel(ABC):
     @abstractmethod
     def edits(self, key: Key) -> list[OutsideEdit]:
         """Return what outsiders have changed above writes of active agents, in order of position."""
+
+    @abstractmethod
+    def trajectory(self, key: Key) -> Trajectory | None:
+        """Return the writes of an object that active agents have touched, in order; None: nobody has."""
 
     @abstractmethod
     def tracked_keys(self) -> list[Key]:

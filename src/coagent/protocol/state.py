@@ -305,6 +305,9 @@ class MtpoState(Kernel):
         writers = () if trajectory is None else trajectory.writers
         return [writer for writer in writers if isinstance(writer, OutsideEdit)]
 
+    def trajectory(self, key: Key) -> Trajectory | None:
+        return self._objects.trajectories.get(key)
+
     def tracked_keys(self) -> list[Key]:
         return list(self._objects.trajectories)
 

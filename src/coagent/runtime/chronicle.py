@@ -9,7 +9,7 @@ from typing import Any
 
 from coagent.errors import ConfigurationError
 from coagent.masking.mask import Mask
-from coagent.protocol.calls import OUTSIDE, Call, Cause, Observation, parsed_call_id
+from coagent.protocol.calls import OUTSIDE, Call, Cause, Observation, Rank, parsed_call_id
 from coagent.protocol.events import (
     Aborted,
     Attached,
@@ -85,7 +85,8 @@ class Chronicle:
         self._names: dict[int, str] = dict(sorted((names or {}).items()))
         self._names.update({rank: one.name for rank, one in agents.items()})
         self._committed: set[int] = {rank for rank, agent in agents.items() if agent.ended}
-        self._call: Call | None = None
+        self.call: Call | None = None
+        """The call that the last event noted is about."""
         self._before: Value = UNLOADED
         self._passed: list[str] = []
 
@@ -97,27 +98,17 @@ class Chronicle:
         Args:
             until: The number of the last event to be told; nothing can be told after that.
         """
-        kernel = self._watch.kernel
-        for event in self._watch.events(self._note, lambda event: learn(self._mask, event)):
-            if isinstance(event, Joined):
-                self._names[event.rank] = event.agent
+        for event in self._watch.events(self.note, lambda event: learn(self._mask, event)):
+            entry = self.tell(event)
             if self._watch.number <= self._after:
                 continue
-            entry = self._entry(event)
             if entry is not None and self._wanted(entry):
                 yield entry
             if until is not None and self._watch.number >= until:
                 return
-            if not kernel.commits_itself:
-                continue
-            for rank, one in kernel.agents.items():
-                # In format 1 commits are no events of their own: they follow from the one they are told
-                # after.
-                if one.phase is AgentPhase.COMMITTED and rank not in self._committed:
-                    self._committed.add(rank)
-                    commit = self._made(one.name, "commit", None, (), "committed")
-                    if self._wanted(commit):
-                        yield commit
+            for _, commit in self.commits():
+                if self._wanted(commit):
+                    yield commit
 
     def check_agent(self) -> None:
         """Say so where the agent that is asked for has never joined.
@@ -134,11 +125,11 @@ class Chronicle:
             f"Did you mean {close[0]!r}?" if close else f"There was {known}.",
         )
 
-    def _note(self, event: Event) -> None:
+    def note(self, event: Event) -> None:
         """Look up what an event is about, which may be gone once the kernel has taken it."""
         kernel = self._watch.kernel
         call_id = getattr(event, "call_id", None)
-        self._call = kernel.call(call_id) or kernel.underway(call_id) if call_id is not None else None
+        self.call = kernel.call(call_id) or kernel.underway(call_id) if call_id is not None else None
         if isinstance(event, OutsideWrite | Resolved):
             self._before = kernel.live_value(event.key)
         elif isinstance(event, Promoted):
@@ -147,7 +138,23 @@ class Chronicle:
                 one.name for one in kernel.agents.values() if not one.ended and event.order <= one.order < own
             ]
 
-    def _entry(self, event: Event) -> dict[str, Any] | None:
+    def commits(self) -> Iterator[tuple[Rank, dict[str, Any]]]:
+        """Yield the agents that have committed since without an event of their own, as in format 1."""
+        if not self._watch.kernel.commits_itself:
+            return
+        for rank, one in self._watch.kernel.agents.items():
+            if one.phase is AgentPhase.COMMITTED and rank not in self._committed:
+                self._committed.add(rank)
+                yield rank, self._made(one.name, "commit", None, (), "committed")
+
+    def tell(self, event: Event) -> dict[str, Any] | None:
+        """Return an event as it is told, once the kernel has taken it; None where it is no news.
+
+        Args:
+            event: That `note` was told of before.
+        """
+        if isinstance(event, Joined):
+            self._names[event.rank] = event.agent
         match event:
             case Joined():
                 pinned = ", and nobody passes it" if event.pinned and self._watch.kernel.early else ""
@@ -245,10 +252,10 @@ class Chronicle:
         call_id: str = event.call_id  # type: ignore[union-attr]  # all that are left have one
         parsed = parsed_call_id(call_id)
         name = "" if parsed is None else parsed[0]
-        told = call_id if self._call is None else f"{call_id} {self._call.tool}"
+        told = call_id if self.call is None else f"{call_id} {self.call.tool}"
         match event:
             case CallReexecuted():
-                because = "" if self._call is None else _because(self._call.cause)
+                because = "" if self.call is None else _because(self.call.cause)
                 return self._made(
                     name,
                     "again",
@@ -290,7 +297,7 @@ class Chronicle:
 
     def _written(self) -> tuple[Key, ...]:
         """Return what the call wrote that the event is about."""
-        return () if self._call is None else tuple(self._call.writes)
+        return () if self.call is None else tuple(self.call.writes)
 
     def _made(
         self, agent: str | None, kind: str, call_id: str | None, keys: Iterable[Key], text: str

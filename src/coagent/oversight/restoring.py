@@ -1,0 +1,57 @@
+"""Bringing back what an object has been, as if a person had written it with an editor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coagent.errors import TargetError
+from coagent.protocol.values import Value, same
+from coagent.runtime.domain import Domain
+from coagent.runtime.versions import Version
+
+
+async def there(domain: Domain, key: str) -> Value:
+    """Return what there is of an object, without opening the domain; its targets are closed after that.
+
+    Raises:
+        TargetError: It cannot be read.
+    """
+    targets = domain.targets
+    try:
+        target = targets.of(key)
+        return await target.get(target.canonical(key))
+    finally:
+        for one in targets.all:
+            await one.close()
+
+
+async def put_back(domain: Domain, key: str, versions: Sequence[Version], chosen: Version) -> Value:
+    """Write a version, and have it known as what somebody outside has done; returns what was there before.
+
+    Args:
+        domain: The open domain.
+        key: The object.
+        versions: All that the log holds of it.
+        chosen: One of them.
+
+    Raises:
+        TargetError: What is there is not in the log, or the target will not take the version.
+    """
+    target = domain.targets.of(key)
+    canonical = target.canonical(key)
+    await domain.look(key)  # what somebody has changed in an object that agents have touched is logged now
+    found = await target.get(canonical)
+    kernel = domain.kernel
+    held = [one.value for one in versions]
+    if kernel.base_known(canonical):
+        held += [*kernel.may_hold(canonical), *(edit.found for edit in kernel.edits(canonical))]
+    if not any(same(found, value) for value in held):
+        raise TargetError(
+            f"what is there of {key!r} is in no record: it would be lost",
+            "Keep a copy of it elsewhere, then put one of the versions there yourself.",
+        )
+    if not same(found, chosen.value):
+        await target.put(canonical, chosen.value, expected=[found])
+        await domain.look(key)
+        await domain.settle()
+    return found

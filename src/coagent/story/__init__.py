@@ -1,0 +1,1 @@
+"""What has happened in a domain, step by step as data: for the page, the terminal and other programs."""

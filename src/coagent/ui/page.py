@@ -1,0 +1,52 @@
+"""The page itself: one file, made by Vite from `page/`, in which everything stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from coagent.story.steps import Story
+from coagent.story.values import ABSENT
+
+_NONCE = "__NONCE__"
+_DATA = '<script type="application/json" id="coagent-story"></script>'
+_EMBEDDED_MAX = 40_000_000
+"""How many characters of values an exported page holds; of the others it says that they are not in it."""
+
+
+def page(nonce: str) -> str:
+    """Return the page as it is served.
+
+    Args:
+        nonce: What its scripts are allowed by (Content Security Policy, level 3).
+    """
+    return _template().replace(_NONCE, nonce)
+
+
+def exported(stories: Sequence[Story]) -> str:
+    """Return the page with stories in it, to be opened from a file; all of each must have been taken.
+
+    Args:
+        stories: One, or two that are to be compared.
+    """
+    told = [{**one.header, "id": number, "steps": one.steps()} for number, one in enumerate(stories)]
+    left = _EMBEDDED_MAX
+    values: dict[str, dict[str, Any]] = {}
+    for number, one in enumerate(stories):
+        found = values[str(number)] = {}
+        for value in range(ABSENT, one.values.count):
+            shown = one.values.shown(value)
+            left -= len(shown["text"])
+            if left < 0:
+                shown = {**shown, "text": "(left out of this file: it would be too large)", "cut": True}
+            found[str(value)] = shown
+    text = json.dumps({"stories": told, "values": values}, separators=(",", ":")).replace("</", "<\\/")
+    head, data, tail = _template().partition(_DATA)
+    assert data, "the page has a place for stories"
+    return f"{head}{_DATA.removesuffix('</script>')}{text}</script>{tail}"
+
+
+def _template() -> str:
+    return resources.files("coagent.ui").joinpath("page.html").read_text(encoding="utf-8")
