@@ -48,6 +48,12 @@ def print_lines(lines: Iterable[str], *, stderr: bool = False) -> None:
     out.flush()
 
 
+def print_entrance(address: str, *, as_json: bool) -> None:
+    """Print an address whose token this process has just made, for whoever started it: it is not masked."""
+    sys.stdout.write(json.dumps({"url": address}) + "\n" if as_json else f"{printable(address)}\n")
+    sys.stdout.flush()
+
+
 def json_text(data: Any, indent: int | None = 2) -> str:
     """Return a result as JSON text; what does not show as itself is escaped in it."""
     text = json.dumps(MASK.value(data), indent=indent, ensure_ascii=False)

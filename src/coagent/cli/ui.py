@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coagent.cli.output import MASK, console, print_json, print_lines
+from coagent.cli.output import MASK, console, print_entrance, print_json, print_lines
 from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def ui(
 
     url = domain_log(domain)
     named_log = domain is not None and domain.startswith(LOGS)
-    stories = [_story(url)]
+    stories = [_story(url, export is None)]
     if compare is not None:
-        stories.append(_story(domain_log(compare)))
+        stories.append(_story(domain_log(compare), export is None))
     if export is not None:
         _export(stories, export, json_output)
         return
@@ -68,7 +68,7 @@ def ui(
     _serve(stories, path, host, port, browser, json_output)
 
 
-def _story(url: str) -> Story:
+def _story(url: str, wait: bool) -> Story:
     import time
 
     from coagent.log.base import NothingYet
@@ -79,7 +79,7 @@ def _story(url: str) -> Story:
         try:
             return Story(url, MASK)
         except NothingYet as nothing:
-            if not sys.stderr.isatty():
+            if not wait:
                 raise
             if not waiting:
                 print_lines([f"{nothing.cause}; waiting for somebody (Ctrl+C ends it)"], stderr=True)
@@ -126,11 +126,9 @@ def _serve(
     token = secrets.token_urlsafe(24)
 
     def ready(address: str) -> None:
-        if json_output:
-            print_json({"url": address}, indent=None)
-            sys.stdout.flush()
-        else:
-            print_lines([f"{address}", "", "Ctrl+C ends it. Whoever has this address may look, and act."])
+        print_entrance(address, as_json=json_output)
+        if not json_output:
+            print_lines(["", "Ctrl+C ends it. Whoever has this address may look, and act."])
         if browser and not json_output and sys.stdout.isatty():
             import webbrowser
 

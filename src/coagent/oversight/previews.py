@@ -1,18 +1,19 @@
-"""What taking back would change, as the kernel has it: tried on a copy of its state, so that nothing happens."""
+"""What taking back would change, as the kernel has it: tried on a copy of its state, so nothing happens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from coagent.errors import ConfigurationError
 from coagent.protocol.calls import Call, CallId
 from coagent.protocol.checkpoint import restore, state_of
 from coagent.protocol.events import CallUndone
-from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
-from coagent.protocol.mtpo import Mtpo
+from coagent.protocol.participants import Participant
 from coagent.protocol.values import UNLOADED, Value, same
+from coagent.runtime.protocols import PROTOCOLS
+from coagent.runtime.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -34,22 +35,22 @@ class Preview:
     reversed_outside: bool = False
 
 
-def preview(kernel: Kernel, calls: Sequence[CallId]) -> Preview:
+def preview(watch: Watch, calls: Sequence[CallId]) -> Preview:
     """Try to take calls back, newest first, on a copy of a kernel's state.
 
     Args:
-        kernel: The protocol's state; nothing of it changes.
+        watch: The domain as its log tells of it; nothing of it changes.
         calls: The calls, oldest first.
 
     Raises:
         ConfigurationError: The domain's protocol has no state that can be copied.
     """
-    if not isinstance(kernel, Mtpo) or not kernel.resumable:
-        raise ConfigurationError(f"what would change is not known under protocol {kernel.name!r}")
-    copy = Mtpo(early=kernel.early)
-    restore(copy, state_of(kernel))
+    if not watch.kernel.resumable:
+        raise ConfigurationError(f"what would change is not known under protocol {watch.protocol!r}")
+    copy = PROTOCOLS[watch.protocol](early=watch.kernel.early)
+    restore(copy, state_of(watch.kernel))
     copy.take_live_changes()
-    dirty = {call.id for call in _standing(copy) if copy.is_dirty(call)}
+    dirty = {call.id for call in _calls(copy.agents.values()) if copy.is_dirty(call)}
     before: dict[Key, Value] = {}
     undone: list[CallId] = []
     kept: list[CallId] = []
@@ -71,9 +72,9 @@ def preview(kernel: Kernel, calls: Sequence[CallId]) -> Preview:
         now = copy.live_value(key)
         if UNLOADED not in (value, now) and not same(value, now):
             live[key] = (value, now)
-    again = [call.id for call in _standing(copy) if copy.is_dirty(call) and call.id not in dirty]
+    again = [call.id for call in _calls(copy.agents.values()) if copy.is_dirty(call) and call.id not in dirty]
     return Preview(undone, kept, live, again, unseen)
 
 
-def _standing(kernel: Kernel) -> list[Call]:
-    return [call for agent in kernel.agents.values() for call in agent.calls.values()]
+def _calls(agents: Iterable[Participant]) -> list[Call]:
+    return [call for agent in agents for call in agent.calls.values()]

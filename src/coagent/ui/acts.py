@@ -103,7 +103,7 @@ class Acts:
 
     def _undoing(self, story: Story, body: Mapping[str, Any]) -> dict[str, Any]:
         agent, calls = self._meant(story, body)
-        seen = preview(story.watch.kernel, calls)
+        seen = preview(story.watch, calls)
         ends = body["act"] == "abort"
         lines = [f"{one} would be taken back" for one in seen.undone[:_CALLS_SHOWN_MAX]]
         lines += _more(seen.undone)

@@ -42,7 +42,7 @@ def exported(stories: Sequence[Story]) -> str:
             if left < 0:
                 shown = {**shown, "text": "(left out of this file: it would be too large)", "cut": True}
             found[str(value)] = shown
-    text = json.dumps({"stories": told, "values": values}, separators=(",", ":")).replace("</", "<\\/")
+    text = json.dumps({"stories": told, "values": values}, separators=(",", ":")).replace("<", "\\u003c")
     head, data, tail = _template().partition(_DATA)
     assert data, "the page has a place for stories"
     return f"{head}{_DATA.removesuffix('</script>')}{text}</script>{tail}"
