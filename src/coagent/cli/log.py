@@ -6,11 +6,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coagent.cli.output import MASK, console, print_json, print_lines
+from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from coagent.runtime.chronicle import Chronicle
@@ -31,6 +33,9 @@ def log(
     key: Annotated[str | None, typer.Option(help="Only what touches this object, prefix or glob.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as things happen.")] = False,
     tail: Annotated[int | None, typer.Option(min=0, help="Only the last so many.")] = None,
+    perfetto: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a trace for ui.perfetto.dev instead.")
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Tell what has happened in a domain, in the order of its log, archived records included. It only looks.
@@ -41,6 +46,9 @@ def log(
     from coagent.log.base import NothingYet
 
     url = domain_log(domain)
+    if perfetto is not None:
+        _write_trace(url, perfetto)
+        return
     while True:
         try:
             if tail and (agent is not None or key is not None):
@@ -69,6 +77,34 @@ def log(
                 _print(entry, json_output)
     finally:
         found.close()
+
+
+def _write_trace(url: str, path: Path) -> None:
+    """Write the story of a log as a trace.
+
+    Raises:
+        ConfigurationError: The file cannot be written.
+    """
+    import json
+
+    from coagent.private import write_private
+    from coagent.story.perfetto import trace
+    from coagent.story.steps import Story
+
+    story = Story(url, MASK)
+    try:
+        story.advance()
+        text = json.dumps(trace(story.steps(), story.header["name"]))
+    finally:
+        story.close()
+    try:
+        write_private(path, text)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the trace {str(path)!r} cannot be written: {error.strerror}",
+            "Name a file in a folder of yours.",
+        ) from None
+    print_lines([f"{path}: {len(story):,} steps; open it in ui.perfetto.dev or chrome://tracing"])
 
 
 def _opened(

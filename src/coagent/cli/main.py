@@ -65,7 +65,17 @@ COMMANDS: dict[str, Lazy] = {
     "log": Lazy(
         "coagent.cli.log:log",
         "Tell what has happened in a domain.",
-        ("coagent log --follow", "coagent log --agent A --tail 20", "coagent log --key 'file:src/*'"),
+        (
+            "coagent log --follow",
+            "coagent log --agent A --tail 20",
+            "coagent log --key 'file:src/*'",
+            "coagent log --perfetto run.json",
+        ),
+    ),
+    "blame": Lazy(
+        "coagent.cli.blame:blame",
+        "Say who has written each line of a file.",
+        ("coagent blame src/app.py", "coagent blame src/app.py --why", "coagent blame --agent-trace"),
     ),
     "ui": Lazy(
         "coagent.cli.ui:ui",

@@ -93,7 +93,7 @@ class Trajectories:
 def _difference(key: Key, before: _Known, now: _Known) -> Iterator[list[Any]]:
     if now.base != before.base:
         yield ["base", key, now.base]
-    for position in before.writes.keys() - now.writes.keys():
+    for position in sorted(before.writes.keys() - now.writes.keys()):
         yield ["del", key, *position]
     for position, write in now.writes.items():
         if before.writes.get(position) != write:

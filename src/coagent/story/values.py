@@ -60,6 +60,21 @@ class Values:
             return _text("text", value if isinstance(value, str) else str(value), len(text))
         return _text("json", text, len(text))
 
+    def text(self, number: int) -> str | None:
+        """Return a value as lines to be compared, unmasked: a text as it is, data one entry a line.
+
+        Returns:
+            None for what is not there, and for bytes.
+        """
+        if number == ABSENT:
+            return None
+        packed = self._kept.get(number).partition(_KEY_END)[2]
+        kind, rest = packed[:1], packed[1:]
+        if kind == b"b":
+            return None
+        text = rest.decode("utf-8", "surrogatepass")
+        return text if kind == b"t" else json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+
     def close(self) -> None:
         """Forget them all."""
         self._kept.close()

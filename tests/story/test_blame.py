@@ -1,0 +1,155 @@
+"""Each line of a file is its last writer's in the serialization order, whoever came first."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+from domain_worker import Worker, domain_worker
+
+_RECORD = {
+    "type": "object",
+    "required": ["version", "id", "timestamp", "files"],
+    "additionalProperties": False,
+    "properties": {
+        "version": {"pattern": r"^[0-9]+\.[0-9]+$"},
+        "id": {"format": "uuid"},
+        "timestamp": {"pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"},
+        "vcs": {"required": ["type", "revision"]},
+        "tool": {
+            "required": ["name", "version"],
+            "additionalProperties": False,
+            "properties": {"name": {}, "version": {}},
+        },
+        "metadata": {"type": "object"},
+        "files": {
+            "items": {
+                "required": ["path", "conversations"],
+                "properties": {
+                    "conversations": {
+                        "items": {
+                            "required": ["ranges"],
+                            "properties": {
+                                "contributor": {
+                                    "properties": {"type": {"enum": ["human", "ai", "mixed", "unknown"]}}
+                                },
+                                "ranges": {"items": {"required": ["start_line", "end_line"]}},
+                            },
+                        }
+                    }
+                },
+            }
+        },
+    },
+}
+"""What https://agent-trace.dev asks of a record, in short."""
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with domain_worker(tmp_path_factory.mktemp("blamed")) as worker:
+        (worker.folder / "a.txt").write_text("one\ntwo\nthree\nfour\n")
+        (worker.folder / "notes.txt").write_text("change two\n")
+        for name in ("A", "B"):
+            worker.do("join", name)
+        worker.do("read_file", "B", {"path": "notes.txt"})
+        worker.do("edit_file", "B", {"path": "a.txt", "old_string": "two", "new_string": "TWO"})
+        # Arrives later and stands before: what B wrote stays B's.
+        worker.do("edit_file", "A", {"path": "a.txt", "old_string": "four", "new_string": "FOUR\nfive"})
+        worker.do("edit_file", "A", {"path": "a.txt", "old_string": "one", "new_string": "ONE"})
+        assert worker.do("finish", "A") == "committed"
+        yield worker
+
+
+def test_each_line_is_its_last_writers(worker: Worker) -> None:
+    found = json.loads(worker.said("blame", "a.txt", "--json"))
+    assert found["key"] == "file:a.txt"
+    assert [(one["text"], one["call"], one["kind"]) for one in found["lines"]] == [
+        ("ONE", "A.2", "agent"),
+        ("TWO", "B.2", "agent"),
+        ("three", None, "before"),
+        ("FOUR", "A.1", "agent"),
+        ("five", "A.1", "agent"),
+    ]
+    assert [one["committed"] for one in found["lines"]] == [True, False, True, True, True]
+
+
+def test_people_see_the_call_of_each_line_and_what_it_had_read(worker: Worker) -> None:
+    lines = worker.said("blame", "a.txt", "--why").splitlines()
+    assert lines[0].startswith("A.2 edit_file ")
+    assert lines[0].endswith("1) ONE")
+    assert next(line for line in lines if line.endswith(") TWO")).startswith("B.2 edit_file *")
+    assert any(line.startswith("(before)") and line.endswith("3) three") for line in lines)
+    assert sum("^ had read file:a.txt" in line for line in lines) == 3
+
+
+def test_what_somebody_wrote_past_the_log_is_marked(worker: Worker) -> None:
+    text = (worker.folder / "a.txt").read_text()
+    (worker.folder / "a.txt").write_text(text + "mine\n")
+    try:
+        lines = worker.said("blame", "a.txt").splitlines()
+    finally:
+        (worker.folder / "a.txt").write_text(text)
+    assert lines[-1].startswith("(in no record)")
+
+
+def test_the_log_alone_is_enough(worker: Worker, tmp_path: Path) -> None:
+    done = worker.coagent("blame", "file:a.txt", "--domain", f"sqlite:{worker.log}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].endswith("1) ONE")
+
+
+def test_a_file_that_no_agent_has_touched_is_refused_with_a_way_to_find_others(worker: Worker) -> None:
+    assert "no agent has read or written" in worker.refused("blame", "other.txt")
+    assert "Name one" in worker.refused("blame")
+
+
+def test_agent_trace_holds_the_ranges_of_agents_by_file(worker: Worker) -> None:
+    record = json.loads(worker.said("blame", "--agent-trace"))
+    jsonschema.validate(record, _RECORD)
+    assert [one["path"] for one in record["files"]] == ["a.txt"]
+    ranges = [
+        (one["contributor"]["type"], [(part["start_line"], part["end_line"]) for part in one["ranges"]])
+        for one in record["files"][0]["conversations"]
+    ]
+    assert ranges == [("ai", [(1, 1), (4, 5)]), ("ai", [(2, 2)])]
+    assert set(record["metadata"]["io.coagent"]["calls"]) == {"A.1", "A.2", "B.2"}
+    assert "vcs" not in record
+
+
+def test_agent_trace_names_the_commit_that_has_the_lines(worker: Worker) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
+        return subprocess.run(command, cwd=worker.folder, check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    git("add", "a.txt", "notes.txt")
+    git("commit", "-qm", "all")
+    record = json.loads(worker.said("blame", "--agent-trace"))
+    assert record["vcs"] == {"type": "git", "revision": git("rev-parse", "HEAD").strip()}
+    (worker.folder / "a.txt").write_text("other\n")
+    assert "vcs" not in json.loads(worker.said("blame", "--agent-trace"))
+
+
+def test_a_trace_for_perfetto_has_a_track_for_each_agent_and_an_arrow_for_each_notice(tmp_path: Path) -> None:
+    with domain_worker(tmp_path) as worker:
+        for name in ("A", "B"):
+            worker.do("join", name)
+        worker.do("read_file", "B", {"path": "a.txt"})
+        worker.do("write_file", "A", {"path": "a.txt", "content": "two\n"})
+        assert worker.do("notices", "B") == ["file:a.txt"]
+        worker.said("log", "--perfetto", "trace.json")
+        events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    tracks = {one["args"]["name"]: one["tid"] for one in events if one["name"] == "thread_name"}
+    assert tracks == {"outside": 1_000_000, "A": 0, "B": 1}
+    arrow = {one["ph"]: one for one in events if one.get("cat") == "notice"}
+    assert (arrow["s"]["tid"], arrow["f"]["tid"]) == (0, 1)
+    assert arrow["s"]["ts"] < arrow["f"]["ts"]
+    slices = {(one["ts"], one["tid"]) for one in events if one["ph"] == "X"}
+    assert {(one["ts"], one["tid"]) for one in arrow.values()} <= slices
+    times = [one["ts"] for one in events if one["ph"] == "X"]
+    assert times == sorted(times)
