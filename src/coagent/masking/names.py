@@ -7,6 +7,7 @@ that only say something of a secret (`secretName`, `token_count`, `password_file
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -58,10 +59,13 @@ _FILE_STEMS: Final = frozenset({"credentials", "secret", "secrets"})
 _DATA_ENDINGS: Final = frozenset({"csv", "env", "ini", "json", "properties", "toml", "txt", "yaml", "yml"})
 _PLACES: Final = (".aws/credentials", ".docker/config.json", ".kube/config")
 _SSH_PUBLIC: Final = frozenset({"authorized_keys", "config", "known_hosts"})
+_ASKED_BEFORE: Final = 4096
+"""How many names and paths are remembered, for logs and pages speak of the same ones again and again."""
 _PATHS_ONLY: Final = frozenset({"call", "doc", "file", "git", "mode", "sql", "tmp"})
 """Schemes whose objects are named as people name files, tables and headings: a word in them says little."""
 
 
+@lru_cache(maxsize=_ASKED_BEFORE)
 def is_secret_name(name: str) -> bool:
     """Tell whether a field, an argument or a variable of this name holds a secret."""
     words = [word.lower() for word in _WORD.findall(name[:_NAME_LENGTH_MAX])]
@@ -87,6 +91,7 @@ def counts_tokens(name: str) -> bool:
     return name.lower().endswith("tokens")
 
 
+@lru_cache(maxsize=_ASKED_BEFORE)
 def is_secret_path(path: str) -> bool:
     """Tell whether the file at a path is one that holds secrets, by its name."""
     path = path.rstrip("/").lower()
@@ -104,6 +109,7 @@ def is_secret_path(path: str) -> bool:
     )
 
 
+@lru_cache(maxsize=_ASKED_BEFORE)
 def is_secret_key(key: str) -> bool:
     """Tell whether an object is a secret as a whole, by its key, such as `file:.env` or `kv:db/password`."""
     scheme, _, path = key.partition(":")
