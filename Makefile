@@ -4,7 +4,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long check format soak crashes model mutate bench lock clean
+.PHONY: help demo test test-long check format soak crashes model mutate bench page lock clean
 
 PYTHON ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
@@ -66,6 +66,15 @@ bench: .venv/.stamp ## Measure the overhead of a call, and compare the protocols
 	@$(BIN)/coagent bench overhead
 	@$(BIN)/coagent bench contended
 
+page: page/node_modules/.stamp ## Build the page of `coagent ui` (needs Node 20.19 or newer), and test what it reckons
+	@cd page && npm run --silent test && npm run --silent build
+	@cp page/dist/index.html src/coagent/ui/page.html
+	@echo "src/coagent/ui/page.html: $$(wc -c < src/coagent/ui/page.html) bytes"
+
+page/node_modules/.stamp: page/package.json page/package-lock.json
+	@cd page && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 lock: .venv/.stamp ## Pin the newest allowed versions of all dependencies in requirements.lock
 	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
 	    --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
@@ -74,7 +83,7 @@ lock: .venv/.stamp ## Pin the newest allowed versions of all dependencies in req
 	    -o requirements.lock pyproject.toml
 
 clean: ## Remove the environment, caches and built files
-	@rm -rf .venv .mutation mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
+	@rm -rf .venv page/node_modules page/dist .mutation mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: requirements.lock pyproject.toml

@@ -1,0 +1,40 @@
+import { render } from "preact";
+import { embedded } from "./data/embedded.ts";
+import { server } from "./data/server.ts";
+import { Session } from "./data/session.ts";
+import { Trouble, troubleOf, type Source } from "./data/source.ts";
+import "./style.css";
+import { App } from "./view/App.tsx";
+
+const TOKEN = "coagent-token";
+
+/** Take the token out of the address, where it would be copied and kept. */
+function takeToken(): string | null {
+  const given = new URLSearchParams(location.hash.replace(/^#/, ""));
+  const token = given.get("token");
+  if (token !== null) {
+    given.delete("token");
+    history.replaceState(null, "", location.pathname + location.search + (given.size ? `#${given}` : ""));
+    sessionStorage.setItem(TOKEN, token);
+  }
+  return token ?? sessionStorage.getItem(TOKEN);
+}
+
+function source(): Source {
+  const text = document.getElementById("coagent-story")?.textContent?.trim();
+  if (text) return embedded(text);
+  const token = takeToken();
+  if (token === null) throw new Trouble("This address has no token.", "Open the address that `coagent ui` printed.");
+  return server(token);
+}
+
+const root = document.getElementById("app")!;
+try {
+  const session = new Session(source());
+  render(<App session={session} />, root);
+  void session.start();
+} catch (error) {
+  const session = new Session(embedded('{"stories":[]}'));
+  session.trouble = troubleOf(error);
+  render(<App session={session} />, root);
+}

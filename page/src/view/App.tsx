@@ -1,0 +1,263 @@
+/** The page: lanes, list, panel, and what moves between them. */
+
+import { useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
+import type { Session, Shown } from "../data/session.ts";
+import type { ActBody } from "../data/source.ts";
+import { nearest, stepAxis, timeAxis, timesSayLittle } from "../model/axis.ts";
+import { isEmpty, matcher, type Filter } from "../model/filter.ts";
+import type { Panel, Place } from "../model/link.ts";
+import { effectsOf } from "../model/why.ts";
+import type { Story } from "../model/story.ts";
+import { Act } from "./Act.tsx";
+import { Compare } from "./Compare.tsx";
+import type { Ctx } from "./ctx.ts";
+import { FilterBar, Head } from "./Head.tsx";
+import { Help } from "./Help.tsx";
+import type { LaneCanvas } from "./lanes/canvas.ts";
+import { Lanes } from "./lanes/Lanes.tsx";
+import { OverviewStrip, type Part } from "./lanes/Overview.tsx";
+import { fromX, lanesFor, PAD, type Scene } from "./lanes/scene.ts";
+import { AgentPanel } from "./panel/AgentPanel.tsx";
+import { ObjectPanel } from "./panel/ObjectPanel.tsx";
+import { OverviewPanel } from "./panel/OverviewPanel.tsx";
+import { StatePanel } from "./panel/StatePanel.tsx";
+import { StepPanel } from "./panel/StepPanel.tsx";
+import { Scrubber } from "./Scrubber.tsx";
+import { StepList } from "./StepList.tsx";
+import { useKeys } from "./useKeys.ts";
+import { usePlay } from "./usePlay.ts";
+import { usePlace, useTheme } from "./usePlace.ts";
+
+const PANELS: [Panel, string][] = [["overview", "Overview"], ["step", "Step"], ["agent", "Agent"], ["object", "Object"], ["state", "State"]];
+
+/** Steps that the selected one has to do with. */
+function relatedTo(story: Story, index: number): ReadonlySet<number> {
+  const related = new Set<number>();
+  const step = story.steps[index];
+  if (!step) return related;
+  const { told, again } = effectsOf(story, index);
+  for (const i of [...told, ...again]) related.add(i);
+  for (const notice of step.notices ?? []) related.add(story.exactly(notice.cause?.n));
+  related.add(story.exactly(step.cause?.n));
+  const answered = story.answers.get(index);
+  if (answered !== undefined && story.groups[index] === "repairs") related.add(answered);
+  related.delete(-1);
+  return related;
+}
+
+function useMatches(shown: Shown, place: Place): Uint8Array | null {
+  const { story } = shown;
+  return useMemo(() => {
+    const filter: Filter = { q: place.q, groups: place.kinds, rank: place.agent, key: place.key };
+    if (isEmpty(filter)) return null;
+    const test = matcher(story, filter);
+    const matches = new Uint8Array(story.length);
+    for (let i = 0; i < story.length; i++) matches[i] = test(i) ? 1 : 0;
+    return matches;
+  }, [story, shown.version, place.q, place.kinds.join(), place.agent, place.key]);
+}
+
+function useScene(ctx: Ctx, matches: Uint8Array | null): Scene {
+  const { story, shown, place, selected, at } = ctx;
+  const kind = useMemo(() => place.axis ?? (timesSayLittle(story.times) ? "steps" : "time"), [story, shown.version, place.axis]);
+  const axis = useMemo(() => (kind === "steps" ? stepAxis(story.length) : timeAxis(story.times, true, story.length <= 60 ? story.steps.map((step) => step.rank ?? -1) : [])), [story, shown.version, kind]);
+  const lanes = useMemo(() => lanesFor(story, matches, story.agents.size <= 10), [story, shown.version, matches]);
+  const laneOf = useMemo(() => new Map(lanes.map((lane, i) => [lane.rank, i])), [lanes]);
+  const related = useMemo(() => relatedTo(story, selected), [story, shown.version, selected]);
+  return useMemo(
+    () => ({ story, axis, lanes, laneOf, matches, at, selected, related, rank: place.agent }),
+    [story, axis, lanes, laneOf, matches, at, selected, related, place.agent],
+  );
+}
+
+function PanelView({ ctx, matches, narrow }: { ctx: Ctx; matches: Uint8Array | null; narrow: boolean }) {
+  const { place } = ctx;
+  const [steps, setSteps] = useState(false);
+  const body = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    setSteps(false);
+    body.current?.scrollTo(0, 0);
+  }, [place.panel, place.n, place.key, place.agent]);
+  const listed = narrow && steps;
+  return (
+    <aside class="panel" id="panel" tabIndex={-1} aria-label="Details">
+      <nav class="tabs" role="tablist">
+        {PANELS.map(([panel, word]) => <button role="tab" aria-selected={!listed && place.panel === panel} onClick={() => { setSteps(false); ctx.go({ panel }); }}>{word}</button>)}
+        {narrow && <button role="tab" aria-selected={listed} onClick={() => setSteps(true)}>Steps</button>}
+      </nav>
+      <div class="panel-body" ref={body} role="tabpanel">
+        {listed ? <StepList ctx={ctx} matches={matches} flat={false} />
+          : place.panel === "step" ? <StepPanel ctx={ctx} />
+          : place.panel === "agent" ? <AgentPanel ctx={ctx} />
+          : place.panel === "object" ? <ObjectPanel ctx={ctx} />
+          : place.panel === "state" ? <StatePanel ctx={ctx} />
+          : <OverviewPanel ctx={ctx} />}
+      </div>
+    </aside>
+  );
+}
+
+function useNarrow(): boolean {
+  const [narrow, setNarrow] = useState(() => innerWidth < 860);
+  useEffect(() => {
+    const changed = (): void => setNarrow(innerWidth < 860);
+    addEventListener("resize", changed);
+    return () => removeEventListener("resize", changed);
+  }, []);
+  return narrow;
+}
+
+/** Says new steps to those who listen instead of look, seldom enough to be heard out. */
+function Announcer({ ctx }: { ctx: Ctx }) {
+  const [text, setText] = useState("");
+  const said = useRef({ length: 0, time: 0 });
+  useEffect(() => {
+    if (ctx.shown.status === "loading" || said.current.length === 0) {
+      said.current.length = ctx.story.length;
+      return;
+    }
+    const fresh = ctx.story.length - said.current.length;
+    if (fresh <= 0) return;
+    const wait = Math.max(0, 4000 - (Date.now() - said.current.time));
+    const later = setTimeout(() => {
+      said.current = { length: ctx.story.length, time: Date.now() };
+      setText(`${fresh} new step${fresh === 1 ? "" : "s"}. ${ctx.story.steps.at(-1)?.text ?? ""}`);
+    }, wait);
+    return () => clearTimeout(later);
+  }, [ctx.shown.version]);
+  const step = ctx.story.steps[ctx.selected];
+  return (
+    <>
+      <div class="sr" aria-live="polite">{text}</div>
+      <div class="sr" aria-live="polite">{step ? `Step ${step.n}, ${ctx.story.agentOf(step.rank)}: ${step.text}` : ""}</div>
+    </>
+  );
+}
+
+function Main({ session, shown, place, go }: { session: Session; shown: Shown; place: Place; go: Ctx["go"] }) {
+  const { story } = shown;
+  const [theme, drawn, nextTheme] = useTheme();
+  const [help, setHelp] = useState(false);
+  const [act, setAct] = useState<ActBody | null>(null);
+  const [view, setView] = useState<{ part: Part; hidden: boolean; width: number; gutter: number }>({ part: { from: 0, to: 1 }, hidden: false, width: 0, gutter: 0 });
+  const lanes = useRef<LaneCanvas | null>(null);
+  const narrow = useNarrow();
+  const last = story.length - 1;
+  const at = place.at === null ? last : Math.max(0, Math.min(last, story.indexOf(place.at)));
+  const ctx: Ctx = { session, shown, story, values: shown.values, place, at, selected: story.exactly(place.n), go, ask: setAct };
+  const matches = useMatches(shown, place);
+  const found = useMemo(() => (matches ? matches.reduce((sum, one) => sum + one, 0) : null), [matches]);
+  const scene = useScene(ctx, matches);
+  const toAt = (index: number): void => {
+    go({ at: index >= story.length - 1 ? null : story.steps[index]!.n }, "replace");
+    lanes.current?.reveal(index);
+  };
+  const [playing, togglePlay] = usePlay(story, at, toAt);
+  useEffect(() => lanes.current?.reveal(ctx.selected), [ctx.selected, place.view]);
+
+  function besides(step: number): void {
+    const row = scene.laneOf.get(story.steps[ctx.selected]?.rank ?? -1) ?? -1;
+    for (let i = row + step; i >= 0 && i < scene.lanes.length; i += step) {
+      const index = nearest(scene.axis, scene.axis.x[Math.max(0, ctx.selected)] ?? 0, scene.lanes[i]!.steps);
+      if (index >= 0) return go({ n: story.steps[index]!.n, panel: "step" }, "replace");
+    }
+  }
+  function along(step: number): void {
+    const lane = scene.lanes[scene.laneOf.get(story.steps[ctx.selected]?.rank ?? -1) ?? 0];
+    if (!lane) return;
+    const asked = scene.matches ? lane.steps.filter((i) => scene.matches![i]) : lane.steps;
+    const where = asked.indexOf(ctx.selected);
+    const index = where < 0 ? asked[0] : asked[Math.max(0, Math.min(asked.length - 1, where + step))];
+    if (index !== undefined) go({ n: story.steps[index]!.n, panel: "step" }, "replace");
+  }
+  useKeys({
+    ArrowLeft: () => along(-1), ArrowRight: () => along(1), ArrowUp: () => besides(-1), ArrowDown: () => besides(1),
+    Enter: () => document.getElementById("panel")?.focus(),
+    Escape: () => go({ n: null, panel: place.panel === "step" ? "overview" : place.panel }),
+    "/": () => document.getElementById("search")?.focus(),
+    "?": () => setHelp(true), " ": togglePlay,
+    "+": () => lanes.current?.zoom(1.6), "=": () => lanes.current?.zoom(1.6), "-": () => lanes.current?.zoom(1 / 1.6), "0": () => lanes.current?.fit(),
+    "[": () => toAt(Math.max(0, at - 1)), "]": () => toAt(Math.min(last, at + 1)),
+    t: () => go({ view: place.view === "table" ? "lanes" : "table" }),
+  });
+
+  const label = `Lanes of ${story.agents.size} agents, ${story.length} steps. The list of steps says the same in words.`;
+  const compare = place.view === "compare" && session.stories.length >= 2;
+  return (
+    <div class={`page ${narrow ? "narrow" : ""} view-${compare ? "compare" : place.view}`} style={{ "--lanes": `${90 + scene.lanes.length * 46}px` }}>
+      <Head ctx={ctx} theme={theme} onTheme={nextTheme} onHelp={() => setHelp(true)} />
+      {shown.why && shown.status !== "live" && <div class="banner" role="status">{shown.why}{(shown.status === "failed") && <button onClick={() => location.reload()}>Load anew</button>}</div>}
+      {compare ? <Compare ctx={ctx} session={session} theme={drawn} /> : (
+        <>
+          <FilterBar ctx={ctx} found={found} />
+          {shown.status === "loading" && story.length > 0 && <div class="progress" role="status">{story.length.toLocaleString()} steps loaded, more to come …</div>}
+          <main class="main">
+            {place.view === "lanes" && (
+              <section class="timeline" style={narrow ? undefined : { flexBasis: `${Math.min(62, Math.max(30, 12 + scene.lanes.length * 6))}%` }} aria-label="Lanes">
+                <Lanes
+                  scene={scene} theme={drawn} label={label} handle={lanes}
+                  onSelect={(index) => go({ n: story.steps[index]!.n, panel: "step" })}
+                  onAgent={(rank) => go(place.agent === rank ? { agent: null, panel: "overview" } : { agent: rank, panel: "agent" })}
+                  onView={(v, box, hidden) => setView((before) => {
+                    const part = { from: fromX(box, v, box.gutter + PAD), to: fromX(box, v, box.width - PAD) };
+                    return before.part.from === part.from && before.part.to === part.to && before.hidden === hidden && before.width === box.width ? before : { part, hidden, width: box.width, gutter: box.gutter };
+                  })}
+                />
+                <OverviewStrip scene={scene} part={view.part} theme={drawn} width={view.width} gutter={view.gutter} onMove={(from, to) => lanes.current?.show(from, to)} />
+                <Scrubber ctx={ctx} playing={playing} onPlay={togglePlay} onAt={toAt} axis={scene.axis.kind} onAxis={() => go({ axis: scene.axis.kind === "time" ? "steps" : "time" }, "replace")} onZoom={(factor) => lanes.current?.zoom(factor)} onFit={() => lanes.current?.fit()} hidden={view.hidden} />
+              </section>
+            )}
+            {(!narrow || place.view === "table") && (
+              <section class="list" aria-label="Steps">
+                <nav class="tabs" aria-label="How steps are listed">
+                  <button aria-pressed={place.view === "lanes"} onClick={() => go({ view: "lanes" })}>by agent</button>
+                  <button aria-pressed={place.view === "table"} onClick={() => go({ view: "table" })}>table</button>
+                </nav>
+                <StepList key={place.view} ctx={ctx} matches={matches} flat={place.view === "table"} />
+              </section>
+            )}
+          </main>
+          <PanelView ctx={ctx} matches={matches} narrow={narrow} />
+        </>
+      )}
+      <Announcer ctx={ctx} />
+      {help && <Help onClose={() => setHelp(false)} />}
+      {act && <Act source={session.source} story={story.header.id} body={act} onClose={() => setAct(null)} />}
+    </div>
+  );
+}
+
+export function App({ session }: { session: Session }) {
+  const [place, go] = usePlace();
+  const [, redraw] = useReducer((n: number, _: void) => n + 1, 0);
+  useEffect(() => {
+    let planned = 0;
+    let drawn = 0;
+    const draw = (): void => {
+      planned = 0;
+      drawn = performance.now();
+      redraw();
+    };
+    // Many pieces may come within one frame; while a long story loads, drawing it must not hold it up.
+    const stop = session.subscribe(() => {
+      const busy = session.stories.some((shown) => shown.status === "loading" && shown.story.length > 5000);
+      planned ||= setTimeout(draw, busy ? Math.max(0, 900 - (performance.now() - drawn)) : 0) as unknown as number;
+    });
+    redraw();
+    return () => {
+      stop();
+      clearTimeout(planned);
+    };
+  }, [session]);
+  if (session.trouble) {
+    return <div class="alone"><h1>CoAgent</h1><p class="bad">{session.trouble.reason}</p><p>{session.trouble.cure}</p></div>;
+  }
+  const shown = session.stories.find((one) => one.story.header.id === place.story) ?? session.stories[0];
+  if (!shown) return <div class="alone"><h1>CoAgent</h1><p class="dim">{session.ready ? "There is no story here." : "Loading …"}</p></div>;
+  if (!shown.story.length) {
+    return (
+      <div class="alone"><h1>CoAgent</h1><p class="dim">{shown.status === "loading" ? "Loading the steps …" : shown.why || "Nothing has happened yet in this log. Steps appear here as agents join."}</p></div>
+    );
+  }
+  return <Main session={session} shown={shown} place={place} go={go} />;
+}

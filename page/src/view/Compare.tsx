@@ -1,0 +1,93 @@
+/** Two stories of the same work, one above the other on one scale. */
+
+import { useMemo, useRef, useState } from "preact/hooks";
+import type { Session, Shown } from "../data/session.ts";
+import { stepAxis, timeAxis, timesSayLittle, type Axis } from "../model/axis.ts";
+import { ends, sentence } from "../model/compare.ts";
+import { diffLines } from "../model/diff.ts";
+import type { Value } from "../model/steps.ts";
+import type { Ctx } from "./ctx.ts";
+import type { LaneCanvas } from "./lanes/canvas.ts";
+import { Lanes } from "./lanes/Lanes.tsx";
+import { lanesFor, type Scene } from "./lanes/scene.ts";
+import { DiffView } from "./text.tsx";
+
+const NONE: ReadonlySet<number> = new Set();
+
+function sceneOf(shown: Shown, axis: Axis): Scene {
+  const { story } = shown;
+  const lanes = lanesFor(story, null, true);
+  return {
+    story, axis, lanes, laneOf: new Map(lanes.map((lane, i) => [lane.rank, i])), matches: null, at: story.length - 1, selected: -1, related: NONE, rank: null,
+  };
+}
+
+function words(value: Value | null | undefined): string {
+  if (value === undefined) return "…";
+  if (value === null) return "not known";
+  return value.kind === "absent" ? "does not exist" : value.kind === "binary" ? "binary" : value.text;
+}
+
+function EndRow({ left, right, k, names, onOpen }: { left: Value | null | undefined; right: Value | null | undefined; k: string; names: [string, string]; onOpen(which: 0 | 1): void }) {
+  const lines = left && right ? diffLines(words(left), words(right)) : [];
+  return (
+    <div class="card">
+      <div class="line"><b class="key">{k}</b> {names.map((name, i) => <button class="more" onClick={() => onOpen(i as 0 | 1)}>why in {name}</button>)}</div>
+      {lines.length ? <DiffView lines={lines} /> : <div class="dim">{words(left)} / {words(right)}</div>}
+    </div>
+  );
+}
+
+export function Compare({ ctx, session, theme }: { ctx: Ctx; session: Session; theme: string }) {
+  const [a, b] = session.stories as [Shown, Shown];
+  const [kind, setKind] = useState<"time" | "steps" | null>(null);
+  const first = useRef<LaneCanvas | null>(null);
+  const second = useRef<LaneCanvas | null>(null);
+  const chosen = kind ?? (timesSayLittle(a.story.times) || timesSayLittle(b.story.times) ? "steps" : "time");
+  const scenes = useMemo(() => {
+    const axes = [a, b].map(({ story }) => (chosen === "steps" ? stepAxis(story.length) : timeAxis(story.times, false)));
+    const max = Math.max(...axes.map((axis) => axis.max));
+    return [a, b].map((shown, i) => sceneOf(shown, { ...axes[i]!, max })) as [Scene, Scene];
+  }, [a, b, a.version, b.version, chosen]);
+  const found = useMemo(() => ends(a.story, b.story), [a, b, a.version, b.version]);
+  const rows = found.map((end) => ({ ...end, left: a.values.get(end.a), right: b.values.get(end.b) }));
+  const other = rows.filter(({ left, right }) => left !== undefined && right !== undefined && words(left) !== words(right));
+  const waiting = rows.some(({ left, right }) => left === undefined || right === undefined);
+  const names: [string, string] = [a.story.header.name, b.story.header.name];
+
+  function open(which: 0 | 1, key: string): void {
+    const shown = which === 0 ? a : b;
+    ctx.go({ story: shown.story.header.id, view: "lanes", key, panel: "object", n: null, agent: null, at: null, as: null });
+  }
+  function same(from: LaneCanvas | null, to: LaneCanvas | null): void {
+    if (!from || !to || (Math.abs(from.view.x0 - to.view.x0) < 1e-6 && from.view.scale === to.view.scale)) return;
+    const room = (from.box.width - from.box.gutter - 32) / from.view.scale;
+    to.show(from.view.x0, from.view.x0 + room);
+  }
+
+  return (
+    <div class="compare">
+      <div class="compare-line" role="status">
+        {[a, b].map((shown, i) => <p><b>{names[i]}</b>: {sentence(shown.story)}.</p>)}
+        <p>{waiting ? "Comparing how they end …" : other.length ? <><b>{other.length} of {rows.length}</b> written objects end otherwise: {other.slice(0, 3).map((row) => row.key).join(", ")}{other.length > 3 ? " …" : ""}</> : `All ${rows.length} written objects end the same.`}</p>
+        <button onClick={() => setKind(chosen === "time" ? "steps" : "time")}>{chosen}</button>
+      </div>
+      {scenes.map((scene, i) => (
+        <div class="compare-lanes">
+          <h3>{names[i]}</h3>
+          <Lanes
+            scene={scene} theme={theme} label={`Lanes of ${names[i]}: ${sentence(scene.story)}`} handle={i === 0 ? first : second}
+            onSelect={(index) => ctx.go({ story: scene.story.header.id, view: "lanes", n: scene.story.steps[index]!.n, panel: "step", at: null, key: null, agent: null })}
+            onAgent={(rank) => ctx.go({ story: scene.story.header.id, view: "lanes", agent: rank, panel: "agent", n: null, key: null, at: null })}
+            onView={() => (i === 0 ? same(first.current, second.current) : same(second.current, first.current))}
+          />
+        </div>
+      ))}
+      <div class="compare-ends">
+        <h3>How the objects end <span class="dim">− {names[0]}, + {names[1]}</span></h3>
+        {other.slice(0, 60).map((row) => <EndRow key={row.key} k={row.key} left={row.left} right={row.right} names={names} onOpen={(which) => open(which, row.key)} />)}
+        {!waiting && !other.length && <p class="dim">No difference.</p>}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,144 @@
+/** What the lanes show at a moment, and where things are on the canvas. */
+
+import type { Axis } from "../../model/axis.ts";
+import { lastAtMost, OUTSIDE, type Agent, type Story } from "../../model/story.ts";
+
+export interface Lane {
+  rank: number;
+  agent: Agent | null;
+  steps: readonly number[];
+  /** Shown only because of what it has to do with the lanes asked for. */
+  beside: boolean;
+}
+
+export interface Scene {
+  story: Story;
+  axis: Axis;
+  lanes: Lane[];
+  laneOf: Map<number, number>;
+  /** By index of step, 1 where it is among those asked for; null where all are. */
+  matches: Uint8Array | null;
+  at: number;
+  selected: number;
+  /** Index of steps that the selected one has to do with. */
+  related: ReadonlySet<number>;
+  rank: number | null;
+}
+
+export interface Box {
+  width: number;
+  height: number;
+  gutter: number;
+  head: number;
+  lane: number;
+  scroll: number;
+}
+
+export interface Viewport {
+  /** Place on the axis at the left edge, and pixels for a unit of it. */
+  x0: number;
+  scale: number;
+}
+
+export const PAD = 16;
+export const BUCKET = 26;
+/** Signs closer than this are drawn as one bar with their number. */
+export const CLOSE = 10;
+
+export function toX(box: Box, view: Viewport, x: number): number {
+  return box.gutter + PAD + (x - view.x0) * view.scale;
+}
+
+export function fromX(box: Box, view: Viewport, px: number): number {
+  return view.x0 + (px - box.gutter - PAD) / view.scale;
+}
+
+export function fitScale(box: Box, axis: Axis): number {
+  return Math.max(1, box.width - box.gutter - 2 * PAD) / axis.max;
+}
+
+export function laneY(box: Box, lane: number): number {
+  return box.head + lane * box.lane - box.scroll + box.lane / 2;
+}
+
+/** The first and last place in a lane's steps that the viewport may show. */
+export function visibleRange(axis: Axis, steps: readonly number[], from: number, to: number): [number, number] {
+  let low = 0;
+  let high = steps.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (axis.x[steps[middle]!]! < from) low = middle + 1;
+    else high = middle;
+  }
+  const first = low;
+  high = steps.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (axis.x[steps[middle]!]! <= to) low = middle + 1;
+    else high = middle;
+  }
+  return [first, low];
+}
+
+export interface Arrow {
+  from: number;
+  to: number;
+}
+
+/** Arrows of notices by the step that told, kept while the story grows. */
+export class Arrows {
+  readonly all: Arrow[] = [];
+  /** Indexes of the telling steps, ascending. */
+  private readonly tos: number[] = [];
+  private read = 0;
+  private longest = 0;
+
+  update(story: Story): void {
+    for (; this.read < story.length; this.read++) {
+      const step = story.steps[this.read]!;
+      if (step.kind !== "told") continue;
+      const causes = new Set<number>();
+      for (const notice of step.notices ?? []) causes.add(story.exactly(notice.cause?.n));
+      for (const from of causes) {
+        if (from < 0) continue;
+        this.all.push({ from, to: this.read });
+        this.tos.push(this.read);
+        this.longest = Math.max(this.longest, this.read - from);
+      }
+    }
+  }
+
+  /** Arrows that cross the steps from `low` to `high`, `most` at the most; null where there are more. */
+  between(low: number, high: number, most: number): Arrow[] | null {
+    const found: Arrow[] = [];
+    for (let i = lastAtMost(this.tos, low - 1) + 1; i < this.all.length; i++) {
+      const arrow = this.all[i]!;
+      if (arrow.to > high + this.longest) break;
+      if (arrow.from > high) continue;
+      if (found.length >= most) return null;
+      found.push(arrow);
+    }
+    return found;
+  }
+}
+
+/** Lanes in serialization order; while something is asked for, those that have to do with it. */
+export function lanesFor(story: Story, matches: Uint8Array | null, keepAll: boolean): Lane[] {
+  const lanes: Lane[] = story.lanes().map((agent) => ({ rank: agent.rank, agent, steps: agent.steps, beside: false }));
+  if (story.outside.length) lanes.unshift({ rank: OUTSIDE, agent: null, steps: story.outside, beside: false });
+  if (!matches) return lanes;
+  const asked = new Set<number>();
+  const beside = new Set<number>();
+  for (const lane of lanes) {
+    for (const i of lane.steps) {
+      if (!matches[i]) continue;
+      asked.add(lane.rank);
+      const step = story.steps[i]!;
+      for (const notice of step.notices ?? []) beside.add(notice.cause?.rank ?? OUTSIDE);
+      for (const told of story.toldOf.get(step.n) ?? []) beside.add(story.steps[told]!.rank ?? OUTSIDE);
+    }
+  }
+  return lanes
+    .filter((lane) => keepAll || asked.has(lane.rank) || beside.has(lane.rank))
+    .map((lane) => ({ ...lane, beside: !asked.has(lane.rank) }));
+}
