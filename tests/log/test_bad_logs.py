@@ -11,7 +11,7 @@ import pytest
 from log_subjects import SAMPLES, SETTINGS
 
 from coagent.errors import LogError
-from coagent.log.base import Checkpoint, Log
+from coagent.log.base import Checkpoint, Log, NothingYet
 from coagent.log.codec import decode, decode_state, encode_state
 from coagent.log.open import open_log
 from coagent.log.reader import LogReader
@@ -223,3 +223,14 @@ def test_a_kernel_that_took_everything_comes_back_from_text_as_it_was() -> None:
     restored = Mtpo()
     restore(restored, again)
     assert state_of(restored) == state
+
+
+def test_a_log_whose_tables_another_process_is_just_making_is_not_there_yet(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    connection = sqlite3.connect(path)
+    connection.execute("pragma journal_mode = wal")
+    connection.close()
+    path.chmod(0o600)
+    assert path.stat().st_size > 0
+    with pytest.raises(NothingYet, match="is being begun"):
+        LogReader(path)

@@ -49,6 +49,9 @@ class LogReader(Reader):
             if not path.stat().st_size:
                 raise NothingYet(f"log {str(path)!r} is empty: nobody has joined this domain yet")
             self._connection = connected(path, reading=True)
+            if self._connection.execute("select count(*) from sqlite_master").fetchone() == (0,):
+                self._connection.close()  # the file is made first, then all tables at once
+                raise NothingYet(f"log {str(path)!r} is being begun: nobody has joined this domain yet")
             meta = meta_of(self._connection)
         except NotPrivate as error:
             raise LogError(error.cause, error.cure) from None
