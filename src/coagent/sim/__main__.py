@@ -43,6 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shrink", action="store_true", help="make failures small first, and show them")
     parser.add_argument("--jobs", type=int, default=1, help="how many processes share the seeds (default: 1)")
     options = parser.parse_args(arguments)
+    if options.log != "memory" and options.kind != "plain":
+        # What is serial there is found out by who sees each event as it is recorded, in one process.
+        parser.error(f"runs of kind {options.kind!r} have their own logs: --log is for kind plain")
     if options.jobs > 1:
         return _shared_out(options)
     return _run_all(options)
