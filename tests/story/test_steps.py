@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+import coagent
 from coagent.log.base import LogSettings
 from coagent.log.codec import Recorded
 from coagent.log.keeping import keep
@@ -17,6 +18,7 @@ from coagent.protocol.trajectory import OutsideEdit
 from coagent.sim.options import Kind, options_of
 from coagent.sim.simulation import Simulation
 from coagent.sim.targets import Systems
+from coagent.sim.tools import TOOLS
 from coagent.sim.trial import Trial
 from coagent.sim.world import make_world
 from coagent.story.steps import Story
@@ -100,3 +102,36 @@ def test_the_operations_of_steps_build_up_the_trajectories_after_every_event(
             assert not differences(story, folded), f"{kind} {seed}, record {story.watch.number}"
         assert len(story) > 3
         story.close()
+
+
+def test_a_story_that_begins_in_the_middle_says_what_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    monkeypatch.setattr("coagent.runtime.recorder._CHECKPOINT_EVENTS_MIN", 10)
+
+    async def work() -> None:
+        tools = list(TOOLS)
+        async with coagent.open_domain(
+            f"sqlite:{path}", targets=[coagent.targets.Memory({"kv:x": {"n": 1}})], tools=tools
+        ) as domain:
+            first, second = await domain.join("A"), await domain.join("B")
+            for number in range(30):
+                await first.call("put", key="kv:x", value={"n": number})
+                await second.call("put", key=f"kv:{number}", value={"n": number})
+
+    anyio.run(work)
+    story = Story(f"sqlite:{path}", Mask(), tail=5)
+    assert story.header["first"] > 0
+    story.advance()
+    steps = story.steps()
+    assert steps[0]["kind"] == "begin"
+    assert [one["name"] for one in steps[0]["agents"]] == ["A", "B"]
+    assert {one["id"] for one in steps[0]["calls"]} >= {"A.1", "B.1"}
+    assert len(steps) < 60
+    folded = Folded()
+    for step in steps:
+        folded.take(step)
+    assert not differences(story, folded)
+    assert len(folded.writes["kv:x"]) == 30
+    story.close()

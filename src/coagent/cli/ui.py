@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WAIT_S = 0.5
+_TAIL = 200_000
+"""What a browser holds with ease."""
 
 
 def ui(
@@ -38,6 +40,9 @@ def ui(
     look_only: Annotated[
         bool, typer.Option("--look-only", help="Offer nothing that changes anything.")
     ] = False,
+    tail: Annotated[
+        int, typer.Option(min=0, help="How many of the last records to show, about; 0: all.")
+    ] = _TAIL,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = True,
     json_output: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
 ) -> None:
@@ -51,9 +56,9 @@ def ui(
 
     url = domain_log(domain)
     named_log = domain is not None and domain.startswith(LOGS)
-    stories = [_story(url, export is None)]
+    stories = [_story(url, tail, export is None)]
     if compare is not None:
-        stories.append(_story(domain_log(compare), export is None))
+        stories.append(_story(domain_log(compare), tail, export is None))
     if export is not None:
         _export(stories, export, json_output)
         return
@@ -68,7 +73,7 @@ def ui(
     _serve(stories, path, host, port, browser, json_output)
 
 
-def _story(url: str, wait: bool) -> Story:
+def _story(url: str, tail: int, wait: bool) -> Story:
     import time
 
     from coagent.log.base import NothingYet
@@ -77,7 +82,7 @@ def _story(url: str, wait: bool) -> Story:
     waiting = False
     while True:
         try:
-            return Story(url, MASK)
+            return Story(url, MASK, tail=tail or None)
         except NothingYet as nothing:
             if not wait:
                 raise

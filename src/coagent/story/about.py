@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 from coagent.masking.mask import Mask
-from coagent.protocol.calls import Call, Cause, Observation
+from coagent.protocol.calls import Call, Cause, Observation, Rank
 from coagent.protocol.events import (
     Aborted,
     Blocked,
@@ -42,6 +43,7 @@ from coagent.story.values import Values
 _TEXT_MAX = 2_000
 _PREMISES_MAX = 200
 _NOTICES_MAX = 50
+_ENDED_KEPT = 256
 _STATES = {
     CallPhase.STAGED: "staged",
     CallPhase.RUNNING: "running",
@@ -69,11 +71,14 @@ class About:
         self._notices: list[dict[str, Any]] = []
         self._uids: dict[str, str] = {}  # by id, of calls that there have been, the last one of each id
         self._last: dict[str, int] = {}  # the number of the last step about a call or agent, or from outside
+        self._ended: deque[Rank] = deque()
+        self._calls_of: dict[Rank, list[tuple[str, str]]] = {}
 
     def begin(self) -> dict[str, Any]:
         """Return the calls that stand when a story begins in its middle, and the trajectories."""
         calls = [call for agent in self._kernel.agents.values() for call in agent.calls.values()]
-        self._uids.update((call.id, uid_of(call)) for call in calls)
+        for call in calls:
+            self._known(call)
         keys = self._kernel.tracked_keys()
         return {
             "calls": [{**self._called(call), "rank": call.rank, "call": uid_of(call)} for call in calls],
@@ -159,7 +164,7 @@ class About:
         call = self._about(event, call_id)
         if call is not None:
             rank = call.rank
-            uid = self._uids[call.id] = uid_of(call)
+            uid = self._known(call)
             said |= {"call": uid, **self._called(call, event)}
             self._last[uid] = number
         if rank is not None:
@@ -170,6 +175,9 @@ class About:
             case Aborted():
                 said["reason"] = self._bounded(event.reason)
                 self._last[f"end {event.rank}"] = number
+                self._forget_old(event.rank)
+            case Committed():
+                self._forget_old(event.rank)
             case Restarted():
                 self._last[f"end {event.rank}"] = number
             case Blocked():
@@ -186,6 +194,24 @@ class About:
             case _:
                 pass
         return said
+
+    def _known(self, call: Call) -> str:
+        uid = uid_of(call)
+        if self._uids.get(call.id) != uid:
+            self._uids[call.id] = uid
+            self._calls_of.setdefault(call.rank, []).append((call.id, uid))
+        return uid
+
+    def _forget_old(self, ended: Rank) -> None:
+        """Forget calls of an agent that has ended so long ago that nobody is told of it any more."""
+        self._ended.append(ended)
+        if len(self._ended) > _ENDED_KEPT:
+            rank = self._ended.popleft()
+            self._last.pop(f"end {rank}", None)
+            for call_id, uid in self._calls_of.pop(rank, ()):
+                self._last.pop(uid, None)
+                if self._uids.get(call_id) == uid:
+                    del self._uids[call_id]
 
     def _about(self, event: Event, call_id: str | None) -> Call | None:
         if isinstance(event, CallObserved | CallStaged | CallBegun):

@@ -34,14 +34,16 @@ class Story:
         url: The log.
         mask: Of the output that it is for.
         name: What to call it.
+        tail: How many of the last events are wanted, at the least; None: all that there are.
 
     Raises:
         NothingYet: Nobody has joined the domain yet.
         LogError: The log cannot be read.
     """
 
-    def __init__(self, url: str, mask: Mask, name: str = "") -> None:
-        self._watch = Watch(url, tail=None)
+    def __init__(self, url: str, mask: Mask, name: str = "", tail: int | None = None) -> None:
+        self._watch = Watch(url, tail=tail)
+        self._cut = tail is not None
         self._mask = mask
         self._chronicle = Chronicle(self._watch, mask=mask)
         self.values = Values(mask)
@@ -132,7 +134,8 @@ class Story:
         ]
         self._orders = {rank: one.order for rank, one in known.items()}
         step = {"n": self._watch.first, "at": None, "kind": "begin", "agents": agents}
-        step |= {"text": f"records 1 to {self._watch.first} are not there any more", **self._about.begin()}
+        why = "left out" if self._cut else "not there any more"
+        step |= {"text": f"records 1 to {self._watch.first} are {why}", **self._about.begin()}
         self._add(step)
 
     def _moved_orders(self) -> list[tuple[Rank, int]]:
