@@ -78,3 +78,23 @@ def test_an_hour_of_virtual_time_takes_no_time_and_a_run_without_an_end_is_ended
 
     with pytest.raises(asyncio.CancelledError):
         run_virtually(hang)
+
+
+def test_tasks_are_cancelled_in_an_order_that_does_not_follow_from_where_they_lie_in_memory() -> None:
+    ended: list[int] = []
+
+    async def last(number: int) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append(number)
+
+    async def cancel() -> None:
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(last, number)
+            await anyio.sleep(1)
+            tasks.cancel_scope.cancel()
+
+    run_virtually(cancel)
+    assert ended == list(range(20))

@@ -1,17 +1,22 @@
 """An event loop whose time goes on only when everybody waits: an hour takes as long as what happens in it.
 
 Whatever runs on it runs unchanged: sleeps, time limits and the clock of the loop all go by this time, so one
-seed says when everything happens.
+seed says when everything happens. Tasks and cancel scopes are numbered as they are made: sets of them are
+cancelled in the order of their hashes, which would be by where in memory each of them lies.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from itertools import count
+from math import inf
+from typing import Any, TypeVar
+from unittest.mock import patch
 
 import anyio
+from anyio._backends import _asyncio as backend
 
 T = TypeVar("T")
 TURNS_MAX = 300_000
@@ -31,6 +36,30 @@ class _Jumping(selectors.DefaultSelector):
         return []
 
 
+class _Numbered(asyncio.Task[Any]):
+    """A task that lies in a set where its number says."""
+
+    def __init__(self, loop: VirtualLoop, work: Coroutine[Any, Any, Any], **named: Any) -> None:
+        self._number = next(loop.numbers)
+        super().__init__(work, loop=loop, **named)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _NumberedScope(backend.CancelScope):
+    """A cancel scope that does so."""
+
+    def __init__(self, deadline: float = inf, shield: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop), "such runs have virtual time"
+        self._number = next(loop.numbers)
+        super().__init__(deadline, shield)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """The event loop; nothing in it may use threads."""
 
@@ -41,7 +70,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._turns = self._turns_at_once = 0
         self.endless = ""
         """Why everything was cancelled."""
+        self.numbers = count(1)
+        """Of its tasks and scopes."""
         super().__init__(selector)
+        self.set_task_factory(lambda loop, work, **named: _Numbered(self, work, **named))
 
     def time(self) -> float:
         return self._now_s
@@ -72,4 +104,5 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 def run_virtually(act: Callable[[], Awaitable[T]]) -> T:
     """Run something to its end in virtual time; it is cancelled where it would have none."""
-    return anyio.run(act, backend_options={"loop_factory": VirtualLoop})
+    with patch.object(backend, "CancelScope", _NumberedScope):
+        return anyio.run(act, backend_options={"loop_factory": VirtualLoop})
