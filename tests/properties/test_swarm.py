@@ -12,8 +12,10 @@ import anyio
 import pytest
 
 from coagent.runtime.effects import Effects
+from coagent.sim.remote import DECLARED_TOOLS, Remote, remote
 from coagent.sim.run import run_seed
 from coagent.sim.virtual import run_virtually
+from coagent.tools.intent import under
 
 
 def test_every_run_with_all_kinds_of_faults_ends_in_the_serial_state() -> None:
@@ -98,3 +100,22 @@ def test_tasks_are_cancelled_in_an_order_that_does_not_follow_from_where_they_li
 
     run_virtually(cancel)
     assert ended == list(range(20))
+
+
+def test_a_person_mends_all_that_was_taken_back_of_a_call_that_changes_a_whole_folder() -> None:
+    system = Remote({"api:a/x": {"n": 2, "m": 0}, "api:a/y": {"n": 4, "m": 0}})
+    overhaul = next(tool for tool in DECLARED_TOOLS if tool.name == "overhaul")
+    before = dict(system.objects)
+
+    async def act() -> None:
+        prepared = await overhaul.prepare({"amount": 1})
+        with under("a name"):
+            result = await overhaul.exec({"amount": 1})
+        after = dict(system.objects)
+        await overhaul.reverse(prepared, result, {"amount": 1})
+        assert system.objects == before
+        system.mend("api:", "overhaul", {"amount": 1}, prepared)
+        assert system.objects == after != before
+
+    remote.set(system)
+    run_virtually(act)

@@ -79,14 +79,20 @@ class Remote:
         """Do what a person does who is told that nobody knows whether a call was reversed: it was not.
 
         Args:
-            key: An object that it has touched.
+            key: An object that it has touched, or what such objects lie under.
             tool: What was called.
             arguments: With what.
             prepared: What it was to be taken back by.
         """
-        reversed_, before = self.taken_back.get(key, (None, {}))
-        if reversed_ == _Reversed(tool, arguments, prepared):  # else it was another one
-            self.store(before)
+        it = _Reversed(tool, arguments, prepared)
+        # Who changes a whole folder says so by the folder's name, under which no object is stored.
+        under = [
+            one for one in self.taken_back if one == key or (key.endswith((":", "/")) and one.startswith(key))
+        ]
+        for one in under:
+            reversed_, before = self.taken_back.get(one, (None, {}))
+            if reversed_ == it:  # else it was another one
+                self.store(before)
 
     def store(self, objects: Mapping[str, Any]) -> None:
         """Take values; None deletes an object."""
