@@ -48,11 +48,11 @@ def runs_here(domain: Domain, session: AgentSession) -> bool:
 
 
 def recorded(calls: Sequence[Call]) -> Program:
-    """Return a program that makes the calls that stand."""
+    """Return a program that makes the calls that stand; what had failed and would go through now does not."""
 
     def run() -> Generator[Asked, Any, Any]:
         for call in calls:
-            if call.seen.error is None:
+            if call.seen.error is None and not call.lapsed:
                 yield call.tool, call.arguments
 
     return run
