@@ -7,10 +7,10 @@ order in which they were made, and each agent one of them.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from coagent.protocol.calls import Call
+from coagent.protocol.calls import Call, Observation
 from coagent.protocol.keys import Key
 from coagent.sim.check import Violation
 from coagent.sim.ledger import Ledger
@@ -47,25 +47,52 @@ class Places(Ledger):
             raise Violation(f"nobody outside has changed {key}, but {found!r} was taken for their work")
 
 
-def seen_by(calls: Iterable[Call]) -> list[Any]:
-    """Return what calls have seen of the object."""
-    return [call.seen.reads[WATCHED, None] for call in calls if (WATCHED, None) in call.seen.reads]
+class Bystander:
+    """Somebody outside who changes the object, and what agents have seen of that."""
 
+    def __init__(self) -> None:
+        self.changes: list[Any] = []
+        """What they have left, one after another."""
+        self._saw: dict[str, list[int]] = {}
+        """How many changes there had been in what each agent has seen of the object when it ended."""
+        self._knew: dict[str, list[int]] = {}
+        """The same of who has given up, as it did: what is found while it is taken back it is not told."""
 
-def history(turns: Iterable[Turn], seen: Mapping[str, Sequence[Any]], changes: Sequence[Any]) -> History:
-    """Return what happened, with each change right before the first agent that has seen it.
+    def next_change(self) -> Any:
+        """Return what they leave now."""
+        self.changes.append({"n": 1000 + len(self.changes), "m": 0})
+        return self.changes[-1]
 
-    Args:
-        turns: The agents in their order.
-        seen: What each has seen of the object by the time when it ended.
-        changes: What somebody outside has left, one after another.
-    """
-    found: list[Turn | Edit] = []
-    done = 0
-    for turn in turns:
-        values = seen.get(turn.agent, ())
-        at = max((changes.index(value) + 1 for value in values if value in changes), default=done)
-        found += [Edit(WATCHED, None, value) for value in changes[done:at]]
-        done = max(done, at)
-        found.append(turn)
-    return [*found, *(Edit(WATCHED, None, value) for value in changes[done:])]
+    def sees(self, agent: str, calls: Iterable[Call]) -> None:
+        """Note what an agent at work has seen by now."""
+        self._saw[agent] = [number for call in calls for number in self._seen_in(call.seen)]
+
+    def gives_up(self, agent: str, calls: Iterable[Call]) -> None:
+        """Note what an agent knows as it gives up."""
+        self._knew[agent] = [number for call in calls for number in self._seen_in(call.told)]
+
+    def has_given_up(self, agent: str) -> None:
+        """Note that an agent has been aborted."""
+        self._saw[agent] = self._knew.get(agent, [])
+
+    def history(self, turns: Iterable[Turn]) -> History:
+        """Return what happened, with each change right before the first agent that has seen it.
+
+        Args:
+            turns: The agents in their order.
+        """
+        found: list[Turn | Edit] = []
+        done = 0
+        for turn in turns:
+            at = max(self._saw.get(turn.agent, ()), default=done)
+            found += [Edit(WATCHED, None, value) for value in self.changes[done:at]]
+            done = max(done, at)
+            found.append(turn)
+        return [*found, *(Edit(WATCHED, None, value) for value in self.changes[done:])]
+
+    def _seen_in(self, observation: Observation) -> Iterator[int]:
+        value = observation.reads.get((WATCHED, None))
+        if value in self.changes:
+            yield self.changes.index(value) + 1
+        if any(found is not None and WATCHED in found for found in observation.scans.values()):
+            yield 1  # it is there, whatever it holds

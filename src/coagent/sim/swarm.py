@@ -25,7 +25,7 @@ from coagent.agents.scripted import AgentReport, Program, ScriptedAgent
 from coagent.errors import JoinRefused, LogError
 from coagent.log.base import LogSettings
 from coagent.protocol import events
-from coagent.protocol.calls import Call
+from coagent.protocol.calls import Call, Rank
 from coagent.protocol.events import Event, OnDeath
 from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
@@ -35,14 +35,13 @@ from coagent.runtime.recovery import REASON
 from coagent.runtime.session import AgentSession
 from coagent.runtime.unheard import NOT_RUN
 from coagent.sim.bodies import Body, Fates
-from coagent.sim.bystander import WATCHED, Places, add_readers, history, is_watched, seen_by
+from coagent.sim.bystander import WATCHED, Bystander, Places, add_readers, is_watched
 from coagent.sim.check import Violation, check_notices, check_outcome
 from coagent.sim.clients import Client, recorded, runs_here
 from coagent.sim.dump import dump
 from coagent.sim.failing import MARK, Mishaps, remembering, repeating
 from coagent.sim.hosts import Host, OwnClock, System, unhurried
 from coagent.sim.ledger import Agent as Participant
-from coagent.sim.ledger import Ledger
 from coagent.sim.oracle import SerialRun, Turn, run_history
 from coagent.sim.order import check_order
 from coagent.sim.remote import SENT, remote
@@ -89,10 +88,7 @@ class SwarmSimulation(Simulation):
         """What stood of an agent when it committed."""
         self.late: dict[str, list[Call]] = {}
         """What stands of agents that have been aborted: what had happened by then, or was heard of later."""
-        self.changes: list[Any] = []
-        """What somebody outside has left, one after another."""
-        self.saw: dict[str, list[Any]] = {}
-        """Which of those an agent has seen."""
+        self.bystander = Bystander()
         self.kept: dict[str, list[Call]] = {}
         """What an abort could not take back of an agent at work."""
         self.ended_for: set[str] = set()
@@ -142,7 +138,7 @@ class SwarmSimulation(Simulation):
             self._kernel(),
             rng.choice((30, 100, 400)) if has("checkpoints") else 1,
         )
-        self.ledger = Places(self.world.initial, lambda key: None)
+        self.ledger = self._ledger = Places(self.world.initial, lambda key: None)
         self.is_watched = has("outside") and is_watched(self.world)
         if self.is_watched:
             add_readers(self.world, rng)
@@ -248,9 +244,7 @@ class SwarmSimulation(Simulation):
         """Change the object that only somebody outside does, now and then."""
         while not self.fates.calm:
             await self.weather.pause(self.rng.uniform(0, 40))
-            value = {"n": 1000 + len(self.changes), "m": 0}
-            self.changes.append(value)
-            self.live["kv",].outside(WATCHED, value)
+            self.live["kv",].outside(WATCHED, self.bystander.next_change())
 
     async def _watch_over(self) -> None:
         """See that something happens as long as somebody is at work."""
@@ -300,7 +294,7 @@ class SwarmSimulation(Simulation):
                 await anyio.sleep(1)
         meddling = 0.2 if "meddling" in self.faults else 0.0
         client = Client(agent, domain, session.rank, self.rng, 0.0 if self.fates.calm else meddling)
-        client.gives_up = self._ledger.gives_up
+        client.gives_up = partial(self._give_up, agent.name, domain)
         client.walker.made[:] = [
             Made(call.tool, call.arguments, call.call_id, domain.tools[call.tool].gate == "stage")
             for call in client.session.calls
@@ -308,6 +302,11 @@ class SwarmSimulation(Simulation):
         client.walker.distrust()
         self.clients[agent.name] = client
         await client.run()
+
+    def _give_up(self, name: str, domain: Domain, rank: int) -> None:
+        """Note that an agent gives up for what it knows by now: what is seen later is news to nobody."""
+        self._ledger.gives_up(rank)
+        self.bystander.gives_up(name, domain.kernel.agents[Rank(rank)].calls.values())
 
     async def _joined(self, domain: Domain, name: str) -> AgentSession:
         if "places" in self.faults and self.rng.random() < 0.5:
@@ -352,12 +351,10 @@ class SwarmSimulation(Simulation):
             self.states[name] = "aborted"
             if event.reason in (REASON, ENDED_FROM_OUTSIDE):
                 self.absent.add(name)
+            self.bystander.has_given_up(name)
             # Who gives up for what fails by chance may have sent what it had staged; serially nobody would.
-            kept = self.kept.get(name, [])
-            if name not in self.absent:  # what it had waited to send, it has sent serially, too
-                kept = [call for call in kept if _GATES[call.tool] != "wait"]
             if name in self.absent or name in self.ended_for or self.refused.get(name):
-                self._count_late(f"{name}, kept", kept)
+                self._count_late(f"{name}, kept", self.kept.get(name, []))
         elif isinstance(event, events.ReversalFailed) and (call := kernel.call(event.call_id)):
             self.in_doubt |= dict.fromkeys(call.writes, call)
         elif isinstance(event, events.CallRan) and event.observation.error is None:
@@ -368,7 +365,7 @@ class SwarmSimulation(Simulation):
                 kept = kernel.kept_calls(agent)
                 self.kept[agent.name] = [call for call in kept if call.seen.error is None]
                 if self.is_watched:
-                    self.saw[agent.name] = seen_by(agent.calls.values())
+                    self.bystander.sees(agent.name, agent.calls.values())
 
     def _hear_of_late(self, call_id: str) -> None:
         """Note a call that ran although its agent had been aborted: it counts as of now, below all others."""
@@ -454,12 +451,12 @@ class SwarmSimulation(Simulation):
         if not domain.quiescent:
             raise Violation("all agents have ended, but the domain is not quiescent")
         check_order(self._ledger, self.options.order)
-        serial = self._serial([agent.name for agent in self._ledger.ended])
-        left = {f"{SENT}{name}" for name in self.absent}
+        serial = self._serial([one.name for one in self._ledger.ended])
+        left = {f"{SENT}{name}" for name in self.states if self.states[name] == "aborted"}  # as effects
         live = {key: value for key, value in (live | self.remote.objects).items() if key not in left}
         serial.state = {key: value for key, value in serial.state.items() if key not in left}
-        early = self.options.order == "early" or "places" in self.faults
-        check_outcome(live, self.effects, reports, serial, self.absent, grouped=early)
+        grouped = self.options.order == "early" or "places" in self.faults
+        check_outcome(live, self.effects, reports, serial, self.absent, grouped=grouped)
         if self.remote.faults:
             raise Violation(self.remote.faults[0])
         twice = [
@@ -472,16 +469,15 @@ class SwarmSimulation(Simulation):
         self.verdict_.events = len(self.server.records)
         check_notices(reports, lambda cause, rank: True)
 
-    @property
-    def _ledger(self) -> Ledger:
-        assert self.ledger is not None, "it was made first"
-        return self.ledger
-
     def _serial(self, order: list[str]) -> SerialRun:
         pauses.set(lambda: 0)
         turns = [Turn(name, self._program_of(name)) for name in order if name not in self.absent]
-        serial = run_history(self.world.initial, history(turns, self.saw, self.changes), ALL_TOOLS)
-        serial.effects[:] = [effect for effect in serial.effects if effect[0] not in self.absent]
+        serial = run_history(self.world.initial, self.bystander.history(turns), ALL_TOOLS)
+        # What an abort could not take back its agent may have sent in its own turn, too, before it gave up.
+        once: dict[Any, Any] = {}
+        for effect in serial.effects:
+            once.setdefault(effect[:2], effect)
+        serial.effects[:] = [one for one in once.values() if one[0] not in self.absent]
         return serial
 
     def _program_of(self, name: str) -> Program:
