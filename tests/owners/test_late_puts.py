@@ -119,3 +119,28 @@ async def test_what_others_want_by_then_is_not_taken_for_what_was_late(tmp_path:
         assert slow.puts == [("kv:x", 1)]
         assert objects == {"kv:x": 1}
         assert (await b.call("get", key="kv:x")).value == 1
+
+
+@pytest.mark.anyio
+async def test_what_others_have_committed_while_a_late_put_is_taken_back_stays(tmp_path: Path) -> None:
+    objects: dict[str, Value] = {"kv:x": 0}
+    slow = Shared(objects)
+    async with domain_of(tmp_path / "log", slow) as one, domain_of(tmp_path / "log", Shared(objects)) as two:
+        a, b = await one.join("A"), await two.join("B")
+        async with anyio.create_task_group() as tasks:
+            go_on = slow.held = anyio.Event()
+            tasks.start_soon(lambda: a.call("put", key="kv:x", value=1))
+            await slow.reached.wait()
+            await (await two.attach("A", force=True)).abort()
+            await two.settle()
+            slow.reached, mend = anyio.Event(), anyio.Event()
+            slow.held, slow.asks = mend, True
+            go_on.set()
+            await slow.reached.wait()  # the put has come too late, and is about to be taken back
+            await b.call("put", key="kv:x", value=1)
+            assert (await b.finish(wait=True)).state == "committed"
+            await two.settle()
+            assert two.kernel.tracked_keys() == []
+            mend.set()
+        await one.settle()
+        assert objects == {"kv:x": 1}

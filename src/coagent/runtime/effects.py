@@ -246,6 +246,12 @@ class Effects:
         Raises:
             LogError: The log cannot be read.
         """
+        try:
+            await self._mend(late)
+        finally:
+            self._recorder.puts.seen_to(late)
+
+    async def _mend(self, late: LatePut) -> None:
         target = self._targets.of(late.key)
         tried = 0
         while True:

@@ -10,19 +10,20 @@ compares its head, so by then this process knows whatever had come before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from coagent.protocol.keys import Key
-from coagent.protocol.values import Value
+from coagent.protocol.values import UNLOADED, Value
 
 
-class LatePut(NamedTuple):
+@dataclass(eq=False)
+class LatePut:
     """A put that may have arrived after another value had taken its place.
 
     Args:
         key: The object.
         value: What was put.
-        instead: What was to be there by then, as the log tells.
+        instead: What is to be there by now, as the log tells: it is kept up to date until that is seen to.
     """
 
     key: Key
@@ -36,6 +37,7 @@ class LatePuts:
     def __init__(self) -> None:
         self._put: dict[Key, tuple[int, Value]] = {}
         self._instead: dict[Key, Value] = {}
+        self._late: list[LatePut] = []
         self.on_late: Callable[[LatePut], None] = lambda late: None
         """Called with each put that may have been late."""
 
@@ -49,6 +51,18 @@ class LatePuts:
         if key in self._put:
             self._instead[key] = value
 
+    def follow(self, live: Callable[[Key], Value]) -> None:
+        """Keep up to date what is to be there instead of what came late.
+
+        Once an object has been forgotten, nobody can tell any more.
+
+        Args:
+            live: Returns what an object is to hold, as the log tells; `UNLOADED` where nobody knows.
+        """
+        for late in self._late:
+            if (value := live(late.key)) is not UNLOADED:
+                late.instead = value
+
     def was_late(self, key: Key, version: int) -> bool:
         """Tell whether a put was for something that is over by the time its arrival is to be recorded."""
         return key in self._instead and self._put[key][0] == version
@@ -61,4 +75,10 @@ class LatePuts:
         del self._put[key]
         instead = self._instead.pop(key, None)
         if late:
-            self.on_late(LatePut(key, put[1], instead))
+            self._late.append(LatePut(key, put[1], instead))
+            self.on_late(self._late[-1])
+
+    def seen_to(self, late: LatePut) -> None:
+        """Note that what a late put has left is as it is to be."""
+        if late in self._late:
+            self._late.remove(late)

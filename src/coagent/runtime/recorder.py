@@ -381,6 +381,7 @@ class Recorder:
             replicate = self._replicas.get(scheme_of(key)) if self._replicas else None
             if replicate is not None:
                 replicate(key, value, held)
+        self.puts.follow(self.kernel.live_value)
         self.taken += 1
         self.wake()
 

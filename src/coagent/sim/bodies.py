@@ -104,7 +104,7 @@ class Body:
         self.fates = fates
         self.dead = False
         self.late = False
-        """Whether it has been stopped on its way to a target: what it puts then, only it can mend."""
+        """Whether it has put what was over by then: only it knows, and can mend that."""
         self.died = anyio.Event()
         self._local = local
         self._moving = anyio.Event()

@@ -15,7 +15,7 @@ from coagent.errors import TargetError, TargetUnavailable
 from coagent.log.base import Log
 from coagent.protocol.events import OnDeath
 from coagent.protocol.keys import Key
-from coagent.protocol.values import Value, copied
+from coagent.protocol.values import Value, copied, same
 from coagent.runtime import attending, recorder, runner, tenure
 from coagent.runtime.clock import RealClock
 from coagent.runtime.domain import Domain, _Open
@@ -57,11 +57,13 @@ class System:
     Args:
         objects: What it holds.
         mishaps: Says what it refuses.
+        wanted: Returns what the log has an object hold by now; `UNLOADED` where nobody has to do with it.
     """
 
-    def __init__(self, objects: dict[Key, Value], mishaps: Mishaps) -> None:
+    def __init__(self, objects: dict[Key, Value], mishaps: Mishaps, wanted: Callable[[Key], Value]) -> None:
         self.objects = objects
         self.mishaps = mishaps
+        self.wanted = wanted
         self.away = False
         self.changes: dict[Key, int] = {}
         """How often outsiders have changed an object."""
@@ -104,10 +106,8 @@ class Far(Memory):
         self._seen: dict[Key, int] = {}
         self._told: dict[Key, int] = {}
 
-    async def _arrive(self, *, puts: bool = False) -> None:
-        before_s = anyio.current_time()
+    async def _arrive(self) -> None:
         await self._body.point()
-        self._body.late = self._body.late or (puts and anyio.current_time() > before_s)
         reached = await self._body.links[self.schemes[0]].patient(AWAY_S_MAX)
         await self._body.fates.travel()
         self._body.live()
@@ -134,12 +134,14 @@ class Far(Memory):
         return found
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
-        await self._arrive(puts=True)
+        await self._arrive()
         if not self._body.fates.calm and self._system.mishaps.strikes():
             raise TargetError(f"{key!r}: {MARK}")
         before = self._system.held(key)
         change = self._system.changes.get(key, 0)
         await super().put(key, value, expected=expected)
+        # It may have been stopped, or the request been slow, at any time since it has looked at the log.
+        self._body.late = self._body.late or not same(value, self._system.wanted(key))
         if self._system.witness is not None:
             self._system.witness.put(key, value, before)
         await self._answered()

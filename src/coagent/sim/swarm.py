@@ -129,7 +129,9 @@ class SwarmSimulation(Simulation):
         mishaps = Mishaps(rng, rng.choice((0.02, 0.1)) if has("refused") else 0.0)
         self.live: dict[tuple[str, ...], System] = {
             schemes: System(
-                {Key(key): value for key, value in held.items() if key.partition(":")[0] in schemes}, mishaps
+                {Key(key): value for key, value in held.items() if key.partition(":")[0] in schemes},
+                mishaps,
+                self._wanted,
             )
             for schemes in (("kv",), ("txt", "hdr"))
         }
@@ -228,6 +230,9 @@ class SwarmSimulation(Simulation):
 
     def _stop(self, tasks: TaskGroup, body: Body) -> None:
         tasks.start_soon(self.weather.stop, body)
+
+    def _wanted(self, key: Key) -> Any:
+        return self.server.kernel.live_value(key)
 
     async def _keep(self, host: Host, tasks: TaskGroup) -> None:
         """Have a process on a host, and another one after a while where that has died."""
