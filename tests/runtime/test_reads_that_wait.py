@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from coagent import Domain, State, open_domain, targets, tool
-from coagent.protocol.events import Event, OutsideWrite
+from coagent.protocol.events import Aborted, CallObserved, Event, OutsideWrite
 
 
 @tool
@@ -71,3 +74,42 @@ async def test_what_another_process_has_committed_meanwhile_is_told(
         assert b.result(looked.call_id) == now
         assert not [event for event in happened if isinstance(event, OutsideWrite)], "nobody else was there"
         assert (await b.finish(wait=True)).state == "committed"
+
+
+@pytest.mark.anyio
+async def test_a_read_that_ends_while_its_agent_is_being_aborted_is_never_recorded(tmp_path: Path) -> None:
+    looking, go_on = anyio.Event(), anyio.Event()
+
+    @tool
+    async def look(state: State) -> Any:
+        """Read an object, slowly."""
+        found = await state.get("kv:x")
+        looking.set()
+        await go_on.wait()
+        return found
+
+    async with open_domain(
+        f"sqlite:{tmp_path / 'log'}", targets=[targets.Memory({})], tools=[look, put]
+    ) as one:
+        a, b = await one.join("A"), await one.join("B")
+        await a.call("put", key="kv:y", value=1)
+        recorder, log = one._opened.parts.recorder, one._opened.log
+        append = log.append
+
+        async def appending(events: Sequence[Event]) -> None:
+            if any(isinstance(event, Aborted) for event in events):
+                go_on.set()
+                while not recorder.waiting_reads(one.kernel.agents[a.rank]):
+                    await anyio.lowlevel.checkpoint()
+            await append(events)
+
+        log.append = appending  # type: ignore[method-assign]
+        happened: list[Event] = []
+        recorder.observers.append(happened.append)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(a.call, "look")
+            await looking.wait()
+            await a.abort()
+        await b.call("put", key="kv:y", value=2)
+        assert Aborted(a.rank, "") in happened
+        assert [event.rank for event in happened if isinstance(event, CallObserved)] == [b.rank]

@@ -265,6 +265,8 @@ class Recorder:
         for _, read in reads:
             self._replay(read)
         made = None if event is None else self._take(event)
+        if self._reads:  # made meanwhile, maybe by an agent that this has ended
+            self._drop_foreign()
         for applied in acknowledged:
             self._replay(applied)
         self._settle_puts(acknowledged, late=False)
