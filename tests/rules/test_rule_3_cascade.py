@@ -5,6 +5,7 @@ from __future__ import annotations
 from kernel_world import World
 
 from coagent.protocol import events
+from coagent.protocol.calls import Observation
 
 
 def test_rule_3_a_change_goes_from_object_to_object() -> None:
@@ -193,3 +194,19 @@ def test_rule_3_what_a_failed_run_would_have_written_does_not_count() -> None:
     failed = a.record(seen._replace(error="no"), "put", key="kv:x", value=2)
     assert failed.writes == {}
     assert world.kernel.ready().apply == ()
+
+
+def test_a_failed_call_that_stands_since_a_trial_of_it_could_not_be_taken_back_is_news_to_its_agent() -> None:
+    world = World()
+    (agent,) = world.join("A")
+    call = agent.begin("act", writes=["sys:1"])
+    agent.ran(call, Observation.failed("no")._replace(declared=True))
+    agent.finish()
+    seen = world.declared_run(call, writes=["sys:1"])
+    world.take(events.CallAmended(call.id, {}, seen, heard=False))
+    assert agent.phase == "finished"
+    [news] = agent.inbox.moved[0].calls
+    assert (news.call_id, news.kind, news.before) == (call.id, "took_effect", "no")
+    assert call.applied
+    agent.told()
+    assert agent.inbox.moved == []

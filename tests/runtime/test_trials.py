@@ -84,3 +84,19 @@ async def test_a_trial_that_cannot_be_taken_back_counts_as_made_and_a_person_dec
     assert {"x"} == HELD
     for agent in (a, b):
         assert (await agent.finish(wait=True)).state == "committed"
+
+
+@pytest.mark.anyio
+async def test_who_has_not_heard_yet_that_a_trial_stands_is_told_so_though_a_person_was_faster(
+    domain: Domain,
+) -> None:
+    a, b = await domain.join("A"), await domain.join("B")
+    with pytest.raises(ToolFailed) as failed:
+        await b.call("drop", name="x")
+    KEEPS.add("x")
+    await a.call("add", name="x")
+    await domain.resolve("sys:x", "retry")
+    [notice] = await b.notifications()
+    assert notice.premises == [failed.value.call_id]
+    assert notice.after == "dropped"
+    assert "had failed, was tried again, and stands now" in notice.text

@@ -65,6 +65,7 @@ def notices() -> dict[str, Notification]:
         "a call fails now": moved("withdrawn"),
         "a failed call fails otherwise": moved("failure_changed"),
         "a failed call would go through": moved("would_succeed"),
+        "a failed call stands now": moved("took_effect"),
         "somebody outside has overruled a write": moved("overruled", cause=OUTSIDE),
         "an object is stuck": stuck,
         "a list has changed": moved(

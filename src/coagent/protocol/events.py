@@ -140,11 +140,16 @@ class CallUndone(NamedTuple):
 
 
 class CallAmended(NamedTuple):
-    """An agent replaced one of its own calls in place (rule 5)."""
+    """An agent replaced one of its own calls in place (rule 5).
+
+    `heard` says whether the agent knows: it does not where its call had failed, was tried again, and stands
+    because what the trial has done could not be taken back.
+    """
 
     call_id: CallId
     arguments: Mapping[str, Value]
     observation: Observation
+    heard: bool = True
 
 
 class StagedAmended(NamedTuple):

@@ -16,7 +16,7 @@ from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import Traced, Value, same
 
 News: TypeAlias = Literal[
-    "result_changed", "withdrawn", "failure_changed", "would_succeed", "overruled", "stuck"
+    "result_changed", "withdrawn", "failure_changed", "would_succeed", "took_effect", "overruled", "stuck"
 ]
 
 # A notice is for reading: beyond these, more of the same only costs.
@@ -29,8 +29,9 @@ class CallNews(NamedTuple):
     """How one of the agent's calls ends now, and how it ended when the agent last heard of it.
 
     `kind` is "withdrawn" where it fails now, so that its writes are undone, "would_succeed" where it had
-    failed and would go through now: it has no effect until the agent amends it or calls again. "overruled"
-    and "stuck" are as in `Disturbance`.
+    failed and would go through now: it has no effect until the agent amends it or calls again. It is
+    "took_effect" where it had failed and stands now: it was tried again, and could not be taken back.
+    "overruled" and "stuck" are as in `Disturbance`.
     """
 
     call_id: CallId
@@ -164,8 +165,10 @@ def news_of(call: Call) -> CallNews:
     seen, told = call.seen, call.told
     if seen.error is not None:
         kind: News = "withdrawn" if told.error is None else "failure_changed"
+    elif call.phase is CallPhase.LAPSED:
+        kind = "would_succeed"
     else:
-        kind = "would_succeed" if call.phase is CallPhase.LAPSED else "result_changed"
+        kind = "result_changed" if told.error is None or call.lapsed else "took_effect"
     before = told.value if told.error is None else told.error
     after = seen.value if seen.error is None else seen.error
     return CallNews(call.id, call.tool, kind, before, after)

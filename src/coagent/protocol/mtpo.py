@@ -253,15 +253,19 @@ class Mtpo(Turns):
     def _call_amended(self, event: events.CallAmended) -> Call:
         call = self._calls[event.call_id]
         agent = self.agents[call.rank]
-        self._next_agent_phase(agent, event)
+        if event.heard:
+            self._next_agent_phase(agent, event)
         self._stop(call)
         call.phase = CallPhase.STANDING
         call.arguments = event.arguments
         call.lapsed = call.refused = False
         self._dirty.pop(call.id)
         self._observe(call, event.observation, call.as_cause)
-        agent.pending.pop(call.id, None)
-        self._tell(call)
+        if event.heard:
+            agent.pending.pop(call.id, None)
+            self._tell(call)
+        else:
+            self._review(call)
         return call
 
     def _staged_amended(self, event: events.StagedAmended) -> Call:

@@ -101,7 +101,7 @@ class DeclaredRuns(Runner):
             mine = call.phase is CallPhase.REVERSING and call.runner == owner
             return ReversalFailed(call.id, error) if mine else None
 
-        await self.record_outcome(call, lambda: CallAmended(call.id, call.arguments, seen))
+        await self.record_outcome(call, lambda: CallAmended(call.id, call.arguments, seen, heard=False))
         await self._insist(begun)
         await self._insist(failed)
 

@@ -24,6 +24,7 @@ _ENDS: dict[News, str] = {
     "overruled": "wrote what somebody outside wrote otherwise, and theirs stands",
     "stuck": "touched it",
     "would_succeed": "had failed and would go through now",
+    "took_effect": "had failed, was tried again, and stands now",
 }
 
 
