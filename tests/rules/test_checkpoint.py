@@ -129,6 +129,21 @@ def test_a_stuck_object_and_what_it_says_are_restored() -> None:
     assert world.kernel.stuck == {}
 
 
+def test_what_may_have_been_taken_back_is_restored_and_stays_stuck_when_its_value_changes() -> None:
+    world = Restored()
+    a, b = world.join("A", "B")
+    below, above = a.act(writes=["sys:1"]), b.act(writes=["sys:1"])
+    world.apply()
+    world.take(events.ReversalBegun(above.id, NOTHING_TOUCHED))
+    world.take(events.CallReversed(above.id, below.as_cause))
+    world.take(events.ReversalBegun(below.id, NOTHING_TOUCHED))
+    world.take(events.ReversalFailed(below.id, "gone"))
+    restored = Mtpo()
+    restore(restored, state_of(world.kernel))
+    restored.step(events.Aborted(b.rank, ""))
+    assert restored.stuck == {"sys:1": "gone"}
+
+
 def test_a_promoted_agent_is_restored_at_its_new_place_with_what_lies_above_its_writes() -> None:
     world = Restored({"kv:t": "1\n2\n"}, early=True)
     a, b, c = world.join("A", "B", "C")

@@ -447,6 +447,21 @@ def test_what_a_declared_call_wrote_is_stuck_when_it_cannot_be_taken_back() -> N
     assert world.kernel.underway(act.id) is None
 
 
+def test_what_may_have_been_taken_back_stays_stuck_whoever_else_has_written_it_and_goes() -> None:
+    world = World()
+    a, b = world.join("A", "B")
+    below, above = a.act(writes=["sys:1"]), b.act(writes=["sys:1"])
+    world.apply()
+    world.take(events.ReversalBegun(above.id, NOTHING_TOUCHED))
+    world.take(events.CallReversed(above.id, below.as_cause))
+    world.take(events.ReversalBegun(below.id, NOTHING_TOUCHED))
+    world.take(events.ReversalFailed(below.id, "gone"))
+    b.abort()
+    assert world.kernel.stuck == {"sys:1": "gone"}
+    world.take(events.Resolved("sys:1", "retry"))
+    assert world.kernel.stuck == {}
+
+
 @pytest.mark.parametrize("finished", [False, True])
 def test_an_agent_is_told_of_a_stuck_object_before_it_ends_or_makes_an_irreversible_call(
     finished: bool,

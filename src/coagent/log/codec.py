@@ -247,6 +247,7 @@ def decode_state(text: str) -> KernelState:
             written=tuple(found.written),
             unapplied=tuple(found.unapplied),
             dirty=tuple(found.dirty),
+            half_reversed=tuple(found.half_reversed),
         )
         return state
     except (ValueError, KeyError, TypeError, IndexError) as error:

@@ -108,6 +108,7 @@ class KernelState(NamedTuple):
     unapplied: tuple[Key, ...]
     stuck: Mapping[Key, str]
     dirty: tuple[CallId, ...]
+    half_reversed: tuple[Key, ...] = ()
 
 
 def state_of(kernel: Mtpo) -> KernelState:
@@ -128,6 +129,7 @@ def state_of(kernel: Mtpo) -> KernelState:
         tuple(objects.unapplied),
         dict(objects.stuck),
         tuple(call.id for call in kernel._dirty.in_order()),
+        tuple(sorted(objects.half_reversed)),
     )
 
 
@@ -151,7 +153,7 @@ def restore(kernel: Mtpo, state: KernelState) -> None:
     for key in state.written:
         objects.written.add(key)
     objects.unapplied = {key: objects.trajectories[key] for key in state.unapplied}
-    objects.stuck = dict(state.stuck)
+    objects.stuck, objects.half_reversed = dict(state.stuck), set(state.half_reversed)
     for call_id in state.dirty:
         kernel._dirty.add(kernel._calls[call_id])
 

@@ -228,6 +228,7 @@ class Mtpo(Turns):
         call = self._next_phase(event)
         self._stop(call)
         for key in call.writes:
+            self._objects.half_reversed.add(key)
             self._get_stuck(self._objects.trajectories[key], event.error)
         return call
 
@@ -412,6 +413,7 @@ class Mtpo(Turns):
     def _resolved(self, event: events.Resolved) -> None:
         if self._objects.stuck.pop(event.key, None) is None:
             return
+        self._objects.half_reversed.discard(event.key)
         for agent in self._order:
             known = agent.disturbed.get(event.key)
             if known is not None and known.kind == "stuck":

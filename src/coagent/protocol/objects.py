@@ -23,7 +23,8 @@ class Objects:
     """
 
     __slots__ = (
-        "forgotten", "live_changes", "scans", "stuck", "trajectories", "unapplied", "versions", "written",
+        "forgotten", "half_reversed", "live_changes", "scans", "stuck", "trajectories", "unapplied",
+        "versions", "written",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -33,6 +34,11 @@ class Objects:
         self.unapplied: dict[Key, Trajectory] = {}
         self.stuck: dict[Key, str] = {}
         """What a person has to decide about, and why; declared calls too stand here by what they wrote."""
+        self.half_reversed: set[Key] = set()
+        """Those of them of which nobody knows whether a call was taken back.
+
+        That another value is to be there by now, since others' calls have changed, says nothing of what is.
+        """
         self.versions = 0
         self.live_changes: list[LiveChange] = []
         self.forgotten = 0
@@ -129,7 +135,7 @@ class Objects:
         trajectory.accepted_at.append(position)
         key = trajectory.key
         self.unapplied[key] = trajectory
-        if self.stuck:
+        if self.stuck and key not in self.half_reversed:
             self.stuck.pop(key, None)  # another value may do
         trajectory.ever_written = True  # be it by a call that was heard of after its agent had been aborted
         self.written.add(key)
