@@ -112,6 +112,37 @@ async def test_nobody_gives_up_for_what_is_no_longer_so(domain: Domain, target: 
 
 
 @pytest.mark.anyio
+async def test_nobody_gives_up_before_it_is_known_what_has_come_of_a_call_of_its_own() -> None:
+    begun, go_on = anyio.Event(), anyio.Event()
+    turn: list[list[coagent.Notification]] = []
+
+    async def act() -> str:
+        """Act, and take its time."""
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    async def reverse(prepared: object, result: object) -> None:
+        raise AssertionError("it stands")
+
+    acting = DeclaredTool(act, writes=["sys:1"], reverse=reverse)
+    async with coagent.open_domain("memory:", tools=[acting]) as domain:
+        agent = await domain.join("A")
+
+        async def wait() -> None:
+            turn.append(await agent.wait_for_turn())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(agent.call, "act")
+            await begun.wait()
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            assert turn == []
+            go_on.set()
+        assert turn == [[]]
+
+
+@pytest.mark.anyio
 async def test_nobody_gives_up_for_what_somebody_before_is_just_changing() -> None:
     held: dict[str, int] = {}
     looking, seen, writing, written = [anyio.Event() for _ in range(4)]

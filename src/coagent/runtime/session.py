@@ -340,8 +340,10 @@ class AgentSession:
                 return (await self._deliver(apart=False))[0]
 
     def _is_final(self) -> bool:
-        """Tell whether nothing that an agent at work may do is news to this one."""
+        """Tell whether neither what an agent at work may do nor what it has under way is news to it."""
         kernel, participant = self._parts.kernel, self._participant
+        if any(call.under_way is not None for call in participant.calls.values()):
+            return False  # it may have come from another process, and not know what that one has begun
         return kernel.its_turn(participant) or kernel.promotion(participant) is not None
 
     async def _begin_again(self) -> None:
