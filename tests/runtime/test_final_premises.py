@@ -10,8 +10,8 @@ import pytest
 
 import coagent
 from coagent import DeclaredTool, Domain, State, tool
-from coagent.protocol.calls import Footprint, Observation, Rank
-from coagent.protocol.events import CallBegun, CallObserved, CallRan, Finished, Joined
+from coagent.protocol.calls import Call, Footprint, Observation, Rank
+from coagent.protocol.events import CallBegun, CallObserved, CallRan, Finished, Joined, RunLost
 from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.trajectory import Trajectory
@@ -19,6 +19,7 @@ from coagent.protocol.values import Value
 from coagent.targets import Memory
 
 SENT: list[Value] = []
+NOTHING_TOUCHED = Footprint(frozenset(), frozenset(), frozenset())
 
 
 @pytest.fixture
@@ -273,3 +274,18 @@ def test_who_changes_an_object_did_not_see_that_a_later_call_has_deleted_it() ->
     trajectory.accepted.append(None)
     trajectory.accepted_at.append((1, 1, 0))  # type: ignore[arg-type]
     assert trajectory.seen_by({"n": 7, "m": 8})[0] == {"n": 1, "m": 1}
+
+
+@pytest.mark.anyio
+async def test_a_call_that_may_have_run_is_not_run_again_once_its_agent_has_ended(domain: Domain) -> None:
+    agent = await domain.join("A")
+    parts = domain._opened.parts
+    begun = CallBegun(agent.rank, "pay", {"text": "1"}, NOTHING_TOUCHED, True, "", "a name")
+    call = await parts.recorder.record(lambda: begun)
+    assert isinstance(call, Call)
+    await parts.recorder.record(lambda: RunLost(call.id))
+    await agent.abort()
+    paying = parts.catalog.get("pay")
+    await domain._opened.work.runner(paying).run_again(call, paying)
+    assert domain.kernel.unknown == [call]
+    assert SENT == []

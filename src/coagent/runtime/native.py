@@ -147,7 +147,8 @@ class NativeRunner(Runner):
         assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
 
         def begin() -> Event | None:
-            return self.begins(call, _NOTHING, call.intent) if call.phase is CallPhase.UNKNOWN else None
+            wanted = call.phase is CallPhase.UNKNOWN and self._parts.kernel.call(call.id) is call
+            return self.begins(call, _NOTHING, call.intent) if wanted else None
 
         async def carried() -> None:
             if await self._parts.recorder.record(begin) is not None:
