@@ -43,6 +43,7 @@ from coagent.runtime.runner import (
     require_active,
     who_alone_knows,
 )
+from coagent.runtime.tasks import Caller
 from coagent.tools.base import Tool
 
 
@@ -63,12 +64,13 @@ class DeclaredRunner(DeclaredRuns):
         declared = declared_tool(tool)
         footprint = declared.footprint(checked)
         irreversible = tool.effect == "irreversible"
-        recorder = self._parts.recorder
+        recorder, caller = self._parts.recorder, Caller()
 
         async def carried() -> Ran:
             cause = Cause(agent.name, call_id(agent.name, agent.next_sequence), tool.name, agent.rank)
 
             def begin() -> Event:
+                caller.require()
                 require_active(agent)
                 if irreversible and self._parts.kernel.gate(agent, tool.gate) is not Gate.RUN:
                     raise NotItsTurn
@@ -78,7 +80,11 @@ class DeclaredRunner(DeclaredRuns):
                 )
 
             call = await self._clear_and_begin(
-                lambda: self._parts.kernel.position(agent), footprint, cause, begin, lambda: agent.ended
+                lambda: self._parts.kernel.position(agent),
+                footprint,
+                cause,
+                begin,
+                lambda: agent.ended or caller.gone,
             )
             assert call is not None, "a call of an active agent begins"
             intent, owner = call.intent, call.runner
@@ -88,7 +94,7 @@ class DeclaredRunner(DeclaredRuns):
             self._require_still(agent, call, run)
             return Ran(call.id, run.observation, run.failure, call)
 
-        return await self._parts.tasks.carry(carried)
+        return await self._parts.tasks.carry(carried, caller)
 
     async def reexecute(self, call: Call, tool: Tool) -> None:
         declared = declared_tool(tool)
@@ -171,25 +177,26 @@ class DeclaredRunner(DeclaredRuns):
         await self._parts.tasks.carry(carried)
 
     async def undo(self, call: Call) -> None:
-        kernel, recorder = self._parts.kernel, self._parts.recorder
+        kernel, recorder, caller = self._parts.kernel, self._parts.recorder, Caller()
 
         def undone() -> Event | None:
+            caller.require()
             # It has failed, or was reversed to make room: there is nothing to be taken back.
             free = kernel.call(call.id) is call and call.under_way is None and not call.applied
             return CallUndone(call.id) if free else None
 
         async def carried() -> None:
-            while not await self._take_back(call, None, lambda: CallUndone(call.id)):
+            while not await self._take_back(call, None, lambda: CallUndone(call.id), caller):
                 if await recorder.record(undone) is not None:
                     return
 
-        await self._parts.tasks.carry(carried)
+        await self._parts.tasks.carry(carried, caller)
 
     async def amend(
         self, call: Call, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
     ) -> Run:
         declared = declared_tool(tool)
-        kernel, recorder = self._parts.kernel, self._parts.recorder
+        kernel, recorder, caller = self._parts.kernel, self._parts.recorder, Caller()
         footprint = declared.footprint(checked)
 
         def begin() -> Event:
@@ -197,14 +204,18 @@ class DeclaredRunner(DeclaredRuns):
             recorder.require_served(kernel.agents[call.rank])
             return self.begins(call, footprint, arguments=arguments)
 
+        def begin_at_first() -> Event:
+            caller.require()
+            return begin()
+
         async def carried() -> Run:
-            if not await self._take_back(call, footprint, begin):
+            if not await self._take_back(call, footprint, begin, caller):
                 await self._clear_and_begin(
                     lambda: call.position,
                     footprint,
                     call.as_cause,
-                    begin,
-                    lambda: kernel.call(call.id) is not call,
+                    begin_at_first,
+                    lambda: kernel.call(call.id) is not call or caller.gone,
                     own=call,
                 )
             intent = call.intent
@@ -217,7 +228,7 @@ class DeclaredRunner(DeclaredRuns):
                 assert run is not None, "who serves an agent runs its calls"
             return run
 
-        return await self._parts.tasks.carry(carried)
+        return await self._parts.tasks.carry(carried, caller)
 
     async def _amended(self, call: Call, run: Run, footprint: Footprint, intent: str) -> bool:
         """Record how an amended call ran; False where somebody else has said what has become of it."""
@@ -239,13 +250,16 @@ class DeclaredRunner(DeclaredRuns):
 
     # ---- making room ---------------------------------------------------------------------------------------
 
-    async def _take_back(self, call: Call, wanted: Footprint | None, then: Callable[[], Event]) -> bool:
+    async def _take_back(
+        self, call: Call, wanted: Footprint | None, then: Callable[[], Event], caller: Caller
+    ) -> bool:
         """Reverse a call, and those above that rest on it; its own end is recorded as `then`.
 
         Args:
             call: The call.
             wanted: What nobody else may touch meanwhile, beside what the call does.
             then: What is recorded when it has been reversed.
+            caller: Whoever takes it back: where they are gone, it does not begin any more.
 
         Returns:
             Whether it was reversed; False where it has no effect that could be.
@@ -256,12 +270,14 @@ class DeclaredRunner(DeclaredRuns):
         """
         kernel, recorder = self._parts.kernel, self._parts.recorder
         while True:
+            caller.require()
             self._require_standing(call)
             if call.under_way is not None:
                 refuse_unknown([call])
                 self._parts.advance()
                 await recorder.until(
-                    lambda: call.under_way is None or call.phase is CallPhase.UNKNOWN, self._parts.meanwhile
+                    lambda: call.under_way is None or call.phase is CallPhase.UNKNOWN or caller.gone,
+                    self._parts.meanwhile,
                 )
                 continue
             if not call.applied:
@@ -273,10 +289,10 @@ class DeclaredRunner(DeclaredRuns):
                 lambda: call.position,
                 footprint,
                 call.as_cause,
-                lambda: self._parts.kernel.call(call.id) is not call or not call.applied,
+                lambda: kernel.call(call.id) is not call or not call.applied or caller.gone,
                 own=call,
             )
-            begun = not gone and await self._begin_reversal(call, footprint, own=call)
+            begun = not gone and await self._begin_reversal(call, footprint, caller)
             if begun and await self._reverse(call, then):
                 return True
 
@@ -363,21 +379,29 @@ class DeclaredRunner(DeclaredRuns):
                     await self._reverse(call, lambda: CallReversed(call.id, cause))  # noqa: B023
             return True
 
-    async def _begin_reversal(self, call: Call, footprint: Footprint, own: Call | None = None) -> bool:
-        """Record that a call is about to be reversed; False where something has come in between."""
+    async def _begin_reversal(self, call: Call, footprint: Footprint, caller: Caller | None = None) -> bool:
+        """Record that a call is about to be reversed; False where something has come in between.
+
+        Args:
+            call: The call.
+            footprint: What nobody else may touch meanwhile, beside what the call does.
+            caller: Whoever takes it back in its agent's name; None: it makes room for another one.
+        """
         kernel = self._parts.kernel
 
         def decide() -> Event | None:
+            if caller is not None:
+                caller.require()
             if kernel.call(call.id) is not call or not call.applied or call.under_way is not None:
                 return None
-            if own is not None:  # it is taken back in its agent's name
+            if caller is not None:
                 self._parts.recorder.require_served(kernel.agents[call.rank])
             if stuck_in(kernel, call.footprint):
                 return None
             touched = both(call.footprint, footprint)
             # Another process may have run again meanwhile what rests on it, or have begun to.
             now = kernel.obstacles(call.position, touched, call)
-            busy = [other for other in now.wait_for if own is not None or other.under_way is not None]
+            busy = [other for other in now.wait_for if caller is not None or other.under_way is not None]
             if busy or any(other is not call for other in now.reverse):
                 return None
             return ReversalBegun(call.id, touched, self._parts.recorder.tenure.owner)

@@ -27,6 +27,7 @@ from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value
 from coagent.runtime.outcomes import Run, plain, told
 from coagent.runtime.runner import NotBegun, Ran, Runner, new_intent, restart, who_alone_knows
+from coagent.runtime.tasks import Caller
 from coagent.tools.base import Tool
 from coagent.tools.intent import under
 from coagent.tools.native import NativeTool
@@ -112,11 +113,12 @@ class NativeRunner(Runner):
         self, agent: Participant, tool: NativeTool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
     ) -> Ran:
         """Run an irreversible tool: recorded before and after, once and no more."""
+        caller = Caller()
 
         async def carried() -> Ran:
             owner = self._parts.recorder.tenure.owner
             event = CallBegun(agent.rank, tool.name, arguments, _NOTHING, True, owner, new_intent())
-            call = await self.record_call(agent, event, tool.gate)
+            call = await self.record_call(agent, event, tool.gate, caller)
             intent = call.intent
             run = await self._act(call, tool, checked)
             whose = who_alone_knows(run, owner)
@@ -124,7 +126,7 @@ class NativeRunner(Runner):
             self._require_still(agent, call, run)
             return Ran(call.id, run.observation, run.failure, call)
 
-        return await self._parts.tasks.carry(carried)
+        return await self._parts.tasks.carry(carried, caller)
 
     async def run_staged(self, call: Call, tool: Tool) -> None:
         assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"

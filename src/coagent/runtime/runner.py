@@ -26,7 +26,7 @@ from coagent.runtime.outsiders import Outsiders
 from coagent.runtime.patience import Patience
 from coagent.runtime.reader import PositionReader, Targets
 from coagent.runtime.recorder import Made, Recorder
-from coagent.runtime.tasks import Tasks
+from coagent.runtime.tasks import Caller, Tasks
 from coagent.tools.base import Tool
 
 
@@ -323,13 +323,16 @@ class Runner(ABC):
                 f"{refused.cure} Do not do again what that call has done.",
             ) from None
 
-    async def record_call(self, agent: Participant, event: Event, gate: str | None = None) -> Call:
+    async def record_call(
+        self, agent: Participant, event: Event, gate: str | None = None, caller: Caller | None = None
+    ) -> Call:
         """Record an event that makes a call of an agent.
 
         Args:
             agent: The agent.
             event: The event.
             gate: Of the tool, where the event lets an irreversible call run.
+            caller: Whoever has made the call, where it is recorded only for that.
 
         Raises:
             AgentNotActive: The agent has ended.
@@ -338,6 +341,8 @@ class Runner(ABC):
         kernel = self._parts.kernel
 
         def decide() -> Event:
+            if caller is not None:
+                caller.require()
             require_active(agent)
             if gate is not None and kernel.gate(agent, gate) is not Gate.RUN:
                 raise NotItsTurn

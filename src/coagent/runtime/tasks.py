@@ -15,6 +15,22 @@ _CLOSE_S_MAX = 10.0
 """How long the end of a domain waits, in seconds; what is not done by then is not known to be done."""
 
 
+class Caller:
+    """Who has set something off that may have to wait before it begins."""
+
+    gone = False
+    """Whether it was cancelled, and has heard of nothing."""
+
+    def require(self) -> None:
+        """Refuse to begin what nobody waits for: whoever comes in the caller's place knows nothing of it.
+
+        Raises:
+            CoAgentError: The caller is gone.
+        """
+        if self.gone:
+            raise CoAgentError("whoever set it off is gone, and it has not begun")
+
+
 class Tasks:
     """Runs things in the background of a domain.
 
@@ -59,8 +75,12 @@ class Tasks:
         assert self._group is not None, "the domain is open"
         self._group.start_soon(act, *arguments)
 
-    async def carry(self, act: Callable[[], Awaitable[T]]) -> T:
+    async def carry(self, act: Callable[[], Awaitable[T]], caller: Caller | None = None) -> T:
         """Do something that goes on to its end even if the caller is cancelled, but not beyond the domain's.
+
+        Args:
+            act: What to do.
+            caller: Is told when the caller is cancelled, for what has not begun by then.
 
         Raises:
             CoAgentError: The domain has ended first.
@@ -87,7 +107,11 @@ class Tasks:
 
         self._shields.add(shield)
         self._group.start_soon(run)
-        await done.wait()
+        try:
+            await done.wait()
+        finally:
+            if caller is not None:
+                caller.gone = not done.is_set()
         if failures:
             raise failures[0]
         if not results:
