@@ -12,6 +12,8 @@ import pytest
 
 from coagent import Domain, State, open_domain, targets, tool
 from coagent.protocol.events import Aborted, CallObserved, Event, OutsideWrite
+from coagent.protocol.keys import Key
+from coagent.protocol.values import Value
 
 
 @tool
@@ -113,3 +115,45 @@ async def test_a_read_that_ends_while_its_agent_is_being_aborted_is_never_record
         await b.call("put", key="kv:y", value=2)
         assert Aborted(a.rank, "") in happened
         assert [event.rank for event in happened if isinstance(event, CallObserved)] == [b.rank]
+
+
+@pytest.mark.anyio
+async def test_what_runs_once_does_not_see_what_a_later_agent_has_written_in_another_process(
+    tmp_path: Path,
+) -> None:
+    sent: list[Any] = []
+    reached, go_on = anyio.Event(), anyio.Event()
+
+    @tool(effect="irreversible", gate="wait")
+    async def pay(state: State) -> None:
+        """Pay what there is."""
+        sent.append([await state.get("kv:x"), await state.list("kv:a/")])
+
+    class Slow(targets.Memory):
+        """Takes its time, once, before it reads."""
+
+        instant = False
+
+        async def get(self, key: Key) -> Value:
+            if key == "kv:x":
+                reached.set()
+                await go_on.wait()
+            return await super().get(key)
+
+    log, live = tmp_path / "log", targets.Memory({"kv:x": 1})
+    slow = Slow({})
+    slow._objects = live._objects
+    async with (
+        open_domain(f"sqlite:{log}", targets=[slow], tools=[pay, put]) as one,
+        open_domain(f"sqlite:{log}", targets=[live], tools=[pay, put]) as two,
+    ):
+        a, b = await one.join("A"), await two.join("B")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(a.call, "pay")
+            await reached.wait()
+            await b.call("put", key="kv:x", value=2)
+            await b.call("put", key="kv:a/x", value=2)
+            await two.settle()
+            assert live.snapshot() == {"kv:x": 2, "kv:a/x": 2}
+            go_on.set()
+        assert sent == [[1, []]]

@@ -236,7 +236,8 @@ class NativeRunner(Runner):
     ) -> Run:
         """Run a tool over the state at a position, and load what its undo needs."""
         parts = self._parts
-        reader = parts.reader(position, rank)
+        once = tool.effect == "irreversible"  # recorded in any case, even if its objects are forgotten first
+        reader = parts.reader(position, rank, once=once)
         state = State(reader)
         try:
             if parts.copies.behind:
@@ -246,9 +247,6 @@ class NativeRunner(Runner):
             if not writes:
                 return Run(Observation(state.reads, state.scans, NOTHING.writes, NOTHING.bases, value), None)
             bases: dict[Key, Value] = {}
-            once = (
-                tool.effect == "irreversible"
-            )  # recorded in any case, even if its objects are forgotten first
             for key in writes:
                 target = parts.targets.of(key)
                 if target.admits:
@@ -257,9 +255,7 @@ class NativeRunner(Runner):
                     whole = (key, None)
                     bases[key] = state.reads[whole] if whole in state.reads else await reader.read(key)
         except TargetUnavailable as failure:
-            if (
-                tool.effect == "irreversible"
-            ):  # it may have acted, so that it did not come to its end is recorded
+            if once:  # it may have acted, so that it did not come to its end is recorded
                 return Run(Observation.failed(told(failure), state.reads, state.scans), failure)
             raise
         except Exception as failure:

@@ -7,6 +7,7 @@ commit rests on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from coagent.errors import TargetUnavailable
 from coagent.protocol.calls import Call
@@ -46,7 +47,7 @@ class Outsiders:
         self._targets = targets
         self._patience = patience
         self._spares = spares
-        self.sources = Sources(kernel, targets, self.look, patience)
+        self.sources = Sources(kernel, targets, self.look, patience, partial(recorder.freshen, now=True))
         """Where runs read from, looking at what may have been changed."""
 
     async def look(self, key: Key) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from coagent.errors import FootprintViolation, TargetError, TargetUnavailable
+from coagent.errors import FootprintViolation, LogUnavailable, TargetError, TargetUnavailable
 from coagent.protocol.calls import Position, Rank
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key, scheme_of
@@ -75,18 +75,35 @@ class Sources:
         targets: Where objects are that it does not track.
         look: Called with objects that the kernel tracks and that somebody outside may have changed.
         patience: With targets that are away.
+        freshen: Has the kernel take what others have logged by now.
     """
 
-    __slots__ = ("kernel", "look", "patience", "targets", "volatile")
+    __slots__ = ("freshen", "kernel", "look", "patience", "targets", "volatile")
 
     def __init__(
-        self, kernel: Kernel, targets: Targets, look: Callable[[Key], Awaitable[bool]], patience: Patience
+        self,
+        kernel: Kernel,
+        targets: Targets,
+        look: Callable[[Key], Awaitable[bool]],
+        patience: Patience,
+        freshen: Callable[[], Awaitable[None]],
     ) -> None:
         self.kernel = kernel
+        self.freshen = freshen
         self.targets = targets
         self.look = look
         self.patience = patience
         self.volatile = targets.volatile
+
+    async def catch_up(self) -> None:
+        """Have the kernel take what others have logged by now, however long the log is away."""
+        tried = 0
+        while True:
+            try:
+                return await self.freshen()
+            except LogUnavailable:
+                await self.patience.pause(tried)
+                tried += 1
 
 
 class PositionReader:
@@ -94,18 +111,21 @@ class PositionReader:
 
     Each read for itself is right: what a target held while an object came to be or ceased to be
     tracked may be neither the old value nor the new one, so it is asked again. Irreversible tools rest on
-    that, as they run once.
+    that, as they run once: what a later agent has put there in another process is in the log by then, with
+    what was there before, so they look there, too.
 
     Args:
         sources: Of the domain.
         position: Of the call.
         rank: Of its agent.
+        once: Whether the tool runs once, and what it reads is not checked afterwards.
     """
 
-    __slots__ = ("_sources", "position", "rank", "volatile")
+    __slots__ = ("_once", "_sources", "position", "rank", "volatile")
 
-    def __init__(self, sources: Sources, position: Position, rank: Rank) -> None:
+    def __init__(self, sources: Sources, position: Position, rank: Rank, *, once: bool = False) -> None:
         self._sources = sources
+        self._once = once
         self.position = position
         self.rank = rank
         self.volatile = sources.volatile
@@ -142,6 +162,8 @@ class PositionReader:
                 found = await target.get(key)
             except TargetUnavailable as failure:
                 found = await self._sources.patience.retry(lambda: target.get(key), failure)
+            if self._once:
+                await sources.catch_up()
             value = kernel.lookup(key, self.position)
             if value is UNLOADED and kernel.forgotten == forgotten:
                 return found
@@ -167,6 +189,8 @@ class PositionReader:
                 listing = dict(await target.list(prefix))
             except TargetUnavailable as failure:
                 listing = dict(await self._sources.patience.retry(lambda: target.list(prefix), failure))
+            if self._once:
+                await self._sources.catch_up()
             if kernel.forgotten == forgotten and not await self._look_at(prefix, listing):
                 break
         for key, value in kernel.written_under(prefix, self.position):
@@ -225,6 +249,8 @@ class PositionReader:
             except TargetUnavailable as failure:
                 values = await self._sources.patience.retry(lambda: target.get_many(missing), failure)  # noqa: B023
             found.update(values)
+            if self._once:
+                await self._sources.catch_up()
             for key in missing:
                 tracked = kernel.lookup(key, self.position)
                 if tracked is not UNLOADED:

@@ -78,9 +78,9 @@ class Parts:
         """
         return self.kernel.notifies and await self.outsiders.look_at_premises(agent)
 
-    def reader(self, position: Position, rank: Rank) -> PositionReader:
-        """Return what a run at a position reads through."""
-        return PositionReader(self.outsiders.sources, position, rank)
+    def reader(self, position: Position, rank: Rank, *, once: bool = False) -> PositionReader:
+        """Return what a run at a position reads through; `once`: nothing is checked afterwards."""
+        return PositionReader(self.outsiders.sources, position, rank, once=once)
 
 
 def new_intent() -> str:
