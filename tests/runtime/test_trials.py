@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from coagent import DeclaredTool, Domain, ToolFailed, open_domain
 from coagent.protocol.calls import CallId
+from coagent.protocol.events import CallReexecuted, Event, NoticesDelivered
 
 HELD: set[str] = set()
 KEEPS: set[str] = set()
@@ -41,16 +43,27 @@ async def put_back(prepared: object, result: object, name: str) -> None:
     HELD.add(name)
 
 
-@pytest.fixture
-async def domain() -> AsyncIterator[Domain]:
+@pytest.fixture(autouse=True)
+def emptied() -> None:
     HELD.clear()
     KEEPS.clear()
+
+
+def opened(log: str) -> Domain:
+    """Return a domain of a process that does nothing that it is not told to."""
     tools = [
         DeclaredTool(add, writes=["sys:{name}"], reverse=take_away),
         DeclaredTool(drop, writes=["sys:{name}"], reverse=put_back),
     ]
-    async with open_domain("memory:", tools=tools) as opened:
-        yield opened
+    domain = open_domain(log, tools=tools)
+    domain.attends = False
+    return domain
+
+
+@pytest.fixture
+async def domain() -> AsyncIterator[Domain]:
+    async with opened("memory:") as one:
+        yield one
 
 
 @pytest.mark.anyio
@@ -100,3 +113,32 @@ async def test_who_has_not_heard_yet_that_a_trial_stands_is_told_so_though_a_per
     assert notice.premises == [failed.value.call_id]
     assert notice.after == "dropped"
     assert "had failed, was tried again, and stands now" in notice.text
+
+
+@pytest.mark.anyio
+async def test_a_run_is_taken_back_of_a_call_whose_agent_hears_by_another_process_that_it_had_failed(
+    tmp_path: Path,
+) -> None:
+    log = f"sqlite:{tmp_path / 'log'}"
+    async with opened(log) as one, opened(log) as two:
+        a, b = await one.join("A"), await two.join("B")
+        added = await a.call("add", name="x")
+        dropped = await b.call("drop", name="x")
+        await one.catch_up()
+        await a.undo(added.call_id)
+        append, told = one._opened.log.append, []
+
+        async def appending(events: Sequence[Event]) -> None:
+            again = any(isinstance(event, CallReexecuted) for event in events)
+            if again and not told:
+                told.append(NoticesDelivered(b.rank, (dropped.call_id,)))
+                await two._opened.parts.recorder.record(lambda: told[0])
+            await append(events)
+
+        one._opened.log.append = appending  # type: ignore[method-assign]
+        await a.call("add", name="x")
+        await one.settle()
+        assert told
+        assert {"x"} == HELD
+        assert not b.effective(dropped.call_id)
+        assert [notice.premises for notice in await b.notifications()] == [[dropped.call_id]]

@@ -131,8 +131,7 @@ class DeclaredRunner(DeclaredRuns):
             run = await self._run_anew(call, declared, checked, footprint)
             if run is None:
                 return
-            if await self._end_trial(call, declared, run, footprint, checked):
-                await self._record(call, declared, run, footprint, intent, again=True)
+            await self._end(call, declared, run, footprint, checked, intent, again=True)
 
         await self._parts.tasks.carry(carried)
 

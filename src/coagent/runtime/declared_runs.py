@@ -15,7 +15,7 @@ from coagent.protocol.events import CallAmended, Event, ReversalBegun, ReversalF
 from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import Value
 from coagent.runtime.outcomes import Run, plain, told
-from coagent.runtime.runner import NotBegun, Parts, Runner
+from coagent.runtime.runner import NotBegun, Parts, Runner, is_open
 from coagent.runtime.tokens import Tokens
 from coagent.tools.base import Tool
 from coagent.tools.declared import DeclaredTool
@@ -58,8 +58,7 @@ class DeclaredRuns(Runner):
             if isinstance(run.failure, TargetUnavailable):
                 await self.record_lost_again(call, intent)
                 raise run.failure
-            if await self._end_trial(call, declared, run, footprint, checked):
-                await self._record(call, declared, run, footprint, intent)
+            await self._end(call, declared, run, footprint, checked, intent)
 
         await self._parts.tasks.carry(carried)
 
@@ -69,20 +68,35 @@ class DeclaredRuns(Runner):
         assert call.under_way is not None, "it was under way when its process died"
         return self._tokens.observed(run, call.under_way, call.position, call.id)
 
-    async def _end_trial(
-        self, call: Call, tool: DeclaredTool, run: Run, footprint: Footprint, checked: Mapping[str, Any]
-    ) -> bool:
-        """Take back a run of a call of which its agent knows that it had failed; whether nothing was left.
+    async def _end(
+        self,
+        call: Call,
+        tool: DeclaredTool,
+        run: Run,
+        footprint: Footprint,
+        checked: Mapping[str, Any],
+        intent: str,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Record how a run has ended; of a call that counts as failed, it is taken back.
 
-        Only an amendment brings such a call back, so that it ran was a trial.
+        Only an amendment brings such a call back, so that it ran was a trial. The agent may hear that it had
+        failed while it runs, and by another process: what this one knows as it records is what counts.
         """
-        if call.lapsed and run.failure is None and footprint.writes:
-            try:
-                await tool.reverse(run.observation.prepared, run.observation.value, checked)
-            except Exception as failure:
-                await self._leave_standing(call, run, footprint, told(failure))
-                return False
-        return True
+        taken_back = False
+        while True:
+            if not taken_back and _is_trial(call, run, footprint):
+                try:
+                    await tool.reverse(run.observation.prepared, run.observation.value, checked)
+                except Exception as failure:
+                    await self._leave_standing(call, run, footprint, told(failure))
+                    return
+                taken_back = True
+            await self._record(call, tool, run, footprint, intent, again=again, taken_back=taken_back)
+            mine = is_open(call) and call.intent == intent and self._parts.kernel.call(call.id) is call
+            if taken_back or not mine or not _is_trial(call, run, footprint):
+                return
 
     async def _leave_standing(self, call: Call, run: Run, footprint: Footprint, reason: str) -> None:
         """Let a call count that was only tried again, since what the trial did could not be taken back."""
@@ -115,8 +129,11 @@ class DeclaredRuns(Runner):
         *,
         again: bool = False,
         whose: str | None = None,
+        taken_back: bool = True,
     ) -> None:
         def observed() -> Observation | None:
+            if not taken_back and _is_trial(call, run, footprint):
+                return None  # its agent has heard meanwhile that it had failed
             # Where it is under way again, another process is about to take it back.
             if run.failure is None and not call.irreversible and self._parts.kernel.call(call.id) is not call:
                 return None
@@ -218,6 +235,11 @@ class DeclaredRuns(Runner):
         if call.prepared is not None:  # it was recorded, though nothing was heard of that
             return None
         return RunBegun(call.id, call.under_way, owner, call.intent, None, prepared)
+
+
+def _is_trial(call: Call, run: Run, footprint: Footprint) -> bool:
+    """Tell whether a run has done something for a call that counts as failed."""
+    return call.lapsed and run.failure is None and bool(footprint.writes)
 
 
 def _is_running(call: Call) -> bool:
