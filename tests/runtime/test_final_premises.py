@@ -16,6 +16,7 @@ from coagent.protocol.keys import Key
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.trajectory import Trajectory
 from coagent.protocol.values import Value
+from coagent.runtime.telling import Told
 from coagent.targets import Memory
 
 SENT: list[Value] = []
@@ -110,6 +111,33 @@ async def test_nobody_gives_up_for_what_is_no_longer_so(domain: Domain, target: 
     target.outside("kv:missing", 1)
     notices = await agent.wait_for_turn()
     assert [notice.after for notice in notices] == [1]
+
+
+@pytest.mark.anyio
+async def test_nobody_gives_up_for_news_that_are_gone_before_they_are_told(domain: Domain) -> None:
+    a, b = await domain.join("A"), await domain.join("B")
+    await b.call("read", key="kv:x")
+    turn: list[list[coagent.Notification]] = []
+    tell = b._teller.tell
+
+    async def telling(*, apart: bool = True) -> Told:
+        for call in a.calls:
+            await a.undo(call.call_id)
+        return await tell(apart=apart)
+
+    async def wait() -> None:
+        turn.append(await b.wait_for_turn())
+
+    b._teller.tell = telling  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        await a.call("put", key="kv:x", value=2)
+        await anyio.wait_all_tasks_blocked()
+        assert a.calls == []
+        assert turn == []
+        assert (await a.finish(wait=True)).state == "committed"
+    assert turn == [[]]
 
 
 @pytest.mark.anyio

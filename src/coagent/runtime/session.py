@@ -336,8 +336,12 @@ class AgentSession:
             if not participant.unread:
                 await parts.rests_on_change(participant)
                 await self._work.settle()
-            if participant.unread or self._is_final():  # also now that it has been looked at
-                return (await self._deliver(apart=False))[0]
+            if participant.unread:
+                # What there was to be told may be gone by the time it is: then it goes on waiting.
+                if notices := (await self._deliver(apart=False))[0]:
+                    return notices
+            elif self._is_final():  # also now that it has been looked at
+                return []
 
     def _is_final(self) -> bool:
         """Tell whether neither what an agent at work may do nor what it has under way is news to it."""
