@@ -153,7 +153,8 @@ class History:
                 call.arguments, call.refused = event.arguments, False
                 self._observed(call, event.observation)
                 call.dormant = event.observation.error is not None
-                self._acted_on(event.call_id, "amend")
+                if event.heard:
+                    self._acted_on(event.call_id, "amend")
             case StagedAmended():
                 self._calls[event.call_id].arguments = event.arguments
                 self._acted_on(event.call_id, "amend")

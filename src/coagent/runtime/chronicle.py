@@ -264,7 +264,8 @@ class Chronicle:
                     f"{told} ran again{because}{self._outcome(event.observation, ', and')}",
                 )
             case CallAmended():
-                text = f"{told} became ({self._short(event.arguments, event.observation)})"
+                became = f"became ({self._short(event.arguments, event.observation)})"
+                text = f"{told} {became if event.heard else 'stands, though it was only tried again'}"
                 text += self._outcome(event.observation, ", and")
                 return self._made(name, "amend", call_id, _touched(event.observation), text)
             case StagedAmended():
