@@ -59,7 +59,7 @@ from coagent.tools.intent import Probed
 ENDED_FROM_OUTSIDE = "it was ended from outside"
 _QUIET_S_MAX = 600.0
 """For how long nothing may be logged, in seconds, when nothing fails any more and agents are at work."""
-_EVENTS_MAX = 4000
+_EVENTS_MAX = 10_000  # a run of six agents has ended with 4,800, in the serial state
 _GATES = {tool.name: tool.gate for tool in ALL_TOOLS}
 _MARKS = (MARK, "its process had died before", "was stopped for so long that", NOT_RUN)
 """In the reasons for which calls fail that do not fail serially."""
