@@ -36,6 +36,7 @@ def asking(subject: Subject) -> Subject:
 
 def test_what_is_not_wanted_any_more_is_not_put(asking: Subject) -> None:
     target = asking.target
+    assert target.asks_last, "or what somebody wants back is taken for what was put too late"
 
     async def main() -> None:
         for held, wanted in ((None, asking.first), (asking.first, asking.second), (asking.first, None)):

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import pytest
 from shared_system import Shared, domain_of
 
 from coagent import AgentNotActive
+from coagent.protocol.events import Event, OutsideWrite
+from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
+from coagent.runtime.domain import Domain
+from coagent.runtime.late_puts import OVER_S, LatePuts
+from coagent.runtime.session import AgentSession
 
 
 @pytest.mark.anyio
@@ -112,7 +120,7 @@ async def test_what_others_want_by_then_is_not_taken_for_what_was_late(tmp_path:
             go_on.set()
             await slow.reached.wait()  # the put has come too late, and is about to be taken back
             assert objects == {"kv:x": 1}
-            assert await two.look("kv:x")  # somebody takes it for an outsider's word, and rests on it
+            await b.call("put", key="kv:x", value=1)
             await two.settle()
             mend.set()
         await one.settle()
@@ -144,3 +152,115 @@ async def test_what_others_have_committed_while_a_late_put_is_taken_back_stays(t
             mend.set()
         await one.settle()
         assert objects == {"kv:x": 1}
+
+
+class Left(NamedTuple):
+    """What a put that was late has left, as another process finds it before whoever put it mends it."""
+
+    domain: Domain
+    agent: AgentSession
+    objects: dict[str, Value]
+    written: list[Event]
+
+
+@asynccontextmanager
+async def left_late(log: Path) -> AsyncIterator[Left]:
+    """Have a put of 1 over 0 arrive when it is taken back and 0 is there again, and go no further."""
+    objects: dict[str, Value] = {"kv:x": 0}
+    slow = Shared(objects)
+    async with domain_of(log, slow) as one, domain_of(log, Shared(objects)) as two:
+        written: list[Event] = []
+        two.observe(written.append)
+        a, b = await one.join("A"), await two.join("B")
+        await b.call("get", key="kv:x")
+        async with anyio.create_task_group() as tasks:
+            slow.held = anyio.Event()
+            tasks.start_soon(lambda: a.call("put", key="kv:x", value=1))
+            await slow.reached.wait()
+            await (await two.attach("A", force=True)).abort()
+            await two.settle()
+            assert objects == {"kv:x": 0}
+            objects["kv:x"] = 1  # there it is; whoever has put it has not heard of that yet
+            yield Left(two, b, objects, written)
+            tasks.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+async def test_whoever_finds_what_a_late_put_has_left_puts_it_right(tmp_path: Path) -> None:
+    async with left_late(tmp_path / "log") as left:
+        assert not await left.domain.look("kv:x"), "nobody outside has written it"
+        assert left.objects == {"kv:x": 0}
+        assert (await left.agent.call("get", key="kv:x")).value == 0
+
+
+@pytest.mark.anyio
+async def test_what_a_late_put_has_left_is_put_over(tmp_path: Path) -> None:
+    async with left_late(tmp_path / "log") as left:
+        await left.agent.call("put", key="kv:x", value=2)
+        await left.domain.settle()
+        assert left.objects == {"kv:x": 2}
+        assert not [event for event in left.written if isinstance(event, OutsideWrite)]
+
+
+@pytest.mark.anyio
+async def test_what_a_late_put_has_left_is_not_read_where_nobody_knows_the_object_any_more(
+    tmp_path: Path,
+) -> None:
+    async with left_late(tmp_path / "log") as left:
+        await left.agent.abort()
+        assert left.domain.kernel.tracked_keys() == []
+        c = await left.domain.join("C")
+        assert (await c.call("get", key="kv:x")).value == 0
+        assert left.objects == {"kv:x": 0}
+
+
+@pytest.mark.anyio
+async def test_what_nobody_of_the_domain_has_put_is_an_outsiders_all_the_same(tmp_path: Path) -> None:
+    async with left_late(tmp_path / "log") as left:
+        left.objects["kv:x"] = 3
+        assert await left.domain.look("kv:x")
+        assert (await left.agent.call("get", key="kv:x")).value == 3
+        await left.agent.call("put", key="kv:x", value=4)
+        await left.domain.flush()
+        left.objects["kv:x"] = 3  # once more: CoAgent has never put that
+        assert await left.domain.look("kv:x")
+
+
+@pytest.mark.anyio
+async def test_whoever_asks_last_puts_nothing_late_so_that_it_is_somebody_who_wants_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shared, "asks_last", True)
+    async with left_late(tmp_path / "log") as left:
+        assert await left.domain.look("kv:x")
+        assert left.objects == {"kv:x": 1}
+
+
+def test_what_was_over_long_ago_is_not_taken_for_a_late_put() -> None:
+    now_s = 0.0
+    puts = LatePuts(lambda: now_s)
+    puts.schemes = frozenset({"kv"})
+    key = Key("kv:x")
+    for value in (1, 2):
+        puts.is_to_hold(key, value, found=False)
+    assert puts.left(key, 2) is None, "it is to be there"
+    late = puts.left(key, 1)
+    assert late is not None
+    assert (late.value, late.instead) == (1, 2)
+    now_s = OVER_S + 1
+    assert puts.left(key, 1) is None
+    puts.is_to_hold(key, 3, found=False)
+    assert puts.left(key, 2) is not None, "it is over only now"
+    assert puts.left(key, 1) is None
+    now_s *= 3
+    puts.is_to_hold(Key("kv:y"), 1, found=False)
+    assert puts.last_wanted(key, None) is None, "that is forgotten"
+
+
+def test_what_was_found_is_never_taken_for_a_late_put() -> None:
+    puts = LatePuts(lambda: 0.0)
+    puts.schemes = frozenset({"kv"})
+    key = Key("kv:x")
+    puts.is_to_hold(key, 1, found=True)
+    puts.is_to_hold(key, 2, found=False)
+    assert puts.left(key, 1) is None

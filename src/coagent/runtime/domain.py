@@ -110,9 +110,13 @@ class Domain:
         if saved is not None:
             restore(kernel, saved.state)
         recorder = Recorder(kernel, log, self.clock, replicas_of(self._targets.all, log), self._tenure(log))
+        if log.shared:
+            recorder.puts.schemes = self._targets.late
         copies = Copies(kernel, recorder, self._targets.all, self.clock)
-        outsiders = Outsiders(kernel, recorder, self._targets, self._patience, self._spares)
         effects = Effects(kernel, recorder, self._targets, self._patience)
+        outsiders = Outsiders(
+            kernel, recorder, self._targets, self._patience, effects.takes_back, self._spares
+        )
         tasks = Tasks()
         parts = Parts(
             kernel,

@@ -8,6 +8,7 @@ somebody outside has written (rule 9).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 
 import anyio
@@ -25,6 +26,9 @@ from coagent.runtime.reader import Targets
 from coagent.runtime.recorder import Recorder
 from coagent.targets.base import GuardFailed, NotWanted, Target, last_word_of
 
+_SAYS = logging.getLogger("coagent.domain")
+_TAKEN_BACK_MAX = 3
+"""How often a target is asked to take back what was put too late, where it refuses."""
 _LAST_S_MAX = 5.0
 """For how long the end of a domain waits, in seconds, for a target that is away."""
 
@@ -82,6 +86,7 @@ class Effects:
         self._busy: dict[Target, anyio.Event] = {}  # those being served, and what wakes whoever serves them
         self._nobody = anyio.Event()  # waits to be woken where a target is served at once
         self._tried: dict[Key, int] = {}  # the version that was put last, by object
+        self._left: dict[Key, list[Value]] = {}  # what puts of others that were late have left, by object
         self.under_way: set[Key] = set()
         """The objects that a target of this process has yet to take."""
         self.delayed: dict[Key, TargetUnavailable] = {}
@@ -165,6 +170,7 @@ class Effects:
                 self.under_way.discard(key)
                 self.delayed.pop(key, None)
                 self._tried.pop(key, None)
+                self._left.pop(key, None)
 
     def _open(self, effects: Sequence[Effect]) -> list[Effect]:
         """Return those effects that the target is not known to have taken."""
@@ -207,9 +213,12 @@ class Effects:
             with last_word_of(_LastWord(self._recorder, lambda: self._is_current(effects))):
                 if len(effects) == 1:
                     key, value, expected, _ = effects[0]
-                    await target.put(key, value, expected=expected)
+                    await target.put(key, value, expected=[*expected, *self._left.get(key, ())])
                 else:
-                    await target.put_many([(one.key, one.value, one.expected) for one in effects])
+                    left = self._left.get
+                    await target.put_many(
+                        [(one.key, one.value, [*one.expected, *left(one.key, ())]) for one in effects]
+                    )
         except NotWanted:
             pass
         except TargetUnavailable as away:
@@ -217,7 +226,7 @@ class Effects:
             self.on_delay()
             return False
         except GuardFailed as guard:
-            await self._found_outside(guard.key, guard.found)
+            await self._found_other(guard.key, guard.found)
         except TargetError as refusal:
             blamed = getattr(refusal, "key", None)
             refused = next((one for one in effects if one.key == blamed), effects[-1])
@@ -252,35 +261,87 @@ class Effects:
             self._recorder.puts.seen_to(late)
 
     async def _mend(self, late: LatePut) -> None:
-        target = self._targets.of(late.key)
         tried = 0
         while True:
-            await self._recorder.catch_up()
-            wanted = self._instead(late)
-            if same(late.value, wanted):
-                return
-            last_word = _LastWord(self._recorder, lambda: same(self._instead(late), wanted))  # noqa: B023
             try:
-                if not same(await target.get(late.key), late.value):
-                    return
-                with last_word_of(last_word):
-                    await target.put(late.key, wanted, expected=[late.value])
+                await self._put_right(late)
                 return
-            except NotWanted:
-                continue
             except TargetUnavailable:
                 await self._patience.pause(tried)
                 tried += 1
             except TargetError:
                 return  # somebody else has written it since; or the target will not: then it is as it is
 
-    def _instead(self, late: LatePut) -> Value:
+    async def takes_back(self, key: Key, found: Value) -> bool:
+        """Put again what an object is to hold, where a late put of some process has left something else.
+
+        Args:
+            key: The object.
+            found: What it holds.
+
+        Returns:
+            Whether it is so, and is put right. False where the object is to hold that, where it is somebody's
+            from outside, or where the target will not take it back: then it is as it is.
+
+        Raises:
+            TargetUnavailable: That cannot be done just now.
+            LogError: The log cannot be read.
+        """
+        late = self._recorder.puts.left(key, found)
+        if late is None:
+            return False
+        for _ in range(_TAKEN_BACK_MAX):
+            try:
+                was_late = await self._put_right_patiently(late)
+            except GuardFailed:
+                return True  # it holds something else again
+            except TargetUnavailable:
+                raise
+            except TargetError:
+                continue
+            if was_late:
+                _SAYS.warning("%s held again what had been taken back: it was put too late", key)
+            return was_late
+        return False
+
+    async def _put_right_patiently(self, late: LatePut) -> bool:
+        try:
+            return await self._put_right(late)
+        except TargetUnavailable as failure:
+            return await self._patience.retry(lambda: self._put_right(late), failure)
+
+    async def _put_right(self, late: LatePut) -> bool:
+        """Put again what an object is to hold; whether it was to hold something else than what was put late.
+
+        Raises:
+            TargetError: The target cannot take it just now, or will not, or others have written it since.
+            LogError: The log cannot be read.
+        """
+        target, recorder, was_late = self._targets.of(late.key), self._recorder, False
+        value = late.value
+        while True:
+            await recorder.catch_up()
+            wanted = self._instead(late, value)
+            if same(value, wanted):
+                return was_late
+            was_late = True
+            if not same(await target.get(late.key), value):
+                return True
+            last_word = _LastWord(recorder, lambda: same(self._instead(late, value), wanted))  # noqa: B023
+            try:
+                with last_word_of(last_word):
+                    await target.put(late.key, wanted, expected=[value])
+            except NotWanted:
+                continue
+            value = wanted  # this put may have been late as well
+
+    def _instead(self, late: LatePut, value: Value) -> Value:
         """Return what an object is to hold instead of what was put late; that itself, where it may stay."""
         kernel = self._kernel
         if not kernel.base_known(late.key):
-            return late.instead
-        if any(same(late.value, one) for one in kernel.may_hold(late.key)):
-            return late.value  # it is wanted again, or what is wanted has yet to be put over it
+            return self._recorder.puts.last_wanted(late.key, late.instead)
+        if any(same(value, one) for one in kernel.may_hold(late.key)):
+            return value  # it is wanted again, or what is wanted has yet to be put over it
         return kernel.live_value(late.key)
 
     async def flush_last(self) -> None:
@@ -304,7 +365,9 @@ class Effects:
             else:
                 recorder.acknowledge(effect.key, effect.version)  # one commit less
 
-    async def _found_outside(self, key: Key, found: Value) -> None:
+    async def _found_other(self, key: Key, found: Value) -> None:
+        """Take note of what a target holds that is none of what it may hold as this process thought."""
+
         def decide() -> Event | None:
             if not self._kernel.base_known(key) or any(
                 same(found, one) for one in self._kernel.may_hold(key)
@@ -314,7 +377,9 @@ class Effects:
 
         await self._recorder.flush()  # what has arrived before is what somebody outside has changed
         await self._recorder.catch_up()
-        if not await gives_way(self._kernel, self._targets.of(key), key, found):
+        if self._recorder.puts.left(key, found) is not None:
+            self._left.setdefault(key, []).append(found)  # it is put over
+        elif not await gives_way(self._kernel, self._targets.of(key), key, found):
             await self._recorder.record(decide)
 
     def _is_own(self, key: Key) -> bool:

@@ -6,7 +6,7 @@ commit rests on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 
 from coagent.errors import TargetUnavailable
@@ -31,6 +31,7 @@ class Outsiders:
         recorder: Takes what was found.
         targets: The live systems.
         patience: With those that are away.
+        takes_back: `async def (key, found)`: puts right what was put too late, and tells whether it was that.
         spares: Tell of an object whether somebody of the domain is changing it by other means just now.
     """
 
@@ -40,14 +41,18 @@ class Outsiders:
         recorder: Recorder,
         targets: Targets,
         patience: Patience,
+        takes_back: Callable[[Key, Value], Awaitable[bool]],
         spares: Sequence[Callable[[Key], bool]] = (),
     ) -> None:
         self._kernel = kernel
         self._recorder = recorder
         self._targets = targets
         self._patience = patience
+        self._takes_back = takes_back
         self._spares = spares
-        self.sources = Sources(kernel, targets, self.look, patience, partial(recorder.freshen, now=True))
+        self.sources = Sources(
+            kernel, targets, self.look, takes_back, patience, partial(recorder.freshen, now=True)
+        )
         """Where runs read from, looking at what may have been changed."""
 
     async def look(self, key: Key) -> bool:
@@ -75,7 +80,7 @@ class Outsiders:
             await self._recorder.catch_up()
             if not kernel.base_known(key) or _among(found, kernel.may_hold(key)):
                 return False
-            if kernel.version(key) == version:
+            if kernel.version(key) == version and not await self._takes_back(key, found):
                 return await self._found(key, found, version)
         return False
 
@@ -169,6 +174,8 @@ class Outsiders:
             value = await target.get(key)
         except TargetUnavailable as failure:
             value = await self._patience.retry(lambda: target.get(key), failure)
+        if await self._takes_back(key, value):
+            return False
 
         def decide() -> Event | None:
             concerned = self._kernel.concerns_a_premise(key, value, has_changed=has_changed)

@@ -28,6 +28,13 @@ class Targets:
         self.volatile: frozenset[str] = frozenset(
             scheme for target in targets for scheme in getattr(target, "volatile", ())
         )
+        self.late = frozenset(
+            scheme
+            for target in targets
+            if not (target.asks_last or target.instant or target.copy is not None)
+            for scheme in target.schemes
+        )
+        """The schemes where a put may arrive after the log has moved on (`late_puts.py`)."""
         self._by_scheme: dict[str, Target] = {}
         for target in targets:
             self.extend(target, target.schemes)
@@ -74,17 +81,20 @@ class Sources:
         kernel: The protocol's state.
         targets: Where objects are that it does not track.
         look: Called with objects that the kernel tracks and that somebody outside may have changed.
+        takes_back: Called with what was found in others: puts right what was put too late, and tells whether
+            it was that.
         patience: With targets that are away.
         freshen: Has the kernel take what others have logged by now.
     """
 
-    __slots__ = ("freshen", "kernel", "look", "patience", "targets", "volatile")
+    __slots__ = ("freshen", "kernel", "look", "patience", "takes_back", "targets", "volatile")
 
     def __init__(
         self,
         kernel: Kernel,
         targets: Targets,
         look: Callable[[Key], Awaitable[bool]],
+        takes_back: Callable[[Key, Value], Awaitable[bool]],
         patience: Patience,
         freshen: Callable[[], Awaitable[None]],
     ) -> None:
@@ -92,6 +102,7 @@ class Sources:
         self.freshen = freshen
         self.targets = targets
         self.look = look
+        self.takes_back = takes_back
         self.patience = patience
         self.volatile = targets.volatile
 
@@ -164,6 +175,8 @@ class PositionReader:
                 found = await self._sources.patience.retry(lambda: target.get(key), failure)
             if self._once:
                 await sources.catch_up()
+            if not kernel.base_known(key) and await sources.takes_back(key, found):
+                continue
             value = kernel.lookup(key, self.position)
             if value is UNLOADED and kernel.forgotten == forgotten:
                 return found
@@ -214,6 +227,9 @@ class PositionReader:
         seen = False
         for key in suspects:
             seen = await self._sources.look(key) or seen
+        for key, found in listing.items() if scheme_of(prefix) in self._sources.targets.late else ():
+            if found is not UNLOADED and kernel.live_value(key) is UNLOADED:
+                seen = await self._sources.takes_back(key, found) or seen
         return seen
 
     def _is_suspect(self, key: Key, found: Value) -> bool:
@@ -248,12 +264,17 @@ class PositionReader:
                 values = await target.get_many(missing)
             except TargetUnavailable as failure:
                 values = await self._sources.patience.retry(lambda: target.get_many(missing), failure)  # noqa: B023
-            found.update(values)
             if self._once:
                 await self._sources.catch_up()
+            late = [
+                key
+                for key, value in values.items()
+                if not kernel.base_known(key) and await self._sources.takes_back(key, value)
+            ]
+            found.update(values)
             for key in missing:
                 tracked = kernel.lookup(key, self.position)
                 if tracked is not UNLOADED:
                     found[key] = tracked
-            if kernel.forgotten == forgotten:
+            if kernel.forgotten == forgotten and not late:
                 return found

@@ -18,12 +18,12 @@ from coagent.errors import AgentNotActive, AgentTakenUp, IllegalEvent, LogError
 from coagent.log.base import Checkpoint, HeadMoved, Log
 from coagent.protocol.calls import Call, CallId, Position, Rank, call_id, position_of
 from coagent.protocol.checkpoint import state_of
-from coagent.protocol.events import CallObserved, EffectApplied, Event
+from coagent.protocol.events import CallObserved, EffectApplied, Event, OutsideWrite, Resolved
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key, scheme_of
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.participants import Participant
-from coagent.protocol.values import Value
+from coagent.protocol.values import Value, same
 from coagent.runtime.clock import Clock
 from coagent.runtime.late_puts import LatePuts
 from coagent.runtime.tenure import Tenure
@@ -56,7 +56,7 @@ class Recorder:
         self.log = log
         self.tenure = tenure
         tenure.on_loss = self._drop_foreign
-        self.puts = LatePuts()
+        self.puts = LatePuts(clock.now_s)
         self.overseen: set[Rank] = set()
         """The agents that somebody ends, or takes something back of, whoever serves them."""
         self.observers: list[Callable[[Event], None]] = []
@@ -379,7 +379,8 @@ class Recorder:
         for observer in self.observers:
             observer(event)
         for key, value, held in self.kernel.take_live_changes():
-            self.puts.is_to_hold(key, value)
+            found = isinstance(event, OutsideWrite | Resolved) and same(event.value, value)
+            self.puts.is_to_hold(key, value, found=found)
             replicate = self._replicas.get(scheme_of(key)) if self._replicas else None
             if replicate is not None:
                 replicate(key, value, held)

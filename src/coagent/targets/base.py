@@ -200,6 +200,13 @@ class Target(ABC):
     instant: ClassVar[bool] = False
     """Whether `get` and `put` answer at once and are never away, so that nobody need wait for them."""
 
+    asks_last: ClassVar[bool] = False
+    """Whether `put` asks where nobody can come between whether it is still wanted (`require_wanted`).
+
+    Then no put is ever late. Where it does not ask, what agents have written and had taken back a short while
+    ago is put right where it is found, and taken for no outsider's word.
+    """
+
     volatile: tuple[str, ...] = ()
     """Those of its schemes that the environment owns (status, logs): always read live, never tracked."""
 

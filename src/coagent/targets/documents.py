@@ -92,6 +92,7 @@ class Documents(Target):
     """
 
     schemes = ("doc",)
+    asks_last = True
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._workspace = Workspace(root)

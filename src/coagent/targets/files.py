@@ -63,6 +63,7 @@ class Files(Target):
     schemes = ("file", "mode", "link", "folder", "gitdir", "git")
     admits = True
     deletes_first = True
+    asks_last = True
 
     def __init__(
         self,

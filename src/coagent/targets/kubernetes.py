@@ -53,6 +53,7 @@ class Kubernetes(Target):
     """
 
     schemes = ("k8s", "k8s-status")
+    asks_last = True
     volatile = ("k8s-status",)
     admits = True
 

@@ -57,6 +57,7 @@ class Sql(Target):
     """
 
     takes_many = True
+    asks_last = True
 
     def __init__(self, url: str, *, scheme: str = "sql", schema: str = "public") -> None:
         self.url = url
