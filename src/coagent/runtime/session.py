@@ -255,9 +255,11 @@ class AgentSession:
                 waits_for = [agent.name for agent in parts.kernel.waits_for(participant)]
                 unknown = [call.id for call in parts.kernel.unknown if call.rank == participant.rank]
                 return Settlement("waiting", waits_for=waits_for, unknown=unknown)
-            await parts.recorder.until(
-                lambda: participant.ended or participant.unread or participant.must_restart, parts.meanwhile
-            )
+
+            def goes_on() -> bool:  # be it that an overseer has taken something back
+                return participant.phase is not AgentPhase.FINISHED or participant.unread
+
+            await parts.recorder.until(lambda: goes_on() or participant.must_restart, parts.meanwhile)
 
     async def stirred(self, *others: AgentSession) -> None:
         """Wait until this agent, or one of the others, has ended or has something to look at."""
