@@ -52,6 +52,14 @@ def test_everything_in_a_run_follows_from_its_seed() -> None:
     assert ordered[0] == ordered[1]
 
 
+def test_a_run_is_the_same_wherever_in_memory_its_parts_lie() -> None:
+    timelines, kept = [], []
+    for number in range(4):
+        timelines.append(run_seed(2_008_691, kind="swarm").timeline)
+        kept.append([[] for _ in range(777 * number + 5)])
+    assert timelines[1:] == timelines[:-1]
+
+
 def _without_order(line: str) -> str:
     """Return what a line says whatever the order in which a set is shown."""
     return "".join(sorted(line)) if len(line) < 200 else line[:40]

@@ -69,7 +69,7 @@ class Recovery:
         kernel, targets = self._parts.kernel, self._parts.targets
         if self._to_tidy is None or anew:
             self._to_tidy = {effect.key for effect in kernel.effects()} if kernel.has_effects else set()
-        for target in {targets.of(key) for key in self._to_tidy}:
+        for target in dict.fromkeys(targets.of(key) for key in sorted(self._to_tidy)):
             keys = {key for key in self._to_tidy if targets.of(key) is target}
             with contextlib.suppress(TargetError):
                 await target.tidy(keys)

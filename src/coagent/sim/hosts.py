@@ -222,7 +222,7 @@ class Host:
     ) -> None:
         self.name = name
         self.links = {to: Link(to) for to in ("log", *(schemes[0] for schemes in systems))}
-        self.scopes: set[anyio.CancelScope] = set()
+        self.scopes: dict[anyio.CancelScope, None] = {}
         """Of the agents that work on it."""
         self.on_stop: Callable[[Body], None] = lambda body: None
         self._server, self._systems, self._fates = server, systems, fates
@@ -254,14 +254,14 @@ class Host:
         """Do something in its process as long as that lives, and bear with what agents have to bear with."""
         body = self.body
         with anyio.CancelScope() as scope:
-            self.scopes.add(scope)
+            self.scopes[scope] = None
             try:
                 yield
             except (Exception, BaseExceptionGroup) as failure:
                 if not body.dead and not is_excused(failure):
                     raise
             finally:
-                self.scopes.discard(scope)
+                del self.scopes[scope]
 
     async def start(self, tasks: TaskGroup) -> bool:
         """Start a process; whether it has come up."""
@@ -278,7 +278,7 @@ class Host:
 
     async def kill(self) -> None:
         """Take the process away, and the agents that worked in it."""
-        for scope in self.scopes:
+        for scope in list(self.scopes):
             scope.cancel()
         if self.is_up:
             self.is_up = False
