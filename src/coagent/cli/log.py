@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coagent.cli.output import MASK, console, print_json, print_lines
-from coagent.errors import ConfigurationError
+from coagent.cli.output import MASK, console, print_json, print_lines, write_report
 
 if TYPE_CHECKING:
     from coagent.runtime.chronicle import Chronicle
@@ -80,30 +79,16 @@ def log(
 
 
 def _write_trace(url: str, path: Path) -> None:
-    """Write the story of a log as a trace.
-
-    Raises:
-        ConfigurationError: The file cannot be written.
-    """
-    import json
-
-    from coagent.private import write_private
+    """Write the story of a log as a trace."""
     from coagent.story.perfetto import trace
     from coagent.story.steps import Story
 
     story = Story(url, MASK)
     try:
         story.advance()
-        text = json.dumps(trace(story.steps(), story.header["name"]))
+        write_report(path, trace(story.steps(), story.header["name"]))
     finally:
         story.close()
-    try:
-        write_private(path, text)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the trace {str(path)!r} cannot be written: {error.strerror}",
-            "Name a file in a folder of yours.",
-        ) from None
     print_lines([f"{path}: {len(story):,} steps; open it in ui.perfetto.dev or chrome://tracing"])
 
 
