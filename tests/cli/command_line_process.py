@@ -7,6 +7,7 @@ process and, when that has ended, its exit code. Where the other side goes befor
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -23,6 +24,8 @@ def main() -> None:
     place, *modules = sys.argv[1:]
     for name in modules:
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # what is imported is not looked through, and so not copied, in each command
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(place)
         listener.listen(64)
