@@ -64,7 +64,7 @@ def _run(scripted: Scripted, answers: Answers = "tools", *only: str) -> dict[str
 
 
 @needs_views
-@pytest.mark.parametrize("answers", ["tools", "json"])
+@pytest.mark.parametrize("answers", ["tools", pytest.param("json", marks=pytest.mark.long)])
 def test_tools_are_made_reused_judged_and_counted(answers: Answers) -> None:
     """A tool is made, used again, another is made, the wrong one is named, and for the last there is none."""
     scripted = Scripted(
