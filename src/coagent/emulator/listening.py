@@ -13,7 +13,7 @@ _LOOK_S = 0.005
 
 
 class Listening(uvicorn.Server):
-    """A server that ends at once when it is told to and nothing is left; the usual one looks ten times a second.
+    """A server that ends as soon as it is told to; the usual one looks ten times a second, and waits.
 
     Args:
         config: Its settings; it has no lifespan.
