@@ -103,6 +103,7 @@ def test_the_model_is_given_the_words_of_the_task_alone() -> None:
 
 
 @needs_views
+@pytest.mark.long
 def test_a_tool_that_writes_where_it_should_look_is_undone() -> None:
     found = _run(Scripted(_UPPER), "tools", "lines")[BY_MODEL]
     assert [(one.passed, one.undone, one.tool) for one in found] == [(False, True, "upper_case")]
