@@ -36,10 +36,11 @@ test-long: .venv/.stamp ## Run the tests that show more of the same, such as fur
 
 check: .venv/.stamp ## Check format, lint, types and layers
 	@failed=; \
+	$(BIN)/python -m mypy --no-error-summary --strict src & types=$$!; \
 	$(BIN)/python -m ruff format --quiet --check --output-format concise src tests || failed="$$failed format"; \
 	$(BIN)/python -m ruff check --quiet --output-format concise src tests || failed="$$failed lint"; \
-	$(BIN)/python -m mypy --no-error-summary --strict src || failed="$$failed types"; \
 	layers=$$($(BIN)/lint-imports --no-logo 2>&1) || { printf '%s\n' "$$layers"; failed="$$failed layers"; }; \
+	wait $$types || failed="$$failed types"; \
 	if [ -n "$$failed" ]; then echo "check: failed:$$failed"; exit 1; fi; \
 	echo "check: format, lint, types and layers are right"
 
@@ -106,11 +107,12 @@ clean: ## Remove the environment, caches and built files
 	    "$$found" -m venv .venv || exit 1; \
 	fi; \
 	echo "setting up .venv (once, about a minute) …" >&2; \
-	if ! $(PIP) install -r requirements.lock; then \
+	if ! $(PIP) install --no-compile -r requirements.lock; then \
 	    echo "The packages of requirements.lock could not be installed. Is the package index reachable?" >&2; \
 	    exit 1; \
 	fi; \
 	$(PIP) install --no-deps --no-build-isolation --editable . || exit 1; \
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib; \
 	touch .venv/.stamp
 
 # Beside .venv, not in it: nothing else needs it, and it brings a terminal interface along.

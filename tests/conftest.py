@@ -43,6 +43,16 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_disk_is_waited_for() -> Iterator[None]:
+    """Leave what is written with the kernel: processes of tests are killed, but no machine loses power."""
+    from disk import wait_for_none
+
+    with pytest.MonkeyPatch.context() as patch:
+        wait_for_none(patch.setattr)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[ThrowawayPostgres]:
     from throwaway_postgres import ThrowawayPostgres

@@ -30,10 +30,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(OWN.setup, tmp_path_factory.mktemp("tasks") / "template")
 
 
-def test_every_checker_fails_before_its_solution_and_passes_after(template: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.long) for part in (1, 2, 3))])
+def test_every_checker_fails_before_its_solution_and_passes_after(
+    template: Path, tmp_path: Path, part: int
+) -> None:
     wrong = []
     answer = tmp_path / "answer"
-    for task in OWN.tasks:
+    for task in OWN.tasks[part::4]:
         root = fresh_copy(template, tmp_path / "work")
         before = tree_of(root)
         answer.write_text("")
@@ -98,7 +101,11 @@ def test_the_governed_shell_ends_as_the_serial_run(scenario: object, tmp_path: P
 
 @needs_views
 @pytest.mark.skipif(shutil.which("jq") is None, reason="the tools grown here need jq")
-@pytest.mark.parametrize("scenario", [SCENARIOS[0], SCENARIOS[2]], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "scenario",
+    [SCENARIOS[0], pytest.param(SCENARIOS[2], marks=pytest.mark.long)],
+    ids=lambda one: one.name,
+)
 def test_workers_with_grown_tools_end_as_the_serial_run(scenario: object, tmp_path: Path) -> None:
     contest = Contest(scenario, 2, tmp_path / "place")  # type: ignore[arg-type]
     trial = anyio.run(contest.toolsmith, 1)

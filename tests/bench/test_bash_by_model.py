@@ -64,7 +64,7 @@ def _run(scripted: Scripted, answers: Answers = "tools", *only: str) -> dict[str
 
 
 @needs_views
-@pytest.mark.parametrize("answers", ["tools", "json"])
+@pytest.mark.parametrize("answers", ["tools", pytest.param("json", marks=pytest.mark.long)])
 def test_tools_are_made_reused_judged_and_counted(answers: Answers) -> None:
     """A tool is made, used again, another is made, the wrong one is named, and for the last there is none."""
     scripted = Scripted(
@@ -103,6 +103,7 @@ def test_the_model_is_given_the_words_of_the_task_alone() -> None:
 
 
 @needs_views
+@pytest.mark.long
 def test_a_tool_that_writes_where_it_should_look_is_undone() -> None:
     found = _run(Scripted(_UPPER), "tools", "lines")[BY_MODEL]
     assert [(one.passed, one.undone, one.tool) for one in found] == [(False, True, "upper_case")]

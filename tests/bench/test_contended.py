@@ -110,9 +110,9 @@ async def test_a_second_look_catches_most_misjudged_notices() -> None:
 
 @pytest.mark.anyio
 async def test_each_idea_saves_what_it_is_there_to_save() -> None:
-    base = (await measured(6)).as_data()["summary"]["mtpo"]
+    base = (await measured(2)).as_data()["summary"]["mtpo"]
     for idea in ("short_prompt", "ride_along"):
-        without = (await measured(6, **{idea: False})).as_data()["summary"]["mtpo"]
+        without = (await measured(2, **{idea: False})).as_data()["summary"]["mtpo"]
         assert without["tokens_ratio"] > base["tokens_ratio"], idea
 
 

@@ -297,7 +297,9 @@ def random_statement(source: random.Random) -> str:
     )
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize(
+    "seed", [*range(12), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(12, 40))]
+)
 def test_two_agents_end_as_one_after_the_other(database: Database, seed: int) -> None:  # noqa: F811
     from test_sql_engines import TABLES
 

@@ -7,6 +7,7 @@ process and, when that has ended, its exit code. Where the other side goes befor
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -17,12 +18,17 @@ import socket
 import sys
 from typing import Any
 
+from disk import wait_for_none
+
 
 def main() -> None:
     """Fork for each request; the child leaves the loop, and is the command."""
     place, *modules = sys.argv[1:]
     for name in modules:
         importlib.import_module(name)
+    wait_for_none()
+    gc.collect()
+    gc.freeze()  # what is imported is not looked through, and so not copied, in each command
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(place)
         listener.listen(64)

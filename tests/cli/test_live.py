@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 import pytest
 from domain_worker import CONFIG, Worker, at_work, domain_worker
 
@@ -115,13 +116,8 @@ def test_a_domain_that_nobody_has_joined_is_empty(tmp_path: Path) -> None:
     (tmp_path / ".coagent").mkdir()
     (tmp_path / ".coagent" / "config.toml").write_text(CONFIG)
     for command in ("status", "log"):
-        done = subprocess.run(
-            [sys.executable, "-m", "coagent", command],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = commands.coagent(command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
         assert "nobody has joined this domain yet" in done.stdout
     assert [path.name for path in (tmp_path / ".coagent").iterdir()] == ["config.toml"]
 

@@ -87,7 +87,7 @@ def told(url: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[dic
     return run
 
 
-@pytest.mark.parametrize("tail", [1, 2, 5, 1000])
+@pytest.mark.parametrize("tail", [1, 5, *(pytest.param(tail, marks=pytest.mark.long) for tail in (2, 1000))])
 @pytest.mark.parametrize(
     "options",
     [

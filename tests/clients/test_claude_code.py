@@ -71,6 +71,7 @@ def test_with_coagent_the_canary_ends_as_one_after_another(workspace: Workspace)
     assert workspace.agents() == {"A": "committed", "B": "committed"}
 
 
+@pytest.mark.long
 def test_a_session_sees_nothing_of_what_a_later_one_has_done(workspace: Workspace) -> None:
     workspace.fix_order()
     (workspace.root / "x.txt").write_text("one\ntwo\nthree\nfour\n")
@@ -177,6 +178,7 @@ def test_three_sessions_append_to_one_list_in_the_order_of_their_ranks(workspace
     assert workspace.text("registry.py") == f"HANDLERS = [\n{expected}]\n"
 
 
+@pytest.mark.long
 def test_a_session_waits_at_its_end_for_those_before_it(workspace: Workspace) -> None:
     workspace.fix_order()
     stage = workspace.stage
@@ -225,7 +227,7 @@ def test_a_killed_session_holds_nobody_back(workspace: Workspace, on_leave: str)
     assert (workspace.root / "half.txt").exists() == (on_leave == "commit")
 
 
-@pytest.mark.parametrize("where", ["in a view", "in the tree"])
+@pytest.mark.parametrize("where", ["in a view", pytest.param("in the tree", marks=pytest.mark.long)])
 def test_what_commands_change_is_taken_over_and_undone(workspace: Workspace, where: str) -> None:
     if where == "in the tree":  # as where there are no namespaces
         settings = workspace.root / ".claude" / "settings.local.json"

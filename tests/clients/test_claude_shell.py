@@ -168,6 +168,7 @@ def test_what_a_command_has_read_is_news_when_it_changes(workspace: Workspace) -
         assert session.wait().exit_code == 0
 
 
+@pytest.mark.long
 def test_a_stash_takes_the_sessions_own_work_and_keeps_it_over_turns(repository: Workspace) -> None:
     stage = repository.stage
 
@@ -234,6 +235,7 @@ def test_output_comes_while_the_command_runs(workspace: Workspace) -> None:
     assert workspace.start("worker", script).wait().exit_code == 0
 
 
+@pytest.mark.long
 def test_a_server_in_the_background_sees_each_edit_and_writes_as_its_session(workspace: Workspace) -> None:
     page = workspace.root / "page.txt"
     page.write_text("first\n")
@@ -310,6 +312,7 @@ def daemon(workspace: Workspace) -> int:
     return int((workspace.root / ".coagent" / "daemon.lock").read_text())
 
 
+@pytest.mark.long
 def test_what_a_command_did_until_its_daemon_was_killed_is_its_sessions_work(workspace: Workspace) -> None:
     def script(turn: Turn) -> Play:
         answered((yield bash("echo kept > kept.txt")))

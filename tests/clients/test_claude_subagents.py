@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
 from claude_workspace import Play, Workspace
 from scripted_endpoint import Block, Turn, call
 
@@ -64,6 +65,7 @@ def test_a_subagent_is_told_what_one_before_it_has_changed_and_nobody_else_is(wo
     assert workspace.text("x.txt") == "two\n"
 
 
+@pytest.mark.long
 def test_what_a_later_subagent_does_is_not_seen_by_one_before_it(workspace: Workspace) -> None:
     workspace.fix_order()
     (workspace.root / "x.txt").write_text("one\n")
@@ -97,6 +99,7 @@ def test_what_a_later_subagent_does_is_not_seen_by_one_before_it(workspace: Work
     assert (workspace.root / "new.txt").exists()
 
 
+@pytest.mark.long
 def test_what_comes_to_a_subagent_that_has_answered_is_told_to_its_session(workspace: Workspace) -> None:
     workspace.fix_order()
     for name in ("x.txt", "y.txt"):
@@ -150,6 +153,7 @@ def test_a_subagent_goes_on_with_what_is_staged_and_hands_on_what_it_stages(work
     assert workspace.start("lead", main).wait().exit_code == 0
 
 
+@pytest.mark.long
 def test_a_subagent_that_is_asked_again_comes_after_what_was_done_since(workspace: Workspace) -> None:
     (workspace.root / "x.txt").write_text("one\n")
 

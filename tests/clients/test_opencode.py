@@ -18,6 +18,7 @@ Play = Generator[Reply, Turn, None]
 pytestmark = pytest.mark.usefixtures("opencode")
 
 
+@pytest.mark.long
 def test_two_opencode_sessions_end_as_one_after_another(tmp_path: Path) -> None:
     (tmp_path / "config.txt").write_text("image=bad\n")
     init = [sys.executable, "-m", "coagent", "init", "--opencode"]

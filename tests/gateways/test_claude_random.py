@@ -144,7 +144,9 @@ async def concurrently(
 
 
 @pytest.mark.parametrize("order", ["fixed", "early"])
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize(
+    "seed", [*range(12), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(12, 40))]
+)
 async def test_random_sessions_end_as_one_after_another(tmp_path: Path, seed: int, order: str) -> None:
     chance = random.Random(seed)
     names = [f"s{number}" for number in range(chance.randint(2, 4))]
@@ -152,7 +154,9 @@ async def test_random_sessions_end_as_one_after_another(tmp_path: Path, seed: in
 
 
 @pytest.mark.parametrize("order", ["fixed", "early"])
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize(
+    "seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(6, 15))]
+)
 async def test_subagents_work_inside_their_session_at_the_same_time(
     tmp_path: Path, seed: int, order: str
 ) -> None:

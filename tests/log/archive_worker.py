@@ -1,6 +1,8 @@
-"""Archives a log, and kills itself at a step of it.
+"""Archives logs, each in a process of its own that kills itself at a step of it.
 
-Usage: archive_worker.py LOG STEP ; exits with 0 where there are fewer steps.
+It reads lines: a step, a space and the path of a log. It answers each with the exit code of the process,
+which is 0 where there are fewer steps. They fork from this one: to import what they need takes longer than to
+archive.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from coagent.log import archive
 from coagent.log.sqlite_schema import connected
 
 SEGMENT_RECORDS, KEPT_RECORDS = 4, 6
-_steps = iter(range(1, int(sys.argv[2])))
+_left = [iter(range(0))]
 
 
 def step() -> None:
-    if next(_steps, None) is None:
+    if next(_left[0], None) is None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -51,10 +53,21 @@ def connected_stepping(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, factory=Stepping)
 
 
-if __name__ == "__main__":
+def killed(path: Path, step: int) -> None:
+    """Archive a log up to a step."""
+    _left[0] = iter(range(1, step))
     archive.connected = connected_stepping  # type: ignore[assignment]
     for name in ("fsync", "replace"):
         setattr(archive.os, name, stepped(getattr(os, name)))
-    filled = archive.Archive(Path(sys.argv[1]), segment_records=SEGMENT_RECORDS, kept_records=KEPT_RECORDS)
+    filled = archive.Archive(path, segment_records=SEGMENT_RECORDS, kept_records=KEPT_RECORDS)
     while filled.fill():
         pass
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        asked_step, asked_path = line.rstrip("\n").split(" ", 1)
+        if not (pid := os.fork()):
+            killed(Path(asked_path), int(asked_step))
+            sys.exit()
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -243,14 +243,31 @@ async def written_on(path: Path, events: Sequence[Event]) -> None:
     await log.close()
 
 
-def killed_at(path: Path, step: int) -> bool:
-    """Archive in another process, which kills itself at a step; tells whether it came to that."""
-    done = subprocess.run([sys.executable, str(WORKER), str(path), str(step)], check=False, timeout=60)
-    assert done.returncode in (0, -signal.SIGKILL)
-    return done.returncode != 0
+KilledAt = Callable[[Path, int], bool]
 
 
-def test_whoever_is_killed_at_any_step_of_archiving_loses_and_repeats_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def killed_at() -> Iterator[KilledAt]:
+    """Archives in another process, which kills itself at a step; tells whether it came to that."""
+    with subprocess.Popen(
+        [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        questions, answers = process.stdin, process.stdout
+
+        def archived(path: Path, step: int) -> bool:
+            print(step, path, file=questions, flush=True)
+            code = int(answers.readline())
+            assert code in (0, -signal.SIGKILL)
+            return code != 0
+
+        yield archived
+
+
+def test_whoever_is_killed_at_any_step_of_archiving_loses_and_repeats_nothing(
+    tmp_path: Path, killed_at: KilledAt
+) -> None:
     events = events_of(16)
     template = tmp_path / "template"
     template.mkdir()
@@ -318,6 +335,13 @@ def opened(path: Path) -> SqliteLog:
     return anyio.run(main)
 
 
+@pytest.fixture
+def nobody_begins_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an empty log waited for no longer, as if another process began it."""
+    monkeypatch.setattr(sqlite_log, "_BEGUN_WITHIN_S", 0.05)
+
+
+@pytest.mark.usefixtures("nobody_begins_one")
 def test_a_log_that_is_empty_beside_its_archive_is_refused(tmp_path: Path) -> None:
     """It has lost what it held: to begin it anew would hide that, and set its archive aside."""
     path = tmp_path / "log"
@@ -331,6 +355,7 @@ def test_a_log_that_is_empty_beside_its_archive_is_refused(tmp_path: Path) -> No
     assert path.read_bytes() == b""
 
 
+@pytest.mark.usefixtures("nobody_begins_one")
 def test_a_log_that_is_empty_beside_its_latest_records_is_refused(tmp_path: Path) -> None:
     """SQLite deletes the file beside it when it finds it empty, with all that was written last."""
     path = tmp_path / "log"

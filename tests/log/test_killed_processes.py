@@ -57,7 +57,7 @@ def lively_world(first: int) -> World:
     ("first", "kind"),
     [
         (1, "sqlite"),
-        (2000, "sqlite"),
+        pytest.param(2000, "sqlite", marks=pytest.mark.long),
         pytest.param(1, "postgresql", marks=pytest.mark.long),
         pytest.param(2000, "postgresql", marks=pytest.mark.long),
     ],

@@ -23,8 +23,11 @@ from coagent.protocol.events import Joined
 SETTINGS = LogSettings("mtpo", "fixed", ())
 HOLDER = """
 import sys, anyio
+from coagent.log import postgres_rows
 from coagent.log.base import LogSettings
 from coagent.log.open import open_log
+
+postgres_rows.TURN_S_MAX = 1
 
 async def main():
     log = await open_log(sys.argv[1], LogSettings("mtpo", "fixed", ()))

@@ -112,7 +112,7 @@ async def test_links_are_known_for_unchanged(workspace: Path) -> None:
         assert (seen.value["exit_code"], seen.value["output"]) == (0, "")
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_changes_of_one_second_and_size_are_seen(workspace: Path, seed: int) -> None:
     random_ = random.Random(seed)
     shown = {"a.txt": "one\n", "b.txt": (workspace / "b.txt").read_text()}

@@ -400,7 +400,7 @@ _COMMANDS = (
 @pytest.mark.parametrize(
     "options", [{}, {"trace": False}, {"view": "copy"}], ids=["traced", "coarse", "copy"]
 )
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_random_commands_end_as_in_plain_bash_with_a_folder_for_each_agent(
     tmp_path: Path, seed: int, options: dict[str, Any]
 ) -> None:
@@ -408,7 +408,7 @@ async def test_random_commands_end_as_in_plain_bash_with_a_folder_for_each_agent
 
 
 @overlays_only
-@pytest.mark.parametrize("seed", range(100, 102))
+@pytest.mark.parametrize("seed", [100, pytest.param(101, marks=pytest.mark.long)])
 @pytest.mark.parametrize("place", ["/tmp/MINE", "/var/tmp/MINE"])
 async def test_random_commands_in_tmp_itself_end_as_in_plain_bash(
     tmp_path: Path, seed: int, place: str

@@ -132,8 +132,15 @@ def _mounted(folders: list[Path]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("ordinary", [False, pytest.param(True, marks=only_root)], ids=["", "ordinary"])
-@pytest.mark.parametrize("view", ["overlay", "copy"])
+@pytest.mark.parametrize(
+    ("view", "ordinary"),
+    [
+        pytest.param("overlay", False, id="overlay"),
+        pytest.param("copy", True, id="copy-ordinary", marks=only_root),
+        pytest.param("overlay", True, id="overlay-ordinary", marks=[only_root, pytest.mark.long]),
+        pytest.param("copy", False, id="copy", marks=pytest.mark.long),
+    ],
+)
 def test_a_process_that_is_killed_in_a_command_leaves_what_the_next_removes_and_no_process_and_no_mount(
     workspace: Path, place: Path, begun: Callable[..., _Shell], view: str, ordinary: bool
 ) -> None:
@@ -386,7 +393,7 @@ def test_a_folder_is_never_taken_away_while_it_is_made(tmp_path: Path) -> None:
     thread = threading.Thread(target=sweep)
     thread.start()
     try:
-        for _ in range(1000):
+        for _ in range(300):
             made = ScratchFolder("test", tmp_path)
             (made.path / "f").touch()
             made.close()

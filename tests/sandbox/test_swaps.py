@@ -11,7 +11,21 @@ from swaps import plainly, scripts, together
 pytestmark = [pytest.mark.anyio, needs_views]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 17, 20, 42, 76, 95, 111, 118, 136, 142, 219, 230, 275, 341])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        0,
+        17,
+        42,
+        95,
+        142,
+        219,
+        *(
+            pytest.param(seed, marks=pytest.mark.long)
+            for seed in (1, 2, 20, 76, 111, 118, 136, 230, 275, 341)
+        ),
+    ],
+)
 async def test_commands_end_as_in_plain_bash_in_the_order_of_ranks(tmp_path: Path, seed: int) -> None:
     made, order = scripts(seed)
     ended, refused = await together(made, order, tmp_path / "work")
@@ -19,7 +33,9 @@ async def test_commands_end_as_in_plain_bash_in_the_order_of_ranks(tmp_path: Pat
     assert not refused
 
 
-@pytest.mark.parametrize("seed", [17, 42, 56, 95, 118, 230])
+@pytest.mark.parametrize(
+    "seed", [17, 56, 118, *(pytest.param(seed, marks=pytest.mark.long) for seed in (42, 95, 230))]
+)
 async def test_commands_in_copies_do_so_too(tmp_path: Path, seed: int) -> None:
     made, order = scripts(seed)
     ended, refused = await together(made, order, tmp_path / "work", view="copy")
@@ -27,7 +43,21 @@ async def test_commands_in_copies_do_so_too(tmp_path: Path, seed: int) -> None:
     assert not refused
 
 
-@pytest.mark.parametrize("seed", [0, 6, 24, 26, 35, 37, 41, 44, 48, 58, 61, 99, 101, 105, 124, 157, 166])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        0,
+        6,
+        24,
+        37,
+        61,
+        105,
+        *(
+            pytest.param(seed, marks=pytest.mark.long)
+            for seed in (26, 35, 41, 44, 48, 58, 99, 101, 124, 157, 166)
+        ),
+    ],
+)
 async def test_commands_and_tools_for_files_end_as_one_agent_after_another(tmp_path: Path, seed: int) -> None:
     made, order = scripts(seed, with_tools=True)
     ended, _ = await together(made, order, tmp_path / "work")

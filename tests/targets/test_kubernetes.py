@@ -444,6 +444,13 @@ def test_a_status_that_moves_in_between_is_no_conflict(emulator: Emulator, targe
     assert got(target, SETTINGS) == changed(value, color="blue")
 
 
+@pytest.fixture
+def soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have it tried less often, since it waits longer before each time."""
+    monkeypatch.setattr("coagent.targets.kubernetes._ATTEMPTS", 4)
+
+
+@pytest.mark.usefixtures("soon_given_up")
 def test_what_changes_all_the_time_is_given_up(emulator: Emulator, target: Kubernetes) -> None:
     value, emulated = got(target, SETTINGS), target._request
 
@@ -569,6 +576,7 @@ def test_a_write_whose_answer_is_lost_is_looked_after(
     assert got(target, key) is None
 
 
+@pytest.mark.usefixtures("soon_given_up")
 def test_a_server_that_stays_in_trouble_is_given_up(emulator: Emulator, target: Kubernetes) -> None:
     value = got(target, SETTINGS)
     emulator.faults.fail_next(100, 503)

@@ -207,7 +207,7 @@ async def test_nonsense_is_refused_with_reasons(
 async def test_what_does_not_end_is_refused(workspace: Workspace, tmp_path: Path, command: str) -> None:
     endless = Scripted({**UPPER, "command": command, "effect": "read", "writes": []})
     smith = _smith(workspace, tmp_path, endless.model, tries=1)
-    smith._secluded = Verifier(workspace, timeout_s=1, trials=SecludedTrials)
+    smith._secluded = Verifier(workspace, timeout_s=0.3, trials=SecludedTrials)
     answer = await smith.request(_ASKED)
     assert answer.status == "refused"
     assert "ends" in answer.reason

@@ -120,15 +120,22 @@ def _state(workspace: Workspace) -> dict[str, tuple[int, bytes]]:
             "rewrite_file",
             {"file": "hosts", "stages": [["sort", "-r", "{}"], ["awk", "-F.", "{print $4}"]]},
         ),
-        ("cp hosts notes/copy", "copy", {"source": "hosts", "destination": "notes/copy"}),
-        ("mv hosts guests", "move", {"source": "hosts", "destination": "guests"}),
+        pytest.param(
+            "cp hosts notes/copy",
+            "copy",
+            {"source": "hosts", "destination": "notes/copy"},
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            "mv hosts guests", "move", {"source": "hosts", "destination": "guests"}, marks=pytest.mark.long
+        ),
         ("chmod +x hosts", "change_mode", {"mode": "+x", "file": "hosts"}),
         (
             "find . -name '*.txt' -delete",
             "delete_found",
             {"file": ".", "stages": [["find", "{}", "-name", "*.txt"]]},
         ),
-        ("rm notes/a.txt", "remove", {"target": "notes/a.txt"}),
+        pytest.param("rm notes/a.txt", "remove", {"target": "notes/a.txt"}, marks=pytest.mark.long),
         pytest.param(
             "sort -r < hosts | head -n 1",
             "look_into",

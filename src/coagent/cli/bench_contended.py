@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coagent.cli.output import console, print_json, write_page
+from coagent.cli.output import check_place, console, print_json, write_page
 from coagent.errors import ConfigurationError
 
 _REASON_LENGTH_MAX = 300
@@ -91,6 +91,8 @@ def contended(
     """
     import anyio
 
+    if html is not None:
+        check_place(html)
     chosen = Chosen(workloads, all_workloads, _names(only), workbench, _known(sql))
     runner = _runner(model, base_url, budget, keep, misjudge, without)
     seeds = trials if trials is not None else (20 if model is None else 1)

@@ -6,6 +6,7 @@ values come from agents, files and servers.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -94,6 +95,16 @@ def write_page(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"the page {str(path)!r} cannot be written: {error.strerror}") from None
+
+
+def check_place(page: Path) -> None:
+    """See, before the work for a page is done, that there is a folder for it.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if not page.parent.is_dir():
+        raise ConfigurationError(f"the page {str(page)!r} cannot be written: {os.strerror(errno.ENOENT)}")
 
 
 def print_error(cause: str, cure: str = "") -> None:

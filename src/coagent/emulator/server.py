@@ -21,6 +21,7 @@ from coagent.emulator import controllers
 from coagent.emulator.api import Api, Options
 from coagent.emulator.app import App
 from coagent.emulator.faults import Faults
+from coagent.emulator.listening import Listening
 from coagent.emulator.podstates import Registry
 from coagent.emulator.resources import Resource
 from coagent.emulator.world import Clock, World, utc_now
@@ -88,7 +89,7 @@ class Emulator:
         self._world = World(Registry(images), clock, seed, history)
         self._api = Api(self._world)
         self._port = port
-        self._server: uvicorn.Server | None = None
+        self._server: Listening | None = None
         self._thread: threading.Thread | None = None
         self._socket: socket.socket | None = None
         self._authority = trustme.CA() if tls else None
@@ -150,7 +151,7 @@ class Emulator:
             timeout_graceful_shutdown=1,
             ssl_context_factory=self._tls_context if self._authority else None,
         )
-        self._server = uvicorn.Server(config)
+        self._server = Listening(config)
         # The socket listens already, so a client that comes before the thread runs waits in its queue.
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="emulator", daemon=True
@@ -162,7 +163,7 @@ class Emulator:
         self.app.closing = True
         self._world.store.wake()
         if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
+            self._server.end()
             self._thread.join(timeout=5)
         if self._socket is not None:
             self._socket.close()

@@ -41,6 +41,9 @@ _CURES = {
     "SQLITE_NOTADB": "It is no log of CoAgent's: name another file.",
 }
 
+_SYNCHRONOUS = "normal"
+"""What waits for the disk: checkpoints do, commits do not."""
+
 
 def connected(path: Path, *, reading: bool = False) -> sqlite3.Connection:
     """Open a file; transactions are explicit, and nothing waits for a lock."""
@@ -49,7 +52,7 @@ def connected(path: Path, *, reading: bool = False) -> sqlite3.Connection:
         return sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None)
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     connection.execute("pragma journal_mode = wal")
-    connection.execute("pragma synchronous = normal")
+    connection.execute(f"pragma synchronous = {_SYNCHRONOUS}")
     return connection
 
 

@@ -6,8 +6,9 @@ commit rests on it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import TypeAlias
 
 from coagent.errors import TargetUnavailable
 from coagent.protocol.calls import Call
@@ -21,6 +22,9 @@ from coagent.runtime.patience import Patience
 from coagent.runtime.reader import PositionReader, Sources, Targets
 from coagent.runtime.recorder import Recorder
 from coagent.targets.base import Target
+
+_Listings: TypeAlias = dict[tuple[str, str], tuple[int, Mapping[Key, Value]]]
+"""A call's id and a prefix: the kernel's steps when that was listed for it, and what was there."""
 
 
 class Outsiders:
@@ -122,20 +126,32 @@ class Outsiders:
                 changed = await self.look(key) or changed
         scans = {scan: (call, seen) for call in calls for scan, seen in call.seen.scans.items()}
         looked_at: dict[Target, list[str]] = {}
+        listings: _Listings = {}
         for scan, (call, seen) in scans.items():
             if isinstance(scan.selector, Traced):
                 looked_at.setdefault(self._targets.of(scan.prefix), []).append(scan.prefix)
             else:
-                changed = await self._look_at_scan(call, scan, seen) or changed
+                changed = await self._look_at_scan(call, scan, seen, listings) or changed
         for target, prefixes in looked_at.items():
             # Nobody knows how what a program looked at was: watches tell, of all of it at once.
             changed = await self._look_around_in(target, [], prefixes) or changed
         return changed
 
-    async def _look_at_scan(self, call: Call, scan: Scan, seen: Value) -> bool:
-        """Look for objects that came, went or changed in a range since a call scanned it."""
+    async def _look_at_scan(self, call: Call, scan: Scan, seen: Value, listings: _Listings) -> bool:
+        """Look for objects that came, went or changed in a range since a call scanned it.
+
+        Args:
+            call: The call.
+            scan: What it scanned.
+            seen: What it saw.
+            listings: What was listed for scans before this one: a call that writes many rows scans their
+                table for each of them.
+        """
         reader = self._reader(call)
-        listing = await reader.keys(scan.prefix)
+        steps, listing = listings.get((call.id, scan.prefix), (-1, {}))
+        if steps != self._kernel.steps:
+            listing = await reader.keys(scan.prefix)
+            listings[call.id, scan.prefix] = self._kernel.steps, listing
         covered = [key for key in {*listing, *seen} if scan.covers(key) and not self._kernel.base_known(key)]
         if scan.selector is None:
             suspects = [key for key in covered if (key in listing) != (key in seen)]
