@@ -28,6 +28,11 @@ function source(): Source {
   return server(token);
 }
 
+// Pasting the printed address where this page is already open changes no more than the fragment.
+addEventListener("hashchange", () => {
+  if (/[#&]token=/.test(location.hash)) location.reload();
+});
+
 const root = document.getElementById("app")!;
 try {
   const session = new Session(source());

@@ -32,12 +32,15 @@ export function keysOf(step: Step): string[] {
   return keys;
 }
 
-function touches(step: Step, key: string): boolean {
-  return keysOf(step).includes(key) || (step.scans ?? []).some((scan) => key.startsWith(scan.prefix));
+/** Marks the steps that touched one of these objects. */
+function touched(story: Story, keys: Iterable<string>): Uint8Array {
+  const marks = new Uint8Array(story.length);
+  for (const key of keys) for (const i of story.objects.get(key)?.steps ?? []) marks[i] = 1;
+  return marks;
 }
 
 /** A word of the search: a name of an agent, a key by prefix or glob, or part of the step's text. */
-function wordTest(story: Story, word: string): (step: Step) => boolean {
+function wordTest(story: Story, word: string): (step: Step, index: number) => boolean {
   const low = word.toLowerCase();
   const pattern = /[*?]/.test(word) ? glob(word) : null;
   const ranks = new Set<number>();
@@ -45,25 +48,24 @@ function wordTest(story: Story, word: string): (step: Step) => boolean {
     const name = agent.name.toLowerCase();
     if (name === low || (pattern ? pattern.test(name) : false)) ranks.add(agent.rank);
   }
-  const keys = new Set<string>();
-  for (const key of story.objects.keys()) {
-    const lowKey = key.toLowerCase();
-    if (pattern ? pattern.test(key) : lowKey.startsWith(low)) keys.add(key);
-  }
-  return (step) =>
+  const marks = touched(story, story.keys().filter((key) => (pattern ? pattern.test(key) : key.toLowerCase().startsWith(low))));
+  return (step, index) =>
+    marks[index] === 1 ||
     (step.rank !== undefined && ranks.has(step.rank)) ||
-    (keys.size > 0 && keysOf(step).some((key) => keys.has(key))) ||
     (!pattern && (step.text.toLowerCase().includes(low) || (step.id?.toLowerCase() ?? "") === low || step.tool?.toLowerCase() === low));
 }
 
 export function matcher(story: Story, filter: Filter): (index: number) => boolean {
   const words = filter.q.trim().split(/\s+/).filter(Boolean).map((word) => wordTest(story, word));
   const groups = new Set(filter.groups);
+  const { key } = filter;
+  const ofKey = key === null ? null : touched(story, [key]);
   return (index) => {
     const step = story.steps[index]!;
     if (filter.rank !== null && step.rank !== filter.rank && !(filter.rank < 0 && step.rank === undefined)) return false;
     if (groups.size > 0 && !groups.has(story.groups[index]!)) return false;
-    if (filter.key !== null && !touches(step, filter.key)) return false;
-    return words.every((test) => test(step));
+    // A scan saw all that stands under its prefix, and what does not.
+    if (ofKey && !ofKey[index] && !(step.scans ?? []).some((scan) => key!.startsWith(scan.prefix))) return false;
+    return words.every((test) => test(step, index));
   };
 }

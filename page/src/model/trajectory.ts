@@ -39,10 +39,22 @@ function compare(a: Entry, order: number, seq: number, sub: number): number {
   return a.order - order || a.seq - seq || a.sub - sub;
 }
 
-/** Keeps the changes of one object, and moves along them: forward by what is new, backward from the start. */
+const SAVED_EVERY = 32;
+
+interface Saved {
+  applied: number;
+  base: number | null;
+  origin: number | null | undefined;
+  settled: Entry[];
+  entries: Entry[];
+}
+
+/** Keeps the changes of one object, and moves along them: forward by what is new, backward from what was saved. */
 export class Trajectory {
   readonly steps: number[] = [];
   private readonly ops: Op[] = [];
+  private readonly saved: Saved[] = [];
+  private firstSet = Infinity;
   private applied = 0;
   private base: number | null = null;
   private origin: number | null | undefined;
@@ -53,26 +65,45 @@ export class Trajectory {
   constructor(private readonly ordered: boolean) {}
 
   add(step: number, op: Op): void {
+    if (op[0] === "set" && this.firstSet === Infinity) this.firstSet = step;
     this.steps.push(step);
     this.ops.push(op);
   }
 
+  /** Whether somebody had written it by this step, even if that was taken back. */
+  written(step: number): boolean {
+    return this.firstSet <= step;
+  }
+
   /** What stands after the step with this index. */
   at(step: number): Standing {
-    if (this.applied > 0 && this.steps[this.applied - 1]! > step) {
-      this.applied = 0;
-      this.base = null;
-      this.origin = undefined;
-      this.settled = [];
-      this.entries = [];
-    }
+    if (this.applied > 0 && this.steps[this.applied - 1]! > step) this.goBack(step);
     if (this.applied < this.ops.length && this.steps[this.applied]! <= step) {
       // Whoever was handed these before keeps them as they were.
       this.entries = this.entries.slice();
       this.settled = this.settled.slice();
     }
-    while (this.applied < this.ops.length && this.steps[this.applied]! <= step) this.applyStep();
+    while (this.applied < this.ops.length && this.steps[this.applied]! <= step) {
+      this.applyStep();
+      if (this.applied >= (this.saved.at(-1)?.applied ?? 0) + SAVED_EVERY) this.save();
+    }
     return { base: this.base, origin: this.origin ?? null, settled: this.settled, entries: this.entries };
+  }
+
+  private save(): void {
+    const { applied, base, origin } = this;
+    this.saved.push({ applied, base, origin, settled: this.settled.slice(), entries: this.entries.slice() });
+  }
+
+  private goBack(step: number): void {
+    let i = this.saved.length - 1;
+    while (i >= 0 && this.steps[this.saved[i]!.applied - 1]! > step) i -= 1;
+    const from = this.saved[i] ?? { applied: 0, base: null, origin: undefined, settled: [], entries: [] };
+    this.applied = from.applied;
+    this.base = from.base;
+    this.origin = from.origin;
+    this.settled = from.settled;
+    this.entries = from.entries;
   }
 
   /** Apply all changes of the next step, since a commit is known by a new base and what it took from the writes. */

@@ -1,6 +1,6 @@
 /** What rests on what: who wrote what a call saw, which notice led to which repair, what an undo would reach. */
 
-import type { Story } from "./story.ts";
+import { lastAtMost, type Story } from "./story.ts";
 import { chain, seen, versionAt, writerAt, type Entry, type Standing } from "./trajectory.ts";
 import type { Step, Uid } from "./steps.ts";
 
@@ -79,8 +79,12 @@ export function answersTo(story: Story, told: number): number[] {
   const step = story.steps[told];
   const agent = step?.rank === undefined ? undefined : story.agents.get(step.rank);
   if (!agent) return [];
-  const next = agent.tolds[agent.tolds.indexOf(told) + 1] ?? Infinity;
-  return agent.steps.filter((i) => i > told && i < next && ANSWERS.has(story.steps[i]!.kind));
+  const next = agent.tolds[lastAtMost(agent.tolds, told) + 1] ?? Infinity;
+  const answers: number[] = [];
+  for (let k = lastAtMost(agent.steps, told) + 1; k < agent.steps.length && agent.steps[k]! < next; k++) {
+    if (ANSWERS.has(story.steps[agent.steps[k]!]!.kind)) answers.push(agent.steps[k]!);
+  }
+  return answers;
 }
 
 export function isRepair(step: Step): boolean {
@@ -157,7 +161,10 @@ export function seenBy(story: Story, key: string, rank: number | null, index: nu
 
 /** Objects that somebody wrote, as an agent sees it (or live, for rank null). */
 export function changedKeys(story: Story, rank: number | null, index: number): string[] {
-  return story.keys().filter((key) => seenBy(story, key, rank, index).entry !== null);
+  return story.keys().filter((key) => {
+    const { trajectory } = story.objects.get(key)!;
+    return trajectory.at(index).settled.length > 0 || (trajectory.written(index) && seenBy(story, key, rank, index).entry !== null);
+  });
 }
 
 /** Chains for people in a hurry: a notice, what caused it, and the repair that answered it. */
@@ -167,7 +174,7 @@ export interface Chain {
   repairs: number[];
 }
 
-export function chains(story: Story, upTo: number, most = 200): Chain[] {
+export function chains(story: Story, upTo: number, most = Infinity): Chain[] {
   const found: Chain[] = [];
   for (const agent of story.agents.values()) {
     for (const told of agent.tolds) {

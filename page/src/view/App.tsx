@@ -14,16 +14,14 @@ import type { Ctx } from "./ctx.ts";
 import { FilterBar, Head } from "./Head.tsx";
 import { Help } from "./Help.tsx";
 import type { LaneCanvas } from "./lanes/canvas.ts";
-import { Lanes } from "./lanes/Lanes.tsx";
-import { OverviewStrip, type Part } from "./lanes/Overview.tsx";
-import { fromX, lanesFor, PAD, type Scene } from "./lanes/scene.ts";
+import { lanesFor, type Scene } from "./lanes/scene.ts";
 import { AgentPanel } from "./panel/AgentPanel.tsx";
 import { ObjectPanel } from "./panel/ObjectPanel.tsx";
 import { OverviewPanel } from "./panel/OverviewPanel.tsx";
 import { StatePanel } from "./panel/StatePanel.tsx";
 import { StepPanel } from "./panel/StepPanel.tsx";
-import { Scrubber } from "./Scrubber.tsx";
 import { StepList } from "./StepList.tsx";
+import { Timeline } from "./Timeline.tsx";
 import { useKeys } from "./useKeys.ts";
 import { usePlay } from "./usePlay.ts";
 import { usePlace, useTheme } from "./usePlace.ts";
@@ -139,7 +137,6 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
   const [theme, drawn, nextTheme] = useTheme();
   const [help, setHelp] = useState(false);
   const [act, setAct] = useState<ActBody | null>(null);
-  const [view, setView] = useState<{ part: Part; hidden: boolean; width: number; gutter: number }>({ part: { from: 0, to: 1 }, hidden: false, width: 0, gutter: 0 });
   const lanes = useRef<LaneCanvas | null>(null);
   const narrow = useNarrow();
   const last = story.length - 1;
@@ -181,7 +178,6 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
     t: () => go({ view: place.view === "table" ? "lanes" : "table" }),
   });
 
-  const label = `Lanes of ${story.agents.size} agents, ${story.length} steps. The list of steps says the same in words.`;
   const compare = place.view === "compare" && session.stories.length >= 2;
   return (
     <div class={`page ${narrow ? "narrow" : ""} view-${compare ? "compare" : place.view}`} style={{ "--lanes": `${90 + scene.lanes.length * 46}px` }}>
@@ -192,21 +188,7 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
           <FilterBar ctx={ctx} found={found} />
           {shown.status === "loading" && story.length > 0 && <div class="progress" role="status">{story.length.toLocaleString()} steps loaded, more to come …</div>}
           <main class="main">
-            {place.view === "lanes" && (
-              <section class="timeline" style={narrow ? undefined : { flexBasis: `${Math.min(62, Math.max(30, 12 + scene.lanes.length * 6))}%` }} aria-label="Lanes">
-                <Lanes
-                  scene={scene} theme={drawn} label={label} handle={lanes}
-                  onSelect={(index) => go({ n: story.steps[index]!.n, panel: "step" })}
-                  onAgent={(rank) => go(place.agent === rank ? { agent: null, panel: "overview" } : { agent: rank, panel: "agent" })}
-                  onView={(v, box, hidden) => setView((before) => {
-                    const part = { from: fromX(box, v, box.gutter + PAD), to: fromX(box, v, box.width - PAD) };
-                    return before.part.from === part.from && before.part.to === part.to && before.hidden === hidden && before.width === box.width ? before : { part, hidden, width: box.width, gutter: box.gutter };
-                  })}
-                />
-                <OverviewStrip scene={scene} part={view.part} theme={drawn} width={view.width} gutter={view.gutter} onMove={(from, to) => lanes.current?.show(from, to)} />
-                <Scrubber ctx={ctx} playing={playing} onPlay={togglePlay} onAt={toAt} axis={scene.axis.kind} onAxis={() => go({ axis: scene.axis.kind === "time" ? "steps" : "time" }, "replace")} onZoom={(factor) => lanes.current?.zoom(factor)} onFit={() => lanes.current?.fit()} hidden={view.hidden} />
-              </section>
-            )}
+            {place.view === "lanes" && <Timeline ctx={ctx} scene={scene} theme={drawn} narrow={narrow} handle={lanes} playing={playing} onPlay={togglePlay} onAt={toAt} />}
             {(!narrow || place.view === "table") && (
               <section class="list" aria-label="Steps">
                 <nav class="tabs" aria-label="How steps are listed">

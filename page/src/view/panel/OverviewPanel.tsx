@@ -18,7 +18,8 @@ const SHOWN = 40;
 
 export function OverviewPanel({ ctx }: { ctx: Ctx }) {
   const { story, at, shown } = ctx;
-  const found = useMemo(() => chains(story, at), [story, shown.version, at]);
+  const all = useMemo(() => chains(story, story.length), [story, shown.version]);
+  const found = useMemo(() => all.filter((one) => one.told <= at).map((one) => ({ ...one, repairs: one.repairs.filter((i) => i <= at) })), [all, at]);
   const keys = useMemo(() => changedKeys(story, null, at), [story, shown.version, at]);
   const trouble = useMemo(() => {
     const bad: number[] = [];
@@ -32,7 +33,7 @@ export function OverviewPanel({ ctx }: { ctx: Ctx }) {
     <>
       <p class="pad lead">{PROTOCOL[story.header.protocol]}{story.header.first > 0 && <span class="dim"> What was before record {story.header.first} is not kept any more.</span>}</p>
       {found.length > 0 && (
-        <Section title="Notices and their repairs" note={`${found.length === 200 ? "200 or more" : found.length}`}>
+        <Section title="Notices and their repairs" note={found.length.toLocaleString()}>
           {found.slice(0, SHOWN).map(({ cause, told, repairs }) => (
             <div class="card chain">
               {cause >= 0 ? <div class="line"><StepLink ctx={ctx} index={cause} short /> <span class="dim">of</span> <AgentLink ctx={ctx} rank={story.steps[cause]!.rank} /> <span class="dim">changed</span> {story.steps[told]!.notices?.slice(0, 1).map((notice) => <KeyLink ctx={ctx} k={notice.key} />)}</div> : null}
@@ -41,6 +42,7 @@ export function OverviewPanel({ ctx }: { ctx: Ctx }) {
                 : <div class="line dim">and kept what it had done</div>}
             </div>
           ))}
+          {found.length > SHOWN && <p class="dim">and {(found.length - SHOWN).toLocaleString()} more: choose notices or repairs above, or an agent.</p>}
         </Section>
       )}
       {trouble.length > 0 && (
