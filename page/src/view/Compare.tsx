@@ -70,10 +70,10 @@ export function Compare({ ctx, session, theme }: { ctx: Ctx; session: Session; t
       <div class="compare-line" role="status">
         {[a, b].map((shown, i) => <p><b>{names[i]}</b>: {sentence(shown.story)}.</p>)}
         <p>{waiting ? "Comparing how they end …" : other.length ? <><b>{other.length} of {rows.length}</b> written objects end otherwise: {other.slice(0, 3).map((row) => row.key).join(", ")}{other.length > 3 ? " …" : ""}</> : `All ${rows.length} written objects end the same.`}</p>
-        <button onClick={() => setKind(chosen === "time" ? "steps" : "time")}>{chosen}</button>
+        <span class="tabs" role="group" aria-label="From left to right">{(["time", "steps"] as const).map((one) => <button aria-pressed={chosen === one} onClick={() => setKind(one)}>{one}</button>)}</span>
       </div>
       {scenes.map((scene, i) => (
-        <div class="compare-lanes">
+        <div class="compare-lanes" style={{ flexBasis: `${52 + Math.min(9, scene.lanes.length) * 44}px` }}>
           <h3>{names[i]}</h3>
           <Lanes
             scene={scene} theme={theme} label={`Lanes of ${names[i]}: ${sentence(scene.story)}`} handle={i === 0 ? first : second}

@@ -33,7 +33,7 @@ export function Head(props: { ctx: Ctx; theme: string; onTheme(): void; onHelp()
   return (
     <header class="head">
       <h1 title={header.log}>
-        <span class="brand">CoAgent</span> <span class="log">{header.domain ?? header.name}</span>
+        <span class="brand">CoAgent</span> <span class="log">{header.domain ?? header.name}</span> <span class="dim log-path">{header.log}</span>
       </h1>
       {session.stories.length > 1 ? (
         <nav class="tabs" aria-label="Stories">

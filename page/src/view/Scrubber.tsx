@@ -16,7 +16,9 @@ export function Scrubber(props: { ctx: Ctx; playing: boolean; onPlay(): void; on
       {ctx.place.at !== null && <button onClick={() => ctx.go({ at: null }, "replace")} title="Back to the last step">to the end</button>}
       <span class="spacer" />
       {props.hidden && <span class="dim hint">zoom in or choose a step to see its arrows</span>}
-      <button onClick={props.onAxis} title="Room by time, or the same for each step" aria-label={`From left to right: ${props.axis}. Change it.`}>{props.axis === "time" ? "time" : "steps"}</button>
+      <span class="tabs" role="group" aria-label="From left to right">
+        {(["time", "steps"] as const).map((kind) => <button aria-pressed={props.axis === kind} onClick={() => props.axis !== kind && props.onAxis()} title={kind === "time" ? "Room by time; long pauses are cut" : "The same room for each step"}>{kind}</button>)}
+      </span>
       <span class="zoom">
         <button onClick={() => props.onZoom(1 / 1.6)} aria-label="Zoom out" title="Zoom out (-)">−</button>
         <button onClick={props.onFit} title="Show all (0)">all</button>

@@ -29,11 +29,11 @@ export function StepLink({ ctx, index, short }: { ctx: Ctx; index: number; short
   const step = ctx.story.steps[index];
   if (!step) return <span class="dim">a step that is not kept</span>;
   const mark = ctx.story.marks[index]!;
-  const what = step.id ? `${step.id} ${step.tool ?? ""}` : ctx.story.agentOf(step.rank);
+  const what = step.id ? `${step.id} ${step.tool ?? ""}` : `${ctx.story.agentOf(step.rank)} ${WORD[mark]}`;
   return (
     <To ctx={ctx} change={{ n: step.n, panel: "step" }} title={step.text} kind="to-step">
       <Sign mark={mark} repair={ctx.story.groups[index] === "repairs"} />
-      <span class="num">{step.n}</span> {short ? what : <span>{step.text || `${what} ${WORD[mark]}`}</span>}
+      <span class="num">{step.n}</span> {short ? <span class="what">{what}</span> : <span>{step.text || what}</span>}
     </To>
   );
 }

@@ -163,6 +163,7 @@ export class LaneCanvas {
     // Over the names the wheel moves the lanes up and down, as anywhere else.
     if (event.offsetX < this.box.gutter && !event.ctrlKey) return;
     event.preventDefault();
+    this.point(-1, [], 0, 0);
     const unit = event.deltaMode === 1 ? 16 : 1;
     if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
       const by = (event.shiftKey ? event.deltaY || event.deltaX : event.deltaX) * unit;

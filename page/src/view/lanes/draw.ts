@@ -272,6 +272,7 @@ export class Painter {
     this.hits.push({ x: x - 8, y, width: 16, lane: i, steps: [index] });
   }
 
+  /** How many steps there are, and below it in colours of which kinds. */
   private bar(lane: Lane, i: number, from: number, to: number, bucket: number, y: number): void {
     const { ctx, box, view, inks, scene } = this;
     const counts: Partial<Record<Ink, number>> = {};
@@ -284,34 +285,38 @@ export class Painter {
       counts[ink] = (counts[ink] ?? 0) + 1;
     }
     const x = toX(box, view, (bucket * BUCKET) / view.scale) + 1;
-    const full = Math.min(26, box.lane - 8);
-    const height = Math.round(full * Math.min(1, 0.66 + 0.085 * Math.log2(1 + (to - from) / 4)));
+    const height = Math.min(20, box.lane - 8);
+    const top = y - height / 2;
     const shown = ORDER.filter((ink) => counts[ink]);
-    ctx.globalAlpha = lane.beside || asked === 0 ? 0.22 : 0.92;
-    ctx.fillStyle = inks[shown[0] ?? "dim"];
-    let top = y - height / 2;
-    if (!asked) ctx.fillRect(x, top, BUCKET - 2, height);
-    // What a person looks for must not drown in a bar of reads: some pixels of it are always there.
+    const width = BUCKET - 2;
+    ctx.fillStyle = inks.bg;
+    ctx.fillRect(x, top, width, height);
+    ctx.fillStyle = inks[asked ? "read" : "dim"];
+    ctx.globalAlpha = lane.beside || !asked ? 0.12 : Math.min(0.5, 0.12 + 0.05 * Math.log2(1 + asked));
+    ctx.fillRect(x, top, width, height);
+    ctx.globalAlpha = lane.beside ? 0.3 : 1;
+    // What a person looks for must not drown among reads: some pixels of it are always there.
     const least = shown.map((ink): number => (LOUD.has(ink) ? 3 : 0));
-    const room = height - least.reduce((sum, part) => sum + part, 0);
+    const room = width - least.reduce((sum, part) => sum + part, 0);
+    let left = x;
     shown.forEach((ink, k) => {
       const part = least[k]! + (room * counts[ink]!) / asked;
       ctx.fillStyle = inks[ink];
-      ctx.fillRect(x, top, BUCKET - 2, part);
-      top += part;
+      ctx.fillRect(left, top + height - 3.5, part, 3.5);
+      left += part;
     });
     ctx.globalAlpha = 1;
-    if (asked) this.barCount(x + (BUCKET - 2) / 2, y, asked);
-    this.hits.push({ x, y, width: BUCKET - 2, lane: i, steps: lane.steps.slice(from, to) });
+    if (asked) this.barCount(x + width / 2, y - 1.5, asked);
+    this.hits.push({ x, y, width, lane: i, steps: lane.steps.slice(from, to) });
   }
 
   private barCount(x: number, y: number, count: number): void {
     const { ctx, inks } = this;
     const text = count < 1000 ? String(count) : `${(count / 1000).toFixed(count < 10_000 ? 1 : 0)}k`;
-    ctx.font = "600 10px system-ui, sans-serif";
+    ctx.font = "10.5px system-ui, sans-serif";
     ctx.textAlign = "center";
     ctx.textBaseline = "middle";
-    ctx.fillStyle = inks.bg;
+    ctx.fillStyle = inks.ink;
     ctx.fillText(text, x, y + 0.5);
   }
 
@@ -456,7 +461,7 @@ export class Painter {
 
 const LOUD: ReadonlySet<Ink> = new Set(["bad", "repair", "notice"]);
 
-/** Which parts of a bar stand on top. */
+/** Which parts of a bar come first. */
 const ORDER: Ink[] = ["bad", "repair", "notice", "undone", "again", "wait", "outside", "ok", "write", "read", "dim"];
 
 function inkOf(phase: string | undefined, inks: Inks): string {

@@ -24,10 +24,19 @@ export function AsWhom({ ctx }: { ctx: Ctx }) {
   );
 }
 
+/** Before a call's version the ones that it wrote itself earlier, on the same version below: so an amended line shows as amended. */
+function withEarlier(story: Story, k: string, writes: Entry[]): Entry[] {
+  const versions = story.objects.get(k)!.trajectory.versions();
+  return writes.flatMap((entry) => {
+    const ground = below(story, k, entry);
+    return [...versions.filter((one) => one.who === entry.who && one.who !== "outside" && one.step < entry.step && below(story, k, one) === ground), entry];
+  });
+}
+
 function BlameView({ ctx, k }: { ctx: Ctx; k: string }) {
   const state = standing(ctx.story, k, ctx.at);
   const place = seen(state, orderFor(ctx.story, ctx.place.as, ctx.at));
-  const writes: Entry[] = chain(state).slice(0, state.settled.length + place + 1);
+  const writes = withEarlier(ctx.story, k, chain(state).slice(0, state.settled.length + place + 1));
   const now = ctx.values.get(versionAt(state, place));
   const origin = ctx.values.get(state.origin);
   const values = writes.map((entry) => ctx.values.get(entry.v));
@@ -49,7 +58,7 @@ function BlameView({ ctx, k }: { ctx: Ctx; k: string }) {
           <div role="row" class={`${again ? "" : "first"} ${line.by ? "" : "base"}`}>
             <span role="cell" class="who">
               {again ? null : line.by && ctx.story.steps[step] ? (
-                <a href="#" title={ctx.story.steps[step]!.text} onClick={(event) => { event.preventDefault(); ctx.go({ n: ctx.story.steps[step]!.n, panel: "step" }); }}>{ctx.story.nameOf(line.by.who)}</a>
+                <a href="#" title={ctx.story.steps[step]!.text} onClick={(event) => { event.preventDefault(); ctx.go({ n: ctx.story.steps[step]!.n, panel: "step" }); }}>{ctx.story.nameOf(line.by.who)} <span class="num dim">{ctx.story.steps[step]!.n}</span></a>
               ) : <span class="dim">{line.by ? ctx.story.nameOf(line.by.who) : "start"}</span>}
             </span>
             <code role="cell">{line.text || " "}</code>
@@ -69,7 +78,7 @@ function fate(story: Story, version: Version, at: number): string {
     ?? (kind === "promote" ? "moved with its agent" : "taken out");
 }
 
-function below(story: Story, k: string, version: Version): number | null {
+function below(story: Story, k: string, version: Entry): number | null {
   const state = standing(story, k, version.step);
   const found = state.entries.findLastIndex((entry) => entry.who === version.who && entry.v === version.v);
   return versionAt(state, (found < 0 ? state.entries.length : found) - 1);
@@ -80,6 +89,7 @@ function VersionRow({ ctx, k, version, eyes }: { ctx: Ctx; k: string; version: V
   const words = fate(story, version, ctx.at);
   const rank = version.who === "outside" ? null : Number(version.who.split(":")[0]);
   const told = story.answers.get(version.step);
+  const causes = told === undefined ? [] : [...new Set((story.steps[told]!.notices ?? []).map((notice) => story.exactly(notice.cause?.n)))].filter((i) => i >= 0).slice(0, 3);
   const earlier = version.who === "outside" ? null : earlierOf(story, version.step, version.who, k);
   return (
     <details class={`version ${words === "stands" || words === "committed" ? "stands" : "gone"} ${words === "not yet" ? "later" : ""}`} open={words === "stands" || words === "committed"}>
@@ -89,7 +99,7 @@ function VersionRow({ ctx, k, version, eyes }: { ctx: Ctx; k: string; version: V
         {version.until !== null && version.until <= ctx.at && words !== "committed" && <StepLink ctx={ctx} index={version.until} short />}
         {eyes.length > 0 && <span class="eyes" title="who sees this version now">seen by {eyes.slice(0, 6).join(", ")}{eyes.length > 6 ? ` and ${eyes.length - 6} more` : ""}</span>}
       </summary>
-      {told !== undefined && story.groups[version.step] === "repairs" && <div class="line"><span class="dim">answers the notice</span> <StepLink ctx={ctx} index={told} short /></div>}
+      {told !== undefined && story.groups[version.step] === "repairs" && <div class="line"><span class="dim">answers the notice</span> <StepLink ctx={ctx} index={told} short />{causes.map((i) => <>, <span class="dim">set off by</span> <StepLink ctx={ctx} index={i} short /></>)}</div>}
       {earlier && <><div class="dim">against what it wrote before</div><VersionDiff ctx={ctx} before={earlier.v} after={version.v} /></>}
       {earlier ? <details><summary class="dim">against the version below</summary><VersionDiff ctx={ctx} before={below(story, k, version)} after={version.v} /></details>
         : <VersionDiff ctx={ctx} before={below(story, k, version)} after={version.v} />}

@@ -37,7 +37,7 @@ export function OverviewPanel({ ctx }: { ctx: Ctx }) {
           {found.slice(0, SHOWN).map(({ cause, told, repairs }) => (
             <div class="card chain">
               {cause >= 0 ? <div class="line"><StepLink ctx={ctx} index={cause} short /> <span class="dim">of</span> <AgentLink ctx={ctx} rank={story.steps[cause]!.rank} /> <span class="dim">changed</span> {story.steps[told]!.notices?.slice(0, 1).map((notice) => <KeyLink ctx={ctx} k={notice.key} />)}</div> : null}
-              <div class="line"><StepLink ctx={ctx} index={told} short /> <span class="dim">was told</span></div>
+              <div class="line"><StepLink ctx={ctx} index={told} short /></div>
               {repairs.length ? repairs.slice(0, 4).map((i) => <div class="line"><StepLink ctx={ctx} index={i} short /> <span class="dim">repaired it</span></div>)
                 : <div class="line dim">and kept what it had done</div>}
             </div>

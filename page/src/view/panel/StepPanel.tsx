@@ -140,8 +140,8 @@ function Effects({ ctx, index }: { ctx: Ctx; index: number }) {
         {told.slice(0, 30).map((i) => {
           const repairs = answersTo(ctx.story, i).filter((k) => isRepair(ctx.story.steps[k]!));
           return (
-            <li><AgentLink ctx={ctx} rank={ctx.story.steps[i]!.rank} /> was told <StepLink ctx={ctx} index={i} short />
-              {repairs.length > 0 && <> and repaired {repairs.slice(0, 5).map((k) => <StepLink ctx={ctx} index={k} short />)}</>}</li>
+            <li><StepLink ctx={ctx} index={i} short />
+              {repairs.length > 0 && <>, and repaired: {repairs.slice(0, 5).map((k) => <StepLink ctx={ctx} index={k} short />)}</>}</li>
           );
         })}
         {again.slice(0, 30).map((i) => <li>ran again or was taken back: <StepLink ctx={ctx} index={i} short /></li>)}
