@@ -46,6 +46,8 @@ describe("differences", () => {
 
   it("reads a difference that was given as text", () => {
     expect(givenDiff("-old\n+new\n same").map((line) => line.kind)).toEqual(["del", "add", "same"]);
+    expect(givenDiff("/spec/image: a:1 -> b:2").map((line) => `${line.kind} ${line.text}`)).toEqual(["skip /spec/image", "del a:1", "add b:2"]);
+    expect(givenDiff("1 -> 6").map((line) => line.text)).toEqual(["1", "6"]);
   });
 
   it("says who last changed each line", () => {

@@ -50,6 +50,22 @@ describe("a story", () => {
     expect(story.calls.get("1:1")!.states.at(2)).toBe("undone");
   });
 
+  it("takes all steps of a piece that have one number, and finds the first by it", () => {
+    const story = new Story(HEADER);
+    const step = (n: number, kind: "finish" | "commit", rank: number): Step => ({ n, at: 0, kind, rank, text: "" });
+    story.append([step(1, "finish", 1), step(1, "commit", 1), step(1, "commit", 2)]);
+    story.append([step(1, "commit", 2), step(2, "finish", 3)]);
+    expect(story.steps.map((one) => one.kind)).toEqual(["finish", "commit", "commit", "finish"]);
+    expect(story.exactly(1)).toBe(0);
+  });
+
+  it("applies what an effect says, and shows it to nobody", () => {
+    const story = new Story(HEADER);
+    story.append([{ n: 1, at: 0, kind: "effect", text: "", ops: [["base", "kv:x", 7]] }]);
+    expect(story.objects.get("kv:x")!.trajectory.at(0).base).toBe(7);
+    expect([story.outside, [...story.silent]]).toEqual([[], [0]]);
+  });
+
   it("begins in the middle where what was before is not kept", () => {
     const story = new Story({ ...HEADER, first: 900 });
     story.append([{

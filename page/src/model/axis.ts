@@ -19,10 +19,11 @@ export interface Axis {
 /** Stories of this many steps or fewer are short. */
 const SHORT = 60;
 
-/** Equal room for each step. */
-export function stepAxis(length: number): Axis {
-  const x = Array.from({ length }, (_, i) => i);
-  return { kind: "steps", x, max: Math.max(1, length - 1), breaks: [] };
+/** Equal room for each step, and none for those that are not shown. */
+export function stepAxis(length: number, silent?: ReadonlySet<number>): Axis {
+  let place = -1;
+  const x = Array.from({ length }, (_, i) => (silent?.has(i) ? Math.max(0, place) : (place += 1)));
+  return { kind: "steps", x, max: Math.max(1, x.at(-1) ?? 1), breaks: [] };
 }
 
 /**

@@ -46,9 +46,15 @@ function wholeDiff(before: string[], after: string[]): DiffLine[] {
     part.value.map((text): DiffLine => ({ kind: part.added ? "add" : part.removed ? "del" : "same", text })));
 }
 
-/** A difference that was given as text, with `+` and `-` at the heads of its lines. */
+/** A difference that was given as text: `+` and `-` at the heads of its lines, or `field: old -> new`. */
 export function givenDiff(text: string): DiffLine[] {
-  return linesOf(text).map((line) => {
+  return linesOf(text).flatMap((line): DiffLine | DiffLine[] => {
+    const short = /^(?:(\/[^:\s]*): )?(.*) -> (.*)$/s.exec(line);
+    if (short && !/^[-+]/.test(line)) {
+      // A field and its two values, as differences of JSON are told.
+      const head: DiffLine[] = short[1] ? [{ kind: "skip", text: short[1] }] : [];
+      return [...head, { kind: "del", text: short[2]! }, { kind: "add", text: short[3]! }];
+    }
     if (line.startsWith("+") && !line.startsWith("+++")) return { kind: "add", text: line.slice(1) };
     if (line.startsWith("-") && !line.startsWith("---")) return { kind: "del", text: line.slice(1) };
     if (line.startsWith("@@")) return { kind: "skip", text: line };

@@ -5,7 +5,7 @@ import type { Step } from "./steps.ts";
 export const MARKS = [
   "read", "write", "failed", "blocked", "staged", "unknown", "running", "amend", "undo", "again", "reverse", "told",
   "join", "finish", "commit", "abort", "promote", "left", "attach", "restart", "outside", "refused", "stuck",
-  "resolve", "begin",
+  "resolve", "begin", "effect",
 ] as const;
 export type Mark = (typeof MARKS)[number];
 
@@ -17,7 +17,7 @@ const GROUP_OF: Record<Mark, Group> = {
   running: "writes", amend: "repairs", undo: "undone", again: "re-runs", reverse: "undone", told: "notices",
   join: "other", finish: "outcomes", commit: "outcomes", abort: "outcomes", promote: "other", left: "other",
   attach: "other", restart: "undone", outside: "outside", refused: "failed", stuck: "failed", resolve: "outside",
-  begin: "other",
+  begin: "other", effect: "other",
 };
 
 /** Words for people. */
@@ -26,7 +26,7 @@ export const WORD: Record<Mark, string> = {
   running: "under way", amend: "repair: amended", undo: "undone", again: "ran again", reverse: "taken back to make room",
   told: "told", join: "joined", finish: "finished", commit: "committed", abort: "aborted", promote: "promoted",
   left: "left", attach: "came back", restart: "restarted", outside: "outside write", refused: "refused by the target",
-  stuck: "stuck", resolve: "decided by a person", begin: "begins here",
+  stuck: "stuck", resolve: "decided by a person", begin: "begins here", effect: "values put",
 };
 
 export function markOf(step: Step): Mark {

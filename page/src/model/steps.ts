@@ -20,7 +20,7 @@ export interface Stale {
 export interface Notice {
   key: string;
   part: string | null;
-  kind: "changed" | "withdrawn" | "would_succeed" | "overruled" | "stuck";
+  kind: "changed" | "withdrawn" | "would_succeed" | "failure_changed" | "overruled" | "stuck";
   cause: Cause | null;
   calls: Uid[];
   dependents: Uid[];
@@ -54,7 +54,7 @@ export type Op =
 export type Kind =
   | "begin" | "join" | "call" | "stage" | "start" | "ran" | "again" | "amend" | "lost" | "stuck" | "undo" | "reverse"
   | "told" | "finish" | "commit" | "abort" | "promote" | "left" | "attach" | "restart" | "block" | "outside"
-  | "refused" | "resolve";
+  | "refused" | "resolve" | "effect";
 
 export interface AgentFields {
   rank: number;

@@ -97,6 +97,8 @@ export class Story {
   readonly calls = new Map<Uid, Call>();
   readonly objects = new Map<string, Obj>();
   readonly outside: number[] = [];
+  /** Steps that are not shown. */
+  readonly silent = new Set<number>();
   /** By the number of a step: the indexes of the steps that told of it, and of those that it set off. */
   readonly toldOf = new Map<number, number[]>();
   readonly setOff = new Map<number, number[]>();
@@ -122,7 +124,9 @@ export class Story {
   }
 
   append(steps: readonly Step[]): void {
-    for (const step of steps) if (step.n > this.lastN || this.steps.length === 0) this.add(step);
+    // Within one piece numbers may come twice: in old logs a commit has that of the step which it follows from.
+    const last = this.steps.length ? this.lastN : -Infinity;
+    for (const step of steps) if (step.n > last) this.add(step);
   }
 
   /** Index of the step with this number, or of the last one before it; -1 where there is none. */
@@ -137,10 +141,11 @@ export class Story {
     return low - 1;
   }
 
-  /** Index of the step with exactly this number, or -1. */
+  /** Index of the first step with exactly this number, or -1. */
   exactly(n: number | null | undefined): number {
     if (n === null || n === undefined) return -1;
-    const index = this.indexOf(n);
+    let index = this.indexOf(n);
+    while (index > 0 && this.steps[index - 1]!.n === n) index -= 1;
     return index >= 0 && this.steps[index]!.n === n ? index : -1;
   }
 
@@ -246,7 +251,9 @@ export class Story {
       object.trajectory.add(index, op);
     }
     const agent = step.rank === undefined || step.rank === null ? null : this.agent(step.rank, step.name);
-    if (agent) this.noteAgent(agent, step, index);
+    // An effect only changes trajectories; there is nothing in it to be shown to people.
+    if (step.kind === "effect") this.silent.add(index);
+    else if (agent) this.noteAgent(agent, step, index);
     else if (step.kind !== "begin") this.outside.push(index);
     for (const [rank, order] of step.orders ?? []) this.agent(rank).orders.put(index, order);
     this.groups.push(groupOf(mark, this.answers.has(index)));

@@ -58,7 +58,7 @@ function useMatches(shown: Shown, place: Place): Uint8Array | null {
 function useScene(ctx: Ctx, matches: Uint8Array | null): Scene {
   const { story, shown, place, selected, at } = ctx;
   const kind = useMemo(() => place.axis ?? (timesSayLittle(story.times) ? "steps" : "time"), [story, shown.version, place.axis]);
-  const axis = useMemo(() => (kind === "steps" ? stepAxis(story.length) : timeAxis(story.times, true, story.length <= 60 ? story.steps.map((step) => step.rank ?? -1) : [])), [story, shown.version, kind]);
+  const axis = useMemo(() => (kind === "steps" ? stepAxis(story.length, story.silent) : timeAxis(story.times, true, story.length <= 60 ? story.steps.map((step) => step.rank ?? -1) : [])), [story, shown.version, kind]);
   const lanes = useMemo(() => lanesFor(story, matches, story.agents.size <= 10), [story, shown.version, matches]);
   const laneOf = useMemo(() => new Map(lanes.map((lane, i) => [lane.rank, i])), [lanes]);
   const related = useMemo(() => relatedTo(story, selected), [story, shown.version, selected]);
@@ -142,6 +142,9 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
   const last = story.length - 1;
   const at = place.at === null ? last : Math.max(0, Math.min(last, story.indexOf(place.at)));
   const ctx: Ctx = { session, shown, story, values: shown.values, place, at, selected: story.exactly(place.n), go, ask: setAct };
+  useEffect(() => {
+    document.title = `CoAgent: ${story.header.domain ?? story.header.name}`;
+  }, [story]);
   const matches = useMatches(shown, place);
   const found = useMemo(() => (matches ? matches.reduce((sum, one) => sum + one, 0) : null), [matches]);
   const scene = useScene(ctx, matches);

@@ -45,7 +45,7 @@ export function Compare({ ctx, session, theme }: { ctx: Ctx; session: Session; t
   const second = useRef<LaneCanvas | null>(null);
   const chosen = kind ?? (timesSayLittle(a.story.times) || timesSayLittle(b.story.times) ? "steps" : "time");
   const scenes = useMemo(() => {
-    const axes = [a, b].map(({ story }) => (chosen === "steps" ? stepAxis(story.length) : timeAxis(story.times, false)));
+    const axes = [a, b].map(({ story }) => (chosen === "steps" ? stepAxis(story.length, story.silent) : timeAxis(story.times, false)));
     const max = Math.max(...axes.map((axis) => axis.max));
     return [a, b].map((shown, i) => sceneOf(shown, { ...axes[i]!, max })) as [Scene, Scene];
   }, [a, b, a.version, b.version, chosen]);

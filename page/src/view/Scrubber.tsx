@@ -12,7 +12,7 @@ export function Scrubber(props: { ctx: Ctx; playing: boolean; onPlay(): void; on
     <div class="scrubber">
       <button class="play" onClick={props.onPlay} aria-label={playing ? "Pause" : "Play"} title={`${playing ? "Pause" : "Play"} (space)`}>{playing ? "❚❚" : "▶"}</button>
       <input type="range" min={0} max={Math.max(0, last)} value={at} aria-label="Show everything as of this step" aria-valuetext={step ? `step ${step.n}: ${step.text}` : ""} onInput={(event) => props.onAt(Number(event.currentTarget.value))} />
-      <span class="at num" title={step?.text}>{ctx.place.at === null ? <>step {step?.n ?? 0}, the last</> : <>as of {step?.n} <span class="dim">{clock(story.times[at] ?? NaN, story.times)}</span></>}</span>
+      <span class="at num" title={step?.text}>{ctx.place.at === null ? <><span class="words">step </span>{step?.n ?? 0}<span class="words">, the last</span></> : <><span class="words">as of </span>{step?.n} <span class="dim words">{clock(story.times[at] ?? NaN, story.times)}</span></>}</span>
       {ctx.place.at !== null && <button onClick={() => ctx.go({ at: null }, "replace")} title="Back to the last step">to the end</button>}
       <span class="spacer" />
       {props.hidden && <span class="dim hint">zoom in or choose a step to see its arrows</span>}

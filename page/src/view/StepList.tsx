@@ -52,7 +52,7 @@ export function StepList({ ctx, matches, flat }: { ctx: Ctx; matches: Uint8Array
     const asked = (i: number): boolean => !matches || matches[i] === 1;
     if (flat) {
       const found: number[] = [];
-      for (let i = 0; i < story.length; i++) if (asked(i)) found.push(i);
+      for (let i = 0; i < story.length; i++) if (asked(i) && !story.silent.has(i)) found.push(i);
       return found;
     }
     // Few agents are open at first, many are closed; what was clicked is the other way round.

@@ -38,6 +38,7 @@ export const GLYPHS: Record<Mark, Glyph> = {
   refused: { d: `${circle(5)}M-3.4 3.4L3.4-3.4`, ink: "bad", width: 1.8 },
   stuck: { d: "M0-5.4L5.6 4.6H-5.6ZM0-1.4V1.4M0 2.8V3", ink: "bad", width: 1.6 },
   resolve: { d: "M0-.8A2.3 2.3 0 1 0 0-5.4A2.3 2.3 0 0 0 0-.8ZM-4.6 5.4A4.7 4.7 0 0 1 4.6 5.4", ink: "outside", width: 1.7 },
+  effect: { d: circle(1.5), ink: "dim", fill: true },
   begin: { d: "M-4.5 0H4.5M1-3.4L4.4 0L1 3.4", ink: "dim", width: 1.6 },
 };
 

@@ -68,7 +68,7 @@ export function Writer({ ctx, who, step }: { ctx: Ctx; who: string | null; step?
   if (step !== undefined && ctx.story.steps[step]) {
     return (
       <>
-        <StepLink ctx={ctx} index={step} short /> <span class="dim">by</span> <AgentLink ctx={ctx} rank={Number(who.split(":")[0])} />
+        <StepLink ctx={ctx} index={step} short /> <span class="dim">of</span> <AgentLink ctx={ctx} rank={Number(who.split(":")[0])} />
       </>
     );
   }

@@ -19,6 +19,16 @@ function pathOf(mark: Mark): Path2D {
   return path;
 }
 
+interface Group {
+  from: number;
+  to: number;
+  bucket: number;
+  bar: boolean;
+}
+
+/** As many signs at one place are drawn side by side where there is room. */
+const SIDE_BY_SIDE = 5;
+
 /** A sign or a bar that was drawn, for finding it again under the pointer. */
 export interface Hit {
   x: number;
@@ -37,6 +47,10 @@ export interface Drawn {
 export class Painter {
   hits: Hit[] = [];
   hidden = false;
+  /** Steps that were moved a little, for their signs not to cover one another. */
+  private readonly moved = new Map<number, number>();
+  /** By lane: what is drawn as one, from where to where in the lane's steps. */
+  private readonly groups = new Map<number, Group[]>();
 
   constructor(readonly ctx: CanvasRenderingContext2D, readonly ratio: number, readonly inks: Inks, readonly box: Box,
     readonly view: Viewport, readonly scene: Scene, readonly arrows: Arrows, readonly hover: number) {}
@@ -55,6 +69,7 @@ export class Painter {
     for (let i = first; i <= last; i++) this.stripe(i);
     this.breaks();
     for (let i = first; i <= last; i++) this.line(i);
+    for (let i = first; i <= last; i++) this.arrange(i);
     this.drawArrows();
     for (let i = first; i <= last; i++) this.marks(i);
     this.selection();
@@ -66,7 +81,7 @@ export class Painter {
   }
 
   private x(index: number): number {
-    return toX(this.box, this.view, this.scene.axis.x[index] ?? this.scene.axis.max);
+    return this.moved.get(index) ?? toX(this.box, this.view, this.scene.axis.x[index] ?? this.scene.axis.max);
   }
 
   private stripe(i: number): void {
@@ -208,35 +223,54 @@ export class Painter {
   }
 
   /** Signs one by one where there is room, bars with their number where there is none. */
-  private marks(i: number): void {
+  private arrange(i: number): void {
     const { box, view, scene } = this;
     const lane = scene.lanes[i]!;
-    const y = laneY(box, i);
     const [low, high] = visibleRange(scene.axis, lane.steps, fromX(box, view, box.gutter - BUCKET), fromX(box, view, box.width + BUCKET));
+    const groups: Group[] = [];
+    const place = (k: number): number => scene.axis.x[lane.steps[k]!]! * view.scale;
     let from = low;
     while (from < high) {
-      const bucket = Math.floor((scene.axis.x[lane.steps[from]!]! * view.scale) / BUCKET);
+      const bucket = Math.floor(place(from) / BUCKET);
       let to = from + 1;
       let close = false;
-      while (to < high) {
-        const x = scene.axis.x[lane.steps[to]!]! * view.scale;
-        if (Math.floor(x / BUCKET) !== bucket) break;
-        if (x - scene.axis.x[lane.steps[to - 1]!]! * view.scale < CLOSE) close = true;
+      while (to < high && Math.floor(place(to) / BUCKET) === bucket) {
+        if (place(to) - place(to - 1) < CLOSE) close = true;
         to += 1;
       }
-      if (close && to - from === 2) {
-        // Two that would cover one another stand side by side.
-        const middle = (this.x(lane.steps[from]!) + this.x(lane.steps[from + 1]!)) / 2;
-        this.sign(lane, i, lane.steps[from]!, y, middle - 6.5);
-        this.sign(lane, i, lane.steps[from + 1]!, y, middle + 6.5);
-      } else if (close) this.bar(lane, i, from, to, bucket, y);
-      else for (let k = from; k < to; k++) this.sign(lane, i, lane.steps[k]!, y);
+      const beside = close && to - from <= SIDE_BY_SIDE && this.beside(lane, from, to, place);
+      groups.push({ from, to, bucket, bar: close && !beside });
       from = to;
+    }
+    this.groups.set(i, groups);
+  }
+
+  /** Place a few steps that nearly coincide side by side, if nothing else of the lane stands there. */
+  private beside(lane: Lane, from: number, to: number, place: (k: number) => number): boolean {
+    const apart = CLOSE + 2.5;
+    const need = (to - from - 1) * apart;
+    const middle = (place(from) + place(to - 1)) / 2;
+    const before = from > 0 ? place(from - 1) + apart : -Infinity;
+    const after = to < lane.steps.length ? place(to) - apart : this.scene.axis.max * this.view.scale + PAD - 6;
+    const start = Math.min(Math.max(middle - need / 2, before), after - need);
+    if (start < before - 0.01) return false;
+    const origin = toX(this.box, this.view, 0);
+    for (let k = from; k < to; k++) this.moved.set(lane.steps[k]!, origin + start + (k - from) * apart);
+    return true;
+  }
+
+  private marks(i: number): void {
+    const lane = this.scene.lanes[i]!;
+    const y = laneY(this.box, i);
+    for (const { from, to, bucket, bar } of this.groups.get(i) ?? []) {
+      if (bar) this.bar(lane, i, from, to, bucket, y);
+      else for (let k = from; k < to; k++) this.sign(lane, i, lane.steps[k]!, y);
     }
   }
 
-  private sign(lane: Lane, i: number, index: number, y: number, x = this.x(index)): void {
+  private sign(lane: Lane, i: number, index: number, y: number): void {
     const { ctx, ratio, inks, scene } = this;
+    const x = this.x(index);
     const mark = scene.story.marks[index]!;
     const glyph = GLYPHS[mark];
     const asked = !scene.matches || scene.matches[index] === 1;
@@ -492,9 +526,13 @@ export function fitText(ctx: CanvasRenderingContext2D, text: string, width: numb
   return `${text.slice(0, end)}…`;
 }
 
+/** Times before this are not those of a day: runs on a virtual clock begin at 0. */
+export const VIRTUAL = 1e11;
+
 /** The time of day where it tells moments apart, with tenths of a second where the whole story is short. */
 export function clock(ms: number, times: readonly number[]): string {
   if (!Number.isFinite(ms)) return "";
+  if (ms < VIRTUAL) return `${Math.floor(ms / 60_000)}:${((ms % 60_000) / 1000).toFixed(1).padStart(4, "0")}`;
   const date = new Date(ms);
   const two = (n: number): string => String(n).padStart(2, "0");
   const text = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;

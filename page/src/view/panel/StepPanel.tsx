@@ -6,6 +6,7 @@ import type { Notice, Step } from "../../model/steps.ts";
 import { answersTo, earlierOf, effectsOf, ifUndone, isRepair, readersOf, sawOf, wroteOf } from "../../model/why.ts";
 import type { Ctx } from "../ctx.ts";
 import { AgentLink, CallLink, KeyLink, StepLink, Writer } from "../links.tsx";
+import { clock, VIRTUAL } from "../lanes/draw.ts";
 import { Sign } from "../Sign.tsx";
 import { GivenDiff, Long, VersionDiff } from "../text.tsx";
 
@@ -19,11 +20,12 @@ export function Section({ title, children, note }: { title: string; children: Co
 }
 
 function when(ms: number): string {
+  if (ms < VIRTUAL) return `at ${clock(ms, [])}`;
   return Number.isFinite(ms) ? new Date(ms).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" }) : "time not known";
 }
 
 const NOTICE_WORD: Record<Notice["kind"], string> = {
-  changed: "changed", withdrawn: "was withdrawn", would_succeed: "would succeed now", overruled: "was overruled", stuck: "is stuck",
+  changed: "changed", withdrawn: "was withdrawn", would_succeed: "would succeed now", failure_changed: "fails in another way now", overruled: "was overruled", stuck: "is stuck",
 };
 
 function NoticeView({ ctx, notice }: { ctx: Ctx; notice: Notice }) {
