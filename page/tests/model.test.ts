@@ -102,7 +102,7 @@ describe("two stories", () => {
   it("are told apart in one line each, and by how their objects end", () => {
     const [naive, mtpo] = [storyOf("naive"), storyOf("mtpo")];
     expect(sentence(naive)).toBe("6 calls, 1 failed, nobody was told anything, 2 of 2 agents committed, in 33 s");
-    expect(sentence(mtpo)).toBe("7 calls, 1 failed, 1 notice, 1 repair, 2 of 2 agents committed, in 47 s");
+    expect(sentence(mtpo)).toBe("7 calls, 1 failed, 1 notice, 1 repair, once waiting, 2 of 2 agents committed, in 47 s");
     expect(ends(naive, mtpo).find((end) => end.key === CANARY)).toEqual({ key: CANARY, a: 4, b: 5 });
   });
 });

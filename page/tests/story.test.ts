@@ -48,6 +48,7 @@ describe("a story", () => {
     ]);
     expect(story.calls.get("1:1")!.states.at(1)).toBe("done");
     expect(story.calls.get("1:1")!.states.at(2)).toBe("undone");
+    expect(story.countsAt(2).undone).toBe(1);
   });
 
   it("takes all steps of a piece that have one number, and finds the first by it", () => {

@@ -36,6 +36,7 @@ export function sentence(story: Story): string {
   if (counts.failed) parts.push(`${counts.failed} failed`);
   parts.push(counts.notices ? many(counts.notices, "notice") : "nobody was told anything");
   if (counts.repairs) parts.push(many(counts.repairs, "repair"));
+  if (counts.waiting) parts.push(counts.waiting === 1 ? "once waiting" : `${counts.waiting} times waiting`);
   if (counts.undone) parts.push(`${counts.undone} undone`);
   parts.push(`${phases.committed} of ${many(story.agents.size, "agent")} committed`);
   const took = (story.times.at(-1) ?? NaN) - (story.times.find((time) => !Number.isNaN(time)) ?? NaN);

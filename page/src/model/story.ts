@@ -107,6 +107,8 @@ export class Story {
   private readonly sums: Record<keyof Counts, number[]> = { calls: [], failed: [], notices: [], repairs: [], undone: [], waiting: [] };
   private readonly kept: string[] = [];
   private sortedAt = 0;
+  /** How many calls the last abort or restart took back. */
+  private withdrawn = 0;
 
   constructor(readonly header: Header) {}
 
@@ -294,10 +296,13 @@ export class Story {
 
   /** With an abort or a restart all calls of the agent are taken back. */
   private withdraw(agent: Agent, index: number): void {
+    this.withdrawn = 0;
     const own = new Set(agent.steps.map((i) => this.steps[i]!.call).filter((uid) => uid !== undefined));
     for (const uid of own) {
       const call = this.calls.get(uid);
-      if (call && call.states.last !== "failed" && call.states.last !== "undone") call.states.put(index, "undone");
+      if (!call || call.states.last === "failed" || call.states.last === "undone") continue;
+      call.states.put(index, "undone");
+      this.withdrawn += 1;
     }
   }
 
@@ -308,7 +313,7 @@ export class Story {
       failed: mark === "failed" ? 1 : 0,
       notices: told,
       repairs: mark === "amend" || (mark === "undo" && this.answers.has(index)) ? 1 : 0,
-      undone: mark === "undo" ? 1 : 0,
+      undone: mark === "undo" ? 1 : mark === "abort" || mark === "restart" ? this.withdrawn : 0,
       waiting: mark === "blocked" || mark === "staged" ? 1 : 0,
     };
     // A call that was started and then ran is one call.

@@ -73,7 +73,7 @@ export function Compare({ ctx, session, theme }: { ctx: Ctx; session: Session; t
         <span class="tabs" role="group" aria-label="From left to right">{(["time", "steps"] as const).map((one) => <button aria-pressed={chosen === one} onClick={() => setKind(one)}>{one}</button>)}</span>
       </div>
       {scenes.map((scene, i) => (
-        <div class="compare-lanes" style={{ flexBasis: `${52 + Math.min(9, scene.lanes.length) * 44}px` }}>
+        <div class="compare-lanes" style={{ flexBasis: `${58 + Math.min(9, scene.lanes.length) * 52}px` }}>
           <h3>{names[i]}</h3>
           <Lanes
             scene={scene} theme={theme} label={`Lanes of ${names[i]}: ${sentence(scene.story)}`} handle={i === 0 ? first : second}

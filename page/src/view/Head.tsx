@@ -33,7 +33,7 @@ export function Head(props: { ctx: Ctx; theme: string; onTheme(): void; onHelp()
   return (
     <header class="head">
       <h1 title={header.log}>
-        <span class="brand">CoAgent</span> <span class="log">{header.domain ?? header.name}</span> <span class="dim log-path">{header.log}</span>
+        <span class="brand">CoAgent</span> <span class="log">{header.domain ?? header.name}</span> {header.log !== header.name && <span class="dim log-path">{header.log}</span>}
       </h1>
       {session.stories.length > 1 ? (
         <nav class="tabs" aria-label="Stories">
@@ -42,7 +42,8 @@ export function Head(props: { ctx: Ctx; theme: string; onTheme(): void; onHelp()
           ))}
           {session.stories.length >= 2 && <button aria-pressed={place.view === "compare"} onClick={() => ctx.go({ view: "compare" })}>compare</button>}
         </nav>
-      ) : <span class="chip">{header.protocol}</span>}
+      ) : null}
+      <span class={session.stories.length > 1 ? "chip second" : "chip"}>{header.protocol}</span>
       <span class={`pill ${shown.status} ${idle ? "idle" : ""}`} title={shown.why || header.log}>{idle ? "live, all done" : STATUS[shown.status]}</span>
       {place.view !== "compare" || session.stories.length < 2 ? <div class="counts-line">
         <Count n={phases.working + phases.told + phases.waiting} word="at work" />

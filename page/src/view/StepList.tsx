@@ -37,7 +37,7 @@ function StepCells({ ctx, index, depth, flat }: { ctx: Ctx; index: number; depth
       <span role="gridcell" class="c-time num">{clock(story.times[index]!, story.times)}</span>
       {flat && <span role="gridcell" class="c-agent">{story.agentOf(step.rank)}</span>}
       <span role="gridcell" class="c-kind"><Sign mark={mark} repair={story.groups[index] === "repairs"} /> {WORD[mark]}</span>
-      <span role="gridcell" class="c-text" title={step.text}>{step.id ? <b>{step.id} </b> : null}{step.text}{step.error ? <span class="bad"> {step.error}</span> : null}</span>
+      <span role="gridcell" class="c-text" title={step.text}>{step.id && !step.text.startsWith(step.id) ? <b>{step.id} </b> : null}{step.text}{step.error ? <span class="bad"> {step.error}</span> : null}</span>
       {flat && <span role="gridcell" class="c-keys dim" title={keys.join("\n")}>{keys.slice(0, 2).join("  ")}{keys.length > 2 ? ` +${keys.length - 2}` : ""}</span>}
     </>
   );
@@ -109,7 +109,9 @@ export function StepList({ ctx, matches, flat }: { ctx: Ctx; matches: Uint8Array
       row={(i) => {
         const row = rowAt(i)!;
         if (row.kind === "step") {
-          return { kind: `${row.index > ctx.at ? "later" : ""} depth${row.depth}`, children: <StepCells ctx={ctx} index={row.index} depth={row.depth} flat={flat} /> };
+          const step = story.steps[row.index]!;
+          const undone = step.call && step.kind !== "undo" && story.calls.get(step.call)?.states.at(ctx.at) === "undone";
+          return { kind: `${row.index > ctx.at ? "later" : ""} ${undone ? "undone-call" : ""} depth${row.depth}`, children: <StepCells ctx={ctx} index={row.index} depth={row.depth} flat={flat} /> };
         }
         if (row.kind === "fold") {
           const first = row.steps[0]!;

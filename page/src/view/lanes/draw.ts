@@ -251,7 +251,7 @@ export class Painter {
     const need = (to - from - 1) * apart;
     const middle = (place(from) + place(to - 1)) / 2;
     const before = from > 0 ? place(from - 1) + apart : -Infinity;
-    const after = to < lane.steps.length ? place(to) - apart : this.scene.axis.max * this.view.scale + PAD - 6;
+    const after = to < lane.steps.length ? place(to) - apart : this.scene.axis.max * this.view.scale + PAD - 9;
     const start = Math.min(Math.max(middle - need / 2, before), after - need);
     if (start < before - 0.01) return false;
     const origin = toX(this.box, this.view, 0);
@@ -409,6 +409,12 @@ export class Painter {
     ctx.fillStyle = inks.dim;
     const { axis, story } = scene;
     let before = -Infinity;
+    let said = "";
+    const pauses = axis.breaks.map((pause) => {
+      const text = `⋯ ${duration(pause.ms)} ⋯`;
+      const width = ctx.measureText(text).width + 8;
+      return { text, width, x: Math.min(toX(box, view, pause.x) - 5, box.width - width / 2) };
+    });
     const shortest = Math.max(0, lastAtMost(axis.x, fromX(box, view, box.gutter)));
     const gap = axis.kind === "steps" ? niceStep(90 / view.scale) : 90 / view.scale;
     for (let k = Math.ceil(axis.x[shortest]! / gap); ; k++) {
@@ -416,23 +422,18 @@ export class Painter {
       const x = toX(box, view, world);
       if (x > box.width || world > axis.max + gap / 2) break;
       const index = Math.max(0, lastAtMost(axis.x, world + 1e-9));
-      if (x - before < 60) continue;
-      before = x;
+      if (x - before < 60 || pauses.some((pause) => Math.abs(pause.x - x) < pause.width / 2 + 28)) continue;
       ctx.textAlign = x < box.gutter + 34 ? "left" : "center";
       const text = axis.kind === "steps" ? String(story.steps[index]?.n ?? "") : clock(story.times[index]! + (world - axis.x[index]!), story.times);
+      if (text === said) continue;
+      before = x;
+      said = text;
       ctx.fillText(text, x, box.head / 2 - 1);
       stroke(ctx, x + 0.5, box.head - 4, x + 0.5, box.head);
     }
     ctx.textAlign = "center";
-    for (const pause of axis.breaks) {
-      const x = toX(box, view, pause.x) - 5;
-      const text = `⋯ ${duration(pause.ms)} ⋯`;
-      const width = ctx.measureText(text).width + 8;
-      ctx.fillStyle = inks.panel;
-      ctx.fillRect(x - width / 2, 1, width, box.head - 3);
-      ctx.fillStyle = inks.wait;
-      ctx.fillText(text, x, box.head / 2);
-    }
+    ctx.fillStyle = inks.wait;
+    for (const pause of pauses) ctx.fillText(pause.text, pause.x, box.head / 2);
     ctx.restore();
   }
 

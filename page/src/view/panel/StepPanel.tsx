@@ -74,7 +74,9 @@ function Why({ ctx, index, step }: { ctx: Ctx; index: number; step: Step }) {
   const cause = step.cause;
   const causeStep = story.exactly(cause?.n);
   const reads = step.reads ?? [];
-  const scans = step.scans ?? [];
+  const scans = (step.scans ?? []).map((scan) => ({ scan, keys: story.keys().filter((key) => key.startsWith(scan.prefix)).length }));
+  const full = scans.filter(({ keys }) => keys > 0);
+  const empty = scans.filter(({ keys }) => keys === 0);
   if (!repair && told === undefined && !cause && !reads.length && !scans.length) return null;
   return (
     <Section title="Why">
@@ -87,7 +89,7 @@ function Why({ ctx, index, step }: { ctx: Ctx; index: number; step: Step }) {
           })}
         </p>
       )}
-      {reads.length + scans.length > 0 && (
+      {reads.length + full.length > 0 && (
         <table class="plain">
           <thead><tr><th>it read</th><th>and saw the work of</th></tr></thead>
           <tbody>
@@ -95,13 +97,13 @@ function Why({ ctx, index, step }: { ctx: Ctx; index: number; step: Step }) {
               const saw = sawOf(story, index, uid, read.key);
               return <tr><td><KeyLink ctx={ctx} k={read.key} />{read.part ? <code> {read.part}</code> : null}</td><td><Writer ctx={ctx} who={saw.entry?.who ?? null} step={saw.entry?.step} /></td></tr>;
             })}
-            {scans.slice(0, 20).map((scan) => {
-              const keys = story.keys().filter((key) => key.startsWith(scan.prefix));
-              return <tr><td><code>{scan.prefix}*</code>{scan.part ? ` ${scan.part}` : ""}</td><td class="dim">all under it: {keys.length} known object{keys.length === 1 ? "" : "s"}</td></tr>;
-            })}
+            {full.slice(0, 20).map(({ scan, keys }) => (
+              <tr><td><code>{scan.prefix}*</code>{scan.part ? ` ${scan.part}` : ""}</td><td class="dim">all under it: {keys} known object{keys === 1 ? "" : "s"}</td></tr>
+            ))}
           </tbody>
         </table>
       )}
+      {empty.length > 0 && <p class="dim">It also rests on there being nothing at {empty.slice(0, 12).map(({ scan }, i) => <>{i ? ", " : ""}<code>{scan.prefix}*</code></>)}.</p>}
     </Section>
   );
 }
@@ -174,16 +176,21 @@ function IfUndone({ ctx, uid }: { ctx: Ctx; uid: string }) {
   );
 }
 
+type How = "retry" | "accept" | "drop";
+/** What a person can decide about a call of which nobody knows whether it had an effect, and about an object that is stuck. */
+const UNKNOWN: [How, string][] = [["retry", "Run it again"], ["accept", "Count it as made"], ["drop", "Count it as not made"]];
+const STUCK: [How, string][] = [["retry", "Put it there again"], ["accept", "Keep what is there"]];
+
 function StepActions({ ctx, step }: { ctx: Ctx; step: Step }) {
   if (!ctx.session.actions) return null;
   const call = step.call ? ctx.story.calls.get(step.call) : undefined;
   const state = call?.states.last;
-  const decide = state === "unknown" || step.kind === "stuck";
-  const what = step.kind === "stuck" && step.key ? step.key : step.call;
+  const stuck = step.kind === "stuck" && step.key;
   return (
     <div class="buttons">
       {call && (state === "done" || state === "staged") && step.kind !== "undo" && <button onClick={() => ctx.ask({ act: "undo", call: call.uid })}>Undo {call.id} …</button>}
-      {decide && what && (["retry", "accept", "drop"] as const).map((how) => <button onClick={() => ctx.ask({ act: "resolve", what: step.key ?? call?.id ?? what, how })}>{how} …</button>)}
+      {call && state === "unknown" && UNKNOWN.map(([how, words]) => <button onClick={() => ctx.ask({ act: "resolve", what: call.id, how })}>{words} …</button>)}
+      {stuck && STUCK.map(([how, words]) => <button onClick={() => ctx.ask({ act: "resolve", what: stuck, how })}>{words} …</button>)}
     </div>
   );
 }
