@@ -1,12 +1,15 @@
-// node look/server.mjs PORT [live]: the page with a made-up server behind it, as `coagent ui` would be.
+// node look/server.mjs PORT [live|big]: the page with a made-up server behind it, as `coagent ui` would be.
 import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
+import { bigData } from "./big.mjs";
 import { canary, VALUES } from "./canary.mjs";
 
 const port = Number(process.argv[2]);
 const slow = process.argv[3] === "live";
+const big = process.argv[3] === "big" ? bigData() : null;
 const TOKEN = "t0k";
-const story = canary("mtpo", 0);
+const story = big ? big.stories[0] : canary("mtpo", 0);
+const values = big ? big.values[0] : VALUES;
 const { steps, ...header } = story;
 const born = Date.now();
 const shown = () => (slow ? steps.slice(0, 4 + Math.floor((Date.now() - born) / 700)) : steps);
@@ -24,7 +27,7 @@ createServer((ask, answer) => {
   const path = url.pathname.replace("/api/", "");
   if (path === "stories") return json({ stories: [header], actions: true });
   if (path === "0/steps") return json({ steps: shown().filter((s) => s.n > after).slice(0, 5000) });
-  if (path === "0/values") return json(Object.fromEntries(url.searchParams.get("v").split(",").map((v) => [v, VALUES[v]])));
+  if (path === "0/values") return json(Object.fromEntries(url.searchParams.get("v").split(",").map((v) => [v, values[v]])));
   if (path === "0/live") {
     answer.writeHead(200, { "Content-Type": "text/event-stream" });
     let last = after;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { answersTo, chains, changedKeys, earlierOf, effectsOf, ifUndone, readersOf, sawOf, seenBy, wroteOf } from "../src/model/why.ts";
+import { answersTo, chains,  earlierOf, effectsOf, ifUndone, readersOf, sawOf, seenBy, writtenKeys, wroteOf } from "../src/model/why.ts";
 import { CANARY, first, GEO, storyOf } from "./canary.ts";
 
 describe("why", () => {
@@ -41,7 +41,7 @@ describe("why", () => {
   it("still knows who wrote a value when it is committed", () => {
     const story = storyOf("mtpo");
     expect(seenBy(story, GEO, null, story.length - 1).entry?.who).toBe("1:3");
-    expect(changedKeys(story, null, story.length - 1)).toEqual([GEO, CANARY, "k8s:default/deployments/web"]);
+    expect(writtenKeys(story, story.length - 1)).toEqual([GEO, CANARY, "k8s:default/deployments/web"]);
   });
 
   it("reckons what an undo would reach", () => {

@@ -65,7 +65,8 @@ export class Trajectory {
   constructor(private readonly ordered: boolean) {}
 
   add(step: number, op: Op): void {
-    if (op[0] === "set" && this.firstSet === Infinity) this.firstSet = step;
+    // Not the first base: that only says what was there.
+    if (this.firstSet === Infinity && (op[0] === "set" || this.ops.some((one) => one[0] === "base" && one[2] !== op[2] && op[0] === "base"))) this.firstSet = step;
     this.steps.push(step);
     this.ops.push(op);
   }

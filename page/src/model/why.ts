@@ -159,12 +159,9 @@ export function seenBy(story: Story, key: string, rank: number | null, index: nu
   return { v: versionAt(state, i), entry: writerAt(state, i) };
 }
 
-/** Objects that somebody wrote, as an agent sees it (or live, for rank null). */
-export function changedKeys(story: Story, rank: number | null, index: number): string[] {
-  return story.keys().filter((key) => {
-    const { trajectory } = story.objects.get(key)!;
-    return trajectory.at(index).settled.length > 0 || (trajectory.written(index) && seenBy(story, key, rank, index).entry !== null);
-  });
+/** Objects that somebody had written by this step, even if that was taken back. */
+export function writtenKeys(story: Story, index: number): string[] {
+  return story.keys().filter((key) => story.objects.get(key)!.trajectory.written(index));
 }
 
 /** Chains for people in a hurry: a notice, what caused it, and the repair that answered it. */

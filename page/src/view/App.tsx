@@ -153,7 +153,7 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
     lanes.current?.reveal(index);
   };
   const [playing, togglePlay] = usePlay(story, at, toAt);
-  useEffect(() => lanes.current?.reveal(ctx.selected), [ctx.selected, place.view]);
+  useEffect(() => lanes.current?.reveal(ctx.selected, place.agent), [ctx.selected, place.view, place.agent, place.key, place.q, shown.status === "loading"]);
 
   function besides(step: number): void {
     const row = scene.laneOf.get(story.steps[ctx.selected]?.rank ?? -1) ?? -1;

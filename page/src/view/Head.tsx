@@ -71,7 +71,6 @@ export function FilterBar({ ctx, found }: { ctx: Ctx; found: number | null }) {
   const [text, setText] = useState(place.q);
   const later = useRef<ReturnType<typeof setTimeout> | null>(null);
   useEffect(() => setText(place.q), [place.q]);
-  const last = story.length - 1;
   const present = new Set(story.groups.length > 20_000 ? GROUPS : story.groups);
   function typed(value: string): void {
     setText(value);
@@ -92,7 +91,7 @@ export function FilterBar({ ctx, found }: { ctx: Ctx; found: number | null }) {
       </div>
       {place.agent !== null && <button class="chip clear" onClick={() => ctx.go({ agent: null, panel: place.panel === "agent" ? "overview" : place.panel })}>agent {story.agentOf(place.agent)} <b aria-label="clear">×</b></button>}
       {place.key !== null && <button class="chip clear" onClick={() => ctx.go({ key: null, panel: place.panel === "object" ? "overview" : place.panel })}>{place.key} <b aria-label="clear">×</b></button>}
-      {filtered && <span class="dim num">{found ?? 0} of {last + 1} steps</span>}
+      {filtered && <span class="dim num">{(found ?? 0).toLocaleString()} step{found === 1 ? "" : "s"}</span>}
       {filtered && <button class="clear-all" onClick={() => ctx.go({ q: "", kinds: [], agent: null, key: null, panel: place.panel === "agent" || place.panel === "object" ? "overview" : place.panel })}>clear</button>}
     </div>
   );

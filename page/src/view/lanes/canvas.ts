@@ -38,6 +38,8 @@ export class LaneCanvas {
   /** The whole story is shown, and stays so as it grows. */
   private fitted = true;
   private planned = 0;
+  /** What is to be brought into view as soon as there is something to see. */
+  private wanted: { index: number; rank: number | null } | null = null;
   private drag: Drag | null = null;
   private readonly pinch = new Map<number, { x: number; y: number }>();
   private readonly stop = new AbortController();
@@ -114,15 +116,31 @@ export class LaneCanvas {
     this.plan();
   }
 
-  /** Bring a step into view, moving no more than needed. */
-  reveal(index: number): void {
-    const { scene, box } = this;
-    if (!scene || index < 0) return;
+  /** Bring a step, or else an agent's lane, into view with the next frame, moving no more than needed. */
+  reveal(index: number, rank: number | null = null): void {
+    this.wanted = { index, rank };
+    this.plan();
+  }
+
+  private bringIntoView({ index, rank }: { index: number; rank: number | null }): void {
+    const { scene } = this;
+    if (!scene) return;
+    if (index >= 0) this.revealPlace(index);
+    this.revealLane(index >= 0 ? (scene.story.steps[index]?.rank ?? -1) : rank);
+  }
+
+  private revealPlace(index: number): void {
+    const { box } = this;
+    const scene = this.scene!;
     const x = toX(box, this.view, scene.axis.x[index]!);
     if (!this.fitted && (x < box.gutter + 30 || x > box.width - 30)) {
       this.panTo(scene.axis.x[index]! - (box.width - box.gutter) / 2 / this.view.scale);
     }
-    const lane = scene.laneOf.get(scene.story.steps[index]!.rank ?? -1);
+  }
+
+  private revealLane(rank: number | null): void {
+    const { scene, box } = this;
+    const lane = rank === null ? undefined : scene?.laneOf.get(rank);
     if (lane === undefined) return;
     const y = laneY(box, lane);
     if (y < box.head + box.lane / 2) this.scroller.scrollTop -= box.head + box.lane - y;
@@ -139,6 +157,13 @@ export class LaneCanvas {
     if (!scene || box.width <= 0) return;
     box.scroll = this.scroller.scrollTop;
     this.clamp(scene);
+    if (this.wanted) {
+      const { wanted } = this;
+      this.wanted = null;
+      this.bringIntoView(wanted);
+      this.clamp(scene);
+      box.scroll = this.scroller.scrollTop;
+    }
     const ratio = devicePixelRatio || 1;
     const [width, height] = [Math.round(box.width * ratio), Math.round(box.height * ratio)];
     if (canvas.width !== width || canvas.height !== height) {

@@ -176,7 +176,7 @@ export class Painter {
     const { box, view, scene } = this;
     const low = lastAtMost(scene.axis.x, fromX(box, view, box.gutter));
     const high = lastAtMost(scene.axis.x, fromX(box, view, box.width));
-    const arrows = this.arrows.between(Math.max(0, low), high, 300);
+    const arrows = this.arrows.between(Math.max(0, low), high, 300, scene.matches);
     this.hidden = arrows === null;
     const { selected, related } = scene;
     for (const arrow of arrows ?? []) {
@@ -274,9 +274,10 @@ export class Painter {
     const mark = scene.story.marks[index]!;
     const glyph = GLYPHS[mark];
     const asked = !scene.matches || scene.matches[index] === 1;
+    const near = lane.beside && lane.steps !== lane.agent?.steps && lane.rank >= 0;
     const step = scene.story.steps[index]!;
     const gone = step.call !== undefined && mark !== "undo" && mark !== "reverse" && scene.story.calls.get(step.call)?.states.at(scene.at) === "undone";
-    ctx.globalAlpha = !asked || lane.beside ? 0.22 : gone ? 0.45 : 1;
+    ctx.globalAlpha = near ? 0.75 : !asked || lane.beside ? 0.22 : gone ? 0.45 : 1;
     ctx.setTransform(ratio, 0, 0, ratio, x * ratio, y * ratio);
     const ink = inks[mark === "undo" && scene.story.groups[index] === "repairs" ? "repair" : glyph.ink];
     // Air around the sign, so that lines and arrows do not run into it.
@@ -313,7 +314,7 @@ export class Painter {
     let asked = 0;
     for (let k = from; k < to; k++) {
       const index = lane.steps[k]!;
-      if (scene.matches && !scene.matches[index]) continue;
+      if (scene.matches && !scene.matches[index] && !lane.beside) continue;
       asked += 1;
       const ink = scene.story.groups[index] === "repairs" ? "repair" : GLYPHS[scene.story.marks[index]!].ink;
       counts[ink] = (counts[ink] ?? 0) + 1;
@@ -475,7 +476,7 @@ export class Painter {
     ctx.textBaseline = "middle";
     ctx.fillStyle = inks.ink;
     ctx.font = "600 12.5px system-ui, sans-serif";
-    const room = box.gutter - 20 - (tall ? 0 : 26);
+    const room = box.gutter - 20 - (tall ? 0 : box.gutter > 100 ? 26 : 8);
     ctx.fillText(fitText(ctx, name, room), 10, tall ? y - 7.5 : y);
     ctx.font = "11px system-ui, sans-serif";
     ctx.fillStyle = lane.agent ? inkOf(phase, inks) : inks.outside;
@@ -485,7 +486,7 @@ export class Painter {
       ctx.fillText(fitText(ctx, words, box.gutter - 16), 10, y + 8);
     } else if (lane.agent) {
       ctx.textAlign = "right";
-      ctx.fillText(String(order ?? ""), box.gutter - 18, y);
+      if (box.gutter > 100) ctx.fillText(String(order ?? ""), box.gutter - 18, y);
       ctx.beginPath();
       ctx.arc(box.gutter - 9, y, 3.2, 0, 7);
       ctx.fill();
@@ -522,9 +523,11 @@ function niceStep(least: number): number {
 
 export function fitText(ctx: CanvasRenderingContext2D, text: string, width: number): string {
   if (ctx.measureText(text).width <= width) return text;
-  let end = text.length;
-  while (end > 1 && ctx.measureText(`${text.slice(0, end)}…`).width > width) end -= 1;
-  return `${text.slice(0, end)}…`;
+  // Names of many agents often differ at their ends alone.
+  const tail = text.length > 8 ? text.slice(-3) : "";
+  let end = text.length - tail.length;
+  while (end > 1 && ctx.measureText(`${text.slice(0, end)}…${tail}`).width > width) end -= 1;
+  return `${text.slice(0, end)}…${tail}`;
 }
 
 /** Times before this are not those of a day: runs on a virtual clock begin at 0. */

@@ -108,13 +108,17 @@ export class Arrows {
     }
   }
 
-  /** Arrows that cross the steps from `low` to `high`, `most` at the most; null where there are more. */
-  between(low: number, high: number, most: number): Arrow[] | null {
+  /** Arrows that cross the steps from `low` to `high`; of more than `most` only those asked for, and null where these are too many. */
+  between(low: number, high: number, most: number, matches: Uint8Array | null): Arrow[] | null {
+    return this.some(low, high, most, null) ?? (matches && this.some(low, high, most, matches));
+  }
+
+  private some(low: number, high: number, most: number, matches: Uint8Array | null): Arrow[] | null {
     const found: Arrow[] = [];
     for (let i = lastAtMost(this.tos, low - 1) + 1; i < this.all.length; i++) {
       const arrow = this.all[i]!;
       if (arrow.to > high + this.longest) break;
-      if (arrow.from > high) continue;
+      if (arrow.from > high || (matches && !matches[arrow.from] && !matches[arrow.to])) continue;
       if (found.length >= most) return null;
       found.push(arrow);
     }
@@ -122,23 +126,34 @@ export class Arrows {
   }
 }
 
-/** Lanes in serialization order; while something is asked for, those that have to do with it. */
+/**
+ * Lanes in serialization order; while something is asked for, those that have to do with it.
+ *
+ * Of a lane that is there only for its notices, the steps are shown that told, or set off, something asked for.
+ */
 export function lanesFor(story: Story, matches: Uint8Array | null, keepAll: boolean): Lane[] {
   const lanes: Lane[] = story.lanes().map((agent) => ({ rank: agent.rank, agent, steps: agent.steps, beside: false }));
   if (story.outside.length) lanes.unshift({ rank: OUTSIDE, agent: null, steps: story.outside, beside: false });
   if (!matches) return lanes;
   const asked = new Set<number>();
-  const beside = new Set<number>();
+  const near = new Map<number, Set<number>>();
+  const note = (index: number): void => {
+    if (index < 0) return;
+    const rank = story.steps[index]!.rank ?? OUTSIDE;
+    if (!near.has(rank)) near.set(rank, new Set());
+    near.get(rank)!.add(index);
+  };
   for (const lane of lanes) {
     for (const i of lane.steps) {
       if (!matches[i]) continue;
       asked.add(lane.rank);
       const step = story.steps[i]!;
-      for (const notice of step.notices ?? []) beside.add(notice.cause?.rank ?? OUTSIDE);
-      for (const told of story.toldOf.get(step.n) ?? []) beside.add(story.steps[told]!.rank ?? OUTSIDE);
+      for (const notice of step.notices ?? []) note(story.exactly(notice.cause?.n));
+      for (const told of story.toldOf.get(step.n) ?? []) note(told);
     }
   }
   return lanes
-    .filter((lane) => keepAll || asked.has(lane.rank) || beside.has(lane.rank))
-    .map((lane) => ({ ...lane, beside: !asked.has(lane.rank) }));
+    .filter((lane) => keepAll || asked.has(lane.rank) || near.has(lane.rank))
+    .map((lane) => (asked.has(lane.rank) || keepAll ? { ...lane, beside: !asked.has(lane.rank) }
+      : { ...lane, beside: true, steps: [...near.get(lane.rank)!].sort((a, b) => a - b) }));
 }

@@ -1,7 +1,7 @@
 /** What to look at first. */
 
 import { useMemo } from "preact/hooks";
-import { chains, changedKeys, seenBy } from "../../model/why.ts";
+import { chains, writtenKeys, seenBy } from "../../model/why.ts";
 import type { Ctx } from "../ctx.ts";
 import { AgentLink, KeyLink, StepLink, Writer } from "../links.tsx";
 import { Section } from "./StepPanel.tsx";
@@ -20,7 +20,7 @@ export function OverviewPanel({ ctx }: { ctx: Ctx }) {
   const { story, at, shown } = ctx;
   const all = useMemo(() => chains(story, story.length), [story, shown.version]);
   const found = useMemo(() => all.filter((one) => one.told <= at).map((one) => ({ ...one, repairs: one.repairs.filter((i) => i <= at) })), [all, at]);
-  const keys = useMemo(() => changedKeys(story, null, at), [story, shown.version, at]);
+  const keys = useMemo(() => writtenKeys(story, at), [story, shown.version, at]);
   const trouble = useMemo(() => {
     const bad: number[] = [];
     for (let i = 0; i <= at && bad.length < 200; i++) {
@@ -50,10 +50,10 @@ export function OverviewPanel({ ctx }: { ctx: Ctx }) {
           <ul>{trouble.slice(0, 20).map((i) => <li><StepLink ctx={ctx} index={i} /></li>)}</ul>
         </Section>
       )}
-      <Section title="What was changed" note={`${keys.length} object${keys.length === 1 ? "" : "s"}`}>
+      <Section title="What was written" note={`${keys.length} object${keys.length === 1 ? "" : "s"}`}>
         {keys.slice(0, SHOWN).map((key) => {
           const { entry } = seenBy(story, key, null, at);
-          return <div class="changed-key"><KeyLink ctx={ctx} k={key} />{entry && <div class="line"><span class="dim">last by</span> <Writer ctx={ctx} who={entry.who} step={entry.step} /></div>}</div>;
+          return <div class="changed-key"><KeyLink ctx={ctx} k={key} /><div class="line">{entry ? <><span class="dim">last by</span> <Writer ctx={ctx} who={entry.who} step={entry.step} /></> : <span class="dim">as it was at the start: what was written was taken back</span>}</div></div>;
         })}
         {keys.length > SHOWN && <p class="dim">and {keys.length - SHOWN} more under State</p>}
       </Section>

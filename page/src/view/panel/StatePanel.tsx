@@ -12,7 +12,7 @@ export function StatePanel({ ctx }: { ctx: Ctx }) {
   const [cursor, setCursor] = useState(-1);
   const q = place.q.trim().toLowerCase().replaceAll("*", "");
   const keys = useMemo(
-    () => story.keys().filter((key) => (!q || key.toLowerCase().includes(q)) && (!changedOnly || seenBy(story, key, place.as, at).entry !== null)),
+    () => story.keys().filter((key) => (!q || key.toLowerCase().includes(q)) && (!changedOnly || (story.objects.get(key)!.trajectory.written(at) && seenBy(story, key, place.as, at).entry !== null))),
     [story, ctx.shown.version, place.as, changedOnly, q, at],
   );
   return (
