@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Story } from "../src/model/story.ts";
 import type { Header, Step } from "../src/model/steps.ts";
+import { keysWritten } from "../src/model/why.ts";
 import { canary } from "../look/canary.mjs";
 import { first, storyOf } from "./canary.ts";
 
@@ -12,6 +13,13 @@ describe("a story", () => {
     expect(story.countsAt(story.length - 1)).toEqual({ calls: 7, failed: 1, notices: 1, repairs: 1, undone: 0, waiting: 1 });
     expect(story.phasesAt(story.length - 1).committed).toBe(2);
     expect(story.countsAt(first(story, "told")).repairs).toBe(0);
+  });
+
+  it("counts what an agent had done by a step", () => {
+    const story = storyOf("mtpo");
+    const b = story.agents.get(2)!;
+    expect(story.countsOf(b, first(story, "told"))).toMatchObject({ calls: 2, notices: 1, repairs: 0 });
+    expect(story.countsOf(b, story.length - 1)).toEqual({ calls: 3, failed: 0, notices: 1, repairs: 1, undone: 0, waiting: 1 });
   });
 
   it("is the same in pieces, and takes no step twice", () => {
@@ -75,6 +83,7 @@ describe("a story", () => {
     }]);
     expect(story.agentOf(7)).toBe("G");
     expect(story.nameOf("7:2")).toBe("G.2");
+    expect(keysWritten(story, "7:2")).toEqual(["kv:x"]);
     expect(story.objects.get("kv:x")!.trajectory.at(0).entries.map((entry) => entry.v)).toEqual([4]);
   });
 });

@@ -160,6 +160,17 @@ export class Story {
     };
   }
 
+  /** What an agent had done by this step. */
+  countsOf(agent: Agent, at: number): Counts {
+    if (at >= (agent.steps.at(-1) ?? 0)) return agent.counts;
+    const counts = { ...NO_COUNTS };
+    for (const i of agent.steps) {
+      if (i > at) break;
+      for (const name of COUNTED) counts[name] += this.sums[name][i]! - (this.sums[name][i - 1] ?? 0);
+    }
+    return counts;
+  }
+
   phasesAt(index: number): Record<Phase, number> {
     const counts: Record<Phase, number> = { working: 0, told: 0, waiting: 0, finished: 0, committed: 0, aborted: 0, left: 0 };
     for (const agent of this.agents.values()) {

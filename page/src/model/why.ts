@@ -149,7 +149,8 @@ export function ifUndone(story: Story, uid: Uid, at: number): Undone {
 export function keysWritten(story: Story, uid: Uid): string[] {
   const run = story.calls.get(uid)?.runs.at(-1);
   const step = run === undefined ? undefined : story.steps[run];
-  return (step?.call === uid ? step.writes : undefined)?.map((write) => write.key) ?? [];
+  const fields = step?.call === uid ? step : step?.calls?.find((call) => call.call === uid);
+  return fields?.writes?.map((write) => write.key) ?? [];
 }
 
 /** The version that an agent sees of an object after a step. `rank` null: the live one. */

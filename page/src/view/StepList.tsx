@@ -134,7 +134,7 @@ export function StepList({ ctx, matches, flat }: { ctx: Ctx; matches: Uint8Array
               <span role="gridcell" class="c-fold">{row.open ? "▾" : "▸"}</span>
               <span role="gridcell" class="c-name">{story.agentOf(row.rank)}</span>
               <span role="gridcell" class={`phase ${agent?.phases.at(ctx.at) ?? ""}`}>{agent?.phases.at(ctx.at) ?? ""}</span>
-              <span role="gridcell" class="c-text">{agent ? <CountWords counts={agent.counts} /> : `${row.steps} step${row.steps === 1 ? "" : "s"}`}</span>
+              <span role="gridcell" class="c-text">{agent ? <CountWords counts={story.countsOf(agent, ctx.at)} /> : `${row.steps} step${row.steps === 1 ? "" : "s"}`}</span>
             </>
           ),
         };

@@ -27,7 +27,7 @@ export function AgentPanel({ ctx }: { ctx: Ctx }) {
           <span>order {agent.orders.at(at) ?? agent.orders.last}</span>
           <span class="dim">rank {agent.rank}</span>
         </div>
-        <p><CountWords counts={agent.counts} /></p>
+        <p><CountWords counts={story.countsOf(agent, at)} /></p>
         {agent.orders.values.length > 1 && <p class="dim">Its place in the order changed: {agent.orders.values.join(" → ")}</p>}
         {ctx.session.actions && (
           <div class="buttons">
@@ -68,7 +68,7 @@ function AgentList({ ctx }: { ctx: Ctx }) {
       <p class="dim">Agents in serialization order, the lowest first:</p>
       <table class="plain">
         <tbody>{ctx.story.lanes().map((agent) => (
-          <tr><td class="num">{agent.orders.at(ctx.at) ?? ""}</td><td><AgentLink ctx={ctx} rank={agent.rank} /></td><td><span class={`phase ${agent.phases.at(ctx.at) ?? ""}`}>{agent.phases.at(ctx.at) ?? ""}</span></td><td><CountWords counts={agent.counts} /></td></tr>
+          <tr><td class="num">{agent.orders.at(ctx.at) ?? ""}</td><td><AgentLink ctx={ctx} rank={agent.rank} /></td><td><span class={`phase ${agent.phases.at(ctx.at) ?? ""}`}>{agent.phases.at(ctx.at) ?? ""}</span></td><td><CountWords counts={ctx.story.countsOf(agent, ctx.at)} /></td></tr>
         ))}</tbody>
       </table>
     </div>

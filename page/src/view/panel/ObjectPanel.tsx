@@ -1,7 +1,8 @@
 /** An object: its value with who last changed each line, and all its versions. */
 
-import { useMemo } from "preact/hooks";
-import { blame } from "../../model/diff.ts";
+import { useMemo, useState } from "preact/hooks";
+import { blame, type BlamedLine } from "../../model/diff.ts";
+import { formatPlace } from "../../model/link.ts";
 import type { Story } from "../../model/story.ts";
 import { chain, versionAt, type Entry, type Version } from "../../model/trajectory.ts";
 import { earlierOf, orderFor, seenBy, standing } from "../../model/why.ts";
@@ -47,25 +48,55 @@ function BlameView({ ctx, k }: { ctx: Ctx; k: string }) {
     return blame([first, ...writes.map((entry, i) => ({ by: entry as Entry | null, text: values[i]?.text ?? "" }))]);
   }, [all, now, writes.length, writes.at(-1)?.v, k]);
   if (!lines || lines.length > 3000) return <ValueView value={now} />;
-  let before: Entry | null | undefined;
   return (
-    <div class="blame" role="table" aria-label="Each line with the call that last changed it">
-      {lines.map((line) => {
-        const again = before !== undefined && before === line.by;
-        before = line.by;
-        const step = line.by?.step ?? -1;
-        return (
-          <div role="row" class={`${again ? "" : "first"} ${line.by ? "" : "base"}`}>
-            <span role="cell" class="who">
-              {again ? null : line.by && ctx.story.steps[step] ? (
-                <a href="#" title={ctx.story.steps[step]!.text} onClick={(event) => { event.preventDefault(); ctx.go({ n: ctx.story.steps[step]!.n, panel: "step" }); }}>{ctx.story.nameOf(line.by.who)} <span class="num dim">{ctx.story.steps[step]!.n}</span></a>
-              ) : <span class="dim">{line.by ? ctx.story.nameOf(line.by.who) : "start"}</span>}
-            </span>
-            <code role="cell">{line.text || " "}</code>
-          </div>
-        );
-      })}
+    <>
+      {now?.cut && <div class="dim">only the beginning is kept here: {now.text.length} of {now.size} characters</div>}
+      <div class="blame" role="table" aria-label="Each line with the call that last changed it">
+        {runsOf(lines).map((run) => <BlameRun key={`${k} ${run.from}`} ctx={ctx} run={run} fold={lines.length > 24} />)}
+      </div>
+    </>
+  );
+}
+
+interface Run {
+  from: number;
+  by: Entry | null;
+  lines: string[];
+}
+
+/** Lines that follow one another and were last changed by the same call. */
+function runsOf(lines: BlamedLine<Entry | null>[]): Run[] {
+  const runs: Run[] = [];
+  lines.forEach(({ text, by }, i) => {
+    const last = runs.at(-1);
+    if (last && last.by === by) last.lines.push(text);
+    else runs.push({ from: i, by, lines: [text] });
+  });
+  return runs;
+}
+
+/** What nobody changed is not what is looked for: of many such lines the middle is folded. */
+function BlameRun({ ctx, run, fold }: { ctx: Ctx; run: Run; fold: boolean }) {
+  const [all, setAll] = useState(false);
+  const step = run.by ? ctx.story.steps[run.by.step] : undefined;
+  const middle = fold && !all && run.by === null && run.lines.length > 9 ? run.lines.length - 4 : 0;
+  const row = (text: string, i: number) => (
+    <div role="row" class={`${i === 0 ? "first" : ""} ${run.by ? "" : "base"}`}>
+      <span role="cell" class="who">
+        {i > 0 ? null : step ? (
+          <a href={formatPlace({ ...ctx.place, n: step.n, panel: "step" })} title={step.text} onClick={(event) => { event.preventDefault(); ctx.go({ n: step.n, panel: "step" }); }}>{ctx.story.nameOf(run.by!.who)} <span class="num dim">{step.n}</span></a>
+        ) : <span class="dim">{run.by ? ctx.story.nameOf(run.by.who) : "start"}</span>}
+      </span>
+      <code role="cell">{text || " "}</code>
     </div>
+  );
+  if (!middle) return <>{run.lines.map(row)}</>;
+  return (
+    <>
+      {run.lines.slice(0, 2).map(row)}
+      <div role="row" class="base"><span role="cell" class="who" /><button class="more" onClick={() => setAll(true)}>⋯ {middle} lines as at the start</button></div>
+      {run.lines.slice(-2).map((text) => row(text, 1))}
+    </>
   );
 }
 
