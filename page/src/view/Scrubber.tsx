@@ -1,7 +1,7 @@
 /** Moves through the story: everything is shown as of the chosen step. */
 
 import type { Ctx } from "./ctx.ts";
-import { clock } from "./lanes/draw.ts";
+import { clock } from "./lanes/words.ts";
 
 export function Scrubber(props: { ctx: Ctx; playing: boolean; onPlay(): void; onAt(index: number): void; axis: "time" | "steps"; onAxis(): void; onZoom(factor: number): void; onFit(): void; hidden: boolean }) {
   const { ctx, playing } = props;

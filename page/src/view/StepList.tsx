@@ -6,7 +6,7 @@ import { rowsByAgent, type Row } from "../model/groups.ts";
 import { WORD } from "../model/marks.ts";
 import type { Counts } from "../model/story.ts";
 import type { Ctx } from "./ctx.ts";
-import { clock } from "./lanes/draw.ts";
+import { clock } from "./lanes/words.ts";
 import { Rows } from "./Rows.tsx";
 import { Sign } from "./Sign.tsx";
 

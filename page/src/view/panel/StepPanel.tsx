@@ -6,7 +6,7 @@ import type { Notice, Step } from "../../model/steps.ts";
 import { answersTo, earlierOf, effectsOf, ifUndone, isRepair, readersOf, sawOf, wroteOf } from "../../model/why.ts";
 import type { Ctx } from "../ctx.ts";
 import { AgentLink, CallLink, KeyLink, StepLink, Writer } from "../links.tsx";
-import { clock, VIRTUAL } from "../lanes/draw.ts";
+import { clock, VIRTUAL } from "../lanes/words.ts";
 import { Sign } from "../Sign.tsx";
 import { GivenDiff, Long, VersionDiff } from "../text.tsx";
 
