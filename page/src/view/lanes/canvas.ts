@@ -1,6 +1,7 @@
 /** The one canvas of the lanes: zoom, pan, pointing, choosing. */
 
-import { Painter, type Hit, type Inks } from "./draw.ts";
+import { Painter, type Hit } from "./draw.ts";
+import type { Inks } from "./inks.ts";
 import { Arrows, fitScale, fromX, laneY, toX, type Box, type Scene, type Viewport } from "./scene.ts";
 
 export interface Wishes {

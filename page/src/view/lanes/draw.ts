@@ -3,11 +3,10 @@
 import { duration } from "../../model/axis.ts";
 import { lastAtMost } from "../../model/story.ts";
 import { GLYPHS, type Ink } from "../glyphs.ts";
+import { inkOf, LOUD, ORDER, stroke, type Inks } from "./inks.ts";
 import { clock, fitText, niceStep } from "./words.ts";
 import type { Mark } from "../../model/marks.ts";
 import { BUCKET, CLOSE, fromX, laneY, PAD, toX, visibleRange, type Arrow, type Arrows, type Box, type Lane, type Scene, type Viewport } from "./scene.ts";
-
-export type Inks = Record<Ink | "ink" | "bg" | "panel" | "line" | "accent" | "stripe", string>;
 
 const PATHS = new Map<Mark, Path2D>();
 
@@ -494,25 +493,4 @@ export class Painter {
     }
     ctx.globalAlpha = 1;
   }
-}
-
-const LOUD: ReadonlySet<Ink> = new Set(["bad", "repair", "notice"]);
-
-/** Which parts of a bar come first. */
-const ORDER: Ink[] = ["bad", "repair", "notice", "undone", "again", "wait", "outside", "ok", "write", "read", "dim"];
-
-function inkOf(phase: string | undefined, inks: Inks): string {
-  if (phase === "committed") return inks.ok;
-  if (phase === "aborted") return inks.bad;
-  if (phase === "told") return inks.notice;
-  if (phase === "waiting") return inks.wait;
-  if (phase === "working") return inks.write;
-  return inks.dim;
-}
-
-function stroke(ctx: CanvasRenderingContext2D, x1: number, y1: number, x2: number, y2: number): void {
-  ctx.beginPath();
-  ctx.moveTo(x1, y1);
-  ctx.lineTo(x2, y2);
-  ctx.stroke();
 }
