@@ -14,6 +14,7 @@ from typing import Any
 
 from coagent.log.urls import shown_url
 from coagent.masking.mask import Mask
+from coagent.private import HOME
 from coagent.protocol.calls import Rank
 from coagent.protocol.events import Event, Joined, Promoted
 from coagent.runtime.chronicle import Chronicle
@@ -54,7 +55,7 @@ class Story:
         self._orders: dict[Rank, int] = {}
         self.header: dict[str, Any] = {
             "format": FORMAT,
-            "name": name or shown_url(url).rpartition("/")[2],
+            "name": name or _named(shown_url(url)),
             "protocol": self._watch.protocol,
             "order": "early" if self._watch.kernel.early else "fixed",
             "log": shown_url(url),
@@ -174,3 +175,9 @@ class Story:
         self._watch.close()
         self._spool.close()
         self.values.close()
+
+
+def _named(url: str) -> str:
+    """Return what to call a log: its file, or the folder whose domain it is."""
+    parts = url.partition(":")[2].split("?")[0].split("/")
+    return parts[-3] if len(parts) > 2 and parts[-2] == HOME and parts[-3] else parts[-1]
