@@ -1,16 +1,17 @@
 """Sending what was seen to a collector, for CoAgent's own processes: it never holds anybody up.
 
-Spans wait in a bounded queue, which drops what does not fit, and are sent by a thread of their own. A collector
-that is away, slow or refuses costs one warning in the process, and two seconds at its end. Where it is, and all
-else, is told by the standard variables `OTEL_*`.
+Spans wait in a bounded queue, which drops what does not fit, and are sent by a thread of their own. A
+collector that is away, slow or refuses costs a process one warning, and a second at its end. Where the
+collector is, and all else, the standard variables `OTEL_*` tell.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
@@ -33,19 +34,27 @@ from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
 from coagent.telemetry import names
-from coagent.telemetry.harmless import SAYS, say_once
+from coagent.telemetry.harmless import say_once
 
-END_S_MAX: Final = 2.0
+END_S_MAX: Final = 1.0
 """How long the end of a process waits until all is sent, in seconds."""
+_SEND_EVERY_MS: Final = 1000.0
 _SEND_S_MAX: Final = 3.0
 """How long one request to a collector may take, where no variable says otherwise."""
 
 
 class Providers(NamedTuple):
-    """Where spans and metrics go."""
+    """Where spans and metrics go.
+
+    Args:
+        tracers: Spans.
+        meters: Metrics.
+        last: What is done before the last of them are sent.
+    """
 
     tracers: trace.TracerProvider
     meters: metrics.MeterProvider
+    last: list[Callable[[], object]]
 
 
 @contextmanager
@@ -62,25 +71,49 @@ def sending(*, transport: str | None = None) -> Iterator[Providers | None]:
         yield None
         return
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        yield Providers(trace.get_tracer_provider(), metrics.get_meter_provider())  # somebody has seen to it
+        yield Providers(
+            trace.get_tracer_provider(), metrics.get_meter_provider(), []
+        )  # somebody has seen to it
         return
-    with _one_warning():
-        resource = Resource.create(_about_us())
-        tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-        if transport is not None:
-            tracers.add_span_processor(_Transport(transport))
-        if (spans := _span_exporter()) is not None:
-            tracers.add_span_processor(BatchSpanProcessor(spans))
-        found = _metric_exporter()
-        readers = [] if found is None else [PeriodicExportingMetricReader(found)]
-        meters = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
-        # The MCP library traces the requests of its servers and clients by the global ones.
-        trace.set_tracer_provider(tracers)
-        metrics.set_meter_provider(meters)
-        try:
-            yield Providers(tracers, meters)
-        finally:
-            _within(END_S_MAX, tracers.shutdown, meters.shutdown)
+    _one_warning()
+    resource = Resource.create(_about_us())
+    tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+    if transport is not None:
+        tracers.add_span_processor(_Transport(transport))
+    if (spans := _span_exporter()) is not None:
+        said = "OTEL_BSP_SCHEDULE_DELAY" in os.environ
+        tracers.add_span_processor(
+            BatchSpanProcessor(spans, schedule_delay_millis=None if said else _SEND_EVERY_MS)
+        )
+    found = _metric_exporter()
+    readers = [] if found is None else [PeriodicExportingMetricReader(found)]
+    meters = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
+    # The MCP library traces the requests of its servers and clients by the global ones.
+    trace.set_tracer_provider(tracers)
+    metrics.set_meter_provider(meters)
+    providers = Providers(tracers, meters, [])
+    _flush_when_told_to_end(providers)
+    try:
+        yield providers
+    finally:
+        _within(END_S_MAX, tracers.shutdown, meters.shutdown)
+
+
+def _flush_when_told_to_end(providers: Providers) -> None:
+    """Send what there is when SIGTERM ends the process as it would anyway, such as that of an HTTP server."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return
+
+    def told(number: int, frame: object) -> None:
+        for act in providers.last:
+            act()
+        _within(END_S_MAX, providers.tracers.shutdown, providers.meters.shutdown)  # type: ignore[attr-defined]
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, told)
 
 
 def _within(seconds: float, *acts: Callable[[], object]) -> None:
@@ -191,15 +224,8 @@ class _Once(logging.Handler):
         )
 
 
-@contextmanager
-def _one_warning() -> Iterator[None]:
-    """Have the library's own log cost one line of ours."""
-    theirs, once = logging.getLogger("opentelemetry"), _Once()
-    before: tuple[Sequence[logging.Handler], bool] = (theirs.handlers[:], theirs.propagate)
-    theirs.handlers, theirs.propagate = [once], False
+def _one_warning() -> None:
+    """Have the library's own log cost one line of ours, for as long as the process lives."""
+    theirs = logging.getLogger("opentelemetry")
+    theirs.handlers, theirs.propagate = [_Once()], False
     logging.getLogger("urllib3").addHandler(logging.NullHandler())
-    try:
-        yield
-    finally:
-        if not SAYS.disabled:
-            theirs.handlers, theirs.propagate = list(before[0]), before[1]

@@ -23,15 +23,18 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from coagent.builtin.live_shell import LiveShell
 from coagent.builtin.streams import Streams
-from coagent.config.domain_file import FOLDER
+from coagent.config.domain_file import FOLDER, DomainFile
+from coagent.config.telemetry import telemetry
 from coagent.errors import CoAgentError
 from coagent.gateways.claude.hook import END_IT, VERSION, socket_path
 from coagent.gateways.claude.hub import Hub
+from coagent.gateways.claude.native import SharedTree
 from coagent.gateways.claude.sessions import Sessions
 from coagent.gateways.claude.shell import beside, streams
 from coagent.gateways.claude.workspace import open_workspace
 from coagent.masking.spans import masked_text
 from coagent.private import private_folder
+from coagent.runtime.domain import Domain
 from coagent.wording.quoting import printable
 
 IDLE_S_MAX = 900.0
@@ -47,6 +50,13 @@ async def serve(root: Path) -> None:
         CoAgentError: The domain cannot be opened.
     """
     domain, tree, file, shell = open_workspace(root)
+    with telemetry(file.telemetry, domain):
+        await _serve(root, domain, tree, file, shell)
+
+
+async def _serve(
+    root: Path, domain: Domain, tree: SharedTree, file: DomainFile, shell: LiveShell | None
+) -> None:
     async with domain:
         sessions = Sessions(Hub(domain, tree, file.claude, shell), root / FOLDER / "sessions.json")
         await sessions.take_up()
