@@ -38,6 +38,7 @@ from coagent.telemetry.harmless import say_once
 
 END_S_MAX: Final = 1.0
 """How long the end of a process waits until all is sent, in seconds."""
+_NOT_SENT: Final = "what is traced cannot be sent, and the agents go on without"
 _SEND_EVERY_MS: Final = 1000.0
 _SEND_S_MAX: Final = 3.0
 """How long one request to a collector may take, where no variable says otherwise."""
@@ -124,14 +125,14 @@ def _within(seconds: float, *acts: Callable[[], object]) -> None:
     for thread in threads:
         thread.join(seconds)
     if any(thread.is_alive() for thread in threads):
-        say_once("telemetry", "what was left at the end could not be sent in time")
+        say_once(_NOT_SENT, "what was left at the end was not sent in time")
 
 
 def _tried(act: Callable[[], object]) -> None:
     try:
         act()
     except Exception as failure:
-        say_once("telemetry", f"it did not end well: {failure}")
+        say_once(_NOT_SENT, failure)
 
 
 def _about_us() -> dict[str, str]:
@@ -180,11 +181,11 @@ def _chosen(variable: str, protocol: str) -> str:
     """Return the exporter that the environment names: otlp, console or none."""
     chosen = os.environ.get(variable, "otlp").strip().lower() or "otlp"
     if chosen not in ("otlp", "console", "none"):
-        say_once("telemetry", f"{variable} is {chosen!r}; CoAgent has otlp, console and none")
+        say_once(variable, f"there is no {chosen!r}, so nothing is sent; choose otlp, console or none")
         return "none"
     spoken = os.environ.get(protocol) or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
     if chosen == "otlp" and spoken != "http/protobuf":
-        say_once("telemetry", f"the protocol is {spoken!r}; CoAgent speaks http/protobuf (port 4318)")
+        say_once("OTEL_EXPORTER_OTLP_PROTOCOL", f"{spoken!r} is not spoken; choose http/protobuf (port 4318)")
         return "none"
     return chosen
 
@@ -219,7 +220,7 @@ class _Once(logging.Handler):
         why = record.exc_info[1] if record.exc_info else None
         text = record.getMessage().splitlines()[0][:300]
         say_once(
-            "what is traced cannot be sent, and the agents go on without",
+            _NOT_SENT,
             text if why is None else f"{text} {type(why).__name__}",
         )
 
