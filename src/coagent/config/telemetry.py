@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from coagent.config.explain import Table
 
@@ -65,3 +66,16 @@ def telemetry(
             if domain.instrument is not None:
                 providers.last.append(domain.instrument.ended)
         yield
+
+
+def continued(environment: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Have what is traced within go on with the trace of the program that has these variables.
+
+    Args:
+        environment: With `TRACEPARENT`, where it has one; does nothing where nothing is traced.
+    """
+    if "TRACEPARENT" not in environment or "coagent.telemetry.sending" not in sys.modules:
+        return nullcontext()
+    from coagent.telemetry.continuing import going_on_with
+
+    return going_on_with(str(environment["TRACEPARENT"]))

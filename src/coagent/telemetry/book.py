@@ -121,7 +121,7 @@ class Book:
         around = get_current_span()
         where = around.get_span_context()
         # A request ends long before the agent that has come with it: the agent is none of its parts.
-        of_request = getattr(around, "kind", None) is SpanKind.SERVER
+        of_request = where.is_remote or getattr(around, "kind", None) is SpanKind.SERVER
         links = [Link(where, {names.LINK: "joined_in"})] if of_request and where.is_valid else []
         span = self.tracer.start_span(
             f"{names.INVOKE_AGENT} {agent.name}",

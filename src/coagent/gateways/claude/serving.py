@@ -24,7 +24,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from coagent.builtin.live_shell import LiveShell
 from coagent.builtin.streams import Streams
 from coagent.config.domain_file import FOLDER, DomainFile
-from coagent.config.telemetry import telemetry
+from coagent.config.telemetry import continued, telemetry
 from coagent.errors import CoAgentError
 from coagent.gateways.claude.hook import END_IT, VERSION, socket_path
 from coagent.gateways.claude.hub import Hub
@@ -99,17 +99,8 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
                 if to is not None:
                     to.close()
                 raise
-            if to is not None:
-                found = await _commanded(stream, message, to, sessions)
-            elif "ended" in message:
-                found = sessions.ended(str(message["ended"]))
-            elif "place_of" in message:
-                found = sessions.place_of(str(message["place_of"]))
-            else:
-                found = await beside(
-                    lambda: _until_gone(stream, lambda: sessions.left(message)),
-                    lambda: sessions.handle(message),
-                )
+            with continued(message.get("environment", {})):
+                found = await _done(stream, message, to, sessions)
             answer: dict[str, Any] = {"answer": found, "version": VERSION}
         except (anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.ClosedResourceError, anyio.EndOfStream):
             return
@@ -121,6 +112,21 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
             answer = {"error": f"{why} (see {FOLDER}/daemon.log)"}
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await stream.send(json.dumps(answer).encode() + b"\n")
+
+
+async def _done(
+    stream: UNIXSocketStream, message: dict[str, Any], to: Streams | None, sessions: Sessions
+) -> dict[str, Any]:
+    """Do what a client asks for."""
+    if to is not None:
+        return await _commanded(stream, message, to, sessions)
+    if "ended" in message:
+        return sessions.ended(str(message["ended"]))
+    if "place_of" in message:
+        return sessions.place_of(str(message["place_of"]))
+    return await beside(
+        lambda: _until_gone(stream, lambda: sessions.left(message)), lambda: sessions.handle(message)
+    )
 
 
 def _require_same_version(message: dict[str, Any]) -> None:
