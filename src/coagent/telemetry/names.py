@@ -28,8 +28,9 @@ PROTOCOL: Final = "coagent.protocol"
 RANK: Final = "coagent.agent.rank"
 ORDER: Final = "coagent.agent.order"
 OUTCOME: Final = "coagent.agent.outcome"
-"""How an agent has ended here: committed or aborted; handed_over: it is another process' now, or nobody's; open:
-it is left as its domain is closed."""
+"""How an agent has ended here: committed or aborted; handed_over: another process' now, or nobody's; open: as
+its domain was closed.
+"""
 CALL_ID: Final = "coagent.call.id"
 STATUS: Final = "coagent.call.status"
 """How a call has ended: done, staged, held_back or failed."""
