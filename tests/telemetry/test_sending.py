@@ -136,6 +136,15 @@ def test_nothing_is_sent_where_no_file_says_so(file: Path) -> None:
         assert not there.came.is_set()
 
 
+def test_what_is_not_switched_on_is_not_even_imported() -> None:
+    code = """
+import sys
+import coagent.cli.serve, coagent.config.domain_file, coagent.gateways.claude.serving, coagent.runs.execute
+assert not [name for name in sys.modules if name.startswith(("opentelemetry", "coagent.telemetry"))]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def refused() -> str:
     """Return the URL of a port where nobody listens."""
     with socket.socket() as free:
