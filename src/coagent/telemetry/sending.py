@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -122,8 +123,9 @@ def _within(seconds: float, *acts: Callable[[], object]) -> None:
     threads = [threading.Thread(target=_tried, args=(act,), daemon=True) for act in acts]
     for thread in threads:
         thread.start()
+    until = time.monotonic() + seconds
     for thread in threads:
-        thread.join(seconds)
+        thread.join(max(0.0, until - time.monotonic()))
     if any(thread.is_alive() for thread in threads):
         say_once(_NOT_SENT, "what was left at the end was not sent in time")
 
