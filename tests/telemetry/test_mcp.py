@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 from collector import Collector, collector, values
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -38,6 +40,25 @@ provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
 trace.set_tracer_provider(provider)
 anyio.run(main)
+"""
+
+
+UPSTREAM = """
+import sys
+from pathlib import Path
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+
+server = MCPServer("upstream")
+
+@server.tool()
+def get(ctx: Context) -> str:
+    \"\"\"Read the value.\"\"\"
+    told = (ctx.request_context.meta or {}).get("traceparent", "nothing")
+    Path(sys.argv[1]).write_text(told)
+    return "value"
+
+server.run()
 """
 
 
@@ -146,3 +167,36 @@ async def test_two_processes_of_one_log_name_the_cause_though_no_link_leads_to_i
     (told,) = [one for one in requests if values(one)["gen_ai.agent.name"] == "B"]
     assert values(told)["coagent.notice.causes"] == ["A.2"]
     assert [values(link)["coagent.link"] for link in told.links] == ["agent"]
+
+
+async def test_an_upstream_server_is_told_the_trace_that_a_client_began(
+    tmp_path: Path, there: Collector
+) -> None:
+    (tmp_path / "upstream.py").write_text(UPSTREAM)
+    words = json.dumps([sys.executable, str(tmp_path / "upstream.py"), str(tmp_path / "told")])
+    table = f'[[upstreams]]\nname = "up"\ncommand = {words}\n[upstreams.tools.get]\n'
+    file = domain_file(tmp_path, f'{TELEMETRY}{table}effect = "read"\nreads = ["up:value"]\n')
+    async with stdio(file, "A") as a:
+        await a.call_tool("get", {}, meta={"traceparent": TRACEPARENT})
+        await call(a, "coagent_finish")
+    request = there.the("tools/call get")
+    sent = there.the("MCP send tools/call get")
+    assert request.parent_span_id.hex() == PARENT
+    assert (sent.trace_id.hex(), sent.parent_span_id) == (TRACE, request.span_id)
+    assert (tmp_path / "told").read_text() == f"00-{TRACE}-{sent.span_id.hex()}-01"
+
+
+async def test_clients_are_answered_while_a_collector_holds_what_it_was_sent(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with collector(holds=True) as there:
+        for name, value in (there.environment | {"OTEL_EXPORTER_OTLP_TIMEOUT": "3600"}).items():
+            monkeypatch.setenv(name, value)
+        async with stdio(file, "A") as a:
+            await call(a, "read_file", path="geo.txt")
+            await anyio.to_thread.run_sync(there.came.wait)
+            for _ in range(3):
+                await call(a, "read_file", path="geo.txt")
+            assert "committed" in await call(a, "coagent_finish")
+            assert not there.release.is_set()
+        assert not there.release.is_set(), "the server has ended"
