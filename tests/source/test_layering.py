@@ -95,6 +95,8 @@ def test_the_import_contracts_can_break(tmp_path: Path) -> None:
         "runtime/notices.py": "import coagent.targets.memory",  # runtime-targets
         "targets/memory.py": "import coagent.targets.other",  # targets
         "log/memory.py": "import coagent.log.sqlite",  # logs
+        "runtime/clock.py": "import opentelemetry.trace",  # telemetry
+        "runs/report.py": "import coagent.telemetry.names",  # telemetry-users
         "emulator/broken.py": "import coagent.errors",  # emulator
         "runs/broken.py": "import coagent.emulator.broken",  # emulator-users
     }.items():

@@ -10,6 +10,7 @@ import anyio
 import typer
 
 from coagent.cli.output import MASK, console, print_json, print_lines, write_report
+from coagent.config.telemetry import telemetry
 from coagent.errors import ConfigurationError
 from coagent.private import private_folder
 from coagent.runs.execute import Progress, execute
@@ -64,7 +65,7 @@ def run(
                 f"the folder {str(transcripts)!r} cannot be made: {error.strerror}", "Name another one."
             ) from error
     show = Show(console(stderr=True))
-    with show.running():
+    with telemetry(plan.file.telemetry, plan.domain, MASK), show.running():
         made: RunReport = anyio.run(execute, plan, show, MASK)
     if report is not None:
         write_report(report, made.as_data())

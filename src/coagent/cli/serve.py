@@ -40,6 +40,7 @@ def serve(
     import anyio
 
     from coagent.config.domain_file import configured, find
+    from coagent.config.telemetry import telemetry
     from coagent.runtime.orders import checked_order
 
     try:
@@ -50,12 +51,13 @@ def serve(
         ) from None
     found = configured(file if file is not None else find(Path()), order=checked_order(order))
     name = name or os.environ.get("COAGENT_AGENT")
-    if http:
-        anyio.run(_http, found, host, port, keep)
-    else:
-        if host is not None or port is not None:
-            raise ConfigurationError("--host and --port are for HTTP", "Add --http.")
-        anyio.run(_stdio, found, name, rank, keep)
+    if not http and (host is not None or port is not None):
+        raise ConfigurationError("--host and --port are for HTTP", "Add --http.")
+    with telemetry(found.file.telemetry, found.domain, transport="tcp" if http else "pipe"):
+        if http:
+            anyio.run(_http, found, host, port, keep)
+        else:
+            anyio.run(_stdio, found, name, rank, keep)
 
 
 async def _stdio(found: Configured, name: str | None, rank: int | None, keep: bool) -> None:

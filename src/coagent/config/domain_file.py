@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from coagent.config.explain import Table, at, read_toml
 from coagent.config.targets import TargetTable, make_target
+from coagent.config.telemetry import TelemetryTable
 from coagent.config.tools import ToolsTable, make_tools
 from coagent.config.upstreams import UpstreamTable
 from coagent.errors import ConfigurationError, FootprintViolation
@@ -103,6 +104,7 @@ class DomainFile(Table):
     clients: list[ClientTable] = Field(default_factory=list)
     claude: ClaudeTable = ClaudeTable()
     upstreams: list[UpstreamTable] = Field(default_factory=list)
+    telemetry: TelemetryTable = TelemetryTable()
 
     @model_validator(mode="after")
     def _consistent(self) -> DomainFile:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from coagent.config.explain import Table, read_toml
 from coagent.config.targets import TargetTable
+from coagent.config.telemetry import TelemetryTable
 from coagent.config.tools import ToolsTable
 from coagent.protocol.calls import parsed_call_id
 from coagent.runtime.orders import Order
@@ -86,6 +87,7 @@ class RunFile(Table):
     tools: ToolsTable = ToolsTable()
     models: dict[str, ModelTable] = Field(default_factory=dict)
     agents: list[AgentTable] = Field(min_length=1)
+    telemetry: TelemetryTable = TelemetryTable()
 
     @model_validator(mode="after")
     def _consistent(self) -> RunFile:

@@ -28,6 +28,7 @@ from coagent.runtime.deciding import Decision, Decisions
 from coagent.runtime.declared import DeclaredRunner
 from coagent.runtime.effects import Effects
 from coagent.runtime.native import NativeRunner
+from coagent.runtime.observing import Instrument
 from coagent.runtime.opaque import Opaque
 from coagent.runtime.orders import Order, check_choice, checked_order
 from coagent.runtime.outsiders import Outsiders
@@ -79,6 +80,8 @@ class Domain:
         self.add_tools(tools)
         self._spares: list[Callable[[Key], bool]] = []
         self._open: _Open | None = None
+        self.instrument: Instrument | None = None
+        """Who looks on at what agents do here, if anybody; to be set before the domain is entered."""
         self._abandoned = False
         self.on_death = on_death
         """What becomes of the unfinished agents that join here, should this process die."""
@@ -130,7 +133,8 @@ class Domain:
             tasks,
             copies,
         )
-        work = Work(parts, {"native": NativeRunner(parts), "declared": DeclaredRunner(parts)})
+        looked_at = None if self.instrument is None else self.instrument.began(self, parts)
+        work = Work(parts, looked_at or {"native": NativeRunner(parts), "declared": DeclaredRunner(parts)})
         parts.advance = work.advance
         await copies.open(self.url, fresh)
         if log.by_itself:
@@ -185,6 +189,8 @@ class Domain:
                     await tidied(opened.log)
         finally:
             self._open = None  # only now: observers may ask while the last events are recorded
+            if self.instrument is not None:
+                self.instrument.ended()
             await opened.log.close()
             for target in self._targets.all:
                 await target.close()
@@ -287,7 +293,8 @@ class Domain:
 
     def _session(self, participant: Participant) -> AgentSession:
         opened = self._opened
-        return AgentSession(opened.parts, opened.work, participant)
+        made = AgentSession if self.instrument is None else self.instrument.session
+        return made(opened.parts, opened.work, participant)
 
     @property
     def agents(self) -> list[Participant]:

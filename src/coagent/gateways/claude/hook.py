@@ -36,7 +36,7 @@ _STOP_S_MORE = 15.0
 _OF_SESSION = ("TMPDIR", "TMP", "TEMP", "CLAUDE_CODE_SESSION_ID")
 """What may end with the session that starts the daemon, which serves others after it."""
 _ANSWER = b'{"answer": '
-_PASSED_ON = ("COAGENT_AGENT", "COAGENT_RANK", "CLAUDE_CODE_SHELL_PREFIX")
+_PASSED_ON = ("COAGENT_AGENT", "COAGENT_RANK", "CLAUDE_CODE_SHELL_PREFIX", "TRACEPARENT")
 
 
 WORKTREES = "/.claude/worktrees/"

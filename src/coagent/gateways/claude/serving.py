@@ -23,15 +23,18 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from coagent.builtin.live_shell import LiveShell
 from coagent.builtin.streams import Streams
-from coagent.config.domain_file import FOLDER
+from coagent.config.domain_file import FOLDER, DomainFile
+from coagent.config.telemetry import continued, telemetry
 from coagent.errors import CoAgentError
 from coagent.gateways.claude.hook import END_IT, VERSION, socket_path
 from coagent.gateways.claude.hub import Hub
+from coagent.gateways.claude.native import SharedTree
 from coagent.gateways.claude.sessions import Sessions
 from coagent.gateways.claude.shell import beside, streams
 from coagent.gateways.claude.workspace import open_workspace
 from coagent.masking.spans import masked_text
 from coagent.private import private_folder
+from coagent.runtime.domain import Domain
 from coagent.wording.quoting import printable
 
 IDLE_S_MAX = 900.0
@@ -47,6 +50,13 @@ async def serve(root: Path) -> None:
         CoAgentError: The domain cannot be opened.
     """
     domain, tree, file, shell = open_workspace(root)
+    with telemetry(file.telemetry, domain):
+        await _serve(root, domain, tree, file, shell)
+
+
+async def _serve(
+    root: Path, domain: Domain, tree: SharedTree, file: DomainFile, shell: LiveShell | None
+) -> None:
     async with domain:
         sessions = Sessions(Hub(domain, tree, file.claude, shell), root / FOLDER / "sessions.json")
         await sessions.take_up()
@@ -89,17 +99,8 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
                 if to is not None:
                     to.close()
                 raise
-            if to is not None:
-                found = await _commanded(stream, message, to, sessions)
-            elif "ended" in message:
-                found = sessions.ended(str(message["ended"]))
-            elif "place_of" in message:
-                found = sessions.place_of(str(message["place_of"]))
-            else:
-                found = await beside(
-                    lambda: _until_gone(stream, lambda: sessions.left(message)),
-                    lambda: sessions.handle(message),
-                )
+            with continued(message.get("environment", {})):
+                found = await _done(stream, message, to, sessions)
             answer: dict[str, Any] = {"answer": found, "version": VERSION}
         except (anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.ClosedResourceError, anyio.EndOfStream):
             return
@@ -111,6 +112,21 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
             answer = {"error": f"{why} (see {FOLDER}/daemon.log)"}
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
             await stream.send(json.dumps(answer).encode() + b"\n")
+
+
+async def _done(
+    stream: UNIXSocketStream, message: dict[str, Any], to: Streams | None, sessions: Sessions
+) -> dict[str, Any]:
+    """Do what a client asks for."""
+    if to is not None:
+        return await _commanded(stream, message, to, sessions)
+    if "ended" in message:
+        return sessions.ended(str(message["ended"]))
+    if "place_of" in message:
+        return sessions.place_of(str(message["place_of"]))
+    return await beside(
+        lambda: _until_gone(stream, lambda: sessions.left(message)), lambda: sessions.handle(message)
+    )
 
 
 def _require_same_version(message: dict[str, Any]) -> None:
