@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from rich.text import Text
 from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical
+from textual.containers import Container, Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
@@ -26,7 +27,8 @@ _WORK_S = 0.05
 """How long news are taken at most before keys are looked at again."""
 _ALERTS_MAX = 3
 _WIDE = 120
-_KEYS = "enter more · / filter · f follow · e ended · tab next · ? help · q quit"
+_KEYS_ASKED = "words in the agent, key or text · enter, esc: back to the steps"
+_KEYS = "enter more · / filter · f follow · e ended · ? help · q quit"
 
 
 class _Reading(ModalScreen[None]):
@@ -48,7 +50,7 @@ class _Reading(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="reading"):
             yield Band(id="reading-title")
-            yield Lines[Text](lambda text, width: text, id="reading-lines")
+            yield Lines[Text](lambda text, width: text, read=True, id="reading-lines")
 
     def on_mount(self) -> None:
         """Show it."""
@@ -100,12 +102,14 @@ class Terminal(App[None]):
     #stepped { height: 1fr; }
     .wide #lower { layout: horizontal; }
     .wide #stepped { width: 3fr; height: 1fr; }
-    .wide #noticed { width: 2fr; height: 1fr; margin-left: 2; }
-    .wide #notices { height: 1fr; }
+    .wide #noticed { width: 2fr; height: 1fr; margin-right: 2; }
+    #preview { display: none; }
+    .wide #preview { display: block; height: 1fr; }
     .low #noticed { display: none; }
-    #filter { display: none; height: 1; border: none; padding: 0; background: ansi_default; }
-    .filtering #filter { display: block; }
-    .filtering #keys { display: none; }
+    #asking { display: none; height: 1; }
+    .filtering #asking { display: block; }
+    #slash { width: 2; }
+    #filter { width: 1fr; height: 1; border: none; padding: 0; background: ansi_default; }
     _Reading { background: ansi_default; align: center middle; }
     #reading { width: 100%; height: 100%; padding: 0 1; background: ansi_default; }
     #reading-title { height: 1; }
@@ -133,6 +137,9 @@ class Terminal(App[None]):
         self._agents = Lines[Lane](self._agent, id="agents")
         self._notices = Lines[Told](self._notice, most=1_000, follows=True, id="notices")
         self._steps = Lines[Row](self._step, most=10_000, follows=True, id="steps")
+        self._preview = Lines[Text](lambda text, width: text, read=True, id="preview")
+        self._previewed: tuple[int, str] | None = None
+        self._answer: Future[dict[str, Any]] | None = None
 
     def compose(self) -> ComposeResult:
         yield Band(id="header")
@@ -143,10 +150,14 @@ class Terminal(App[None]):
             with Vertical(id="noticed"):
                 yield Band(id="notices-head")
                 yield self._notices
+                yield Band(id="preview-head")
+                yield self._preview
             with Vertical(id="stepped"):
                 yield Band(id="steps-head")
                 yield self._steps
-        yield Input(id="filter", placeholder="words in the agent, key or text; empty: all", compact=True)
+        with Horizontal(id="asking"):
+            yield Band(id="slash")
+            yield Input(id="filter", compact=True)
         yield Band(id="keys")
 
     def on_mount(self) -> None:
@@ -177,6 +188,7 @@ class Terminal(App[None]):
             any_news = True
         if any_news:
             self._redraw()
+        self._look_closer()
 
     def _take(self, news: News) -> None:
         if news.waiting or news.gone:
@@ -203,6 +215,21 @@ class Terminal(App[None]):
         self._steps.replace([one for one in self.board.rows if self._wanted.row(one)])
         self._notices.replace([one for one in self.board.notices if self._wanted.told(one)])
 
+    def _look_closer(self) -> None:
+        """Show all of the step that the cursor stands on, where there is room beside."""
+        if self._answer is not None:
+            if not self._answer.done():
+                return
+            width = max(self._preview.size.width - 1, 10)
+            lines = _told(self._answer, self.board, self._look)
+            self._preview.replace([part for line in lines for part in _folded(line, width)], 0)
+            self._answer = None
+        row = self._steps.chosen
+        wanted = None if row is None else (row.n, row.kind)
+        if wanted is not None and wanted != self._previewed and self._preview.display:
+            self._previewed = wanted
+            self._answer = self._following.ask(*wanted)
+
     # ---- drawing -------------------------------------------------------------------------------------------
 
     def on_resize(self, event: events.Resize) -> None:
@@ -219,7 +246,10 @@ class Terminal(App[None]):
         chosen = self._agents.chosen
         agents = self.board.agents(ended=self._ended_too)
         place = next((number for number, one in enumerate(agents) if one is chosen), None)
-        self._agents.replace(agents, place)
+        idle = not self._agents.has_focus  # those at work are looked at, where not all are in sight
+        if idle:
+            place = next((number for number, one in enumerate(agents) if not one.ended), place)
+        self._agents.replace(agents, place, top=idle)
         self._agents.styles.height = max(min(len(agents), max((height - 6) * 2 // 5, 2)), 1)
         gone = f"{self._gone} What was read of it stays here." if self._gone else ""
         alerts = drawing.alerts(self.board, gone, look, width, _ALERTS_MAX)
@@ -230,10 +260,8 @@ class Terminal(App[None]):
             text = drawing.header(self.board, self._header, self._progress, bool(self._gone), look, width)
         self._say("header", text)
         self._say("agents-head", drawing.agents_head(look, width))
-        if width < _WIDE:
-            self._notices.styles.height = min(max(len(self._notices), 1), 4 if height >= 22 else 2)
-        else:
-            self._notices.styles.height = "1fr"
+        most = (4 if height >= 22 else 2) if width < _WIDE else max((height - 6) // 4, 2)
+        self._notices.styles.height = min(max(len(self._notices), 1), most)
         self._heads()
 
     def _heads(self) -> None:
@@ -248,7 +276,11 @@ class Terminal(App[None]):
         state = "following" if self._steps.follows else "not following: f"
         self._head("steps-head", f"steps{only}{kept} · {len(self._steps):,} · {state}")
         self._head("notices-head", f"notices{only} · {len(self._notices):,}")
-        self._say("keys", Text(look.own(_KEYS), "dim"))
+        if self.size.width >= _WIDE:
+            self._head("preview-head", "the step")
+        else:
+            self._say("preview-head")
+        self._say("keys", Text(look.own(_KEYS_ASKED if self._filtering else _KEYS), "dim"))
 
     def _head(self, name: str, text: str) -> None:
         line = self._look.own("─")
@@ -282,10 +314,7 @@ class Terminal(App[None]):
             if not answer.done():
                 return
             timer.stop()
-            try:
-                reading.say(drawing.detail(answer.result(), self.board, self._look))
-            except Exception as error:
-                reading.say([Text(self._look.plain(str(error)), "red")])
+            reading.say(_told(answer, self.board, self._look))
 
         timer = reading.set_interval(_TICK_S / 5, show)
 
@@ -323,6 +352,8 @@ class Terminal(App[None]):
     def action_filter(self) -> None:
         """Ask what is wanted."""
         self.screen_stack[0].add_class("filtering")
+        self._say("slash", Text("/ ", "bold"))
+        self._heads()
         asked = self.query_one("#filter", Input)
         asked.value = self._wanted.words
         asked.focus()
@@ -335,7 +366,15 @@ class Terminal(App[None]):
     @on(Input.Submitted)
     def _end_filtering(self) -> None:
         self.screen_stack[0].remove_class("filtering")
+        self._heads()
         self._steps.focus()
+
+
+def _told(answer: Future[dict[str, Any]], board: Board, look: Look) -> list[Text]:
+    try:
+        return drawing.detail(answer.result(), board, look)
+    except Exception as error:  # the log has gone, or begun anew, since the step was told
+        return [Text(look.plain(str(error)), "red")]
 
 
 def _last(found: Sequence[Any] | Any, count: int) -> list[Any]:

@@ -34,10 +34,10 @@ _SAID = {
     Mark.BAD: "failed, aborted, stuck or lost",
 }
 _KEYS = (
-    ("up down pgup pgdn home end", "move"),
-    ("tab, shift+tab", "go to the agents, the notices, the steps"),
-    ("enter", "on an agent: its steps alone; on a step or notice: all of it"),
-    ("/", "filter by words in the agent, key or text; empty: all"),
+    ("arrows pgup pgdn home end", "move"),
+    ("tab", "go to the agents, the notices, the steps"),
+    ("enter", "an agent: its steps alone; a step, a notice: all of it"),
+    ("/", "only what has these words: agent, key, text"),
     ("esc", "close; else show all again"),
     ("f", "follow: stay at the newest step"),
     ("e", "hide agents that have ended, or show them"),
@@ -165,7 +165,7 @@ def _columns(width: int) -> _Columns:
     if width >= _WIDE:
         name, phase, lane = 20, 26, min(40, width // 5)
     else:
-        name, phase, lane = 10, 18, max(8, (width - fixed - 30) // 4)
+        name, phase, lane = 10, 17, max(8, (width - fixed - 27) // 2 - 2)
     return _Columns(name, phase, lane, max(0, width - fixed - name - phase - lane - 4), width >= _WIDE)
 
 
@@ -259,7 +259,7 @@ def notice_line(told: Told, look: Look, width: int) -> Text:
 
 def step_line(row: Row, look: Look, width: int) -> Text:
     """Return the line of a step."""
-    names = 16 if width >= 100 else 10
+    names = 14 if width > 85 else 10
     text = Text(no_wrap=True)
     text.append(f"{row.n:>6} {clock(row.at)} ", "dim")
     sign, style = look.sign(row.mark)
@@ -267,7 +267,7 @@ def step_line(row: Row, look: Look, width: int) -> Text:
     text.append(" ")
     text.append(look.cell(look.plain(row.name or "outside"), names), "bold" if row.name else "italic")
     text.append(" ")
-    said = "" if row.mark in (Mark.READ, Mark.WROTE, None) else style
+    said = "" if row.mark in (Mark.READ, Mark.WROTE, None) else style.removeprefix("bold ")
     text.append(look.plain(row.text), said)
     return _fitted(text, look, width)
 
@@ -326,7 +326,7 @@ def _arguments(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
     yield Text()
     yield Text("arguments", "dim")
     for name, value in step["args"].items():
-        first, *rest = look.lines(value).split("\n")[:_ARGUMENT_LINES_MAX]
+        first, *rest = look.lines(value.rstrip("\n")).split("\n")[:_ARGUMENT_LINES_MAX]
         yield Text.assemble(f"  {look.plain(name)} = ", first)
         for line in rest:
             yield Text(f"    {line}")
@@ -366,7 +366,7 @@ def _value(value: Mapping[str, Any] | None, look: Look) -> Iterator[Text]:
 def _block(title: str, text: str, look: Look, style: str) -> Iterator[Text]:
     yield Text()
     yield Text(title, "dim")
-    for line in look.lines(text).split("\n")[:_ARGUMENT_LINES_MAX]:
+    for line in look.lines(text.rstrip("\n")).split("\n")[:_ARGUMENT_LINES_MAX]:
         yield Text(f"  {line}", style)
 
 
@@ -427,6 +427,6 @@ def help_lines(look: Look) -> Iterable[Text]:
     yield Text()
     yield Text("Keys", "bold")
     for key, said in _KEYS:
-        yield Text.assemble("  ", (key.ljust(28), "bold"), said)
+        yield Text.assemble("  ", (key.ljust(22), "bold"), said)
     yield Text()
     yield Text("It only reads the log: no agent waits for it.", "dim")

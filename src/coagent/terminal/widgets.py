@@ -30,6 +30,7 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
         draw: Returns the line of an item, at most so wide.
         most: How many items are kept, the last ones.
         follows: Whether it stays at the end until somebody goes elsewhere.
+        read: Whether it is a text for reading: it has no cursor, and keys scroll it.
     """
 
     DEFAULT_CSS = """
@@ -70,7 +71,13 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
             return self.lines
 
     def __init__(
-        self, draw: Callable[[Item, int], Text], *, most: int | None = None, follows: bool = False, id: str
+        self,
+        draw: Callable[[Item, int], Text],
+        *,
+        most: int | None = None,
+        follows: bool = False,
+        read: bool = False,
+        id: str,
     ) -> None:
         super().__init__(id=id)
         self._draw = draw
@@ -78,6 +85,7 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
         self._most = most
         self.cursor = 0
         self.follows = follows
+        self._read = read
 
     def __len__(self) -> int:
         return len(self._items)
@@ -89,12 +97,20 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
 
     # ---- what is in it -------------------------------------------------------------------------------------
 
-    def replace(self, items: Iterable[Item], cursor: int | None = None) -> None:
-        """Show other items; the cursor stays where it is, unless it is said where it goes."""
+    def replace(self, items: Iterable[Item], cursor: int | None = None, *, top: bool = False) -> None:
+        """Show other items; the cursor stays where it is, unless it is said where it goes.
+
+        Args:
+            items: What is shown.
+            cursor: Where the cursor goes.
+            top: Whether that, with the one before it, comes to the top.
+        """
         self._items = deque(items, self._most) if self._most else list(items)
         if cursor is not None:
             self.cursor = cursor
         self._changed(0)
+        if top:
+            self.scroll_to(y=max(self.cursor - 1, 0), animate=False, force=True, immediate=True)
 
     def extend(self, items: Sequence[Item]) -> None:
         """Add items at the end; those which are too many go at the beginning."""
@@ -140,6 +156,8 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
             self.post_message(self.Chosen(self, item))
 
     def _go(self, to: int) -> None:
+        if self._read:
+            to = min(to, len(self._items) - self.size.height)
         to = min(max(to, 0), max(len(self._items) - 1, 0))
         if self.follows and to < len(self._items) - 1:
             self.follows = False
@@ -149,7 +167,7 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
         self.post_message(self.Moved(self))
 
     def _in_sight(self) -> None:
-        top, height = round(self.scroll_target_y), max(self.size.height, 1)
+        top, height = round(self.scroll_target_y), 1 if self._read else max(self.size.height, 1)
         if self.cursor < top:
             self.scroll_to(y=self.cursor, animate=False, force=True, immediate=True)
         elif self.cursor >= top + height:
@@ -158,7 +176,7 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to what is clicked; twice asks for more."""
         line = event.y + self.scroll_offset.y
-        if line < len(self._items):
+        if line < len(self._items) and not self._read:
             self._go(line)
             if event.chain > 1:
                 self.action_choose()
@@ -179,12 +197,12 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Draw a line in sight."""
-        index, width = y + self.scroll_offset.y, self.size.width
+        index, width = y + self.scroll_offset.y, self.scrollable_content_region.width
         if index >= len(self._items):
             return Strip.blank(width, self.rich_style)
         item = next(islice(self._items, index, index + 1))
         strip = strip_of(self._draw(item, width), width, self.rich_style, self.app)
-        if index != self.cursor or not self.has_focus:
+        if index != self.cursor or not self.has_focus or self._read:
             return strip
         return Strip(Segment(one.text, _CURSOR) for one in strip)
 
@@ -203,9 +221,9 @@ class Band(Widget):
 
     def say(self, *lines: Text) -> None:
         """Show lines, as many as there are."""
+        self.display = bool(lines)
         if lines != tuple(self._lines):
-            if len(lines) != len(self._lines):
-                self.styles.height = len(lines)
+            self.styles.height = max(len(lines), 1)
             self._lines = list(lines)
             self.refresh()
 
@@ -217,5 +235,5 @@ class Band(Widget):
 
 def strip_of(text: Text, width: int, style: Style, app: App[Any]) -> Strip:
     """Return a text as a strip of the screen of exactly so many columns."""
-    shown = Strip(text.render(app.console, "")).adjust_cell_length(width, style)
-    return shown.apply_style(style)
+    segments = Segment.apply_style(text.render(app.console, ""), app.console.get_style(text.style))
+    return Strip(segments).adjust_cell_length(width, style).apply_style(style)
