@@ -37,20 +37,22 @@ class _Reading(ModalScreen[None]):
     Args:
         title: What it is.
         lines: It.
+        bar: Whether it has a scroll bar.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q,question_mark", "close", show=False),
     ]
 
-    def __init__(self, title: str, lines: Iterable[Text]) -> None:
+    def __init__(self, title: str, lines: Iterable[Text], bar: bool) -> None:
         super().__init__()
-        self._title, self._lines = title, lines
+        self._title, self._lines, self._bar = title, lines, bar
 
     def compose(self) -> ComposeResult:
+        """Lay out its parts."""
         with Vertical(id="reading"):
             yield Band(id="reading-title")
-            yield Lines[Text](lambda text, width: text, read=True, id="reading-lines")
+            yield Lines[Text](lambda text, width: text, read=True, bar=self._bar, id="reading-lines")
 
     def on_mount(self) -> None:
         """Show it."""
@@ -71,19 +73,17 @@ class _Reading(ModalScreen[None]):
         found = self.query_one(Lines)
         width = max(found.size.width, 10)
         self._lines = list(self._lines)
-        found.replace([part for line in self._lines for part in _folded(line, width)])
+        found.replace([part for line in self._lines for part in _folded(line, width, self.app)])
 
     def action_close(self) -> None:
         """Go back."""
         self.dismiss()
 
 
-def _folded(line: Text, width: int) -> Iterable[Text]:
+def _folded(line: Text, width: int, app: App[Any]) -> Iterable[Text]:
     if line.cell_len <= width:
         return [line]
-    from rich.console import Console
-
-    return line.wrap(Console(width=width), width, overflow="fold")
+    return line.wrap(app.console, width, overflow="fold")
 
 
 class Terminal(App[None]):
@@ -134,14 +134,15 @@ class Terminal(App[None]):
         self._waiting, self._gone = "Opening the log…", ""
         self._progress = (0, 0)
         self._wanted, self._ended_too = Wanted(), True
-        self._agents = Lines[Lane](self._agent, id="agents")
-        self._notices = Lines[Told](self._notice, most=1_000, follows=True, id="notices")
-        self._steps = Lines[Row](self._step, most=10_000, follows=True, id="steps")
-        self._preview = Lines[Text](lambda text, width: text, read=True, id="preview")
+        self._agents = Lines[Lane](self._agent, bar=not look.ascii, id="agents")
+        self._notices = Lines[Told](self._notice, most=1_000, follows=True, bar=not look.ascii, id="notices")
+        self._steps = Lines[Row](self._step, most=10_000, follows=True, bar=not look.ascii, id="steps")
+        self._preview = Lines[Text](lambda text, width: text, read=True, bar=not look.ascii, id="preview")
         self._previewed: tuple[int, str] | None = None
         self._answer: Future[dict[str, Any]] | None = None
 
     def compose(self) -> ComposeResult:
+        """Lay out its parts."""
         yield Band(id="header")
         yield Band(id="alerts")
         yield Band(id="agents-head")
@@ -222,7 +223,7 @@ class Terminal(App[None]):
                 return
             width = max(self._preview.size.width - 1, 10)
             lines = _told(self._answer, self.board, self._look)
-            self._preview.replace([part for line in lines for part in _folded(line, width)], 0)
+            self._preview.replace([part for line in lines for part in _folded(line, width, self)], 0)
             self._answer = None
         row = self._steps.chosen
         wanted = None if row is None else (row.n, row.kind)
@@ -253,9 +254,11 @@ class Terminal(App[None]):
         self._agents.styles.height = max(min(len(agents), max((height - 6) * 2 // 5, 2)), 1)
         gone = f"{self._gone} What was read of it stays here." if self._gone else ""
         alerts = drawing.alerts(self.board, gone, look, width, _ALERTS_MAX)
+        if self._waiting:
+            alerts += _folded(Text(look.plain(self._waiting), "yellow"), width, self)
         self._say("alerts", *alerts)
         if self._waiting:
-            text = Text(look.cell(f" {look.plain(self._waiting)} Waiting for somebody…", width), "yellow")
+            text = Text(look.own(" waiting for somebody to join…"), "bold")
         else:
             text = drawing.header(self.board, self._header, self._progress, bool(self._gone), look, width)
         self._say("header", text)
@@ -306,7 +309,9 @@ class Terminal(App[None]):
     @on(Lines.Chosen, "#notices")
     async def _step_chosen(self, event: Lines.Chosen) -> None:
         number, kind = event.item.n, event.item.kind if isinstance(event.item, Row) else "told"
-        reading = _Reading(f" step {number} ", [Text("reading it…", "dim")])
+        reading = _Reading(
+            f" step {number} ", [Text(self._look.own("reading it…"), "dim")], not self._look.ascii
+        )
         await self.push_screen(reading)
         answer = self._following.ask(number, kind)
 
@@ -341,7 +346,9 @@ class Terminal(App[None]):
 
     async def action_help(self) -> None:
         """Say what the signs and keys mean."""
-        await self.push_screen(_Reading(" coagent watch ", drawing.help_lines(self._look)))
+        await self.push_screen(
+            _Reading(" coagent watch ", drawing.help_lines(self._look), not self._look.ascii)
+        )
 
     # ---- the filter ----------------------------------------------------------------------------------------
 

@@ -299,7 +299,7 @@ class Board:
             if standing.stuck and lane.state == "finished":
                 return f"stuck: {_few(standing.stuck)}"
         if unread := self.unread(lane):
-            return f"to read: {unread} {'notice' if unread == 1 else 'notices'}"
+            return f"{unread} to read"
         if lane.calling:
             return "calling"
         if lane.state == "finished":

@@ -109,21 +109,23 @@ def header(
     parts = [f"{counts[name]:,} {name}" for name in counts if counts[name]]
     said = f"{agents}: {', '.join(parts)}" if parts else agents
     texts = [said, f"{board.steps:,} steps", f"{board.told:,} notices"]
+    if not board.steps:
+        texts = ["nobody has joined this domain yet"]
     text = Text(no_wrap=True)
     text.append(f" {look.plain(str(story.get('name', '')))} ", "bold reverse")
     text.append(f" {story.get('protocol', '')}" if width >= _WIDE else "", "dim")
-    for one in texts:
-        text.append(look.own(" · "), "dim")
-        text.append(one)
     read, last = progress
     state, style = ("log gone", "bold red") if gone else ("live", "green")
     if not gone and read < last:
         state, style = f"reading {100 * read // last} %", "yellow"
-    left = width - text.cell_len - len(state) - 1
-    if left < 1:
-        text.truncate(width - len(state) - 2)
-        left = 1
-    text.append(" " * left)
+    room = width - len(state) - 2
+    for one in texts:
+        if text.cell_len + len(one) + 3 > room:
+            break
+        text.append(look.own(" · "), "dim")
+        text.append(one)
+    text.truncate(room)
+    text.append(" " * (room - text.cell_len + 1))
     text.append(state, style)
     return text
 
@@ -181,7 +183,6 @@ def agents_head(look: Look, width: int) -> Text:
 
 
 _PHASE_STYLES = (
-    ("to read", "bold yellow"),
     ("was told", "yellow"),
     ("calling", "cyan"),
     ("thinking", ""),
@@ -205,6 +206,8 @@ def agent_line(board: Board, lane: Lane, look: Look, width: int) -> Text:
     text.append(str(lane.order).rjust(4) + " ", "dim")
     phase = board.phase(lane)
     style = next((style for start, style in _PHASE_STYLES if phase.startswith(start)), "")
+    if phase.endswith("to read"):
+        style = "bold yellow"
     text.append(look.cell(look.plain(phase), columns.phase), style)
     text.append(_number(lane.calls).rjust(5), over)
     text.append(_number(lane.failed).rjust(4), "red" if lane.failed and not over else over)
@@ -219,7 +222,7 @@ def agent_line(board: Board, lane: Lane, look: Look, width: int) -> Text:
         text.append(sign, style)
     text.append(" " * (columns.lane - len(marks) + 1))
     text.append(look.cell(look.plain(lane.last), columns.last), over or "dim")
-    return text
+    return _fitted(text, look, width)
 
 
 def _number(count: int) -> str:

@@ -136,6 +136,13 @@ class Following:
     def _follow(self) -> None:
         """Read a log from its beginning, and then what comes, for ever."""
         story = Story(self._url, self._mask)
+        try:
+            # What was shown stays until all of the log can be read again.
+            while self._story is not None and story.advance(_AT_ONCE):
+                self._pause(0)
+        except BaseException:
+            story.close()
+            raise
         old, self._story, self._file = self._story, story, self._identity()
         if old is not None:
             old.close()
@@ -143,9 +150,9 @@ class Following:
         sent, stood, cost, behind = 0, 0.0, 0.0, True
         while True:
             count = story.advance(_AT_ONCE)
-            if len(story) > sent:
-                steps = story.between(sent, len(story))
-                sent = len(story)
+            while sent < len(story):
+                steps = story.between(sent, min(sent + _AT_ONCE, len(story)))
+                sent += len(steps)
                 self._tell(News(steps, read=story.watch.number, last=story.watch.last))
                 behind = True
             if count:

@@ -31,6 +31,7 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
         most: How many items are kept, the last ones.
         follows: Whether it stays at the end until somebody goes elsewhere.
         read: Whether it is a text for reading: it has no cursor, and keys scroll it.
+        bar: Whether it has a scroll bar, which is drawn with blocks.
     """
 
     DEFAULT_CSS = """
@@ -77,6 +78,7 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
         most: int | None = None,
         follows: bool = False,
         read: bool = False,
+        bar: bool = True,
         id: str,
     ) -> None:
         super().__init__(id=id)
@@ -86,6 +88,8 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
         self.cursor = 0
         self.follows = follows
         self._read = read
+        if not bar:
+            self.styles.scrollbar_size_vertical = 0
 
     def __len__(self) -> int:
         return len(self._items)
