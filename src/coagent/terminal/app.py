@@ -26,6 +26,7 @@ _TICK_S = 0.1
 _WORK_S = 0.05
 """How long news are taken at most before keys are looked at again."""
 _ALERTS_MAX = 3
+_LOADING_S = 0.5
 _WIDE = 120
 _KEYS_ASKED = "words in the agent, key or text · enter, esc: back to the steps"
 _KEYS = "enter more · / filter · f follow · e ended · ? help · q quit"
@@ -133,6 +134,7 @@ class Terminal(App[None]):
         self._header: dict[str, Any] = {}
         self._waiting, self._gone = "Opening the log…", ""
         self._progress = (0, 0)
+        self._stale, self._drawn = True, 0.0
         self._wanted, self._ended_too = Wanted(), True
         self._agents = Lines[Lane](self._agent, bar=not look.ascii, id="agents")
         self._notices = Lines[Told](self._notice, most=1_000, follows=True, bar=not look.ascii, id="notices")
@@ -183,11 +185,12 @@ class Terminal(App[None]):
 
     def _tick(self) -> None:
         until = time.monotonic() + _WORK_S
-        any_news = False
         while time.monotonic() < until and (news := self._following.news()) is not None:
             self._take(news)
-            any_news = True
-        if any_news:
+            self._stale = True
+        read, last = self._progress
+        # While a long log is read, drawing each part of it would cost more than reading it.
+        if self._stale and (read >= last or until - self._drawn > _LOADING_S):
             self._redraw()
         self._look_closer()
 
@@ -240,6 +243,7 @@ class Terminal(App[None]):
     def _redraw(self) -> None:
         if not self.screen_stack:
             return
+        self._stale, self._drawn = False, time.monotonic()
         base = self.screen_stack[0]
         width, height, look = self.size.width, self.size.height, self._look
         base.set_class(width >= _WIDE, "wide")

@@ -197,6 +197,8 @@ class Board:
                 self.lanes[rank].order = order
         if kind == "effect":
             return
+        if kind == "refused":
+            self._refused(step)
         lane = self.lanes.get(step.get("rank", -1))
         mark = self._mark(step)
         if lane is not None:
@@ -211,6 +213,15 @@ class Board:
             lane = self.lanes[call["rank"]]
             if not lane.ended:
                 _stands(lane, call["call"], call["state"])
+
+    def _refused(self, step: Mapping[str, Any]) -> None:
+        """Count the calls as failed whose writes are gone, as their target does not take them."""
+        gone = [operation for operation in step.get("ops", ()) if operation[0] == "del"]
+        for _, _, order, sequence, _ in gone:
+            for lane in self.lanes.values():
+                uid = f"{lane.rank}:{sequence}"
+                if lane.order == order and not lane.ended and uid in lane.states:
+                    _stands(lane, uid, "failed")
 
     def _mark(self, step: Mapping[str, Any]) -> Mark | None:
         kind = step["kind"]

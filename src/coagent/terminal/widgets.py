@@ -203,9 +203,9 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
         """Draw a line in sight."""
         index, width = y + self.scroll_offset.y, self.scrollable_content_region.width
         if index >= len(self._items):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width)
         item = next(islice(self._items, index, index + 1))
-        strip = strip_of(self._draw(item, width), width, self.rich_style, self.app)
+        strip = strip_of(self._draw(item, width), width, self.app)
         if index != self.cursor or not self.has_focus or self._read:
             return strip
         return Strip(Segment(one.text, _CURSOR) for one in strip)
@@ -234,10 +234,10 @@ class Band(Widget):
     def render_line(self, y: int) -> Strip:
         """Draw a line."""
         line = self._lines[y] if y < len(self._lines) else Text()
-        return strip_of(line, self.size.width, self.rich_style, self.app)
+        return strip_of(line, self.size.width, self.app)
 
 
-def strip_of(text: Text, width: int, style: Style, app: App[Any]) -> Strip:
+def strip_of(text: Text, width: int, app: App[Any]) -> Strip:
     """Return a text as a strip of the screen of exactly so many columns."""
     segments = Segment.apply_style(text.render(app.console, ""), app.console.get_style(text.style))
-    return Strip(segments).adjust_cell_length(width, style).apply_style(style)
+    return Strip(segments).adjust_cell_length(width)
