@@ -80,7 +80,7 @@ lock: .venv/.stamp ## Pin the newest allowed versions of all dependencies in req
 	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
 	    --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
 	    --extra bench --extra claude-agent-sdk --extra emulator --extra kubernetes --extra langchain --extra llm \
-	    --extra mcp --extra openai-agents --extra otel --extra sql --extra toolsmith --extra dev \
+	    --extra mcp --extra openai-agents --extra otel --extra sql --extra toolsmith --extra watch --extra dev \
 	    -o requirements.lock pyproject.toml
 
 clean: ## Remove the environment, caches and built files

@@ -77,6 +77,11 @@ COMMANDS: dict[str, Lazy] = {
         "Say who has written each line of a file.",
         ("coagent blame src/app.py", "coagent blame src/app.py --why", "coagent blame --agent-trace"),
     ),
+    "watch": Lazy(
+        "coagent.cli.watch:watch",
+        "Watch what agents do, at a glance in the terminal.",
+        ("coagent watch", "coagent watch domain.toml", "coagent watch sqlite:run.log --ascii"),
+    ),
     "ui": Lazy(
         "coagent.cli.ui:ui",
         "Look at what agents do, in a browser.",

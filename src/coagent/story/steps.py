@@ -170,6 +170,13 @@ class Story:
             end += 1  # in format 1, a commit has the number of the event that it follows from
         return list(self._spool.between(first, end))
 
+    def between(self, first: int, end: int) -> list[dict[str, Any]]:
+        """Return steps by their places in the story, counted from 0; `len` of the story is the end.
+
+        For whoever follows step by step: several may have one number.
+        """
+        return [json.loads(one) for one in self._spool.between(first, end)]
+
     def close(self) -> None:
         """Release the log and what was kept."""
         self._watch.close()

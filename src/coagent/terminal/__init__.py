@@ -1,0 +1,1 @@
+"""What agents do, at a glance in the terminal; only what draws on it needs Textual (the extra `watch`)."""
