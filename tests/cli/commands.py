@@ -17,6 +17,7 @@ from imported_command_line import started
 
 SRC = str(Path(__file__).parents[2] / "src")
 _IMPORTED = (
+    "coagent.audit.audit",
     "coagent.bench.contended.ten",
     "coagent.builtin.documents",
     "coagent.builtin.files",
@@ -25,6 +26,7 @@ _IMPORTED = (
     "coagent.cli.bench",
     "coagent.cli.bench_bash",
     "coagent.cli.bench_contended",
+    "coagent.cli.check",
     "coagent.cli.demo",
     "coagent.cli.doctor.command",
     "coagent.cli.init",

@@ -94,9 +94,11 @@ def test_the_import_contracts_can_break(tmp_path: Path) -> None:
         "tools/native.py": "import coagent.protocol.mtpo",  # rules
         "runtime/notices.py": "import coagent.targets.memory",  # runtime-targets
         "targets/memory.py": "import coagent.targets.other",  # targets
+        "audit/broken.py": "import coagent.protocol.values",  # audit
         "log/memory.py": "import coagent.log.sqlite",  # logs
         "runtime/clock.py": "import opentelemetry.trace",  # telemetry
         "runs/report.py": "import coagent.telemetry.names",  # telemetry-users
+        "tools/declared.py": "import coagent.audit.graph",  # audit-users
         "emulator/broken.py": "import coagent.errors",  # emulator
         "runs/broken.py": "import coagent.emulator.broken",  # emulator-users
     }.items():

@@ -91,6 +91,11 @@ COMMANDS: dict[str, Lazy] = {
             "coagent ui sqlite:a.log --compare sqlite:b.log",
         ),
     ),
+    "check": Lazy(
+        "coagent.cli.check:check",
+        "Audit a log: is the state the serial one?",
+        ("coagent check", "coagent check sqlite:old.db", "coagent check domain.toml --no-live --json"),
+    ),
     "undo": Lazy(
         "coagent.cli.undo:undo",
         "Take back what an agent has done.",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from coagent.errors import ConfigurationError
-from coagent.log.codec import Recorded
+from coagent.log.codec import Recorded, decode_recorded, decode_state
 from coagent.processes import Process
 from coagent.protocol.checkpoint import KernelState
 from coagent.protocol.events import Event
@@ -268,7 +268,6 @@ class Reader(ABC):
     def size(self) -> int:
         """How large the log is, in bytes."""
 
-    @abstractmethod
     def checkpoint(self, tail: int | None = 0, first: int | None = None) -> Checkpoint | None:
         """Return a checkpoint and go on from there; to be called before anything is read.
 
@@ -283,6 +282,12 @@ class Reader(ABC):
         Raises:
             LogError: It is damaged, or so many records are not there any more.
         """
+        found = self.checkpoint_text(tail, first)
+        return None if found is None else Checkpoint(found[0], decode_state(found[1]))
+
+    @abstractmethod
+    def checkpoint_text(self, tail: int | None = 0, first: int | None = None) -> tuple[int, str] | None:
+        """Return the same as its number and text, not understood."""
 
     def read(self) -> list[Event]:
         """Return some of the events since the last time; none where there are no more for now.
@@ -292,9 +297,17 @@ class Reader(ABC):
         """
         return [event for event, _ in self.recorded()]
 
-    @abstractmethod
     def recorded(self) -> list[Recorded]:
         """Return the same with the times at which they were appended.
+
+        Raises:
+            LogError: A record is missing or damaged.
+        """
+        return [decode_recorded(record) for _, record in self.texts()]
+
+    @abstractmethod
+    def texts(self) -> list[tuple[int, str]]:
+        """Return the same as numbers and texts of records, in their order and place, but not understood.
 
         Raises:
             LogError: A record is missing or damaged.

@@ -7,9 +7,8 @@ from typing import Any
 
 import psycopg
 
-from coagent.log.base import Checkpoint, Lease, NothingYet, Reader
+from coagent.log.base import Lease, NothingYet, Reader
 from coagent.log.chain import Gap, Position
-from coagent.log.codec import Recorded, decode_recorded, decode_state
 from coagent.log.postgres_errors import failed
 from coagent.log.postgres_leases import LONG_AGO_S, LeaseStatements, leases_in
 from coagent.log.postgres_rows import Statements, from_segment, state_in, taken, unpacked
@@ -59,23 +58,23 @@ class PostgresReader(Reader):
         rows = self._fetched(self._statements.size, (self._domain, self._domain))
         return int(rows[0][0])
 
-    def checkpoint(self, tail: int | None = 0, first: int | None = None) -> Checkpoint | None:
+    def checkpoint_text(self, tail: int | None = 0, first: int | None = None) -> tuple[int, str] | None:
         most = first - 1 if first is not None else 0 if tail is None else self.last - tail
         for statement in (self._statements.checkpoint, self._statements.old_checkpoint):
             rows = self._fetched(statement, (self._domain, max(most, 0)))
             if (found := state_in(next(iter(rows), None), self._place)) is not None:
                 self._at = found[0]
-                return Checkpoint(self._at.number, decode_state(found[1]))
+                return self._at.number, found[1]
         return None
 
-    def recorded(self) -> list[Recorded]:
+    def texts(self) -> list[tuple[int, str]]:
         rows = self._fetched(self._statements.read, (self._at.number, self._domain))
         try:
             records, self._at = taken(rows, self._at, self._place)
         except Gap:
             found = self._fetched(self._statements.segment, (self._domain, self._at.number + 1))
             records, self._at = from_segment(next(iter(found), None), self._at, self._place)
-        return [decode_recorded(record) for record in records]
+        return list(enumerate(records, self._at.number - len(records) + 1))
 
     def backwards(self) -> Iterator[tuple[int, str]]:
         before = _NUMBER_MAX

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from coagent.errors import LogError, NotPrivate
 from coagent.log.archive import Archive, emptied, read_on
-from coagent.log.base import Checkpoint, Lease, NothingYet, Reader
+from coagent.log.base import Lease, NothingYet, Reader
 from coagent.log.chain import Position
-from coagent.log.codec import Recorded, decode_recorded, decode_state
 from coagent.log.sqlite_leases import leases_of
 from coagent.log.sqlite_schema import (
     connected,
@@ -83,7 +82,7 @@ class LogReader(Reader):
     def size(self) -> int:
         return self._path.stat().st_size
 
-    def checkpoint(self, tail: int | None = 0, first: int | None = None) -> Checkpoint | None:
+    def checkpoint_text(self, tail: int | None = 0, first: int | None = None) -> tuple[int, str] | None:
         if self.by_itself:
             return None
         try:
@@ -94,7 +93,7 @@ class LogReader(Reader):
         if found is None:
             return None
         self._at = found[0]
-        return Checkpoint(self._at.number, decode_state(found[1]))
+        return self._at.number, found[1]
 
     def _found(self, most: int) -> tuple[Position, str] | None:
         """Return the last checkpoint up to a number; the first one where the records before it are gone."""
@@ -110,13 +109,13 @@ class LogReader(Reader):
             return found
         return archive.first_checkpoint() or first_checkpoint(self._connection, self._path)
 
-    def recorded(self) -> list[Recorded]:
+    def texts(self) -> list[tuple[int, str]]:
         old = self.by_itself or self._at.number < self.last_old
         try:
             records, self._at = read_on(self._connection, self._at, self._path, _READ_AT_ONCE, old)
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
-        return [decode_recorded(record) for record in records]
+        return list(enumerate(records, self._at.number - len(records) + 1))
 
     def backwards(self) -> Iterator[tuple[int, str]]:
         number = first = first_number(self._connection) or 0
