@@ -114,7 +114,7 @@ def test_what_happens_in_another_process_is_seen_as_it_happens(worker: Worker) -
         worker.do("write_file", "A", {"path": "a.txt", "content": "three\n"})
         await found.until("1 to read")
         assert worker.do("notices", "B") == ["file:a.txt"]
-        await found.until("1 notices", "A → B  file:a.txt", "-two  +three", "was told")
+        await found.until("notices · 1", "A → B  file:a.txt", "-two  +three", "was told")
         worker.do("finish", "A")
         worker.do("finish", "B")
         await found.until("2 agents: 2 committed")
