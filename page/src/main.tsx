@@ -20,11 +20,13 @@ function takeToken(): string | null {
   return token ?? sessionStorage.getItem(TOKEN);
 }
 
+const NO_TOKEN = "A link that was copied from the page holds none, and this tab was not opened with one. Paste the address that `coagent ui` printed: it opens here what the link names.";
+
 function source(): Source {
   const text = document.getElementById("coagent-story")?.textContent?.trim();
   if (text) return embedded(text);
   const token = takeToken();
-  if (token === null) throw new Trouble("This address has no token.", "Open the address that `coagent ui` printed.");
+  if (token === null) throw new Trouble("This address has no token.", NO_TOKEN, 401);
   return server(token);
 }
 

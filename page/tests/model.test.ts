@@ -48,6 +48,10 @@ describe("differences", () => {
     expect(givenDiff("-old\n+new\n same").map((line) => line.kind)).toEqual(["del", "add", "same"]);
     expect(givenDiff("/spec/image: a:1 -> b:2").map((line) => `${line.kind} ${line.text}`)).toEqual(["skip /spec/image", "del a:1", "add b:2"]);
     expect(givenDiff("1 -> 6").map((line) => line.text)).toEqual(["1", "6"]);
+    const kinds = (text: string): string[] => givenDiff(text).map((line) => `${line.kind} ${line.text}`);
+    expect(kinds("one\ntwo -> x\n -> (absent)")).toEqual(["del one", "del two -> x", "skip does not exist any more"]);
+    expect(kinds("(absent) -> one\n-two\n")).toEqual(["skip did not exist", "add one", "add -two"]);
+    expect(kinds("/a: 1 -> 2\n/b: (absent) -> 3")).toEqual(["skip /a", "del 1", "add 2", "skip /b", "del (absent)", "add 3"]);
   });
 
   it("says who last changed each line", () => {

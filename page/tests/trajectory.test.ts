@@ -17,6 +17,13 @@ describe("a trajectory", () => {
     expect(sample(true).at(2).entries.map((entry) => entry.v)).toEqual([10, 30]);
   });
 
+  it("knows before the first touch what that found, and that it may have found nothing that is known", () => {
+    expect(sample(true).at(-1)).toEqual({ base: 1, origin: 1, settled: [], entries: [] });
+    const unknown = new Trajectory(true);
+    unknown.add(3, ["base", "kv:x", null]);
+    expect(unknown.at(2)).toEqual({ base: null, origin: null, settled: [], entries: [] });
+  });
+
   it("keeps them in order of arrival where the protocol has no order", () => {
     expect(sample(false).at(2).entries.map((entry) => entry.v)).toEqual([30, 10]);
   });

@@ -28,27 +28,32 @@ def prices(folder: Path) -> list[int]:
         return [row[0] for row in connection.execute("select price from items order by id")]
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    """Return a workspace in which an agent took its write back, and its target would not have that."""
-    (tmp_path / ".coagent").mkdir()
-    (tmp_path / ".coagent" / "config.toml").write_text(CONFIG)
+def with_stuck_price(folder: Path) -> Path:
+    """Have an agent take its write back where its target will not have that."""
+    (folder / ".coagent").mkdir()
+    (folder / ".coagent" / "config.toml").write_text(CONFIG)
     changed(
-        tmp_path,
+        folder,
         "create table items (id integer primary key, price integer)",
         "insert into items values (1, 3), (2, 7)",
     )
 
     async def work() -> None:
-        async with configured(tmp_path / ".coagent" / "config.toml").domain as domain:
+        async with configured(folder / ".coagent" / "config.toml").domain as domain:
             a, b = await domain.join("A"), await domain.join("B")
             raised = await a.call("sql_execute", statement="update items set price = 4 where id = 1")
             await b.call("sql_query", query="select price from items where id = 1")
-            changed(tmp_path, TRIGGER)
+            changed(folder, TRIGGER)
             await a.undo(raised.call_id)
 
     anyio.run(work)
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Return a workspace in which an agent took its write back, and its target would not have that."""
+    return with_stuck_price(tmp_path)
 
 
 def test_what_is_stuck_is_listed_with_the_words_of_its_target(shop: Path) -> None:

@@ -32,6 +32,7 @@ export function embedded(text: string): Source {
       }
       return Promise.resolve(steps.slice(from, from + limit));
     },
+    token: null,
     live: null,
     values: (id, ids) => {
       const kept = data.values?.[String(id)] ?? {};

@@ -2,6 +2,7 @@
 
 import type { Header, Step, Value } from "../model/steps.ts";
 import { EventReader } from "./events.ts";
+import { pauseAfter } from "./pauses.ts";
 import { Trouble, type ActBody, type Done, type Live, type Preview, type Source } from "./source.ts";
 
 const REOPEN = "Open the address that `coagent ui` printed.";
@@ -31,10 +32,15 @@ export function server(token: string, get: typeof fetch = (input, init) => fetch
       throw new Trouble("The server does not answer.", "See whether `coagent ui` still runs, and start it again.");
     }
     if (!answer.ok) throw await troubleFrom(answer);
-    return (await answer.json()) as T;
+    try {
+      return (await answer.json()) as T;
+    } catch {
+      throw new Trouble("The answer of the server broke off.", "See whether `coagent ui` still runs, and start it again.");
+    }
   }
 
   return {
+    token,
     stories: () => ask<{ stories: Header[]; actions: boolean }>("stories"),
     steps: async (id, after, limit) => (await ask<{ steps: Step[] }>(`${id}/steps?after=${after}&limit=${limit}`)).steps,
     values: async (id, ids) => {
@@ -96,12 +102,10 @@ export function follow(open: Open, after: () => number, live: Live): () => void 
       }
       if (stopped) return;
       tries += 1;
-      const pause = Math.min(15_000, 500 * 2 ** Math.min(tries, 6)) * (0.75 + Math.random() / 2);
-      live.state("reconnecting", `${why} Trying again in ${Math.max(1, Math.round(pause / 1000))} s.`);
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        setTimeout(resolve, pause);
-      });
+      const pause = pauseAfter(tries);
+      wake = pause.end;
+      live.state("reconnecting", `${why} ${pause.words}`);
+      await pause.over;
     }
   }
 
@@ -109,9 +113,7 @@ export function follow(open: Open, after: () => number, live: Live): () => void 
     if (Date.now() - heard > SILENCE_MS) connection.abort();
   }
   function seenAgain(): void {
-    if (document.visibilityState !== "visible") return;
-    stale();
-    wake();
+    if (document.visibilityState === "visible") stale();
   }
   const watch = setInterval(stale, 10_000);
   document.addEventListener("visibilitychange", seenAgain);

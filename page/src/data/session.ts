@@ -2,7 +2,8 @@
 
 import type { Header } from "../model/steps.ts";
 import { Story } from "../model/story.ts";
-import { Trouble, troubleOf, type Source } from "./source.ts";
+import { pauseAfter } from "./pauses.ts";
+import { passes, troubleOf, type Source, type Trouble } from "./source.ts";
 import { Values } from "./values.ts";
 
 export interface Shown {
@@ -23,6 +24,8 @@ export class Session {
   actions = false;
   trouble: Trouble | null = null;
   ready = false;
+  /** Why the stories are not here yet, and when they are asked for again. */
+  waits = "";
   private readonly listeners = new Set<() => void>();
 
   constructor(readonly source: Source) {}
@@ -38,7 +41,10 @@ export class Session {
 
   async start(): Promise<void> {
     try {
-      const { stories, actions } = await this.source.stories();
+      const { stories, actions } = await this.kept(() => this.source.stories(), (why) => {
+        this.waits = why;
+        this.changed();
+      });
       this.actions = actions;
       this.stories = stories.map((header) => this.shown(header));
       this.ready = true;
@@ -47,6 +53,23 @@ export class Session {
     } catch (error) {
       this.trouble = troubleOf(error);
       this.changed();
+    }
+  }
+
+  /** Ask until there is an answer, as long as that may help. */
+  private async kept<T>(ask: () => Promise<T>, told: (why: string) => void): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        const found = await ask();
+        if (tries > 1) told("");
+        return found;
+      } catch (error) {
+        const trouble: Trouble = troubleOf(error);
+        if (!passes(trouble)) throw trouble;
+        const pause = pauseAfter(tries);
+        told(`${trouble.reason} ${trouble.cure} ${pause.words}`);
+        await pause.over;
+      }
     }
   }
 
@@ -60,7 +83,10 @@ export class Session {
     let began = performance.now();
     try {
       for (;;) {
-        const steps = await this.source.steps(story.header.id, story.lastN, PIECE);
+        const steps = await this.kept(() => this.source.steps(story.header.id, story.lastN, PIECE), (why) => {
+          shown.why = why;
+          this.touch(shown);
+        });
         if (!steps.length) break;
         story.append(steps);
         this.touch(shown);

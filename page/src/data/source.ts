@@ -30,6 +30,8 @@ export interface Live {
 }
 
 export interface Source {
+  /** What the server is asked with; null where there is none. */
+  token: string | null;
   stories(): Promise<{ stories: Header[]; actions: boolean }>;
   steps(story: number, after: number, limit: number): Promise<Step[]>;
   /** Null for a source that never gets new steps. Returns how to stop. */
@@ -41,12 +43,18 @@ export interface Source {
 
 /** What went wrong, and what a person can do about it. */
 export class Trouble extends Error {
+  /** `status` is that of HTTP; 0 where there was no answer, 1 where it was none of the server's. */
   constructor(readonly reason: string, readonly cure: string, readonly status = 0) {
     super(reason);
   }
 }
 
+/** Whether it may be over by itself: the server was not reached, or not well. */
+export function passes(trouble: Trouble): boolean {
+  return trouble.status === 0 || trouble.status >= 500;
+}
+
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof Trouble) return error;
-  return new Trouble(error instanceof Error ? error.message : String(error), "Load the page anew.");
+  return new Trouble(error instanceof Error ? error.message : String(error), "Load the page anew.", 1);
 }

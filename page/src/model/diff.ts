@@ -46,9 +46,19 @@ function wholeDiff(before: string[], after: string[]): DiffLine[] {
     part.value.map((text): DiffLine => ({ kind: part.added ? "add" : part.removed ? "del" : "same", text })));
 }
 
+/** What came or went as a whole, perhaps in many lines: `(absent) -> value`, `value -> (absent)`. */
+function cameOrWent(text: string): DiffLine[] | null {
+  if (/^@@|^\/[^:\s]*: /.test(text)) return null;
+  const came = /^\((absent|not known)\) -> ([^]*)$/.exec(text);
+  const went = came ? null : /^([^]*) -> \(absent\)$/.exec(text);
+  const lines = (kind: "add" | "del", value: string): DiffLine[] => linesOf(value).map((line) => ({ kind, text: line }));
+  if (came) return [{ kind: "skip", text: came[1] === "absent" ? "did not exist" : "what was there is not known" }, ...(came[2] === "(absent)" ? [] : lines("add", came[2]!))];
+  return went && [...lines("del", went[1]!), { kind: "skip", text: "does not exist any more" }];
+}
+
 /** A difference that was given as text: `+` and `-` at the heads of its lines, or `field: old -> new`. */
 export function givenDiff(text: string): DiffLine[] {
-  return linesOf(text).flatMap((line): DiffLine | DiffLine[] => {
+  return cameOrWent(text) ?? linesOf(text).flatMap((line): DiffLine | DiffLine[] => {
     const short = /^(?:(\/[^:\s]*): )?(.*) -> (.*)$/s.exec(line);
     if (short && !/^[-+]/.test(line)) {
       // A field and its two values, as differences of JSON are told.

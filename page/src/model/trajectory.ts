@@ -88,7 +88,10 @@ export class Trajectory {
       this.applyStep();
       if (this.applied >= (this.saved.at(-1)?.applied ?? 0) + SAVED_EVERY) this.save();
     }
-    return { base: this.base, origin: this.origin ?? null, settled: this.settled, entries: this.entries };
+    // What was there when it was first touched was there before, as far as anybody knows.
+    const first = this.ops[0]?.[0] === "base" ? this.ops[0][2] : null;
+    const base = this.applied > 0 ? this.base : first;
+    return { base, origin: this.origin === undefined ? first : this.origin, settled: this.settled, entries: this.entries };
   }
 
   private save(): void {

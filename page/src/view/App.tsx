@@ -9,7 +9,9 @@ import type { Panel, Place } from "../model/link.ts";
 import { effectsOf } from "../model/why.ts";
 import type { Story } from "../model/story.ts";
 import { Act } from "./Act.tsx";
+import { Alone, NoEntry } from "./Alone.tsx";
 import { Compare } from "./Compare.tsx";
+import { CopyLink } from "./CopyLink.tsx";
 import type { Ctx } from "./ctx.ts";
 import { FilterBar, Head } from "./Head.tsx";
 import { Help } from "./Help.tsx";
@@ -136,6 +138,7 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
   const { story } = shown;
   const [theme, drawn, nextTheme] = useTheme();
   const [help, setHelp] = useState(false);
+  const [link, setLink] = useState(false);
   const [act, setAct] = useState<ActBody | null>(null);
   const lanes = useRef<LaneCanvas | null>(null);
   const narrow = useNarrow();
@@ -184,7 +187,7 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
   const compare = place.view === "compare" && session.stories.length >= 2;
   return (
     <div class={`page ${narrow ? "narrow" : ""} view-${compare ? "compare" : place.view}`} style={{ "--lanes": `${90 + scene.lanes.length * 46}px` }}>
-      <Head ctx={ctx} theme={theme} onTheme={nextTheme} onHelp={() => setHelp(true)} />
+      <Head ctx={ctx} theme={theme} onTheme={nextTheme} onHelp={() => setHelp(true)} onLink={() => setLink(true)} />
       {shown.why && shown.status !== "live" && <div class="banner" role="status">{shown.why}{(shown.status === "failed") && <button onClick={() => location.reload()}>Load anew</button>}</div>}
       {compare ? <Compare ctx={ctx} session={session} theme={drawn} /> : (
         <>
@@ -207,6 +210,7 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
       )}
       <Announcer ctx={ctx} />
       {help && <Help onClose={() => setHelp(false)} />}
+      {link && <CopyLink place={place} token={session.source.token} onClose={() => setLink(false)} />}
       {act && <Act source={session.source} story={story.header.id} body={act} onClose={() => setAct(null)} />}
     </div>
   );
@@ -234,15 +238,12 @@ export function App({ session }: { session: Session }) {
       clearTimeout(planned);
     };
   }, [session]);
-  if (session.trouble) {
-    return <div class="alone"><h1>CoAgent</h1><p class="bad">{session.trouble.reason}</p><p>{session.trouble.cure}</p></div>;
-  }
+  if (session.trouble) return <NoEntry trouble={session.trouble} />;
   const shown = session.stories.find((one) => one.story.header.id === place.story) ?? session.stories[0];
-  if (!shown) return <div class="alone"><h1>CoAgent</h1><p class="dim">{session.ready ? "There is no story here." : "Loading …"}</p></div>;
+  if (!shown) return <Alone>{session.ready ? "There is no story here." : session.waits || "Loading …"}</Alone>;
   if (!shown.story.length) {
-    return (
-      <div class="alone"><h1>CoAgent</h1><p class="dim">{shown.status === "loading" ? "Loading the steps …" : shown.why || "Nothing has happened yet in this log. Steps appear here as agents join."}</p></div>
-    );
+    const waits = shown.status === "loading" ? "Loading the steps …" : "Nothing has happened yet in this log. Steps appear here as agents join.";
+    return <Alone>{shown.why || waits}</Alone>;
   }
   return <Main session={session} shown={shown} place={place} go={go} />;
 }

@@ -15,21 +15,14 @@ function Count({ n, word, kind, onClick }: { n: number; word: string; kind?: str
   return onClick ? <button class={`count ${kind ?? ""}`} onClick={onClick}>{inner}</button> : <span class={`count ${kind ?? ""}`}>{inner}</span>;
 }
 
-export function Head(props: { ctx: Ctx; theme: string; onTheme(): void; onHelp(): void }) {
+export function Head(props: { ctx: Ctx; theme: string; onTheme(): void; onHelp(): void; onLink(): void }) {
   const { ctx } = props;
   const { story, shown, session, place } = ctx;
-  const [copied, setCopied] = useState(false);
   const { header } = story;
   const counts = story.countsAt(ctx.at);
   const phases = story.phasesAt(ctx.at);
   const only = (kind: Group) => () => ctx.go({ kinds: place.kinds.length === 1 && place.kinds[0] === kind ? [] : [kind] });
   const idle = shown.status === "live" && story.agents.size > 0 && phases.working + phases.told + phases.waiting + phases.finished === 0;
-  function copy(): void {
-    void navigator.clipboard?.writeText(location.href).then(() => {
-      setCopied(true);
-      setTimeout(() => setCopied(false), 1500);
-    });
-  }
   return (
     <header class="head">
       <h1 title={header.log}>
@@ -58,7 +51,7 @@ export function Head(props: { ctx: Ctx; theme: string; onTheme(): void; onHelp()
         {counts.undone > 0 && <Count n={counts.undone} word="undone" kind="undone" onClick={only("undone")} />}
       </div> : <i class="spacer" />}
       <div class="head-buttons">
-        <button onClick={copy} title="Copy a link to what is shown">{copied ? "copied" : "link"}</button>
+        <button onClick={props.onLink} title="Copy a link to what is shown">link</button>
         <button onClick={props.onTheme} title={`Theme: ${props.theme}`} aria-label={`Theme: ${props.theme}. Change it.`}>{props.theme === "dark" ? "☾" : props.theme === "light" ? "☀" : "◐"}</button>
         <button onClick={props.onHelp} title="Signs and keys (?)" aria-label="Help: signs and keys">?</button>
       </div>
