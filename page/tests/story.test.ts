@@ -86,4 +86,15 @@ describe("a story", () => {
     expect(keysWritten(story, "7:2")).toEqual(["kv:x"]);
     expect(story.objects.get("kv:x")!.trajectory.at(0).entries.map((entry) => entry.v)).toEqual([4]);
   });
+
+  it("knows that what is stuck has been decided, unless it got stuck again", () => {
+    const story = new Story(HEADER);
+    const step = (n: number, kind: Step["kind"]): Step => ({ n, at: null, kind, text: "", key: "sql:items/1" }) as Step;
+    story.append([step(1, "stuck")]);
+    expect(story.decided("sql:items/1")).toBe(-1);
+    story.append([step(2, "resolve")]);
+    expect(story.decided("sql:items/1")).toBe(1);
+    story.append([step(3, "stuck")]);
+    expect(story.decided("sql:items/1")).toBe(-1);
+  });
 });

@@ -25,7 +25,6 @@ def canary_export(folder: Path) -> Path:
     return page
 
 
-
 @coagent.tool
 async def put(state: coagent.State, key: str, number: int) -> str:
     """Put a number."""

@@ -52,7 +52,9 @@ def test_an_object_says_of_each_line_which_call_last_changed_it(person: Person, 
     expect(image.get_by_role("link")).to_have_text(re.compile(r"^B\.2 \d+$"))
     first = lines.get_by_role("row").first
     expect(first.get_by_role("link")).to_have_text(re.compile(r"^B\.2 \d+$"))
-    created, repaired = (int(one.inner_text().split()[-1]) for one in (first.get_by_role("link"), image.get_by_role("link")))
+    created, repaired = (
+        int(one.inner_text().split()[-1]) for one in (first.get_by_role("link"), image.get_by_role("link"))
+    )
     assert created < repaired
     image.get_by_role("link").click()
     expect(chosen(page)).to_contain_text("B.2 kube_create")
@@ -63,8 +65,12 @@ def test_an_object_has_its_versions_and_who_wrote_them(person: Person, canary: P
     page = person.opens(canary)
     person.goes(page, canary, f"#key={GEO}")
     versions = section(page, "Its versions")
-    expect(versions.locator("details.version > summary")).to_have_count(2)
-    expect(versions.locator("summary").last).to_contain_text("A.3 kube_set_image")
+    expect(versions.locator(".version")).to_have_count(2)
+    change = versions.locator(".version").last
+    expect(change).to_contain_text("A.3 kube_set_image")
+    expect(change.locator(".add")).to_contain_text(GOOD)
+    change.get_by_role("button", name="Version of A.3", expanded=True).click()
+    expect(change.locator(".add")).to_have_count(0)
     versions.get_by_text("as it was at the start").click()
     expect(versions.locator("details.base")).to_contain_text(BROKEN)
 
@@ -111,7 +117,7 @@ def test_an_address_opens_the_same_selection_again_and_back_goes_back(person: Pe
 
 def test_words_kinds_agents_and_objects_narrow_the_steps_down(person: Person, canary: Path) -> None:
     page = person.opens(canary)
-    rows = page.get_by_role("grid", name="Steps by agent").locator(".row:not(.agent)")
+    rows = page.get_by_role("treegrid", name="Steps by agent").locator(".row:not(.agent)")
     expect(rows).to_have_count(15)
     page.get_by_role("searchbox").fill("k8s:*canary")
     expect(rows).to_have_count(2)
@@ -191,7 +197,7 @@ def test_the_table_of_all_steps_is_gone_through_by_keyboard(person: Person, cana
     table.press("Enter")
     expect(chosen(page)).to_contain_text("committed")
     page.keyboard.press("t")
-    expect(page.get_by_role("grid", name="Steps by agent")).to_be_visible()
+    expect(page.get_by_role("treegrid", name="Steps by agent")).to_be_visible()
 
 
 def test_a_run_plays_by_itself_to_its_end(person: Person, canary: Path) -> None:

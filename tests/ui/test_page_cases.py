@@ -1,4 +1,4 @@
-"""The page in a real browser on what happens seldom: what is stuck, or not known, promoted, cut off, or much."""
+"""The page in a real browser on what happens seldom: stuck, not known, promoted, cut off, or very many."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from made_stories import cut_off, many_agents, promoted
 from playwright.sync_api import expect
 from served_page import served
 from test_resolve import prices, with_stuck_price
-from test_resolve_calls import killed_in_payment, paid, recovered
+from test_resolve_calls import killed_in_payment, recovered
 
 
 @pytest.fixture
@@ -73,6 +73,7 @@ def test_a_person_decides_about_an_object_that_is_stuck(person: Person, shop: Pa
         expect(dialog).to_contain_text("sql:items/1 is decided")
         dialog.get_by_role("button", name="Close").last.click()
         expect(panel(page).get_by_role("button", name="Keep what is there")).to_have_count(0)
+        expect(panel(page)).to_contain_text("Decided since")
     assert prices(shop) == [4, 7]
 
 
@@ -100,21 +101,21 @@ def test_who_was_promoted_stands_where_it_is_now_and_where_it_was(
     person: Person, with_promotion: Path
 ) -> None:
     page = person.opens(with_promotion)
-    page.get_by_role("grid").get_by_role("row", name=re.compile("promoted")).click()
+    expect(page.get_by_role("treegrid").locator(".row.agent .c-name")).to_have_text(["quick", "slow"])
+    page.get_by_role("treegrid").get_by_role("row", name=re.compile("promoted")).click()
     expect(chosen(page)).to_contain_text("promoted")
     panel(page).locator(".facts").get_by_role("link", name="quick").click()
     expect(panel(page)).to_contain_text("Its place in the order changed: ")
-    names = page.get_by_role("grid").locator(".row.agent .c-name")
-    expect(names).to_have_text(["quick", "slow"])
 
 
 def test_a_story_that_begins_in_its_middle_says_so_and_shows_what_stood_there(
     person: Person, without_beginning: Path
 ) -> None:
     page = person.opens(without_beginning)
-    expect(panel(page)).to_contain_text(re.compile(r"What was before record \d+ is not kept any more"))
-    expect(page.get_by_role("grid")).to_contain_text("begins here")
-    person.goes(page, page.url, "#key=kv:x")
+    expect(panel(page)).to_contain_text(re.compile(r"What was before record \d+ is not shown"))
+    page.keyboard.press("t")
+    expect(page.get_by_role("grid", name="All steps")).to_contain_text("begins here")
+    person.goes(page, without_beginning, "#key=kv:x")
     expect(section(page, "Its value")).to_contain_text('"n": 29')
     expect(section(page, "Its value").get_by_role("link", name=re.compile("^A"))).not_to_have_count(0)
 
@@ -122,7 +123,7 @@ def test_a_story_that_begins_in_its_middle_says_so_and_shows_what_stood_there(
 def test_many_agents_have_a_lane_each_and_are_found(person: Person, with_many: Path) -> None:
     page = person.opens(with_many)
     expect(page.get_by_role("img", name=re.compile("Lanes of 200 agents"))).to_be_visible()
-    rows = page.get_by_role("grid", name="Steps by agent")
+    rows = page.get_by_role("treegrid", name="Steps by agent")
     assert int(rows.get_attribute("aria-rowcount") or 0) >= 200
     rows.press("End")
     expect(rows).to_contain_text("a199")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from browsing import Person
@@ -48,13 +49,11 @@ def shows(page: Page, step: str) -> None:
     """Expect a step in the list, and let go of the words by which it was found."""
     search = page.get_by_role("searchbox")
     search.fill(step)
-    expect(page.get_by_role("grid").locator(".row:not(.agent)").first).to_be_visible()
+    expect(page.get_by_role("treegrid").locator(".row:not(.agent)").first).to_be_visible()
     search.fill("")
 
 
-def test_what_happens_is_shown_without_loading_anew(
-    person: Person, worker: Worker, server: Served
-) -> None:
+def test_what_happens_is_shown_without_loading_anew(person: Person, worker: Worker, server: Served) -> None:
     two_at_work(worker, "live")
     page = person.opens(address(server))
     expect(page.locator(".pill")).to_have_text("live")
@@ -126,9 +125,7 @@ def test_of_two_pages_that_undo_at_once_the_second_is_told_to_look_again(
     expect(second.get_by_role("heading")).to_have_text("That did not work")
 
 
-def test_a_write_of_somebody_outside_is_shown_as_one(
-    person: Person, worker: Worker, server: Served
-) -> None:
+def test_a_write_of_somebody_outside_is_shown_as_one(person: Person, worker: Worker, server: Served) -> None:
     two_at_work(worker, "out")
     (worker.folder / "out.txt").write_text("one\ntwo\nthree\n")
     worker.do("read_file", "out2", {"path": "out.txt"})
@@ -136,7 +133,7 @@ def test_a_write_of_somebody_outside_is_shown_as_one(
     line = section(page, "Its value").get_by_role("row").filter(has_text="three")
     expect(line).to_contain_text("outside")
     page.get_by_role("button", name="outside", exact=True).click()
-    expect(page.get_by_role("grid").locator(".row:not(.agent)")).to_have_count(1)
+    expect(page.get_by_role("treegrid").locator(".row:not(.agent)")).to_have_count(1)
     line.get_by_role("link").click()
     expect(chosen(page)).to_contain_text("outside write")
     expect(section(page, "Object").locator(".add")).to_have_text(re.compile("three"))
@@ -167,8 +164,18 @@ def test_what_others_wrote_runs_nothing_and_asks_nobody(
     assert person.strange == []
 
 
-def test_the_policy_stops_what_would_get_into_the_page_all_the_same(person: Person, server: Served) -> None:
-    page = person.opens(address(server))
+@pytest.fixture
+def export(worker: Worker, tmp_path: Path) -> Path:
+    file = tmp_path / "run.html"
+    worker.said("ui", f"sqlite:{worker.log}", "--export", str(file))
+    return file
+
+
+@pytest.mark.parametrize("kind", ["served", "exported"])
+def test_a_policy_stops_what_would_get_into_the_page_all_the_same(
+    person: Person, server: Served, export: Path, kind: str
+) -> None:
+    page = person.opens(address(server) if kind == "served" else export)
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         elsewhere.setblocking(False)
         page.evaluate(
@@ -188,6 +195,21 @@ def test_the_policy_stops_what_would_get_into_the_page_all_the_same(person: Pers
             elsewhere.accept()
     assert len([one for one in person.strange if "violates" in one]) >= 4
     person.strange.clear()
+
+
+def test_what_others_wrote_runs_nothing_in_an_exported_page(
+    person: Person, worker: Worker, tmp_path: Path
+) -> None:
+    markup = "</script><script>alert(1)</script><img src=http://elsewhere.example/x onerror=alert(2)>"
+    worker.do("join", "exporting")
+    worker.do("write_file", "exporting", {"path": "markup.html", "content": markup})
+    file = tmp_path / "markup.html"
+    worker.said("ui", f"sqlite:{worker.log}", "--export", str(file))
+    page = person.opens(file)
+    person.goes(page, file, "#key=file:markup.html")
+    expect(section(page, "Its value")).to_contain_text(markup)
+    expect(page.locator("img")).to_have_count(0)
+    assert person.strange == []
 
 
 def test_whoever_has_no_token_or_another_one_is_told_what_to_do(
@@ -277,6 +299,7 @@ def test_a_page_that_was_put_to_sleep_catches_up(person: Person, worker: Worker,
     shows(page, "sleeper.1")
 
 
+@pytest.mark.long
 def test_when_the_server_was_started_anew_its_new_address_opens_in_the_same_tab(
     person: Person, worker: Worker
 ) -> None:

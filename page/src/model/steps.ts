@@ -93,6 +93,8 @@ export interface Header {
   log: string;
   domain: string | null;
   first: number;
+  /** Number of the last record when the page asked; only a server says it. */
+  last?: number;
 }
 
 export interface Value {

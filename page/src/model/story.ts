@@ -194,6 +194,12 @@ export class Story {
     return this.kept;
   }
 
+  /** Index of the step in which a person decided about an object that had been stuck; -1 while it still is. */
+  decided(key: string): number {
+    const last = this.objects.get(key)?.steps.findLast((i) => ["stuck", "resolve"].includes(this.steps[i]!.kind));
+    return last !== undefined && this.steps[last]!.kind === "resolve" ? last : -1;
+  }
+
   nameOf(uid: Uid | null | undefined): string {
     if (!uid) return "";
     if (uid === "outside") return "outside";

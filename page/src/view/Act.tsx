@@ -54,7 +54,7 @@ export function Act(props: { source: Source; story: number; body: ActBody; onClo
   const title = state.at === "preview" || state.at === "doing" ? state.preview.title : state.at === "done" ? "Done" : state.at === "trouble" ? "That did not work" : "What would it do?";
   return (
     <Dialog title={title} onClose={props.onClose}>
-      <div class="dialog-body" aria-live="polite">
+      <div class="dialog-body" aria-live="polite" tabIndex={0}>
         {state.at === "asking" && <p class="dim">Asking the log …</p>}
         {(state.at === "preview" || state.at === "doing") && <PreviewView preview={state.preview} stale={state.at === "preview" && state.stale} />}
         {state.at === "done" && state.done.lines.map((line) => <p>{line}</p>)}

@@ -81,7 +81,7 @@ function PanelView({ ctx, matches, narrow }: { ctx: Ctx; matches: Uint8Array | n
   const listed = narrow && steps;
   return (
     <aside class="panel" id="panel" tabIndex={-1} aria-label="Details">
-      <nav class="tabs" role="tablist">
+      <nav class="tabs" role="tablist" aria-label="What the details are about">
         {PANELS.map(([panel, word]) => <button role="tab" aria-selected={!listed && place.panel === panel} onClick={() => { setSteps(false); ctx.go({ panel }); }}>{word}</button>)}
         {narrow && <button role="tab" aria-selected={listed} onClick={() => setSteps(true)}>Steps</button>}
       </nav>
@@ -132,6 +132,13 @@ function Announcer({ ctx }: { ctx: Ctx }) {
       <div class="sr" aria-live="polite">{step ? `Step ${step.n}, ${ctx.story.agentOf(step.rank)}: ${step.text}` : ""}</div>
     </>
   );
+}
+
+/** How far a long story has been loaded. */
+function loaded(story: Story): string {
+  const { first, last } = story.header;
+  const share = last && last > first ? Math.floor((100 * (story.lastN - first)) / (last - first)) : 0;
+  return `${story.length.toLocaleString()} steps loaded${share > 0 && share < 100 ? `, ${share} %` : ", more to come"} …`;
 }
 
 function Main({ session, shown, place, go }: { session: Session; shown: Shown; place: Place; go: Ctx["go"] }) {
@@ -192,7 +199,7 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
       {compare ? <Compare ctx={ctx} session={session} theme={drawn} /> : (
         <>
           <FilterBar ctx={ctx} found={found} />
-          {shown.status === "loading" && story.length > 0 && <div class="progress" role="status">{story.length.toLocaleString()} steps loaded, more to come …</div>}
+          {shown.status === "loading" && story.length > 0 && <div class="progress" role="status">{loaded(story)}</div>}
           <main class="main">
             {place.view === "lanes" && <Timeline ctx={ctx} scene={scene} theme={drawn} narrow={narrow} handle={lanes} playing={playing} onPlay={togglePlay} onAt={toAt} />}
             {(!narrow || place.view === "table") && (

@@ -66,7 +66,7 @@ export function Compare({ ctx, session, theme }: { ctx: Ctx; session: Session; t
   }
 
   return (
-    <div class="compare">
+    <main class="compare">
       <div class="compare-line" role="status">
         {[a, b].map((shown, i) => <p><b>{names[i]}</b>: {sentence(shown.story)}.</p>)}
         <p>{waiting ? "Comparing how they end …" : other.length ? <><b>{other.length} of {rows.length}</b> written objects end otherwise: {other.slice(0, 3).map((row) => row.key).join(", ")}{other.length > 3 ? " …" : ""}</> : `All ${rows.length} written objects end the same.`}</p>
@@ -74,7 +74,7 @@ export function Compare({ ctx, session, theme }: { ctx: Ctx; session: Session; t
       </div>
       {scenes.map((scene, i) => (
         <div class="compare-lanes" style={{ flexBasis: `${58 + Math.min(9, scene.lanes.length) * 52}px` }}>
-          <h3>{names[i]}</h3>
+          <h2>{names[i]}</h2>
           <Lanes
             scene={scene} theme={theme} label={`Lanes of ${names[i]}: ${sentence(scene.story)}`} handle={i === 0 ? first : second}
             onSelect={(index) => ctx.go({ story: scene.story.header.id, view: "lanes", n: scene.story.steps[index]!.n, panel: "step", at: null, key: null, agent: null })}
@@ -84,10 +84,10 @@ export function Compare({ ctx, session, theme }: { ctx: Ctx; session: Session; t
         </div>
       ))}
       <div class="compare-ends">
-        <h3>How the objects end <span class="dim">− {names[0]}, + {names[1]}</span></h3>
+        <h2>How the objects end <span class="dim">− {names[0]}, + {names[1]}</span></h2>
         {other.slice(0, 60).map((row) => <EndRow key={row.key} k={row.key} left={row.left} right={row.right} names={names} onOpen={(which) => open(which, row.key)} />)}
         {!waiting && !other.length && <p class="dim">No difference.</p>}
       </div>
-    </div>
+    </main>
   );
 }

@@ -16,7 +16,7 @@ export function CopyLink({ place, token, onClose }: { place: Place; token: strin
   useEffect(() => copy(here, "The link to what is shown is copied."), []);
   return (
     <Dialog title="Link" onClose={onClose}>
-      <div class="dialog-body">
+      <div class="dialog-body" tabIndex={0}>
         <p role="status">{said || "…"}</p>
         <pre class="value">{here}</pre>
         {withToken === null ? <p class="dim">It opens this file, where it stands now.</p> : (

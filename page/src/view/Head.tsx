@@ -82,8 +82,8 @@ export function FilterBar({ ctx, found }: { ctx: Ctx; found: number | null }) {
           <button class="kind" aria-pressed={place.kinds.includes(kind)} onClick={() => toggle(kind)}><Sign mark={SIGN[kind]} />{kind}</button>
         ))}
       </div>
-      {place.agent !== null && <button class="chip clear" onClick={() => ctx.go({ agent: null, panel: place.panel === "agent" ? "overview" : place.panel })}>agent {story.agentOf(place.agent)} <b aria-label="clear">×</b></button>}
-      {place.key !== null && <button class="chip clear" onClick={() => ctx.go({ key: null, panel: place.panel === "object" ? "overview" : place.panel })}>{place.key} <b aria-label="clear">×</b></button>}
+      {place.agent !== null && <button class="chip clear" onClick={() => ctx.go({ agent: null, panel: place.panel === "agent" ? "overview" : place.panel })}>agent {story.agentOf(place.agent)} <b aria-hidden="true">×</b><span class="sr">, clear</span></button>}
+      {place.key !== null && <button class="chip clear" onClick={() => ctx.go({ key: null, panel: place.panel === "object" ? "overview" : place.panel })}>{place.key} <b aria-hidden="true">×</b><span class="sr">, clear</span></button>}
       {filtered && <span class="dim num">{(found ?? 0).toLocaleString()} step{found === 1 ? "" : "s"}</span>}
       {filtered && <button class="clear-all" onClick={() => ctx.go({ q: "", kinds: [], agent: null, key: null, panel: place.panel === "agent" || place.panel === "object" ? "overview" : place.panel })}>clear</button>}
     </div>

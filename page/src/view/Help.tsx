@@ -18,7 +18,7 @@ const KEYS: [string, string][] = [
 export function Help({ onClose }: { onClose(): void }) {
   return (
     <Dialog title="Signs and keys" onClose={onClose}>
-      <div class="dialog-body help">
+      <div class="dialog-body help" tabIndex={0}>
         <p>Each lane is an agent, the lowest in the serialization order on top. From left to right are its steps. An arrow is a notice: from the step that changed something to the step at which a reader of it was told.</p>
         <div class="legend">{MARKS.filter((mark) => mark !== "effect").map((mark) => <div><Sign mark={mark} /> {WORD[mark]}</div>)}</div>
         <p class="dim">Where signs would overlap, a bar stands for them with their number. A sign that is struck through was undone later. Hatched: waiting.</p>

@@ -9,10 +9,12 @@ export interface RowsProps {
   label: string;
   /** Which row is the current one, or -1. */
   current: number;
-  row(i: number): { children: ComponentChildren; kind?: string; expanded?: boolean };
+  row(i: number): { children: ComponentChildren; kind?: string; expanded?: boolean; level?: number };
   onMove(i: number): void;
   onOpen(i: number): void;
   head?: ComponentChildren;
+  /** Whether rows fold: only rows of such a tree may say that they are open. */
+  tree?: boolean;
   onKey?(event: KeyboardEvent, i: number): boolean;
 }
 
@@ -56,10 +58,10 @@ export function Rows(props: RowsProps) {
 
   const rows: ComponentChildren[] = [];
   for (let i = first; i < last; i++) {
-    const { children, kind, expanded } = props.row(i);
+    const { children, kind, expanded, level } = props.row(i);
     rows.push(
       <div
-        key={i} id={`${id}-${i}`} role="row" aria-rowindex={i + 1 + (props.head ? 1 : 0)} aria-selected={i === props.current} aria-expanded={expanded}
+        key={i} id={`${id}-${i}`} role="row" aria-rowindex={i + 1 + (props.head ? 1 : 0)} aria-selected={i === props.current} aria-expanded={expanded} aria-level={level}
         class={`row ${kind ?? ""} ${i === props.current ? "current" : ""}`} style={{ height: `${height}px` }} onClick={() => props.onOpen(i)}
       >
         {children}
@@ -68,7 +70,7 @@ export function Rows(props: RowsProps) {
   }
   return (
     <div
-      class="rows" ref={scroller} role="grid" aria-label={props.label} aria-rowcount={count + (props.head ? 1 : 0)} tabIndex={0}
+      class="rows" ref={scroller} role={props.tree ? "treegrid" : "grid"} aria-label={props.label} aria-rowcount={count + (props.head ? 1 : 0)} tabIndex={0}
       aria-activedescendant={props.current >= first && props.current < last ? `${id}-${props.current}` : undefined}
       onScroll={(event) => setTop(event.currentTarget.scrollTop)} onKeyDown={key}
     >

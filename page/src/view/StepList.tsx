@@ -99,7 +99,7 @@ export function StepList({ ctx, matches, flat }: { ctx: Ctx; matches: Uint8Array
 
   return (
     <Rows
-      count={rows.length} height={ROW} label={flat ? "All steps" : "Steps by agent"} current={current} onMove={move} onOpen={open} onKey={foldKey}
+      count={rows.length} height={ROW} label={flat ? "All steps" : "Steps by agent"} tree={!flat} current={current} onMove={move} onOpen={open} onKey={foldKey}
       head={flat ? (
         <>
           <span role="columnheader" class="c-n">step</span><span role="columnheader" class="c-time">time</span><span role="columnheader" class="c-agent">agent</span>
@@ -111,13 +111,13 @@ export function StepList({ ctx, matches, flat }: { ctx: Ctx; matches: Uint8Array
         if (row.kind === "step") {
           const step = story.steps[row.index]!;
           const undone = step.call && step.kind !== "undo" && story.calls.get(step.call)?.states.at(ctx.at) === "undone";
-          return { kind: `${row.index > ctx.at ? "later" : ""} ${undone ? "undone-call" : ""} depth${row.depth}`, children: <StepCells ctx={ctx} index={row.index} depth={row.depth} flat={flat} /> };
+          return { level: flat ? undefined : row.depth + 1, kind: `${row.index > ctx.at ? "later" : ""} ${undone ? "undone-call" : ""} depth${row.depth}`, children: <StepCells ctx={ctx} index={row.index} depth={row.depth} flat={flat} /> };
         }
         if (row.kind === "fold") {
           const first = row.steps[0]!;
           const step = story.steps[first]!;
           return {
-            kind: "fold", expanded: row.open, children: (
+            kind: "fold", expanded: row.open, level: 2, children: (
               <>
                 <span role="gridcell" class="c-n num">{row.open ? "▾" : "▸"} {step.n}</span>
                 <span role="gridcell" class="c-time num">{clock(story.times[first]!, story.times)}</span>
@@ -129,7 +129,7 @@ export function StepList({ ctx, matches, flat }: { ctx: Ctx; matches: Uint8Array
         }
         const agent = story.agents.get(row.rank);
         return {
-          kind: "agent", expanded: row.open, children: (
+          kind: "agent", expanded: row.open, level: 1, children: (
             <>
               <span role="gridcell" class="c-fold">{row.open ? "▾" : "▸"}</span>
               <span role="gridcell" class="c-name">{story.agentOf(row.rank)}</span>

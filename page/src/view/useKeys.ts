@@ -12,7 +12,7 @@ export function useKeys(keys: Record<string, () => void>): void {
       if (typing && event.key === "Escape") target.blur();
       if (typing) return;
       const arrows = event.key.startsWith("Arrow");
-      if (arrows && target.matches("input[type=range], [role=grid]")) return;
+      if (arrows && target.matches("input[type=range], [role=grid], [role=treegrid]")) return;
       if ((event.key === "Enter" || event.key === " ") && target.matches("button, a, summary, input")) return;
       const action = now.current[event.key];
       if (!action) return;

@@ -25,7 +25,7 @@ from starlette.routing import Route
 from coagent.errors import CoAgentError, ConfigurationError
 from coagent.story.steps import Story
 from coagent.ui.acts import Acts, Changed
-from coagent.ui.page import page
+from coagent.ui.page import page, policy
 from coagent.ui.stories import Stories
 
 _PING_S = 15.0
@@ -93,14 +93,14 @@ class Server:
 
     async def _page(self, request: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
-        policy = (
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; connect-src 'self'; "
-            "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
-        return HTMLResponse(page(nonce), headers={**_HEADERS, "Content-Security-Policy": policy})
+        allowed = f"{policy(nonce, asks=True)}; frame-ancestors 'none'"
+        return HTMLResponse(page(nonce), headers={**_HEADERS, "Content-Security-Policy": allowed})
 
     async def _list(self, request: Request) -> Response:
-        told = [{"id": number, **one.header} for number, one in enumerate(self._stories.all)]
+        told = [
+            {"id": number, **one.header, "last": one.watch.last}
+            for number, one in enumerate(self._stories.all)
+        ]
         return _json({"stories": told, "actions": self._acts is not None})
 
     def _story(self, request: Request) -> Story:

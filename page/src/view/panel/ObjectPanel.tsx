@@ -118,24 +118,32 @@ function below(story: Story, k: string, version: Entry): number | null {
 function VersionRow({ ctx, k, version, eyes }: { ctx: Ctx; k: string; version: Version; eyes: string[] }) {
   const { story } = ctx;
   const words = fate(story, version, ctx.at);
+  const stands = words === "stands" || words === "committed";
+  const [chosen, setOpen] = useState<boolean | null>(null);
+  const open = chosen ?? stands;
   const rank = version.who === "outside" ? null : Number(version.who.split(":")[0]);
   const told = story.answers.get(version.step);
   const causes = told === undefined ? [] : [...new Set((story.steps[told]!.notices ?? []).map((notice) => story.exactly(notice.cause?.n)))].filter((i) => i >= 0).slice(0, 3);
   const earlier = version.who === "outside" ? null : earlierOf(story, version.step, version.who, k);
   return (
-    <details class={`version ${words === "stands" || words === "committed" ? "stands" : "gone"} ${words === "not yet" ? "later" : ""}`} open={words === "stands" || words === "committed"}>
-      <summary>
+    <div class={`version ${stands ? "stands" : "gone"} ${words === "not yet" ? "later" : ""}`}>
+      <div class="version-head">
+        <button class="more" aria-expanded={open} aria-label={`Version of ${story.nameOf(version.who)}`} onClick={() => setOpen(!open)}>{open ? "▾" : "▸"}</button>
         <StepLink ctx={ctx} index={version.step} short /> <AgentLink ctx={ctx} rank={rank} />
         <span class={`chip fate ${words.split(" ")[0]}`}>{words}</span>
         {version.until !== null && version.until <= ctx.at && words !== "committed" && <StepLink ctx={ctx} index={version.until} short />}
         {eyes.length > 0 && <span class="eyes" title="who sees this version now">seen by {eyes.slice(0, 6).join(", ")}{eyes.length > 6 ? ` and ${eyes.length - 6} more` : ""}</span>}
-      </summary>
-      {told !== undefined && story.groups[version.step] === "repairs" && <div class="line"><span class="dim">answers the notice</span> <StepLink ctx={ctx} index={told} short />{causes.map((i) => <>, <span class="dim">set off by</span> <StepLink ctx={ctx} index={i} short /></>)}</div>}
-      {earlier && <><div class="dim">against what it wrote before</div><VersionDiff ctx={ctx} before={earlier.v} after={version.v} /></>}
-      {earlier ? <details><summary class="dim">against the version below</summary><VersionDiff ctx={ctx} before={below(story, k, version)} after={version.v} /></details>
-        : <VersionDiff ctx={ctx} before={below(story, k, version)} after={version.v} />}
-      {ctx.session.actions && <button onClick={() => ctx.ask({ act: "restore", key: k, v: version.v })}>Restore this version …</button>}
-    </details>
+      </div>
+      {open && (
+        <>
+          {told !== undefined && story.groups[version.step] === "repairs" && <div class="line"><span class="dim">answers the notice</span> <StepLink ctx={ctx} index={told} short />{causes.map((i) => <>, <span class="dim">set off by</span> <StepLink ctx={ctx} index={i} short /></>)}</div>}
+          {earlier && <><div class="dim">against what it wrote before</div><VersionDiff ctx={ctx} before={earlier.v} after={version.v} /></>}
+          {earlier ? <details><summary class="dim">against the version below</summary><VersionDiff ctx={ctx} before={below(story, k, version)} after={version.v} /></details>
+            : <VersionDiff ctx={ctx} before={below(story, k, version)} after={version.v} />}
+          {ctx.session.actions && <button onClick={() => ctx.ask({ act: "restore", key: k, v: version.v })}>Restore this version …</button>}
+        </>
+      )}
+    </div>
   );
 }
 

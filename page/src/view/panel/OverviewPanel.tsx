@@ -31,7 +31,8 @@ export function OverviewPanel({ ctx }: { ctx: Ctx }) {
   }, [story, shown.version, at]);
   return (
     <>
-      <p class="pad lead">{PROTOCOL[story.header.protocol]}{story.header.first > 0 && <span class="dim"> What was before record {story.header.first} is not kept any more.</span>}</p>
+      <h2 class="sr">Overview</h2>
+      <p class="pad lead">{PROTOCOL[story.header.protocol]}{story.header.first > 0 && <span class="dim"> What was before record {story.header.first.toLocaleString()} is not shown: <code>--tail 0</code> shows all that is kept.</span>}</p>
       {found.length > 0 && (
         <Section title="Notices and their repairs" note={found.length.toLocaleString()}>
           {found.slice(0, SHOWN).map(({ cause, told, repairs }) => (

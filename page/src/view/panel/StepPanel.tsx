@@ -186,6 +186,8 @@ function StepActions({ ctx, step }: { ctx: Ctx; step: Step }) {
   const call = step.call ? ctx.story.calls.get(step.call) : undefined;
   const state = call?.states.last;
   const stuck = step.kind === "stuck" && step.key;
+  const decided = stuck ? ctx.story.decided(stuck) : -1;
+  if (decided >= 0) return <p>Decided since: <StepLink ctx={ctx} index={decided} /></p>;
   return (
     <div class="buttons">
       {call && (state === "done" || state === "staged") && step.kind !== "undo" && <button onClick={() => ctx.ask({ act: "undo", call: call.uid })}>Undo {call.id} …</button>}
