@@ -2,6 +2,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { embedded } from "../src/data/embedded.ts";
 import { EventReader } from "../src/data/events.ts";
 import { follow, server } from "../src/data/server.ts";
+import { pauseAfter } from "../src/data/pauses.ts";
+import { Session } from "../src/data/session.ts";
 import { Trouble } from "../src/data/source.ts";
 import { Values } from "../src/data/values.ts";
 import { canaryData } from "../look/canary.mjs";
@@ -91,6 +93,62 @@ describe("following", () => {
     stop();
     expect(asked).toBe(1);
     expect(states[0]).toMatch(/^refused: The token is wrong/);
+  });
+});
+
+describe("pauses between tries", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  it("grow, and are over at once when the page is seen again", async () => {
+    vi.useFakeTimers();
+    const seen = Object.assign(new EventTarget(), { visibilityState: "hidden" });
+    vi.stubGlobal("document", seen);
+    vi.stubGlobal("addEventListener", () => undefined);
+    vi.stubGlobal("removeEventListener", () => undefined);
+    const lasted = async (tries: number): Promise<number> => {
+      const from = Date.now();
+      let over = false;
+      void pauseAfter(tries).over.then(() => (over = true));
+      while (!over) await vi.advanceTimersByTimeAsync(50);
+      return Date.now() - from;
+    };
+    expect(await lasted(1)).toBeLessThan(1500);
+    expect(await lasted(9)).toBeGreaterThan(11_000);
+    expect(await lasted(9)).toBeLessThan(19_000);
+    let over = false;
+    void pauseAfter(9).over.then(() => (over = true));
+    seen.dispatchEvent(new Event("visibilitychange"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(over).toBe(false);
+    seen.visibilityState = "visible";
+    seen.dispatchEvent(new Event("visibilitychange"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(over).toBe(true);
+  });
+});
+
+describe("a session", () => {
+  it("asks again by itself while there is no answer, and not where it was refused", async () => {
+    vi.useFakeTimers();
+    vi.stubGlobal("document", new EventTarget());
+    vi.stubGlobal("addEventListener", () => undefined);
+    vi.stubGlobal("removeEventListener", () => undefined);
+    for (const [status, tries] of [[0, 3], [503, 3], [401, 1], [400, 1]] as const) {
+      let asked = 0;
+      const source = { ...embedded('{"stories":[]}'), stories: () => {
+        asked += 1;
+        return asked < 3 ? Promise.reject(new Trouble("no", "look", status)) : Promise.resolve({ stories: [], actions: false });
+      } };
+      const session = new Session(source);
+      void session.start();
+      await vi.advanceTimersByTimeAsync(30_000);
+      expect([asked, session.ready, session.waits, session.trouble?.status ?? null]).toEqual([tries, tries === 3, "", tries === 3 ? null : status]);
+    }
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
   });
 });
 
