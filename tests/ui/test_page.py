@@ -29,6 +29,11 @@ def test_a_visitor_finds_what_changed_who_was_told_and_how_it_was_repaired(
     expect(told).to_contain_text(f"B.2 kube_create still carries manifest = {BROKEN} now {GOOD}")
     expect(told).to_contain_text("saw the old value: B.1 kube_get")
     expect(told).to_contain_text("may rest on it: B.2 kube_create")
+    saw = told.get_by_role("link", name="B.1 kube_get")
+    rested = told.get_by_role("link", name="B.2 kube_create").first
+    at = [int((one.get_attribute("href") or "").removeprefix("#n=")) for one in (saw, rested)]
+    cause = told.get_by_role("link", name="A.3 kube_set_image").inner_text().split()[0]
+    assert at[0] < int(cause) < at[1] < step_of(page), "what it had seen, and made of it, before it was told"
     section(page, "The repair").get_by_role("link", name="B.2 kube_create").click()
     expect(chosen(page)).to_contain_text("B.2 kube_create")
     why = section(page, "Why")

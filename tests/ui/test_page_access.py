@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from browsing import Browsing, Person
+from domain_worker import at_work, domain_worker
 from looking import chosen, panel
 from playwright.sync_api import Page, expect
+from served_page import Page as Served
+from served_page import served
 
 PAGE = Path(__file__).parents[2] / "page"
 PLACES = (
@@ -187,4 +191,32 @@ def test_axe_finds_no_fault(
     somebody.leaves()
     assert not any(found.values()), "\n".join(
         f"{place} {fault}" for place, all_ in found.items() for fault in all_
+    )
+
+
+@pytest.fixture
+def at_once(tmp_path: Path) -> Iterator[Served]:
+    with domain_worker(tmp_path) as worker:
+        at_work(worker)
+        with served(cwd=tmp_path) as server:
+            server.live_until("finish")
+            yield server
+
+
+@pytest.mark.long
+def test_axe_finds_no_fault_where_people_act(person: Person, at_once: Served, axe: str) -> None:
+    page = person.opens(at_once.url)
+    expect(page.get_by_text("This address has no token")).to_be_visible()
+    found = {"no token": faults(page, axe)}
+    page = person.opens(f"{at_once.url}#token={at_once.token}&key=file:a.txt")
+    found["object"] = faults(page, axe)
+    panel(page).get_by_role("button", name="Restore this version").click()
+    expect(page.get_by_role("dialog").get_by_role("heading")).to_contain_text("Bring back")
+    found["restore"] = faults(page, axe)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="link", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("copied")
+    found["link"] = faults(page, axe)
+    assert not any(found.values()), "\n".join(
+        f"{place} {one}" for place, all_ in found.items() for one in all_
     )

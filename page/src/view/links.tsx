@@ -38,10 +38,10 @@ export function StepLink({ ctx, index, short }: { ctx: Ctx; index: number; short
   );
 }
 
-/** A call, at its last step so far. */
-export function CallLink({ ctx, uid }: { ctx: Ctx; uid: string }) {
+/** A call, at its last run so far, or at the last one before a step. */
+export function CallLink({ ctx, uid, before = Infinity }: { ctx: Ctx; uid: string; before?: number }) {
   const call = ctx.story.calls.get(uid);
-  const run = call?.runs.at(-1) ?? call?.steps.at(-1);
+  const run = call?.runs.findLast((i) => i < before) ?? call?.runs.at(-1) ?? call?.steps.at(-1);
   if (run === undefined || !call) return <span>{ctx.story.nameOf(uid)}</span>;
   const step = ctx.story.steps[run]!;
   return (

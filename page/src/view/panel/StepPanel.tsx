@@ -28,7 +28,7 @@ const NOTICE_WORD: Record<Notice["kind"], string> = {
   changed: "changed", withdrawn: "was withdrawn", would_succeed: "would succeed now", failure_changed: "fails in another way now", overruled: "was overruled", stuck: "is stuck",
 };
 
-function NoticeView({ ctx, notice }: { ctx: Ctx; notice: Notice }) {
+function NoticeView({ ctx, notice, index }: { ctx: Ctx; notice: Notice; index: number }) {
   const cause = notice.cause;
   const from = ctx.story.exactly(cause?.n);
   return (
@@ -39,10 +39,10 @@ function NoticeView({ ctx, notice }: { ctx: Ctx; notice: Notice }) {
           {cause.rank !== null ? <> <span class="dim">of</span> <AgentLink ctx={ctx} rank={cause.rank} /></> : <span class="outside"> (outside)</span>}</div>
       )}
       <GivenDiff text={notice.diff} />
-      {notice.calls.length > 0 && <div class="line"><span class="dim">saw the old value:</span> {notice.calls.map((uid) => <CallLink ctx={ctx} uid={uid} />)}</div>}
-      {notice.dependents.length > 0 && <div class="line"><span class="dim">may rest on it:</span> {notice.dependents.map((uid) => <CallLink ctx={ctx} uid={uid} />)}</div>}
+      {notice.calls.length > 0 && <div class="line"><span class="dim">saw the old value:</span> {notice.calls.map((uid) => <CallLink ctx={ctx} uid={uid} before={from >= 0 ? from : index} />)}</div>}
+      {notice.dependents.length > 0 && <div class="line"><span class="dim">may rest on it:</span> {notice.dependents.map((uid) => <CallLink ctx={ctx} uid={uid} before={index} />)}</div>}
       {notice.stale.map((stale) => (
-        <div class="line stale"><CallLink ctx={ctx} uid={stale.call} /> <span class="dim">still carries</span> {stale.argument} = <del>{stale.old}</del>{stale.new !== null && <> <span class="dim">now</span> <ins>{stale.new}</ins></>}</div>
+        <div class="line stale"><CallLink ctx={ctx} uid={stale.call} before={index} /> <span class="dim">still carries</span> {stale.argument} = <del>{stale.old}</del>{stale.new !== null && <> <span class="dim">now</span> <ins>{stale.new}</ins></>}</div>
       ))}
     </div>
   );
@@ -55,7 +55,7 @@ function Told({ ctx, index, step }: { ctx: Ctx; index: number; step: Step }) {
   return (
     <>
       <Section title={step.notices?.length === 1 ? "What the agent was told" : `What the agent was told: ${step.notices?.length ?? 0} notices`}>
-        {step.notices?.map((notice) => <NoticeView ctx={ctx} notice={notice} />)}
+        {step.notices?.map((notice) => <NoticeView ctx={ctx} notice={notice} index={index} />)}
       </Section>
       <Section title="The repair">
         {repairs.length ? <ul>{repairs.map((i) => <li><StepLink ctx={ctx} index={i} /></li>)}</ul>
