@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WAIT_S = 0.5
 _TAIL = 50_000
-"""What is read in some ten seconds, or in twice that where the checkpoint before it lies far back."""
+"""Some fifteen seconds of reading; the checkpoint from which it begins may lie farther back."""
 
 
 def ui(
