@@ -11,6 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from coagent import Domain, State, open_domain, targets, tool
+from coagent.errors import LogUnavailable
 from coagent.protocol.events import Aborted, CallObserved, Event, OutsideWrite
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
@@ -115,6 +116,59 @@ async def test_a_read_that_ends_while_its_agent_is_being_aborted_is_never_record
         await b.call("put", key="kv:y", value=2)
         assert Aborted(a.rank, "") in happened
         assert [event.rank for event in happened if isinstance(event, CallObserved)] == [b.rank]
+
+
+@pytest.mark.anyio
+async def test_a_read_of_an_agent_that_others_have_taken_up_is_not_recorded_where_the_log_is_lost_then(
+    tmp_path: Path,
+) -> None:
+    log, live = tmp_path / "log", targets.Memory({})
+    async with process(log, live) as one, process(log, live) as two:
+        a, b = await one.join("A"), await one.join("B")
+        await a.call("read", key="kv:x")
+        await a.flush()
+        await a.call("read", key="kv:y")
+        taken = await two.attach("A", force=True)
+        reading = one._opened.log.read
+
+        async def lost_when_it_has_told_some() -> Sequence[Event]:
+            if not (events := await reading()):
+                raise LogUnavailable("the log is away")
+            return events
+
+        one._opened.log.read = lost_when_it_has_told_some  # type: ignore[method-assign]
+        with pytest.raises(LogUnavailable):
+            await one.catch_up()
+        one._opened.log.read = reading  # type: ignore[method-assign]
+        await b.call("put", key="kv:x", value=1)
+        await two.catch_up()
+        assert [call.arguments["key"] for call in taken.calls] == ["kv:x"]
+
+
+@pytest.mark.anyio
+async def test_reads_that_are_in_the_log_by_the_time_when_the_lease_is_found_to_be_lost_wait_no_longer(
+    tmp_path: Path,
+) -> None:
+    async with process(tmp_path / "log", targets.Memory({})) as one:
+        a = await one.join("A")
+        await a.call("read", key="kv:x")
+        await a.flush()
+        await a.call("read", key="kv:y")
+        recorder = one._opened.parts.recorder
+        happened: list[Event] = []
+        recorder.observers.append(happened.append)
+        append = one._opened.log.append
+
+        async def appending(events: Sequence[Event]) -> None:
+            await append(events)
+            await one._opened.log.end_lease(recorder.tenure.owner)
+            await recorder.tenure.renew()
+
+        one._opened.log.append = appending  # type: ignore[method-assign]
+        await one.flush()
+        one._opened.log.append = append  # type: ignore[method-assign]
+        assert [event.arguments["key"] for event in happened if isinstance(event, CallObserved)] == ["kv:y"]
+        assert recorder.waiting_reads(one.kernel.agents[a.rank]) == []
 
 
 @pytest.mark.anyio

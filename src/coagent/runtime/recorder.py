@@ -259,9 +259,7 @@ class Recorder:
             raise
         self._in_doubt = False
         self._unheard.clear()
-        del self._reads[: len(reads)]
-        for agent, _ in reads:
-            self._unrecorded[agent] -= 1
+        self._forget_recorded(reads)
         for _, read in reads:
             self._replay(read)
         made = None if event is None else self._take(event)
@@ -274,6 +272,17 @@ class Recorder:
         if self.log.since_checkpoint >= self._interval:
             await self._try_to_keep_checkpoint()
         return made
+
+    def _forget_recorded(self, reads: Sequence[tuple[Participant, CallObserved]]) -> None:
+        """Let reads wait no longer that are in the log by now.
+
+        Where the lease was lost meanwhile, those of agents that are others' by now do not wait any more.
+        """
+        recorded = {id(read) for _, read in reads}
+        self._reads = [one for one in self._reads if id(one[1]) not in recorded]
+        for agent, _ in reads:
+            if agent in self._unrecorded:
+                self._unrecorded[agent] -= 1
 
     def _settle_puts(self, acknowledged: Collection[EffectApplied], *, late: bool) -> None:
         for applied in acknowledged:
@@ -299,12 +308,12 @@ class Recorder:
                 self._replay(event)
                 if self._reads:
                     self._reads = self._kept_up()
+            self._drop_foreign()  # at once: the log may be lost before it has told all
             for event in events if self._unheard else ():
                 if self._was_unheard(event):
                     self.on_unheard(event)
         if self.log.head != head:  # what is not there by now never will be
             self._unheard.clear()
-        self._drop_foreign()
 
     def _was_unheard(self, event: Event) -> bool:
         """Tell whether an event is one of those of which nothing was heard, and forget that it was."""
