@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -11,13 +11,25 @@ import anyio
 import pytest
 from shared_system import Shared, domain_of
 
-from coagent import AgentNotActive
-from coagent.protocol.events import Event, OutsideWrite
+from coagent import AgentNotActive, TargetError
+from coagent.protocol.events import EffectRefused, Event, OutsideWrite
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.runtime.domain import Domain
 from coagent.runtime.late_puts import OVER_S, LatePuts
 from coagent.runtime.session import AgentSession
+
+
+class Unwilling(Shared):
+    """A system that will not have some puts, after the first one that arrives."""
+
+    refuses = 0
+
+    async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
+        if self.puts and self.refuses:
+            self.refuses -= 1
+            raise TargetError(f"{key!r}: not today")
+        await super().put(key, value, expected=expected)
 
 
 @pytest.mark.anyio
@@ -127,6 +139,57 @@ async def test_what_others_want_by_then_is_not_taken_for_what_was_late(tmp_path:
         assert slow.puts == [("kv:x", 1)]
         assert objects == {"kv:x": 1}
         assert (await b.call("get", key="kv:x")).value == 1
+
+
+@pytest.mark.anyio
+async def test_a_late_put_is_taken_back_where_what_is_wanted_was_put_before_it_and_that_is_not_recorded_yet(
+    tmp_path: Path,
+) -> None:
+    objects: dict[str, Value] = {"kv:x": 0}
+    slow, log = Shared(objects), tmp_path / "log"
+    domains = [domain_of(log, slow), domain_of(log, Shared(objects)), domain_of(log, Shared(objects))]
+    for domain in domains:
+        domain.attends = False
+    async with domains[0] as one, domains[1] as two, domains[2] as three:
+        a, b = await one.join("A"), await two.join("B")
+        await b.call("get", key="kv:x")
+        async with anyio.create_task_group() as tasks:
+            go_on = slow.held = anyio.Event()
+            tasks.start_soon(lambda: a.call("put", key="kv:x", value=1))
+            await slow.reached.wait()
+            await (await two.attach("A", force=True)).abort()
+            assert objects == {"kv:x": 0}, "two has put it, and has yet to say so"
+            await three.catch_up()
+            assert three.kernel.effects()
+            key = Key("kv:x")
+            version = three.kernel.version(key)
+            await three._opened.parts.recorder.record(lambda: EffectRefused(key, version, "not today"))
+            assert key in three.kernel.stuck, "nobody puts it by itself"
+            go_on.set()
+        await one.settle()
+        assert slow.puts == [("kv:x", 1), ("kv:x", 0)]
+        await two.settle()
+        assert objects == {"kv:x": 0}
+        assert (await b.finish()).state == "notified"
+        assert (await b.finish()).state == "committed"
+
+
+@pytest.mark.anyio
+async def test_a_late_put_is_taken_back_though_the_target_refuses_that_at_first(tmp_path: Path) -> None:
+    objects: dict[str, Value] = {"kv:x": 0}
+    slow = Unwilling(objects)
+    async with domain_of(tmp_path / "log", slow) as one, domain_of(tmp_path / "log", Shared(objects)) as two:
+        a = await one.join("A")
+        async with anyio.create_task_group() as tasks:
+            go_on = slow.held = anyio.Event()
+            tasks.start_soon(lambda: a.call("put", key="kv:x", value=1))
+            await slow.reached.wait()
+            await (await two.attach("A", force=True)).abort()
+            await two.settle()
+            slow.refuses = 2
+            go_on.set()
+        await one.settle()
+        assert objects == {"kv:x": 0}
 
 
 @pytest.mark.anyio

@@ -261,16 +261,18 @@ class Effects:
             self._recorder.puts.seen_to(late)
 
     async def _mend(self, late: LatePut) -> None:
-        tried = 0
-        while True:
+        tried = refused = 0
+        while refused < _TAKEN_BACK_MAX:  # where the target will not, it is as it is
             try:
                 await self._put_right(late)
                 return
+            except GuardFailed:
+                return  # somebody else has written it since
             except TargetUnavailable:
                 await self._patience.pause(tried)
                 tried += 1
             except TargetError:
-                return  # somebody else has written it since; or the target will not: then it is as it is
+                refused += 1
 
     async def takes_back(self, key: Key, found: Value) -> bool:
         """Put again what an object is to hold, where a late put of some process has left something else.
@@ -336,13 +338,14 @@ class Effects:
             value = wanted  # this put may have been late as well
 
     def _instead(self, late: LatePut, value: Value) -> Value:
-        """Return what an object is to hold instead of what was put late; that itself, where it may stay."""
-        kernel = self._kernel
-        if not kernel.base_known(late.key):
+        """Return what an object is to hold instead of what was put late; that itself, where it is wanted.
+
+        That what is wanted has yet to be put over it, by the log, is not waited for: it may have been put
+        before, by somebody who has yet to record that.
+        """
+        if not self._kernel.base_known(late.key):
             return self._recorder.puts.last_wanted(late.key, late.instead)
-        if any(same(value, one) for one in kernel.may_hold(late.key)):
-            return value  # it is wanted again, or what is wanted has yet to be put over it
-        return kernel.live_value(late.key)
+        return self._kernel.live_value(late.key)
 
     async def flush_last(self) -> None:
         """Record what has arrived, and mend what turns out to have arrived late, as the domain ends.
