@@ -211,3 +211,104 @@ async def test_what_runs_once_does_not_see_what_a_later_agent_has_written_in_ano
             assert live.snapshot() == {"kv:x": 2, "kv:a/x": 2}
             go_on.set()
         assert sent == [[1, []]]
+
+
+class Lossy(targets.Memory):
+    """Loses the log, for so many requests, as it has read an object that somebody outside has changed."""
+
+    instant = False
+    domain: Domain | None = None
+    requests = 0
+
+    async def get(self, key: Key) -> Value:
+        found = await super().get(key)
+        if self.domain is not None:
+            log = self.domain._opened.log
+            reading = log.read
+
+            async def lost() -> Sequence[Event]:
+                if self.requests:
+                    self.requests -= 1
+                    raise LogUnavailable("the log is away")
+                return await reading()
+
+            log.read, self.domain = lost, None  # type: ignore[method-assign]
+        return found
+
+
+@pytest.mark.anyio
+async def test_a_call_during_which_the_log_is_away_is_not_recorded_as_failed(tmp_path: Path) -> None:
+    live = Lossy({"kv:x": 1})
+    async with process(tmp_path / "log", live) as one:
+        a = await one.join("A")
+        await a.call("read", key="kv:x")
+        live.outside("kv:x", 2)
+        live.domain, live.requests = one, 1
+        with pytest.raises(LogUnavailable):
+            await a.call("read", key="kv:x")
+        assert [call.tool for call in a.calls] == ["read"]
+
+
+@pytest.mark.anyio
+async def test_what_somebody_outside_has_changed_is_seen_though_the_log_was_away_as_it_was_looked_at(
+    tmp_path: Path,
+) -> None:
+    live = Lossy({"kv:x": 1})
+    async with process(tmp_path / "log", live) as one:
+        a = await one.join("A")
+        await a.call("read", key="kv:x")
+        live.outside("kv:x", 2)
+        live.outside("kv:y", 2)
+        live.domain, live.requests = one, 1
+        with pytest.raises(LogUnavailable):
+            await one.look_around()
+        assert (await a.call("read", key="kv:x")).value == 2
+
+
+@pytest.mark.anyio
+async def test_what_somebody_outside_has_made_is_seen_though_the_log_was_away_as_it_was_looked_at(
+    tmp_path: Path,
+) -> None:
+    live = Lossy({})
+    async with process(tmp_path / "log", live) as one:
+        a = await one.join("A")
+        listed = await a.call("names", prefix="kv:a/")
+        live.outside("kv:a/x", 2)
+        live.outside("kv:a/y", 2)
+        appending = one._opened.log.append
+
+        async def lost(events: Sequence[Event]) -> None:
+            one._opened.log.append = appending  # type: ignore[method-assign]
+            raise LogUnavailable("the log is away")
+
+        one._opened.log.append = lost  # type: ignore[method-assign]
+        with pytest.raises(LogUnavailable):
+            await one.look_around()
+        assert await one.look_around()
+        (notice,) = await a.notifications()
+        assert (notice.premises, notice.after) == ([listed.call_id], ["kv:a/x", "kv:a/y"])
+
+
+@pytest.mark.anyio
+async def test_what_runs_once_waits_for_the_log_that_is_away_as_it_reads(tmp_path: Path) -> None:
+    sent: list[Any] = []
+
+    @tool(effect="irreversible", gate="wait")
+    async def pay(state: State) -> None:
+        """Pay what there is."""
+        sent.append(await state.get("kv:x"))
+
+    live = Lossy({"kv:x": 1})
+    async with open_domain(f"sqlite:{tmp_path / 'log'}", targets=[live], tools=[read, pay]) as one:
+        a = await one.join("A")
+        await a.call("read", key="kv:x")
+
+        async def changed_meanwhile(agent: Any) -> bool:
+            live.outside("kv:x", 2)
+            live.domain, live.requests = one, 2
+            return False
+
+        one._opened.parts.outsiders.look_at_premises = changed_meanwhile  # type: ignore[method-assign]
+        await a.call("pay")
+        assert sent == [2]
+        assert live.requests == 0

@@ -254,7 +254,7 @@ class NativeRunner(Runner):
                 if once or not parts.kernel.base_known(key):
                     whole = (key, None)
                     bases[key] = state.reads[whole] if whole in state.reads else await reader.read(key)
-        except TargetUnavailable as failure:
+        except (TargetUnavailable, LogError) as failure:  # that is no answer of the tool's
             if once:  # it may have acted, so that it did not come to its end is recorded
                 return Run(Observation.failed(told(failure), state.reads, state.scans), failure)
             raise

@@ -6,11 +6,12 @@ commit rests on it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeAlias
 
-from coagent.errors import TargetUnavailable
+from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.calls import Call
 from coagent.protocol.events import Event, OutsideWrite
 from coagent.protocol.kernel import Kernel
@@ -68,6 +69,25 @@ class Outsiders:
         Raises:
             TargetUnavailable, TargetError: The object cannot be read.
         """
+        with self._looking_at(key):
+            return await self._look(key)
+
+    @contextmanager
+    def _looking_at(self, key: Key) -> Iterator[None]:
+        """Note that nobody can be sure of an object that could not be looked at to the end.
+
+        Its target tells once that it may have been changed; the log may be lost before that is recorded.
+        What its target refuses to show is left until it tells again.
+        """
+        try:
+            yield
+        except BaseException as failure:
+            refused = isinstance(failure, TargetError) and not isinstance(failure, TargetUnavailable)
+            (self.sources.unsure.discard if refused else self.sources.unsure.add)(key)
+            raise
+        self.sources.unsure.discard(key)
+
+    async def _look(self, key: Key) -> bool:
         kernel, target = self._kernel, self._targets.of(key)
         if target.unseen(key) or key in kernel.stuck or self._is_spared(key):
             return False
@@ -122,7 +142,7 @@ class Outsiders:
         for key in keys:
             if not self._kernel.base_known(key):
                 changed = await self.look_at_untracked(key) or changed
-            elif not self._targets.of(key).unchanged(key):
+            elif not self.sources.unchanged(key, self._targets.of(key)):
                 changed = await self.look(key) or changed
         scans = {scan: (call, seen) for call in calls for scan, seen in call.seen.scans.items()}
         looked_at: dict[Target, list[str]] = {}
@@ -183,6 +203,10 @@ class Outsiders:
             key: The object.
             has_changed: Whether its target has told that it has changed, or may have.
         """
+        with self._looking_at(key):
+            return await self._look_at_untracked(key, has_changed)
+
+    async def _look_at_untracked(self, key: Key, has_changed: bool) -> bool:
         target = self._targets.of(key)
         if self._is_spared(key):
             return False
@@ -222,8 +246,9 @@ class Outsiders:
         return changed
 
     async def _look_around_in(self, target: Target, keys: list[Key], prefixes: list[str]) -> bool:
-        changed = False
-        for key in sorted(await target.changed(keys, prefixes)):
+        changed, unsure = False, self.sources.unsure
+        unsure.update(await target.changed(keys, prefixes))
+        for key in sorted(key for key in unsure if self._targets.of(key) is target):
             if self._kernel.base_known(key):
                 changed = await self.look(key) or changed
             else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import TypeVar
 
 from coagent.errors import FootprintViolation, LogUnavailable, TargetError, TargetUnavailable
 from coagent.protocol.calls import Position, Rank
@@ -11,6 +13,8 @@ from coagent.protocol.keys import Key, scheme_of
 from coagent.protocol.values import UNLOADED, Value, same
 from coagent.runtime.patience import Patience
 from coagent.targets.base import Target
+
+T = TypeVar("T")
 
 
 class Targets:
@@ -87,7 +91,7 @@ class Sources:
         freshen: Has the kernel take what others have logged by now.
     """
 
-    __slots__ = ("freshen", "kernel", "look", "patience", "takes_back", "targets", "volatile")
+    __slots__ = ("freshen", "kernel", "look", "patience", "takes_back", "targets", "unsure", "volatile")
 
     def __init__(
         self,
@@ -105,13 +109,20 @@ class Sources:
         self.takes_back = takes_back
         self.patience = patience
         self.volatile = targets.volatile
+        self.unsure: set[Key] = set()
+        """Objects that somebody outside may have changed, though their targets do not tell so any more: what
+        was read of them, or said, has not been compared to its end."""
 
-    async def catch_up(self) -> None:
-        """Have the kernel take what others have logged by now, however long the log is away."""
+    def unchanged(self, key: Key, target: Target) -> bool:
+        """Tell whether an object is for sure as it was when last looked at."""
+        return target.unchanged(key) and key not in self.unsure
+
+    async def insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask what only the log tells, however long it is away."""
         tried = 0
         while True:
             try:
-                return await self.freshen()
+                return await ask()
             except LogUnavailable:
                 await self.patience.pause(tried)
                 tried += 1
@@ -153,7 +164,7 @@ class PositionReader:
         name = target.canonical(key)
         kernel = sources.kernel
         value = kernel.lookup(name, self.position)
-        if value is UNLOADED or kernel.stuck or not target.unchanged(name):
+        if value is UNLOADED or kernel.stuck or not sources.unchanged(name, target):
             return name, UNLOADED
         return name, value
 
@@ -164,7 +175,7 @@ class PositionReader:
             self._refuse_stuck(key)
         value = kernel.lookup(key, self.position)
         if value is not UNLOADED:
-            if target.unchanged(key) or not await sources.look(key):
+            if sources.unchanged(key, target) or not await self._look(key):
                 return value
             value = kernel.lookup(key, self.position)
         while value is UNLOADED:
@@ -173,18 +184,31 @@ class PositionReader:
                 found = await target.get(key)
             except TargetUnavailable as failure:
                 found = await self._sources.patience.retry(lambda: target.get(key), failure)
-            if self._once:
-                await sources.catch_up()
-            if not kernel.base_known(key) and await sources.takes_back(key, found):
+            await self._catch_up()
+            if not kernel.base_known(key) and await self._takes_back(key, found):
                 continue
             value = kernel.lookup(key, self.position)
             if value is UNLOADED and kernel.forgotten == forgotten:
                 return found
             if value is not UNLOADED and not any(same(found, one) for one in kernel.may_hold(key)):
                 # Somebody else has learned of it meanwhile, and what was found is something else again.
-                await self._sources.look(key)
+                await self._look(key)
                 value = kernel.lookup(key, self.position)
         return value
+
+    async def _asked(self, ask: Callable[[], Awaitable[bool]]) -> bool:
+        """Return what the log has to tell; what runs once has begun, and waits for it."""
+        return await (self._sources.insist(ask) if self._once else ask())
+
+    async def _look(self, key: Key) -> bool:
+        return await self._asked(partial(self._sources.look, key))
+
+    async def _takes_back(self, key: Key, found: Value) -> bool:
+        return await self._asked(partial(self._sources.takes_back, key, found))
+
+    async def _catch_up(self) -> None:
+        if self._once:
+            await self._sources.insist(self._sources.freshen)
 
     def _refuse_stuck(self, key: Key) -> None:
         why = self._sources.kernel.stuck.get(key)
@@ -202,8 +226,7 @@ class PositionReader:
                 listing = dict(await target.list(prefix))
             except TargetUnavailable as failure:
                 listing = dict(await self._sources.patience.retry(lambda: target.list(prefix), failure))
-            if self._once:
-                await self._sources.catch_up()
+            await self._catch_up()
             if kernel.forgotten == forgotten and not await self._look_at(prefix, listing):
                 break
         for key, value in kernel.written_under(prefix, self.position):
@@ -226,10 +249,10 @@ class PositionReader:
         ]
         seen = False
         for key in suspects:
-            seen = await self._sources.look(key) or seen
+            seen = await self._look(key) or seen
         for key, found in listing.items() if scheme_of(prefix) in self._sources.targets.late else ():
             if found is not UNLOADED and kernel.live_value(key) is UNLOADED:
-                seen = await self._sources.takes_back(key, found) or seen
+                seen = await self._takes_back(key, found) or seen
         return seen
 
     def _is_suspect(self, key: Key, found: Value) -> bool:
@@ -264,12 +287,11 @@ class PositionReader:
                 values = await target.get_many(missing)
             except TargetUnavailable as failure:
                 values = await self._sources.patience.retry(lambda: target.get_many(missing), failure)  # noqa: B023
-            if self._once:
-                await self._sources.catch_up()
+            await self._catch_up()
             late = [
                 key
                 for key, value in values.items()
-                if not kernel.base_known(key) and await self._sources.takes_back(key, value)
+                if not kernel.base_known(key) and await self._takes_back(key, value)
             ]
             found.update(values)
             for key in missing:

@@ -88,6 +88,7 @@ class AgentSession:
             ToolFailed: The tool raised; its own CoAgentError is raised as it is. Nothing has changed, and
                 the error carries `call_id` and `notifications`.
             TargetUnavailable: A live system was away for too long. Nothing has changed or was recorded.
+            LogUnavailable: The log was, for a moment, as it was looked into. The same.
             AgentNotActive: The agent has ended.
             AgentRestarted: Under "2pl" and "occ": all its calls were withdrawn, begin again.
         """
