@@ -94,6 +94,23 @@ def test_rule_6_nothing_is_staged_twice_at_once_and_the_next_one_waits_for_the_e
     assert "does not run" in world.refuses(events.CallRan(first.id, first.seen)), "it runs once"
 
 
+def test_rule_6_nothing_that_was_staged_runs_while_it_is_not_known_what_comes_of_another_call() -> None:
+    world = World()
+    [a] = world.join("A")
+    call = a.begin("act", text="of a process that has stood still since")
+    mail = a.stage("mail")
+    a.finish()
+    assert world.kernel.ready().run is None
+    world.take(events.RunLost(call.id))
+    assert world.kernel.ready().run is None
+    world.take(events.CallRan(call.id, Observation.failed("it has not run")))
+    assert a.unread, "it may want to have sent nothing"
+    assert world.kernel.ready().run is None
+    a.told()
+    a.finish()
+    assert world.kernel.ready().run is mail
+
+
 def test_rule_6_an_agent_does_not_commit_over_a_call_that_is_still_staged() -> None:
     world = World()
     [a] = world.join("A")

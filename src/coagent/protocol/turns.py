@@ -119,15 +119,14 @@ class Turns(MtpoState):
         return self.first_staged(agent)
 
     def first_staged(self, agent: Participant) -> Call | None:
-        """Return the agent's first staged call, unless another one of them runs, or a call is unknown."""
-        if any(call.phase is CallPhase.UNKNOWN for call in agent.calls.values()):
+        """Return the agent's first staged call, unless a call of it runs, or is unknown.
+
+        What comes of that may be news to the agent, which then may want to have sent nothing.
+        """
+        calls = agent.calls.values()
+        if any(call.phase in (CallPhase.RUNNING, CallPhase.UNKNOWN) for call in calls):
             return None
-        for call in agent.calls.values():
-            if call.phase is CallPhase.STAGED:
-                return call
-            if call.phase is CallPhase.RUNNING and call.irreversible:
-                return None
-        return None
+        return next((call for call in calls if call.phase is CallPhase.STAGED), None)
 
     # ---- commits (rule 7) ----------------------------------------------------------------------------------
 
