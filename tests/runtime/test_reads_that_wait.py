@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from coagent import Domain, State, open_domain, targets, tool
-from coagent.errors import LogUnavailable
+from coagent.errors import AgentTakenUp, LogUnavailable
 from coagent.protocol.events import Aborted, CallObserved, Event, OutsideWrite
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
@@ -312,3 +312,63 @@ async def test_what_runs_once_waits_for_the_log_that_is_away_as_it_reads(tmp_pat
         await a.call("pay")
         assert sent == [2]
         assert live.requests == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("gate", ["wait", "stage"])
+async def test_what_runs_once_goes_no_further_where_others_took_its_process_for_dead_as_it_read(
+    tmp_path: Path, gate: Any
+) -> None:
+    sent: list[Any] = []
+    reached, go_on = anyio.Event(), anyio.Event()
+
+    @tool(effect="irreversible", gate=gate)
+    async def pay(state: State) -> None:
+        """Pay what there is."""
+        sent.append(await state.get("kv:x"))
+
+    class Slow(targets.Memory):
+        """Takes its time, once, before it reads."""
+
+        instant = False
+
+        async def get(self, key: Key) -> Value:
+            if key == "kv:x" and not reached.is_set():
+                reached.set()
+                await go_on.wait()
+            return await super().get(key)
+
+    log, live = tmp_path / "log", targets.Memory({"kv:x": 1})
+    slow = Slow({})
+    slow._objects = live._objects
+    async with (
+        open_domain(f"sqlite:{log}", targets=[slow], tools=[pay], on_death="keep") as one,
+        open_domain(f"sqlite:{log}", targets=[live], tools=[pay], on_death="keep") as two,
+    ):
+        a = await one.join("A")
+        refused: list[str] = []
+
+        async def work() -> None:
+            try:
+                await a.call("pay")
+                await a.finish(wait=True)
+            except AgentTakenUp as failure:
+                refused.append(failure.code)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work)
+            await reached.wait()
+            tenure = one._opened.parts.recorder.tenure
+            tenure._until_s = 0.0  # it stood still for so long
+            await two._opened.log.end_lease(tenure.owner)
+            taken = await two.attach("A", force=True)
+            (unknown,) = two.kernel.unknown
+            await two.resolve(unknown.id, "drop")
+            go_on.set()
+        assert refused == ["agent_taken_up"]
+        assert sent == []
+        settled = await taken.finish(wait=True)
+        assert [news.kind for notice in settled.notifications for news in notice.calls] == ["withdrawn"]
+        await taken.call("pay")
+        assert (await taken.finish(wait=True)).state == "committed"
+        assert sent == [1]

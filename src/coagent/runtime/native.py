@@ -6,7 +6,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value
 from coagent.runtime.outcomes import Run, plain, told
-from coagent.runtime.runner import NotBegun, Ran, Runner, new_intent, restart, who_alone_knows
+from coagent.runtime.runner import NotBegun, NotGoneOn, Ran, Runner, new_intent, restart, who_alone_knows
 from coagent.runtime.tasks import Caller
 from coagent.tools.base import Tool
 from coagent.tools.intent import under
@@ -121,6 +121,9 @@ class NativeRunner(Runner):
             call = await self.record_call(agent, event, tool.gate, caller)
             intent = call.intent
             run = await self._act(call, tool, checked)
+            if isinstance(run.failure, NotGoneOn):
+                await self.record_lost_again(call, intent, owner)
+                raise run.failure
             whose = who_alone_knows(run, owner)
             await self.record_run(call, lambda: run.observation, intent=intent, owner=whose)
             self._require_still(agent, call, run)
@@ -176,19 +179,34 @@ class NativeRunner(Runner):
             if not await self.begun_anew(call, _NOTHING, intent, owner):
                 return
             owner = self._parts.recorder.tenure.owner
+        if isinstance(run.failure, NotGoneOn):
+            await self.record_lost_again(call, intent, owner)
+            return
         if again and isinstance(run.failure, TargetUnavailable):
             await self.record_lost_again(call, intent)
             raise run.failure
         await self.record_run(call, lambda: run.observation, intent=intent)
 
     async def _act(self, call: Call, tool: NativeTool, checked: Mapping[str, Any]) -> Run:
-        """Run an irreversible call whose run has begun here."""
+        """Run an irreversible call whose run has begun here.
+
+        What it reads may take as long as a target, or the log, is away. Where this process is thought to be
+        dead by then, somebody may have said of the call that it has not run: so it goes no further.
+        """
+        owner = call.runner
+
+        async def still() -> None:
+            try:
+                await self._still_begun(owner)
+            except NotBegun as failure:
+                raise NotGoneOn(failure.cause, failure.cure) from None
+
         try:
-            await self._still_begun(call.runner)
+            await self._still_begun(owner)
         except (NotBegun, LogError) as failure:
             return Run(Observation.failed(told(failure)), failure)
         with under(call.intent):
-            return await self._observe(tool, checked, call.position, call.rank)
+            return await self._observe(tool, checked, call.position, call.rank, still)
 
     async def reexecute(self, call: Call, tool: Tool) -> None:
         arguments, position = call.arguments, call.position
@@ -232,13 +250,22 @@ class NativeRunner(Runner):
     # ---- parts ---------------------------------------------------------------------------------------------
 
     async def _observe(
-        self, tool: NativeTool, checked: Mapping[str, Any], position: Position, rank: Rank
+        self,
+        tool: NativeTool,
+        checked: Mapping[str, Any],
+        position: Position,
+        rank: Rank,
+        still: Callable[[], Awaitable[None]] | None = None,
     ) -> Run:
-        """Run a tool over the state at a position, and load what its undo needs."""
+        """Run a tool over the state at a position, and load what its undo needs.
+
+        Args:
+            still: Makes sure, as the tool reads, that the run is to go on; raises where it is not.
+        """
         parts = self._parts
         once = tool.effect == "irreversible"  # recorded in any case, even if its objects are forgotten first
         reader = parts.reader(position, rank, once=once)
-        state = State(reader)
+        state = State(parts.reader(position, rank, once=once, still=still) if once else reader)
         try:
             if parts.copies.behind:
                 await parts.copies.bring()

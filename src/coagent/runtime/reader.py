@@ -141,13 +141,23 @@ class PositionReader:
         position: Of the call.
         rank: Of its agent.
         once: Whether the tool runs once, and what it reads is not checked afterwards.
+        still: Makes sure, after each read that took its time, that the run is still to go on.
     """
 
-    __slots__ = ("_once", "_sources", "position", "rank", "volatile")
+    __slots__ = ("_once", "_sources", "_still", "position", "rank", "volatile")
 
-    def __init__(self, sources: Sources, position: Position, rank: Rank, *, once: bool = False) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        position: Position,
+        rank: Rank,
+        *,
+        once: bool = False,
+        still: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._sources = sources
         self._once = once
+        self._still = still
         self.position = position
         self.rank = rank
         self.volatile = sources.volatile
@@ -169,6 +179,15 @@ class PositionReader:
         return name, value
 
     async def read(self, key: Key) -> Value:
+        found = await self._read(key)
+        await self._go_on()
+        return found
+
+    async def _go_on(self) -> None:
+        if self._still is not None:
+            await self._still()
+
+    async def _read(self, key: Key) -> Value:
         sources = self._sources
         kernel, target = sources.kernel, sources.targets.of(key)
         if kernel.stuck:
@@ -234,6 +253,7 @@ class PositionReader:
                 listing.pop(key, None)
             else:
                 listing[key] = value
+        await self._go_on()
         return listing
 
     async def _look_at(self, prefix: str, listing: Mapping[Key, Value]) -> bool:
@@ -299,4 +319,5 @@ class PositionReader:
                 if tracked is not UNLOADED:
                     found[key] = tracked
             if kernel.forgotten == forgotten and not late:
+                await self._go_on()
                 return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -78,9 +78,16 @@ class Parts:
         """
         return self.kernel.notifies and await self.outsiders.look_at_premises(agent)
 
-    def reader(self, position: Position, rank: Rank, *, once: bool = False) -> PositionReader:
-        """Return what a run at a position reads through; `once`: nothing is checked afterwards."""
-        return PositionReader(self.outsiders.sources, position, rank, once=once)
+    def reader(
+        self,
+        position: Position,
+        rank: Rank,
+        *,
+        once: bool = False,
+        still: Callable[[], Awaitable[None]] | None = None,
+    ) -> PositionReader:
+        """Return what a run at a position reads through; `once`, `still`: as for a `PositionReader`."""
+        return PositionReader(self.outsiders.sources, position, rank, once=once, still=still)
 
 
 def new_intent() -> str:
@@ -90,6 +97,10 @@ def new_intent() -> str:
 
 class NotBegun(AgentTakenUp):
     """A run was given up right before it would have acted: its process was thought to be dead meanwhile."""
+
+
+class NotGoneOn(AgentTakenUp):
+    """A run was given up at a read: its process was thought dead meanwhile. It may have acted before."""
 
 
 class NotItsTurn(Exception):
@@ -260,11 +271,18 @@ class Runner(ABC):
         """
         return await self._insist(lambda: decide() if is_open(call) else None)
 
-    async def record_lost_again(self, call: Call, intent: str) -> None:
-        """Record of a run under an old name that nobody knows any more than before whether it has run."""
+    async def record_lost_again(self, call: Call, intent: str, owner: str | None = None) -> None:
+        """Record of a run that nobody knows whether it has run, as before it was made under an old name.
+
+        Args:
+            call: The call.
+            intent: What the run was known by.
+            owner: Only while nobody else than this owner has begun it; None: whoever has.
+        """
 
         def lost() -> Event | None:
-            return RunLost(call.id) if call.phase is CallPhase.RUNNING and call.intent == intent else None
+            mine = call.intent == intent and owner in (None, call.runner)
+            return RunLost(call.id) if call.phase is CallPhase.RUNNING and mine else None
 
         await self.record_outcome(call, lost)
 
