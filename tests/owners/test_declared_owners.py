@@ -135,6 +135,27 @@ async def test_a_stopped_process_takes_back_nothing_of_an_agent_that_others_have
 
 
 @pytest.mark.anyio
+async def test_what_was_being_undone_as_its_agent_was_taken_up_runs_again(tmp_path: Path) -> None:
+    log, shop = tmp_path / "log", Shop()
+    async with process(log, shop) as one, process(log, shop) as two:
+        a = await one.join("A")
+        booked = await a.call("book", who="A", item="tea")
+
+        async def taken_up() -> None:
+            await two.attach("A", force=True)
+
+        at_append(one, ReversalBegun, booked.call_id, taken_up, after=True)
+        with pytest.raises(AgentTakenUp):
+            await a.undo(booked.call_id)
+        assert shop.who("tea") == []
+        taken = await two.attach("A")
+        await two.settle()
+        assert [call.call_id for call in taken.calls] == [booked.call_id], "whoever speaks for it kept it"
+        assert shop.who("tea") == ["A"]
+        assert (await taken.finish(wait=True)).state == "committed"
+
+
+@pytest.mark.anyio
 async def test_what_another_process_has_run_again_meanwhile_is_reversed_first(tmp_path: Path) -> None:
     log, shop = tmp_path / "log", Shop()
     async with process(log, shop) as one, process(log, shop) as two:

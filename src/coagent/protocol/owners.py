@@ -54,8 +54,9 @@ def speaker(state: State, event: Event) -> Rank | None:
             call = state.call(event.call_id)
             if call is None:
                 return None
-            # What has begun ends, whoever has begun it; and anybody may run again what has to.
-            if isinstance(event, CallAmended | CallUndone) and call.under_way is not None:
+            # A run that has begun ends, whoever has begun it; and anybody may run again what has to. What was
+            # reversed to be undone is not, where another process speaks for its agent by now: it runs again.
+            if isinstance(event, CallAmended) and call.under_way is not None:
                 return None
             if isinstance(event, RunBegun) and call.phase is not CallPhase.STAGED:
                 return None
