@@ -61,6 +61,18 @@ def check_outcome(
         raise Violation(f"{sorted(aborted)} gave up, serially {sorted(serial.aborted)}")
 
 
+def check_once(effects: Sequence[tuple[str, str, Any]]) -> None:
+    """Check that nothing that cannot be taken back was done twice.
+
+    Raises:
+        Violation: Something was.
+    """
+    done = [effect[:2] for effect in effects]
+    twice = [effect for number, effect in enumerate(effects) if effect[:2] in done[:number]]
+    if twice:
+        raise Violation(f"what cannot be taken back was done twice: {twice}")
+
+
 def check_notices(
     reports: Sequence[AgentReport], upwards: Callable[[int, int], bool] = lambda cause, rank: cause < rank
 ) -> None:

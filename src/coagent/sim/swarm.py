@@ -36,7 +36,7 @@ from coagent.runtime.session import AgentSession
 from coagent.runtime.unheard import NOT_RUN
 from coagent.sim.bodies import Body, Fates
 from coagent.sim.bystander import WATCHED, Bystander, Places, add_readers, is_watched
-from coagent.sim.check import Violation, check_notices, check_outcome
+from coagent.sim.check import Violation, check_notices, check_once, check_outcome
 from coagent.sim.clients import Client, recorded, runs_here
 from coagent.sim.dump import dump
 from coagent.sim.failing import MARK, Mishaps, remembering, repeating
@@ -93,6 +93,8 @@ class SwarmSimulation(Simulation):
         """What an abort could not take back of an agent at work."""
         self.ended_for: set[str] = set()
         """The agents in whose place others have said that they have finished: what they had staged runs."""
+        self.being_ended: set[str] = set()
+        """Whose work others have begun to take back: who gives up for what is left of it counts as ended."""
         self.in_doubt: dict[str, Call] = {}
         """By object, the call of which nobody knew last whether it had been taken back."""
         self.accepted: set[str] = set()
@@ -336,6 +338,7 @@ class SwarmSimulation(Simulation):
                 with host.at_work():
                     if all(agent.name != name for agent in host.domain.agents):
                         return
+                    self.being_ended.add(name)
                     await (await host.domain.oversee(name)).abort(ENDED_FROM_OUTSIDE)
                     return
             # It may have been taken back by half: who was told that it has not ended tries again.
@@ -354,12 +357,15 @@ class SwarmSimulation(Simulation):
         elif isinstance(event, events.Aborted):
             name = self.known[event.rank]
             self.states[name] = "aborted"
-            if event.reason in (REASON, ENDED_FROM_OUTSIDE):
+            if event.reason in (REASON, ENDED_FROM_OUTSIDE) or name in self.being_ended:
                 self.absent.add(name)
             self.bystander.has_given_up(name)
             # Who gives up for what fails by chance may have sent what it had staged; serially nobody would.
-            if name in self.absent or name in self.ended_for or self.refused.get(name):
-                self._count_late(f"{name}, kept", self.kept.get(name, []))
+            # Who has waited to send something has, and what lies under that stands with it (rule 8).
+            kept = self.kept.get(name, [])
+            waited = any(_GATES[call.tool] == "wait" for call in kept)
+            if name in self.absent or name in self.ended_for or self.refused.get(name) or waited:
+                self._count_late(f"{name}, kept", kept)
         elif isinstance(event, events.ReversalFailed) and (call := kernel.call(event.call_id)):
             self.in_doubt |= dict.fromkeys(call.writes, call)
         elif isinstance(event, events.CallRan) and event.observation.error is None:
@@ -464,13 +470,7 @@ class SwarmSimulation(Simulation):
         check_outcome(live, self.effects, reports, serial, self.absent, grouped=grouped)
         if self.remote.faults:
             raise Violation(self.remote.faults[0])
-        twice = [
-            one
-            for number, one in enumerate(self.effects)
-            if one[:2] in [two[:2] for two in self.effects[:number]]
-        ]
-        if twice:
-            raise Violation(f"what cannot be taken back was done twice: {twice}")
+        check_once(self.effects)
         self.verdict_.events = len(self.server.records)
         check_notices(reports, lambda cause, rank: True)
 
