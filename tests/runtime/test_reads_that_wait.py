@@ -372,3 +372,48 @@ async def test_what_runs_once_goes_no_further_where_others_took_its_process_for_
         await taken.call("pay")
         assert (await taken.finish(wait=True)).state == "committed"
         assert sent == [1]
+
+
+@pytest.mark.anyio
+async def test_that_a_run_failed_where_another_process_has_begun_it_again_is_not_recorded(
+    tmp_path: Path,
+) -> None:
+    sent: list[str] = []
+    entered, go_on = [anyio.Event(), anyio.Event()], [anyio.Event(), anyio.Event()]
+
+    @tool(effect="irreversible", gate="wait")
+    async def pay(state: State) -> str:
+        """Pay; the first one to try does not get through."""
+        at = int(entered[0].is_set())
+        entered[at].set()
+        await go_on[at].wait()
+        if at == 0:
+            raise OSError("no way through")
+        sent.append("paid")
+        return "paid"
+
+    log, live = tmp_path / "log", targets.Memory({})
+    async with (
+        open_domain(f"sqlite:{log}", targets=[live], tools=[pay], on_death="keep") as one,
+        open_domain(f"sqlite:{log}", targets=[live], tools=[pay], on_death="keep") as two,
+    ):
+        a = await one.join("A")
+
+        async def work() -> None:
+            with pytest.raises(AgentTakenUp):
+                await a.call("pay")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work)
+            await entered[0].wait()
+            await two._opened.log.end_lease(one._opened.parts.recorder.tenure.owner)
+            taken = await two.attach("A", force=True)
+            (unknown,) = two.kernel.unknown
+            tasks.start_soon(two.resolve, unknown.id, "retry")
+            await entered[1].wait()
+            go_on[0].set()
+            await one.settle()
+            go_on[1].set()
+        assert sent == ["paid"]
+        await two.settle()
+        assert taken.effective(unknown.id)

@@ -185,7 +185,8 @@ class NativeRunner(Runner):
         if again and isinstance(run.failure, TargetUnavailable):
             await self.record_lost_again(call, intent)
             raise run.failure
-        await self.record_run(call, lambda: run.observation, intent=intent)
+        whose = who_alone_knows(run, owner)
+        await self.record_run(call, lambda: run.observation, intent=intent, owner=whose)
 
     async def _act(self, call: Call, tool: NativeTool, checked: Mapping[str, Any]) -> Run:
         """Run an irreversible call whose run has begun here.

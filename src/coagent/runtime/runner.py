@@ -372,8 +372,8 @@ class Runner(ABC):
 
 
 def who_alone_knows(run: Run, owner: str) -> str | None:
-    """Return whose word a run is: who has not acted knows nothing of who has begun it since."""
-    return owner if isinstance(run.failure, NotBegun) else None
+    """Return whose word a run is: that it failed here says nothing of who has begun it since."""
+    return owner if run.failure is not None else None
 
 
 def is_open(call: Call) -> bool:
