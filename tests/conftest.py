@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compile the tracer of commands once for a test worker: that takes as long as some ten commands."""
-    from coagent.sandbox import launch_server
+    from coagent.systems.shell.views import launch_server
 
     compiled = launch_server._compiled
 

@@ -141,3 +141,9 @@ def _new() -> int:
     except OSError:
         umask = 0o022
     return 0o666 & ~umask
+
+
+def above(path: str) -> list[str]:
+    """Return the folders that a path lies in."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: length + 1]) for length in range(len(parts))]

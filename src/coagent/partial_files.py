@@ -1,6 +1,6 @@
 """The names of files that are being written before they take another's place, and those that the dead left.
 
-For CoAgent's own files and settings; files of workspaces are `targets/temporaries.py`.
+For CoAgent's own files and settings; files of workspaces are `systems/files/temporaries.py`.
 """
 
 from __future__ import annotations

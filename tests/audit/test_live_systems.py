@@ -17,7 +17,7 @@ from test_restore import DOCUMENTS, KUBERNETES, SQL, domain_file
 from coagent.config.domain_file import configured
 from coagent.emulator import Emulator
 from coagent.protocol.keys import Key
-from coagent.targets.kubernetes import Kubernetes
+from coagent.systems.kubernetes.target import Kubernetes
 
 
 def called(folder: Path, config: str, *calls: tuple[str, dict[str, Any]]) -> None:

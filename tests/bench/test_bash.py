@@ -19,7 +19,7 @@ from coagent.bench.bash.scenarios import SCENARIOS
 from coagent.bench.bash.tasks import TaskSet, own_tasks, read_tasks
 from coagent.bench.bash.trees import build, differing, fresh_copy, run_bash, tree_of
 from coagent.errors import ConfigurationError
-from coagent.sandbox.overlay import available
+from coagent.systems.shell.views.overlay import available
 
 needs_views = pytest.mark.skipif(bool(available()), reason=available() or "private views can be had")
 OWN = own_tasks()

@@ -17,8 +17,8 @@ from coagent.bench.bash.arms import BY_MODEL, run_tasks, summary
 from coagent.bench.bash.by_model import ToolsByModel
 from coagent.bench.bash.results import Result
 from coagent.bench.bash.tasks import Task, TaskSet
-from coagent.sandbox import kernel_bounds
-from coagent.sandbox.overlay import available
+from coagent.systems.shell.views import kernel_bounds
+from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith.maker import Answers
 
 _MISSING = available() or ("" if kernel_bounds.version() else "the kernel has no Landlock")

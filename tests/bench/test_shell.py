@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import coagent
 
-from coagent.sandbox.overlay import available
+from coagent.systems.shell.views.overlay import available
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available() or "private views can be had")
 

@@ -14,16 +14,16 @@ import anyio.lowlevel
 import pytest
 
 import coagent
-from coagent.builtin import manifests
-from coagent.builtin.documents import DOCUMENT_TOOLS
-from coagent.builtin.files import FILE_TOOLS
-from coagent.builtin.kubernetes import _patched, kube_apply, kube_patch
-from coagent.builtin.nearest import nearest
-from coagent.builtin.strategic_merge import strategically_merged
 from coagent.protocol.patterns import TOO_LARGE
-from coagent.sandbox.git_nested import _sweeping
+from coagent.systems.documents.tools import DOCUMENT_TOOLS
+from coagent.systems.files.tools import FILE_TOOLS
+from coagent.systems.git.nested import _sweeping
+from coagent.systems.kubernetes import manifests
+from coagent.systems.kubernetes.strategic_merge import strategically_merged
+from coagent.systems.kubernetes.tools import _patched, kube_apply, kube_patch
 from coagent.targets import Documents, Files, Memory
 from coagent.tools import state as tool_state
+from coagent.tools.nearest import nearest
 
 DEADLINE_S = 60
 Session = Any
@@ -157,7 +157,7 @@ HOSTILE = {
 def test_hostile_yaml_is_refused_with_a_reason_before_it_is_built() -> None:
     """In a process of its own: what does not end, or takes all the memory, would take the tests with it."""
     program = (
-        "import anyio, json, sys\nfrom coagent.builtin.manifests import documents\n"
+        "import anyio, json, sys\nfrom coagent.systems.kubernetes.manifests import documents\n"
         "from coagent.errors import ToolFailed\n"
         "for text in json.load(sys.stdin):\n"
         "    try:\n        anyio.run(documents, text)\n        print('read')\n"

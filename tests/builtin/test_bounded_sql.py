@@ -12,8 +12,8 @@ import pytest
 from test_sql_engines import Database, database  # noqa: F401
 
 import coagent
-from coagent.builtin import sql_limits
-from coagent.builtin.sql import sql_tools
+from coagent.systems.sql import limits as sql_limits
+from coagent.systems.sql.tools import sql_tools
 
 DEADLINE_S = 60
 TIMEOUT_S = 0.5
@@ -121,7 +121,7 @@ def test_a_result_is_bounded_in_bytes(database: Database) -> None:
 
 def test_a_change_is_bounded_in_rows_and_bytes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = sql_limits.Limits(30, changed_rows=1000, scratch_bytes=4 * 1024**2)
-    monkeypatch.setattr("coagent.builtin.sql.Limits", lambda timeout_s: limits)
+    monkeypatch.setattr("coagent.systems.sql.tools.Limits", lambda timeout_s: limits)
     many = "WITH RECURSIVE c(x) AS (SELECT 100 UNION ALL SELECT x + 1 FROM c WHERE x < {}) "
     text = "hex(zeroblob(1000000))" if database.sqlite else "repeat('xy', 1000000)"
 

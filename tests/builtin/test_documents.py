@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 import coagent
-from coagent.builtin.documents import DOCUMENT_TOOLS
+from coagent.systems.documents.tools import DOCUMENT_TOOLS
 from coagent.targets import Documents
 
 PLAN = "# Plan\n\n## Goals\n\nBe quick.\n\n## Risks\n\nNone.\n"

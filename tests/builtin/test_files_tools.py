@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 import coagent
-from coagent.builtin.files import FILE_TOOLS, LINE_LENGTH_MAX, MATCHES_MAX
+from coagent.systems.files.tools import FILE_TOOLS, LINE_LENGTH_MAX, MATCHES_MAX
 from coagent.targets import Files
 
 Session = Any

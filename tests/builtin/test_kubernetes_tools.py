@@ -14,9 +14,9 @@ import yaml
 from clusters import Json, Kubectl, config_map, custom, deployment
 
 import coagent
-from coagent.builtin.kubernetes import KUBERNETES_TOOLS
-from coagent.builtin.strategic_merge import merged, strategically_merged
 from coagent.emulator import Emulator
+from coagent.systems.kubernetes.strategic_merge import merged, strategically_merged
+from coagent.systems.kubernetes.tools import KUBERNETES_TOOLS
 from coagent.targets import Kubernetes
 
 Session = Any

@@ -12,7 +12,7 @@ import pytest
 from test_sql_engines import Database, database  # noqa: F401
 
 import coagent
-from coagent.builtin.sql import sql_tools
+from coagent.systems.sql.tools import sql_tools
 from coagent.targets import Sql
 
 Step = tuple[str, str]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from coagent.builtin.streams import Streams
+from coagent.systems.shell.streams import Streams
 
 
 def run(streams: Streams, command: str) -> None:

@@ -19,7 +19,7 @@ from coagent.cli.doctor.finding import Finding, worst
 from coagent.cli.doctor.limits import Check, carried_out
 from coagent.cli.doctor.machine import network_file_system, type_at
 from coagent.cli.doctor.place import find_place
-from coagent.sandbox import copied, overlay
+from coagent.systems.shell.views import copied, overlay
 
 MOUNTS = """\
 22 1 8:1 / / rw - ext4 /dev/sda1 rw

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from coagent.sandbox import copied
-from coagent.sandbox.overlay import available
+from coagent.systems.shell.views import copied
+from coagent.systems.shell.views.overlay import available
 
 DEADLINE_S = 60
 
@@ -119,8 +119,8 @@ def test_a_run_that_is_interrupted_ends_and_withdraws_all_that_was_done(folder: 
 
 PROGRAM = """
 import anyio, coagent, os, sys
-from coagent.builtin.files import FILE_TOOLS
-from coagent.builtin.sql import sql_tools
+from coagent.systems.files.tools import FILE_TOOLS
+from coagent.systems.sql.tools import sql_tools
 from coagent.targets import Files, Sql
 
 async def main():

@@ -18,7 +18,7 @@ from coagent.emulator import Emulator
 from coagent.log import sqlite as sqlite_log
 from coagent.log.archive import Archive
 from coagent.protocol.keys import Key
-from coagent.targets.kubernetes import Kubernetes
+from coagent.systems.kubernetes.target import Kubernetes
 
 FILES = '[[targets]]\nkind = "files"\nroot = ".."\n'
 DOCUMENTS = '[[targets]]\nkind = "documents"\nroot = ".."\n'

@@ -28,7 +28,7 @@ from crash_worker import Job, Worker, events_of
 from coagent.log.urls import place_of
 from coagent.runtime.tenure import LEASE_S
 from coagent.runtime.watch import Watch
-from coagent.targets.folder_lock import FolderLocked, folder_lock
+from coagent.systems.files.folder_lock import FolderLocked, folder_lock
 
 STILL_S_MAX = 30.0
 """How long nothing may happen, in seconds."""

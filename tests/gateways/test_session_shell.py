@@ -17,7 +17,6 @@ import anyio
 import pytest
 from client import FakeClient
 
-from coagent.builtin.streams import Streams
 from coagent.errors import LogError
 from coagent.gateways.claude import background
 from coagent.gateways.claude.hub import Hub
@@ -25,6 +24,7 @@ from coagent.gateways.claude.sessions import Sessions
 from coagent.gateways.claude.workspace import open_workspace
 from coagent.gateways.setup import workspace as setup
 from coagent.protocol.calls import TOP
+from coagent.systems.shell.streams import Streams
 
 pytestmark = pytest.mark.anyio
 

@@ -11,9 +11,10 @@ from checkouts import clone, content, folder_of, git, host, repository
 from conftest_sandbox import needs_views
 
 from coagent import ConfigurationError, LogError, TargetError, open_domain, targets
-from coagent.builtin.bash import bash_tools
-from coagent.config.targets import FilesTarget, make_target
+from coagent.config.targets import make_target
 from coagent.runtime.domain import Domain
+from coagent.systems.files.system import FilesTarget
+from coagent.systems.shell.tools import bash_tools
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from throwaway_postgres import ThrowawayPostgres
 
 from coagent.log.urls import place_of
 from coagent.runtime.watch import Watch
-from coagent.targets.folder_lock import FolderLocked, folder_lock
+from coagent.systems.files.folder_lock import FolderLocked, folder_lock
 
 WORKER = Path(__file__).parents[1] / "owners" / "owner_worker.py"
 

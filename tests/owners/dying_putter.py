@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 from owner_worker import opened
 
-from coagent.targets import placing, swap
-from coagent.targets.temporaries import Names
+from coagent.systems.files import placing, swap
+from coagent.systems.files.temporaries import Names
 
 SAVED = "of a person"
 

@@ -16,7 +16,10 @@ from coagent import AgentNotActive, open_domain, targets
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.runtime.domain import Domain
-from coagent.targets import Files, Sql, Target, file_writing, sql, swap
+from coagent.systems.files import swap
+from coagent.systems.files import writing as file_writing
+from coagent.systems.sql import target as sql
+from coagent.targets import Files, Sql, Target
 
 
 def domain_of(folder: Path, database: str) -> Domain:

@@ -14,7 +14,7 @@ import pytest
 from dying_putter import SAVED, beside, die, in_place
 from owner_worker import opened
 
-from coagent.targets.temporaries import TEMPORARY
+from coagent.systems.files.temporaries import TEMPORARY
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["coagent", "coagent.targets"])

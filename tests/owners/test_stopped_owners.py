@@ -16,7 +16,7 @@ import pytest
 from owner_worker import sent
 from test_killed_owners import domain_of, files, states, worker
 
-from coagent.targets.folder_lock import FolderLocked, folder_lock
+from coagent.systems.files.folder_lock import FolderLocked, folder_lock
 
 
 def stopped_for_an_hour(process: subprocess.Popen[str], tmp_path: Path) -> None:

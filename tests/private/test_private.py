@@ -14,7 +14,6 @@ import pytest
 from other_user import OTHER, OtherUser
 
 from coagent import LogError
-from coagent.builtin.bash import bash_tools
 from coagent.config.domain_file import configured
 from coagent.errors import NotPrivate
 from coagent.gateways.claude import hook
@@ -30,8 +29,9 @@ from coagent.private import check_private, open_private, private_folder, write_p
 from coagent.protocol.calls import Rank
 from coagent.protocol.events import Joined
 from coagent.runtime.domain import open_domain
-from coagent.sandbox.snapshot import Snapshots
-from coagent.targets.files import Files
+from coagent.systems.files.target import Files
+from coagent.systems.shell.tools import bash_tools
+from coagent.systems.shell.views.snapshot import Snapshots
 from coagent.toolsmith.library import Library
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

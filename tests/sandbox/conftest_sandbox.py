@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 import coagent
-from coagent.builtin.bash import bash_tools
-from coagent.builtin.files import FILE_TOOLS
-from coagent.sandbox.overlay import available
-from coagent.targets.files import Files
+from coagent.systems.files.target import Files
+from coagent.systems.files.tools import FILE_TOOLS
+from coagent.systems.shell.tools import bash_tools
+from coagent.systems.shell.views.overlay import available
 
 Shells = Callable[..., AbstractAsyncContextManager[coagent.Domain]]
 

@@ -346,7 +346,7 @@ async def test_two_agents_run_the_tests_each_on_its_own_tree(workspace: Path) ->
 async def test_an_ordinary_user_has_it_too(workspace: Path, view: str) -> None:
     program = (
         "import sys; sys.path[:0] = sys.argv[2:]; import anyio, pathlib\n"
-        "from coagent.sandbox.overlay import available\n"
+        "from coagent.systems.shell.views.overlay import available\n"
         f"if {view == 'overlay'} and available(): print('SKIP', available()); raise SystemExit\n"
         "from conftest_sandbox import shells\n"
         "async def main():\n"

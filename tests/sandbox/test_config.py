@@ -9,9 +9,11 @@ from conftest_sandbox import needs_views
 
 import coagent
 from coagent.config.domain_file import configured
-from coagent.config.targets import FilesTarget, MemoryTarget, make_target
+from coagent.config.targets import make_target
 from coagent.config.tools import ToolsTable, make_tools
 from coagent.errors import ConfigurationError, ToolFailed
+from coagent.systems.files.system import FilesTarget
+from coagent.systems.memory import MemoryTarget
 
 
 def children() -> set[str]:

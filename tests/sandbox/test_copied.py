@@ -12,11 +12,11 @@ import pytest
 from conftest_sandbox import git, shells, tree
 
 import coagent
-from coagent.builtin import commands
-from coagent.builtin.bash import bash_tools
 from coagent.errors import ConfigurationError
-from coagent.sandbox import copied, kernel_bounds
-from coagent.targets.files import Files
+from coagent.systems.files.target import Files
+from coagent.systems.shell import commands
+from coagent.systems.shell.tools import bash_tools
+from coagent.systems.shell.views import copied, kernel_bounds
 
 pytestmark = [
     pytest.mark.anyio,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest_sandbox import git, needs_views, shells
 
-from coagent.targets.git_repository import Repository
+from coagent.systems.git.repository import Repository
 
 pytestmark = [pytest.mark.anyio, needs_views]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from conftest_sandbox import git
 
-from coagent.builtin.git_calls import GitCalls, Here, Place
-from coagent.builtin.git_laid import LaidFolders
-from coagent.sandbox.confined import Confined, Frame
-from coagent.sandbox.git_layer import is_untouched
-from coagent.sandbox.layers import put_over
-from coagent.sandbox.snapshot import Snapshots
-from coagent.targets.git import PREFIX
+from coagent.overlay_layers import put_over
+from coagent.systems.git.calls import GitCalls, Here, Place
+from coagent.systems.git.layer import is_untouched
+from coagent.systems.git.lower_layers import LaidFolders
+from coagent.systems.git.references import PREFIX
+from coagent.systems.shell.views.confined import Confined, Frame
+from coagent.systems.shell.views.snapshot import Snapshots
 
 _ME = "gitdir:A"
 

@@ -13,8 +13,8 @@ import pytest
 from conftest_sandbox import git, needs_views, shells
 from test_git_laid import _Calls
 
-from coagent.builtin.git_calls import Place
-from coagent.sandbox.confined import Confined
+from coagent.systems.git.calls import Place
+from coagent.systems.shell.views.confined import Confined
 
 pytestmark = [pytest.mark.anyio, needs_views]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest_sandbox import git, needs_views, shells
 
-from coagent.builtin.git_unowned import Unowned
-from coagent.sandbox.snapshot import Snapshots
-from coagent.targets.git_repository import Repository
+from coagent.systems.git.repository import Repository
+from coagent.systems.git.uncommitted import Unowned
+from coagent.systems.shell.views.snapshot import Snapshots
 
 _NAMES = ("a.txt", "b.txt", "new", "new.log", "src/run.sh", "src/new", "src/x.log")
 

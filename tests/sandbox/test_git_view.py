@@ -11,12 +11,12 @@ import pytest
 from conftest_sandbox import git, needs_views, shells
 
 import coagent
-from coagent.builtin.bash import bash_tools
-from coagent.builtin.git_index import Indexes, exclusion
 from coagent.runs.history import History
 from coagent.runs.verdict import judge
-from coagent.targets.files import Files
-from coagent.targets.git_repository import Repository
+from coagent.systems.files.target import Files
+from coagent.systems.git.index import Indexes, exclusion
+from coagent.systems.git.repository import Repository
+from coagent.systems.shell.tools import bash_tools
 
 pytestmark = [pytest.mark.anyio, needs_views]
 

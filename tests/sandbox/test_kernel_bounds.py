@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coagent.sandbox import kernel_bounds
+from coagent.systems.shell.views import kernel_bounds
 
 needs_landlock = pytest.mark.skipif(not kernel_bounds.version(), reason="the kernel has no Landlock")
 _LOADED = f"""

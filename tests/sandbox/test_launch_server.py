@@ -17,8 +17,8 @@ import pytest
 from conftest_sandbox import needs_views, shells
 
 from coagent.errors import ToolFailed
-from coagent.sandbox.confined import Confined, Frame, Seen
-from coagent.sandbox.launch_server import LaunchServer
+from coagent.systems.shell.views.confined import Confined, Frame, Seen
+from coagent.systems.shell.views.launch_server import LaunchServer
 
 pytestmark = [pytest.mark.anyio, needs_views]
 needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")

@@ -11,7 +11,7 @@ import pytest
 from conftest_sandbox import git, needs_views, shells, tree
 
 from coagent.errors import ToolFailed
-from coagent.targets.temporaries import TEMPORARY
+from coagent.systems.files.temporaries import TEMPORARY
 
 pytestmark = [pytest.mark.anyio, needs_views]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest_sandbox import git, needs_views, shells, tree
 
-from coagent.sandbox import launch_server
+from coagent.systems.shell.views import launch_server
 
 pytestmark = [pytest.mark.anyio, needs_views]
 _RENAME = 'python3 -c \'import os; os.rename("{}", "{}")\''

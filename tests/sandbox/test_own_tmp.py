@@ -17,8 +17,8 @@ from conftest_sandbox import needs_views, shells, tree
 
 from coagent.runs.history import History
 from coagent.runs.verdict import judge
-from coagent.sandbox.overlay import Overlay
-from coagent.sandbox.own_tmp import Stack, TemporaryLayers
+from coagent.systems.shell.views.overlay import Overlay
+from coagent.systems.shell.views.tmp_stack import Stack, TemporaryLayers
 
 pytestmark = [pytest.mark.anyio, needs_views]
 overlays_only = pytest.mark.skipif(

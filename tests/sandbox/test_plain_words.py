@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest_sandbox import needs_views, shells
 
-from coagent.builtin.plain_words import without_shell
+from coagent.systems.shell.plain_words import without_shell
 
 _HERE = {"PATH": os.environ["PATH"]}
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from conftest_sandbox import git, needs_views, shells, tree
 
-from coagent.builtin.reading import only_reads
-from coagent.sandbox.confined import Confined, Frame
-from coagent.sandbox.launch_server import LaunchServer
-from coagent.sandbox.snapshot import Snapshots
+from coagent.systems.shell.read_only import only_reads
+from coagent.systems.shell.views.confined import Confined, Frame
+from coagent.systems.shell.views.launch_server import LaunchServer
+from coagent.systems.shell.views.snapshot import Snapshots
 
 
 @pytest.mark.parametrize(

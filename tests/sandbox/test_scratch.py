@@ -21,9 +21,9 @@ import pytest
 from conftest_sandbox import SOURCES, give_away, ordinary_python
 
 from coagent import scratch
-from coagent.sandbox import copied
-from coagent.sandbox.overlay import available
 from coagent.scratch import ScratchFolder
+from coagent.systems.shell.views import copied
+from coagent.systems.shell.views.overlay import available
 
 _END_S_MAX = 30
 _NOBODY: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []}

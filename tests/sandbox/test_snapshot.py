@@ -15,7 +15,7 @@ import pytest
 
 from coagent.errors import TargetError
 from coagent.folder_watch import FolderWatch
-from coagent.sandbox.snapshot import Snapshots
+from coagent.systems.shell.views.snapshot import Snapshots
 
 _NAMES = ("a", "b", "c", "left")
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="events come from inotify(7)")
@@ -142,7 +142,7 @@ def _reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             read.append(str(place))
         return scan(place)
 
-    monkeypatch.setattr("coagent.sandbox.snapshot.os.scandir", noted)
+    monkeypatch.setattr("coagent.systems.shell.views.snapshot.os.scandir", noted)
     return read
 
 
@@ -240,8 +240,8 @@ def test_after_one_that_failed_the_next_is_whole(tmp_path: Path, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("coagent.sandbox.snapshot.os.link", full)
-        patch.setattr("coagent.sandbox.snapshot.shutil.copy2", full)
+        patch.setattr("coagent.systems.shell.views.snapshot.os.link", full)
+        patch.setattr("coagent.systems.shell.views.snapshot.shutil.copy2", full)
         with pytest.raises(TargetError, match="No space left"):
             snapshots.take()
     assert snapshots.changed_since(1) is None
@@ -263,7 +263,7 @@ def test_one_that_is_interrupted_leaves_nothing_and_the_next_is_whole(
         snapshots.interrupt()
 
     with monkeypatch.context() as patch:
-        patch.setattr("coagent.sandbox.snapshot.os.link", linked)
+        patch.setattr("coagent.systems.shell.views.snapshot.os.link", linked)
         with pytest.raises(TargetError, match="interrupted"):
             snapshots.take()
     snapshots.close()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from conftest_sandbox import needs_views
 
-from coagent.sandbox.confined import Confined, Frame
-from coagent.sandbox.launch_server import LaunchServer
-from coagent.sandbox.snapshot import Snapshots
+from coagent.systems.shell.views.confined import Confined, Frame
+from coagent.systems.shell.views.launch_server import LaunchServer
+from coagent.systems.shell.views.snapshot import Snapshots
 
 pytestmark = needs_views
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from conftest_sandbox import needs_views, shells
 
-from coagent.builtin.command_run import CommandRun
-from coagent.builtin.sweeping import Sweeping
-from coagent.sandbox.confined import Seen
-from coagent.sandbox.snapshot import Snapshots
+from coagent.systems.shell.command_run import CommandRun
+from coagent.systems.shell.views.confined import Seen
+from coagent.systems.shell.views.snapshot import Snapshots
+from coagent.systems.shell.whole_tree import Sweeping
 
 _FILES = 300
 

@@ -79,10 +79,10 @@ async def failure(client: Client, tool: str, /, **arguments: Any) -> str:
 
 @cache
 def _imported() -> str:
-    modules = ("coagent.builtin.files", "coagent.gateways.mcp.http", "coagent.gateways.mcp.stdio",
+    modules = ("coagent.systems.files.tools", "coagent.gateways.mcp.http", "coagent.gateways.mcp.stdio",
                "coagent.gateways.mcp.upstream", "coagent.cli.main", "coagent.cli.serve",
-               "coagent.config.domain_file", "coagent.log.sqlite", "coagent.targets.files",
-               "coagent.targets.sql", "uvicorn")  # fmt: skip
+               "coagent.config.domain_file", "coagent.log.sqlite", "coagent.systems.files.target",
+               "coagent.systems.sql.target", "uvicorn")  # fmt: skip
     return started(modules, os.environ)
 
 

@@ -10,7 +10,10 @@ from typing import Any
 import anyio
 
 from coagent.protocol.values import Value
-from coagent.targets import Documents, Files, Target, file_content, file_writing, placing, swap
+from coagent.systems.files import encoding as file_content
+from coagent.systems.files import placing, swap
+from coagent.systems.files import writing as file_writing
+from coagent.targets import Documents, Files, Target
 
 
 def end(*_: Any) -> None:

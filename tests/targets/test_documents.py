@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coagent.errors import TargetError
+from coagent.systems.documents.markdown import parse
 from coagent.targets import Documents, GuardFailed
-from coagent.targets.markdown import parse
 
 PLAN = """---
 title: x

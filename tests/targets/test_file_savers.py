@@ -12,7 +12,8 @@ import anyio
 import pytest
 
 from coagent.errors import TargetError, TargetUnavailable
-from coagent.targets import Documents, Files, GuardFailed, Target, swap
+from coagent.systems.files import swap
+from coagent.targets import Documents, Files, GuardFailed, Target
 
 _S_MAX = 60.0
 KEY = "file:src/a.txt"
@@ -181,7 +182,7 @@ def test_a_save_in_between_is_found_and_stays(
                 save(path, "saved\n")
             rename(old, new)
 
-        monkeypatch.setattr("coagent.targets.swap.os.rename", late)
+        monkeypatch.setattr("coagent.systems.files.swap.os.rename", late)
     else:
         before_exchange(monkeypatch, lambda: save(path, "saved\n"))
     with pytest.raises(GuardFailed) as caught:
@@ -350,7 +351,7 @@ def plain(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         def refuse(*_: Any, **__: Any) -> None:
             raise PermissionError(1, "Operation not permitted")
 
-        monkeypatch.setattr("coagent.targets.swap.os.link", refuse)
+        monkeypatch.setattr("coagent.systems.files.swap.os.link", refuse)
 
 
 @pytest.mark.usefixtures("plain")

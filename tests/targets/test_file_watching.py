@@ -15,7 +15,8 @@ import pytest
 
 from coagent.errors import TargetUnavailable
 from coagent.protocol.values import UNLOADED
-from coagent.targets import Files, file_ranges, stamps
+from coagent.systems.files import ranges as file_ranges
+from coagent.targets import Files, stamps
 from coagent.targets.stamps import ReadCache, settled
 
 _S_MAX = 20.0
@@ -54,7 +55,7 @@ def changed(target: Files, *prefixes: str, keys: Collection[str] = ()) -> set[st
 def test_a_file_that_stands_is_not_read_again(target: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     read_until_sure(target, KEY)
     value = anyio.run(target.get, KEY)
-    monkeypatch.setattr("coagent.targets.file_reading.read_content", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("coagent.systems.files.reading.read_content", lambda *_: pytest.fail("it was read"))
     assert anyio.run(target.get, KEY) is value
     assert anyio.run(target.get_many, [KEY])[KEY] is value
 
@@ -123,7 +124,7 @@ def test_a_peek_is_no_read(target: Files, root: Path) -> None:
 
 
 def test_where_others_write_too_nothing_is_sure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coagent.targets.file_reading.is_local", lambda _: False)
+    monkeypatch.setattr("coagent.systems.files.reading.is_local", lambda _: False)
     target = Files(root)
     os.utime(root / "src/a.txt", (0, 0))
     for _ in range(3):

@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coagent.errors import TargetError, TargetUnavailable
+from coagent.systems.files.temporaries import TEMPORARY
 from coagent.targets import Files, GuardFailed
-from coagent.targets.temporaries import TEMPORARY
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -380,7 +380,7 @@ def test_a_folder_that_cannot_be_listed_is_named(root: Path, monkeypatch: pytest
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
     target = Files(root)
-    monkeypatch.setattr("coagent.targets.workspace.os.scandir", refuse)
+    monkeypatch.setattr("coagent.systems.files.workspace.os.scandir", refuse)
     with pytest.raises(TargetError, match=r"'\.' cannot be listed: Permission denied"):
         anyio.run(target.list, "file:")
 

@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 from coagent.errors import TargetError, TargetUnavailable
+from coagent.systems.git.repository import Repository
 from coagent.targets import Files, GuardFailed
-from coagent.targets.git_repository import Repository
 
 _S_MAX = 20.0
 MAIN, HEAD = "git:.git/refs/heads/main", "git:.git/HEAD"

@@ -18,8 +18,9 @@ import pytest
 
 from coagent.processes import label
 from coagent.protocol.values import Value
-from coagent.targets import Documents, Files, GuardFailed, temporaries
-from coagent.targets.file_content import alike
+from coagent.systems.files import temporaries
+from coagent.systems.files.encoding import alike
+from coagent.targets import Documents, Files, GuardFailed
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["coagent.targets"])

@@ -447,7 +447,7 @@ def test_a_status_that_moves_in_between_is_no_conflict(emulator: Emulator, targe
 @pytest.fixture
 def soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have it tried less often, since it waits longer before each time."""
-    monkeypatch.setattr("coagent.targets.kubernetes._ATTEMPTS", 4)
+    monkeypatch.setattr("coagent.systems.kubernetes.target._ATTEMPTS", 4)
 
 
 @pytest.mark.usefixtures("soon_given_up")

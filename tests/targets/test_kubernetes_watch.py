@@ -19,7 +19,9 @@ from clusters import config_map, deployment
 
 from coagent.emulator import Emulator
 from coagent.errors import TargetError, TargetUnavailable
-from coagent.targets import Kubernetes, kubernetes_changes, kubernetes_watch
+from coagent.systems.kubernetes import changes as kubernetes_changes
+from coagent.systems.kubernetes import watch as kubernetes_watch
+from coagent.targets import Kubernetes
 
 SETTINGS = "k8s:default/configmaps/settings"
 GEO = "k8s:default/deployments/geo"

@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from coagent.errors import TargetError
+from coagent.systems.sql.keys import decode_key, encode_key
 from coagent.targets import GuardFailed, Sql
-from coagent.targets.sql_keys import decode_key, encode_key
 
 TABLES = """
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT UNIQUE);

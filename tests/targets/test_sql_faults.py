@@ -17,8 +17,9 @@ import pytest
 from throwaway_postgres import ThrowawayPostgres
 
 from coagent.errors import TargetError, TargetUnavailable
-from coagent.targets import GuardFailed, Sql, sql_connections
-from coagent.targets.sql_session import DatabaseBusy, SqlSession
+from coagent.systems.sql import connections as sql_connections
+from coagent.systems.sql.session import DatabaseBusy, SqlSession
+from coagent.targets import GuardFailed, Sql
 
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)"
 ROWS = "INSERT INTO t VALUES (1, 'a'), (2, 'b')"

@@ -14,8 +14,8 @@ import pytest
 import coagent
 from coagent.bench.bash.trees import differing, tree_of
 from coagent.errors import CoAgentError
-from coagent.sandbox.overlay import available
-from coagent.targets.files import Files
+from coagent.systems.files.target import Files
+from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith.arguments import checked
 from coagent.toolsmith.footprint import filled
 from coagent.toolsmith.hostile import HOSTILE

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from coagent.sandbox.overlay import available
-from coagent.targets.files import Files
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.target import Files
+from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith.idioms import named_temporaries, sed_of_perl
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.smith import ToolSmith

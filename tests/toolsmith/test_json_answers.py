@@ -10,9 +10,9 @@ import pytest
 from scripted_model import TOKENS_AN_ANSWER, UPPER, Scripted
 
 from coagent.config.tools import ToolsTable, make_tools
-from coagent.sandbox import kernel_bounds
-from coagent.sandbox.overlay import available
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell.views import kernel_bounds
+from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith import smith as smith_module
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.look import Look, SecludedTrials
@@ -92,8 +92,8 @@ async def test_the_overview_is_bounded(workspace: Workspace) -> None:
 
 
 def test_a_domain_file_says_how_the_model_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from coagent.config.targets import FilesTarget
-    from coagent.targets.files import Files
+    from coagent.systems.files.system import FilesTarget
+    from coagent.systems.files.target import Files
 
     chosen: list[ModelChoice] = []
     monkeypatch.setattr(smith_module, "smith_tools", lambda *_, choice: chosen.append(choice) or ())

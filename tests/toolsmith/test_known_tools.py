@@ -11,9 +11,9 @@ import pytest
 from pydantic_ai import ToolCallPart
 from scripted_model import UPPER, Scripted
 
-from coagent.sandbox import kernel_bounds
-from coagent.sandbox.overlay import available
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell.views import kernel_bounds
+from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith.known import KNOWN_MAX, known_tools
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.look import SHOWN_MAX

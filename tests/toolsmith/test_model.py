@@ -20,12 +20,12 @@ from pydantic_ai import ToolCallPart
 from scripted_model import FILE, UPPER, Scripted
 
 import coagent
-from coagent.builtin.bash import bash_tools
 from coagent.config.domain_file import configured
-from coagent.sandbox import kernel_bounds
-from coagent.sandbox.overlay import available
-from coagent.targets.files import Files
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.target import Files
+from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell.tools import bash_tools
+from coagent.systems.shell.views import kernel_bounds
+from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.look import SHOWN_MAX, Look, SecludedTrials
 from coagent.toolsmith.maker import ModelChoice

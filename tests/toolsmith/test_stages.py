@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import coagent
 from coagent.errors import InvalidArguments, ToolFailed
-from coagent.sandbox.overlay import available
-from coagent.targets.files import Files
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.target import Files
+from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith.arguments import checked
 from coagent.toolsmith.example import ByExample
 from coagent.toolsmith.footprint import filled

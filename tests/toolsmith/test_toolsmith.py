@@ -20,13 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import coagent
-import coagent.builtin.files
-from coagent.builtin.bash import bash_tools
+import coagent.systems.files.tools
 from coagent.cli.main import main
 from coagent.errors import ConfigurationError, FootprintViolation, InvalidArguments, ToolFailed
-from coagent.sandbox.overlay import available
-from coagent.targets.files import Files
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.target import Files
+from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell.tools import bash_tools
+from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith.arguments import checked
 from coagent.toolsmith.example import ByExample
 from coagent.toolsmith.hostile import HOSTILE
@@ -493,7 +493,7 @@ async def test_a_call_of_a_tool_that_another_process_has_grown_is_made_again(
     root = Path(workspace.root)
     log = f"sqlite:{root.parent / 'log.db'}"
     files = Files(workspace.root)
-    tools = [coagent.builtin.files.FILE_TOOLS, smith_tools(files.workspace)]
+    tools = [coagent.systems.files.tools.FILE_TOOLS, smith_tools(files.workspace)]
     async with coagent.open_domain(log, targets=[files], tools=tools) as domain:
         a = await domain.join("A")
         await domain.join("B")

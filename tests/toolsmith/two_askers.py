@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.workspace import Workspace
 from coagent.toolsmith import verify
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.smith import ToolSmith

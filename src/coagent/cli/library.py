@@ -81,7 +81,7 @@ def verify(
     """
     import anyio
 
-    from coagent.targets.files import Files
+    from coagent.systems.files.target import Files
     from coagent.toolsmith.verify import Verifier
 
     kept = _library(workspace, library)
@@ -138,7 +138,7 @@ def _configured(workspace: Path) -> Path | None:
     from coagent.config.domain_file import FOLDER, NAME, read_domain_file
 
     file = workspace / FOLDER / NAME
-    return read_domain_file(file).tools.toolsmith.folder(file.parent) if file.is_file() else None
+    return read_domain_file(file).tools.settings("toolsmith").folder(file.parent) if file.is_file() else None
 
 
 def _one(library: Library, name: str) -> ToolSpec:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from coagent.config.explain import Table, at, read_toml
+from coagent.config.explain import at, read_toml
 from coagent.config.targets import TargetTable, make_target
 from coagent.config.telemetry import TelemetryTable
 from coagent.config.tools import ToolsTable, make_tools
@@ -20,6 +20,7 @@ from coagent.private import HOME
 from coagent.runtime.domain import Domain, open_domain
 from coagent.runtime.orders import Order
 from coagent.runtime.protocols import PROTOCOLS
+from coagent.systems.base import Table
 
 FOLDER = HOME
 """The folder of CoAgent's own files in a workspace."""

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from coagent.errors import ConfigurationError
 from coagent.masking.values import masked
+from coagent.systems.base import Table
 
 Location = tuple[int | str, ...]
-TARGET_KINDS = "files,kubernetes,sql,documents,memory"
 _ERRORS_SHOWN_MAX = 5
-_T = TypeVar("_T", bound=BaseModel)
+_T = TypeVar("_T", bound=Table)
 
 
-class Table(BaseModel):
-    """A table of a TOML file; a key that it does not have is an error."""
+@runtime_checkable
+class ByContent(Protocol):
+    """In an annotation: which table it is says what stands in it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    def table(self, data: Any) -> type[Table] | None:
+        """Return the one that it is; None where that is none."""
 
 
 def read_toml(path: Path, table: type[_T], *, what: str, cure: str) -> _T:
@@ -116,7 +119,7 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 def explained(
-    path: Path, text: str, error: ValidationError, table: type[BaseModel], cure: str
+    path: Path, text: str, error: ValidationError, table: type[Table], cure: str
 ) -> ConfigurationError:
     """Return what is wrong with a file, by line.
 
@@ -136,27 +139,22 @@ def explained(
 
 
 def _location(fault: dict[str, Any]) -> Location:
-    location = tuple(fault["loc"])
-    if location[:1] == ("targets",):  # pydantic's location has the union's tag, which is no key of the file
-        location = location[:2] + location[3:]
-    return location
+    return tuple(fault["loc"])
 
 
-def _fault(path: Path, text: str, fault: dict[str, Any], table: type[BaseModel]) -> str:
+def _fault(path: Path, text: str, fault: dict[str, Any], table: type[Table]) -> str:
     location = _location(fault)
     place, name = at(path, text, location), str(location[-1]) if location else ""
     where = ".".join(str(step) for step in location[:-1] if isinstance(step, str))
     inside = f" in [{where}]" if where else ""
     match fault["type"]:
         case "extra_forbidden":
-            return f"{place}: unknown key {name!r}{inside}. {nearest(name, _names_at(location, table))}"
+            known = _names_at(tomllib.loads(text), location, table)
+            return f"{place}: unknown key {name!r}{inside}. {nearest(name, known)}"
         case "missing":
             return f"{place}: {name!r} is missing{inside}."
-        case "union_tag_invalid":
-            kind = fault["ctx"]["tag"]
-            return f"{place}: there is no kind of target {kind!r}. {nearest(str(kind), _kinds(fault))}"
-        case "union_tag_not_found":
-            return f"{place}: a target lacks its 'kind'. Choose one of: {', '.join(_kinds(fault))}."
+        case "system":
+            return f"{place}: {fault['msg']}"
         case "value_error":
             return f"{place}: {fault['ctx']['error']!s}."
         case _:
@@ -164,24 +162,29 @@ def _fault(path: Path, text: str, fault: dict[str, Any], table: type[BaseModel])
             return f"{place}: {name!r}{inside}: {fault['msg']} (it is {given!r})."
 
 
-def _kinds(fault: dict[str, Any]) -> list[str]:
-    expected = str(fault.get("ctx", {}).get("expected_tags", TARGET_KINDS))
-    return sorted(one.strip("' ") for one in expected.split(","))
+def _names_at(data: Any, location: Location, top: type[Table]) -> list[str]:
+    """Return the keys that may stand where an unknown one was found.
 
-
-def _names_at(location: Location, top: type[BaseModel]) -> list[str]:
-    """Return the keys that may stand where an unknown one was found."""
-    tables: list[type[BaseModel]] = [top]
+    Args:
+        data: What stands in the file.
+        location: Of the unknown key.
+        top: The schema of the file.
+    """
+    tables = [top]
     for step in location[:-1]:
-        if isinstance(step, int):
-            continue
-        field = next((table.model_fields[step] for table in tables if step in table.model_fields), None)
-        if field is not None:
-            tables = _tables_in(field.annotation)
-    return sorted({name for table in tables for name in table.model_fields})
+        with contextlib.suppress(LookupError, TypeError):
+            data = data[step]
+        if not isinstance(step, int):
+            inner = [table.inner(step) for table in tables]
+        tables = [table for one in inner for table in _tables_in(one, data)]
+    return sorted({name for table in tables for name in table.names()})
 
 
-def _tables_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _tables_in(annotation: Any, data: Any) -> list[type[Table]]:
+    """Return the tables that an annotation allows, for what stands in the file."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
         return [annotation]
-    return [table for one in get_args(annotation) for table in _tables_in(one)]
+    if isinstance(annotation, ByContent):
+        found = annotation.table(data)
+        return [] if found is None else [found]
+    return [table for one in get_args(annotation) for table in _tables_in(one, data)]

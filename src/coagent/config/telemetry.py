@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from coagent.config.explain import Table
+from coagent.systems.base import Table
 
 if TYPE_CHECKING:
     from coagent.masking.mask import Mask

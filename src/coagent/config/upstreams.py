@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from coagent.config.explain import Table
+from coagent.systems.base import Table
 
 
 class StepTable(Table):

@@ -54,7 +54,7 @@ async def canary(
     Raises:
         CoAgentError: A package is missing, or an agent failed even alone.
     """
-    require("emulator,kubernetes", "coagent.emulator", "coagent.targets.kubernetes")
+    require("emulator,kubernetes", "coagent.emulator", "coagent.systems.kubernetes.target")
     roles = _roles(seed)
     serial = {}
     for order in (roles, roles[::-1]):
@@ -132,13 +132,13 @@ def _cluster(seed: int) -> Any:
 
 
 def _client(emulator: Any, folder: Path, name: str) -> Any:
-    from coagent.targets.kubernetes import Kubernetes
+    from coagent.systems.kubernetes.target import Kubernetes
 
     return Kubernetes(emulator.write_kubeconfig(folder / f"{name}.kubeconfig"), namespace="default")
 
 
 def _tools() -> Any:
-    from coagent.builtin.kubernetes import KUBERNETES_TOOLS
+    from coagent.systems.kubernetes.tools import KUBERNETES_TOOLS
 
     return KUBERNETES_TOOLS
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from coagent.agents.scripted import Step
-from coagent.builtin.files import FILE_TOOLS
 from coagent.demos.play import Labelled, Role, drawn, lanes_of, order_of, play, play_one
 from coagent.demos.report import DemoReport, DemoRun
 from coagent.demos.shop import FILES, REPORT, REPORT_TEST
 from coagent.errors import CoAgentError
-from coagent.targets.files import Files
+from coagent.systems.files.target import Files
+from coagent.systems.files.tools import FILE_TOOLS
 
 OLD, NEW = "total_price", "order_total"
 

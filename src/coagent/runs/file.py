@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from coagent.config.explain import Table, read_toml
+from coagent.config.explain import read_toml
 from coagent.config.targets import TargetTable
 from coagent.config.telemetry import TelemetryTable
 from coagent.config.tools import ToolsTable
 from coagent.protocol.calls import parsed_call_id
 from coagent.runtime.orders import Order
 from coagent.runtime.protocols import PROTOCOLS
+from coagent.systems.base import Table
 
 
 class ModelTable(Table):

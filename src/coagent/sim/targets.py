@@ -164,11 +164,11 @@ class Systems:
         if self.dialect == "memory":
             return Memory(initial, schemes=SCHEMES)
         if self.dialect == "files":
-            from coagent.targets.files import Files
+            from coagent.systems.files.target import Files
 
             assert self._directory is not None
             return Files(self._directory)
-        from coagent.targets.kubernetes import Kubernetes
+        from coagent.systems.kubernetes.target import Kubernetes
 
         return Kubernetes(self._kubeconfig)
 

@@ -9,18 +9,18 @@ from coagent.targets.base import GuardFailed, Target
 from coagent.targets.memory import Memory
 
 if TYPE_CHECKING:
-    from coagent.targets.documents import Documents
-    from coagent.targets.files import Files
-    from coagent.targets.kubernetes import Kubernetes
-    from coagent.targets.sql import Sql
+    from coagent.systems.documents.target import Documents
+    from coagent.systems.files.target import Files
+    from coagent.systems.kubernetes.target import Kubernetes
+    from coagent.systems.sql.target import Sql
 
 __all__ = ["Documents", "Files", "GuardFailed", "Kubernetes", "Memory", "Sql", "Target"]
 
 _LAZY = {
-    "Documents": "coagent.targets.documents",
-    "Files": "coagent.targets.files",
-    "Kubernetes": "coagent.targets.kubernetes",
-    "Sql": "coagent.targets.sql",
+    "Documents": "coagent.systems.documents.target",
+    "Files": "coagent.systems.files.target",
+    "Kubernetes": "coagent.systems.kubernetes.target",
+    "Sql": "coagent.systems.sql.target",
 }
 
 

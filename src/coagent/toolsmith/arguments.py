@@ -8,7 +8,7 @@ from typing import Any
 
 from coagent.errors import InvalidArguments, TargetError
 from coagent.protocol.patterns import BadPattern, whole_pattern
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.workspace import Workspace
 from coagent.toolsmith.spec import TEXT_LENGTH_MAX, Parameter, ToolSpec
 from coagent.toolsmith.stages import NoReader, checked_stages, decoded, encoded
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from coagent.errors import ToolFailed
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.workspace import Workspace
 from coagent.toolsmith.file_shapes import FILES
 from coagent.toolsmith.idioms import gone_to, named_temporaries, sorted_in_place
 from coagent.toolsmith.maker import Judge, Proposal

@@ -10,8 +10,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from coagent.content import Content
-from coagent.sandbox.overlay import above
+from coagent.content import Content, above
 from coagent.toolsmith.parts import changed_keys
 from coagent.toolsmith.spec import ToolSpec
 

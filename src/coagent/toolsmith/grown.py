@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from coagent.builtin.command_run import Changes, Command
-from coagent.builtin.commands import CommandRunner
 from coagent.content import Content
 from coagent.errors import FootprintViolation, ToolFailed
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell.command_run import Changes, Command
+from coagent.systems.shell.commands import CommandRunner
 from coagent.tools.native import Arguments, NativeTool, signature_of
 from coagent.tools.state import State
 from coagent.toolsmith.arguments import checked

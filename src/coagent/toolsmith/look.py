@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from coagent.content import Content
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.workspace import Workspace
 from coagent.toolsmith import secluded
 from coagent.toolsmith.trial import Trial, Trials
 

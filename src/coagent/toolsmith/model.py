@@ -20,8 +20,8 @@ from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior, Usage
 from coagent.agents.llm_model import key_from, resolve_model
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
 from coagent.protocol.patterns import BadPattern, whole_pattern
-from coagent.sandbox import kernel_bounds
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell.views import kernel_bounds
 from coagent.toolsmith.answers import ExistingTool, ProposedTool, ToolAnswer
 from coagent.toolsmith.arguments import checked
 from coagent.toolsmith.instructions import instructions

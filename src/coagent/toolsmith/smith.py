@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import anyio
 
-from coagent.builtin.commands import CommandRunner
-from coagent.builtin.files import FILE_TOOLS
 from coagent.errors import ConfigurationError, ToolFailed
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.tools import FILE_TOOLS
+from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell.commands import CommandRunner
 from coagent.tools.native import NativeTool
 from coagent.tools.state import State
 from coagent.toolsmith.arguments import checked

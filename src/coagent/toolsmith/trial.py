@@ -14,11 +14,11 @@ from typing import NamedTuple, Self
 
 from coagent.content import Content
 from coagent.errors import TargetError
-from coagent.sandbox.confined import Confined, Frame, Seen
-from coagent.sandbox.launch_server import LaunchServer
-from coagent.sandbox.overlay import tree_content
-from coagent.sandbox.snapshot import Snapshots
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell.views.confined import Confined, Frame, Seen
+from coagent.systems.shell.views.launch_server import LaunchServer
+from coagent.systems.shell.views.overlay import tree_content
+from coagent.systems.shell.views.snapshot import Snapshots
 
 OUTPUT_LENGTH_MAX = 30_000
 _PRIVATE = (".git", ".coagent")

@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from coagent.content import Content
 from coagent.errors import ToolFailed
-from coagent.targets.workspace import Workspace
+from coagent.systems.files.workspace import Workspace
 from coagent.toolsmith.arguments import checked
 from coagent.toolsmith.footprint import emptied, filled, observed, outside
 from coagent.toolsmith.hostile import HOSTILE

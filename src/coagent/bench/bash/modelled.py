@@ -11,9 +11,9 @@ from coagent.agents.budget import Budget
 from coagent.agents.llm import LlmAgent
 from coagent.bench.bash.results import Result, judged
 from coagent.bench.bash.tasks import Task
-from coagent.builtin.bash import bash_tools
 from coagent.runtime.domain import open_domain
-from coagent.targets.files import Files
+from coagent.systems.files.target import Files
+from coagent.systems.shell.tools import bash_tools
 
 _INSTRUCTIONS = (
     "Work in the current folder with the tool bash. Do just what is asked. "

@@ -15,9 +15,9 @@ from coagent.bench.contended import coding, database
 from coagent.bench.contended.families import SQLITE, Family
 from coagent.bench.contended.scenario import Role, Scenario, workload_of
 from coagent.bench.contended.workload import Workload
-from coagent.builtin.documents import DOCUMENT_TOOLS
 from coagent.protocol.values import Value
-from coagent.targets.documents import Documents
+from coagent.systems.documents.target import Documents
+from coagent.systems.documents.tools import DOCUMENT_TOOLS
 
 Calls: TypeAlias = Generator[tuple[str, dict[str, Any]], Any, None]
 

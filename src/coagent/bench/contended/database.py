@@ -12,11 +12,11 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from coagent.builtin.sql import sql_tools
 from coagent.errors import ConfigurationError
 from coagent.protocol.values import Value
+from coagent.systems.sql.target import Sql
+from coagent.systems.sql.tools import sql_tools
 from coagent.targets.base import Target
-from coagent.targets.sql import Sql
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
 

@@ -21,7 +21,7 @@ _SWITCHES = (
 
 def shell(place: Place) -> Iterator[Finding]:
     """Yield how commands would run here, tried as the user of this process."""
-    from coagent.sandbox import copied, overlay
+    from coagent.systems.shell.views import copied, overlay
 
     why_not, no_copies = overlay.available(), copied.available()
     user = f"as user {_user()}"
@@ -29,7 +29,7 @@ def shell(place: Place) -> Iterator[Finding]:
         how = "" if os.geteuid() == 0 else " of users"
         yield Finding(_ABOUT, "ok", f"commands get private views: overlays in namespaces{how}, tried {user}")
         return
-    view = "auto" if place.domain is None else place.domain.tools.bash.view
+    view = "auto" if place.domain is None else place.domain.tools.settings("bash").view
     offered = place.domain is not None and "bash" in (place.domain.tools.builtin or ())
     cure = _cure()
     if view == "overlay" and offered:

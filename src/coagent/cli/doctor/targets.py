@@ -82,9 +82,9 @@ def _folder(root: Path, about: str) -> Iterator[Finding]:
 
 def _left(root: Path, about: str) -> Iterator[Finding]:
     """Yield what killed processes, and saves that met a write, have left in a folder, as far as is looked."""
-    from coagent.targets.files import EXCLUDED
-    from coagent.targets.temporaries import is_saved
-    from coagent.targets.workspace import Workspace
+    from coagent.systems.files.target import EXCLUDED
+    from coagent.systems.files.temporaries import is_saved
+    from coagent.systems.files.workspace import Workspace
 
     workspace = Workspace(root, EXCLUDED)
     saved = [path for path in islice(workspace.walk(""), _FILES_LOOKED_AT_MAX) if is_saved(path)]

@@ -1,7 +1,7 @@
 """Commands of a session in the background: they run beside its work, and outlive its turns.
 
-Each has a view that is kept up to date (`builtin/beside.py`). What it writes becomes a call of its session's
-agent: before and after each tool call of the session and at the end of its turn, about twice a second where
+Each has a view that is kept up to date (`systems/shell/background.py`). What it writes becomes a call of its
+session's agent: before and after each tool call of the session and at the end of its turn, about twice a second where
 it has done writing, and when it ends. A private view, and not the tree itself, since it must see what its
 session sees, and not the work of those after it; and so that what it writes is known for its session's.
 """
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from coagent.builtin.beside import Beside, Written
-from coagent.builtin.changes import change, record_changes
-from coagent.builtin.live_shell import BESIDE_NAME, GIT_NAME, Given, LiveShell
-from coagent.builtin.streams import Streams
-from coagent.builtin.tree_values import SCHEMES, values
 from coagent.errors import AgentNotActive, CoAgentError
 from coagent.protocol.calls import TOP
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
-from coagent.sandbox.confined import Confined
+from coagent.systems.files.changes import change, record_changes
+from coagent.systems.shell.background import Beside, Written
+from coagent.systems.shell.live import BESIDE_NAME, GIT_NAME, Given, LiveShell
+from coagent.systems.shell.streams import Streams
+from coagent.systems.shell.tree_values import SCHEMES, values
+from coagent.systems.shell.views.confined import Confined
 from coagent.wording.notices import listed
 
 if TYPE_CHECKING:

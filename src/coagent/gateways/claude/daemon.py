@@ -15,7 +15,7 @@ from pathlib import Path
 
 from coagent.errors import CoAgentError
 from coagent.private import HOME, open_private, private_folder
-from coagent.sandbox.overlay import available
+from coagent.systems.shell.views.overlay import available
 
 
 def main() -> None:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from coagent.builtin.git_calls import TO_TAKE
 from coagent.gateways.claude import git_left
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.membership import leave
 from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession
+from coagent.systems.git.calls import TO_TAKE
 from coagent.wording.notices import listed
 from coagent.wording.quoting import one_line
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coagent.runtime.session import AgentSession
-from coagent.targets.git import agent_key
+from coagent.systems.git.references import agent_key
 
 _KEPT = ("staged", "files")
 _STASHED = re.compile(r"^\S+ (?P<commit>[0-9a-f]{40,64}) [^\t]*\t?(?P<what>.*)$")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from coagent.builtin.live_shell import LiveShell
 from coagent.config.domain_file import FOLDER, ClaudeTable
 from coagent.errors import TargetError
 from coagent.gateways.claude.left_behind import Notes
@@ -23,6 +22,7 @@ from coagent.protocol.calls import Position, Rank
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.runtime.domain import Domain
+from coagent.systems.shell.live import LiveShell
 
 if TYPE_CHECKING:
     from coagent.gateways.claude.background import InBackground

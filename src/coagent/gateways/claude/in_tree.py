@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from coagent.builtin.changes import change
 from coagent.gateways.claude.commands import told
 from coagent.gateways.claude.native import NativeWrite
+from coagent.systems.files.changes import change
 from coagent.wording.notices import listed
 
 if TYPE_CHECKING:

@@ -16,16 +16,16 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from coagent.builtin.changes import change, record_changes
-from coagent.builtin.commands import CommandRunner
-from coagent.builtin.tree_values import SCHEMES, values
 from coagent.errors import CoAgentError
 from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
 from coagent.private import private_folder, write_private
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
-from coagent.sandbox.confined import Confined
 from coagent.scratch import keep_when_left, remove_left
+from coagent.systems.files.changes import change, record_changes
+from coagent.systems.shell.commands import CommandRunner
+from coagent.systems.shell.tree_values import SCHEMES, values
+from coagent.systems.shell.views.confined import Confined
 from coagent.wording.notices import listed
 
 _END_S_MAX = 10.0

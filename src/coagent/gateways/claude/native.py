@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value
+from coagent.systems.files.target import Files
 from coagent.targets.base import GuardFailed, NotWanted
-from coagent.targets.files import Files
 
 
 class NativeWrite:

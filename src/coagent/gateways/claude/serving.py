@@ -21,8 +21,6 @@ import anyio
 from anyio.abc import UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from coagent.builtin.live_shell import LiveShell
-from coagent.builtin.streams import Streams
 from coagent.config.domain_file import FOLDER, DomainFile
 from coagent.config.telemetry import continued, telemetry
 from coagent.errors import CoAgentError
@@ -35,6 +33,8 @@ from coagent.gateways.claude.workspace import open_workspace
 from coagent.masking.spans import masked_text
 from coagent.private import private_folder
 from coagent.runtime.domain import Domain
+from coagent.systems.shell.live import LiveShell
+from coagent.systems.shell.streams import Streams
 from coagent.wording.quoting import printable
 
 IDLE_S_MAX = 900.0

@@ -16,7 +16,6 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from coagent.builtin.changes import change, digest
 from coagent.errors import CoAgentError, ToolFailed
 from coagent.gateways.claude import git_left, in_tree, shown
 from coagent.gateways.claude.edits import effective_edit
@@ -30,6 +29,7 @@ from coagent.protocol.values import Value, same
 from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Outcome
 from coagent.runtime.session import AgentSession
+from coagent.systems.files.changes import change, digest
 from coagent.wording.instructions import for_a_session
 from coagent.wording.notices import concerns_a_subagent, listed, session_notices
 from coagent.wording.quoting import one_line

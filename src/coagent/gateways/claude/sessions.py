@@ -12,7 +12,6 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from coagent.builtin.streams import Streams
 from coagent.errors import CoAgentError, ConfigurationError, UnknownAgent
 from coagent.gateways.claude import turn_end
 from coagent.gateways.claude.elsewhere import sessions_elsewhere
@@ -27,6 +26,7 @@ from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 from coagent.private import write_private
 from coagent.runtime.place_in_order import place_in_order
 from coagent.runtime.session import AgentSession
+from coagent.systems.shell.streams import Streams
 from coagent.wording.endings import nobody_looked, not_governed
 
 _EVENTS = {

@@ -20,7 +20,7 @@ from coagent.gateways.claude.native import NativeWrite, SharedTree
 from coagent.private import private_folder
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.targets.file_content import decoded
+from coagent.systems.files.encoding import decoded
 
 _GIT_TIME_MAX_S = 30
 

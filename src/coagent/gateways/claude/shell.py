@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from coagent.builtin.command_run import OUTPUT_LENGTH_MAX
-from coagent.builtin.live_runs import LiveRun
-from coagent.builtin.live_shell import GIT_NAME, NAME, Given, LiveShell
-from coagent.builtin.streams import Streams
 from coagent.config.domain_file import IN_A_VIEW
 from coagent.errors import AgentNotActive, CoAgentError
 from coagent.gateways.claude.background import InBackground
@@ -19,7 +15,11 @@ from coagent.gateways.claude.commands import asks_coagent
 from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Outcome
-from coagent.sandbox.confined import Confined
+from coagent.systems.shell.command_run import OUTPUT_LENGTH_MAX
+from coagent.systems.shell.live import GIT_NAME, NAME, Given, LiveShell
+from coagent.systems.shell.live_runs import LiveRun
+from coagent.systems.shell.streams import Streams
+from coagent.systems.shell.views.confined import Confined
 
 if TYPE_CHECKING:
     from coagent.gateways.claude.session import ClaudeSession

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from coagent.builtin.changes import CHANGE_TOOLS
-from coagent.builtin.commands import CommandRunner
-from coagent.builtin.live_shell import LiveShell
 from coagent.config.domain_file import FOLDER, NAME, DomainFile, log_url, order_of, read_domain_file
 from coagent.config.explain import at
-from coagent.config.targets import FilesTarget, make_target
+from coagent.config.targets import make_target
 from coagent.config.tools import make_tools
 from coagent.errors import ConfigurationError
 from coagent.gateways.claude.native import SharedTree
 from coagent.runtime.domain import Domain, open_domain
-from coagent.sandbox.overlay import available
+from coagent.systems.files.changes import CHANGE_TOOLS
+from coagent.systems.files.system import FilesTarget
+from coagent.systems.shell.commands import CommandRunner
+from coagent.systems.shell.live import LiveShell
+from coagent.systems.shell.views.overlay import available
 from coagent.targets.base import Target
 
 # Claude Code writes a file by way of one beside it, FILE.tmp.PID.HEX with 8 or 12 digits: nobody's work.
@@ -68,7 +69,7 @@ def open_workspace(root: Path) -> Opened:
         tools.append(CHANGE_TOOLS)
     shell = None
     if not available():
-        bash = file.tools.bash
+        bash = file.tools.settings("bash")
         shell = LiveShell(CommandRunner(tree.workspace, trace=bash.trace, view="overlay"))
         tools.extend(shell.tools)
     url = log_url(file.log, folder)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from coagent.gateways.setup.claude_code import is_our_prefix
 from coagent.gateways.setup.shell_script import PREFIX
-from coagent.sandbox.overlay import available
+from coagent.systems.shell.views.overlay import available
 
 
 class Choice(NamedTuple):

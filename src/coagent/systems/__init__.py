@@ -1,0 +1,1 @@
+"""Live systems, one package each: what it holds, what agents may call, how it is configured."""

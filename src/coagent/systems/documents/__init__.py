@@ -1,0 +1,1 @@
+"""Markdown documents: their sections as objects, and tools for them."""

@@ -1,0 +1,1 @@
+"""A folder of files: its objects, the tools for them, and how it is configured."""

@@ -1,0 +1,459 @@
+"""Git in a governed shell: each agent has an index and settings of its own, references are shared objects.
+
+Before a command, the git folder of its view is made to be what it is at the call's place in the order. After
+it, moved references, and what the agent keeps for itself, become writes of the call. Others' uncommitted work
+is hidden from git (`index.py`), and what would drop others' commits is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from coagent.content import Content
+from coagent.errors import ToolFailed
+from coagent.protocol.calls import Position
+from coagent.protocol.keys import Key
+from coagent.systems.git.index import Built, Indexes, Staged, exclusion
+from coagent.systems.git.layer import Own, keep_objects, lay, own_files, to_hide
+from coagent.systems.git.lower_layers import Laid, LaidFolders
+from coagent.systems.git.nested import refuse_ungoverned, refuse_within
+from coagent.systems.git.references import PREFIX, agent_key
+from coagent.systems.git.repository import Repository, read_refs
+from coagent.systems.git.uncommitted import Unowned
+from coagent.systems.git.views import Seen, Snapshots, View
+from coagent.tools.state import State
+
+_BEGIN, _END = "# begin: others' work\n", "# end: others' work\n"
+_NAMED_MAX = 20
+TO_TAKE = (
+    "they hold changes of somebody who is not at work here now, a person or an agent that has ended; to take "
+    "one all the same: git add -f PATH where git does not know it, else git update-index --no-skip-worktree "
+    "PATH && git add PATH"
+)
+"""What an agent is told of the paths that were left alone."""
+_TIMES_MAX = 10_000
+_LOOKS_MAX = 1_000
+_SPARSE = "info/sparse-checkout"
+_ELSEWHERE = (  # variables that would lead git somewhere else
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_PREFIX",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What the state says of the repository at one call's place in the order.
+
+    Args:
+        key: The object that is the agent's own.
+        shared: What agents have written of the repository.
+        own: The paths of the tree that earlier calls of the agent have written, or what it goes on from.
+        begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
+    """
+
+    key: Key
+    shared: Mapping[Key, Any]
+    own: frozenset[str]
+    begun_s: float
+
+
+Look: TypeAlias = tuple[str, str, Path]
+"""A command that only reads, the tree that it sees, and the git folder."""
+
+
+@dataclass(slots=True)
+class Place:
+    """The repository as it is at one call's place in the order."""
+
+    head: str
+    refs: dict[str, str]
+    private: dict[str, Any]
+    key: str
+    built: Built
+    nobodys: list[str]
+    laid: Laid
+    begun_s: float
+    look: Look | None = None
+
+    def value(self, name: str) -> Any:
+        """Return what one of its objects was."""
+        if name == self.key:
+            return self.private or None
+        name = name[len(PREFIX) :]
+        return self.head if name == "HEAD" else self.refs.get(name)
+
+
+class GitCalls:
+    """Brings git into the views of one workspace, and what it did out of them.
+
+    Args:
+        root: The workspace.
+        snapshots: Of it.
+        left_out: Tells of a relative path whether it is no part of the workspace.
+    """
+
+    def __init__(self, root: str, snapshots: Snapshots, left_out: Callable[[str], bool]) -> None:
+        self.repository = Repository(root)
+        self.unowned = Unowned(self.repository, snapshots, left_out)
+        self.indexes = Indexes(self.repository, self.unowned.index)
+        self.laid = LaidFolders()
+        self._lock = threading.Lock()  # views are made in threads, several at a time
+        self._times: dict[tuple[Position, str], str] = {}
+        # Those that have found nothing to write: the next time they need no layer for that.
+        self._idle: dict[Look | None, None] = {}
+
+    @staticmethod
+    def named(text: str) -> bool:
+        """Tell whether a command names git; others may come to it through a script."""
+        return re.search(r"\bgit\b", text) is not None
+
+    def environment(self, position: Position, text: str, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables for a command: its commits get the same time whenever it runs.
+
+        Args:
+            position: Of its call.
+            text: The command.
+            given: The variables that it would have.
+        """
+        found = {key: value for key, value in given.items() if key not in _ELSEWHERE}
+        now = self._times.setdefault((position, text), time.strftime("%s %z"))
+        while len(self._times) > _TIMES_MAX:
+            self._times.pop(next(iter(self._times)))
+        return {"GIT_AUTHOR_DATE": now, "GIT_COMMITTER_DATE": now} | found
+
+    @staticmethod
+    def here(state: State, own: Iterable[Key], before: Iterable[str], begun_s: float) -> Here:
+        """Return what is to be known of the state; all at one moment, on the thread that changes it.
+
+        Args:
+            state: The state.
+            own: What earlier calls of the agent have written of the tree.
+            before: The paths of what agents have written from which it goes on.
+            begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
+        """
+        paths = frozenset((*(one.partition(":")[2] for one in own), *before))
+        return Here(agent_key(state.rank), state.written(PREFIX), paths, begun_s)
+
+    def begin(
+        self, here: Here, view: View, files: Mapping[str, Content | None], fresh: bool, looks: str = ""
+    ) -> Place:
+        """Make the git folder of a view; give it back with `release`.
+
+        Args:
+            here: What the state says.
+            view: The view.
+            files: The files that any agent has written, as they are here, by relative path.
+            fresh: Whether to look anew for changes that nobody in the domain has made.
+            looks: What the command is, if it is known to change nothing but times of files in the index.
+        """
+        with self._lock:
+            place = self._place(here, files, fresh)
+            if looks:
+                place.look = (looks, view.lower, place.laid.folder)
+            layered = not looks or place.look not in self._idle
+        view.lay_git(place.laid.folder, layered=layered)
+        return place
+
+    def make_ahead(self, begun_s: float) -> None:
+        """Make the index of an agent that has done nothing yet, before the first command has need of it.
+
+        Args:
+            begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
+
+        Raises:
+            TargetError: Git cannot be asked.
+        """
+        if self.repository.governed:
+            with self._lock:
+                commit = self.repository.commit()
+                differing = self.unowned.paths(commit, (), fresh=False)
+                self.indexes.index(commit, {}, {}, differing, begun_s=begun_s)
+
+    def release(self, place: Place) -> None:
+        """Say that the command over a place has ended."""
+        with self._lock:
+            self.laid.release(place.laid)
+
+    def _place(self, here: Here, files: Mapping[str, Content | None], fresh: bool) -> Place:
+        repository = self.repository
+        head, refs = repository.head(), repository.refs()
+        for one, value in here.shared.items():
+            name = one[len(PREFIX) :]
+            if name == "HEAD":
+                head = str(value)
+            elif name.startswith("refs/"):
+                refs.pop(name, None)
+                if value is not None:
+                    refs[name] = value
+        private = dict(here.shared.get(here.key) or {})
+        commit = repository.commit(head, refs)
+        differing = self.unowned.paths(commit, files.keys(), fresh=fresh)
+        differing = [path for path in differing if path not in here.own]
+        others = {path: content for path, content in files.items() if path not in here.own}
+        attributes = {one: value for one, value in files.items() if one.endswith(".gitattributes")}
+        staged = private.get("staged", {})
+        built = self.indexes.index(commit, staged, others, differing, attributes, begun_s=here.begun_s)
+        refs = dict(sorted(refs.items()))
+        laid = self._laid(head, refs, private, built)
+        return Place(head, refs, private, here.key, built, differing, laid, here.begun_s)
+
+    def _laid(self, head: str, refs: dict[str, str], private: Mapping[str, Any], built: Built) -> Laid:
+        """Return the folder that makes the real git folder one's own."""
+        git = self.repository.path
+        own: dict[str, Own | None] = {path: _own(file) for path, file in private.get("files", {}).items()}
+        if own.get("config") is None:
+            own["config"] = Own(self._config(), False)
+        own["info/exclude"] = Own(self._exclude(own.get("info/exclude"), built), False)
+        packed = ""
+        for name, value in refs.items():
+            if value.startswith("ref: "):
+                own[name] = Own(f"{value}\n".encode(), False)
+            else:
+                packed += f"{value} {name}\n"
+
+        def make(folder: Path) -> dict[str, Own | None]:
+            lay(folder, git, own)
+            (folder / "packed-refs").write_text(packed, encoding="utf-8")
+            (folder / "HEAD").write_text(f"{head}\n", encoding="utf-8")
+            shutil.copy2(built.place, folder / "index")
+            return own_files(folder, git)
+
+        hidden = tuple(path for path, file in own.items() if file is None and os.path.lexists(git / path))
+        return self.laid.take((head, packed, own, built.place.name, to_hide(git), hidden), make)
+
+    def _exclude(self, own: Own | None, built: Built) -> bytes:
+        text = own.data if own else _bytes(self.repository.path / "info/exclude")
+        if text and not text.endswith(b"\n"):
+            text += b"\n"
+        if built.left_new:
+            patterns = "".join(f"{exclusion(path)}\n" for path in built.left_new if "\n" not in path)
+            text += os.fsencode(_BEGIN + patterns + _END)
+        return text
+
+    def _config(self) -> bytes:
+        """Return the settings that an agent begins with: the real ones, and a name where git wants one."""
+        known = os.environ.get("GIT_AUTHOR_EMAIL") or self.repository.knows("user.email")
+        named = os.environ.get("GIT_AUTHOR_NAME") or self.repository.knows("user.name")
+        user = "" if known and named else "[user]\n"
+        user += "" if named else "\tname = CoAgent agent\n"
+        user += "" if known else "\temail = agent@localhost\n"
+        head = (
+            f"{user}[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[advice]\n\tupdateSparsePath = false\n"
+        )
+        return head.encode() + _bytes(self.repository.path / "config")
+
+    # ---- after a command -----------------------------------------------------------------------------------
+
+    @staticmethod
+    def used(seen: Seen | None) -> bool:
+        """Tell whether a command has looked into the git folder."""
+        return seen is None or ".git/HEAD" in seen.looked_up or ".git/HEAD" in seen.opened
+
+    def record(self, state: State, place: Place, seen: Seen | None) -> None:
+        """Make what a command has seen of the repository the reads of its call."""
+        if not self.used(seen):
+            return
+        state.trace(f"{PREFIX}HEAD")
+        state.trace(place.key)
+        if place.head.startswith("ref: "):
+            state.trace(PREFIX + place.head[5:])
+        if seen is None:
+            state.trace(f"{PREFIX}refs/")
+            return
+        for path in seen.looked_up | seen.opened:
+            if path.startswith(".git/refs/") and not path.endswith(".lock"):
+                state.trace(f"git:{path}")
+        if ".git/refs" in seen.opened:
+            state.trace(f"{PREFIX}refs/")
+
+    def end(self, view: View, place: Place | None) -> tuple[dict[str, Any], list[str]]:
+        """Return what a command has done in the git folder, as writes, and whose work it left alone.
+
+        Args:
+            view: Its view.
+            place: The repository in it; None where it was not meant to use git.
+
+        Raises:
+            ToolFailed: It would drop what is not the agent's, or cannot be kept.
+        """
+        if place is None:
+            refuse_ungoverned(view.git_layer)
+            return {}, []
+        layer = view.git_changes()
+        if layer is None:
+            if place.look is not None:
+                with self._lock:
+                    self._idle[place.look] = None
+                    while len(self._idle) > _LOOKS_MAX:
+                        self._idle.pop(next(iter(self._idle)))
+            return {}, []
+        repository = self.repository
+        head = _head(layer)
+        refs = read_refs(layer)
+        moved = {
+            name: refs.get(name)
+            for name in sorted(refs.keys() | place.refs.keys())
+            if refs.get(name) != place.refs.get(name)
+        }
+        own = own_files(layer, repository.path)
+        touched = _identity(layer / "index") != _identity(place.laid.folder / "index")
+        if touched and place.look is not None:
+            touched = False
+            with self._lock:
+                self.indexes.renew(place.built, layer / "index", place.begun_s)
+        if not moved and head == place.head and own == place.laid.own and not touched:
+            return {}, []
+        if "shallow" in own:
+            raise ToolFailed("the command makes the repository shallow", "Leave that to a person.")
+        was = place.laid.own
+        if own.get(_SPARSE) != was.get(_SPARSE):
+            raise _refused("it chooses which files are checked out", "Leave that to a person.")
+        refuse_within(path for path, file in own.items() if file is not None and file != was.get(path))
+        keep_objects(view.git_layer, repository.path, self._unpack)
+        before = dict(place.private.get("before", {}))
+        for name in moved:
+            before.setdefault(name, place.refs.get(name))
+        self._check(before, moved, refs)
+        private: dict[str, Any] = {"before": before} if before else {}
+        staged = self._staged(layer, head, refs, touched, place)
+        if staged:
+            private["staged"] = staged
+        files = self._kept(own, place)
+        if files:
+            private["files"] = files
+        writes: dict[str, Any] = {f"{PREFIX}{name}": value for name, value in moved.items()}
+        if head != place.head:
+            writes[f"{PREFIX}HEAD"] = head
+        left: list[str] = []
+        if private != place.private:
+            writes[place.key] = private or None
+        if writes:
+            left = self.left(place)
+        return writes, left
+
+    def _unpack(self, pack: bytes) -> None:
+        self.repository.run("unpack-objects", "-q", given=pack)
+
+    def _staged(self, layer: Path, head: str, refs: dict[str, str], touched: bool, place: Place) -> Staged:
+        commit = self.repository.commit(head, refs)
+        if not touched and commit == self.repository.commit(place.head, place.refs):
+            found: Staged = place.private.get("staged", {})
+            return found
+        index = layer / "index"
+        return self.indexes.staged(index, commit) if index.is_file() else {}
+
+    def _kept(self, own: dict[str, Own | None], place: Place) -> dict[str, Any]:
+        """Return the agent's own files as plain data, without those that are as they were laid anew."""
+        mine = place.private.get("files", {})
+        found: dict[str, Any] = {}
+        for path, file in own.items():
+            if path in ("config", "info/exclude") and path not in mine and file == place.laid.own.get(path):
+                continue
+            if path == "info/exclude" and file is not None:
+                text = re.sub(
+                    re.escape(_BEGIN.encode()) + b".*" + re.escape(_END.encode()),
+                    b"",
+                    file.data,
+                    flags=re.DOTALL,
+                )
+                file = Own(text, False)
+                if path not in mine and text == _bytes(self.repository.path / path):
+                    continue
+            found[path] = _plain(file)
+        return dict(sorted(found.items()))
+
+    def _check(
+        self, before: Mapping[str, str | None], moved: Mapping[str, str | None], refs: Mapping[str, str]
+    ) -> None:
+        """Refuse what drops commits, branches or tags that the agent did not make."""
+        for name, new in moved.items():
+            old = before[name]
+            if old is None or old == new or name.startswith("refs/remotes/") or old.startswith("ref: "):
+                continue
+            what = name.removeprefix("refs/").removeprefix("heads/")
+            if new is None:
+                heads = [value for one, value in refs.items() if one.startswith("refs/heads/")]
+                if name.startswith("refs/heads/") and any(
+                    self.repository.is_ancestor(old, one) for one in heads
+                ):
+                    continue
+                raise _refused(
+                    f"it would delete {what!r}, which is not yours", "Leave it, or merge it first."
+                )
+            if name.startswith("refs/tags/"):
+                raise _refused(f"it would move {what!r}, which is not yours", "Choose another name.")
+            if new.startswith("ref: ") or not self.repository.is_ancestor(old, new):
+                dropped = (
+                    self.repository.run("log", "--format=%h %s", "-5", old, f"^{new}").decode().splitlines()
+                )
+                raise _refused(
+                    f"it would drop commits from {what!r} that are not yours ({'; '.join(dropped)})",
+                    "Take them back with git revert, or make a commit of your own on top.",
+                )
+
+    def left(self, place: Place) -> list[str]:
+        """Return the paths of work that nobody who is at work has done, left alone by git.
+
+        Those of other agents are not among them: what they have not committed changes with each of their
+        calls, and no result may hang on what the call has not read.
+        """
+        return sorted(set(place.nobodys) & {*place.built.left_tracked, *place.built.left_new})[:_NAMED_MAX]
+
+
+def _head(layer: Path) -> str:
+    """Return the HEAD of a layer.
+
+    Raises:
+        ToolFailed: It is gone.
+    """
+    try:
+        text = (layer / "HEAD").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ToolFailed("the command destroys the git repository", "Nothing that it did was kept.") from None
+    return f"ref: {text[4:].strip()}" if text.startswith("ref:") else text
+
+
+def _refused(what: str, cure: str) -> ToolFailed:
+    return ToolFailed(what, f"Nothing that the command did was kept. {cure}")
+
+
+def _identity(place: Path) -> tuple[int, int]:
+    try:
+        status = place.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return status.st_ino, status.st_mtime_ns
+
+
+def _bytes(place: Path | str) -> bytes:
+    try:
+        with open(place, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+
+
+def _plain(file: Own | None) -> Any:
+    if file is None:
+        return None
+    try:
+        found: dict[str, Any] = {"text": file.data.decode("utf-8")}
+    except UnicodeDecodeError:
+        found = {"base64": base64.b64encode(file.data).decode("ascii")}
+    return {**found, "executable": True} if file.executable else found
+
+
+def _own(file: Any) -> Own | None:
+    if file is None:
+        return None
+    data = file["text"].encode("utf-8") if "text" in file else base64.b64decode(file["base64"])
+    return Own(data, bool(file.get("executable")))

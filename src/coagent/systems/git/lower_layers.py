@@ -1,0 +1,77 @@
+"""The folders that are laid over the real git folder, kept for commands that find the same there.
+
+Most commands of an agent find its git folder as the one before left it; none writes into what was laid.
+"""
+
+from __future__ import annotations
+
+import shutil
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coagent.scratch import new_folder
+from coagent.systems.git.layer import Own
+
+_KEPT_MAX = 16
+
+
+@dataclass(eq=False)
+class Laid:
+    """A folder to be laid over the real git folder.
+
+    Args:
+        key: What it was made of.
+        folder: The folder.
+        own: The agent's own files in it.
+        uses: How many commands run over it.
+    """
+
+    key: Any
+    folder: Path
+    own: Mapping[str, Own | None]
+    uses: int = 0
+
+
+class LaidFolders:
+    """Makes such folders, and keeps the last ones and those in use."""
+
+    def __init__(self) -> None:
+        self.folder = new_folder("git")
+        weakref.finalize(self, shutil.rmtree, self.folder, True)
+        """In which they are."""
+        self._kept: list[Laid] = []
+        self.made = 0
+        """How many were made anew."""
+
+    def take(self, key: Any, make: Callable[[Path], Mapping[str, Own | None]]) -> Laid:
+        """Return a folder; give it back with `release`.
+
+        Args:
+            key: All that its content hangs on.
+            make: Fills a new one, and returns the agent's own files in it.
+        """
+        found = next((one for one in self._kept if one.key == key), None)
+        if found is None:
+            self.made += 1
+            place = self.folder / str(self.made)
+            found = Laid(key, place, make(place))
+        else:
+            self._kept.remove(found)
+        self._kept.append(found)
+        found.uses += 1
+        self._drop()
+        return found
+
+    def release(self, laid: Laid) -> None:
+        """Say that a command that ran over it has ended."""
+        laid.uses -= 1
+        self._drop()
+
+    def _drop(self) -> None:
+        unused = [one for one in self._kept[:-_KEPT_MAX] if not one.uses]
+        for one in unused:
+            self._kept.remove(one)
+            shutil.rmtree(one.folder, ignore_errors=True)

@@ -1,0 +1,283 @@
+"""One real git repository, through git itself: its references, its objects, and the index of who works in it.
+
+Nothing here runs a program that settings name (hooks, monitors, filters, signatures): git runs on a folder
+of its own, whose settings (`settings.py`) name none. Only references are moved in the real one. Looking
+takes no lock. Sources: git(1), gitrepository-layout(5), git-update-ref(1), git-update-index(1),
+git-diff-tree(1).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from coagent.errors import TargetError, TargetUnavailable
+from coagent.systems.git.settings import Plain, Signature, plain_environment
+
+PRIVATE_REFS = ("refs/stash", "refs/bisect/", "refs/worktree/", "refs/rewritten/")
+"""References that belong to whoever works in a checkout, and so to each agent by itself."""
+
+_NAMED_MAX = 100
+_GIT_S_MAX = 120
+_LINKED = ("-c", "core.trustctime=false", "-c", "core.checkStat=minimal")
+_PASSING = re.compile(
+    r"\.lock': File exists|Another git process|No space left on device|Disk quota exceeded|"
+    r"Read-only file system|Input/output error|Stale file handle|Out of memory|temporarily unavailable"
+)
+_IN_PLACE = ("update-ref", "symbolic-ref")  # what is for the real git folder; none reads files
+
+
+class Entry(NamedTuple):
+    """One path of an index at one stage (0, or 1 to 3 while a merge is unresolved)."""
+
+    mode: str
+    sha: str
+    stage: int
+
+
+class Repository:
+    """The git folder at the top of a workspace.
+
+    Args:
+        root: The workspace, which is the working tree.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.path = Path(root) / ".git"
+        self._plain = Plain(self.path)
+
+    @property
+    def governed(self) -> bool:
+        """Whether it is there, and of a kind that can be governed: a folder, with references in files."""
+        git = str(self.path)  # asked for each command: paths as objects take four times as long
+        return (
+            os.path.isfile(f"{git}/HEAD")
+            and os.path.isdir(f"{git}/objects")
+            and not os.path.exists(f"{git}/reftable")
+        )
+
+    def run(
+        self,
+        *arguments: str,
+        index: Path | None = None,
+        given: bytes | None = None,
+        tree: Path | None = None,
+        codes: Iterable[int] = (0,),
+        linked: bool = False,
+    ) -> bytes:
+        """Run git on it and return what it says.
+
+        Args:
+            index: Instead of its own.
+            given: The input.
+            tree: A working tree instead of the workspace.
+            codes: The exit codes that are no failure.
+            linked: Whether times of change say nothing: a snapshot links to files, which changes theirs.
+
+        Raises:
+            TargetUnavailable: It cannot be run, somebody else's git is at work, or the disk is in trouble.
+            TargetError: It refuses.
+        """
+        if arguments[0] in _IN_PLACE:
+            environment = {**plain_environment(), "GIT_DIR": str(self.path)}
+        else:
+            environment = self._plain.environment(index or self.path / "index")
+        environment["GIT_WORK_TREE"] = str(tree or self.root)
+        try:
+            done = subprocess.run(
+                ["git", *(_LINKED if linked else ()), *arguments],
+                cwd=tree or self.root,
+                env=environment,
+                input=b"" if given is None else given,
+                capture_output=True,
+                check=False,
+                timeout=_GIT_S_MAX,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise TargetUnavailable(
+                f"git cannot be run: {error}", "Install git, or look why it hangs."
+            ) from error
+        if done.returncode not in codes:
+            said = done.stderr.decode("utf-8", "replace").strip()
+            cause = f"git {arguments[0]} failed in {self.root!r}: {said}"
+            if _PASSING.search(said):
+                raise TargetUnavailable(
+                    cause, "Wait for the git at work there; where none runs, delete the lock that is named."
+                )
+            raise TargetError(cause, "Look at the repository with git fsck.")
+        return done.stdout
+
+    def succeeds(self, *arguments: str) -> bool:
+        """Run git and tell whether it says yes (exit code 0).
+
+        Raises:
+            TargetUnavailable: It cannot say.
+        """
+        try:
+            self.run(*arguments)
+        except TargetUnavailable:
+            raise
+        except TargetError:
+            return False
+        return True
+
+    def knows(self, setting: str) -> bool:
+        """Tell whether `user.name` or `user.email` is set for who works in it."""
+        return setting in self._plain.author()
+
+    def rules(self) -> tuple[Signature | None, ...]:
+        """Return what tells whether the rules by which git looks at files changed, but for the tree's."""
+        return self._plain.rules()
+
+    def head(self) -> str:
+        """Return the text of HEAD: `ref: refs/heads/main`, or the name of a commit."""
+        return _text(self.path / "HEAD")
+
+    def refs(self) -> dict[str, str]:
+        """Return the shared references and their values, `ref: …` for those that name another."""
+        return read_refs(self.path)
+
+    def ref(self, name: str) -> str | None:
+        """Return the value of HEAD or of one reference; None where there is none."""
+        try:
+            found = _text(self.path / name)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return packed_refs(self.path).get(name)
+        return found or None
+
+    def commit(self, head: str | None = None, refs: Mapping[str, str] | None = None) -> str | None:
+        """Return the commit that a HEAD stands for; None where its branch has none yet.
+
+        Args:
+            head: Its text; that of the repository by default.
+            refs: The references; those of the repository by default.
+        """
+        found: str | None = self.head() if head is None else head
+        for _ in range(5):  # git follows no more of them (refs.c, SYMREF_MAXDEPTH)
+            if found is None or not found.startswith("ref: "):
+                return found
+            name = found[5:]
+            found = self.ref(name) if refs is None else refs.get(name)
+        return None
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Tell whether one commit is the other or lies behind it."""
+        return old == new or self.succeeds("merge-base", "--is-ancestor", old, new)
+
+    @property
+    def digits(self) -> int:
+        """How long the names of objects are: 40 digits, or 64."""
+        return len(self.empty_tree())
+
+    def empty_tree(self) -> str:
+        """Return the name of the tree with nothing in it."""
+        return self.run("hash-object", "-t", "tree", "--stdin").decode().strip()
+
+    def entries(
+        self, index: Path | None = None, paths: Collection[str] | None = None
+    ) -> dict[str, tuple[Entry, ...]]:
+        """Return what is in an index: path to its stages.
+
+        Args:
+            index: Instead of the repository's own.
+            paths: Those of which it must be told; all by default. Others may be there, too.
+        """
+        found: dict[str, tuple[Entry, ...]] = {}
+        few = paths if paths is not None and len(paths) <= _NAMED_MAX else ()
+        named = (f":(literal){path}" for path in few)
+        for line in self.run("ls-files", "--stage", "-z", "--", *named, index=index).split(b"\0")[:-1]:
+            about, _, path = line.partition(b"\t")
+            mode, sha, stage = about.decode().split(" ")
+            name = os.fsdecode(path)
+            found[name] = (*found.get(name, ()), Entry(mode, sha, int(stage)))
+        return found
+
+    def follow(self, old: str | None, new: str | None) -> None:
+        """Take the index of the real checkout from one commit to another.
+
+        Only entries that are as in the old one go along: what somebody has staged stays.
+        """
+        before, after = old or self.empty_tree(), new or self.empty_tree()
+        if before == after:
+            return
+        index = self.entries()
+        lines: list[bytes] = []
+        listing = self.run("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after)
+        for path, was, now in raw_changes(listing):
+            if index.get(path, ()) == ((was,) if was else ()):
+                lines.append(index_line(path, now, len(before)))
+        if lines:
+            self.run("update-index", "-z", "--index-info", given=b"".join(lines))
+            self.run("update-index", "-q", "--refresh", codes=(0, 1))
+
+
+def raw_changes(listing: bytes) -> Iterator[tuple[str, Entry | None, Entry | None]]:
+    """Yield path, old and new entry of a `--raw -z --no-renames` listing; unmerged paths are left out."""
+    parts = listing.split(b"\0")
+    for about, path in zip(parts[0::2], parts[1::2], strict=False):
+        mode_old, mode_new, sha_old, sha_new, status = about.decode().lstrip(":").split(" ")
+        if status == "U":
+            continue
+        was = Entry(mode_old, sha_old, 0) if mode_old != "000000" else None
+        now = Entry(mode_new, sha_new, 0) if mode_new != "000000" else None
+        yield os.fsdecode(path), was, now
+
+
+def index_line(path: str, entry: Entry | None, digits: int) -> bytes:
+    """Return a line for `git update-index -z --index-info`; without an entry the path goes.
+
+    Args:
+        path: The path.
+        entry: What it becomes.
+        digits: How long the names of objects are (40 for SHA-1, 64 for SHA-256).
+    """
+    if entry is None:
+        return b"0 " + b"0" * digits + b"\t" + os.fsencode(path) + b"\0"
+    return f"{entry.mode} {entry.sha} {entry.stage}\t".encode() + os.fsencode(path) + b"\0"
+
+
+def read_refs(git: Path) -> dict[str, str]:
+    """Return the shared references that lie in a git folder."""
+    found = packed_refs(git)
+    _read_below(f"{git}/", "refs", found)
+    return {name: found[name] for name in sorted(found) if not name.startswith(PRIVATE_REFS)}
+
+
+def _read_below(git: str, folder: str, found: dict[str, str]) -> None:
+    try:
+        entries = list(os.scandir(git + folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        name = f"{folder}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            _read_below(git, name, found)
+        elif entry.is_file() and not name.endswith(".lock"):
+            text = _text(git + name)
+            if text:
+                found[name] = text
+
+
+def packed_refs(git: Path) -> dict[str, str]:
+    """Return the references in a git folder's `packed-refs`."""
+    found = {}
+    try:
+        lines = (git / "packed-refs").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    for line in lines:
+        if line and line[0] not in "#^":
+            sha, _, name = line.partition(" ")
+            found[name] = sha
+    return found
+
+
+def _text(place: str | Path) -> str:
+    with open(place, "rb") as file:  # without what decoding while reading costs: there may be many
+        text = file.read().decode().strip()
+    return f"ref: {text[4:].strip()}" if text.startswith("ref:") else text

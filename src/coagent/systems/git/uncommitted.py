@@ -1,0 +1,111 @@
+"""The files of the real checkout that hold work which nobody in the domain has done.
+
+Git itself says which these are; it is asked again only when something has changed that its answer hangs on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import weakref
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import TypeAlias
+
+from coagent.scratch import new_folder
+from coagent.systems.git.index import date
+from coagent.systems.git.repository import Repository
+from coagent.systems.git.settings import Signature, signature
+from coagent.systems.git.views import Snapshots
+
+_RULES = (".gitignore", ".gitattributes")
+_Hinges: TypeAlias = tuple[str | None, Signature | None, tuple[Signature | None, ...]]
+
+
+class Unowned:
+    """Looks for such files, and keeps the last answer.
+
+    Args:
+        repository: The repository.
+        snapshots: Of its working tree; they know what has changed there.
+        left_out: Tells of a relative path whether it is no part of the workspace.
+    """
+
+    def __init__(self, repository: Repository, snapshots: Snapshots, left_out: Callable[[str], bool]) -> None:
+        self._repository = repository
+        self._snapshots = snapshots
+        self._left_out = left_out
+        self._folder = new_folder("git")
+        weakref.finalize(self, shutil.rmtree, self._folder, True)
+        self.index = self._folder / "real"
+        """The index of the last look: of its commit, with what git knows of unchanged files."""
+        self._found: list[str] | None = None
+        self._hinges: _Hinges | None = None
+        self._moment = 0
+        self.looked = 0
+        """How often git was asked."""
+
+    def paths(self, commit: str | None, written: Collection[str], *, fresh: bool) -> list[str]:
+        """Return the files that are otherwise in a commit, ignored ones and those of agents left out.
+
+        Args:
+            commit: The commit.
+            written: The paths that agents have written.
+            fresh: Whether they must be those of now; else the last ones will do.
+        """
+        if self._found is None or (fresh and not self._is_known(commit, written)):
+            self._look(commit)
+        assert self._found is not None
+        return [path for path in self._found if path not in written]
+
+    def _is_known(self, commit: str | None, written: Collection[str]) -> bool:
+        if self._hinges is None or self._hinges != self._hinges_of(commit):
+            return False
+        changed = self._snapshots.changed_since(self._moment)
+        # What agents write is none of these, unless it says what git passes over.
+        return changed is not None and all(
+            path in written and path.rpartition("/")[2] not in _RULES for path in changed
+        )
+
+    def _hinges_of(self, commit: str | None) -> _Hinges:
+        """Return what the answer hangs on, beside the files of the tree."""
+        return commit, signature(str(self._repository.path / "index")), self._repository.rules()
+
+    def _look(self, commit: str | None) -> None:
+        self._moment = self._snapshots.moment  # before: what changes meanwhile is looked at again
+        hinges = self._hinges_of(commit)
+        listed = self._listed(commit)
+        others = [line for line in listed if self._nested(line)]
+        found = {os.fsdecode(line[2:]) for line in listed if line not in others}
+        self._found = sorted(path for path in found if not self._left_out(path))
+        self._hinges = None if others else hinges  # of other repositories, snapshots do not know enough
+        self.looked += 1
+
+    def _listed(self, commit: str | None) -> list[bytes]:
+        """Return lines of `git ls-files -t` for what differs from a commit.
+
+        The real index says nothing here but what it knows of unchanged files: it follows whoever was last to
+        commit. No filter runs (see `settings.py`): a file that goes through one, and whose times git does
+        not know, counts as changed.
+        """
+        run, begun_s = partial(self._repository.run, linked=True), time.time()
+        real, copy = self._repository.path / "index", self.index
+        if real.is_file():
+            shutil.copy2(real, copy)
+        else:
+            copy.unlink(missing_ok=True)
+        run("read-tree", *(("--empty",) if commit is None else ("--reset", commit)), index=copy)
+        run("update-index", "-q", "--refresh", index=copy, codes=(0, 1))
+        date(copy, begun_s)
+        listing = run("ls-files", "-z", "-t", "--others", "--modified", "--exclude-standard", index=copy)
+        return listing.split(b"\0")[:-1]
+
+    def _nested(self, line: bytes) -> bool:
+        """Tell of a line of `git ls-files -t` whether it is the commit of another repository."""
+        place = os.path.join(os.fsencode(self._repository.root), line[2:])
+        return (
+            line.startswith(b"C ")
+            and os.path.isdir(place)
+            and (os.path.lexists(os.path.join(place, b".git")) or not os.listdir(place))
+        )

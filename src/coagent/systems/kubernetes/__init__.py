@@ -1,0 +1,1 @@
+"""Clusters: Kubernetes objects, and tools that work as kubectl does."""

@@ -1,0 +1,354 @@
+"""A private view for one command over a snapshot, with processes (and a network) of its own.
+
+Everything outside the tree is read-only to the command, but for a temporary folder and a home that end with
+it. The work is done by `launcher.py`, a program of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from coagent.content import EXECUTABLE, above, mode_value, rights
+from coagent.overlay_layers import put_over
+from coagent.systems.git.layer import OBJECTS, is_untouched
+from coagent.systems.shell.views.overlay import Overlay
+from coagent.systems.shell.views.tmp_stack import PLACES, Stack, TemporaryLayers
+
+_FILE_BYTES_MAX = 1024**3
+"""The size of one file that a command may write."""
+_LOST_MAX = 20
+
+
+def _private(place: str, flags: int) -> int:
+    return os.open(place, flags, 0o600)
+
+
+class Frame(NamedTuple):
+    """What is known of a command before it comes, so that its process can begin ahead.
+
+    Args:
+        root: Where it finds the tree.
+        network: Whether it has one.
+        writable: Folders elsewhere that it may write to.
+        fenced: Whether it is bounded by a fence alone, without namespaces.
+        laid: The folder in which all is that may be laid over the git folder; none where that is empty.
+        layers: The folder in which all is that may be laid over temporary folders; none where that is empty.
+        open: Whether all but the tree is the machine's own: its folders, processes and network.
+    """
+
+    root: str
+    network: bool = False
+    writable: tuple[str, ...] = ()
+    fenced: bool = False
+    laid: str = ""
+    layers: str = ""
+    open: bool = False
+
+    def message(self, scratch: Path) -> bytes:
+        """Return it as `launcher.py` takes it, with the folder that the view will have."""
+        home = os.path.realpath(os.path.expanduser("~"))
+        known = home if home != "/" and os.path.isdir(home) else None
+        return json.dumps({**self._asdict(), "home": known, "scratch": str(scratch)}).encode()
+
+
+class Seen(NamedTuple):
+    """What a command has looked up in the tree, by relative paths ("" for the tree itself).
+
+    Args:
+        looked_up: Whether it is there, and what kind of thing.
+        opened: Its content, or for a folder its listing.
+        emptied: Files that it has written from nothing, whatever was there.
+    """
+
+    looked_up: frozenset[str]
+    opened: frozenset[str]
+    emptied: frozenset[str]
+
+
+class Confined(Overlay):
+    """One private view of a tree, whose lower layer is a snapshot of it.
+
+    Args:
+        frame: What is known of the command before it comes.
+        lower: The snapshot.
+        scratch: A folder of its own, outside the tree.
+        real: Folders of the tree that are no part of the snapshot: the command has the real ones.
+        trace: Whether what it looks up is followed.
+        left_out: Tells of a relative path whether it is no part of the tree.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        lower: Path,
+        scratch: Path,
+        *,
+        real: Sequence[str] = (),
+        trace: bool = True,
+        left_out: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        super().__init__(str(lower), scratch, keep=(".git",), left_out=left_out)
+        self.frame = frame
+        self._tree = frame.root
+        self._real = tuple(real)
+        self._trace = trace
+        self._git_laid: Path | None = None
+        self._looks = False
+        self._layered = True
+        self._git_layered = True
+        self._own_tmp: dict[str, list[str]] = {name: [] for name in PLACES}
+        self._plain_tmp = False
+        self.looked_in_tmp = True
+        """Whether it has looked at anything in temporary folders; known after `outcome`."""
+        self.left_running = False
+        """Whether it has left programs running, which have been ended with it; known after `outcome`."""
+        self.went_out = False
+        """Whether the command tried to reach a network that it has not; known after `outcome`."""
+
+    @property
+    def git_layer(self) -> Path:
+        """What the command has written in the git folder, which is private too."""
+        return self._scratch / "git-upper"
+
+    @property
+    def lower(self) -> str:
+        """The snapshot."""
+        return self._root
+
+    @property
+    def scratch(self) -> Path:
+        """The folder of its own."""
+        return self._scratch
+
+    def only_look(self) -> None:
+        """Say that the command will write nothing in the tree: mostly it needs no layer then."""
+        self._looks = True
+        if self._prepared:
+            return
+        try:
+            for name in (*self._keep, *self._real):  # what is mounted there needs a place
+                place = f"{self._root}/{name}"
+                if os.path.isdir(f"{self._tree}/{name}") and not os.path.isdir(place):
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(place)
+                elif os.path.isfile(f"{self._tree}/{name}") and not os.path.isfile(place):
+                    os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o644))  # of a linked worktree
+        except OSError:
+            return  # the folder around it has gone meanwhile
+        self._layered = False
+
+    def lay_git(self, folder: Path, *, layered: bool) -> None:
+        """Lay a folder over the git folder.
+
+        Args:
+            folder: The folder.
+            layered: Whether the command may write there, in a layer above; to make one takes time.
+        """
+        self._git_laid = folder
+        self._git_layered = layered
+
+    def lay_tmp(self, layers: TemporaryLayers, stack: Stack) -> None:
+        """Lay what the agent has left in temporary folders over them."""
+        for name, laid in self._own_tmp.items():
+            laid[:] = [one for one in reversed(stack.names) if (layers.folder / one / name).is_dir()]
+
+    def left_in_tmp(self) -> tuple[dict[str, Path], bool]:
+        """Return where the command has written in temporary folders, and whether all is there."""
+        plain = self._plain_tmp
+        places = {name: f"own-{name}" if laid and not plain else name for name, laid in self._own_tmp.items()}
+        return {name: self._scratch / place for name, place in places.items()}, plain
+
+    def git_changes(self) -> Path | None:
+        """Return all that lies over the git folder after the command; None where it has changed nothing."""
+        if self._git_laid is None:
+            return self.git_layer
+        if not self._git_layered or is_untouched(self.git_layer):
+            return None
+        merged = self._scratch / "git-merged"
+        merged.mkdir()
+        for layer in (self._git_laid, self.git_layer):
+            put_over(layer, merged, without=OBJECTS)
+        return merged
+
+    def spec(
+        self, argv: Sequence[str], cwd: str, environment: Mapping[str, str], program: str | None = None
+    ) -> None:
+        """Write the file that tells `launcher.py` what to run in the view.
+
+        Args:
+            argv: The command.
+            cwd: Where it starts, as an absolute path below the root or elsewhere.
+            environment: All of its variables.
+            program: The path of its program; else it is looked for by its name.
+        """
+        spec: dict[str, Any] = {
+            "root": self._tree,
+            "lower": self._root,
+            "git_laid": self._git_laid.name if self._git_laid is not None else "",
+            "cwd": cwd,
+            "program": program or shutil.which(argv[0]) or argv[0],
+            "argv": argv,
+            "environment": dict(environment),
+            "looks": self._looks,
+            "layered": self._layered,
+            "git_layered": self._git_layered,
+            "real": self._real,
+            "network": self.frame.network,
+            "own_tmp": self._own_tmp,
+            "temporary": list(PLACES.values()),
+            "trace": self._trace,
+            "file_bytes_max": _FILE_BYTES_MAX,
+            "fence": None,
+        }
+        spec |= self._more()
+        with open(self._scratch / "spec.json", "w", encoding="utf-8", opener=_private) as file:
+            file.write(json.dumps(spec))  # json.dump takes twice the time
+
+    def _more(self) -> dict[str, Any]:
+        """Return what is otherwise in the file of `spec`."""
+        return {}
+
+    def name(self, text: str, *, inside: bool) -> str:
+        """Return a text with the tree named as it is inside the view, or outside."""
+        return text
+
+    def outcome(self) -> tuple[bool, Seen | None]:
+        """Return whether the command was begun, and what it has looked up; None where that is not known."""
+        try:
+            with open(f"{self._scratch}/trace", "rb") as file:
+                text = file.read()
+        except FileNotFoundError:
+            text = b""
+        if not text:
+            return False, None
+        found = json.loads(text)
+        self.went_out = bool(found["went_out"])
+        self.left_running = bool(found["left_running"])
+        self._plain_tmp = bool(found["plain_tmp"])
+        if not found["complete"]:
+            return bool(found["ready"]), None
+        self.looked_in_tmp = found["looked_in_tmp"]
+        length = len(self.name(self._tree, inside=True)) + 1
+        seen = {path[length:]: bits for path, bits in found["seen"].items()}
+        return True, Seen(
+            frozenset(path for path, bits in seen.items() if bits & 1),
+            frozenset(path for path, bits in seen.items() if bits & 2),
+            frozenset(path for path, bits in seen.items() if bits & 4),
+        )
+
+    def kind_before(self, path: str) -> Literal["nothing", "file", "folder"]:
+        """Return what was at a path when the command began; links count as files."""
+        if self._prepared:  # mostly there is nothing, and this is asked for every path that was seen
+            prepared = self._prepared.get(path)
+            if path in self._shown or (prepared is not None and prepared.kind == "folder"):
+                return "folder"
+            if path in self._prepared:
+                return "nothing" if prepared is None else "file"
+            if any(self._is_covered(one) for one in (*above(path), path)):
+                return "nothing"
+        if self._is_behind_link(path.rpartition("/")[0]):
+            return "nothing"
+        try:
+            return "folder" if stat.S_ISDIR(os.lstat(f"{self._root}/{path}").st_mode) else "file"
+        except OSError:
+            return "nothing"
+
+    def has_folder(self, path: str) -> bool:
+        """Tell whether a folder was there when the command began; "." is the tree."""
+        if path == "." or self._is_left_out(path):
+            return os.path.isdir(f"{self._tree}/{path}")
+        return self.kind_before(path) == "folder"
+
+    def _is_covered(self, path: str) -> bool:
+        """Tell whether nothing that the snapshot has below a path was shown."""
+        if path in self._hidden_folders:
+            return True
+        prepared = self._prepared.get(path)
+        return prepared is not None and prepared.kind != "folder" and path not in self._shown
+
+    def one_below(self, path: str) -> tuple[str, str] | None:
+        """Return something in a folder when the command began, and its kind; None where it was empty."""
+        return next(self.below_before(path), None)
+
+    def below_before(self, path: str, without: Container[str] = ()) -> Iterator[tuple[str, str]]:
+        """Yield what was in a folder when the command began, with its kind.
+
+        Args:
+            path: The folder.
+            without: What to leave out.
+        """
+        for one, content in self._prepared.items():
+            if content is not None and one.startswith(f"{path}/") and one not in without:
+                yield one, content.kind
+        for one in self._leaves(path):
+            if one in without or one == path or one in self._prepared or self.kind_before(one) == "nothing":
+                continue
+            place = Path(self._root) / one
+            yield one, "link" if place.is_symlink() else "folder" if place.is_dir() else "file"
+
+    def hand_over(self, worth_it: Callable[[str], bool]) -> list[str]:
+        """Move new folders that are no part of the tree, such as `node_modules`, into the real one.
+
+        Args:
+            worth_it: Tells of a folder whether it should be.
+
+        Returns:
+            Those moved, as relative paths.
+        """
+        moved: list[str] = []
+        for at, folders, _ in os.walk(self._upper):
+            for name in list(folders):
+                path = os.path.normpath(os.path.join(os.path.relpath(at, self._upper), name))
+                if not self._left_out(f"{path}/x"):
+                    continue
+                folders.remove(name)
+                place = Path(self._tree) / path
+                if worth_it(path) and not os.path.lexists(place):
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.move(os.path.join(at, name), place)
+                    moved.append(path)
+        return sorted(moved)
+
+    def lost(self) -> list[str]:
+        """Return what it has made that is not kept: pipes, rights of folders, what a mode does not tell."""
+        found: list[str] = []
+        for at, folders, names in os.walk(self._upper):
+            here = os.path.relpath(at, self._upper)
+            folders[:] = [
+                name for name in folders if not self._left_out(os.path.normpath(f"{here}/{name}/x"))
+            ]
+            if here == ".":
+                folders[:] = [name for name in folders if name != ".git" and name not in self._real]
+            if ".git" in here.split("/"):
+                continue
+            for name in (*folders, *names):
+                path = os.path.normpath(os.path.join(here, name))
+                mode = os.lstat(os.path.join(at, name)).st_mode
+                if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+                    if not self._usual(path, mode):
+                        found.append(f"{path} (mode {stat.S_IMODE(mode):04o})")
+                elif not stat.S_ISCHR(mode) and not stat.S_ISLNK(mode):
+                    found.append(f"{path} (no regular file)")
+        return sorted(found)[:_LOST_MAX]
+
+    def _usual(self, path: str, mode: int) -> bool:
+        """Tell whether something will have its mode in the tree, too."""
+        prepared = self._prepared.get(path)
+        there, before = False, 0  # what is of another kind was not there
+        with contextlib.suppress(OSError):
+            status = os.lstat(os.path.join(self._root, path))
+            if stat.S_IFMT(status.st_mode) == stat.S_IFMT(mode):
+                there, before = True, stat.S_IMODE(status.st_mode)
+        if prepared is not None and prepared.is_file:
+            before = rights(prepared.mode, 0)
+        wanted = stat.S_IMODE(mode)
+        if stat.S_ISDIR(mode):
+            return wanted == rights(EXECUTABLE, 0) or (there and wanted == before)
+        return wanted in (before, rights(mode_value(mode), before))

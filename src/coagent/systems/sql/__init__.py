@@ -1,0 +1,1 @@
+"""Databases: rows as objects, and SQL statements as tools."""

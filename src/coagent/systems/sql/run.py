@@ -1,0 +1,401 @@
+"""Statements at a position of the order: they read through `State`, and what they change is written to it.
+
+A statement runs in a scratch database over the rows that it can concern, and those are found as it goes:
+first the rows its WHERE may match; then, for each row that it changed there, the rows with which a primary
+key, a unique index or a foreign key may clash. Once a run asks for no further row it is what the live
+database would have done at this position. All that was looked for is a premise, what was not found as well.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sqlglot import exp
+
+from coagent.errors import ToolFailed
+from coagent.protocol.keys import Key
+from coagent.protocol.predicates import EVERYTHING, Where, predicate
+from coagent.protocol.values import Value, same
+from coagent.systems.sql.keys import decode_key, encode_key
+from coagent.systems.sql.limits import Limits, OutOfTime, Watch
+from coagent.systems.sql.scratch import Ran, Rows, Scratch
+from coagent.systems.sql.session import Row, Schema, key_kinds
+from coagent.systems.sql.statements import (
+    INLINE_LENGTH,
+    Dialect,
+    Statement,
+    condition,
+    key_values,
+    nearest,
+    single_where,
+    used_columns,
+)
+from coagent.tools.off_loop import off_loop
+from coagent.tools.state import State
+
+_INLINE_ROWS = 1_000
+_INLINE_S = 0.02
+"""What is done where the event loop runs: SQLite is mostly done before a thread has started."""
+
+
+class Run:
+    """One statement over the state of one call."""
+
+    def __init__(
+        self, state: State, scheme: str, scratch: Scratch, statement: Statement, limits: Limits
+    ) -> None:
+        self.state = state
+        self.scheme = scheme
+        self.scratch = scratch
+        self.statement = statement
+        self.limits = limits
+        self.schemas: dict[str, Schema] = {}
+        self.rows: Rows = {}
+        self.sequences: dict[str, Value] = {}
+        self._asked: set[tuple[str, str]] = set()
+
+    # ---- queries -------------------------------------------------------------------------------------------
+
+    async def query(self) -> Ran:
+        """Run a query."""
+        for table in self.statement.tables:
+            await self._need(table)
+        partial: dict[str, list[str]] = {}
+        where = single_where(self.statement)
+        for table, schema in self.schemas.items():
+            columns = None if _needs_all(schema) else used_columns(self.statement, schema)
+            if columns is not None and len(columns) < len(schema["columns"]):
+                partial[table] = columns
+            tree = ["true"] if where is None else condition(where, schema)
+            self.rows[table] = await self._matching(table, tree, partial.get(table))
+        return await self._in_scratch(
+            lambda watch: self.scratch.query(self.statement, self.schemas, self.rows, partial, watch)
+        )
+
+    async def _in_scratch(self, run: Callable[[Watch], Ran]) -> Ran:
+        """Run something in the scratch database; where it may take long, in a thread."""
+        few = sum(map(len, self.rows.values())) <= _INLINE_ROWS
+        if self.scratch.url is None and few and len(self.statement.text) <= INLINE_LENGTH:
+            try:
+                return run(Watch(self.limits._replace(timeout_s=min(_INLINE_S, self.limits.timeout_s))))
+            except OutOfTime:
+                pass  # it has changed nothing
+        watches: list[Watch] = []
+
+        def work(stopped: threading.Event) -> Ran:
+            watches.append(Watch(self.limits, stopped))
+            return run(watches[0])
+
+        return await off_loop(work, lambda: watches[0].interrupt() if watches else None)
+
+    async def _matching(self, table: str, tree: list[Any], columns: list[str] | None) -> dict[str, Row]:
+        """Return the rows that a predicate may match, in order of key."""
+        schema = self.schemas[table]
+        keys = key_values(tree, schema)
+        if keys is not None:
+            names = [encode_key(values, key_kinds(schema)) for values in keys]
+            found = {name: await self.state.get(self._key(table, name)) for name in dict.fromkeys(names)}
+            return _ordered({name: row for name, row in found.items() if row is not None}, schema)
+        selector = Where(predicate(tree), None if columns is None else json.dumps(columns))
+        prefix = self._key(table, "")
+        matching = await self.state.select(prefix, selector)
+
+        def ordered(stopped: threading.Event) -> dict[str, Row]:
+            return _ordered({key[len(prefix) :]: row for key, row in matching.items()}, schema)
+
+        return await off_loop(ordered) if len(matching) > _INLINE_ROWS else ordered(threading.Event())
+
+    # ---- changes -------------------------------------------------------------------------------------------
+
+    async def change(self) -> tuple[Ran, list[Value]]:
+        """Run INSERT, UPDATE or DELETE; returns what it did, and the ids that it gave out."""
+        statement, target = self.statement, self.statement.target
+        assert target is not None
+        await self._need(target)
+        for table in statement.tables:
+            await self._need(table)
+        await self._connect()
+        where = single_where(statement)
+        if where is not None:
+            tree = condition(where, self.schemas[target])
+            self.rows[target] = await self._matching(target, tree, None)
+        else:
+            insert = statement.tree.key == "insert" and _named_once(statement, target)
+            for table in statement.tables:
+                if table != target or not insert:
+                    self.rows[table] = await self._matching(table, ["true"], None)
+        if statement.tree.key == "insert":
+            await self._number(target)
+        ran = await self._settled()
+        await self._write(ran)
+        before = self.rows.get(target, {})
+        given = [key for key in ran.rows[target] if key not in before]
+        single = len(self.schemas[target]["sequences"]) == 1 == len(self.schemas[target]["key"])
+        kinds = key_kinds(self.schemas[target])
+        return ran, [(decode_key(key, kinds) or [None])[0] for key in given] if single else []
+
+    async def _settled(self) -> Ran:
+        """Run the statement until it asks for no row that has not been loaded."""
+        while True:
+            try:
+                ran = await self._ran()
+            except OutOfTime:
+                raise
+            except ToolFailed:
+                # A row that it refers to may only be missing here: see what it would have changed.
+                if await self._ask(await self._ran(checked=False)) or await self._ask_parents():
+                    continue
+                raise
+            if not await self._ask(ran):
+                return ran
+
+    async def define(self) -> Ran:
+        """Run CREATE, ALTER or DROP."""
+        known = await self._known()
+        tree = self.statement.tree
+        tables = self.statement.tables
+        if isinstance(tree, exp.Drop) and str(tree.args.get("kind")).upper() == "INDEX":
+            tables = await self._indexed(known, tables)
+        for table in tables:
+            if table in known:
+                await self._need(table)
+            else:
+                await self.state.get(f"{self.scheme}-schema:{table}")
+        await self._connect()
+        for table in self.schemas:
+            self.rows[table] = await self._matching(table, ["true"], None)
+            await self._read_sequence(table)
+        ran = await self._ran()
+        for table in sorted(self.schemas.keys() | ran.schemas.keys()):
+            now = ran.schemas.get(table)
+            if not same(self.schemas.get(table), now):
+                key = f"{self.scheme}-schema:{table}"
+                await self.state.get(key)
+                await self.state.put(key, now)
+        await self._write(ran)
+        return ran
+
+    async def _indexed(self, known: list[str], indexes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the tables that have one of the indexes."""
+        found = []
+        for table in known:
+            schema = await self.state.get(f"{self.scheme}-schema:{table}")
+            names = schema.get("indexes")
+            if names is None:
+                names = [text.partition(" ON ")[0].split()[-1].strip('"') for text in schema["create"][1:]]
+            if any(name.lower() in indexes for name in names):
+                found.append(table)
+        return tuple(found)
+
+    async def _known(self) -> list[str]:
+        return [key.partition(":")[2] for key in await self.state.list(f"{self.scheme}-schema:")]
+
+    async def _ran(self, *, checked: bool = True) -> Ran:
+        return await self._in_scratch(
+            lambda watch: self.scratch.change(
+                self.statement, self.schemas, self.rows, self.sequences, watch, checked
+            )
+        )
+
+    async def _write(self, ran: Ran) -> None:
+        """Write the rows and sequences that a run left otherwise than it found them."""
+        for table, key, _, new in _changed(self.rows, ran.rows):
+            row = self._key(table, key)
+            await self.state.get(row)
+            await self.state.put(row, new)
+        for table in sorted(self.schemas):
+            schema = self.schemas[table]
+            now = ran.sequences.get(table)
+            if schema["dialect"] == "sqlite" and schema["sequences"] and not schema["autoincrement"] and now:
+                now = await self._largest(table, ran)
+            elif table not in self.sequences:
+                continue
+            if not same(now, self.sequences.get(table)) and (now is not None or table not in ran.schemas):
+                await self.state.put(f"{self.scheme}-seq:{table}", now)
+
+    async def _largest(self, table: str, ran: Ran) -> Value:
+        """Return the sequence of a table that numbers its rows by the largest one there is."""
+        old, new = self.rows.get(table, {}), ran.rows[table]
+        come, gone = new.keys() - old.keys(), old.keys() - new.keys()
+        if not come and not gone:
+            return self.sequences.get(table)
+        await self._read_sequence(table)
+        (column,) = self.schemas[table]["sequences"]
+        last: int = self.sequences[table][column]
+        if str(last) in gone:
+            prefix = self._key(table, "")
+            left = [key[len(prefix) :] for key in await self.state.list(prefix)]
+            last = max((int(key) for key in left if key not in gone), default=0)
+        return {column: max([last, *map(int, come)])}
+
+    async def _number(self, table: str) -> None:
+        """Make the scratch table give out the numbers that follow those given out at this position."""
+        schema = self.schemas[table]
+        if not schema["sequences"]:
+            return
+        await self._read_sequence(table)
+        if schema["dialect"] == "postgres" or schema["autoincrement"]:
+            return
+        (last,) = self.sequences[table].values()
+        loaded = self.rows.setdefault(table, {})
+        row = await self.state.get(self._key(table, str(last))) if last else None
+        if last and row is None:  # somebody deletes rows without the tools
+            prefix = self._key(table, "")
+            last = max((int(key[len(prefix) :]) for key in await self.state.list(prefix)), default=0)
+            row = await self.state.get(self._key(table, str(last))) if last else None
+        if row is not None:
+            loaded[str(last)] = row
+
+    async def _read_sequence(self, table: str) -> None:
+        if self.schemas[table]["sequences"] and table not in self.sequences:
+            last = await self.state.get(f"{self.scheme}-seq:{table}")
+            self.sequences[table] = last or dict.fromkeys(self.schemas[table]["sequences"], 0)
+
+    # ---- what constraints look at --------------------------------------------------------------------------
+
+    async def _ask(self, ran: Ran) -> bool:
+        """Load the rows that may clash with what a run changed; returns whether there were any."""
+        news = False
+        for table, key, old, new in _changed(self.rows, ran.rows):
+            if new is not None and old is None:
+                news |= await self._ask_key(table, key)
+            for columns in self.schemas[table]["unique"]:
+                if new is None:
+                    continue
+                if columns is None:
+                    news |= await self._ask_rows(table, ["true"])
+                elif old is None or any(not same(old[name], new[name]) for name in columns):
+                    news |= await self._ask_equal(table, columns, [new[name] for name in columns])
+            for other, columns, parent, to in self._references():
+                if other == table and new is not None:
+                    news |= await self._ask_equal(parent, to, [new[name] for name in columns])
+                if parent == table and old is not None:
+                    values = [old[name] for name in to]
+                    if new is None or not same(values, [new[name] for name in to]):
+                        news |= await self._ask_equal(other, columns, values)
+        return news
+
+    async def _ask_parents(self) -> bool:
+        """Load what the loaded rows refer to: PostgreSQL checks new rows again even if they are unchanged."""
+        news = False
+        for table, columns, parent, to in self._references():
+            for row in list(self.rows.get(table, {}).values()):
+                news |= await self._ask_equal(parent, to, [row[name] for name in columns])
+        return news
+
+    def _references(self) -> Iterator[tuple[str, list[str], str, list[str]]]:
+        for table, schema in self.schemas.items():
+            for one in schema["references"]:
+                if one["table"] in self.schemas:
+                    to = one["to"] or self.schemas[one["table"]]["key"]
+                    yield table, one["columns"], one["table"], to
+
+    async def _ask_equal(self, table: str, columns: list[str], values: list[Value]) -> bool:
+        if any(value is None for value in values):
+            return False  # NULL clashes with nothing and refers to nothing
+        schema = self.schemas[table]
+        if columns == schema["key"]:
+            return await self._ask_key(table, encode_key(values, key_kinds(schema)))
+        parts = [
+            ["compare", _equality(schema["columns"][name]), name, "=", value]
+            for name, value in zip(columns, values, strict=True)
+        ]
+        return await self._ask_rows(table, ["and", *parts])
+
+    async def _ask_key(self, table: str, key: str) -> bool:
+        if (table, key) in self._asked or key in self.rows.get(table, {}):
+            return False
+        self._asked.add((table, key))
+        row = await self.state.get(self._key(table, key))
+        if row is not None:
+            self.rows.setdefault(table, {})[key] = row
+        return row is not None
+
+    async def _ask_rows(self, table: str, tree: list[Any]) -> bool:
+        asked = (table, predicate(tree))
+        everything = (table, EVERYTHING)
+        if asked in self._asked or everything in self._asked:
+            return False
+        self._asked.add(asked)
+        loaded = self.rows.setdefault(table, {})
+        before = len(loaded)
+        loaded.update(await self._matching(table, tree, None))
+        return len(loaded) > before
+
+    async def _need(self, table: str) -> None:
+        if table in self.schemas:
+            return
+        schema = await self.state.get(f"{self.scheme}-schema:{table}")
+        if schema is None:
+            raise ToolFailed(f"there is no table {table!r}", nearest(table, await self._known()))
+        if not schema["key"]:
+            raise ToolFailed(
+                f"table {table!r} has no primary key, so its rows have no names",
+                "Add one, outside the domain.",
+            )
+        if schema["triggers"] and self.statement.target == table:
+            raise ToolFailed(
+                f"table {table!r} has triggers, which would run twice", "Change it outside the domain."
+            )
+        self.schemas[table] = schema
+
+    async def _connect(self) -> None:
+        """Take in the tables that foreign keys connect with the ones named."""
+        known = {
+            key.partition(":")[2]: await self.state.get(key, path="/references")
+            for key in await self.state.list(f"{self.scheme}-schema:")
+        }
+        waiting = list(self.schemas)
+        while waiting:
+            table = waiting.pop()
+            near = [one["table"] for one in known.get(table) or ()]
+            near += [name for name, ones in known.items() if any(one["table"] == table for one in ones or ())]
+            for other in near:
+                if other in known and other not in self.schemas:
+                    await self._need(other)
+                    waiting.append(other)
+
+    def _key(self, table: str, key: str) -> Key:
+        return Key(f"{self.scheme}:{table}/{key}")
+
+
+def dialect_of(scratch: Scratch) -> Dialect:
+    """Return the dialect of the statements that a scratch database takes."""
+    return "sqlite" if scratch.url is None else "postgres"
+
+
+def _named_once(statement: Statement, target: str) -> bool:
+    return sum(table.name.lower() == target.lower() for table in statement.tree.find_all(exp.Table)) == 1
+
+
+def _needs_all(schema: Schema) -> bool:
+    """Tell whether a query over a table needs it as it is, with rowids or collations."""
+    if schema["key"] == ["_rowid_"]:
+        return True
+    return schema["dialect"] == "sqlite" and "COLLATE" in schema["create"][0].upper()
+
+
+def _equality(column: dict[str, Any]) -> str:
+    """Return the kind by which to look for an equal value that the database itself has written."""
+    exact = column["type"] in ("uuid", "date") or column["type"].startswith("timestamp")
+    return "text" if column["kind"] == "other" and exact else column["kind"]
+
+
+def _ordered(rows: dict[str, Row], schema: Schema) -> dict[str, Row]:
+    kinds = key_kinds(schema)
+    try:
+        return dict(sorted(rows.items(), key=lambda item: decode_key(item[0], kinds) or []))
+    except TypeError:
+        return dict(sorted(rows.items()))
+
+
+def _changed(before: Rows, after: Rows) -> Iterator[tuple[str, str, Row | None, Row | None]]:
+    """Yield (table, key, old row, new row) of the rows that differ."""
+    for table in sorted(before.keys() | after.keys()):
+        old, new = before.get(table, {}), after.get(table, {})
+        for key in sorted(old.keys() | new.keys()):
+            if not same(old.get(key), new.get(key)):
+                yield table, key, old.get(key), new.get(key)

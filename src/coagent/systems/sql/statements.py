@@ -1,0 +1,364 @@
+"""What a SQL statement is about: its kind, its tables, and what its WHERE says without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from coagent.errors import ToolFailed
+from coagent.protocol.values import Value
+from coagent.tools.nearest import nearest as nearest_name
+from coagent.tools.off_loop import off_loop
+
+Dialect: TypeAlias = Literal["sqlite", "postgres"]
+Schema: TypeAlias = Mapping[str, Any]
+
+_OPERATORS: dict[type[exp.Expr], tuple[str, str]] = {
+    exp.EQ: ("=", "="),
+    exp.NEQ: ("<>", "<>"),
+    exp.LT: ("<", ">"),
+    exp.LTE: ("<=", ">="),
+    exp.GT: (">", "<"),
+    exp.GTE: (">=", "<="),
+}
+_REFUSED: dict[str, str] = {
+    "Transaction": "a call is a transaction of its own, and what it changes is undone by undoing the call",
+    "Commit": "a call is a transaction of its own",
+    "Rollback": "undo the call instead",
+    "Pragma": "settings of the connection are not shared state",
+    "Set": "settings of the connection are not shared state",
+    "Attach": "only the database of the domain can be used",
+    "Merge": "write INSERT ... ON CONFLICT, or UPDATE and INSERT",
+    "TruncateTable": "write DELETE without WHERE",
+}
+_SPACES = ("", "main", "public")
+TEXT_LENGTH_MAX = 1_000_000
+_CONDITION_DEPTH_MAX = 50
+INLINE_LENGTH = 4_000
+"""Longer statements are read in a thread, and not remembered."""
+
+
+class Statement(NamedTuple):
+    """A parsed statement.
+
+    `kind` is "query", "change" (INSERT, UPDATE, DELETE) or "definition" (CREATE, ALTER, DROP); `target` the
+    table that a change is made to; `tables` all that it names, in order; `text` what the database runs;
+    `returns` whether it gives rows.
+    """
+
+    kind: Literal["query", "change", "definition"]
+    tree: exp.Expr
+    text: str
+    tables: tuple[str, ...]
+    target: str | None
+    dialect: Dialect
+
+    @property
+    def returns(self) -> bool:
+        """Whether it gives rows."""
+        return self.kind == "query" or self.tree.args.get("returning") is not None
+
+
+def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dialect: Dialect) -> Statement:
+    """Parse one statement and fill in its parameters (`?` or `:name`).
+
+    Raises:
+        ToolFailed: It is no statement, more than one, or of a kind that is refused; says why.
+    """
+    if len(text) > TEXT_LENGTH_MAX:
+        raise ToolFailed(
+            f"the statement has {len(text)} characters, more than {TEXT_LENGTH_MAX}", "Make several calls."
+        )
+    tree = (_tree if len(text) > INLINE_LENGTH else _remembered_tree)(text, dialect)
+    if dialect == "postgres" and any(table.db for table in tree.find_all(exp.Table)):
+        tree = _unqualified(tree.copy())
+        text = tree.sql(dialect=dialect)
+    if params or tree.find(exp.Placeholder) is not None:
+        tree = _filled(tree.copy(), params or [], dialect)
+        text = tree.sql(dialect=dialect)
+    if isinstance(tree, exp.Query):
+        if tree.find(exp.Into) is not None:
+            raise ToolFailed("SELECT INTO is refused", "Write CREATE TABLE ... AS SELECT.")
+        changing = tree.find(exp.Insert, exp.Update, exp.Delete)
+        if changing is not None:
+            raise ToolFailed(
+                "a query that changes rows is refused", "Write the change as a statement of its own."
+            )
+        return Statement("query", tree, text, _tables(tree, dialect), None, dialect)
+    tables = _tables(tree, dialect)
+    if isinstance(tree, exp.Insert | exp.Update | exp.Delete):
+        table = tree.this.find(exp.Table)
+        if table is None:
+            raise ToolFailed("the statement names no table")
+        return Statement("change", tree, text, tables, folded(table.this, dialect), dialect)
+    if isinstance(tree, exp.Create | exp.Alter | exp.Drop):
+        kind = str(tree.args.get("kind")).upper()
+        temporary = tree.find(exp.TemporaryProperty) is not None
+        if kind not in ("TABLE", "INDEX") or temporary:
+            raise ToolFailed(f"{tree.key.upper()} {kind} is refused", "Tables and indexes can be defined.")
+        return Statement("definition", tree, text, tables, None, dialect)
+    why = _REFUSED.get(type(tree).__name__, "it is no statement about tables")
+    raise ToolFailed(
+        f"{text.split(None, 1)[0].upper()} is refused: {why}",
+        "Write SELECT for sql_query; INSERT, UPDATE, DELETE, CREATE, ALTER or DROP TABLE for sql_execute.",
+    )
+
+
+async def read(
+    text: str, params: Sequence[Value] | Mapping[str, Value] | None, dialect: Dialect
+) -> Statement:
+    """Parse a statement as `parsed` does, a long one in a thread."""
+    if len(text) <= INLINE_LENGTH:
+        return parsed(text, params, dialect)
+    return await off_loop(lambda stopped: parsed(text, params, dialect))
+
+
+@contextmanager
+def not_too_deep() -> Iterator[None]:
+    """Say of a statement that it is nested too deep where walking through it fails for that.
+
+    Raises:
+        ToolFailed: It is.
+    """
+    try:
+        yield
+    except RecursionError:
+        raise ToolFailed(
+            "the statement is nested too deep to be read", "Write it flatter: IN (...) for many OR, say."
+        ) from None
+
+
+@lru_cache(maxsize=512)
+def _remembered_tree(text: str, dialect: Dialect) -> exp.Expr:
+    return _tree(text, dialect)
+
+
+def _tree(text: str, dialect: Dialect) -> exp.Expr:
+    try:
+        with not_too_deep():
+            trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
+    except SqlglotError as error:
+        first = (getattr(error, "errors", None) or [{}])[0]
+        where = f" at line {first['line']}, column {first['col']}" if first.get("line") else ""
+        near = f", near {first['highlight']!r}" if first.get("highlight") else ""
+        what = first.get("description") or str(error).partition("\n")[0]
+        raise ToolFailed(
+            f"the statement cannot be read{where}{near}: {what}", f"Write {dialect} SQL."
+        ) from None
+    if len(trees) != 1:
+        raise ToolFailed(f"there are {len(trees)} statements in one call", "Make one call for each.")
+    return trees[0]
+
+
+def _filled(tree: exp.Expr, params: Any, dialect: Dialect) -> exp.Expr:
+    # `find_all` goes breadth first; positional parameters count in the order of the text.
+    places = [node for node in tree.dfs() if isinstance(node, exp.Placeholder)]
+    by_name = isinstance(params, Mapping)
+    if not by_name and len(places) != len(params):
+        raise ToolFailed(f"the statement has {len(places)} placeholders, and there are {len(params)} params")
+    for index, node in enumerate(places):
+        name = str(node.this or "")
+        if by_name and name not in params:
+            raise ToolFailed(
+                f"params have no {name!r}", f"They have: {', '.join(map(repr, params)) or 'none'}."
+            )
+        node.replace(_literal(params[name] if by_name else params[index], dialect))
+    return tree
+
+
+def _unqualified(tree: exp.Expr) -> exp.Expr:
+    """Drop the schema before tables' names: a scratch table lies in a schema of its own."""
+    for table in tree.find_all(exp.Table):
+        if table.db.lower() in _SPACES and not table.catalog:
+            table.set("db", None)
+    return tree
+
+
+def _literal(value: Value, dialect: Dialect) -> exp.Expr:
+    if type(value) in (dict, list):
+        raise ToolFailed("a parameter is a number, text, bytes, true, false or null", "Pass JSON as text.")
+    if type(value) is bytes and dialect == "postgres":
+        return exp.cast(exp.Literal.string("\\x" + value.hex()), "bytea")
+    return exp.convert(value)
+
+
+def folded(name: exp.Expr | str, dialect: Dialect) -> str:
+    """Return a table's or column's name as the database has it."""
+    if isinstance(name, str):
+        return name.lower()
+    quoted = isinstance(name, exp.Identifier) and name.args.get("quoted")
+    return name.name if quoted and dialect == "postgres" else name.name.lower()
+
+
+def _tables(tree: exp.Expr, dialect: Dialect) -> tuple[str, ...]:
+    local = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    found: dict[str, None] = {}
+    for table in tree.dfs():
+        if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
+            continue
+        name = folded(table.this, dialect)
+        if name in local and not table.db:
+            continue
+        if table.db.lower() not in _SPACES or table.catalog:
+            raise ToolFailed(
+                f"table {table.sql()!r} lies outside the domain's database", "Name it without a prefix."
+            )
+        found[name] = None
+    return tuple(found)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return the cure for a wrong name."""
+    near = nearest_name(name, known)
+    return f"Did you mean {near!r}?" if near else f"There are: {', '.join(sorted(known)) or 'none'}."
+
+
+# ---- what a statement looks at -----------------------------------------------------------------------------
+
+
+def single_where(statement: Statement) -> exp.Expr | None:
+    """Return the WHERE of a statement that names one table once and has no query inside; else None."""
+    tree = statement.tree
+    named = list(tree.find_all(exp.Table))
+    nested = [one for one in tree.find_all(exp.Query) if one is not tree]
+    plain = isinstance(tree, exp.Select | exp.Update | exp.Delete)
+    if not plain or len(named) != 1 or nested or tree.find(exp.CTE) is not None:
+        return None
+    where = tree.args.get("where")
+    return where.this if where is not None else exp.true()
+
+
+def used_columns(statement: Statement, schema: Schema) -> list[str] | None:
+    """Return the columns of a table whose names stand in a query, with its key; None: all of them."""
+    tree = statement.tree
+    for star in tree.find_all(exp.Star):
+        if not isinstance(star.parent, exp.Count):
+            return None
+    if any(join.args.get("method") for join in tree.find_all(exp.Join)):
+        return None  # NATURAL joins by whatever names there are
+    tables = {name.lower() for table in tree.find_all(exp.Table) for name in (table.name, table.alias)}
+    if any(column.name.lower() in tables for column in tree.find_all(exp.Column)):
+        return None  # a table's name as a value is its whole row
+    names = {identifier.name.lower() for identifier in tree.find_all(exp.Identifier)}
+    return [name for name in schema["columns"] if name.lower() in names or name in schema["key"]]
+
+
+def condition(node: exp.Expr, schema: Schema, depth: int = 0) -> list[Any]:
+    """Return a condition over one table as a predicate (`coagent.protocol.predicates`)."""
+    node = node.unnest()
+    if depth > _CONDITION_DEPTH_MAX:
+        return ["maybe"]
+    if isinstance(node, exp.And | exp.Or):  # a long chain of them is one list, not a deep tree
+        return [node.key, *(condition(part, schema, depth + 1) for part in node.flatten())]
+    if isinstance(node, exp.Not):
+        return ["not", condition(node.this, schema, depth + 1)]
+    if isinstance(node, exp.Boolean):
+        return ["true"] if node.this else ["not", ["true"]]
+    column = _column(node.this, schema)
+    if isinstance(node, exp.Is) and column is not None and isinstance(node.expression, exp.Null):
+        return ["null", column]
+    if type(node) in _OPERATORS:
+        operator, mirrored = _OPERATORS[type(node)]
+        if column is not None:
+            return _compared(column, operator, node.expression, schema)
+        column = _column(node.expression, schema)
+        return ["maybe"] if column is None else _compared(column, mirrored, node.this, schema)
+    if column is None:
+        return ["maybe"]
+    if isinstance(node, exp.Between) and not node.args.get("symmetric"):
+        low = _compared(column, ">=", node.args["low"], schema)
+        return ["and", low, _compared(column, "<=", node.args["high"], schema)]
+    if isinstance(node, exp.In) and node.expressions and not node.args.get("query"):
+        return ["or", *(_compared(column, "=", one, schema) for one in node.expressions)]
+    if isinstance(node, exp.Like | exp.ILike):
+        return _liked(column, node, schema)
+    return ["maybe"]
+
+
+def _column(node: Any, schema: Schema) -> str | None:
+    if not isinstance(node, exp.Column) or not isinstance(node.this, exp.Identifier):
+        return None
+    wanted = folded(node.this, schema["dialect"])
+    if schema["dialect"] == "postgres":
+        return wanted if wanted in schema["columns"] else None
+    return next((name for name in schema["columns"] if name.lower() == wanted), None)
+
+
+def _compared(column: str, operator: str, literal: exp.Expr, schema: Schema) -> list[Any]:
+    kind = schema["columns"][column]["kind"]
+    known, value = _value(literal)
+    if not known or kind not in ("number", "text", "boolean", "decimal"):
+        return ["maybe"]
+    fits = {"number": (int, float), "text": (str,), "boolean": (bool,), "decimal": (int, str)}[kind]
+    if value is not None and type(value) not in fits:
+        return ["maybe"]
+    if kind == "text" and schema["dialect"] == "postgres" and operator not in ("=", "<>"):
+        return ["maybe"]  # the order of texts is the collation's
+    return ["compare", kind, column, operator, value]
+
+
+def _liked(column: str, node: exp.Expr, schema: Schema) -> list[Any]:
+    known, pattern = _value(node.expression)
+    sqlite = schema["dialect"] == "sqlite"
+    plain = known and type(pattern) is str and (sqlite or "\\" not in pattern)
+    if not plain or schema["columns"][column]["kind"] != "text" or isinstance(node.parent, exp.Escape):
+        return ["maybe"]
+    return ["like", column, pattern, sqlite or isinstance(node, exp.ILike)]
+
+
+def _value(node: exp.Expr) -> tuple[bool, Value]:
+    """Return (True, value) for a literal, (False, None) for anything else."""
+    node = node.unnest()
+    if isinstance(node, exp.Null):
+        return True, None
+    if isinstance(node, exp.Boolean):
+        return True, bool(node.this)
+    if isinstance(node, exp.Neg):
+        known, value = _value(node.this)
+        return (True, -value) if known and type(value) in (int, float) else (False, None)
+    if not isinstance(node, exp.Literal):
+        return False, None
+    if node.is_string:
+        return True, node.this
+    try:
+        return True, int(node.this)
+    except ValueError:
+        return True, float(node.this)
+
+
+def key_values(tree: list[Any], schema: Schema) -> list[list[Value]] | None:
+    """Return the primary keys to which a predicate narrows a table; None where it does not."""
+    fixed: dict[str, list[Value]] = {}
+    for part in _conjuncts(tree):
+        options = part[1:] if part[0] == "or" else [part]
+        if all(one[0] == "compare" and one[3] == "=" for one in options):
+            columns = {one[2] for one in options}
+            if len(columns) == 1:
+                fixed.setdefault(columns.pop(), [one[4] for one in options])
+    if not all(name in fixed and _exact(schema["columns"].get(name)) for name in schema["key"]):
+        return None
+    if any(value is None for name in schema["key"] for value in fixed[name]):
+        return None
+    keys: list[list[Value]] = [[]]
+    for name in schema["key"]:
+        keys = [[*key, value] for key in keys for value in fixed[name]]
+    return keys if schema["key"] and len(keys) <= 100 else None
+
+
+def _conjuncts(tree: list[Any]) -> list[list[Any]]:
+    return [one for part in tree[1:] for one in _conjuncts(part)] if tree[0] == "and" else [tree]
+
+
+def _exact(column: Mapping[str, Any] | None) -> bool:
+    """Tell whether equal literals always name one and the same key in this column."""
+    if column is None:
+        return False
+    return column["kind"] in ("text", "boolean") or (
+        column["kind"] == "number" and "INT" in str(column["type"]).upper()
+    )

@@ -1,0 +1,103 @@
+"""SQL as tools: one statement a call, run as if the agents came one after another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coagent.errors import ConfigurationError, ToolFailed
+from coagent.protocol.values import Value
+from coagent.systems.sql.limits import Limits
+from coagent.systems.sql.run import Run, dialect_of
+from coagent.systems.sql.scratch import Scratch
+from coagent.systems.sql.statements import Dialect, not_too_deep, read
+from coagent.tools.native import NativeTool, tool
+from coagent.tools.state import State
+
+TIMEOUT_S_DEFAULT = Limits().timeout_s
+_IDS_MAX = 100
+
+
+def sql_tools(
+    url: str | None = None,
+    *,
+    scheme: str = "sql",
+    prefix: str = "sql",
+    timeout_s: float = TIMEOUT_S_DEFAULT,
+) -> list[NativeTool]:
+    """Make the tools for the database of one `Sql` target.
+
+    Args:
+        url: The target's. Statements for PostgreSQL run in temporary tables of that server, in transactions
+            that are rolled back; those for SQLite (the default) in memory.
+        scheme: The target's scheme.
+        prefix: The tools are called `<prefix>_query` and `<prefix>_execute`.
+        timeout_s: How long a statement may run, in seconds.
+
+    Raises:
+        ConfigurationError: The URL names no engine that is known, or the time is none.
+    """
+    limits = Limits(timeout_s)
+    scratch = Scratch(_server(url, timeout_s))
+    dialect: Dialect = dialect_of(scratch)
+
+    async def sql_query(
+        state: State, query: str, params: list[Any] | dict[str, Any] | None = None
+    ) -> dict[str, Value]:
+        """Run one SELECT and return its rows.
+
+        Args:
+            query: The statement, with `?` or `:name` for parameters.
+            params: A list for `?`, an object for `:name`.
+        """
+        statement = await read(query, params, dialect)
+        if statement.kind != "query":
+            raise ToolFailed(
+                "sql_query takes a SELECT only", "Use sql_execute for statements that change anything."
+            )
+        with not_too_deep():
+            ran = await Run(state, scheme, scratch, statement, limits).query()
+        return {"rows": ran.result.rows, **({"note": ran.result.note} if ran.result.note else {})}
+
+    async def sql_execute(
+        state: State, statement: str, params: list[Any] | dict[str, Any] | None = None
+    ) -> dict[str, Value]:
+        """Run one INSERT, UPDATE, DELETE, CREATE TABLE, ALTER TABLE or DROP TABLE.
+
+        Args:
+            statement: The statement, with `?` or `:name` for parameters.
+            params: A list for `?`, an object for `:name`.
+        """
+        made = await read(statement, params, dialect)
+        run = Run(state, scheme, scratch, made, limits)
+        if made.kind == "query":
+            raise ToolFailed("sql_execute takes no SELECT", "Use sql_query.")
+        with not_too_deep():
+            if made.kind == "definition":
+                await run.define()
+                return {"done": made.tree.key}
+            ran, ids = await run.change()
+        result: dict[str, Value] = {"rows_changed": ran.result.changed}
+        if ids:
+            result["ids"] = ids[:_IDS_MAX]
+        if ran.result.rows:
+            result["returned"] = ran.result.rows
+        if ran.result.note:
+            result["note"] = ran.result.note
+        return result
+
+    return [tool(name=f"{prefix}_query")(sql_query), tool(name=f"{prefix}_execute")(sql_execute)]
+
+
+def _server(url: str | None, timeout_s: float) -> str | None:
+    """Return the URL of a server; None for SQLite."""
+    if url is not None and not url.startswith(("sqlite:", "postgresql://", "postgres://")):
+        raise ConfigurationError(
+            f"{url.partition(':')[0]!r} is no known database", "Pass the URL of the target."
+        )
+    if timeout_s <= 0:
+        raise ConfigurationError(f"timeout_s = {timeout_s!r} leaves no time", "Pass some seconds.")
+    return url if url is not None and not url.startswith("sqlite:") else None
+
+
+SQL_TOOLS = sql_tools()
+"""The tools for a SQLite database under the scheme `sql`."""
