@@ -14,13 +14,15 @@ from typing import Any
 import anyio
 import pytest
 from throwaway_postgres import ThrowawayPostgres
+from ticket_server import TicketServer
+from tickets import Tickets
 
 from coagent.emulator import Emulator
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.targets import Documents, Files, Kubernetes, Memory, Sql, Target
 
-KINDS = ("memory", "files", "documents", "sqlite", "postgres", "kubernetes")
+KINDS = ("memory", "files", "documents", "sqlite", "postgres", "kubernetes", "tickets")
 
 
 @dataclass
@@ -286,6 +288,31 @@ def _kubernetes(folder: Path, request: pytest.FixtureRequest) -> Iterator[Subjec
         anyio.run(colleague.close)
 
 
+def _tickets(folder: Path, request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """A system that a package from outside adds (`tests/systems/ticket_system`)."""
+
+    def made(state: str) -> dict[str, Any]:
+        return {"title": "It is slow", "state": state}
+
+    server = TicketServer()
+    target = Tickets(server.url)
+    yield Subject(
+        target,
+        "ticket:",
+        "ticket:1",
+        "ticket:2",
+        (made("open"), made("shut"), made("late")),
+        (made("1"), made("2"), made("3")),
+        lambda key, value: server.write(key.removeprefix("ticket:"), value),
+        lambda: Tickets(server.url),
+        lambda: Tickets("http://127.0.0.1:1"),
+        server.away,
+        ("ticket:9", {"title": "", "state": "open"}),
+        exact=False,
+    )
+    server.stop()
+
+
 _MAKERS = {
     "memory": _memory,
     "files": _files,
@@ -293,6 +320,7 @@ _MAKERS = {
     "sqlite": _sqlite,
     "postgres": _postgres,
     "kubernetes": _kubernetes,
+    "tickets": _tickets,
 }
 
 

@@ -1,9 +1,10 @@
 """Commands of a session in the background: they run beside its work, and outlive its turns.
 
 Each has a view that is kept up to date (`systems/shell/background.py`). What it writes becomes a call of its
-session's agent: before and after each tool call of the session and at the end of its turn, about twice a second where
-it has done writing, and when it ends. A private view, and not the tree itself, since it must see what its
-session sees, and not the work of those after it; and so that what it writes is known for its session's.
+session's agent: before and after each tool call of the session and at the end of its turn, about twice a
+second where it has done writing, and when it ends. A private view, and not the tree itself, since it must see
+what its session sees, and not the work of those after it; and so that what it writes is known for its
+session's.
 """
 
 from __future__ import annotations
