@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ticket_server import TicketServer
 
+from coagent.config import systems
 from coagent.config.domain_file import read_domain_file
 from coagent.config.systems import registered, system
 from coagent.config.targets import make_target
@@ -51,6 +53,7 @@ script = "scripts.py:second"
 IMPORTED = """
 import json, sys
 from pathlib import Path
+from coagent.config import systems
 from coagent.config.domain_file import configured
 configured(Path(sys.argv[1]))
 print(json.dumps([one for one in sys.modules if one.startswith("coagent.systems.")]))
@@ -157,6 +160,31 @@ def test_the_extra_that_is_not_installed_is_named(
         make_target(table, tmp_path, "config.toml:1")
     extra = "sql" if kind == "documents" else kind
     assert caught.value.cure == f"Install it: pip install 'coagent-mtpo[{extra}]'."
+
+
+def test_an_installation_that_registers_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systems, "distribution", lambda _: SimpleNamespace(entry_points=()))
+    systems._own.cache_clear()
+    try:
+        with pytest.raises(ConfigurationError, match="registers no systems") as caught:
+            system("files")
+    finally:
+        systems._own.cache_clear()
+    assert "Install it again" in caught.value.cure
+
+
+def test_what_a_package_registers_wrongly_is_named_with_the_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = {
+        "list": EntryPoint("list", "builtins:list", GROUP),
+        "gone": EntryPoint("gone", "no_such_module:SYSTEM", GROUP),
+    }
+    monkeypatch.setattr(systems, "_others", lambda _: wrong)
+    with pytest.raises(ConfigurationError, match="registers under 'list' what is no system"):
+        system("list")
+    with pytest.raises(ConfigurationError, match=r"'gone' \(no_such_module:SYSTEM\) cannot be imported"):
+        system("gone")
 
 
 def test_the_guide_shows_the_package_as_it_is() -> None:
