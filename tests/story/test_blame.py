@@ -131,8 +131,57 @@ def test_agent_trace_names_the_commit_that_has_the_lines(worker: Worker) -> None
     git("commit", "-qm", "all")
     record = json.loads(worker.said("blame", "--agent-trace"))
     assert record["vcs"] == {"type": "git", "revision": git("rev-parse", "HEAD").strip()}
-    (worker.folder / "a.txt").write_text("other\n")
-    assert "vcs" not in json.loads(worker.said("blame", "--agent-trace"))
+    inside = worker.folder / "inside"
+    inside.mkdir()
+    before = (worker.folder / "a.txt").read_text()
+    (worker.folder / "a.txt").write_text(f"{before}mine\n")
+    for folder in (worker.folder, inside):
+        done = worker.coagent("blame", "--agent-trace", cwd=folder)
+        assert "vcs" not in json.loads(done.stdout), "these are not the lines of that commit"
+    git("commit", "-qam", "mine")
+    record = json.loads(worker.said("blame", "--agent-trace"))
+    assert record["vcs"]["revision"] == git("rev-parse", "HEAD").strip()
+    ranges = {
+        one["contributor"]["type"]: one["ranges"][-1]["end_line"]
+        for one in record["files"][0]["conversations"]
+    }
+    assert ranges == {"ai": 2, "unknown": 6}, "the lines are those that the commit has"
+    (worker.folder / "a.txt").write_text(before)
+
+
+def test_agent_trace_names_files_from_the_top_of_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    with domain_worker(tmp_path / "part") as worker:
+        worker.do("join", "A")
+        worker.do("write_file", "A", {"path": "new.txt", "content": "one\n"})
+        (file,) = json.loads(worker.said("blame", "--agent-trace"))["files"]
+    assert file["path"] == "part/new.txt"
+
+
+def test_agent_trace_has_no_hash_of_what_is_masked(tmp_path: Path) -> None:
+    with domain_worker(tmp_path) as worker:
+        worker.do("join", "A")
+        worker.do("write_file", "A", {"path": "a.txt", "content": "https://ann:hunter2hunter2@example.org\n"})
+        worker.do("write_file", "A", {"path": "b.txt", "content": "one\n"})
+        files = json.loads(worker.said("blame", "--agent-trace"))["files"]
+    hashes = {one["path"]: "content_hash" in one["conversations"][0]["ranges"][0] for one in files}
+    assert hashes == {"a.txt": False, "b.txt": True}
+
+
+def test_it_is_said_where_a_file_is_gone_or_no_text_any_more(tmp_path: Path) -> None:
+    with domain_worker(tmp_path) as worker:
+        worker.do("join", "A")
+        worker.do("write_file", "A", {"path": "a.txt", "content": "ONE\n"})
+        (worker.folder / "a.txt").write_bytes(b"\xff\0")
+        done = worker.coagent("blame", "a.txt")
+        assert "'file:a.txt' is no text now" in done.stderr
+        assert done.stdout.endswith("1) ONE\n")
+        assert json.loads(worker.said("blame", "--agent-trace"))["files"] == []
+        (worker.folder / "a.txt").unlink()
+        done = worker.coagent("blame", "a.txt")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "'file:a.txt' is not there any more" in done.stderr
 
 
 def test_a_trace_for_perfetto_has_a_track_for_each_agent_and_an_arrow_for_each_notice(tmp_path: Path) -> None:
