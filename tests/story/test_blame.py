@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from domain_worker import Worker, domain_worker
+from domain_worker import CONFIG, Worker, domain_worker
 
 _RECORD = {
     "type": "object",
@@ -84,7 +84,15 @@ def test_people_see_the_call_of_each_line_and_what_it_had_read(worker: Worker) -
     assert lines[0].endswith("1) ONE")
     assert next(line for line in lines if line.endswith(") TWO")).startswith("B.2 edit_file *")
     assert any(line.startswith("(before)") and line.endswith("3) three") for line in lines)
-    assert sum("^ had read file:a.txt" in line for line in lines) == 3
+    assert sum(line.endswith("^ had read file:a.txt") for line in lines) == 3
+    wrote = next(at for at, line in enumerate(lines) if line.endswith(") TWO"))
+    assert lines[wrote + 2].endswith("^ before it, its agent had read file:notes.txt")
+
+
+def test_looking_for_the_way_to_a_file_is_nothing_that_a_call_rests_on(worker: Worker) -> None:
+    lines = json.loads(worker.said("blame", "a.txt", "--json"))["lines"]
+    assert {tuple(line["rested_on"]) for line in lines} == {("file:a.txt",), ()}
+    assert [line["had_read"] for line in lines if line["call"] == "B.2"] == [["file:notes.txt"]]
 
 
 def test_what_somebody_wrote_past_the_log_is_marked(worker: Worker) -> None:
@@ -202,3 +210,15 @@ def test_a_trace_for_perfetto_has_a_track_for_each_agent_and_an_arrow_for_each_n
     assert {(one["ts"], one["tid"]) for one in arrow.values()} <= slices
     times = [one["ts"] for one in events if one["ph"] == "X"]
     assert times == sorted(times)
+
+
+def test_who_has_committed_is_known_under_a_baseline_too(tmp_path: Path) -> None:
+    (tmp_path / ".coagent").mkdir()
+    (tmp_path / ".coagent" / "config.toml").write_text(f'protocol = "naive"\n{CONFIG}')
+    worker = Worker(tmp_path)
+    worker.do("join", "A")
+    worker.do("write_file", "A", {"path": "a.txt", "content": "one\n"})
+    assert worker.do("finish", "A") == "committed"
+    worker.close()
+    (line,) = json.loads(worker.said("blame", "a.txt", "--json"))["lines"]
+    assert (line["call"], line["committed"]) == ("A.1", True)

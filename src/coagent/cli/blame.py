@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _WHO = {"outside": "(somebody outside)", "before": "(before)", "unlogged": "(in no record)"}
 _WHO_MAX = 28
+_KEYS_SHOWN_MAX = 8
 
 
 def blame(
@@ -28,7 +30,9 @@ def blame(
     domain: Annotated[
         str | None, typer.Option(help="A domain file, a folder or a log; the nearest .coagent by default.")
     ] = None,
-    why: Annotated[bool, typer.Option("--why", help="Say also what each call had read before.")] = False,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say also what each call, and its agent before it, had read.")
+    ] = False,
     agent_trace: Annotated[
         bool, typer.Option("--agent-trace", help="Print a record of Agent Trace, of all files by default.")
     ] = False,
@@ -124,12 +128,18 @@ def _shown(lines: list[Line], why: bool) -> list[str]:
     for number, (name, line) in enumerate(zip(names, lines, strict=True), 1):
         when = _when(line.author)
         shown.append(f"{name:<{width}}  {when:<16}  {number:>{digits}}) {line.text}")
-        if why and line.author != last and line.author.rested_on:
-            shown.append(
-                f"{'':{width}}  {'':16}  {'':{digits}}  ^ had read {', '.join(line.author.rested_on)}"
-            )
+        if why and line.author != last:
+            margin = f"{'':{width}}  {'':16}  {'':{digits}}  "
+            shown += [f"{margin}^ {told}" for told in _rests_on(line.author)]
         last = line.author
     return shown
+
+
+def _rests_on(author: Author) -> Iterator[str]:
+    for words, keys in (("had read", author.rested_on), ("before it, its agent had read", author.had_read)):
+        if keys:
+            more = f" and {len(keys) - _KEYS_SHOWN_MAX} more" if len(keys) > _KEYS_SHOWN_MAX else ""
+            yield f"{words} {', '.join(keys[:_KEYS_SHOWN_MAX])}{more}"
 
 
 def _who(author: Author) -> str:
