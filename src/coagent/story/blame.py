@@ -33,7 +33,8 @@ class Author:
         tool: The call's tool.
         number: Of the record; None where there is none.
         at_ms: When that was, in Unix milliseconds.
-        rested_on: What the call had read: objects, and `PREFIX*` for all below one, without looking for the way to a file.
+        rested_on: What the call had read: objects, and `PREFIX*` for all below one; not what it looked for
+            on the way to a file.
         had_read: What calls of its agent before it had read, the last first.
         committed: Whether its agent has committed.
     """
