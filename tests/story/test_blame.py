@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import jsonschema
@@ -210,6 +211,10 @@ def test_a_trace_for_perfetto_has_a_track_for_each_agent_and_an_arrow_for_each_n
     assert {(one["ts"], one["tid"]) for one in arrow.values()} <= slices
     times = [one["ts"] for one in events if one["ph"] == "X"]
     assert times == sorted(times)
+    for track in (0, 1):
+        found = [one for one in events if one["ph"] == "X" and one["tid"] == track]
+        for one, later in pairwise(found):
+            assert one["ts"] + one["dur"] <= later["ts"], "importers drop slices that overlap"
 
 
 def test_who_has_committed_is_known_under_a_baseline_too(tmp_path: Path) -> None:
@@ -222,3 +227,9 @@ def test_who_has_committed_is_known_under_a_baseline_too(tmp_path: Path) -> None
     worker.close()
     (line,) = json.loads(worker.said("blame", "a.txt", "--json"))["lines"]
     assert (line["call"], line["committed"]) == ("A.1", True)
+
+
+def test_a_trace_is_of_a_whole_log_and_goes_into_a_file(worker: Worker) -> None:
+    assert "all of a log" in worker.refused("log", "--perfetto", "trace.json", "--tail", "3")
+    assert "cannot be written: Is a directory" in worker.refused("log", "--perfetto", ".")
+    assert not (worker.folder / "trace.json").exists()
