@@ -7,6 +7,7 @@ something of theirs in their place, for what stands in a log is applied to live 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -77,6 +78,8 @@ def write_private(path: Path, text: str | bytes, mode: int = FILE_MODE) -> None:
     Raises:
         OSError: It cannot be written.
     """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     partial = partial_of(path)
     data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     try:

@@ -201,7 +201,9 @@ def test_a_damaged_log_is_told(log: Path, damage: str) -> None:
     changed(log, DAMAGES[damage])
     report = found(str(log))
     assert {one["class"] for one in report["findings"]} == {"damaged log"}
-    assert coagent("check", str(log)).returncode == 1
+    done = coagent("check", str(log))
+    assert done.returncode == 1
+    assert "The log is damaged, and does not tell whether" in done.stdout
 
 
 def test_a_log_that_was_rewritten_with_its_checksums_is_found_by_what_it_says(log: Path) -> None:
@@ -359,3 +361,27 @@ def test_a_checkpoint_that_makes_no_sense_is_told(archived: Path) -> None:
     done = coagent("check", str(archived))
     assert done.returncode == 1
     assert "cannot be understood" in done.stderr
+
+
+def test_long_values_are_shown_where_they_begin_to_differ(workspace: Path) -> None:
+    path = workspace / "a.txt"
+    before = "".join(f"line {number}\n" for number in range(40))
+
+    async def work() -> None:
+        async with configured(workspace / ".coagent" / "config.toml").domain as domain:
+            agent = await domain.join("C")
+            await agent.call("write_file", path="a.txt", content=before)
+            await agent.finish()
+
+    anyio.run(work)
+    path.write_text(before.replace("line 30", "LINE 30"))
+    done = coagent("check", cwd=workspace)
+    assert done.returncode == 1
+    (told,) = (line for line in done.stdout.splitlines() if line.startswith("  file:a.txt is"))
+    assert "LINE 30" in told.partition("by the log")[0]
+    assert "line 30" in told.partition("by the log")[2]
+
+
+def test_bytes_are_told_by_their_size(workspace: Path) -> None:
+    (workspace / "a.txt").write_bytes(b"\xff\0")
+    assert "file:a.txt is 2 bytes, and no record" in coagent("check", cwd=workspace).stdout

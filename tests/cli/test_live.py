@@ -47,6 +47,13 @@ def test_the_log_tells_what_happened_and_can_be_filtered(worker: Worker) -> None
     assert "Did you mean 'A'" in worker.refused("log", "--agent", "AA")
 
 
+def test_status_counts_no_calls_of_who_has_ended(worker: Worker) -> None:
+    worker.do("join", "A")
+    worker.do("write_file", "A", {"path": "a.txt", "content": "two\n"})
+    assert worker.do("finish", "A") == "committed"
+    assert worker.said("status").splitlines()[1].split() == ["0", "A", "committed"]
+
+
 def test_following_prints_what_comes_later(worker: Worker) -> None:
     worker.do("join", "A")
     with subprocess.Popen(

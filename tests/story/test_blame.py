@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import jsonschema
 import pytest
-from domain_worker import Worker, domain_worker
+from domain_worker import CONFIG, Worker, domain_worker
 
 _RECORD = {
     "type": "object",
@@ -84,7 +85,15 @@ def test_people_see_the_call_of_each_line_and_what_it_had_read(worker: Worker) -
     assert lines[0].endswith("1) ONE")
     assert next(line for line in lines if line.endswith(") TWO")).startswith("B.2 edit_file *")
     assert any(line.startswith("(before)") and line.endswith("3) three") for line in lines)
-    assert sum("^ had read file:a.txt" in line for line in lines) == 3
+    assert sum(line.endswith("^ had read file:a.txt") for line in lines) == 3
+    wrote = next(at for at, line in enumerate(lines) if line.endswith(") TWO"))
+    assert lines[wrote + 2].endswith("^ before it, its agent had read file:notes.txt")
+
+
+def test_looking_for_the_way_to_a_file_is_nothing_that_a_call_rests_on(worker: Worker) -> None:
+    lines = json.loads(worker.said("blame", "a.txt", "--json"))["lines"]
+    assert {tuple(line["rested_on"]) for line in lines} == {("file:a.txt",), ()}
+    assert [line["had_read"] for line in lines if line["call"] == "B.2"] == [["file:notes.txt"]]
 
 
 def test_what_somebody_wrote_past_the_log_is_marked(worker: Worker) -> None:
@@ -131,8 +140,57 @@ def test_agent_trace_names_the_commit_that_has_the_lines(worker: Worker) -> None
     git("commit", "-qm", "all")
     record = json.loads(worker.said("blame", "--agent-trace"))
     assert record["vcs"] == {"type": "git", "revision": git("rev-parse", "HEAD").strip()}
-    (worker.folder / "a.txt").write_text("other\n")
-    assert "vcs" not in json.loads(worker.said("blame", "--agent-trace"))
+    inside = worker.folder / "inside"
+    inside.mkdir()
+    before = (worker.folder / "a.txt").read_text()
+    (worker.folder / "a.txt").write_text(f"{before}mine\n")
+    for folder in (worker.folder, inside):
+        done = worker.coagent("blame", "--agent-trace", cwd=folder)
+        assert "vcs" not in json.loads(done.stdout), "these are not the lines of that commit"
+    git("commit", "-qam", "mine")
+    record = json.loads(worker.said("blame", "--agent-trace"))
+    assert record["vcs"]["revision"] == git("rev-parse", "HEAD").strip()
+    ranges = {
+        one["contributor"]["type"]: one["ranges"][-1]["end_line"]
+        for one in record["files"][0]["conversations"]
+    }
+    assert ranges == {"ai": 2, "unknown": 6}, "the lines are those that the commit has"
+    (worker.folder / "a.txt").write_text(before)
+
+
+def test_agent_trace_names_files_from_the_top_of_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    with domain_worker(tmp_path / "part") as worker:
+        worker.do("join", "A")
+        worker.do("write_file", "A", {"path": "new.txt", "content": "one\n"})
+        (file,) = json.loads(worker.said("blame", "--agent-trace"))["files"]
+    assert file["path"] == "part/new.txt"
+
+
+def test_agent_trace_has_no_hash_of_what_is_masked(tmp_path: Path) -> None:
+    with domain_worker(tmp_path) as worker:
+        worker.do("join", "A")
+        worker.do("write_file", "A", {"path": "a.txt", "content": "https://ann:hunter2hunter2@example.org\n"})
+        worker.do("write_file", "A", {"path": "b.txt", "content": "one\n"})
+        files = json.loads(worker.said("blame", "--agent-trace"))["files"]
+    hashes = {one["path"]: "content_hash" in one["conversations"][0]["ranges"][0] for one in files}
+    assert hashes == {"a.txt": False, "b.txt": True}
+
+
+def test_it_is_said_where_a_file_is_gone_or_no_text_any_more(tmp_path: Path) -> None:
+    with domain_worker(tmp_path) as worker:
+        worker.do("join", "A")
+        worker.do("write_file", "A", {"path": "a.txt", "content": "ONE\n"})
+        (worker.folder / "a.txt").write_bytes(b"\xff\0")
+        done = worker.coagent("blame", "a.txt")
+        assert "'file:a.txt' is no text now" in done.stderr
+        assert done.stdout.endswith("1) ONE\n")
+        assert json.loads(worker.said("blame", "--agent-trace"))["files"] == []
+        (worker.folder / "a.txt").unlink()
+        done = worker.coagent("blame", "a.txt")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "'file:a.txt' is not there any more" in done.stderr
 
 
 def test_a_trace_for_perfetto_has_a_track_for_each_agent_and_an_arrow_for_each_notice(tmp_path: Path) -> None:
@@ -153,3 +211,25 @@ def test_a_trace_for_perfetto_has_a_track_for_each_agent_and_an_arrow_for_each_n
     assert {(one["ts"], one["tid"]) for one in arrow.values()} <= slices
     times = [one["ts"] for one in events if one["ph"] == "X"]
     assert times == sorted(times)
+    for track in (0, 1):
+        found = [one for one in events if one["ph"] == "X" and one["tid"] == track]
+        for one, later in pairwise(found):
+            assert one["ts"] + one["dur"] <= later["ts"], "importers drop slices that overlap"
+
+
+def test_who_has_committed_is_known_under_a_baseline_too(tmp_path: Path) -> None:
+    (tmp_path / ".coagent").mkdir()
+    (tmp_path / ".coagent" / "config.toml").write_text(f'protocol = "naive"\n{CONFIG}')
+    worker = Worker(tmp_path)
+    worker.do("join", "A")
+    worker.do("write_file", "A", {"path": "a.txt", "content": "one\n"})
+    assert worker.do("finish", "A") == "committed"
+    worker.close()
+    (line,) = json.loads(worker.said("blame", "a.txt", "--json"))["lines"]
+    assert (line["call"], line["committed"]) == ("A.1", True)
+
+
+def test_a_trace_is_of_a_whole_log_and_goes_into_a_file(worker: Worker) -> None:
+    assert "all of a log" in worker.refused("log", "--perfetto", "trace.json", "--tail", "3")
+    assert "cannot be written: Is a directory" in worker.refused("log", "--perfetto", ".")
+    assert not (worker.folder / "trace.json").exists()

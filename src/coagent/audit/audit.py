@@ -110,7 +110,8 @@ class Audit:
         self._compared = compared
         for expected, found in wrong:
             key, by = expected.key, expected.by
-            due, there = (self._replay.show(value, key) for value in (expected.values[-1], found))
+            held = expected.values[-1]
+            due, there = self._replay.show(held, key, found), self._replay.show(found, key, held)
             self._replay.findings.add(
                 Finding(
                     "ungoverned writer",

@@ -156,7 +156,8 @@ class History:
             None,
         )
         if later is not None and self._is_new(read.call, later.call, "rw"):
-            why = f"{read.call.id} saw {self._what(read)}, {later.call.id} {self._did(later, read.key)}"
+            did = self._did(later, read.key, read.seen)
+            why = f"{read.call.id} saw {self._what(read, later.value)}, {later.call.id} {did}"
             self._add(read.call, later.call, "rw", read.key, why, read.scanned)
 
     def _is_new(self, one: Call, other: Call, kind: str) -> bool:
@@ -168,13 +169,13 @@ class History:
                 self.wrong.append((read, version))
                 return
 
-    def _what(self, read: Read) -> str:
+    def _what(self, read: Read, beside: Any) -> str:
         if read.part == _EXISTS:
             return f"{read.key} there" if read.seen else f"no {read.key}"
-        return f"{read.key} as {self._show(read.seen, read.key)}"
+        return f"{read.key} as {self._show(read.seen, read.key, _look(beside, read.part))}"
 
-    def _did(self, version: Version, key: str) -> str:
-        return "deleted it" if version.value is None else f"wrote {self._show(version.value, key)}"
+    def _did(self, version: Version, key: str, beside: Any) -> str:
+        return "deleted it" if version.value is None else f"wrote {self._show(version.value, key, beside)}"
 
     def _add(self, one: Call, other: Call, kind: str, key: str, why: str, phantom: bool = False) -> None:
         edge = Edge(one.agent, other.agent, kind, key, why, (one.id, other.id), phantom)

@@ -71,7 +71,8 @@ class OrderedReplay(Replay):
         call = wrong.call
         anomaly, source = self._named(wrong)
         key = wrong.thing.key
-        saw, due = self.show(wrong.seen, key), self.show(wrong.due, key)
+        saw = self.show(wrong.seen, key, wrong.due)
+        due = self.show(wrong.due, key, wrong.seen)
         whose = "" if source is None else f", which {source.call.id} wrote"
         by = _owner_of_due(wrong)
         text = (

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-Show: TypeAlias = Callable[[Any, str], str]
-"""Returns a value, of an object, as it may be shown in one short line."""
+
+class Show(Protocol):
+    """Returns a value, of an object, as it may be shown in one short line beside another one of it."""
+
+    def __call__(self, value: Any, key: str, beside: Any = None) -> str: ...
+
 
 _LENGTH_MAX = 60
 _ASCII = str.maketrans("┌└│▼▶◀─✗…", "+`|v><-x.")
 
 
-def brief(value: Any, key: str = "") -> str:
-    """Return a value, of an object, in one short line."""
+def brief(value: Any, key: str = "", beside: Any = None) -> str:
+    """Return a value, of an object, in one short line beside another one of it."""
     text = "nothing" if value is None else repr(value)
-    return text if len(text) <= _LENGTH_MAX else f"{text[: _LENGTH_MAX - 1]}…"
+    return shortened(text, "" if beside is None else repr(beside), _LENGTH_MAX)
+
+
+def shortened(text: str, beside: str, length_max: int) -> str:
+    """Return the beginning of a text, or what is around the first difference to another where that is later.
+
+    Args:
+        text: The text.
+        beside: What it is shown beside; may be empty.
+        length_max: How many characters of it are shown.
+    """
+    if len(text) <= length_max:
+        return text
+    pairs = enumerate(zip(text, beside, strict=False))
+    alike = next((at for at, (one, other) in pairs if one != other), min(len(text), len(beside)))
+    begin = 0 if alike < length_max // 2 else min(alike - length_max // 3, len(text) - length_max)
+    end = begin + length_max
+    return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''} ({len(text)} characters)"
 
 
 def drawn_read(call: str, tool: str, key: str, saw: str, due: str, source: str, by: str) -> tuple[str, ...]:

@@ -91,6 +91,8 @@ def parsed(number: int, text: str) -> Record:
         at_ms = None
         if type(kind) is int:
             at_ms, (kind, *fields) = kind, fields
+        if kind not in _FIELDS:
+            raise NotUnderstood(f"there is no kind {str(kind)[:100]!r}")
         least, defaults = _FIELDS[kind]
         missing = least + len(defaults) - len(fields)
         if not 0 <= missing <= len(defaults):
@@ -104,6 +106,8 @@ def parsed(number: int, text: str) -> Record:
         if at is not None:
             fields[at] = read_footprint(fields[at])
         return Record(number, kind, fields, at_ms)
+    except NotUnderstood:
+        raise
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise NotUnderstood(f"{type(error).__name__}: {error}"[:200]) from None
 

@@ -123,8 +123,8 @@ class State:
             Finding(
                 "protocol",
                 UNEXPLAINED_READ.name,
-                f"{call.id} ({call.tool}) saw {key} as {self.show(seen, key)}, and says itself that it was "
-                f"{self.show(before, key)}",
+                f"{call.id} ({call.tool}) saw {key} as {self.show(seen, key, before)}, and says itself that "
+                f"it was {self.show(before, key, seen)}",
                 self.number,
                 UNEXPLAINED_READ.code,
                 agents=(call.agent.name,),

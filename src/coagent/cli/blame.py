@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,10 +15,12 @@ from coagent.cli.output import MASK, console, print_json, print_lines
 from coagent.errors import ConfigurationError, TargetError
 
 if TYPE_CHECKING:
+    from coagent.protocol.keys import Key
     from coagent.story.blame import Author, Blame, Line
 
 _WHO = {"outside": "(somebody outside)", "before": "(before)", "unlogged": "(in no record)"}
 _WHO_MAX = 28
+_KEYS_SHOWN_MAX = 8
 
 
 def blame(
@@ -27,7 +30,9 @@ def blame(
     domain: Annotated[
         str | None, typer.Option(help="A domain file, a folder or a log; the nearest .coagent by default.")
     ] = None,
-    why: Annotated[bool, typer.Option("--why", help="Say also what each call had read before.")] = False,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say also what each call, and its agent before it, had read.")
+    ] = False,
     agent_trace: Annotated[
         bool, typer.Option("--agent-trace", help="Print a record of Agent Trace, of all files by default.")
     ] = False,
@@ -57,9 +62,8 @@ def blame(
         known = Blame(story)
         named_log = domain is not None and domain.startswith(LOGS)
         if agent_trace:
-            _print_record(
-                known, None if what is None else _key(what, domain, named_log), story.header["name"]
-            )
+            only = None if what is None else _key(what, domain, named_log)
+            _print_record(known, only, story.header["name"], domain, named_log=named_log)
             return
         assert what is not None
         key = _key(what, domain, named_log)
@@ -67,7 +71,7 @@ def blame(
             raise ConfigurationError(
                 f"no agent has read or written {key!r}", "See what was: coagent log --key 'file:*'"
             )
-        lines = known.lines(key, None if named_log else _there(key, domain))
+        lines = known.lines(key, None if named_log else _text_there(key, domain))
     finally:
         story.close()
     if json_output:
@@ -76,10 +80,12 @@ def blame(
         print_lines(_shown(lines, why))
 
 
-def _key(what: str, domain: str | None, named_log: bool) -> str:
+def _key(what: str, domain: str | None, named_log: bool) -> Key:
+    from coagent.protocol.keys import Key
+
     scheme, colon, _ = what.partition(":")
     if named_log or (colon and scheme.isalnum() and not os.path.exists(what)):
-        return what if colon else f"file:{what}"
+        return Key(what if colon else f"file:{what}")
     from coagent.cli.where import domain_file
     from coagent.config.domain_file import configured
 
@@ -87,22 +93,31 @@ def _key(what: str, domain: str | None, named_log: bool) -> str:
     return targets.of("file:").canonical(f"file:{os.path.abspath(what)}")
 
 
-def _there(key: str, domain: str | None) -> str | None:
-    """Return the text that is there now; None where it is no text, or cannot be looked at."""
+def _text_there(key: Key, domain: str | None) -> str | None:
+    """Return the text that is there now; None where there is none, or it cannot be looked at."""
+    found = _there([key], domain)[key]
+    if isinstance(found, TargetError):
+        _tell(f"what is there now was not looked at: {found.cause}")
+    elif found is None:
+        _tell(f"{key!r} is not there any more")
+        return ""
+    elif isinstance(found, bytes):
+        _tell(f"{key!r} is no text now; these are the lines that the log knows")
+    return found if isinstance(found, str) else None
+
+
+def _there(keys: list[Key], domain: str | None) -> dict[str, Any]:
     import anyio
 
     from coagent.cli.where import domain_file
     from coagent.config.domain_file import configured
-    from coagent.oversight.restoring import there
+    from coagent.oversight.restoring import all_there
 
-    try:
-        found = anyio.run(there, configured(domain_file(domain)).domain, key)
-    except TargetError as error:
-        print_lines([f"coagent: what is there now was not looked at: {error.cause}"], stderr=True)
-        return None
-    if found is None:
-        return ""
-    return found if isinstance(found, str) else None
+    return anyio.run(all_there, configured(domain_file(domain)).domain, keys)
+
+
+def _tell(text: str) -> None:
+    print_lines([f"coagent: {text}"], stderr=True)
 
 
 def _shown(lines: list[Line], why: bool) -> list[str]:
@@ -113,12 +128,18 @@ def _shown(lines: list[Line], why: bool) -> list[str]:
     for number, (name, line) in enumerate(zip(names, lines, strict=True), 1):
         when = _when(line.author)
         shown.append(f"{name:<{width}}  {when:<16}  {number:>{digits}}) {line.text}")
-        if why and line.author != last and line.author.rested_on:
-            shown.append(
-                f"{'':{width}}  {'':16}  {'':{digits}}  ^ had read {', '.join(line.author.rested_on)}"
-            )
+        if why and line.author != last:
+            margin = f"{'':{width}}  {'':16}  {'':{digits}}  "
+            shown += [f"{margin}^ {told}" for told in _rests_on(line.author)]
         last = line.author
     return shown
+
+
+def _rests_on(author: Author) -> Iterator[str]:
+    for words, keys in (("had read", author.rested_on), ("before it, its agent had read", author.had_read)):
+        if keys:
+            more = f" and {len(keys) - _KEYS_SHOWN_MAX} more" if len(keys) > _KEYS_SHOWN_MAX else ""
+            yield f"{words} {', '.join(keys[:_KEYS_SHOWN_MAX])}{more}"
 
 
 def _who(author: Author) -> str:
@@ -137,39 +158,66 @@ def _data(number: int, line: Line) -> dict[str, Any]:
     return {"line": number, "text": line.text, **line.author.__dict__}
 
 
-def _print_record(known: Blame, only: str | None, name: str) -> None:
+def _print_record(known: Blame, only: str | None, name: str, domain: str | None, *, named_log: bool) -> None:
+    """Print the record of the lines that are there now; of a log alone, of those that it knows."""
     from uuid import uuid4
 
     from coagent.story.agent_trace import record
 
     keys = [key for key in known.keys if key.startswith("file:") and only in (None, key)]
-    files = {key.removeprefix("file:"): known.lines(key) for key in keys}
+    files = {key.removeprefix("file:"): known.lines(key) for key in keys} if named_log else {}
+    prefix, revision = "", None
+    if not named_log:
+        for key, found in _there(keys, domain).items():
+            text = "" if found is None else found
+            if isinstance(text, str):
+                files[key.removeprefix("file:")] = known.lines(key, text)
+        prefix, revision = _checked_out(_root(domain), list(files))
     try:
         ours = version("coagent-mtpo")
     except PackageNotFoundError:
         ours = "0"
     print_json(
         record(
-            files,
+            {f"{prefix}{path}": lines for path, lines in files.items()},
             identity=uuid4(),
             now=datetime.now(UTC),
             tool_version=ours,
-            revision=_revision(list(files)),
+            revision=revision,
             domain=name,
+            secret=lambda path, text: MASK.value(text, f"file:{path}") != text,
         )
     )
 
 
-def _revision(paths: list[str]) -> str | None:
-    """Return the commit that is checked out here, where there is one and it has these files as they are."""
+def _root(domain: str | None) -> str:
+    from coagent.cli.where import domain_file
+    from coagent.config.domain_file import configured
+    from coagent.targets.files import Files
+
+    target = configured(domain_file(domain)).domain.targets.of("file:")
+    return target.workspace.root if isinstance(target, Files) else ""
+
+
+def _checked_out(root: str, paths: list[str]) -> tuple[str, str | None]:
+    """Return where a folder lies in its git repository, and the commit there if that has these files so.
+
+    Args:
+        root: The folder.
+        paths: The files, from there.
+    """
 
     def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        command = ["git", "--literal-pathspecs", "-C", root, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     try:
-        head = git("rev-parse", "--verify", "HEAD")
-        if head.returncode != 0 or not paths or git("status", "--porcelain", "--", *paths).stdout:
-            return None
+        prefix = git("rev-parse", "--show-prefix").stdout.strip("\n") if root else ""
+        head = git("rev-parse", "--verify", "HEAD") if root and paths else None
+        if head is None or head.returncode != 0:
+            return prefix, None
+        if git("status", "--porcelain", "--ignored", "--", *paths).stdout:
+            return prefix, None
     except OSError:
-        return None
-    return head.stdout.strip()
+        return "", None
+    return prefix, head.stdout.strip()

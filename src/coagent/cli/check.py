@@ -101,10 +101,15 @@ def _is_log(path: Path) -> bool:
     return start == _SQLITE or (not start and path.suffix != ".toml")
 
 
-def _value_shown(value: Any, key: str) -> str:
+def _value_shown(value: Any, key: str, beside: Any = None) -> str:
+    from coagent.audit.picture import shortened
+
+    def whole(value: Any) -> str:
+        return MASK.brief(value, sys.maxsize, key, quoted=not isinstance(value, bytes))
+
     if value is None:
         return "nothing"
-    return MASK.brief(value, _SHOWN_LENGTH_MAX, key, quoted=True)
+    return shortened(whole(value), "" if beside is None else whole(beside), _SHOWN_LENGTH_MAX)
 
 
 # ---- the log -----------------------------------------------------------------------------------------------
@@ -226,15 +231,18 @@ def _print(log: str, report: Report, unreachable: list[str]) -> None:
     out.print()
     failing = [one for one in report.findings.kept if one.failing]
     rest = [one for one in report.findings.kept if not one.failing]
+    count = _counted(report.findings.failing, "finding")
     if not failing:
         far = "" if not report.at_work else ", as far as agents have come"
+        far += ", as far as the log tells" if unreachable else ""
         out.print(f"The state is the serial one{far}.", style="bold green")
-    else:
-        count = report.findings.failing
+    elif all(one.cls == "damaged log" for one in failing):
         out.print(
-            f"The state is not the serial one: {count} {'finding' if count == 1 else 'findings'}.",
+            f"The log is damaged, and does not tell whether the state is the serial one: {count}.",
             style="bold red",
         )
+    else:
+        out.print(f"The state is not the serial one: {count}.", style="bold red")
     for why in unreachable:
         out.print(
             f"The live state could not be looked at: {why}", style="yellow", markup=False, soft_wrap=True

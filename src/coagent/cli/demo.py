@@ -53,6 +53,8 @@ def demo(
         report = _run(name, protocols, seed, folder, json_output)
         if json_output:
             print_json(report.as_data())
+            if keep:
+                print_lines([f"Kept: {folder}"], stderr=True)
         else:
             from coagent.cli.demo_report import show
 

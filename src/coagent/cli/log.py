@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coagent.cli.output import MASK, console, print_json, print_lines, write_report
+from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from coagent.runtime.chronicle import Chronicle
@@ -46,6 +47,10 @@ def log(
 
     url = domain_log(domain)
     if perfetto is not None:
+        if follow or json_output or (agent, key, tail) != (None, None, None):
+            raise ConfigurationError(
+                "--perfetto writes all of a log", "Leave out the other options but --domain."
+            )
         _write_trace(url, perfetto)
         return
     while True:

@@ -115,7 +115,8 @@ def _table(found: Watch) -> Table:
     for one in agents:
         if one.rank not in hidden:
             style = {"committed": "dim", "aborted": "dim red", "active": "bold"}.get(one.state, "")
-            row = (str(one.rank), _plain(one.name), one.state, str(one.calls), _what(one))
+            standing = "" if one in ended else str(one.calls)  # those of agents that have ended are not kept
+            row = (str(one.rank), _plain(one.name), one.state, standing, _what(one))
             table.add_row(*row, style=style)
     return table
 

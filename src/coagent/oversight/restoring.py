@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from coagent.errors import TargetError
 from coagent.protocol.values import Value, same
@@ -16,13 +16,27 @@ async def there(domain: Domain, key: str) -> Value:
     Raises:
         TargetError: It cannot be read.
     """
+    found = (await all_there(domain, [key]))[key]
+    if isinstance(found, TargetError):
+        raise found
+    return found
+
+
+async def all_there(domain: Domain, keys: Iterable[str]) -> dict[str, Value | TargetError]:
+    """Return what there is of some objects, or why it cannot be read; else as `there`."""
     targets = domain.targets
+    found: dict[str, Value | TargetError] = {}
     try:
-        target = targets.of(key)
-        return await target.get(target.canonical(key))
+        for key in keys:
+            try:
+                target = targets.of(key)
+                found[key] = await target.get(target.canonical(key))
+            except TargetError as error:
+                found[key] = error
     finally:
         for one in targets.all:
             await one.close()
+    return found
 
 
 async def put_back(domain: Domain, key: str, versions: Sequence[Version], chosen: Version) -> Value:

@@ -5,8 +5,9 @@ Source: https://agent-trace.dev, "Core Specification"; the schema is that of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from itertools import groupby
 from typing import Any
@@ -27,6 +28,7 @@ def record(
     tool_version: str,
     revision: str | None = None,
     domain: str = "",
+    secret: Callable[[str, str], bool] = lambda path, text: False,
 ) -> dict[str, Any]:
     """Return a record.
 
@@ -37,6 +39,7 @@ def record(
         tool_version: CoAgent's.
         revision: The commit of git that the lines are those of.
         domain: What the log is called.
+        secret: Whether there is a secret in a text of a file: whoever has its hash can try what it may be.
     """
     found: dict[str, Any] = {
         "version": VERSION,
@@ -46,7 +49,7 @@ def record(
         "files": [
             {"path": path, "conversations": conversations}
             for path, lines in sorted(files.items())
-            if (conversations := list(_conversations(lines)))
+            if (conversations := list(_conversations(lines, partial(secret, path))))
         ],
         "metadata": {"io.coagent": {"log": domain, "calls": _calls(files.values())}},
     }
@@ -55,21 +58,18 @@ def record(
     return found
 
 
-def _conversations(lines: list[Line]) -> Iterator[dict[str, Any]]:
+def _conversations(lines: list[Line], secret: Callable[[str], bool]) -> Iterator[dict[str, Any]]:
     """Yield the ranges of each agent, and of people; what was there before is nobody's."""
     by_whom: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
     number = 1
     for author, run in groupby(lines, key=lambda line: line.author):
         texts = [line.text for line in run]
         if author.kind in ("agent", "outside", "unlogged"):
-            content = "\n".join(texts).encode("utf-8", "surrogatepass")
-            by_whom.setdefault((author.kind, author.agent), []).append(
-                {
-                    "start_line": number,
-                    "end_line": number + len(texts) - 1,
-                    "content_hash": f"sha256:{sha256(content).hexdigest()[:16]}",
-                }
-            )
+            part: dict[str, Any] = {"start_line": number, "end_line": number + len(texts) - 1}
+            if not secret(content := "\n".join(texts)):
+                digest = sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+                part["content_hash"] = f"sha256:{digest[:16]}"
+            by_whom.setdefault((author.kind, author.agent), []).append(part)
         number += len(texts)
     for (kind, _), ranges in by_whom.items():
         yield {"contributor": {"type": "ai" if kind == "agent" else "unknown"}, "ranges": ranges}

@@ -17,6 +17,8 @@ from coagent.story.steps import Story
 from coagent.story.trajectories import OUTSIDE
 
 Place = tuple[int, int, int]
+_HAD_READ_MAX = 20
+_ON_THE_WAY = ("file:", "link:", "folder:")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class Author:
         tool: The call's tool.
         number: Of the record; None where there is none.
         at_ms: When that was, in Unix milliseconds.
-        rested_on: What the call had read: objects and ranges.
+        rested_on: What the call had read: objects, and `PREFIX*` for all below one; not what it looked for
+            on the way to a file.
+        had_read: What calls of its agent before it had read, the last first.
         committed: Whether its agent has committed.
     """
 
@@ -42,6 +46,7 @@ class Author:
     number: int | None = None
     at_ms: int | None = None
     rested_on: tuple[str, ...] = ()
+    had_read: tuple[str, ...] = ()
     committed: bool = True
 
 
@@ -75,6 +80,8 @@ class Blame:
         self._authors: dict[str, Author] = {}
         self._outside: dict[str, list[Author]] = {}
         self._trails: dict[str, _Trail] = {}
+        self._committed: set[int] = set()
+        self._read: dict[int, dict[str, None]] = {}
         names: dict[int, str] = {}
         for step in story.steps():
             self._take(step, names)
@@ -104,6 +111,8 @@ class Blame:
         kind = step["kind"]
         if kind == "join":
             names[step["rank"]] = step["name"]
+        if kind == "commit":
+            self._committed.add(step["rank"])
         for agent in step.get("agents", ()):
             names[agent["rank"]] = agent["name"]
         for call in [*step.get("calls", ()), *([step] if "call" in step else [])]:
@@ -116,9 +125,14 @@ class Blame:
 
     def _note_call(self, call: dict[str, Any], step: dict[str, Any], names: dict[int, str]) -> None:
         known = self._authors.get(call["call"])
+        rested = tuple(dict.fromkeys(_rested_on(call)))
+        before = self._read.setdefault(call["rank"], {})
+        had_read = known.had_read if known else tuple(key for key in reversed(before) if key not in rested)
+        for key in rested:
+            before.pop(key, None)
+            before[key] = None
         if "writes" not in call or (known is not None and not call["writes"]):
             return
-        rested = [one["key"] for one in call["reads"]] + [one["prefix"] for one in call["scans"]]
         self._authors[call["call"]] = Author(
             "agent",
             names.get(call["rank"]),
@@ -126,7 +140,8 @@ class Blame:
             call["tool"],
             step["n"] if known is None or step["kind"] == "amend" else known.number,
             step["at"] if known is None or step["kind"] == "amend" else known.at_ms,
-            tuple(dict.fromkeys(rested)),
+            rested,
+            had_read[:_HAD_READ_MAX],
             committed=False,
         )
 
@@ -150,7 +165,9 @@ class Blame:
         for who, version, number in trail.settled:
             yield self._author(who, key, number, committed=True), version
         for _, (who, version) in sorted(trail.writes.items()):
-            yield self._author(who, key, None, committed=False), version
+            rank, _, sequence = who.partition(":")
+            committed = bool(sequence) and int(rank) in self._committed  # nothing settles under a baseline
+            yield self._author(who, key, None, committed=committed), version
 
     def _author(self, who: str, key: str, number: int | None, *, committed: bool) -> Author:
         if who == OUTSIDE:
@@ -161,6 +178,27 @@ class Blame:
         if author is None:
             return Author("before")
         return Author(**{**author.__dict__, "committed": committed})
+
+
+def _rested_on(call: dict[str, Any]) -> Iterator[str]:
+    """Yield what a call has read, but for what it looked for on the way to its files."""
+    reads = [one["key"] for one in call.get("reads", ())]
+    written = [one["key"] for one in call.get("writes", ())]
+    paths = [_path(key) for key in (*reads, *written) if key.startswith(_ON_THE_WAY)]
+
+    def leads(key: str, *, to_itself: bool) -> bool:
+        path = _path(key)
+        return bool(path and key.startswith(_ON_THE_WAY)) and any(
+            one.startswith(f"{path}/") or (to_itself and one == path) for one in paths
+        )
+
+    yield from (key for key in reads if not leads(key, to_itself=not key.startswith("file:")))
+    scanned = (one["prefix"] for one in call.get("scans", ()))
+    yield from (f"{prefix}*" for prefix in scanned if not leads(prefix, to_itself=True))
+
+
+def _path(key: str) -> str:
+    return key.partition(":")[2].rstrip("/")
 
 
 def _changed(before: list[Line], text: str, author: Author) -> Iterator[Line]:

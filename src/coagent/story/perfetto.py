@@ -1,7 +1,8 @@
 """A story as a trace that Perfetto and chrome://tracing open: a track for each agent, notices as arrows.
 
 Source: "Trace Event Format" (the JSON format of Chrome's traces), which ui.perfetto.dev imports. Times are in
-microseconds. Where a log has no times, its records lie a millisecond apart.
+microseconds. Where a log has no times, its records lie a millisecond apart. Slices of a track never overlap:
+Perfetto drops those that do without lying in one another.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 _PROCESS = 1
 _OUTSIDE_TRACK = 1_000_000
 _STEP_US = 1_000
-_SLICE_US_MIN = 200
+_SLICE_US = 200
+_APART_US = 20
 _CALLS = ("call", "stage", "start", "ran", "again", "amend", "undo", "reverse", "lost")
 
 
@@ -33,17 +35,23 @@ def _events(steps: Iterable[dict[str, Any]], name: str) -> Iterator[dict[str, An
     last_us = 0
     flows = 0
     places: dict[int, tuple[int, int]] = {}  # of steps, by number: track and time
+    open_slices: dict[int, dict[str, Any]] = {}  # the last one of each track, which ends as the next begins
     for step in steps:
         at = step["at"]
         now_us = step["n"] * _STEP_US if at is None else at * 1_000
         began_us = now_us if began_us is None else began_us
-        last_us = max(last_us + 1, now_us - began_us)  # clocks of hosts differ, and several share a moment
+        last_us = max(
+            last_us + _APART_US, now_us - began_us
+        )  # clocks of hosts differ, and several share a moment
         track = step.get("rank", _OUTSIDE_TRACK)
         places[step["n"]] = (track, last_us)
         if step["kind"] == "join":
             yield _named("thread_name", track, step["name"])
             yield {**_named("thread_sort_index", track, ""), "args": {"sort_index": step["order"]}}
-        yield from _slice(step, track, last_us)
+        if (before := open_slices.get(track)) is not None:
+            before["dur"] = min(before["dur"], last_us - before["ts"])
+        open_slices[track] = _slice(step, track, last_us)
+        yield open_slices[track]
         for notice in step.get("notices", ()):
             source = places.get(notice["cause"]["n"] or -1)
             if source is not None:
@@ -51,15 +59,15 @@ def _events(steps: Iterable[dict[str, Any]], name: str) -> Iterator[dict[str, An
                 yield from _arrow(flows, source, (track, last_us), notice["key"])
 
 
-def _slice(step: dict[str, Any], track: int, at_us: int) -> Iterator[dict[str, Any]]:
+def _slice(step: dict[str, Any], track: int, at_us: int) -> dict[str, Any]:
     kind = step["kind"]
     label = f"{step['id']} {step['tool']}" if kind in _CALLS and "tool" in step else kind
     if kind in ("again", "amend", "undo", "reverse"):
         label = f"{kind} {label}"
     shown = {name: step[name] for name in ("text", "args", "state", "error", "diff") if step.get(name)}
     shown |= {name: [one["key"] for one in step[name]] for name in ("reads", "writes") if step.get(name)}
-    event = {"name": label, "cat": kind, "ph": "X", "ts": at_us, "dur": _SLICE_US_MIN}
-    yield {**event, "pid": _PROCESS, "tid": track, "args": {"record": step["n"], **shown}}
+    event = {"name": label, "cat": kind, "ph": "X", "ts": at_us, "dur": _SLICE_US}
+    return {**event, "pid": _PROCESS, "tid": track, "args": {"record": step["n"], **shown}}
 
 
 def _arrow(

@@ -99,16 +99,20 @@ _ASCII = str.maketrans({"…": "~", "─": "-", "·": "|", "→": ">", "✗": "x
 # ---- the header and what has to be decided ---------------------------------------------------------------
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def header(
     board: Board, story: Mapping[str, Any], progress: tuple[int, int], gone: bool, look: Look, width: int
 ) -> Text:
     """Return the line at the top: which domain, and how many of what."""
     counts = board.counts()
     total = len(board.lanes)
-    agents = f"{total:,} {'agent' if total == 1 else 'agents'}"
+    agents = _counted(total, "agent")
     parts = [f"{counts[name]:,} {name}" for name in counts if counts[name]]
     said = f"{agents}: {', '.join(parts)}" if parts else agents
-    texts = [said, f"{board.steps:,} steps", f"{board.told:,} notices"]
+    texts = [said, _counted(board.steps, "step"), _counted(board.told, "notice")]
     if not board.steps:
         texts = ["nobody has joined this domain yet"]
     text = Text(no_wrap=True)
