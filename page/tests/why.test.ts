@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { answersTo, chains,  earlierOf, effectsOf, ifUndone, readersOf, sawOf, seenBy, writtenKeys, wroteOf } from "../src/model/why.ts";
+import { answersTo, chains, earlierOf, effectsOf, hadRead, ifUndone, leadsTo, readersOf, sawOf, seenBy, unrepaired, writtenKeys, wroteOf } from "../src/model/why.ts";
 import { CANARY, first, GEO, storyOf } from "./canary.ts";
 
 describe("why", () => {
@@ -23,6 +23,31 @@ describe("why", () => {
     expect(effectsOf(story, first(story, "call", "1:3")).told).toEqual([told]);
     expect(answersTo(story, told)[0]).toBe(first(story, "amend"));
     expect(chains(story, story.length - 1)).toEqual([{ cause: first(story, "call", "1:3"), told, repairs: [first(story, "amend")] }]);
+  });
+
+  it("says what an agent had read before it wrote, and nothing that others or later calls read", () => {
+    for (const protocol of ["mtpo", "naive"] as const) {
+      const story = storyOf(protocol);
+      const read = first(story, "call", "2:1");
+      expect(hadRead(story, first(story, "call", "2:2"))).toEqual([{ key: GEO, part: "/spec/template", step: read }]);
+      expect(hadRead(story, read)).toEqual([]);
+    }
+  });
+
+  it("tells what leads to a file from what a call rests on", () => {
+    const step = { n: 1, at: null, kind: "call" as const, text: "", writes: [{ key: "file:docs/a.md" }], reads: [{ key: "file:docs/a.md", part: null }] };
+    for (const prefix of ["link:docs", "file:docs/a.md/", "folder:docs/a.md"]) expect(leadsTo(step, prefix, true)).toBe(true);
+    for (const prefix of ["file:src/", "file:"]) expect(leadsTo(step, prefix, true)).toBe(false);
+    expect(leadsTo(step, "file:docs", false)).toBe(true);
+    expect(leadsTo(step, "file:docs/a.md", false)).toBe(false);
+    expect(leadsTo(step, "sql:docs", false)).toBe(false);
+  });
+
+  it("does not say that an agent at work has kept what it did", () => {
+    const story = storyOf("mtpo");
+    const told = first(story, "told");
+    expect(unrepaired(story, told, told)).toBe("open");
+    expect(unrepaired(story, told, story.length - 1)).toBe("kept");
   });
 
   it("finds no chain where nobody was told", () => {

@@ -94,12 +94,27 @@ def test_a_person_undoes_a_call_and_takes_that_back(tmp_path: Path) -> None:
         seen, done = page.do(act="undo", call="0:1")
         assert seen["changes"][0]["key"] == "file:a.txt"
         assert seen["changes"][0]["diff"].splitlines()[-2:] == ["-two", "+one"]
-        assert "B.1 would run again, and may change more" in seen["lines"]
+        assert "B.1 would run again" in seen["lines"]
+        assert not seen["unsure"]
         assert (tmp_path / "a.txt").read_text() == "one\n"
         assert "A.1 write_file was taken back" in done["lines"]
         _, again = page.do(**done["back"])
         assert (tmp_path / "a.txt").read_text() == "two\n"
         assert "file:a.txt is as it was in record" in again["lines"][0]
+
+
+def test_a_call_that_would_run_again_is_told_with_what_it_may_change(tmp_path: Path) -> None:
+    with domain_worker(tmp_path) as worker, served(cwd=tmp_path) as page:
+        for name in ("A", "B"):
+            worker.do("join", name)
+        worker.do("write_file", "A", {"path": "a.txt", "content": "two\n"})
+        worker.do("edit_file", "B", {"path": "a.txt", "old_string": "two", "new_string": "TWO"})
+        worker.do("write_file", "B", {"path": "b.txt", "content": "b\n"})
+        assert worker.do("finish", "B") == "waiting"
+        page.live_until("finish")
+        seen = page.client.post("/api/0/preview", json={"act": "undo", "call": "0:1"}).json()
+        assert seen["lines"] == ["A.1 would be taken back", "B.1 would run again, and may change file:a.txt"]
+        assert (seen["changes"], seen["unsure"]) == ([], True)
 
 
 def test_of_two_people_who_undo_at_once_the_second_is_told_to_look_again(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ export interface Preview {
   title: string;
   changes: { key: string; diff: string }[];
   lines: string[];
+  /** Whether more may change than can be told before it is done. */
+  unsure: boolean;
   possible: boolean;
   why_not: string | null;
   ticket: string;

@@ -87,6 +87,13 @@ export function answersTo(story: Story, told: number): number[] {
   return answers;
 }
 
+/** What an agent that repaired nothing has made of a notice: while it is at work, that is not known. */
+export function unrepaired(story: Story, told: number, at: number): "kept" | "open" {
+  const rank = story.steps[told]?.rank;
+  const phase = rank === undefined ? undefined : story.agents.get(rank)?.phases.at(at);
+  return phase === "committed" || phase === "aborted" || phase === "finished" ? "kept" : "open";
+}
+
 export function isRepair(step: Step): boolean {
   return step.kind === "amend" || step.kind === "undo";
 }
@@ -183,4 +190,45 @@ export function chains(story: Story, upTo: number, most = Infinity): Chain[] {
     }
   }
   return found.sort((a, b) => Number(b.repairs.length > 0) - Number(a.repairs.length > 0) || a.told - b.told).slice(0, most);
+}
+
+const ON_THE_WAY = /^(file|link|folder):/;
+
+function pathOf(key: string): string {
+  return key.slice(key.indexOf(":") + 1).replace(/\/$/, "");
+}
+
+/** Whether a call looked at this only to find the way to one of its files: a folder above it, or a link in its place. */
+export function leadsTo(step: Step, key: string, scanned: boolean): boolean {
+  const path = pathOf(key);
+  if (!path || !ON_THE_WAY.test(key)) return false;
+  const files = [...(step.reads ?? []), ...(step.writes ?? [])].map((one) => one.key).filter((one) => ON_THE_WAY.test(one)).map(pathOf);
+  const itself = scanned || !key.startsWith("file:");
+  return files.some((one) => one.startsWith(`${path}/`) || (itself && one === path));
+}
+
+export interface Read {
+  key: string;
+  part: string | null;
+  /** The step by which its agent saw it last. */
+  step: number;
+}
+
+/** What earlier calls of an agent had read when a call was made, the last first: what it had to go by. */
+export function hadRead(story: Story, index: number, most = 12): Read[] {
+  const step = story.steps[index];
+  const agent = step?.rank === undefined ? undefined : story.agents.get(step.rank);
+  if (!step?.call || !agent) return [];
+  const own = new Set((step.reads ?? []).map((read) => read.key));
+  const found: Read[] = [];
+  for (let k = lastAtMost(agent.steps, index) - 1; k >= 0 && found.length < most; k--) {
+    const earlier = story.steps[agent.steps[k]!]!;
+    if (!ANSWERS.has(earlier.kind) || earlier.kind === "undo" || earlier.call === step.call) continue;
+    for (const { key, part } of earlier.reads ?? []) {
+      if (own.has(key) || leadsTo(earlier, key, false)) continue;
+      own.add(key);
+      found.push({ key, part, step: agent.steps[k]! });
+    }
+  }
+  return found.slice(0, most);
 }

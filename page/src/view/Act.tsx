@@ -19,7 +19,7 @@ function PreviewView({ preview, stale }: { preview: Preview; stale: boolean }) {
       {!preview.possible && <p class="bad">{preview.why_not ?? "This is not possible now."}</p>}
       {preview.lines.map((line) => <p>{line}</p>)}
       {preview.changes.map((change) => <div class="card"><b class="key">{change.key}</b><GivenDiff text={change.diff} /></div>)}
-      {preview.possible && !preview.changes.length && <p class="dim">No object changes.</p>}
+      {preview.possible && !preview.changes.length && !preview.unsure && <p class="dim">No object changes.</p>}
     </>
   );
 }

@@ -193,7 +193,7 @@ def _print_record(known: Blame, only: str | None, name: str, domain: str | None,
 def _root(domain: str | None) -> str:
     from coagent.cli.where import domain_file
     from coagent.config.domain_file import configured
-    from coagent.systems.files.target import Files
+    from coagent.targets import Files
 
     target = configured(domain_file(domain)).domain.targets.of("file:")
     return target.workspace.root if isinstance(target, Files) else ""

@@ -32,6 +32,7 @@ from coagent.story.steps import Story
 from coagent.story.trajectories import uid_of
 
 _CALLS_SHOWN_MAX = 20
+_KEYS_SHOWN_MAX = 5
 _HOWS: tuple[Decision, ...] = ("retry", "accept", "drop")
 
 
@@ -108,8 +109,9 @@ class Acts:
         lines = [f"{one} would be taken back" for one in seen.undone[:_CALLS_SHOWN_MAX]]
         lines += _more(seen.undone)
         lines += [f"{one} cannot be taken back and stays" for one in seen.kept]
-        lines += [f"{one} would run again, and may change more" for one in seen.again[:_CALLS_SHOWN_MAX]]
+        lines += [_run_again(story, one) for one in seen.again[:_CALLS_SHOWN_MAX]]
         lines += _more(seen.again)
+        unsure = seen.reversed_outside or any(_written(story, one) for one in seen.again)
         if seen.reversed_outside:
             lines.append("a tool would take back what it did in its system, which cannot be seen from here")
         if ends:
@@ -121,7 +123,7 @@ class Acts:
         title = f"End {agent.name} and take back its work" if ends else f"Take back {_few(calls, agent.name)}"
         possible = bool(seen.undone) or ends
         why_not = None if possible else "nothing of it can be taken back"
-        return _preview(title, changes, lines, why_not)
+        return _preview(title, changes, lines, why_not, unsure=unsure)
 
     def _meant(self, story: Story, body: Mapping[str, Any]) -> tuple[Participant, list[CallId]]:
         agents = [one for one in story.watch.kernel.agents.values() if not one.ended]
@@ -131,7 +133,8 @@ class Acts:
                     if uid_of(call) == body["call"]:
                         return agent, [call.id]
             raise ConfigurationError(
-                "that call does not stand any more", "What is committed can be restored."
+                "that call does not stand any more",
+                "It was taken back meanwhile, or its agent has ended: what is committed can be restored.",
             )
         found = next((one for one in agents if one.rank == body.get("agent")), None)
         if found is None:
@@ -227,15 +230,29 @@ class Acts:
 
 
 def _preview(
-    title: str, changes: list[dict[str, Any]], lines: list[str], why_not: str | None
+    title: str, changes: list[dict[str, Any]], lines: list[str], why_not: str | None, *, unsure: bool = False
 ) -> dict[str, Any]:
     return {
         "title": title,
         "changes": changes,
         "lines": lines,
+        "unsure": unsure,
         "possible": why_not is None,
         "why_not": why_not,
     }
+
+
+def _run_again(story: Story, call_id: CallId) -> str:
+    keys = _written(story, call_id)
+    more = f" and {len(keys) - _KEYS_SHOWN_MAX} more" if len(keys) > _KEYS_SHOWN_MAX else ""
+    may = f", and may change {', '.join(keys[:_KEYS_SHOWN_MAX])}{more}" if keys else ""
+    return f"{call_id} would run again{may}"
+
+
+def _written(story: Story, call_id: CallId) -> list[Key]:
+    """Return what a call has written as it ran last."""
+    call = story.watch.kernel.call(call_id)
+    return [] if call is None else sorted(call.writes)
 
 
 def _few(calls: list[CallId], agent: str) -> str:

@@ -434,7 +434,12 @@ export class Painter {
     }
     ctx.textAlign = "center";
     ctx.fillStyle = inks.wait;
-    for (const pause of pauses) ctx.fillText(pause.text, pause.x, box.head / 2);
+    let end = -Infinity;
+    for (const pause of pauses) {
+      if (pause.x - pause.width / 2 < end) continue; // beside another one there is no room for it
+      end = pause.x + pause.width / 2;
+      ctx.fillText(pause.text, pause.x, box.head / 2);
+    }
     ctx.restore();
   }
 

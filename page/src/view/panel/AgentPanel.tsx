@@ -1,6 +1,6 @@
 /** An agent: where it stands in the order, what it was told, how it repaired. */
 
-import { answersTo, isRepair, keysWritten } from "../../model/why.ts";
+import { answersTo, isRepair, keysWritten, unrepaired } from "../../model/why.ts";
 import type { Ctx } from "../ctx.ts";
 import { AgentLink, KeyLink, StepLink } from "../links.tsx";
 import { CountWords } from "../StepList.tsx";
@@ -29,10 +29,10 @@ export function AgentPanel({ ctx }: { ctx: Ctx }) {
         </div>
         <p><CountWords counts={story.countsOf(agent, at)} /></p>
         {agent.orders.values.length > 1 && <p class="dim">Its place in the order changed: {agent.orders.values.join(" → ")}</p>}
-        {ctx.session.actions && (
+        {ctx.session.actions && active && (
           <div class="buttons">
             <button onClick={() => ctx.ask({ act: "undo", agent: agent.rank })}>Undo all of {agent.name} …</button>
-            {active && <button onClick={() => ctx.ask({ act: "abort", agent: agent.rank })}>Abort {agent.name} …</button>}
+            <button onClick={() => ctx.ask({ act: "abort", agent: agent.rank })}>Abort {agent.name} …</button>
           </div>
         )}
       </header>
@@ -47,7 +47,7 @@ export function AgentPanel({ ctx }: { ctx: Ctx }) {
                   const from = story.exactly(notice.cause?.n);
                   return <div class="line"><span class="dim">because of</span> {from >= 0 ? <StepLink ctx={ctx} index={from} short /> : notice.cause?.name ?? "outside"}</div>;
                 })}
-                {repairs.length ? repairs.slice(0, 8).map((k) => <div class="line"><span class="dim">repaired by</span> <StepLink ctx={ctx} index={k} short /></div>) : <div class="line dim">no repair: kept</div>}
+                {repairs.length ? repairs.slice(0, 8).map((k) => <div class="line"><span class="dim">repaired by</span> <StepLink ctx={ctx} index={k} short /></div>) : <div class="line dim">{unrepaired(story, i, at) === "kept" ? "no repair: kept" : "no repair so far"}</div>}
               </div>
             );
           })}

@@ -1,7 +1,7 @@
 /** What to look at first. */
 
 import { useMemo } from "preact/hooks";
-import { chains, writtenKeys, seenBy } from "../../model/why.ts";
+import { chains, unrepaired, writtenKeys, seenBy } from "../../model/why.ts";
 import type { Ctx } from "../ctx.ts";
 import { AgentLink, KeyLink, StepLink, Writer } from "../links.tsx";
 import { Section } from "./StepPanel.tsx";
@@ -40,7 +40,7 @@ export function OverviewPanel({ ctx }: { ctx: Ctx }) {
               {cause >= 0 ? <div class="line"><StepLink ctx={ctx} index={cause} short /> <span class="dim">of</span> <AgentLink ctx={ctx} rank={story.steps[cause]!.rank} /> <span class="dim">changed</span> {story.steps[told]!.notices?.slice(0, 1).map((notice) => <KeyLink ctx={ctx} k={notice.key} />)}</div> : null}
               <div class="line"><StepLink ctx={ctx} index={told} short /></div>
               {repairs.length ? repairs.slice(0, 4).map((i) => <div class="line"><StepLink ctx={ctx} index={i} short /> <span class="dim">repaired it</span></div>)
-                : <div class="line dim">and kept what it had done</div>}
+                : <div class="line dim">{unrepaired(story, told, at) === "kept" ? "and kept what it had done" : "and has repaired nothing so far"}</div>}
             </div>
           ))}
           {found.length > SHOWN && <p class="dim">and {(found.length - SHOWN).toLocaleString()} more: choose notices or repairs above, or an agent.</p>}

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { WORD } from "../../model/marks.ts";
 import type { Notice, Step } from "../../model/steps.ts";
-import { answersTo, earlierOf, effectsOf, ifUndone, isRepair, readersOf, sawOf, wroteOf } from "../../model/why.ts";
+import { answersTo, earlierOf, effectsOf, hadRead, ifUndone, isRepair, leadsTo, readersOf, sawOf, wroteOf } from "../../model/why.ts";
 import type { Ctx } from "../ctx.ts";
 import { AgentLink, CallLink, KeyLink, StepLink, Writer } from "../links.tsx";
 import { clock, VIRTUAL } from "../lanes/words.ts";
@@ -73,11 +73,12 @@ function Why({ ctx, index, step }: { ctx: Ctx; index: number; step: Step }) {
   const repair = told !== undefined && story.groups[index] === "repairs";
   const cause = step.cause;
   const causeStep = story.exactly(cause?.n);
-  const reads = step.reads ?? [];
-  const scans = (step.scans ?? []).map((scan) => ({ scan, keys: story.keys().filter((key) => key.startsWith(scan.prefix)).length }));
+  const reads = (step.reads ?? []).filter((read) => !leadsTo(step, read.key, false));
+  const before = step.writes?.length ? hadRead(story, index) : [];
+  const scans = (step.scans ?? []).filter((scan) => !leadsTo(step, scan.prefix, true)).map((scan) => ({ scan, keys: story.keys().filter((key) => key.startsWith(scan.prefix)).length }));
   const full = scans.filter(({ keys }) => keys > 0);
   const empty = scans.filter(({ keys }) => keys === 0);
-  if (!repair && told === undefined && !cause && !reads.length && !scans.length) return null;
+  if (!repair && told === undefined && !cause && !reads.length && !scans.length && !before.length) return null;
   return (
     <Section title="Why">
       {cause && <p>Set off by {causeStep >= 0 ? <StepLink ctx={ctx} index={causeStep} short /> : <b>{cause.name}</b>} of <AgentLink ctx={ctx} rank={cause.rank} />.</p>}
@@ -100,6 +101,17 @@ function Why({ ctx, index, step }: { ctx: Ctx; index: number; step: Step }) {
             {full.slice(0, 20).map(({ scan, keys }) => (
               <tr><td><code>{scan.prefix}*</code>{scan.part ? ` ${scan.part}` : ""}</td><td class="dim">all under it: {keys} known object{keys === 1 ? "" : "s"}</td></tr>
             ))}
+          </tbody>
+        </table>
+      )}
+      {before.length > 0 && (
+        <table class="plain">
+          <thead><tr><th>before it, its agent had read</th><th>and seen the work of</th></tr></thead>
+          <tbody>
+            {before.map((read) => {
+              const saw = sawOf(story, read.step, story.steps[read.step]!.call!, read.key);
+              return <tr><td><KeyLink ctx={ctx} k={read.key} />{read.part ? <code> {read.part}</code> : null} <span class="dim">by</span> <StepLink ctx={ctx} index={read.step} short /></td><td><Writer ctx={ctx} who={saw.entry?.who ?? null} step={saw.entry?.step} /></td></tr>;
+            })}
           </tbody>
         </table>
       )}
