@@ -114,6 +114,7 @@ def test_the_log_alone_is_enough(worker: Worker, tmp_path: Path) -> None:
 
 def test_a_file_that_no_agent_has_touched_is_refused_with_a_way_to_find_others(worker: Worker) -> None:
     assert "no agent has read or written" in worker.refused("blame", "other.txt")
+    assert "coagent log --key 'sql:*'" in worker.refused("blame", "sql:orders/1")
     assert "Name one" in worker.refused("blame")
 
 

@@ -69,7 +69,8 @@ def blame(
         key = _key(what, domain, named_log)
         if key not in known.keys:
             raise ConfigurationError(
-                f"no agent has read or written {key!r}", "See what was: coagent log --key 'file:*'"
+                f"no agent has read or written {key!r}",
+                f"See what was: coagent log --key '{key.partition(':')[0]}:*'",
             )
         lines = known.lines(key, None if named_log else _text_there(key, domain))
     finally:
