@@ -15,8 +15,9 @@ MODEL ?=
 CRASHES ?=
 
 BIN := .venv/bin
+PACKAGES := packages/kube-emulator packages/coagent-lab
 # Tests start many processes of ours, which do not keep what they compile where PYTHONDONTWRITEBYTECODE is set.
-COMPILED := $(BIN)/python -m compileall -q src
+COMPILED := $(BIN)/python -m compileall -q src packages
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
 help: ## List the targets
@@ -36,20 +37,20 @@ test-long: .venv/.stamp ## Run the tests that show more of the same, such as fur
 
 check: .venv/.stamp ## Check format, lint, types and layers
 	@failed=; \
-	$(BIN)/python -m mypy --no-error-summary --strict src & types=$$!; \
-	$(BIN)/python -m ruff format --quiet --check --output-format concise src tests || failed="$$failed format"; \
-	$(BIN)/python -m ruff check --quiet --output-format concise src tests || failed="$$failed lint"; \
+	$(BIN)/python -m mypy --no-error-summary --strict src packages & types=$$!; \
+	$(BIN)/python -m ruff format --quiet --check --output-format concise src packages tests || failed="$$failed format"; \
+	$(BIN)/python -m ruff check --quiet --output-format concise src packages tests || failed="$$failed lint"; \
 	layers=$$($(BIN)/lint-imports --no-logo 2>&1) || { printf '%s\n' "$$layers"; failed="$$failed layers"; }; \
 	wait $$types || failed="$$failed types"; \
 	if [ -n "$$failed" ]; then echo "check: failed:$$failed"; exit 1; fi; \
 	echo "check: format, lint, types and layers are right"
 
 format: .venv/.stamp ## Format the code and sort its imports
-	@$(BIN)/python -m ruff format --quiet src tests
-	@$(BIN)/python -m ruff check --quiet --fix src tests
+	@$(BIN)/python -m ruff format --quiet src packages tests
+	@$(BIN)/python -m ruff check --quiet --fix src packages tests
 
 soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default, in JOBS=1 processes)
-	@$(BIN)/python -m coagent.sim --kind mixed --runs $(or $(RUNS),2000) --jobs $(JOBS)
+	@$(BIN)/python -m coagent_lab.sim --kind mixed --runs $(or $(RUNS),2000) --jobs $(JOBS)
 
 crashes: .venv/.stamp ## Kill and stop real processes at random points (RUNS=300 by default; CRASHES="--help")
 	@$(COMPILED)
@@ -79,15 +80,15 @@ page/node_modules/.stamp: page/package.json page/package-lock.json
 lock: .venv/.stamp ## Pin the newest allowed versions of all dependencies in requirements.lock
 	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
 	    --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
-	    --extra bench --extra claude-agent-sdk --extra emulator --extra kubernetes --extra langchain --extra llm \
-	    --extra mcp --extra openai-agents --extra otel --extra sql --extra toolsmith --extra watch --extra dev \
-	    -o requirements.lock pyproject.toml
+	    --extra claude-agent-sdk --extra kubernetes --extra langchain --extra llm --extra mcp \
+	    --extra openai-agents --extra otel --extra sql --extra toolsmith --extra watch --extra dev \
+	    -o requirements.lock pyproject.toml packages/kube-emulator/pyproject.toml
 
 clean: ## Remove the environment, caches and built files
 	@rm -rf .venv page/node_modules page/dist .mutation mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
-	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src packages tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/.stamp: requirements.lock pyproject.toml
+.venv/.stamp: requirements.lock pyproject.toml $(PACKAGES:=/pyproject.toml)
 	@found=; \
 	for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
 	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -111,7 +112,7 @@ clean: ## Remove the environment, caches and built files
 	    echo "The packages of requirements.lock could not be installed. Is the package index reachable?" >&2; \
 	    exit 1; \
 	fi; \
-	$(PIP) install --no-deps --no-build-isolation --editable . || exit 1; \
+	$(PIP) install --no-deps --no-build-isolation --editable . $(PACKAGES:%=--editable %) || exit 1; \
 	$(BIN)/python -m compileall -qq -j 0 .venv/lib; \
 	touch .venv/.stamp
 

@@ -11,9 +11,9 @@ from coagent.log.base import LogSettings
 from coagent.log.codec import encode
 from coagent.log.memory import MemoryLog
 from coagent.protocol.events import Event
-from coagent.sim.options import Kind
-from coagent.sim.run import run_seed
-from coagent.sim.server import Server
+from coagent_lab.sim.options import Kind
+from coagent_lab.sim.run import run_seed
+from coagent_lab.sim.server import Server
 
 
 class Honest(NamedTuple):

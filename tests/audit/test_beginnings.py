@@ -12,7 +12,7 @@ from coagent.audit.records import NotUnderstood
 from coagent.log.codec import decode, encode_state
 from coagent.protocol.checkpoint import state_of
 from coagent.protocol.mtpo import Mtpo
-from coagent.sim.options import Kind
+from coagent_lab.sim.options import Kind
 
 KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "racing", "declared", "swarm")
 

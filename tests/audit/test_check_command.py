@@ -24,7 +24,7 @@ from coagent.log.archive import Archive
 from coagent.log.base import LogSettings
 from coagent.log.codec import checksum
 from coagent.log.open import open_log
-from coagent.sim.tools import TOOLS
+from coagent_lab.sim.tools import TOOLS
 
 FILES = '[[targets]]\nkind = "files"\nroot = ".."\n'
 FIXTURES = Path(__file__).parents[1] / "log" / "fixtures"

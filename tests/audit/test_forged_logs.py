@@ -11,7 +11,7 @@ import pytest
 from forging import FORGERIES, forged
 from honest import Honest, audited, live_of, logs_of
 
-from coagent.sim.options import Kind
+from coagent_lab.sim.options import Kind
 
 KINDS: tuple[Kind, ...] = ("plain", "outside", "early", "inside", "racing")
 SEEDS = 20

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from honest import Honest, audited, logs_of
 
-from coagent.sim.options import Kind
+from coagent_lab.sim.options import Kind
 
 KINDS: tuple[Kind, ...] = ("plain", "outside", "declared", "early")
 ODD = (None, True, -1, 10**30, 1.5, "", "A.1", "no such", [], {}, [[]], {"$bytes": "AA=="}, ["field", 3])

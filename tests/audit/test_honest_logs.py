@@ -11,9 +11,9 @@ import pytest
 from honest import Honest, kept_logs, logs_of, report_of
 
 from coagent.log.open import open_reader
-from coagent.sim import crash, owning
-from coagent.sim.options import Kind
-from coagent.sim.run import run_seed
+from coagent_lab.sim import crash, owning
+from coagent_lab.sim.options import Kind
+from coagent_lab.sim.run import run_seed
 
 SEEDS: dict[Kind, int] = {
     "plain": 60,

@@ -15,9 +15,9 @@ from commands import coagent
 from test_restore import DOCUMENTS, KUBERNETES, SQL, domain_file
 
 from coagent.config.domain_file import configured
-from coagent.emulator import Emulator
 from coagent.protocol.keys import Key
 from coagent.systems.kubernetes.target import Kubernetes
+from kube_emulator import Emulator
 
 
 def called(folder: Path, config: str, *calls: tuple[str, dict[str, Any]]) -> None:

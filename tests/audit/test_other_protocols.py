@@ -9,11 +9,11 @@ import anyio
 import pytest
 from honest import Honest, kept_logs, logs_of, report_of
 
-from coagent.bench.contended.costs import Costs
-from coagent.bench.contended.judging import Judging
-from coagent.bench.contended.ten import the_ten
-from coagent.bench.contended.trial import Trial, run_trial
-from coagent.demos import canary
+from coagent_lab.bench.contended.costs import Costs
+from coagent_lab.bench.contended.judging import Judging
+from coagent_lab.bench.contended.ten import the_ten
+from coagent_lab.bench.contended.trial import Trial, run_trial
+from coagent_lab.demos import canary
 
 SEEDS = 3
 

@@ -12,14 +12,14 @@ from commands import coagent
 from pydantic_ai import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from coagent.bench.bash.arms import run_tasks, summary
-from coagent.bench.bash.contended import Contest
-from coagent.bench.bash.modelled import Modelled
-from coagent.bench.bash.scenarios import SCENARIOS
-from coagent.bench.bash.tasks import TaskSet, own_tasks, read_tasks
-from coagent.bench.bash.trees import build, differing, fresh_copy, run_bash, tree_of
 from coagent.errors import ConfigurationError
 from coagent.systems.shell.views.overlay import available
+from coagent_lab.bench.bash.arms import run_tasks, summary
+from coagent_lab.bench.bash.contended import Contest
+from coagent_lab.bench.bash.modelled import Modelled
+from coagent_lab.bench.bash.scenarios import SCENARIOS
+from coagent_lab.bench.bash.tasks import TaskSet, own_tasks, read_tasks
+from coagent_lab.bench.bash.trees import build, differing, fresh_copy, run_bash, tree_of
 
 needs_views = pytest.mark.skipif(bool(available()), reason=available() or "private views can be had")
 OWN = own_tasks()

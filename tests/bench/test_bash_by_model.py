@@ -13,13 +13,13 @@ from openai_endpoint import OpenAIEndpoint
 from scripted_endpoint import Turn, call, say
 from scripted_model import TOKENS_AN_ANSWER, UPPER, Scripted
 
-from coagent.bench.bash.arms import BY_MODEL, run_tasks, summary
-from coagent.bench.bash.by_model import ToolsByModel
-from coagent.bench.bash.results import Result
-from coagent.bench.bash.tasks import Task, TaskSet
 from coagent.systems.shell.views import kernel_bounds
 from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith.maker import Answers
+from coagent_lab.bench.bash.arms import BY_MODEL, run_tasks, summary
+from coagent_lab.bench.bash.by_model import ToolsByModel
+from coagent_lab.bench.bash.results import Result
+from coagent_lab.bench.bash.tasks import Task, TaskSet
 
 _MISSING = available() or ("" if kernel_bounds.version() else "the kernel has no Landlock")
 needs_views = pytest.mark.skipif(bool(_MISSING), reason=_MISSING or "models can look at workspaces")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coagent.bench.bash.growth import expected_curve
+from coagent_lab.bench.bash.growth import expected_curve
 
 
 @given(st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=6))

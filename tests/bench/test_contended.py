@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from commands import coagent
 
-from coagent.bench.contended.costs import Costs
-from coagent.bench.contended.families import family_of
-from coagent.bench.contended.judging import Judging
-from coagent.bench.contended.measure import Measured, Plan, measure
-from coagent.bench.contended.page import page
-from coagent.bench.contended.runner import Simulated
-from coagent.bench.contended.ten import the_ten
-from coagent.bench.contended.trial import run_trial
-from coagent.bench.contended.workload import files, load
 from coagent.errors import ConfigurationError
+from coagent_lab.bench.contended.costs import Costs
+from coagent_lab.bench.contended.families import family_of
+from coagent_lab.bench.contended.judging import Judging
+from coagent_lab.bench.contended.measure import Measured, Plan, measure
+from coagent_lab.bench.contended.page import page
+from coagent_lab.bench.contended.runner import Simulated
+from coagent_lab.bench.contended.ten import the_ten
+from coagent_lab.bench.contended.trial import run_trial
+from coagent_lab.bench.contended.workload import files, load
 
 APPEND = """
 def append(p):

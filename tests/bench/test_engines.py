@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from commands import coagent
 
-from coagent.bench.engines import measure
 from coagent.errors import ConfigurationError
+from coagent_lab.bench.engines import measure
 
 
 def test_engines_are_measured_side_by_side_and_leave_nothing_behind(postgres: str) -> None:

@@ -12,11 +12,11 @@ from pydantic_ai import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from coagent.agents.budget import Budget
-from coagent.bench.contended.families import family_of
-from coagent.bench.contended.measure import Measured, Plan, measure
-from coagent.bench.contended.modelled import Modelled
-from coagent.bench.contended.workload import Workload
 from coagent.errors import ConfigurationError
+from coagent_lab.bench.contended.families import family_of
+from coagent_lab.bench.contended.measure import Measured, Plan, measure
+from coagent_lab.bench.contended.modelled import Modelled
+from coagent_lab.bench.contended.workload import Workload
 
 pytestmark = pytest.mark.anyio
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from commands import coagent
 
-from coagent.bench import overhead
-from coagent.bench.growth import Growth, Plan, measure_growth
-from coagent.bench.overhead import Row
-from coagent.bench.reopening import AIMS, Reopening
-from coagent.bench.samples import mean_of_rounds, median_of_rounds, percentile, timed
+from coagent_lab.bench import overhead
+from coagent_lab.bench.growth import Growth, Plan, measure_growth
+from coagent_lab.bench.overhead import Row
+from coagent_lab.bench.reopening import AIMS, Reopening
+from coagent_lab.bench.samples import mean_of_rounds, median_of_rounds, percentile, timed
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from commands import coagent, environment
 
 import coagent as package
 from coagent.cli import main as cli
-from coagent.cli.bench import BENCHMARKS
+from coagent_lab.cli.bench import BENCHMARKS
 
 COMMANDS = [(name,) for name in cli.COMMANDS] + [("bench", name) for name in BENCHMARKS]
 
@@ -25,7 +25,7 @@ def test_help_lists_all_commands_and_imports_none() -> None:
     code = (
         "import sys\nfrom coagent.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as ended:\n    assert ended.code == 0\n"
-        "heavy = ('rich', 'coagent.runs', 'coagent.bench', 'coagent.demos', 'coagent.emulator')\n"
+        "heavy = ('rich', 'coagent.runs', 'coagent.demos', 'coagent_lab', 'kube_emulator')\n"
         "print('imported', [name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(

@@ -14,11 +14,11 @@ from clusters import config_map, deployment
 from commands import coagent
 
 from coagent.config.domain_file import configured
-from coagent.emulator import Emulator
 from coagent.log import sqlite as sqlite_log
 from coagent.log.archive import Archive
 from coagent.protocol.keys import Key
 from coagent.systems.kubernetes.target import Kubernetes
+from kube_emulator import Emulator
 
 FILES = '[[targets]]\nkind = "files"\nroot = ".."\n'
 DOCUMENTS = '[[targets]]\nkind = "documents"\nroot = ".."\n'

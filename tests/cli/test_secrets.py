@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import coagent
 
-from coagent.emulator import Emulator
+from kube_emulator import Emulator
 
 # Made of parts, so that nothing takes this file for one that holds real tokens.
 TOKEN = "ghp_" + "q9W8" * 9

@@ -17,10 +17,10 @@ from throwaway_postgres import ThrowawayPostgres
 from ticket_server import TicketServer
 from tickets import Tickets
 
-from coagent.emulator import Emulator
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.targets import Documents, Files, Kubernetes, Memory, Sql, Target
+from kube_emulator import Emulator
 
 KINDS = ("memory", "files", "documents", "sqlite", "postgres", "kubernetes", "tickets")
 

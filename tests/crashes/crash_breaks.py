@@ -25,7 +25,7 @@ from coagent.runtime.late_puts import LatePuts
 from coagent.runtime.recorder import Recorder
 from coagent.runtime.recovery import Recovery
 from coagent.runtime.tenure import Tenure
-from coagent.sim.crash import MortalLog
+from coagent_lab.sim.crash import MortalLog
 
 
 def no_fence(domain: CrashDomain) -> None:

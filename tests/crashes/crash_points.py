@@ -17,8 +17,8 @@ from coagent.runtime.deciding import Decisions
 from coagent.runtime.domain import Domain, _Open
 from coagent.runtime.recovery import Recovery
 from coagent.runtime.tenure import Tenure, awake_s
-from coagent.sim.crash import MortalLog
 from coagent.targets.base import Target
+from coagent_lab.sim.crash import MortalLog
 
 _SLOT = struct.Struct("=d?xxxxxxx")
 SLOTS = 8

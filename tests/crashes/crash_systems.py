@@ -124,7 +124,7 @@ def _emulated(config: Path, said: Path) -> int:
     reading, writing = os.pipe()
 
     def serve() -> None:
-        from coagent.emulator import Emulator
+        from kube_emulator import Emulator
 
         os.close(reading)
         with Emulator() as emulator:

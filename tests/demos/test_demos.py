@@ -12,9 +12,11 @@ import anyio
 import pytest
 from commands import coagent, environment
 
-from coagent.demos import DEMOS, canary, repo
+from coagent.demos import repo
 from coagent.demos.report import DemoReport, DemoRun
+from coagent_lab.demos import canary
 
+DEMOS = ("canary", "repo")
 TITLES = ("serial", "naive", "mtpo")
 
 
@@ -140,9 +142,9 @@ def test_a_package_that_is_missing_is_named_with_what_to_install() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
-    assert "needs the Python package 'uvicorn'" in done.stderr
-    assert "pip install 'coagent-mtpo[emulator,kubernetes]'" in done.stderr
+    assert done.returncode == 2
+    assert "'canary' (coagent_lab.demos.canary:CANARY_DEMO) cannot be imported" in done.stderr
+    assert "Install coagent-lab again, with all that it needs." in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from emulated import Clock, Kubectl
 
-from coagent.emulator import Emulator
+from kube_emulator import Emulator
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from coagent.emulator import Emulator
+from kube_emulator import Emulator
 
 Json = dict[str, Any]
 Kubectl = Callable[..., str]

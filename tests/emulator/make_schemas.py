@@ -1,4 +1,4 @@
-"""Writes ``src/coagent/emulator/data/``: the field tables of the kinds the emulator serves.
+"""Writes the emulator's ``data/``: the field tables of the kinds the emulator serves.
 
 The tables are taken from the model classes of the official Python client, which are themselves generated
 from the OpenAPI document of Kubernetes (Apache License 2.0). Keeping the result as data spares the
@@ -28,7 +28,7 @@ QUANTITY_MAPS = {
     "min", "maxLimitRequestRatio", "allocatedResources", "overhead",
 }  # fmt: skip
 QUANTITIES = {"sizeLimit", "divisor", "averageValue", "value"}
-DATA = Path(__file__).parents[2] / "src/coagent/emulator/data"
+DATA = Path(__file__).parents[2] / "packages/kube-emulator/src/kube_emulator/data"
 
 
 def field_type(model: str, name: str, python_type: str) -> str:

@@ -1,4 +1,4 @@
-"""Writes ``src/coagent/emulator/data/wire.json``: the protobuf field numbers of the kinds that clients send.
+"""Writes the emulator's ``data/wire.json``: the protobuf field numbers of the kinds that clients send.
 
 ``kubectl create deployment`` and its like send protobuf, whatever a server would prefer. The numbers are
 read from the descriptors that every kubectl binary carries (``generated.proto`` of Kubernetes, Apache
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parents[2] / "src/coagent/emulator/data"
+DATA = Path(__file__).parents[2] / "packages/kube-emulator/src/kube_emulator/data"
 GROUPS = {
     "core.v1": [
         "Namespace", "Pod", "Service", "ConfigMap", "Secret", "ServiceAccount", "Node", "Event", "Endpoints",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from emulated import config_map, deployment
 
-from coagent.emulator import Emulator
+from kube_emulator import Emulator
 
 kubernetes = pytest.importorskip("kubernetes", reason="the official client is not installed")
 

@@ -1,8 +1,7 @@
-"""``python -m coagent.emulator`` serves until it is told to stop."""
+"""``python -m kube_emulator`` serves until it is told to stop."""
 
 from __future__ import annotations
 
-import os
 import signal
 import ssl
 import subprocess
@@ -14,16 +13,15 @@ import pytest
 import yaml
 from emulated import config_map, deployment
 
-from coagent.emulator import Emulator
-from coagent.emulator.__main__ import main
+from kube_emulator import Emulator
+from kube_emulator.__main__ import main
 
 
 def test_it_serves_its_manifests_until_it_is_told_to_stop(tmp_path: Path) -> None:
     manifests, config = tmp_path / "all.yaml", tmp_path / "kubeconfig"
     manifests.write_text(yaml.safe_dump_all([deployment(), config_map(a="1")]))
-    command = [sys.executable, "-m", "coagent.emulator", "--kubeconfig", str(config), "-f", str(manifests)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    command = [sys.executable, "-m", "kube_emulator", "--kubeconfig", str(config), "-f", str(manifests)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url, path = process.stdout.readline().strip(), process.stdout.readline().strip()
         written = yaml.safe_load(Path(path).read_text())

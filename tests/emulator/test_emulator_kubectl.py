@@ -7,7 +7,7 @@ import json
 import yaml
 from emulated import Clock, Kubectl, config_map, deployment, service
 
-from coagent.emulator import Emulator
+from kube_emulator import Emulator
 
 
 def applied(kubectl: Kubectl, *manifests: object, flags: tuple[str, ...] = ()) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from emulated import Json, deployment
 
-from coagent.emulator import ApiError
-from coagent.emulator.managers import apply
-from coagent.emulator.ownership import from_fields, to_fields, values
-from coagent.emulator.patches import json_patch, merge_patch, strategic_patch
+from kube_emulator import ApiError
+from kube_emulator.managers import apply
+from kube_emulator.ownership import from_fields, to_fields, values
+from kube_emulator.patches import json_patch, merge_patch, strategic_patch
 
 RFC_7386: list[tuple[Any, Any, Any]] = [
     ({"a": "b"}, {"a": "c"}, {"a": "c"}),

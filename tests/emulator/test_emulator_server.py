@@ -11,7 +11,7 @@ import httpx
 import pytest
 from emulated import Clock, Json, config_map, deployment, in_process, service
 
-from coagent.emulator import ApiError, Emulator
+from kube_emulator import ApiError, Emulator
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"

@@ -13,9 +13,9 @@ import anyio
 
 from coagent import open_domain, targets
 from coagent.agents.scripted import ScriptedAgent
-from coagent.sim.stepper import Stepper
-from coagent.sim.tools import TOOLS, outbox
-from coagent.sim.world import make_world
+from coagent_lab.sim.stepper import Stepper
+from coagent_lab.sim.tools import TOOLS, outbox
+from coagent_lab.sim.world import make_world
 
 
 async def work(log: str, directory: Path, seed: int, turn: int, names: list[str]) -> None:

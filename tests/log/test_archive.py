@@ -28,7 +28,7 @@ from coagent.protocol.checkpoint import state_of
 from coagent.protocol.events import Aborted, Event, Joined
 from coagent.protocol.mtpo import Mtpo
 from coagent.runtime.watch import Watch
-from coagent.sim.tools import TOOLS
+from coagent_lab.sim.tools import TOOLS
 
 WORKER = Path(__file__).with_name("archive_worker.py")
 PROCESS = Path(__file__).with_name("two_process_worker.py")

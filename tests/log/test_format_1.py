@@ -18,7 +18,7 @@ from coagent.log.reader import LogReader
 from coagent.protocol.events import Event
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.values import Value
-from coagent.sim.dump import dump
+from coagent_lab.sim.dump import dump
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SOUND = ["format_1", "format_1_declared"]

@@ -22,8 +22,8 @@ from coagent.runtime.clock import RealClock
 from coagent.runtime.protocols import PROTOCOLS
 from coagent.runtime.recorder import Recorder
 from coagent.runtime.tenure import Tenure
-from coagent.sim.tools import TOOLS
 from coagent.targets.memory import Memory
+from coagent_lab.sim.tools import TOOLS
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from coagent.protocol.calls import Rank
 from coagent.protocol.events import CallObserved, Event, Joined
 from coagent.protocol.keys import Key
 from coagent.runtime.domain import Domain
-from coagent.sim.tools import TOOLS
 from coagent.targets.memory import Memory
+from coagent_lab.sim.tools import TOOLS
 
 SETTINGS = LogSettings("mtpo", "fixed", ())
 

@@ -22,8 +22,8 @@ from coagent.protocol.checkpoint import state_of
 from coagent.protocol.events import Aborted, Event, Joined
 from coagent.protocol.mtpo import Mtpo
 from coagent.runtime.watch import Watch
-from coagent.sim.tools import TOOLS
 from coagent.targets.memory import Memory
+from coagent_lab.sim.tools import TOOLS
 
 SETTINGS = LogSettings("mtpo", "fixed", ())
 SEGMENT, KEPT, APART = 4, 6, 3

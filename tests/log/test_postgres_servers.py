@@ -25,8 +25,8 @@ from coagent.protocol.calls import Rank
 from coagent.protocol.checkpoint import state_of
 from coagent.protocol.events import CallObserved, Joined
 from coagent.protocol.mtpo import Mtpo
-from coagent.sim.tools import TOOLS
 from coagent.targets.memory import Memory
+from coagent_lab.sim.tools import TOOLS
 
 pytestmark = pytest.mark.long
 SETTINGS = LogSettings("mtpo", "fixed", ())

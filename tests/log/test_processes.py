@@ -12,9 +12,9 @@ import pytest
 
 from coagent import open_domain, targets
 from coagent.protocol.values import same
-from coagent.sim.oracle import run_serially
-from coagent.sim.tools import TOOLS, outbox
-from coagent.sim.world import World, make_world
+from coagent_lab.sim.oracle import run_serially
+from coagent_lab.sim.tools import TOOLS, outbox
+from coagent_lab.sim.world import World, make_world
 
 WORKER = Path(__file__).with_name("two_process_worker.py")
 

@@ -11,8 +11,8 @@ import anyio
 
 from coagent import open_domain, targets
 from coagent.agents.scripted import ScriptedAgent, ScriptedRun
-from coagent.sim.tools import TOOLS, outbox
-from coagent.sim.world import make_world
+from coagent_lab.sim.tools import TOOLS, outbox
+from coagent_lab.sim.world import make_world
 
 
 async def work(log: str, seed: int, agents: list[str]) -> None:

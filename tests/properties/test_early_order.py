@@ -11,7 +11,7 @@ from coagent.agents.scripted import Program
 from coagent.protocol.calls import Observation, Rank
 from coagent.protocol.events import CallObserved, Committed, Finished, Joined, Promoted
 from coagent.protocol.mtpo import Mtpo
-from coagent.sim.interleavings import Interleaving, interleavings
+from coagent_lab.sim.interleavings import Interleaving, interleavings
 
 
 def test_two_who_may_pass_at_once_do_not_pass_each_other_for_ever() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from coagent.agents.scripted import GiveUp, Program
 from coagent.errors import ToolFailed
-from coagent.sim.interleavings import Interleaving, interleavings
+from coagent_lab.sim.interleavings import Interleaving, interleavings
 
 Calls: TypeAlias = Generator[tuple[str, Mapping[str, Any]], Any, None]
 ZERO = {"n": 0, "m": 0}

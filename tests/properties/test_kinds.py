@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from coagent.sim.options import Kind
-from coagent.sim.run import run_seed, run_trial
-from coagent.sim.shrink import shrink
-from coagent.sim.trial import Trial, Verdict
+from coagent_lab.sim.options import Kind
+from coagent_lab.sim.run import run_seed, run_trial
+from coagent_lab.sim.shrink import shrink
+from coagent_lab.sim.trial import Trial, Verdict
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 def simulate(*options: str) -> subprocess.CompletedProcess[str]:
     """Run the simulation as `make soak` does."""
     return subprocess.run(
-        [sys.executable, "-m", "coagent.sim", *options],
+        [sys.executable, "-m", "coagent_lab.sim", *options],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,

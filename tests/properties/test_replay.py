@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from coagent.protocol.mtpo import Mtpo
-from coagent.sim import simulation
-from coagent.sim.check import Violation, check_replay
-from coagent.sim.run import run_seed
+from coagent_lab.sim import simulation
+from coagent_lab.sim.check import Violation, check_replay
+from coagent_lab.sim.run import run_seed
 
 
 @pytest.mark.parametrize(

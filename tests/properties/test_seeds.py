@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from coagent.sim.options import Kind
-from coagent.sim.run import run_seed
-from coagent.sim.world import Dialect
+from coagent_lab.sim.options import Kind
+from coagent_lab.sim.run import run_seed
+from coagent_lab.sim.world import Dialect
 
 SEEDS = [
     line.split(maxsplit=4)

@@ -12,10 +12,10 @@ import anyio
 import pytest
 
 from coagent.runtime.effects import Effects
-from coagent.sim.remote import DECLARED_TOOLS, Remote, remote
-from coagent.sim.run import run_seed
-from coagent.sim.virtual import run_virtually
 from coagent.tools.intent import under
+from coagent_lab.sim.remote import DECLARED_TOOLS, Remote, remote
+from coagent_lab.sim.run import run_seed
+from coagent_lab.sim.virtual import run_virtually
 
 
 def test_every_run_with_all_kinds_of_faults_ends_in_the_serial_state() -> None:
@@ -33,7 +33,7 @@ def test_many_more_of_them_do() -> None:
 
 def test_everything_in_a_run_follows_from_its_seed() -> None:
     program = (
-        "from coagent.sim.run import run_seed\n"
+        "from coagent_lab.sim.run import run_seed\n"
         "for seed in (2, 7, 14): print(*run_seed(seed, kind='swarm').timeline, sep='\\n')\n"
     )
     said = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coagent import open_domain, targets
-from coagent.sim.tools import TOOLS
+from coagent_lab.sim.tools import TOOLS
 
 
 @pytest.mark.anyio

@@ -12,6 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 PACKAGE = SRC / "coagent"
+EMULATOR = ROOT / "packages" / "kube-emulator" / "src" / "kube_emulator"
+LAB = ROOT / "packages" / "coagent-lab" / "src" / "coagent_lab"
+PACKAGES = (PACKAGE, EMULATOR, LAB)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -31,11 +34,12 @@ def parsed(path: str, text: str) -> Module:
 
 
 @cache
-def modules(under: Path = PACKAGE) -> tuple[Module, ...]:
-    """Return all modules below a folder."""
+def modules(*under: Path) -> tuple[Module, ...]:
+    """Return all modules below folders; of all packages where none is named."""
     return tuple(
         parsed(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
-        for path in sorted(under.rglob("*.py"))
+        for folder in under or PACKAGES
+        for path in sorted(folder.rglob("*.py"))
     )
 
 
@@ -65,7 +69,7 @@ def tracked_texts() -> dict[str, str]:
     if listing.returncode == 0:
         names = listing.stdout.decode().split("\0")
     else:
-        folders = ("src", "tests", "docs", ".ci")
+        folders = ("src", "packages", "tests", "docs", ".ci")
         paths = [*ROOT.glob("*"), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
         names = [path.relative_to(ROOT).as_posix() for path in paths]
     texts = {}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from importlinter import configuration
 from importlinter.application import use_cases
-from sources import PACKAGE, ROOT, Module, imports, listed, modules, parsed
+from sources import PACKAGE, PACKAGES, ROOT, Module, imports, listed, modules, parsed
 
 PURE_MODULES = frozenset(
     {
@@ -86,27 +86,26 @@ def test_the_import_contracts_hold(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_import_contracts_can_break(tmp_path: Path) -> None:
-    package = tmp_path / "coagent"
-    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in PACKAGES:
+        shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
     for path, line in {
-        "errors.py": "import coagent.runtime.session",  # layers
-        "protocol/values.py": "import time",  # kernel
-        "tools/native.py": "import coagent.protocol.mtpo",  # rules
-        "runtime/notices.py": "import coagent.targets.memory",  # runtime-targets
-        "systems/git/views.py": "import coagent.systems.files.encoding",  # systems
-        "systems/sql/url.py": "import coagent.systems.files.encoding",  # systems-apart
-        "audit/broken.py": "import coagent.protocol.values",  # audit
-        "log/memory.py": "import coagent.log.sqlite",  # logs
-        "runtime/clock.py": "import opentelemetry.trace",  # telemetry
-        "runs/report.py": "import coagent.telemetry.names",  # telemetry-users
-        "tools/declared.py": "import coagent.audit.graph",  # audit-users
-        "emulator/broken.py": "import coagent.errors",  # emulator
-        "runs/broken.py": "import coagent.emulator.broken",  # emulator-users
+        "coagent/errors.py": "import coagent.runtime.session",  # layers
+        "coagent/protocol/values.py": "import time",  # kernel
+        "coagent/tools/native.py": "import coagent.protocol.mtpo",  # rules
+        "coagent/runtime/notices.py": "import coagent.targets.memory",  # runtime-targets
+        "coagent/systems/git/views.py": "import coagent.systems.files.encoding",  # systems
+        "coagent/systems/sql/url.py": "import coagent.systems.files.encoding",  # systems-apart
+        "coagent/audit/broken.py": "import coagent.protocol.values",  # audit
+        "coagent/log/memory.py": "import coagent.log.sqlite",  # logs
+        "coagent/runtime/clock.py": "import opentelemetry.trace",  # telemetry
+        "coagent/runs/report.py": "import coagent.telemetry.names",  # telemetry-users
+        "coagent/tools/declared.py": "import coagent.audit.graph",  # audit-users
+        "coagent/runs/broken.py": "import kube_emulator",  # product
+        "coagent_lab/sim/options.py": "import coagent_lab.bench.subject",  # lab
+        "kube_emulator/broken.py": "import coagent.errors",  # emulator
     }.items():
-        (package / path).parent.mkdir(exist_ok=True)
-        with (package / path).open("a", encoding="utf-8") as file:
+        with (tmp_path / path).open("a", encoding="utf-8") as file:
             file.write(f"\n{line}\n")
-    (package / "emulator/__init__.py").touch()
     report = subprocess.run(
         [sys.executable, "-c", LINT, "--config", str(ROOT / "pyproject.toml"), "--no-cache", "--no-logo"],
         env=os.environ | {"PYTHONPATH": str(tmp_path), "COLUMNS": "200"},

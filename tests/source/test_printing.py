@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from sources import PACKAGE, Module, imports, listed, modules, parsed
+from sources import LAB, PACKAGE, Module, imports, listed, modules, parsed
 
 PRINTING = frozenset({"src/coagent/cli/output.py", "src/coagent/cli/safe_console.py"})
 """The one place; everybody else in `cli/`, `runs/` and `terminal/` uses its functions."""
@@ -35,7 +35,7 @@ def ways_past(module: Module) -> list[str]:
 
 
 def test_commands_and_runs_print_through_one_place() -> None:
-    shown = [*modules(PACKAGE / "cli"), *modules(PACKAGE / "runs"), *modules(PACKAGE / "terminal")]
+    shown = [*modules(PACKAGE / "cli", PACKAGE / "runs", PACKAGE / "terminal", LAB / "cli")]
     shown += [one for one in modules(PACKAGE / "runtime") if one.path.endswith("/chronicle.py")]
     assert len(shown) > 20
     faults = [fault for module in shown if module.path not in PRINTING for fault in ways_past(module)]

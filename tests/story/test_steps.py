@@ -15,14 +15,14 @@ from coagent.log.codec import Recorded
 from coagent.log.keeping import keep
 from coagent.masking.mask import Mask
 from coagent.protocol.trajectory import OutsideEdit
-from coagent.sim.options import Kind, options_of
-from coagent.sim.simulation import Simulation
-from coagent.sim.targets import Systems
-from coagent.sim.tools import TOOLS
-from coagent.sim.trial import Trial
-from coagent.sim.world import make_world
 from coagent.story.steps import Story
 from coagent.story.trajectories import uid_of
+from coagent_lab.sim.options import Kind, options_of
+from coagent_lab.sim.simulation import Simulation
+from coagent_lab.sim.targets import Systems
+from coagent_lab.sim.tools import TOOLS
+from coagent_lab.sim.trial import Trial
+from coagent_lab.sim.world import make_world
 
 Writes = dict[tuple[int, int, int], tuple[str, int]]
 

@@ -10,9 +10,9 @@ from test_steps import kept_run
 from coagent.masking.mask import Mask
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.phases import CallPhase
-from coagent.sim.options import Kind
 from coagent.story.steps import Story
 from coagent.terminal.board import Board, Mark, Now, Wanted, one_line_difference
+from coagent_lab.sim.options import Kind
 
 RAN = (CallPhase.STANDING, CallPhase.LAPSED)
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 import coagent
-from coagent.bench.bash.trees import differing, tree_of
 from coagent.errors import CoAgentError
 from coagent.systems.files.target import Files
 from coagent.systems.shell.views.overlay import available
@@ -22,6 +21,7 @@ from coagent.toolsmith.hostile import HOSTILE
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.smith import smith_tools
 from coagent.toolsmith.spec import ToolSpec
+from coagent_lab.bench.bash.trees import differing, tree_of
 
 pytest.importorskip("tree_sitter_bash")
 pytestmark = [

@@ -7,14 +7,15 @@ import difflib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from importlib import import_module
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from coagent.cli.output import console, print_json, print_lines
-from coagent.demos import DEMOS
+from coagent.cli.registered import LAB, incomplete, loaded, not_installed, registered
+from coagent.demos import GROUP, Demo
 from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _PROTOCOLS = ("serial", "naive", "mtpo")
 _OTHERS = ("2pl", "occ")
+_IN_THE_LAB = ("canary",)
 
 
 def demo(
@@ -48,9 +50,10 @@ def demo(
     if name is None:
         _list(json_output)
         return
-    protocols = _checked(name, protocol or list(_PROTOCOLS))
+    entry = _entry(name)
+    protocols = _checked(protocol or list(_PROTOCOLS))
     with _folder(name, keep) as folder:
-        report = _run(name, protocols, seed, folder, json_output)
+        report = _run(entry, protocols, seed, folder, json_output)
         if json_output:
             print_json(report.as_data())
             if keep:
@@ -64,18 +67,30 @@ def demo(
 
 
 def _list(json_output: bool) -> None:
+    demos: dict[str, Demo] = {name: loaded(entry) for name, entry in registered(GROUP).items()}
     if json_output:
-        print_json({"demos": [{"name": name, "about": one.about} for name, one in DEMOS.items()]})
+        print_json({"demos": [{"name": name, "about": demo.about} for name, demo in demos.items()]})
         return
-    width = max(map(len, DEMOS))
-    for name, one in DEMOS.items():
-        print_lines([f"{name:<{width}}  {one.about}"])
-    print_lines(["", f"Run one with `coagent demo NAME`, for instance `coagent demo {next(iter(DEMOS))}`."])
+    width = max(map(len, demos))
+    print_lines(f"{name:<{width}}  {demo.about}" for name, demo in demos.items())
+    print_lines(["", f"Run one with `coagent demo NAME`, for instance `coagent demo {next(iter(demos))}`."])
+    missing = [name for name in _IN_THE_LAB if name not in demos]
+    if missing:
+        print_lines([f"More with the package {LAB}, which is not installed: {', '.join(missing)}."])
 
 
-def _checked(name: str, protocols: list[str]) -> list[str]:
-    if name not in DEMOS:
-        raise ConfigurationError(f"there is no demo {name!r}", _nearest(name, DEMOS))
+def _entry(name: str) -> EntryPoint:
+    entries = registered(GROUP)
+    if name in entries:
+        return entries[name]
+    if name in _IN_THE_LAB:
+        raise not_installed(f"the demo {name!r}")
+    raise ConfigurationError(
+        f"there is no demo {name!r}", _nearest(name, dict.fromkeys([*entries, *_IN_THE_LAB]))
+    )
+
+
+def _checked(protocols: list[str]) -> list[str]:
     known = (*_PROTOCOLS, *_OTHERS)
     for one in protocols:
         if one not in known:
@@ -99,16 +114,15 @@ def _folder(name: str, keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(name: str, protocols: list[str], seed: int, folder: Path, json_output: bool) -> DemoReport:
+def _run(entry: EntryPoint, protocols: list[str], seed: int, folder: Path, json_output: bool) -> DemoReport:
     import anyio
 
-    module, _, function = DEMOS[name].target.partition(":")
-    carry_out = getattr(import_module(module), function)
+    demo: Demo = loaded(entry)
     progress = console(stderr=True)
-    report: DemoReport
-    if json_output or not progress.is_terminal:
-        report = anyio.run(carry_out, protocols, seed, folder, lambda text: None)
-    else:
+    try:
+        if json_output or not progress.is_terminal:
+            return anyio.run(demo.play, protocols, seed, folder, lambda text: None)
         with progress.status("getting ready") as status:
-            report = anyio.run(carry_out, protocols, seed, folder, status.update)
-    return report
+            return anyio.run(demo.play, protocols, seed, folder, status.update)
+    except ImportError as error:
+        raise incomplete(entry, error) from error

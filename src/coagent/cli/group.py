@@ -11,6 +11,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from coagent.cli.registered import loaded, not_installed, registered
+
+GROUP = "coagent.commands"
+"""The entry points by which installed packages bring commands; each is a `typer.Typer`."""
+
 
 class Lazy(NamedTuple):
     """A command that is not imported yet.
@@ -41,10 +46,20 @@ def plain_typer(**settings: Any) -> typer.Typer:
     )
 
 
+class Registered(NamedTuple):
+    """A command that another package brings, under its name in the entry points `coagent.commands`.
+
+    Args:
+        help: One sentence, shown in the list of commands, also where that package is not installed.
+    """
+
+    help: str
+
+
 class LazyCommands(MutableMapping[str, Any]):
     """Commands by name, each imported when it is first looked up."""
 
-    def __init__(self, table: Mapping[str, Lazy], others: Mapping[str, Any]) -> None:
+    def __init__(self, table: Mapping[str, Lazy | Registered], others: Mapping[str, Any]) -> None:
         self.table = table
         self._loaded: dict[str, Any] = dict(others)
 
@@ -69,7 +84,7 @@ class LazyCommands(MutableMapping[str, Any]):
 class LazyGroup(TyperGroup):
     """A group whose commands stand in `table`; pass a subclass as `plain_typer(cls=...)`."""
 
-    table: ClassVar[Mapping[str, Lazy]] = {}
+    table: ClassVar[Mapping[str, Lazy | Registered]] = {}
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -103,13 +118,27 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def _loaded(name: str, lazy: Lazy) -> Any:
+def _loaded(name: str, lazy: Lazy | Registered) -> Any:
+    if isinstance(lazy, Registered):
+        return _whole(name, _registered(name))
     module, _, attribute = lazy.target.partition(":")
     found = getattr(import_module(module), attribute)
     if isinstance(found, typer.Typer):
-        command = get_command(found)
-        command.name = name
-        return command
+        return _whole(name, found)
     app = plain_typer(add_completion=False)
     app.command(name, epilog=epilog(*lazy.examples) if lazy.examples else None)(found)
     return get_command(app)
+
+
+def _registered(name: str) -> typer.Typer:
+    entry = registered(GROUP).get(name)
+    if entry is None:
+        raise not_installed(f"`coagent {name}`")
+    app: typer.Typer = loaded(entry)
+    return app
+
+
+def _whole(name: str, app: typer.Typer) -> Any:
+    command = get_command(app)
+    command.name = name
+    return command

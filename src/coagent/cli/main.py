@@ -16,18 +16,18 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.main import get_command
 
-from coagent.cli.group import Lazy, LazyGroup, epilog, plain_typer
+from coagent.cli.group import Lazy, LazyGroup, Registered, epilog, plain_typer
 from coagent.cli.output import print_error, print_lines
 from coagent.errors import CoAgentError, ConfigurationError
 
 FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 _DEBUG = "--debug"
 
-COMMANDS: dict[str, Lazy] = {
+COMMANDS: dict[str, Lazy | Registered] = {
     "demo": Lazy(
         "coagent.cli.demo:demo",
         "See what goes wrong without CoAgent, and right with it.",
-        ("coagent demo", "coagent demo canary", "coagent demo repo --keep", "coagent demo canary --json"),
+        ("coagent demo", "coagent demo repo", "coagent demo repo --keep", "coagent demo canary --json"),
     ),
     "run": Lazy(
         "coagent.cli.run:run",
@@ -112,7 +112,7 @@ COMMANDS: dict[str, Lazy] = {
         ("coagent restore", "coagent restore file:a.txt", "coagent restore file:a.txt --to 17 --yes"),
     ),
     "tools": Lazy("coagent.cli.tools:app", "Look after the tools of a domain."),
-    "bench": Lazy("coagent.cli.bench:app", "Measure what CoAgent costs."),
+    "bench": Registered("Measure what CoAgent costs."),
 }
 
 
@@ -133,9 +133,9 @@ app = plain_typer(
     cls=Commands,
     no_args_is_help=True,
     epilog=epilog(
-        "coagent demo canary",
+        "coagent demo repo",
         "coagent run agents.toml",
-        "coagent bench overhead --quick",
+        "coagent init",
         "coagent demo --help",
     ),
 )

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from coagent.demos.report import DemoReport
+
+GROUP = "coagent.demos"
+"""The entry points by which installed packages register theirs; a name there is what users type."""
+
+Play: TypeAlias = Callable[[Sequence[str], int, Path, Callable[[str], None]], Awaitable[DemoReport]]
+"""Takes protocols, a seed, an empty folder, and who is told what is being done."""
 
 
-class Listed(NamedTuple):
-    """A demo as it is listed; `target` is imported when it is run."""
+class Demo(NamedTuple):
+    """What is registered as a demo: what it is about, in a sentence, and what plays it."""
 
-    target: str
     about: str
-
-
-DEMOS: dict[str, Listed] = {
-    "canary": Listed(
-        "coagent.demos.canary:canary",
-        "Two agents on a Kubernetes cluster: one repairs images, one copies a Deployment.",
-    ),
-    "repo": Listed(
-        "coagent.demos.repo:repo",
-        "Two agents in a git repository: one renames a function, one begins to call it.",
-    ),
-}
-"""The demos by name."""
+    play: Play

@@ -6,7 +6,6 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,22 +112,6 @@ def lanes_of(report: RunReport, roles: Sequence[Role], labelled: Sequence[Labell
         told: The label of a notice.
     """
     return [_lane(one, role, report, labelled, told) for one, role in zip(report.agents, roles, strict=True)]
-
-
-def require(extras: str, *modules: str) -> None:
-    """Import modules that come with extras of the package.
-
-    Raises:
-        CoAgentError: They are not installed; the cure says how to get them.
-    """
-    for module in modules:
-        try:
-            import_module(module)
-        except ImportError as error:
-            raise CoAgentError(
-                f"this demo needs the Python package {error.name!r}, which is not installed",
-                f"Install it: pip install 'coagent-mtpo[{extras}]'",
-            ) from None
 
 
 def _scripted(role: Role) -> ScriptedAgent:

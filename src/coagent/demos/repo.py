@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from coagent.agents.scripted import Step
+from coagent.demos import Demo
 from coagent.demos.play import Labelled, Role, drawn, lanes_of, order_of, play, play_one
 from coagent.demos.report import DemoReport, DemoRun
 from coagent.demos.shop import FILES, REPORT, REPORT_TEST
@@ -182,3 +183,7 @@ def _tests(root: Path) -> tuple[bool, str, list[str]]:
     reasons = re.findall(r"^(\w*Error: (?!Failed to import).*?)(?: \(.*\))?$", done.stderr, re.MULTILINE)
     passed = done.returncode == 0 and counted is not None
     return passed, f"{counted[1] if counted else 'no tests'}: {verdict}", sorted(set(reasons))
+
+
+REPO = Demo("Two agents in a git repository: one renames a function, one begins to call it.", repo)
+"""What is registered."""

@@ -21,8 +21,8 @@ from coagent.config.targets import make_target
 from coagent.errors import ConfigurationError
 from coagent.systems.base import GROUP, System
 
-ROOT = Path(__file__).parents[2]
-PROJECT = Path(__file__).parent / "ticket_system"
+ROOT = Path(__file__).parents[3]
+PROJECT = Path(__file__).parents[1] / "ticket_system"
 GUIDE = ROOT / "docs" / "add-a-system.md"
 OURS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][GROUP]
 SCRIPTS = """

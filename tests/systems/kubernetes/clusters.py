@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from coagent.emulator import Emulator
+from kube_emulator import Emulator
 
 Json = dict[str, Any]
 

@@ -14,11 +14,11 @@ import anyio
 import pytest
 from clusters import Json, Kubectl, config_map, custom, deployment
 
-from coagent.emulator import Emulator
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import Key
 from coagent.targets import GuardFailed, Kubernetes
 from coagent.targets.base import NotWanted, last_word_of
+from kube_emulator import Emulator
 
 TOKEN = "secret-token-of-the-tests"
 SETTINGS = "k8s:default/configmaps/settings"

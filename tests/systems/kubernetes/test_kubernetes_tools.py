@@ -14,10 +14,10 @@ import yaml
 from clusters import Json, Kubectl, config_map, custom, deployment
 
 import coagent
-from coagent.emulator import Emulator
 from coagent.systems.kubernetes.strategic_merge import merged, strategically_merged
 from coagent.systems.kubernetes.tools import KUBERNETES_TOOLS
 from coagent.targets import Kubernetes
+from kube_emulator import Emulator
 
 Session = Any
 Story = Callable[[Session, Session], Awaitable[None]]

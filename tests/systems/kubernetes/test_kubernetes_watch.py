@@ -17,11 +17,11 @@ import anyio
 import pytest
 from clusters import config_map, deployment
 
-from coagent.emulator import Emulator
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.systems.kubernetes import changes as kubernetes_changes
 from coagent.systems.kubernetes import watch as kubernetes_watch
 from coagent.targets import Kubernetes
+from kube_emulator import Emulator
 
 SETTINGS = "k8s:default/configmaps/settings"
 GEO = "k8s:default/deployments/geo"

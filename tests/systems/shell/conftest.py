@@ -1,4 +1,4 @@
-"""The workspace that the tests of the sandbox share."""
+"""The workspace that the tests of the governed shell share."""
 
 from conftest_sandbox import workspace
 

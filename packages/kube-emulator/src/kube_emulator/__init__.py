@@ -5,8 +5,8 @@ It keeps objects in memory and runs nothing. Only ``Emulator`` and what it hands
 
 from __future__ import annotations
 
-from coagent.emulator.faults import Faults
-from coagent.emulator.server import Emulator, Seen
-from coagent.emulator.statuses import ApiError
+from kube_emulator.faults import Faults
+from kube_emulator.server import Emulator, Seen
+from kube_emulator.statuses import ApiError
 
 __all__ = ["ApiError", "Emulator", "Faults", "Seen"]

@@ -1,4 +1,4 @@
-"""``python -m coagent.emulator``: runs an emulator until it is told to stop."""
+"""``python -m kube_emulator``: runs an emulator until it is told to stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from coagent.emulator import ApiError, Emulator
+from kube_emulator import ApiError, Emulator
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 after a signal, 1 if a manifest is refused or the port is taken.
     """
-    parser = argparse.ArgumentParser(prog="python -m coagent.emulator", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m kube_emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="the port to listen on; 0 for a free one")
     parser.add_argument("--kubeconfig", type=Path, required=True, help="where to write the kubeconfig")
     parser.add_argument(

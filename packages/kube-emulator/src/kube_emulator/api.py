@@ -10,13 +10,13 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from coagent.emulator import bodies, controllers, defaults, managers, patches, statuses
-from coagent.emulator.changes import check_change
-from coagent.emulator.resources import Resource
-from coagent.emulator.selectors import field_test, label_test
-from coagent.emulator.validation import validate
-from coagent.emulator.workloads import short_hash
-from coagent.emulator.world import World
+from kube_emulator import bodies, controllers, defaults, managers, patches, statuses
+from kube_emulator.changes import check_change
+from kube_emulator.resources import Resource
+from kube_emulator.selectors import field_test, label_test
+from kube_emulator.validation import validate
+from kube_emulator.workloads import short_hash
+from kube_emulator.world import World
 
 Json = dict[str, Any]
 _SYSTEM = ("uid", "creationTimestamp", "generation", "managedFields", "deletionTimestamp", "selfLink")

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from coagent.emulator import discovery, openapi, statuses, subresources
-from coagent.emulator.api import Api, Options
-from coagent.emulator.faults import Faults
-from coagent.emulator.requests import (
+from kube_emulator import discovery, openapi, statuses, subresources
+from kube_emulator.api import Api, Options
+from kube_emulator.faults import Faults
+from kube_emulator.requests import (
     PATCHES,
     Accepted,
     Target,
@@ -25,9 +25,9 @@ from coagent.emulator.requests import (
     read_options,
     split_group,
 )
-from coagent.emulator.statuses import ApiError
-from coagent.emulator.tables import table
-from coagent.emulator.watches import Watch
+from kube_emulator.statuses import ApiError
+from kube_emulator.tables import table
+from kube_emulator.watches import Watch
 
 Json = dict[str, Any]
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from coagent.emulator import statuses
-from coagent.emulator.names import bad, check_keys, check_labels, check_object_name, required
-from coagent.emulator.resources import Resource
-from coagent.emulator.schemas import Reading
-from coagent.emulator.statuses import Cause
+from kube_emulator import statuses
+from kube_emulator.names import bad, check_keys, check_labels, check_object_name, required
+from kube_emulator.resources import Resource
+from kube_emulator.schemas import Reading
+from kube_emulator.statuses import Cause
 
 if TYPE_CHECKING:
-    from coagent.emulator.api import Options
+    from kube_emulator.api import Options
 
 Json = dict[str, Any]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent.emulator.names import bad
-from coagent.emulator.statuses import Cause
+from kube_emulator.names import bad
+from kube_emulator.statuses import Cause
 
 Json = dict[str, Any]
 _FIXED: dict[str, tuple[tuple[str, ...], ...]] = {

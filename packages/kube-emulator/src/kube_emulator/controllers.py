@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from coagent.emulator import deployments, endpoints, plain, podstates, workloads
-from coagent.emulator.store import Change, Key
-from coagent.emulator.world import World
+from kube_emulator import deployments, endpoints, plain, podstates, workloads
+from kube_emulator.store import Change, Key
+from kube_emulator.world import World
 
 Json = dict[str, Any]
 _PODS = ("", "pods")

@@ -9,8 +9,8 @@ import copy
 import math
 from typing import Any
 
-from coagent.emulator.workloads import template_hash
-from coagent.emulator.world import World, condition, controlled, owner_reference
+from kube_emulator.workloads import template_hash
+from kube_emulator.world import World, condition, controlled, owner_reference
 
 Json = dict[str, Any]
 SETS = ("apps", "replicasets")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent.emulator.resources import VERBS, Catalogue, Resource
+from kube_emulator.resources import VERBS, Catalogue, Resource
 
 Json = dict[str, Any]
 AGGREGATED = "apidiscovery.k8s.io"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent.emulator.store import Change
-from coagent.emulator.workloads import is_ready, short_hash
-from coagent.emulator.world import World, owner_reference
+from kube_emulator.store import Change
+from kube_emulator.workloads import is_ready, short_hash
+from kube_emulator.world import World, owner_reference
 
 Json = dict[str, Any]
 _ENDPOINTS = ("", "endpoints")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from coagent.emulator.mergekeys import inner_kind, list_rule
-from coagent.emulator.ownership import Path, element_step, from_fields, remove_path, to_fields, values
-from coagent.emulator.statuses import Cause, apply_conflict
+from kube_emulator.mergekeys import inner_kind, list_rule
+from kube_emulator.ownership import Path, element_step, from_fields, remove_path, to_fields, values
+from kube_emulator.statuses import Cause, apply_conflict
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from coagent.emulator.schemas import element, field_kind
+from kube_emulator.schemas import element, field_kind
 
 
 class ListRule(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from coagent.emulator.statuses import Cause
+from kube_emulator.statuses import Cause
 
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _SERVICE = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent.emulator import discovery
-from coagent.emulator.resources import Catalogue, Resource
-from coagent.emulator.schemas import documentation, element, tables, walk_tables
+from kube_emulator import discovery
+from kube_emulator.resources import Catalogue, Resource
+from kube_emulator.schemas import documentation, element, tables, walk_tables
 
 Json = dict[str, Any]
 _SCALARS: dict[str, Json] = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from coagent.emulator.mergekeys import inner_kind, list_rule
+from kube_emulator.mergekeys import inner_kind, list_rule
 
 Json = dict[str, Any]
 Path = tuple[str, ...]

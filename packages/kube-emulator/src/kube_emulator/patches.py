@@ -13,8 +13,8 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from coagent.emulator.mergekeys import ListRule, inner_kind, list_rule
-from coagent.emulator.statuses import ApiError, bad_request
+from kube_emulator.mergekeys import ListRule, inner_kind, list_rule
+from kube_emulator.statuses import ApiError, bad_request
 
 Json = dict[str, Any]
 

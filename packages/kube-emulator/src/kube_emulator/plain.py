@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent.emulator.selectors import selector_test
-from coagent.emulator.store import Key
-from coagent.emulator.validation import amount
-from coagent.emulator.workloads import is_ready
-from coagent.emulator.world import World, condition
+from kube_emulator.selectors import selector_test
+from kube_emulator.store import Key
+from kube_emulator.validation import amount
+from kube_emulator.workloads import is_ready
+from kube_emulator.world import World, condition
 
 Json = dict[str, Any]
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----\nemulated\n-----END CERTIFICATE-----\n"

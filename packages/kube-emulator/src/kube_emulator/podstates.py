@@ -13,8 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from coagent.emulator.defaults import stable_number
-from coagent.emulator.store import Store
+from kube_emulator.defaults import stable_number
+from kube_emulator.store import Store
 
 Json = dict[str, Any]
 PODS = ("", "pods")

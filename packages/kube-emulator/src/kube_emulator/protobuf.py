@@ -18,7 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from coagent.emulator.statuses import bad_request
+from kube_emulator.statuses import bad_request
 
 Json = dict[str, Any]
 MEDIA = "application/vnd.kubernetes.protobuf"
@@ -30,7 +30,7 @@ _PORT = "k8s.io.apimachinery.pkg.util.intstr.IntOrString"
 
 @cache
 def _tables() -> dict[str, dict[str, list[str]]]:
-    text = files("coagent.emulator").joinpath("data/wire.json").read_text()
+    text = files("kube_emulator").joinpath("data/wire.json").read_text()
     return dict(json.loads(text))
 
 

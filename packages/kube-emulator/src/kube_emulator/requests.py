@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from starlette.requests import Request
 
-from coagent.emulator import protobuf, statuses
-from coagent.emulator.api import Options
-from coagent.emulator.resources import Catalogue, Resource
+from kube_emulator import protobuf, statuses
+from kube_emulator.api import Options
+from kube_emulator.resources import Catalogue, Resource
 
 Json = dict[str, Any]
 PATCHES = {

@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from coagent.emulator.statuses import QUANTITY_RULE, Cause, bad_request
+from kube_emulator.statuses import QUANTITY_RULE, Cause, bad_request
 
 Json = dict[str, Any]
 _GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
@@ -26,14 +26,14 @@ _GO_TYPES = {"str": "string", "int": "int32", "bool": "bool", "float": "float64"
 @cache
 def tables() -> dict[str, Any]:
     """Every type's table: ``{"fields": {name: type}, "required": [names]}``."""
-    text = files("coagent.emulator").joinpath("data/schemas.json").read_text()
+    text = files("kube_emulator").joinpath("data/schemas.json").read_text()
     return dict(json.loads(text))
 
 
 @cache
 def documentation() -> dict[str, dict[str, str]]:
     """The documentation of each type's fields, for ``kubectl explain``."""
-    text = files("coagent.emulator").joinpath("data/documentation.json").read_text()
+    text = files("kube_emulator").joinpath("data/documentation.json").read_text()
     return dict(json.loads(text))
 
 

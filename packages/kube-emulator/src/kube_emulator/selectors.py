@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from coagent.emulator.statuses import bad_request
+from kube_emulator.statuses import bad_request
 
 Json = dict[str, Any]
 Test = Callable[[Json], bool]

@@ -17,14 +17,14 @@ import trustme
 import uvicorn
 import yaml
 
-from coagent.emulator import controllers
-from coagent.emulator.api import Api, Options
-from coagent.emulator.app import App
-from coagent.emulator.faults import Faults
-from coagent.emulator.listening import Listening
-from coagent.emulator.podstates import Registry
-from coagent.emulator.resources import Resource
-from coagent.emulator.world import Clock, World, utc_now
+from kube_emulator import controllers
+from kube_emulator.api import Api, Options
+from kube_emulator.app import App
+from kube_emulator.faults import Faults
+from kube_emulator.listening import Listening
+from kube_emulator.podstates import Registry
+from kube_emulator.resources import Resource
+from kube_emulator.world import Clock, World, utc_now
 
 Json = dict[str, Any]
 _VOLATILE = {

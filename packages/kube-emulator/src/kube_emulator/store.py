@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from coagent.emulator.statuses import gone
+from kube_emulator.statuses import gone
 
 Json = dict[str, Any]
 Key = tuple[str, str]

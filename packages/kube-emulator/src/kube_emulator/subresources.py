@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from coagent.emulator import patches, statuses
-from coagent.emulator.api import Api, Options
-from coagent.emulator.faults import Faults
-from coagent.emulator.requests import Target
+from kube_emulator import patches, statuses
+from kube_emulator.api import Api, Options
+from kube_emulator.faults import Faults
+from kube_emulator.requests import Target
 
 Json = dict[str, Any]
 USER = "emulator-user"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from coagent.emulator.columns import AGE, COLUMNS, NAME, Column, age
-from coagent.emulator.resources import Resource
+from kube_emulator.columns import AGE, COLUMNS, NAME, Column, age
+from kube_emulator.resources import Resource
 
 Json = dict[str, Any]
 

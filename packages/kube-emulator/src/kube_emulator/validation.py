@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from coagent.emulator.names import (
+from kube_emulator.names import (
     bad,
     check_data_keys,
     check_keys,
@@ -20,8 +20,8 @@ from coagent.emulator.names import (
     required,
     unsupported,
 )
-from coagent.emulator.selectors import selector_test
-from coagent.emulator.statuses import QUANTITY_RULE, Cause
+from kube_emulator.selectors import selector_test
+from kube_emulator.statuses import QUANTITY_RULE, Cause
 
 Json = dict[str, Any]
 _QUANTITY = re.compile(r"^[+-]?(\d+|\d+\.\d*|\.\d+)(m|u|n|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d+)?$")

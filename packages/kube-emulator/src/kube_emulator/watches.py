@@ -12,11 +12,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from coagent.emulator.api import Api
-from coagent.emulator.requests import Target
-from coagent.emulator.selectors import field_test, label_test
-from coagent.emulator.statuses import ApiError
-from coagent.emulator.store import Change
+from kube_emulator.api import Api
+from kube_emulator.requests import Target
+from kube_emulator.selectors import field_test, label_test
+from kube_emulator.statuses import ApiError
+from kube_emulator.store import Change
 
 Json = dict[str, Any]
 _BOOKMARK_SECONDS = 60.0

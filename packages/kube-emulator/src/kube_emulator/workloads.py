@@ -12,9 +12,9 @@ import hashlib
 import json
 from typing import Any
 
-from coagent.emulator import defaults, podstates
-from coagent.emulator.podstates import NODES, PODS
-from coagent.emulator.world import World, condition, controlled, owner_reference
+from kube_emulator import defaults, podstates
+from kube_emulator.podstates import NODES, PODS
+from kube_emulator.world import World, condition, controlled, owner_reference
 
 Json = dict[str, Any]
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from coagent.emulator.podstates import Registry
-from coagent.emulator.resources import Catalogue
-from coagent.emulator.store import Key, Store
+from kube_emulator.podstates import Registry
+from kube_emulator.resources import Catalogue
+from kube_emulator.store import Key, Store
 
 Json = dict[str, Any]
 Clock = Callable[[], datetime]

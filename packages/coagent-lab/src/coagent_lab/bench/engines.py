@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 
 import anyio
 
-from coagent.bench.samples import machine, percentile, timed
-from coagent.bench.subject import add, get, put
 from coagent.errors import ConfigurationError, LogError
 from coagent.log.urls import is_postgres, place_of, shown_url
 from coagent.runtime.domain import Domain, open_domain
 from coagent.runtime.session import AgentSession
 from coagent.targets.memory import Memory
+from coagent_lab.bench.samples import machine, percentile, timed
+from coagent_lab.bench.subject import add, get, put
 
 AIM_MS = 2.0
 """What the median of one process's calls was set out to reach on a server of the same machine."""

@@ -11,8 +11,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from coagent.bench.samples import Act, median_of_rounds, timed
 from coagent.runtime.domain import Domain
+from coagent_lab.bench.samples import Act, median_of_rounds, timed
 
 AIM_RATIOS = {"committed calls": 1.1, "uncommitted calls": 1.1, "agents": 1.3}
 """How much more than at the smallest size a call may cost at the largest, by what grows."""

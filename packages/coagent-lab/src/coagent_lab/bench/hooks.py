@@ -16,12 +16,12 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from coagent.bench.samples import machine, percentile
 from coagent.config.domain_file import FOLDER
 from coagent.gateways.claude.stop import stop_daemon
 from coagent.gateways.setup import workspace
 from coagent.gateways.setup.claude_code import command
 from coagent.gateways.setup.shell_script import PREFIX, SCRIPT, text, write
+from coagent_lab.bench.samples import machine, percentile
 
 _SESSION = "benchmark"
 _COMMANDS = ("true", "git status")

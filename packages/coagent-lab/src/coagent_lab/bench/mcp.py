@@ -14,8 +14,8 @@ from typing import Any
 
 from mcp import Client, StdioServerParameters
 
-from coagent.bench.samples import machine, percentile
 from coagent.errors import CoAgentError
+from coagent_lab.bench.samples import machine, percentile
 
 _CONFIG = 'log = "sqlite:log.db"\n[[targets]]\nkind = "files"\nroot = "."\n[serve]\nport = 0\n'
 

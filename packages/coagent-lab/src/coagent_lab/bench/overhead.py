@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from coagent.bench.growth import Growth, Plan, measure_growth
-from coagent.bench.reopening import Reopening, measure_reopening
-from coagent.bench.samples import collections, machine, mean_of_rounds, median_of_rounds, timed
-from coagent.bench.subject import KEYS, initial, open_log
 from coagent.runtime.domain import Domain
+from coagent_lab.bench.growth import Growth, Plan, measure_growth
+from coagent_lab.bench.reopening import Reopening, measure_reopening
+from coagent_lab.bench.samples import collections, machine, mean_of_rounds, median_of_rounds, timed
+from coagent_lab.bench.subject import KEYS, initial, open_log
 
 WARM_UP = 100
 AIMS_US = {

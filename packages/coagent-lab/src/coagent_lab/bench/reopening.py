@@ -17,13 +17,13 @@ from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
-from coagent.bench.growth import make_history
-from coagent.bench.subject import open_log
 from coagent.errors import CoAgentError
+from coagent_lab.bench.growth import make_history
+from coagent_lab.bench.subject import open_log
 
 _OPEN = """
 import asyncio, sys
-from coagent.bench.reopening import report_opening
+from coagent_lab.bench.reopening import report_opening
 asyncio.run(report_opening(*sys.argv[1:]))
 """
 

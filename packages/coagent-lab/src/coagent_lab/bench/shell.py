@@ -16,12 +16,12 @@ from typing import Any
 
 import anyio
 
-from coagent.bench.samples import machine, percentile
 from coagent.errors import CoAgentError
 from coagent.runtime.domain import open_domain
 from coagent.systems.files.target import Files
 from coagent.systems.shell.commands import CommandRunner
 from coagent.systems.shell.tools import bash_tool
+from coagent_lab.bench.samples import machine, percentile
 
 _TIMEOUT_S = 600.0
 _PAUSE_S = 0.05

@@ -8,12 +8,12 @@ from coagent.cli.group import Lazy, LazyGroup, epilog, plain_typer
 
 BENCHMARKS: dict[str, Lazy] = {
     "overhead": Lazy(
-        "coagent.cli.bench_overhead:overhead",
+        "coagent_lab.cli.bench_overhead:overhead",
         "What a call costs, and how that grows.",
         ("coagent bench overhead --quick", "coagent bench overhead --json"),
     ),
     "contended": Lazy(
-        "coagent.cli.bench_contended:contended",
+        "coagent_lab.cli.bench_contended:contended",
         "The protocols compared on contended workloads.",
         (
             "coagent bench contended",
@@ -22,7 +22,7 @@ BENCHMARKS: dict[str, Lazy] = {
         ),
     ),
     "log": Lazy(
-        "coagent.cli.bench_log:log",
+        "coagent_lab.cli.bench_log:log",
         "The engines of the log, with one process and with many.",
         (
             "coagent bench log",
@@ -31,22 +31,22 @@ BENCHMARKS: dict[str, Lazy] = {
         ),
     ),
     "mcp": Lazy(
-        "coagent.cli.bench_mcp:mcp",
+        "coagent_lab.cli.bench_mcp:mcp",
         "What MCP adds to a call.",
         ("coagent bench mcp", "coagent bench mcp --samples 1000 --json"),
     ),
     "hooks": Lazy(
-        "coagent.cli.bench_hooks:hooks",
+        "coagent_lab.cli.bench_hooks:hooks",
         "What a hook adds to a tool call of Claude Code.",
         ("coagent bench hooks", "coagent bench hooks --files 10000"),
     ),
     "shell": Lazy(
-        "coagent.cli.bench_shell:shell",
+        "coagent_lab.cli.bench_shell:shell",
         "What the governed shell adds to a command.",
         ("coagent bench shell", 'coagent bench shell --root . --command "make -n"'),
     ),
     "bash": Lazy(
-        "coagent.cli.bench_bash:bash",
+        "coagent_lab.cli.bench_bash:bash",
         "Everyday bash tasks, alone and with several workers at once.",
         ("coagent bench bash", "coagent bench bash --workers 2 --trials 10 --json"),
     ),

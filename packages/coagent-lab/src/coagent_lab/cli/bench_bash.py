@@ -51,9 +51,9 @@ def bash(
 
     Example: coagent bench bash --workers 2 --trials 10
     """
-    from coagent.bench.bash.arms import ARMS
-    from coagent.bench.bash.report import measure
-    from coagent.bench.bash.tasks import own_tasks, read_tasks
+    from coagent_lab.bench.bash.arms import ARMS
+    from coagent_lab.bench.bash.report import measure
+    from coagent_lab.bench.bash.tasks import own_tasks, read_tasks
 
     chosen = tuple(one.strip() for one in arms.split(","))
     unknown = [one for one in chosen if one not in ARMS]
@@ -124,14 +124,14 @@ def _workers(model: str | None, base_url: str | None, answers: Answers, seconds:
             raise typer.BadParameter("it is for language models: name one by --model", param_hint="--answers")
         return {}
     try:
-        from coagent.bench.bash.by_model import ToolsByModel
-        from coagent.bench.bash.modelled import Modelled
+        from coagent_lab.bench.bash.by_model import ToolsByModel
+        from coagent_lab.bench.bash.modelled import Modelled
     except ImportError as error:
         raise CoAgentError(
             f"--model needs Pydantic AI: {error}", "Install it: pip install 'coagent-mtpo[llm]'."
         ) from None
     from coagent.agents.llm_model import resolve_model
-    from coagent.bench.bash.arms import BY_MODEL
+    from coagent_lab.bench.bash.arms import BY_MODEL
 
     resolve_model(model, base_url=base_url)  # a mistake in it is told before anything runs
     makes = {BY_MODEL: ToolsByModel(model, base_url, answers.value, seconds).run}

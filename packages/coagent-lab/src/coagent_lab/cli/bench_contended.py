@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from coagent.agents.budget import Budget
-    from coagent.bench.contended.measure import Measured, Plan
-    from coagent.bench.contended.runner import Runner
+    from coagent_lab.bench.contended.measure import Measured, Plan
+    from coagent_lab.bench.contended.runner import Runner
 
 
 _Trials = Annotated[
@@ -109,7 +109,7 @@ def _report(measured: Measured, html: Path | None, json_output: bool, *, scaling
     if scaling:
         data["scaling"] = anyio.run(_scaling, measured.plan)
     if html is not None:
-        from coagent.bench.contended.page import page
+        from coagent_lab.bench.contended.page import page
 
         write_page(html, page(data, measured.timelines("k8s-canary")))
     if json_output:
@@ -134,15 +134,15 @@ class Chosen:
 async def _plan(
     chosen: Chosen, runner: Runner, protocols: list[str], trials: int, seed: int, failures: dict[str, str]
 ) -> Plan:
-    from coagent.bench.contended.measure import Plan
-    from coagent.bench.contended.ten import the_ten
+    from coagent_lab.bench.contended.measure import Plan
+    from coagent_lab.bench.contended.ten import the_ten
 
     if chosen.folder is not None:
         found = _from_files(chosen, failures)
     else:
         found = await the_ten(chosen.sql)
         if chosen.beyond_the_ten or chosen.only:
-            from coagent.bench.contended.beyond import beyond
+            from coagent_lab.bench.contended.beyond import beyond
 
             found += await beyond(chosen.sql)
     return Plan(_only(found, chosen.only), protocols=protocols, trials=trials, seed=seed, runner=runner)
@@ -163,8 +163,8 @@ def _only(found: list[Any], only: list[str]) -> list[Any]:
 def _runner(
     model: str | None, base_url: str | None, budget: str, keep: Path | None, misjudge: float, without: str
 ) -> Runner:
-    from coagent.bench.contended.judging import Judging
-    from coagent.bench.contended.runner import Simulated
+    from coagent_lab.bench.contended.judging import Judging
+    from coagent_lab.bench.contended.runner import Simulated
 
     ideas = _switched_off(without)
     if model is None:
@@ -180,7 +180,7 @@ def _runner(
             "Leave them out with --model.",
         )
     try:
-        from coagent.bench.contended.modelled import Modelled
+        from coagent_lab.bench.contended.modelled import Modelled
     except ImportError as error:
         raise ConfigurationError(
             f"--model needs Pydantic AI: {error}", "Install it: pip install 'coagent-mtpo[llm]'."
@@ -214,8 +214,8 @@ def _names(text: str) -> list[str]:
 
 
 def _from_files(chosen: Chosen, failures: dict[str, str]) -> list[Any]:
-    from coagent.bench.contended.families import family_of
-    from coagent.bench.contended.workload import files, load
+    from coagent_lab.bench.contended.families import family_of
+    from coagent_lab.bench.contended.workload import files, load
 
     found = []
     assert chosen.folder is not None
@@ -266,7 +266,7 @@ def _switched_off(text: str) -> dict[str, bool]:
 async def _measure(plan: Plan, failures: dict[str, str]) -> Measured:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from coagent.bench.contended.measure import measure
+    from coagent_lab.bench.contended.measure import measure
 
     out = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -284,7 +284,7 @@ async def _measure(plan: Plan, failures: dict[str, str]) -> Measured:
 
 
 async def _scaling(plan: Plan) -> list[dict[str, Any]]:
-    from coagent.bench.contended.scaling import scaling
+    from coagent_lab.bench.contended.scaling import scaling
 
     return await scaling(plan)
 

@@ -22,7 +22,7 @@ def hooks(
     """
     from rich.progress import Progress
 
-    from coagent.bench.hooks import measure
+    from coagent_lab.bench.hooks import measure
 
     out = console(stderr=True)
     with Progress(console=out, transient=True, disable=not out.is_terminal) as bars:

@@ -9,7 +9,7 @@ import typer
 from coagent.cli.output import console, print_json
 
 if TYPE_CHECKING:
-    from coagent.bench.engines import Engines
+    from coagent_lab.bench.engines import Engines
 
 
 def log(
@@ -29,7 +29,7 @@ def log(
     The log is one order, so all appends wait for one another: what a bare commit takes is printed first, and
     no domain commits faster than that. In the database of a URL a schema is made for each case, and dropped.
     """
-    from coagent.bench.engines import measure
+    from coagent_lab.bench.engines import measure
 
     counts = [int(one) for one in _numbers("--processes", processes) if one >= 1]
     thinks_s = _numbers("--think", think)
@@ -55,7 +55,7 @@ def _numbers(option: str, text: str) -> list[float]:
 def _show(found: Engines) -> None:
     from rich.table import Table
 
-    from coagent.bench.engines import AIM_MS
+    from coagent_lab.bench.engines import AIM_MS
 
     out = console()
     here = found.parameters["machine"]

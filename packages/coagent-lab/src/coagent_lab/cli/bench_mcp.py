@@ -19,7 +19,7 @@ def mcp(
     from rich.progress import Progress
 
     try:
-        from coagent.bench.mcp import measure
+        from coagent_lab.bench.mcp import measure
     except ImportError as error:
         raise ConfigurationError(
             f"this needs the mcp library: {error}", "Install it: pip install 'coagent-mtpo[mcp]'."

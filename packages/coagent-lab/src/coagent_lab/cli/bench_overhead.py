@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from coagent.bench.growth import Growth
-    from coagent.bench.overhead import Overhead, Row
-    from coagent.bench.reopening import Reopening
+    from coagent_lab.bench.growth import Growth
+    from coagent_lab.bench.overhead import Overhead, Row
+    from coagent_lab.bench.reopening import Reopening
 
 
 def overhead(
@@ -36,7 +36,7 @@ def overhead(
     """
     import anyio
 
-    from coagent.bench.overhead import measure
+    from coagent_lab.bench.overhead import measure
 
     progress = console(stderr=True)
     if progress.is_terminal:

@@ -27,7 +27,7 @@ def shell(
     """
     from rich.progress import Progress
 
-    from coagent.bench.shell import measure
+    from coagent_lab.bench.shell import measure
 
     if root is not None and command is None:
         raise typer.BadParameter("a workspace of your own needs --command", param_hint="--root")

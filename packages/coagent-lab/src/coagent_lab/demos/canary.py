@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from coagent.agents.scripted import Step
-from coagent.demos.play import Labelled, Role, drawn, lanes_of, order_of, play, play_one, require
+from coagent.demos import Demo
+from coagent.demos.play import Labelled, Role, drawn, lanes_of, order_of, play, play_one
 from coagent.demos.report import DemoReport, DemoRun
 
 RELEASES = "release-images"
@@ -52,9 +53,8 @@ async def canary(
         progress: Told what is being done.
 
     Raises:
-        CoAgentError: A package is missing, or an agent failed even alone.
+        CoAgentError: An agent failed even alone.
     """
-    require("emulator,kubernetes", "coagent.emulator", "coagent.systems.kubernetes.target")
     roles = _roles(seed)
     serial = {}
     for order in (roles, roles[::-1]):
@@ -125,7 +125,7 @@ def _manifests() -> list[dict[str, Any]]:
 
 
 def _cluster(seed: int) -> Any:
-    from coagent.emulator import Emulator
+    from kube_emulator import Emulator
 
     # The client is in this process and the server on its loopback interface: nobody else is let in or out.
     return Emulator(initial=_manifests(), images=REGISTRY, seed=seed, tls=False, token="")
@@ -189,3 +189,7 @@ def _pods(emulator: Any) -> dict[str, str]:
         waiting = [one["state"]["waiting"]["reason"] for one in statuses if "waiting" in one["state"]]
         found[replica_set.rpartition("-")[0]] = waiting[0] if waiting else pod["status"]["phase"]
     return dict(sorted(found.items()))
+
+
+CANARY_DEMO = Demo("Two agents on a Kubernetes cluster: one repairs images, one copies a Deployment.", canary)
+"""What is registered."""

@@ -1,4 +1,4 @@
-"""`python -m coagent.sim`: simulate many random runs and report every seed that fails."""
+"""`python -m coagent_lab.sim`: simulate many random runs and report every seed that fails."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from functools import partial
 from multiprocessing import get_context
 from typing import get_args
 
-from coagent.sim.options import KINDS
-from coagent.sim.run import run_seed, run_trial
-from coagent.sim.shrink import shrink
-from coagent.sim.targets import Systems
-from coagent.sim.trial import Verdict
-from coagent.sim.world import Dialect
+from coagent_lab.sim.options import KINDS
+from coagent_lab.sim.run import run_seed, run_trial
+from coagent_lab.sim.shrink import shrink
+from coagent_lab.sim.targets import Systems
+from coagent_lab.sim.trial import Verdict
+from coagent_lab.sim.world import Dialect
 
 _SHARE = 2000
 """How many seeds a process runs before it says how it went."""
@@ -27,7 +27,7 @@ _SHARE = 2000
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 all runs are serial, 1 some are not."""
     logging.getLogger("coagent").setLevel(logging.ERROR)  # what warns a person is what is tried here
-    parser = argparse.ArgumentParser(prog="python -m coagent.sim", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m coagent_lab.sim", description=__doc__)
     parser.add_argument("--runs", type=int, default=2000, help="how many seeds (default: 2000)")
     parser.add_argument("--seed", type=int, default=1, help="the first seed (default: 1)")
     parser.add_argument("--target", choices=get_args(Dialect), default="memory", help="where the state lives")
@@ -112,7 +112,7 @@ def _show(verdict: Verdict, options: argparse.Namespace) -> None:
         if value not in ("memory", "mtpo", "plain")
     )
     print(f"seed {verdict.seed}: {verdict.violation}")
-    print(f"  again: python -m coagent.sim --runs 1 --seed {verdict.seed}{extra} --verbose")
+    print(f"  again: python -m coagent_lab.sim --runs 1 --seed {verdict.seed}{extra} --verbose")
     if options.verbose:
         print("\n".join(verdict.describe()))
 

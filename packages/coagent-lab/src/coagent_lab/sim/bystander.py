@@ -12,10 +12,10 @@ from typing import Any
 
 from coagent.protocol.calls import Call, Observation
 from coagent.protocol.keys import Key
-from coagent.sim.check import Violation
-from coagent.sim.ledger import Ledger
-from coagent.sim.oracle import Edit, History, Turn
-from coagent.sim.world import Line, World, is_final
+from coagent_lab.sim.check import Violation
+from coagent_lab.sim.ledger import Ledger
+from coagent_lab.sim.oracle import Edit, History, Turn
+from coagent_lab.sim.world import Line, World, is_final
 
 WATCHED = Key("kv:o/x")
 """The object; agents write none under its folder."""

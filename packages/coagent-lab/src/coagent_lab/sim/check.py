@@ -10,9 +10,9 @@ from coagent.log.codec import decode, encode
 from coagent.protocol.events import Event
 from coagent.protocol.mtpo import Mtpo
 from coagent.protocol.values import same
-from coagent.sim.dump import dump
-from coagent.sim.oracle import SerialRun
-from coagent.sim.tools import document_of
+from coagent_lab.sim.dump import dump
+from coagent_lab.sim.oracle import SerialRun
+from coagent_lab.sim.tools import document_of
 
 NOTICES_PER_CALL_MAX = 20
 

@@ -13,8 +13,8 @@ from coagent.protocol.calls import Call
 from coagent.protocol.phases import CallPhase
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
-from coagent.sim.bodies import Killed
-from coagent.sim.failing import Patient
+from coagent_lab.sim.bodies import Killed
+from coagent_lab.sim.failing import Patient
 
 
 class Client(Patient):

@@ -20,14 +20,14 @@ from coagent.protocol.events import Event
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.runtime.domain import Domain, _Open
-from coagent.sim.check import Violation
-from coagent.sim.processes import Process
-from coagent.sim.remote import Remote, remote
-from coagent.sim.simulation import ALL_TOOLS, Simulation
-from coagent.sim.stepper import Stepper
-from coagent.sim.targets import SCHEMES
-from coagent.sim.tools import outbox
 from coagent.targets.memory import Memory
+from coagent_lab.sim.check import Violation
+from coagent_lab.sim.processes import Process
+from coagent_lab.sim.remote import Remote, remote
+from coagent_lab.sim.simulation import ALL_TOOLS, Simulation
+from coagent_lab.sim.stepper import Stepper
+from coagent_lab.sim.targets import SCHEMES
+from coagent_lab.sim.tools import outbox
 
 _PROCESSES = 2
 

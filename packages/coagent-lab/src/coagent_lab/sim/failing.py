@@ -21,11 +21,11 @@ from coagent.protocol.phases import AgentPhase
 from coagent.protocol.values import Value
 from coagent.runtime import patience, work
 from coagent.runtime.domain import Domain
-from coagent.sim.check import Violation
-from coagent.sim.racing import Racer, pause
-from coagent.sim.remote import Remote
-from coagent.sim.targets import Slow
-from coagent.sim.world import World, scheme_of_line
+from coagent_lab.sim.check import Violation
+from coagent_lab.sim.racing import Racer, pause
+from coagent_lab.sim.remote import Remote
+from coagent_lab.sim.targets import Slow
+from coagent_lab.sim.world import World, scheme_of_line
 
 MARK = "it will not have this today"
 """In the reason of whatever fails by chance."""

@@ -21,14 +21,14 @@ from coagent.runtime.clock import RealClock
 from coagent.runtime.domain import Domain, _Open
 from coagent.runtime.orders import Order
 from coagent.runtime.tenure import Tenure
-from coagent.sim.bodies import Body, Fates, Link
-from coagent.sim.clients import is_excused
-from coagent.sim.failing import MARK, Mishaps
-from coagent.sim.processes import Process
-from coagent.sim.server import Connection, Server
-from coagent.sim.targets import Witness
 from coagent.targets.memory import Memory
 from coagent.tools.base import Tool
+from coagent_lab.sim.bodies import Body, Fates, Link
+from coagent_lab.sim.clients import is_excused
+from coagent_lab.sim.failing import MARK, Mishaps
+from coagent_lab.sim.processes import Process
+from coagent_lab.sim.server import Connection, Server
+from coagent_lab.sim.targets import Witness
 
 AWAY_S_MAX = 5.0
 """How long a request waits for a target that cannot be reached, in seconds."""

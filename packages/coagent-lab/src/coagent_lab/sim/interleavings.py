@@ -9,14 +9,14 @@ from typing import Any, Literal, NamedTuple
 from coagent.agents.scripted import Program, ScriptedAgent
 from coagent.protocol.values import Value
 from coagent.runtime.domain import open_domain
-from coagent.sim.check import check_notices, check_outcome
-from coagent.sim.ledger import Ledger
-from coagent.sim.oracle import run_serially
-from coagent.sim.order import check_order, check_waiting
-from coagent.sim.stepper import Stepper
-from coagent.sim.targets import Still
-from coagent.sim.tools import TOOLS, outbox
 from coagent.targets.memory import Memory
+from coagent_lab.sim.check import check_notices, check_outcome
+from coagent_lab.sim.ledger import Ledger
+from coagent_lab.sim.oracle import run_serially
+from coagent_lab.sim.order import check_order, check_waiting
+from coagent_lab.sim.stepper import Stepper
+from coagent_lab.sim.targets import Still
+from coagent_lab.sim.tools import TOOLS, outbox
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from coagent.protocol.calls import Observation
 from coagent.protocol.events import Event
 from coagent.protocol.keys import Key
 from coagent.protocol.values import same
-from coagent.sim.check import Violation
-from coagent.sim.oracle import FAILED, Edit, History, SerialRun, Turn
+from coagent_lab.sim.check import Violation
+from coagent_lab.sim.oracle import FAILED, Edit, History, SerialRun, Turn
 
 Place: TypeAlias = tuple[Fraction, int, int]
 """(order of the agent, number of the call, 0); above 0 for what outsiders did right above a call."""

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from coagent.sim.faults import FAULTS
-from coagent.sim.world import Dialect
+from coagent_lab.sim.faults import FAULTS
+from coagent_lab.sim.world import Dialect
 
 Kind: TypeAlias = Literal[
     "plain",

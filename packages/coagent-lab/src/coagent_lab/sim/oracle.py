@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from coagent.agents.scripted import GiveUp, Program
 from coagent.errors import ToolFailed
-from coagent.sim.remote import Remote, remote
-from coagent.sim.tools import HEAD, outbox
 from coagent.tools.declared import DeclaredTool
 from coagent.tools.native import NativeTool
+from coagent_lab.sim.remote import Remote, remote
+from coagent_lab.sim.tools import HEAD, outbox
 
 AnyTool: TypeAlias = NativeTool | DeclaredTool
 

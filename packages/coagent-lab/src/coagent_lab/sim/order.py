@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from coagent.sim.check import Violation
-from coagent.sim.ledger import Agent, Ledger
+from coagent_lab.sim.check import Violation
+from coagent_lab.sim.ledger import Agent, Ledger
 
 
 def check_order(ledger: Ledger, order: str) -> None:

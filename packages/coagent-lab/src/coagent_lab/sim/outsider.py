@@ -6,10 +6,10 @@ import random
 from typing import Any
 
 from coagent.runtime.domain import Domain
-from coagent.sim.ledger import Ledger
-from coagent.sim.targets import Witnessed
-from coagent.sim.tools import HEAD
-from coagent.sim.world import World, keys_of
+from coagent_lab.sim.ledger import Ledger
+from coagent_lab.sim.targets import Witnessed
+from coagent_lab.sim.tools import HEAD
+from coagent_lab.sim.world import World, keys_of
 
 _FIRST_NUMBER = 1000
 

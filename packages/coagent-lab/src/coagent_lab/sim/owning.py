@@ -25,10 +25,10 @@ from coagent.protocol.keys import Key
 from coagent.runtime.domain import Domain, _Open
 from coagent.runtime.recovery import REASON
 from coagent.runtime.tenure import LEASE_S, Tenure
-from coagent.sim.check import Violation
-from coagent.sim.crash import Body, CrashSimulation, Lasting, Life, Mortal, MortalDomain, MortalLog
-from coagent.sim.simulation import ALL_TOOLS
-from coagent.sim.stepper import Stepper
+from coagent_lab.sim.check import Violation
+from coagent_lab.sim.crash import Body, CrashSimulation, Lasting, Life, Mortal, MortalDomain, MortalLog
+from coagent_lab.sim.simulation import ALL_TOOLS
+from coagent_lab.sim.stepper import Stepper
 
 _PROCESSES = 2
 _STEP_S_MAX = 12.0

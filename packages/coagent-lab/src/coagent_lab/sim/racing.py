@@ -16,8 +16,8 @@ from coagent.errors import AgentNotActive, CoAgentError, LogError, TargetError
 from coagent.protocol.calls import Rank
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Issued
-from coagent.sim.check import Violation
-from coagent.sim.stepper import twisted
+from coagent_lab.sim.check import Violation
+from coagent_lab.sim.stepper import twisted
 
 _TURNS_MAX = 40
 

@@ -13,9 +13,9 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeAlias
 
 from coagent.errors import TargetUnavailable
-from coagent.sim.tools import MODULUS, Refused, has_run, outbox, paused, ran
 from coagent.tools.declared import DeclaredTool
 from coagent.tools.intent import idempotency_key
+from coagent_lab.sim.tools import MODULUS, Refused, has_run, outbox, paused, ran
 
 SCHEME = "api:"
 SENT = "api:sent/"

@@ -10,8 +10,8 @@ from coagent.log.codec import decode, decode_state, encode, encode_state
 from coagent.protocol.checkpoint import restore, state_of
 from coagent.protocol.events import Event
 from coagent.protocol.mtpo import Mtpo
-from coagent.sim.check import Violation
-from coagent.sim.dump import dump
+from coagent_lab.sim.check import Violation
+from coagent_lab.sim.dump import dump
 
 
 class Restored:

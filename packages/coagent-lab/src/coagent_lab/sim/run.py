@@ -9,16 +9,16 @@ from dataclasses import replace
 
 import anyio
 
-from coagent.sim.crash import CrashSimulation
-from coagent.sim.failing import keep_apart
-from coagent.sim.options import Kind, options_of
-from coagent.sim.owning import OwnersSimulation
-from coagent.sim.simulation import Simulation
-from coagent.sim.swarm import SwarmSimulation
-from coagent.sim.targets import Systems
-from coagent.sim.trial import Trial, Verdict
-from coagent.sim.virtual import run_virtually
-from coagent.sim.world import Dialect, make_world
+from coagent_lab.sim.crash import CrashSimulation
+from coagent_lab.sim.failing import keep_apart
+from coagent_lab.sim.options import Kind, options_of
+from coagent_lab.sim.owning import OwnersSimulation
+from coagent_lab.sim.simulation import Simulation
+from coagent_lab.sim.swarm import SwarmSimulation
+from coagent_lab.sim.targets import Systems
+from coagent_lab.sim.trial import Trial, Verdict
+from coagent_lab.sim.virtual import run_virtually
+from coagent_lab.sim.world import Dialect, make_world
 
 _KINDS: dict[Kind, type[Simulation]] = {
     "crash": CrashSimulation,

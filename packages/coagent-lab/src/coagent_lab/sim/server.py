@@ -12,8 +12,8 @@ from coagent.log.codec import decode, decode_state, encode, encode_state
 from coagent.processes import Process
 from coagent.protocol.events import Event
 from coagent.protocol.mtpo import Mtpo
-from coagent.sim.bodies import Body
-from coagent.sim.check import Violation
+from coagent_lab.sim.bodies import Body
+from coagent_lab.sim.check import Violation
 
 AWAY_S_MAX = 10.0
 """How long a process waits for the server, in seconds."""

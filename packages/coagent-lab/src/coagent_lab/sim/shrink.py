@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from coagent.sim.options import Options
-from coagent.sim.trial import Trial, Verdict
-from coagent.sim.world import Line, World
+from coagent_lab.sim.options import Options
+from coagent_lab.sim.trial import Trial, Verdict
+from coagent_lab.sim.world import Line, World
 
 T = TypeVar("T")
 SCHEDULES = 8

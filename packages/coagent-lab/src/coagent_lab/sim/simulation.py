@@ -21,9 +21,9 @@ from coagent.runtime.clock import VirtualClock
 from coagent.runtime.domain import Domain, open_domain
 from coagent.runtime.patience import LIMIT_S_DEFAULT
 from coagent.runtime.protocols import PROTOCOLS
-from coagent.sim.check import Violation, check_notices, check_outcome, check_replay
-from coagent.sim.dump import dump
-from coagent.sim.failing import (
+from coagent_lab.sim.check import Violation, check_notices, check_outcome, check_replay
+from coagent_lab.sim.dump import dump
+from coagent_lab.sim.failing import (
     Flaky,
     Mishaps,
     Patient,
@@ -33,19 +33,19 @@ from coagent.sim.failing import (
     repeating,
     unwilling,
 )
-from coagent.sim.ledger import Ledger
-from coagent.sim.oracle import AnyTool, SerialRun, run_history, run_serially
-from coagent.sim.order import check_order, check_waiting
-from coagent.sim.outsider import Outsider
-from coagent.sim.processes import Process, watched_over
-from coagent.sim.racing import Racer, race
-from coagent.sim.remote import DECLARED_TOOLS, SCHEME, Remote, remote
-from coagent.sim.restoring import Restored
-from coagent.sim.stepper import Stepper
-from coagent.sim.targets import Crowded, Slow, Still, Systems, Witnessed
-from coagent.sim.tools import TOOLS, outbox, pauses
-from coagent.sim.trial import Trial, Verdict
-from coagent.sim.world import is_final, stray_call
+from coagent_lab.sim.ledger import Ledger
+from coagent_lab.sim.oracle import AnyTool, SerialRun, run_history, run_serially
+from coagent_lab.sim.order import check_order, check_waiting
+from coagent_lab.sim.outsider import Outsider
+from coagent_lab.sim.processes import Process, watched_over
+from coagent_lab.sim.racing import Racer, race
+from coagent_lab.sim.remote import DECLARED_TOOLS, SCHEME, Remote, remote
+from coagent_lab.sim.restoring import Restored
+from coagent_lab.sim.stepper import Stepper
+from coagent_lab.sim.targets import Crowded, Slow, Still, Systems, Witnessed
+from coagent_lab.sim.tools import TOOLS, outbox, pauses
+from coagent_lab.sim.trial import Trial, Verdict
+from coagent_lab.sim.world import is_final, stray_call
 
 STEPS_MAX = 4000
 SECONDS_MAX = 15.0

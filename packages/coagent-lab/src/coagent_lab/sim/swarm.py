@@ -34,27 +34,27 @@ from coagent.runtime.protocols import PROTOCOLS
 from coagent.runtime.recovery import REASON
 from coagent.runtime.session import AgentSession
 from coagent.runtime.unheard import NOT_RUN
-from coagent.sim.bodies import Body, Fates
-from coagent.sim.bystander import WATCHED, Bystander, Places, add_readers, is_watched
-from coagent.sim.check import Violation, check_notices, check_once, check_outcome
-from coagent.sim.clients import Client, recorded, runs_here
-from coagent.sim.dump import dump
-from coagent.sim.failing import MARK, Mishaps, remembering, repeating
-from coagent.sim.hosts import Host, OwnClock, System, unhurried
-from coagent.sim.ledger import Agent as Participant
-from coagent.sim.oracle import SerialRun, Turn, run_history
-from coagent.sim.order import check_order
-from coagent.sim.remote import SENT, remote
-from coagent.sim.server import Server, check_log
-from coagent.sim.simulation import ALL_TOOLS, Simulation, described
-from coagent.sim.targets import Systems
-from coagent.sim.tools import done, outbox, pauses
-from coagent.sim.trial import Trial, Verdict
-from coagent.sim.virtual import VirtualLoop
-from coagent.sim.weather import Weather
-from coagent.sim.world import is_final
 from coagent.tools.base import Tool
 from coagent.tools.intent import Probed
+from coagent_lab.sim.bodies import Body, Fates
+from coagent_lab.sim.bystander import WATCHED, Bystander, Places, add_readers, is_watched
+from coagent_lab.sim.check import Violation, check_notices, check_once, check_outcome
+from coagent_lab.sim.clients import Client, recorded, runs_here
+from coagent_lab.sim.dump import dump
+from coagent_lab.sim.failing import MARK, Mishaps, remembering, repeating
+from coagent_lab.sim.hosts import Host, OwnClock, System, unhurried
+from coagent_lab.sim.ledger import Agent as Participant
+from coagent_lab.sim.oracle import SerialRun, Turn, run_history
+from coagent_lab.sim.order import check_order
+from coagent_lab.sim.remote import SENT, remote
+from coagent_lab.sim.server import Server, check_log
+from coagent_lab.sim.simulation import ALL_TOOLS, Simulation, described
+from coagent_lab.sim.targets import Systems
+from coagent_lab.sim.tools import done, outbox, pauses
+from coagent_lab.sim.trial import Trial, Verdict
+from coagent_lab.sim.virtual import VirtualLoop
+from coagent_lab.sim.weather import Weather
+from coagent_lab.sim.world import is_final
 
 ENDED_FROM_OUTSIDE = "it was ended from outside"
 _QUIET_S_MAX = 600.0

@@ -18,9 +18,9 @@ from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.runtime.clock import RealClock, VirtualClock
 from coagent.runtime.domain import Domain
-from coagent.sim.world import Dialect
 from coagent.targets.base import Target
 from coagent.targets.memory import Memory
+from coagent_lab.sim.world import Dialect
 
 SCHEMES = ("kv", "txt", "hdr")
 
@@ -127,7 +127,7 @@ class Systems:
         if self.dialect != "memory":
             self._directory = directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         if self.dialect == "kubernetes":
-            from coagent.emulator import Emulator
+            from kube_emulator import Emulator
 
             self._emulator = self._stack.enter_context(Emulator())
             self._kubeconfig = self._emulator.write_kubeconfig(directory / "kubeconfig")

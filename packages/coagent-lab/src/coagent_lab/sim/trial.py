@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from coagent.agents.scripted import AgentReport
 from coagent.protocol.events import Event
-from coagent.sim.options import Options
-from coagent.sim.world import World
+from coagent_lab.sim.options import Options
+from coagent_lab.sim.world import World
 
 _TEXT_MAX = 200
 

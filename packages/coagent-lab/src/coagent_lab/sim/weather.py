@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 
 import anyio
 
-from coagent.sim.bodies import Body, Fates, Link
-from coagent.sim.hosts import Host, System
+from coagent_lab.sim.bodies import Body, Fates, Link
+from coagent_lab.sim.hosts import Host, System
 
 
 class Weather:

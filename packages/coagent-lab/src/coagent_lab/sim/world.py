@@ -17,8 +17,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from coagent.agents.scripted import GiveUp, Program
 from coagent.errors import ToolFailed
 from coagent.protocol.values import copied
-from coagent.sim.remote import DECLARED_KINDS, FINAL_KINDS, SCHEME
-from coagent.sim.tools import HEAD, MODULUS, object_of
+from coagent_lab.sim.remote import DECLARED_KINDS, FINAL_KINDS, SCHEME
+from coagent_lab.sim.tools import HEAD, MODULUS, object_of
 
 Dialect: TypeAlias = Literal["memory", "files", "kubernetes"]
 

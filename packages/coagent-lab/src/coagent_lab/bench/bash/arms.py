@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from coagent.bench.bash.governed import governed
-from coagent.bench.bash.growth import growth
-from coagent.bench.bash.results import Result, judged
-from coagent.bench.bash.tasks import Task, TaskSet
-from coagent.bench.bash.trees import build, fresh_copy, run_bash
+from coagent_lab.bench.bash.governed import governed
+from coagent_lab.bench.bash.growth import growth
+from coagent_lab.bench.bash.results import Result, judged
+from coagent_lab.bench.bash.tasks import Task, TaskSet
+from coagent_lab.bench.bash.trees import build, fresh_copy, run_bash
 
 ARMS = ("raw", "traced", "toolsmith")
 BY_MODEL = "toolsmith-model"

@@ -11,10 +11,10 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
 
 from coagent.agents.llm_model import resolve_model
-from coagent.bench.bash.governed import governed
-from coagent.bench.bash.results import Result
-from coagent.bench.bash.tasks import Task
 from coagent.toolsmith.maker import Answers, ModelChoice
+from coagent_lab.bench.bash.governed import governed
+from coagent_lab.bench.bash.results import Result
+from coagent_lab.bench.bash.tasks import Task
 
 
 @dataclass(frozen=True)

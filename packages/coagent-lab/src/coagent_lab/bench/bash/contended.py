@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from coagent.agents.scripted import ScriptedAgent, Step, run_agents
-from coagent.bench.bash.trees import Tree, build, differing, fresh_copy, run_bash, tree_of
 from coagent.runtime.clock import VirtualClock
 from coagent.runtime.domain import open_domain
 from coagent.systems.files.target import Files
 from coagent.systems.shell.tools import bash_tools
+from coagent_lab.bench.bash.trees import Tree, build, differing, fresh_copy, run_bash, tree_of
 
 Commands: TypeAlias = tuple[str, ...]
 Worker: TypeAlias = Callable[[int], Generator[Commands, str, None]]

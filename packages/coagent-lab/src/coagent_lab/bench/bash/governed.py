@@ -13,15 +13,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from coagent.bench.bash.results import Result, judged
-from coagent.bench.bash.tasks import Task
-from coagent.bench.bash.trees import differing, tree_of
 from coagent.errors import CoAgentError
 from coagent.runtime.domain import open_domain
 from coagent.runtime.session import AgentSession
 from coagent.systems.files.target import Files
 from coagent.systems.shell.commands import CommandRunner
 from coagent.systems.shell.tools import bash_tool
+from coagent_lab.bench.bash.results import Result, judged
+from coagent_lab.bench.bash.tasks import Task
+from coagent_lab.bench.bash.trees import differing, tree_of
 
 
 async def governed(task: Task, root: Path, library: Path | None = None, choice: Any = None) -> Result:

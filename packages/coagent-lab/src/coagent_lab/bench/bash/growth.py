@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from math import comb
 from typing import Any
 
-from coagent.bench.bash.results import Result
+from coagent_lab.bench.bash.results import Result
 
 
 def expected_curve(tools: Iterable[str]) -> list[float]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from coagent.agents.budget import Budget
 from coagent.agents.llm import LlmAgent
-from coagent.bench.bash.results import Result, judged
-from coagent.bench.bash.tasks import Task
 from coagent.runtime.domain import open_domain
 from coagent.systems.files.target import Files
 from coagent.systems.shell.tools import bash_tools
+from coagent_lab.bench.bash.results import Result, judged
+from coagent_lab.bench.bash.tasks import Task
 
 _INSTRUCTIONS = (
     "Work in the current folder with the tool bash. Do just what is asked. "

@@ -9,11 +9,11 @@ from typing import Any
 
 import anyio
 
-from coagent.bench.bash.arms import Worker, run_tasks, summary
-from coagent.bench.bash.contended import Contest
-from coagent.bench.bash.scenarios import SCENARIOS
-from coagent.bench.bash.tasks import TaskSet
-from coagent.bench.samples import machine
+from coagent_lab.bench.bash.arms import Worker, run_tasks, summary
+from coagent_lab.bench.bash.contended import Contest
+from coagent_lab.bench.bash.scenarios import SCENARIOS
+from coagent_lab.bench.bash.tasks import TaskSet
+from coagent_lab.bench.samples import machine
 
 
 def measure(

@@ -6,8 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from coagent.bench.bash.tasks import Task
-from coagent.bench.bash.trees import fresh_copy, run_bash
+from coagent_lab.bench.bash.tasks import Task
+from coagent_lab.bench.bash.trees import fresh_copy, run_bash
 
 
 @dataclass

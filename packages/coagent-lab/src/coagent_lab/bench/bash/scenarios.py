@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from coagent.bench.bash.contended import Commands, Scenario
+from coagent_lab.bench.bash.contended import Commands, Scenario
 
 
 def _next_port(number: int) -> Generator[Commands, str, None]:

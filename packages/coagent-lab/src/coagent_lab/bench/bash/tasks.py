@@ -52,7 +52,7 @@ class TaskSet:
 
 def own_tasks() -> TaskSet:
     """Return the tasks that come with CoAgent: the server of a small observatory."""
-    source = files("coagent.bench.bash").joinpath("observatory.toml")
+    source = files("coagent_lab.bench.bash").joinpath("observatory.toml")
     return _checked("observatory", tomllib.loads(source.read_text(encoding="utf-8")))
 
 

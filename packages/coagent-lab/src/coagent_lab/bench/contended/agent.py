@@ -13,12 +13,12 @@ from typing import Any
 
 from coagent.agents.repair import Step
 from coagent.agents.scripted import ScriptedAgent, ScriptedRun
-from coagent.bench.contended.costs import Costs, Ledger
-from coagent.bench.contended.judging import Judging, JudgingWalker
 from coagent.errors import AgentRestarted, CoAgentError
 from coagent.runtime.clock import Clock
 from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession
+from coagent_lab.bench.contended.costs import Costs, Ledger
+from coagent_lab.bench.contended.judging import Judging, JudgingWalker
 
 CALLS_MAX = 1000
 

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from coagent.bench.contended import coding, database
-from coagent.bench.contended.families import SQLITE, Family
-from coagent.bench.contended.scenario import Role, Scenario, workload_of
-from coagent.bench.contended.workload import Workload
 from coagent.protocol.values import Value
 from coagent.systems.documents.target import Documents
 from coagent.systems.documents.tools import DOCUMENT_TOOLS
+from coagent_lab.bench.contended import coding, database
+from coagent_lab.bench.contended.families import SQLITE, Family
+from coagent_lab.bench.contended.scenario import Role, Scenario, workload_of
+from coagent_lab.bench.contended.workload import Workload
 
 Calls: TypeAlias = Generator[tuple[str, dict[str, Any]], Any, None]
 

@@ -13,9 +13,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from coagent.bench.contended.workload import Workload
 from coagent.errors import ConfigurationError
 from coagent.protocol.values import Value
+from coagent_lab.bench.contended.workload import Workload
 
 _TESTS_TIMEOUT_S = 60
 

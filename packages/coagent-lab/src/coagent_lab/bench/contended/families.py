@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from coagent.bench.contended import cluster, coding, office
-from coagent.bench.contended.workload import Workload
 from coagent.errors import ConfigurationError
 from coagent.protocol.values import Value
 from coagent.targets.base import Target
 from coagent.targets.memory import Memory
+from coagent_lab.bench.contended import cluster, coding, office
+from coagent_lab.bench.contended.workload import Workload
 
 SQLITE = "sqlite"
 
@@ -71,7 +71,7 @@ def on_database(family: Family, sql: str | None) -> Family:
     """Return a family whose objects are rows, on a real database; unchanged where none is named."""
     if sql is None:
         return family
-    from coagent.bench.contended import database
+    from coagent_lab.bench.contended import database
 
     script = database.script_of(family.objects)
     url = None if sql == SQLITE else sql
@@ -79,7 +79,7 @@ def on_database(family: Family, sql: str | None) -> Family:
 
 
 def _database(workload: Workload, url: str | None) -> Family:
-    from coagent.bench.contended import database
+    from coagent_lab.bench.contended import database
 
     script = workload.initial_state["sql"]
     return Family(

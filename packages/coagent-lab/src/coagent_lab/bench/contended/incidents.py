@@ -6,8 +6,8 @@ from collections.abc import Generator
 from functools import partial
 from typing import Any, TypeAlias
 
-from coagent.bench.contended import cluster
-from coagent.bench.contended.scenario import Role, Scenario
+from coagent_lab.bench.contended import cluster
+from coagent_lab.bench.contended.scenario import Role, Scenario
 
 Calls: TypeAlias = Generator[tuple[str, dict[str, Any]], Any, None]
 _HOST = "kubernetes.io/hostname"

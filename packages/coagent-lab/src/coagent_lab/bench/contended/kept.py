@@ -8,10 +8,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from coagent.bench.contended.trial import Trial
 from coagent.errors import ConfigurationError
 from coagent.masking.mask import Mask
 from coagent.private import private_folder, write_private
+from coagent_lab.bench.contended.trial import Trial
 
 _RESULT = "result.json"
 _PARAMETERS = "parameters.json"

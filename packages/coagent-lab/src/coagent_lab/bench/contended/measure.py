@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import anyio
 
-from coagent.bench.contended.checks import Check
-from coagent.bench.contended.families import Family
-from coagent.bench.contended.runner import Runner, Simulated
-from coagent.bench.contended.trial import Trial
-from coagent.bench.contended.workload import Workload
+from coagent_lab.bench.contended.checks import Check
+from coagent_lab.bench.contended.families import Family
+from coagent_lab.bench.contended.runner import Runner, Simulated
+from coagent_lab.bench.contended.trial import Trial
+from coagent_lab.bench.contended.workload import Workload
 
 PROTOCOLS = ("serial", "naive", "2pl", "occ", "mtpo")
 

@@ -13,13 +13,13 @@ from coagent.agents.budget import Budget
 from coagent.agents.llm import LlmAgent
 from coagent.agents.repair import TimelineEvent
 from coagent.agents.scripted import AgentReport
-from coagent.bench.contended.costs import Costs
-from coagent.bench.contended.families import Family
-from coagent.bench.contended.kept import Kept
-from coagent.bench.contended.trial import Trial, judge, told
-from coagent.bench.contended.workload import AgentSpec, Workload
 from coagent.runtime.domain import Domain, open_domain
 from coagent.runtime.session import AgentSession
+from coagent_lab.bench.contended.costs import Costs
+from coagent_lab.bench.contended.families import Family
+from coagent_lab.bench.contended.kept import Kept
+from coagent_lab.bench.contended.trial import Trial, judge, told
+from coagent_lab.bench.contended.workload import AgentSpec, Workload
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from coagent.bench.contended.office_records import CRM_TOOLS, CUSTOMERS, TASK_TOOLS, TASKS
-from coagent.bench.contended.tables import ORDER, Row, Table, differences, read_csv
 from coagent.protocol.values import Value
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
+from coagent_lab.bench.contended.office_records import CRM_TOOLS, CUSTOMERS, TASK_TOOLS, TASKS
+from coagent_lab.bench.contended.tables import ORDER, Row, Table, differences, read_csv
 
 SEARCH_MAX = 5
 EVENTS = Table("calendar_events", "event_id")

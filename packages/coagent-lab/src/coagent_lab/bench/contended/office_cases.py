@@ -7,8 +7,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
-from coagent.bench.contended.office_data import TODAY, TOMORROW, office
-from coagent.bench.contended.scenario import Role, Scenario
+from coagent_lab.bench.contended.office_data import TODAY, TOMORROW, office
+from coagent_lab.bench.contended.scenario import Role, Scenario
 
 Calls: TypeAlias = Generator[tuple[str, dict[str, Any]], Any, Any]
 _FIND = "company_directory.find_email_address"

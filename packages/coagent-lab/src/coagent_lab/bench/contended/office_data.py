@@ -6,10 +6,10 @@ import json
 import random
 from datetime import date, timedelta
 
-from coagent.bench.contended.office import ADDRESSES, ANALYTICS, CLOCK, EMAILS, EVENTS
-from coagent.bench.contended.office_records import CUSTOMERS, TASKS
-from coagent.bench.contended.tables import ORDER, Row, Table
 from coagent.protocol.values import Value
+from coagent_lab.bench.contended.office import ADDRESSES, ANALYTICS, CLOCK, EMAILS, EVENTS
+from coagent_lab.bench.contended.office_records import CUSTOMERS, TASKS
+from coagent_lab.bench.contended.tables import ORDER, Row, Table
 
 TODAY = date(2024, 5, 16)
 TOMORROW = TODAY + timedelta(days=1)

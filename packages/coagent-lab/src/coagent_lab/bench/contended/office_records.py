@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from coagent.bench.contended.tables import ORDER, Row, Table
 from coagent.tools.native import tool
 from coagent.tools.state import State
+from coagent_lab.bench.contended.tables import ORDER, Row, Table
 
 CUSTOMERS_MAX = 5
 TASKS = Table("project_tasks", "task_id")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from coagent.bench.contended.workload import Program
 from coagent.errors import CoAgentError
 from coagent.protocol.calls import Position, Rank, position_of
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.tools.native import NativeTool
 from coagent.tools.state import State
+from coagent_lab.bench.contended.workload import Program
 
 _CALLS_MAX = 1000
 

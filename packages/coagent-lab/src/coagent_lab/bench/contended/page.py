@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from coagent.bench.contended.measure import Lane
 from coagent.masking.spans import masked_text
+from coagent_lab.bench.contended.measure import Lane
 
 _COLOURS = {"serial": "#6b7280", "naive": "#dc2626", "2pl": "#d97706", "occ": "#7c3aed", "mtpo": "#059669"}
 _PUBLISHED = {"mtpo": (1.4, 1.15), "2pl": (1.04, None), "occ": (0.93, 1.83)}

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from coagent.bench.contended.costs import Costs
-from coagent.bench.contended.families import Family
-from coagent.bench.contended.judging import Judging
-from coagent.bench.contended.trial import Trial, run_trial
-from coagent.bench.contended.workload import Workload
+from coagent_lab.bench.contended.costs import Costs
+from coagent_lab.bench.contended.families import Family
+from coagent_lab.bench.contended.judging import Judging
+from coagent_lab.bench.contended.trial import Trial, run_trial
+from coagent_lab.bench.contended.workload import Workload
 
 
 class Runner(Protocol):

@@ -9,13 +9,13 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from coagent.bench.contended import coding
-from coagent.bench.contended.families import Family
-from coagent.bench.contended.measure import Plan
-from coagent.bench.contended.oracle import run_serially
-from coagent.bench.contended.runner import Simulated
-from coagent.bench.contended.scenario import Role
-from coagent.bench.contended.workload import AgentSpec, SerialRun, Workload
+from coagent_lab.bench.contended import coding
+from coagent_lab.bench.contended.families import Family
+from coagent_lab.bench.contended.measure import Plan
+from coagent_lab.bench.contended.oracle import run_serially
+from coagent_lab.bench.contended.runner import Simulated
+from coagent_lab.bench.contended.scenario import Role
+from coagent_lab.bench.contended.workload import AgentSpec, SerialRun, Workload
 
 Calls: TypeAlias = Generator[tuple[str, dict[str, Any]], Any, None]
 AGENTS = (2, 4, 8, 16, 32, 64)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
-from coagent.bench.contended.families import Family
-from coagent.bench.contended.oracle import run_serially
-from coagent.bench.contended.workload import AgentSpec, SerialRun, Workload
 from coagent.protocol.values import Value
+from coagent_lab.bench.contended.families import Family
+from coagent_lab.bench.contended.oracle import run_serially
+from coagent_lab.bench.contended.workload import AgentSpec, SerialRun, Workload
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from coagent.bench.contended import cluster, office
-from coagent.bench.contended.families import Family, on_database
-from coagent.bench.contended.incidents import incidents
-from coagent.bench.contended.office_cases import office_cases
-from coagent.bench.contended.scenario import workload_of
-from coagent.bench.contended.workload import Workload
+from coagent_lab.bench.contended import cluster, office
+from coagent_lab.bench.contended.families import Family, on_database
+from coagent_lab.bench.contended.incidents import incidents
+from coagent_lab.bench.contended.office_cases import office_cases
+from coagent_lab.bench.contended.scenario import workload_of
+from coagent_lab.bench.contended.workload import Workload
 
 
 async def the_ten(sql: str | None = None) -> list[tuple[Workload, Family]]:

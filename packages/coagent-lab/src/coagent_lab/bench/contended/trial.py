@@ -9,15 +9,15 @@ from typing import Any
 import anyio
 
 from coagent.agents.scripted import AgentReport
-from coagent.bench.contended.agent import SimulatedRun
-from coagent.bench.contended.costs import Costs
-from coagent.bench.contended.families import Family
-from coagent.bench.contended.judging import Judging
-from coagent.bench.contended.workload import AgentSpec, Workload
 from coagent.errors import CoAgentError
 from coagent.protocol.values import Value, same
 from coagent.runtime.clock import VirtualClock
 from coagent.runtime.domain import open_domain
+from coagent_lab.bench.contended.agent import SimulatedRun
+from coagent_lab.bench.contended.costs import Costs
+from coagent_lab.bench.contended.families import Family
+from coagent_lab.bench.contended.judging import Judging
+from coagent_lab.bench.contended.workload import AgentSpec, Workload
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""`coagent bench`, which this package registers as a command of `coagent`."""

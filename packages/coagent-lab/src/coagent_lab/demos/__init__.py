@@ -1,0 +1,1 @@
+"""Demos that need more than a checkout: a cluster."""
