@@ -42,7 +42,7 @@ def merge_file(key: Key, saw: Value, found: Value, now: Value) -> Value | None:
         return merged
     if merged is not None and _reads(read, merged):
         return merged
-    return _merged_fields(saw, found, now) if read is json.loads else None
+    return _merged_fields(saw, found, now) if read is _read_json else None
 
 
 def _merged_fields(saw: str, found: str, now: str) -> str | None:
@@ -59,6 +59,17 @@ def _merged_fields(saw: str, found: str, now: str) -> str | None:
     return None
 
 
+def _read_json(text: str) -> object:
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; a merge may have put the same field into it twice."""
+    if len(made := dict(pairs)) < len(pairs):
+        raise ValueError("a field stands twice")
+    return made
+
+
 def _compiles(text: str) -> None:
     with warnings.catch_warnings(action="ignore"):
         compile(text, "merged", "exec", dont_inherit=True)
@@ -67,7 +78,7 @@ def _compiles(text: str) -> None:
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "py": _compiles,
     "pyi": _compiles,
-    "json": json.loads,
+    "json": _read_json,
     "toml": tomllib.loads,
 }
 """What reads a file of that ending, and raises where it is not well-formed."""
