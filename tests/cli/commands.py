@@ -26,6 +26,7 @@ _IMPORTED = (
     "coagent.cli.bench",
     "coagent.cli.bench_bash",
     "coagent.cli.bench_contended",
+    "coagent.cli.accept",
     "coagent.cli.check",
     "coagent.cli.demo",
     "coagent.cli.doctor.command",
