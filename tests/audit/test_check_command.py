@@ -439,3 +439,15 @@ def test_long_values_are_shown_where_they_begin_to_differ(workspace: Path) -> No
 def test_bytes_are_told_by_their_size(workspace: Path) -> None:
     (workspace / "a.txt").write_bytes(b"\xff\0")
     assert "file:a.txt is 2 bytes, and no record" in coagent("check", cwd=workspace).stdout
+
+
+def test_what_is_compared_has_to_be_there(log: Path) -> None:
+    done = coagent("ui", str(log), "--compare", f"sqlite:{log.parent / 'typo'}", "--no-open")
+    assert done.returncode == 2
+    assert "there is no log" in done.stderr
+
+
+def test_a_trace_that_cannot_be_written_is_called_one(log: Path, tmp_path: Path) -> None:
+    done = coagent("log", "--domain", str(log), "--perfetto", str(tmp_path / "no" / "trace.json"))
+    assert done.returncode == 2
+    assert "the trace '" in done.stderr

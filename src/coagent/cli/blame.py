@@ -152,7 +152,9 @@ def _who(author: Author) -> str:
 def _when(author: Author) -> str:
     if author.at_ms is None:
         return "" if author.number is None else f"record {author.number}"
-    return datetime.fromtimestamp(author.at_ms / 1000).strftime("%Y-%m-%d %H:%M")
+    from coagent.wording.times import day_and_time
+
+    return day_and_time(author.at_ms)
 
 
 def _data(number: int, line: Line) -> dict[str, Any]:

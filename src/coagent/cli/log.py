@@ -92,7 +92,7 @@ def _write_trace(url: str, path: Path) -> None:
     story = Story(url, MASK)
     try:
         story.advance()
-        write_report(path, trace(story.steps(), story.header["name"]))
+        write_report(path, trace(story.steps(), story.header["name"]), "trace")
     finally:
         story.close()
     print_lines([f"{path}: {len(story):,} steps; open it in ui.perfetto.dev or chrome://tracing"])

@@ -19,6 +19,7 @@ from coagent.protocol.events import (
     CallReexecuted,
     CallReversed,
     CallStaged,
+    CallUndone,
     Committed,
     EffectRefused,
     Event,
@@ -170,8 +171,11 @@ class About:
                 self._last[f"end {event.rank}"] = number
             case Blocked():
                 said["by"] = list(event.by)
+            case CallUndone():
+                said |= _by_person(event.person)
             case OutsideWrite() | Resolved():
                 said["key"] = event.key
+                said |= _by_person(event.person if isinstance(event, OutsideWrite) else "")
                 self._last[f"outside {event.key}"] = number
             case CallReversed():
                 said["cause"] = self._cause(event.cause, "")
@@ -277,6 +281,10 @@ class About:
     def _bounded(self, text: str) -> str:
         cut = text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}…"
         return self._mask.text(cut).encode("utf-8", "replace").decode()
+
+
+def _by_person(name: str) -> dict[str, str]:
+    return {"person": name} if name else {}
 
 
 def _part(scan: Any) -> str | None:
