@@ -79,6 +79,8 @@ export interface Step extends CallFields {
   reason?: string | null;
   by?: number[];
   key?: string;
+  /** Who did it, where it was a person by CoAgent's own means. */
+  person?: string;
   diff?: string;
   v?: number;
   agents?: AgentFields[];

@@ -305,7 +305,7 @@ export class Story {
     if (step.order !== undefined) agent.orders.put(index, step.order);
     if (step.kind === "told") agent.tolds.push(index);
     const told = agent.tolds.at(-1);
-    if (told !== undefined && ["amend", "undo", "call", "stage"].includes(step.kind)) this.answers.set(index, told);
+    if (told !== undefined && !step.person && ["amend", "undo", "call", "stage"].includes(step.kind)) this.answers.set(index, told);
     const phase = phaseAfter(step, agent.phases.last);
     if (phase) agent.phases.put(index, phase);
     if (step.kind === "abort" || step.kind === "restart") this.withdraw(agent, index);

@@ -24,7 +24,7 @@ _FIELDS: Final[dict[str, tuple[int, tuple[Any, ...]]]] = {
     "ReversalBegun": (2, ("",)),
     "CallReversed": (2, ()),
     "ReversalFailed": (2, ()),
-    "CallUndone": (1, ()),
+    "CallUndone": (1, ("",)),
     "CallAmended": (3, (True,)),
     "StagedAmended": (2, ()),
     "NoticesDelivered": (2, ((),)),
@@ -38,7 +38,7 @@ _FIELDS: Final[dict[str, tuple[int, tuple[Any, ...]]]] = {
     "EffectRefused": (3, ()),
     "Stuck": (3, ()),
     "Resolved": (2, (None,)),
-    "OutsideWrite": (2, ((),)),
+    "OutsideWrite": (2, ((), "")),
 }
 """Kind of event to how many fields it has at the least, and what stands for those after them."""
 KINDS: Final = frozenset(_FIELDS)

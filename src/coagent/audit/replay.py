@@ -347,7 +347,7 @@ class Replay(State):
             for key in call.writes:
                 self.get_stuck(self.things.all[key], error, half_reversed=True)
 
-    def _call_undone(self, call_id: str) -> None:
+    def _call_undone(self, call_id: str, person: str) -> None:
         call = self._repaired(call_id, "CallUndone")
         if call is not None:
             self._stop(call)
@@ -447,5 +447,5 @@ class Replay(State):
                 self.edit(thing, value, thing.live, len(thing.accepted) - 1)
                 thing.written = "outside"
 
-    def _outside_write(self, key: str, value: Any, behind: list[Any]) -> None:
-        self.outside(key, value, behind)
+    def _outside_write(self, key: str, value: Any, behind: list[Any], person: str) -> None:
+        self.outside(key, value, behind, person)

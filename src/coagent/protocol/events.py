@@ -134,9 +134,10 @@ class ReversalFailed(NamedTuple):
 
 
 class CallUndone(NamedTuple):
-    """An agent withdrew one of its own calls (rule 5)."""
+    """An agent withdrew one of its own calls (rule 5), or a person did, whose name it is then."""
 
     call_id: CallId
+    person: str = ""
 
 
 class CallAmended(NamedTuple):
@@ -241,12 +242,15 @@ class OutsideWrite(NamedTuple):
     """The live value is one that no call wrote (rule 9).
 
     `behind` is for a host's own copy that had yet to take the live value: what it held before somebody
-    changed it, and what it was to hold. The change is the difference from the former.
+    changed it, and what it was to hold. The change is the difference from the former. `person` put it there
+    by CoAgent's own means, or has accepted it; that is recorded of objects that nobody at work has touched
+    as well.
     """
 
     key: Key
     value: Value
     behind: tuple[Value, ...] = ()
+    person: str = ""
 
 
 Event: TypeAlias = (

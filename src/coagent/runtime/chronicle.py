@@ -40,6 +40,8 @@ from coagent.protocol.events import (
     StagedAmended,
     Stuck,
 )
+from coagent.protocol.inbox import Moved
+from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.phases import AgentPhase
 from coagent.protocol.values import UNLOADED, Value
@@ -89,6 +91,8 @@ class Chronicle:
         """The call that the last event noted is about."""
         self._before: Value = UNLOADED
         self._passed: list[str] = []
+        self.moved: list[Moved] = []
+        """What the last event noted told an agent of."""
 
     def entries(self, until: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield what has happened since the last time: number, agent, kind, call, keys and text.
@@ -130,6 +134,7 @@ class Chronicle:
         kernel = self._watch.kernel
         call_id = getattr(event, "call_id", None)
         self.call = kernel.call(call_id) or kernel.underway(call_id) if call_id is not None else None
+        self.moved = list(_delivered(kernel, event)) if isinstance(event, NoticesDelivered) else []
         if isinstance(event, OutsideWrite | Resolved):
             self._before = kernel.live_value(event.key)
         elif isinstance(event, Promoted):
@@ -195,7 +200,7 @@ class Chronicle:
                 change = change_of(self._mask, key, self._before, event.value)
             case OutsideWrite():
                 act = "removed" if event.value is None else "made" if self._before is None else "changed"
-                kind, text = "outside", f"somebody outside {act} {key}"
+                kind, text = "outside", f"{_whoever(event.person)} {act} {key}"
                 change = change_of(self._mask, key, self._before, event.value)
         entry = self._made(None, kind, None, (key,), text)
         return entry if change is None else {**entry, "difference": change}
@@ -211,12 +216,15 @@ class Chronicle:
             case Attached():
                 kind, text = "attach", "was taken up by another process"
             case NoticesDelivered():
-                kind, keys = "told", event.keys
+                kind = "told"
+                keys = tuple(dict.fromkeys([*event.keys, *(one.key for one in self.moved)]))
                 parts = [f"that {_few(event.call_ids)} {_gives(event.call_ids)} something else now"]
                 parts = parts if event.call_ids else []
                 if event.keys:
                     parts.append(f"what has become of {_few(event.keys)}")
                 text = f"was told {', and '.join(parts)}" if parts else "was told that there is nothing new"
+                if self.moved:
+                    text += f": {_few(f'{one.key}, by {_causing(one.cause)}' for one in self.moved)}"
             case Finished():
                 kind, text = "finish", "has finished"
             case Promoted():
@@ -272,7 +280,8 @@ class Chronicle:
                 text = f"{told} became ({self._short(event.arguments)})"
                 return self._made(name, "amend", call_id, (), text)
             case CallUndone():
-                return self._made(name, "undo", call_id, self._written(), f"{told} was undone")
+                by = f" by {_whoever(event.person)}" if event.person else ""
+                return self._made(name, "undo", call_id, self._written(), f"{told} was undone{by}")
             case CallReversed():
                 text = f"{told} was taken back{_because(event.cause)}, and has to run again"
                 return self._made(name, "reverse", call_id, self._written(), text)
@@ -345,10 +354,30 @@ def _few(names: Iterable[str]) -> str:
     return ", ".join(names[:_KEYS_SHOWN_MAX]) + rest
 
 
+def _delivered(kernel: Kernel, event: NoticesDelivered) -> Iterator[Moved]:
+    """Yield what an agent is being told of, which is known until the kernel has taken that."""
+    agent = kernel.agents.get(event.rank)
+    if agent is not None:
+        told, keys = set(event.call_ids), set(event.keys)
+        for one in kernel.inbox(agent, apart=False).moved:
+            if one.key in keys or any(news.call_id in told for news in one.calls):
+                yield one
+
+
+def _causing(cause: Cause) -> str:
+    if cause == OUTSIDE:
+        return "somebody outside"
+    return cause.agent if cause.call_id is None else f"{cause.call_id} {cause.tool}"
+
+
 def _because(cause: Cause | None) -> str:
     if cause is None:
         return ""
     return ", for somebody outside" if cause == OUTSIDE else f", for {cause.agent}"
+
+
+def _whoever(person: str) -> str:
+    return f"{person} (a person)" if person else "somebody outside"
 
 
 def _gives(names: Sequence[str]) -> str:

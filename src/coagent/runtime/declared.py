@@ -175,17 +175,17 @@ class DeclaredRunner(DeclaredRuns):
 
         await self._parts.tasks.carry(carried)
 
-    async def undo(self, call: Call) -> None:
+    async def undo(self, call: Call, person: str = "") -> None:
         kernel, recorder, caller = self._parts.kernel, self._parts.recorder, Caller()
 
         def undone() -> Event | None:
             caller.require()
             # It has failed, or was reversed to make room: there is nothing to be taken back.
             free = kernel.call(call.id) is call and call.under_way is None and not call.applied
-            return CallUndone(call.id) if free else None
+            return CallUndone(call.id, person) if free else None
 
         async def carried() -> None:
-            while not await self._take_back(call, None, lambda: CallUndone(call.id), caller):
+            while not await self._take_back(call, None, lambda: CallUndone(call.id, person), caller):
                 if await recorder.record(undone) is not None:
                     return
 

@@ -358,21 +358,22 @@ class Domain:
             TargetError: The object cannot be read.
         """
         opened = self._opened
-        canonical = self._targets.of(key).canonical(key)
-        if opened.parts.kernel.base_known(canonical):
-            found = await opened.parts.outsiders.look(canonical)
-        else:
-            found = await opened.parts.outsiders.look_at_unknown(canonical)
+        found = await opened.parts.outsiders.look_at(self._targets.of(key).canonical(key))
         await opened.work.settle()
+        return found
+
+    async def claim(self, key: str, person: str = "") -> Value:
+        """Record what is there of an object as put or accepted by a person, and return it."""
+        found = await self._opened.parts.outsiders.claim(self._targets.of(key).canonical(key), person)
+        await self._opened.work.settle()
         return found
 
     def spare(self, spares: Callable[[Key], bool]) -> None:
         """Have it known that some changes of objects are no outside writes.
 
         Args:
-            spares: Tells of an object whether somebody who belongs to the domain is changing it by other
-            means
-                just now, such as a client's own tools, and will say so.
+            spares: Tells of an object whether somebody of the domain is changing it by other means just now,
+                such as a client's own tools, and will say so.
         """
         self._spares.append(spares)
 

@@ -244,10 +244,10 @@ class NativeRunner(Runner):
                 bases[key] = failed.reads[key, None]
         return merged._replace(writes=writes, bases=bases)
 
-    async def undo(self, call: Call) -> None:
+    async def undo(self, call: Call, person: str = "") -> None:
         kernel = self._parts.kernel
         await self._parts.recorder.record(
-            lambda: CallUndone(call.id) if kernel.call(call.id) is call else None
+            lambda: CallUndone(call.id, person) if kernel.call(call.id) is call else None
         )
 
     async def amend(

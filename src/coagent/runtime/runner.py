@@ -138,8 +138,13 @@ class Runner(ABC):
         """Run a staged call whose turn has come."""
 
     @abstractmethod
-    async def undo(self, call: Call) -> None:
-        """Withdraw a call, taking back what it did."""
+    async def undo(self, call: Call, person: str = "") -> None:
+        """Withdraw a call, taking back what it did.
+
+        Args:
+            call: The call.
+            person: Who does so, where it is not its agent.
+        """
 
     @abstractmethod
     async def amend(

@@ -49,6 +49,7 @@ class AgentSession:
         self.quoting = Quoting()
         """Puts what others have written into what this agent is shown."""
         self._teller = Teller(parts, participant, self.quoting)
+        self.person = ""  # who takes calls back through this session, where it is not the agent itself
 
     @property
     def name(self) -> str:
@@ -175,7 +176,7 @@ class AgentSession:
         if not self._was_undone(call_id):
             call = self._own(call_id)
             written = list(call.writes)
-            await self._work.runner_of(call).undo(call)
+            await self._work.runner_of(call).undo(call, self.person)
             await self._work.settle(written)
         notifications, changed = await self._deliver()
         return Outcome(None, CallId(call_id), notifications, changed=changed)

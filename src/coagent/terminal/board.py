@@ -64,7 +64,7 @@ class Lane:
         calls: How many of its calls stand.
         failed: How many of those have failed.
         told: How many notices it has been told.
-        repairs: How many of its calls it, or a person, has amended or undone.
+        repairs: How many of its calls it has amended or undone; not those that a person has.
         last: What it did last.
         blocked: The ranks that it has to wait for, where its protocol says so in steps.
     """
@@ -239,7 +239,7 @@ class Board:
         lane.last = step["text"][:_TEXT_MAX]
         if mark is not None:
             lane.marks.append(mark)
-        if kind in ("undo", "amend"):
+        if kind in ("undo", "amend") and not step.get("person"):
             lane.repairs += 1
         lane.blocked = tuple(step.get("by", ())) if kind == "block" else ()
         call = step.get("call")
