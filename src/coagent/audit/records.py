@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from coagent.audit.parts import Scan, Selector
 
-FORMATS: Final = (2, 3)
+FORMATS: Final = (2, 3, 4)
 """The versions of the record format that are understood."""
 
 _FIELDS: Final[dict[str, tuple[int, tuple[Any, ...]]]] = {
@@ -31,6 +31,7 @@ _FIELDS: Final[dict[str, tuple[int, tuple[Any, ...]]]] = {
     "Finished": (1, ()),
     "Promoted": (2, ()),
     "Committed": (1, ()),
+    "AbortBegun": (2, ("",)),
     "Aborted": (2, ()),
     "Blocked": (2, ()),
     "Restarted": (1, ()),

@@ -73,6 +73,7 @@ class Mtpo(Turns):
             events.Finished: self._finished,
             events.Promoted: self._promoted,
             events.Committed: self._committed,
+            events.AbortBegun: self._abort_begun,
             events.Aborted: self._aborted,
             events.EffectRefused: self._effect_refused,
             events.Stuck: self._stuck,
@@ -320,6 +321,13 @@ class Mtpo(Turns):
         self._ended.append(agent.rank)
         if len(self._ended) > _ENDED_KEPT:
             del self.agents[self._ended.popleft()]
+
+    def _abort_begun(self, event: events.AbortBegun) -> Participant:
+        agent = self.agents[event.rank]
+        self._next_agent_phase(agent, event)
+        agent.epoch += event.owner != agent.owner
+        agent.owner, agent.ends_because = event.owner, event.reason
+        return agent
 
     def _aborted(self, event: events.Aborted) -> Participant:
         agent = self.agents[event.rank]

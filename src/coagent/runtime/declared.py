@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from coagent.errors import AgentNotActive, AgentTakenUp, TargetError, ToolFailed
+from coagent.errors import AgentNotActive, TargetError, ToolFailed
 from coagent.protocol.calls import Call, Cause, Footprint, Observation, Position, call_id
 from coagent.protocol.decisions import Gate
 from coagent.protocol.events import (
@@ -84,7 +84,7 @@ class DeclaredRunner(DeclaredRuns):
                 footprint,
                 cause,
                 begin,
-                lambda: agent.ended or caller.gone,
+                lambda: not agent.at_work or caller.gone,
             )
             assert call is not None, "a call of an active agent begins"
             intent, owner = call.intent, call.runner
@@ -146,6 +146,7 @@ class DeclaredRunner(DeclaredRuns):
             return (
                 call.phase is CallPhase.STAGED
                 and agent is not None
+                and agent.at_work
                 and all(one.ended or one.order >= agent.order for one in kernel.agents.values())
             )
 
@@ -416,7 +417,8 @@ class DeclaredRunner(DeclaredRuns):
 
         Raises:
             TargetError: It could not be reversed.
-            AgentTakenUp: Its agent has been taken up meanwhile; the call was reversed, and will run again.
+            AgentNotActive: Its agent has been taken up meanwhile, or its abort has begun; the call was
+                reversed, and will run again.
         """
         declared = declared_tool(self._parts.catalog.get(call.tool))
         owner, record = call.runner, partial(self.record_outcome, call)
@@ -443,7 +445,7 @@ class DeclaredRunner(DeclaredRuns):
             ) from failure
         try:
             await record(lambda: then() if mine() else None)
-        except AgentTakenUp:
+        except AgentNotActive:
             await record(lambda: CallReversed(call.id, call.as_cause) if mine() else None)
             raise
         return True

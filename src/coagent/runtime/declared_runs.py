@@ -45,7 +45,7 @@ class DeclaredRuns(Runner):
             footprint = call.under_way or declared.footprint(checked)
 
             def begin() -> Event | None:
-                if call.phase is not CallPhase.UNKNOWN or self._parts.kernel.call(call.id) is not call:
+                if call.phase is not CallPhase.UNKNOWN or not self._parts.kernel.is_wanted(call):
                     return None
                 return self.begins(call, footprint, call.intent, prepared=call.prepared)
 

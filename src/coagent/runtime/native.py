@@ -137,7 +137,8 @@ class NativeRunner(Runner):
 
         def begin() -> Event | None:
             kernel = self._parts.kernel
-            due = call.phase is CallPhase.STAGED and kernel.its_turn(kernel.agents[call.rank])
+            agent = kernel.agents[call.rank]
+            due = call.phase is CallPhase.STAGED and agent.at_work and kernel.its_turn(agent)
             return self.begins(call, _NOTHING) if due else None
 
         async def carried() -> None:
@@ -152,7 +153,7 @@ class NativeRunner(Runner):
         assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
 
         def begin() -> Event | None:
-            wanted = call.phase is CallPhase.UNKNOWN and self._parts.kernel.call(call.id) is call
+            wanted = call.phase is CallPhase.UNKNOWN and self._parts.kernel.is_wanted(call)
             return self.begins(call, _NOTHING, call.intent) if wanted else None
 
         async def carried() -> None:
