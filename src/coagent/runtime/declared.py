@@ -128,10 +128,8 @@ class DeclaredRunner(DeclaredRuns):
             if begun is None:
                 return
             intent = call.intent
-            run = await self._run_anew(call, declared, checked, footprint)
-            if run is None:
-                return
-            await self._end(call, declared, run, footprint, checked, intent, again=True)
+            if (made := await self._run_anew(call, declared, checked, footprint)) is not None:
+                await self._end(call, declared, made[0], footprint, checked, intent, made[1], again=True)
 
         await self._parts.tasks.carry(carried)
 
@@ -170,9 +168,8 @@ class DeclaredRunner(DeclaredRuns):
             if begun is None:
                 return
             intent = call.intent
-            run = await self._run_anew(call, declared, checked, footprint)
-            if run is not None:
-                await self._record(call, declared, run, footprint, intent)
+            if (made := await self._run_anew(call, declared, checked, footprint)) is not None:
+                await self._record(call, declared, made[0], footprint, intent, whose=made[1])
 
         await self._parts.tasks.carry(carried)
 
@@ -219,8 +216,9 @@ class DeclaredRunner(DeclaredRuns):
                     own=call,
                 )
             intent = call.intent
-            run = await self._run_anew(call, declared, checked, footprint)
-            if run is None or not await self._amended(call, run, footprint, intent):
+            made = await self._run_anew(call, declared, checked, footprint)
+            run = None if made is None else made[0]
+            if made is None or not await self._amended(call, made, footprint, intent):
                 if run is not None and run.failure is None and self._is_unwanted(call):
                     await self.take_back_unwanted(call, declared, run.observation)
                 recorder.require_served(kernel.agents[call.rank])
@@ -230,12 +228,16 @@ class DeclaredRunner(DeclaredRuns):
 
         return await self._parts.tasks.carry(carried, caller)
 
-    async def _amended(self, call: Call, run: Run, footprint: Footprint, intent: str) -> bool:
+    async def _amended(
+        self, call: Call, made: tuple[Run, str | None], footprint: Footprint, intent: str
+    ) -> bool:
         """Record how an amended call ran; False where somebody else has said what has become of it."""
-        kernel = self._parts.kernel
+        kernel, (run, whose) = self._parts.kernel, made
 
         def decide() -> Event | None:
             if call.intent != intent or call.phase not in (CallPhase.RUNNING, CallPhase.UNKNOWN):
+                return None
+            if whose not in (None, call.runner):
                 return None
             if kernel.call(call.id) is not call:
                 return None

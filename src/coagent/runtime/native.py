@@ -184,7 +184,7 @@ class NativeRunner(Runner):
             await self.record_lost_again(call, intent, owner)
             return
         if again and isinstance(run.failure, TargetUnavailable):
-            await self.record_lost_again(call, intent)
+            await self.record_lost_again(call, intent, owner)
             raise run.failure
         whose = who_alone_knows(run, owner)
         await self.record_run(call, lambda: run.observation, intent=intent, owner=whose)
