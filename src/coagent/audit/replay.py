@@ -428,6 +428,9 @@ class Replay(State):
         thing = self.things.outstanding(key, version)
         if thing is None:
             return
+        stuck = self.things.stuck.get(key)
+        if stuck is not None and not stuck.half_reversed:
+            self._not_stuck(key)
         self.things.taken(thing)
         if thing.writes and not thing.writes[-1].edit:
             thing.writes[-1].call.accepted.add(key)
@@ -450,10 +453,9 @@ class Replay(State):
             self.get_stuck(thing, error, half_reversed=False)
 
     def _resolved(self, key: str, how: str, value: Any) -> None:
-        if self.things.stuck.pop(key, None) is None:
+        if key not in self.things.stuck:
             return
-        for agent in self.agents.values():
-            agent.disturbed.pop(key, None)
+        self._not_stuck(key)
         thing = self.things.all.get(key)
         if how == "accept" and thing is not None and thing.accepted:
             if thing.live is not UNKNOWN and same(value, thing.live):
@@ -461,6 +463,11 @@ class Replay(State):
             else:
                 self.edit(thing, value, thing.live, len(thing.accepted) - 1)
                 thing.written = "outside"
+
+    def _not_stuck(self, key: str) -> None:
+        del self.things.stuck[key]
+        for agent in self.agents.values():
+            agent.disturbed.pop(key, None)
 
     def _outside_write(self, key: str, value: Any, behind: list[Any]) -> None:
         self.outside(key, value, behind)
