@@ -217,14 +217,13 @@ class DeclaredRunner(DeclaredRuns):
                 )
             intent = call.intent
             made = await self._run_anew(call, declared, checked, footprint)
-            run = None if made is None else made[0]
             if made is None or not await self._amended(call, made, footprint, intent):
-                if run is not None and run.failure is None and self._is_unwanted(call):
-                    await self.take_back_unwanted(call, declared, run.observation)
+                if made is not None and made[0].failure is None and self._is_unwanted(call):
+                    await self.take_back_unwanted(call, declared, made[0].observation)
                 recorder.require_served(kernel.agents[call.rank])
                 self._require_standing(call)
-                assert run is not None, "who serves an agent runs its calls"
-            return run
+                assert made is not None, "who serves an agent runs its calls"
+            return made[0]
 
         return await self._parts.tasks.carry(carried, caller)
 
