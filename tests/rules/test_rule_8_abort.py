@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 from kernel_world import NOTHING_TOUCHED, World
 
+from coagent.log.codec import decode_state
 from coagent.protocol import events
 from coagent.protocol.calls import Cause, Observation
+from coagent.protocol.checkpoint import restore
+from coagent.protocol.mtpo import Mtpo
+from coagent.protocol.phases import AgentPhase
 
 
 def test_rule_8_everything_is_as_if_the_agent_had_never_been_there() -> None:
@@ -395,3 +399,15 @@ def test_rule_8_whose_abort_has_begun_is_told_nothing_and_passes_nobody() -> Non
     assert not b.unread
     assert world.kernel.promotion(b.participant) is None
     assert b.phase == "aborting"
+
+
+def test_rule_8_a_restored_kernel_knows_whose_abort_has_begun_and_why() -> None:
+    world = World()
+    [a] = world.join("A")
+    a.act(writes=["sys:1"])
+    world.take(events.AbortBegun(a.rank, "because", "heir"))
+    kernel = Mtpo()
+    restore(kernel, decode_state(world.state))
+    agent = kernel.agents[a.rank]
+    assert (agent.phase, agent.ends_because, agent.owner) == (AgentPhase.ABORTING, "because", "heir")
+    assert kernel.objection(events.Finished(a.rank)) is not None
