@@ -95,6 +95,7 @@ SAMPLES: tuple[Event, ...] = (
     events.Finished(_RANK),
     events.Promoted(_RANK, -7),
     events.Committed(_RANK),
+    events.AbortBegun(Rank(0), "because", "one"),
     events.Aborted(_RANK, "its lease ran out"),
     events.Blocked(_RANK, (Rank(1), Rank(2))),
     events.Restarted(_RANK),

@@ -13,6 +13,7 @@ from coagent.log.base import LogSettings
 from coagent.log.sqlite import SqliteLog
 from coagent.protocol.calls import CallId, Cause, Footprint, Observation, Rank
 from coagent.protocol.events import (
+    AbortBegun,
     Aborted,
     Attached,
     Blocked,
@@ -247,6 +248,13 @@ def test_the_baselines_have_sentences_of_their_own(tmp_path: Path) -> None:
         Restarted(A),
         protocol="2pl",
     )[-2:] == ["B has to wait for A", "A was undone, and begins again"]
+
+
+def test_that_an_abort_has_begun_is_told_with_its_reason(tmp_path: Path) -> None:
+    assert told(tmp_path, *JOINED, AbortBegun(A, "by hand"), Aborted(A, "by hand"))[-2:] == [
+        "A is being aborted, and what it has done is taken back: by hand",
+        "A aborted: by hand",
+    ]
 
 
 def test_every_kind_of_event_is_told_in_this_file() -> None:

@@ -53,7 +53,7 @@ export type Op =
 
 export type Kind =
   | "begin" | "join" | "call" | "stage" | "start" | "ran" | "again" | "amend" | "lost" | "stuck" | "undo" | "reverse"
-  | "told" | "finish" | "commit" | "abort" | "promote" | "left" | "attach" | "restart" | "block" | "outside"
+  | "told" | "finish" | "commit" | "aborting" | "abort" | "promote" | "left" | "attach" | "restart" | "block" | "outside"
   | "refused" | "resolve" | "effect";
 
 export interface AgentFields {

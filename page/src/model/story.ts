@@ -4,7 +4,7 @@ import { groupOf, markOf, type Group, type Mark } from "./marks.ts";
 import type { CallFields, CallState, Header, Step, Uid } from "./steps.ts";
 import { Trajectory } from "./trajectory.ts";
 
-export type Phase = "working" | "told" | "waiting" | "finished" | "committed" | "aborted" | "left";
+export type Phase = "working" | "told" | "waiting" | "finished" | "aborting" | "committed" | "aborted" | "left";
 
 /** What changed at which step; the last one at or before a step holds there. */
 export class Changes<T> {
@@ -172,7 +172,7 @@ export class Story {
   }
 
   phasesAt(index: number): Record<Phase, number> {
-    const counts: Record<Phase, number> = { working: 0, told: 0, waiting: 0, finished: 0, committed: 0, aborted: 0, left: 0 };
+    const counts: Record<Phase, number> = { working: 0, told: 0, waiting: 0, finished: 0, aborting: 0, committed: 0, aborted: 0, left: 0 };
     for (const agent of this.agents.values()) {
       const phase = agent.phases.at(index);
       if (phase) counts[phase] += 1;
@@ -349,7 +349,7 @@ function listed(map: Map<number, number[]>, n: number, index: number): void {
 }
 
 function phaseOf(text: string): Phase {
-  const known: Phase[] = ["working", "told", "waiting", "finished", "committed", "aborted", "left"];
+  const known: Phase[] = ["working", "told", "waiting", "finished", "aborting", "committed", "aborted", "left"];
   return known.find((phase) => phase === text) ?? (text === "active" ? "working" : text === "blocked" ? "waiting" : "working");
 }
 
@@ -360,23 +360,26 @@ function phaseAfter(step: Step, before: Phase | undefined): Phase | null {
       return "finished";
     case "commit":
       return "committed";
+    case "aborting":
+      return "aborting";
     case "abort":
       return "aborted";
     case "left":
-      return "left";
+      return before === "aborting" ? null : "left";
     case "block":
       return "waiting";
     case "told":
       return "told";
+    case "attach": // whoever ends it
+      return before === "aborting" ? null : "working";
     case "join":
-    case "attach":
     case "restart":
       return "working";
     case "call":
     case "stage":
     case "amend":
     case "undo":
-      return before === "committed" || before === "aborted" ? null : "working";
+      return before === "aborting" || before === "committed" || before === "aborted" ? null : "working";
     default:
       return before === undefined ? "working" : null;
   }

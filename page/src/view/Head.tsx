@@ -40,7 +40,7 @@ export function Head(props: { ctx: Ctx; theme: string; onTheme(): void; onHelp()
       <span class={session.stories.length > 1 ? "chip second" : "chip"}>{header.protocol}</span>
       <span class={`pill ${shown.status} ${idle ? "idle" : ""}`} title={shown.why || header.log}>{idle ? "live, all done" : ended}</span>
       {place.view !== "compare" || session.stories.length < 2 ? <div class="counts-line">
-        <Count n={phases.working + phases.told + phases.waiting} word="at work" />
+        <Count n={phases.working + phases.told + phases.waiting + phases.aborting} word="at work" />
         {phases.finished > 0 && <Count n={phases.finished} word="finished" />}
         <Count n={phases.committed} word="committed" kind="ok" />
         {phases.aborted > 0 && <Count n={phases.aborted} word="aborted" kind="bad" />}

@@ -29,6 +29,7 @@ export const GLYPHS: Record<Mark, Glyph> = {
   join: { d: "M-3-5V5M-3 0H4", ink: "dim", width: 1.8 },
   finish: { d: "M3-5V5M-4 0H3", ink: "dim", width: 1.8 },
   commit: { d: "M-5.4 .4L-1.6 4.4L5.6-4.6", ink: "ok", width: 2.5 },
+  aborting: { d: circle(6), ink: "bad", width: 1.8 },
   abort: { d: `${circle(6)}M-2.6-2.6L2.6 2.6M2.6-2.6L-2.6 2.6`, ink: "bad", width: 1.8 },
   promote: { d: "M0 5V-4.6M-3.8-.8L0-5L3.8-.8", ink: "dim", width: 1.8 },
   left: { d: "M-4.5 0H2M-1-3.4L2.4 0L-1 3.4M4.6-4.4V4.4", ink: "dim", width: 1.6 },

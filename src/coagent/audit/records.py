@@ -31,6 +31,7 @@ _FIELDS: Final[dict[str, tuple[int, tuple[Any, ...]]]] = {
     "Finished": (1, ()),
     "Promoted": (2, ()),
     "Committed": (1, ()),
+    "AbortBegun": (2, ("",)),
     "Aborted": (2, ()),
     "Blocked": (2, ()),
     "Restarted": (1, ()),

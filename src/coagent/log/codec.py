@@ -50,6 +50,7 @@ _KINDS: dict[str, type[Any]] = {
         events.Finished,
         events.Promoted,
         events.Committed,
+        events.AbortBegun,
         events.Aborted,
         events.Blocked,
         events.Restarted,

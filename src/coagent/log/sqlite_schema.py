@@ -81,7 +81,7 @@ def begun(connection: sqlite3.Connection, settings: LogSettings) -> dict[str, st
     if not _has(connection, "coagent_leases"):
         connection.execute(_LEASES)
     meta = meta_of(connection)
-    if meta.get("format") in ("2", "3"):  # what follows has fields that those who know no more cannot read
+    if meta.get("format") in ("2", "3"):  # what follows holds what those who know no more cannot read
         connection.execute("update coagent_log_meta set value = ? where name = 'format'", (str(FORMAT),))
     return meta
 

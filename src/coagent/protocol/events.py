@@ -187,6 +187,18 @@ class Committed(NamedTuple):
     rank: Rank
 
 
+class AbortBegun(NamedTuple):
+    """An agent is about to be aborted: what only its tools can take back is taken back first (rule 8).
+
+    Nothing but its end may follow. It is whoever's who ends it from then on: should they die, it is ended by
+    whoever comes next.
+    """
+
+    rank: Rank
+    reason: str
+    owner: str = ""
+
+
 class Aborted(NamedTuple):
     """The agent ends and all its calls are withdrawn, but for what cannot be taken back (rule 8)."""
 
@@ -273,6 +285,7 @@ Event: TypeAlias = (
     | Finished
     | Promoted
     | Committed
+    | AbortBegun
     | Aborted
     | Blocked
     | Restarted

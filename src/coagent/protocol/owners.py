@@ -12,6 +12,7 @@ from typing import Protocol
 
 from coagent.protocol.calls import Call, CallId, Rank
 from coagent.protocol.events import (
+    AbortBegun,
     Aborted,
     Blocked,
     CallAmended,
@@ -45,6 +46,7 @@ def speaker(state: State, event: Event) -> Rank | None:
             | CallBegun()
             | NoticesDelivered()
             | Finished()
+            | AbortBegun()
             | Aborted()
             | Blocked()
             | Restarted()

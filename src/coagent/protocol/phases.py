@@ -12,10 +12,14 @@ from typing import Final
 
 
 class AgentPhase(Enum):
-    """How far an agent has come."""
+    """How far an agent has come.
+
+    ABORTING: what only its tools can take back is being taken back; nothing but its end may follow.
+    """
 
     ACTIVE = "active"
     FINISHED = "finished"
+    ABORTING = "aborting"
     COMMITTED = "committed"
     ABORTED = "aborted"
 
@@ -58,6 +62,7 @@ AGENT_PHASES: Final[Mapping[tuple[AgentPhase, str], AgentPhase]] = {
     (_A.ACTIVE, "Blocked"): _A.ACTIVE,
     (_A.ACTIVE, "Restarted"): _A.ACTIVE,
     (_A.ACTIVE, "Finished"): _A.FINISHED,
+    (_A.ACTIVE, "AbortBegun"): _A.ABORTING,
     (_A.ACTIVE, "Aborted"): _A.ABORTED,
     # A finished agent that is told something, or does something, is at work again (rule 7).
     (_A.FINISHED, "CallObserved"): _A.ACTIVE,
@@ -71,7 +76,13 @@ AGENT_PHASES: Final[Mapping[tuple[AgentPhase, str], AgentPhase]] = {
     (_A.FINISHED, "Promoted"): _A.FINISHED,
     (_A.FINISHED, "Restarted"): _A.ACTIVE,
     (_A.FINISHED, "Committed"): _A.COMMITTED,
+    (_A.FINISHED, "AbortBegun"): _A.ABORTING,
     (_A.FINISHED, "Aborted"): _A.ABORTED,
+    # Its calls are taken back one by one (rule 8), whoever does it; an amendment that had begun ends first.
+    (_A.ABORTING, "Attached"): _A.ABORTING,
+    (_A.ABORTING, "CallUndone"): _A.ABORTING,
+    (_A.ABORTING, "CallAmended"): _A.ABORTING,
+    (_A.ABORTING, "Aborted"): _A.ABORTED,
 }
 """(phase, event) to the agent's next phase."""
 

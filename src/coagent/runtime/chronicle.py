@@ -11,6 +11,7 @@ from coagent.errors import ConfigurationError
 from coagent.masking.mask import Mask
 from coagent.protocol.calls import OUTSIDE, Call, Cause, Observation, Rank, parsed_call_id
 from coagent.protocol.events import (
+    AbortBegun,
     Aborted,
     Attached,
     Blocked,
@@ -176,6 +177,7 @@ class Chronicle:
                 | Finished()
                 | Promoted()
                 | Committed()
+                | AbortBegun()
                 | Aborted()
                 | Blocked()
                 | Restarted()
@@ -207,7 +209,17 @@ class Chronicle:
 
     def _about_an_agent(
         self,
-        event: Attached | NoticesDelivered | Finished | Promoted | Committed | Aborted | Blocked | Restarted,
+        event: (
+            Attached
+            | NoticesDelivered
+            | Finished
+            | Promoted
+            | Committed
+            | AbortBegun
+            | Aborted
+            | Blocked
+            | Restarted
+        ),
     ) -> dict[str, Any]:
         keys: tuple[Key, ...] = ()
         match event:
@@ -232,6 +244,9 @@ class Chronicle:
                 kind, text = "promote", f"need not wait{whom}: they have nothing to do with each other"
             case Committed():
                 kind, text = "commit", "committed"
+            case AbortBegun():
+                why = f": {event.reason}" if event.reason else ""
+                kind, text = "aborting", f"is being aborted, and what it has done is taken back{why}"
             case Aborted():
                 kind, text = "abort", f"aborted: {event.reason}" if event.reason else "aborted"
             case Blocked():

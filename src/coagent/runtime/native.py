@@ -138,7 +138,8 @@ class NativeRunner(Runner):
 
         def begin() -> Event | None:
             kernel = self._parts.kernel
-            due = call.phase is CallPhase.STAGED and kernel.its_turn(kernel.agents[call.rank])
+            agent = kernel.agents[call.rank]
+            due = call.phase is CallPhase.STAGED and agent.at_work and kernel.its_turn(agent)
             return self.begins(call, _NOTHING) if due else None
 
         async def carried() -> None:
@@ -153,7 +154,7 @@ class NativeRunner(Runner):
         assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
 
         def begin() -> Event | None:
-            wanted = call.phase is CallPhase.UNKNOWN and self._parts.kernel.call(call.id) is call
+            wanted = call.phase is CallPhase.UNKNOWN and self._parts.kernel.is_wanted(call)
             return self.begins(call, _NOTHING, call.intent) if wanted else None
 
         async def carried() -> None:
@@ -184,7 +185,7 @@ class NativeRunner(Runner):
             await self.record_lost_again(call, intent, owner)
             return
         if again and isinstance(run.failure, TargetUnavailable):
-            await self.record_lost_again(call, intent)
+            await self.record_lost_again(call, intent, owner)
             raise run.failure
         whose = who_alone_knows(run, owner)
         await self.record_run(call, lambda: run.observation, intent=intent, owner=whose)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import anyio
 
-from coagent.errors import AgentNotActive, AgentTakenUp, IllegalEvent, LogError
+from coagent.errors import AgentNotActive, IllegalEvent, LogError
 from coagent.log.base import Checkpoint, HeadMoved, Log
 from coagent.protocol.calls import Call, CallId, Position, Rank, call_id, position_of
 from coagent.protocol.checkpoint import state_of
@@ -26,6 +26,7 @@ from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value, same
 from coagent.runtime.clock import Clock
 from coagent.runtime.late_puts import LatePuts
+from coagent.runtime.refusals import being_aborted, taken_up
 from coagent.runtime.tenure import Tenure
 
 _WATCH_INTERVAL_S = 0.02
@@ -346,14 +347,17 @@ class Recorder:
 
     def _drop_foreign(self) -> None:
         """Forget reads that wait to be recorded, of agents that others have ended or taken up."""
-        if all(self.serves(agent) for agent in self._unrecorded):
+        if all(self._speaks_for(agent) for agent in self._unrecorded):
             return
-        self._reads = [(agent, read) for agent, read in self._reads if self.serves(agent)]
-        self._unrecorded = {agent: n for agent, n in self._unrecorded.items() if self.serves(agent)}
+        self._reads = [(agent, read) for agent, read in self._reads if self._speaks_for(agent)]
+        self._unrecorded = {agent: n for agent, n in self._unrecorded.items() if self._speaks_for(agent)}
 
     def serves(self, agent: Participant) -> bool:
         """Tell whether an agent is this process', and has not ended."""
         return not agent.ended and agent.owner == self.tenure.owner
+
+    def _speaks_for(self, agent: Participant) -> bool:
+        return agent.at_work and agent.owner == self.tenure.owner
 
     def require_served(self, agent: Participant) -> None:
         """Refuse what is for the process of an agent alone.
@@ -401,12 +405,21 @@ class Recorder:
         objection = self.kernel.objection(event)
         if objection is None:
             return
-        agent = self.kernel.agents.get(getattr(event, "rank", None))  # type: ignore[arg-type]
+        agent = self._speaker(event)
         if agent is not None and agent.ended:
             raise AgentNotActive(
                 f"agent {agent.name!r} has {agent.phase.value}", "Join the domain again, as a new agent."
             )
+        if agent is not None and agent.aborting:
+            raise being_aborted(agent)
         raise IllegalEvent(f"{type(event).__name__} may not happen now: {objection}")
+
+    def _speaker(self, event: Event) -> Participant | None:
+        rank: Rank | None = getattr(event, "rank", None)
+        if rank is None:
+            call = self.kernel.call(getattr(event, "call_id", None))  # type: ignore[arg-type]
+            rank = None if call is None else call.rank
+        return None if rank is None else self.kernel.agents.get(rank)
 
     # ---- what waits to be recorded -------------------------------------------------------------------------
 
@@ -482,16 +495,3 @@ class Recorder:
         if self._free is not None:
             self._free.set()
             self._free = None
-
-
-def taken_up(agent: Participant) -> AgentTakenUp:
-    """Return the error of a process that speaks for an agent which is not its own."""
-    if agent.owner:
-        return AgentTakenUp(
-            f"agent {agent.name!r} is served by another process, which has taken it up (epoch {agent.epoch})",
-            "Go on there, or join the domain again as a new agent.",
-        )
-    return AgentTakenUp(
-        f"agent {agent.name!r} is served by no process (epoch {agent.epoch})",
-        "Take it up first: attach to it.",
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from coagent.errors import (
@@ -15,7 +15,6 @@ from coagent.errors import (
 from coagent.protocol.calls import Call, CallId, Position, Rank, parsed_call_id
 from coagent.protocol.decisions import Gate
 from coagent.protocol.events import (
-    Aborted,
     CallStaged,
     Event,
     Finished,
@@ -26,11 +25,12 @@ from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value, copied
+from coagent.runtime.aborting import abort, take_back_all
 from coagent.runtime.gate import opened_gate
 from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Issued, Outcome, Settlement, as_stored, issued
 from coagent.runtime.owning import outlives
-from coagent.runtime.runner import NotItsTurn, Parts, Ran, ending, require_active, restart
+from coagent.runtime.runner import NotItsTurn, Parts, Ran, require_active, restart
 from coagent.runtime.telling import Teller, Told
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
@@ -62,8 +62,8 @@ class AgentSession:
         return self._participant.rank
 
     @property
-    def state(self) -> Literal["active", "finished", "committed", "aborted"]:
-        """How far the agent has come."""
+    def state(self) -> Literal["active", "finished", "aborting", "committed", "aborted"]:
+        """How far the agent has come; "aborting": it may do nothing more, and has not ended yet."""
         return self._participant.phase.value
 
     @property
@@ -152,7 +152,7 @@ class AgentSession:
         if parts.kernel.may_call(participant):
             return
         await parts.recorder.until(
-            lambda: participant.ended or parts.kernel.may_call(participant), parts.meanwhile
+            lambda: not participant.at_work or parts.kernel.may_call(participant), parts.meanwhile
         )
         require_active(participant)
 
@@ -266,11 +266,11 @@ class AgentSession:
     async def stirred(self, *others: AgentSession) -> None:
         """Wait until this agent, or one of the others, has ended or has something to look at."""
         agents = [one._participant for one in (self, *others)]
-        before = [one.ended for one in agents]
+        before = [one.at_work for one in agents]
         await self._parts.recorder.until(
             lambda: (
                 any(one.unread or one.must_restart for one in agents)
-                or [one.ended for one in agents] != before
+                or [one.at_work for one in agents] != before
             ),
             self._parts.meanwhile,
         )
@@ -278,42 +278,18 @@ class AgentSession:
     async def abort(self, reason: str = "") -> list[CallId]:
         """End the agent and withdraw all its calls; agents above that had read them are notified.
 
-        Aborting an aborted agent does nothing.
+        Where a tool has to take something back, the log says first that the abort has begun: from then on
+        the agent can only end, and whoever opens the domain sees to that. Aborting an aborted agent does
+        nothing.
 
         Returns:
             The calls that stand all the same, because they cannot be taken back.
 
         Raises:
             AgentNotActive: The agent has committed.
-            TargetError: A call could not be taken back; the agent has not ended.
+            TargetError: A call could not be taken back; the agent has not ended. It is tried again.
         """
-        participant, parts = self._participant, self._parts
-        await parts.recorder.flush()
-        while participant.phase is not AgentPhase.ABORTED:
-            require_active(participant)
-            kept = parts.kernel.kept_calls(participant)
-            with ending(participant):
-                await self._take_back_all(kept)
-                made = await parts.recorder.record(lambda: self._aborted(reason))
-            if made is not None:
-                await self._work.settle()
-                return [call.id for call in kept]
-        return []
-
-    async def _take_back_all(self, kept: Collection[Call]) -> None:
-        """Take back what only its own tool can take back, newest first."""
-        for call in reversed(list(self._participant.calls.values())):
-            reversible = call not in kept and self._participant.calls.get(call.id) is call
-            busy = call.under_way is not None and call.phase is not CallPhase.UNKNOWN
-            if reversible and (call.applied or (busy and not call.irreversible)):
-                await self._work.runner_of(call).undo(call)
-
-    def _aborted(self, reason: str) -> Event | None:
-        kept = self._parts.kernel.kept_calls(self._participant)
-        if any(call.applied and call not in kept for call in self._participant.calls.values()):
-            return None  # it has run again meanwhile, having made room for another one
-        event = Aborted(self._participant.rank, reason)
-        return None if self._parts.kernel.objection(event) is not None else event
+        return await abort(self._parts, self._work, self._participant, reason)
 
     async def wait_for_turn(self) -> list[Notification]:
         """Wait until what the agent was told is final: every agent before it has ended; or for notices.
@@ -330,11 +306,11 @@ class AgentSession:
         parts, participant = self._parts, self._participant
         await parts.recorder.flush()
         await self._work.settle()
-        if not participant.ended and parts.kernel.must_begin_again(participant):
+        if participant.at_work and parts.kernel.must_begin_again(participant):
             await self._begin_again()
         while True:
             await parts.recorder.until(
-                lambda: participant.ended or participant.unread or self._is_final(), parts.meanwhile
+                lambda: not participant.at_work or participant.unread or self._is_final(), parts.meanwhile
             )
             require_active(participant)
             if not participant.unread:
@@ -360,7 +336,8 @@ class AgentSession:
         Raises:
             AgentRestarted: Always.
         """
-        await self._take_back_all(self._parts.kernel.kept_calls(self._participant))
+        kept = self._parts.kernel.kept_calls(self._participant)
+        await take_back_all(self._parts, self._work, self._participant, kept)
         try:
             await restart(self._parts, self._participant)
         finally:

@@ -123,9 +123,9 @@ class Work:
                     break
                 self._start_turn(rank, self._pass_hindered)  # it passes nobody only to wait again
         run, commit = ready.run, ready.commit
-        if run is not None and parts.recorder.serves(agent := kernel.agents[run.rank]) and not agent.ending:
+        if run is not None and parts.recorder.serves(kernel.agents[run.rank]):
             self._start_call(run, self._run_staged)
-        if commit is not None and not kernel.agents[commit].ending:
+        if commit is not None:
             self._start_turn(commit, self._commit)
         turn = commit if run is None else run.rank
         if turn in self._hindered:
@@ -212,7 +212,7 @@ class Work:
     async def _run_staged(self, call: Call) -> None:
         parts = self._parts
         await parts.recorder.flush()  # what is known to have arrived comes before it in the log
-        if await self._rests_on_change(call.rank) or parts.kernel.agents[call.rank].ending:
+        if await self._rests_on_change(call.rank):
             return
         tool = self._parts.catalog.get(call.tool)
         await self.runner(tool).run_staged(call, tool)
@@ -293,9 +293,7 @@ class Work:
             return
 
         def decide() -> Event | None:
-            agent = kernel.agents.get(rank)
-            due = agent is not None and not agent.ending and kernel.ready().commit == rank
-            return Committed(rank) if due else None
+            return Committed(rank) if kernel.ready().commit == rank else None
 
         await parts.recorder.record(decide)
 

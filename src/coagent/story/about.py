@@ -10,6 +10,7 @@ from typing import Any
 from coagent.masking.mask import Mask
 from coagent.protocol.calls import Call, Cause, Observation, Rank
 from coagent.protocol.events import (
+    AbortBegun,
     Aborted,
     Blocked,
     CallAmended,
@@ -161,6 +162,8 @@ class About:
         match event:
             case NoticesDelivered():
                 said["notices"] = self._notices
+            case AbortBegun():
+                said["reason"] = self._bounded(event.reason)
             case Aborted():
                 said["reason"] = self._bounded(event.reason)
                 self._last[f"end {event.rank}"] = number

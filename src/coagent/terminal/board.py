@@ -44,6 +44,7 @@ _KIND_MARKS = {
     "restart": Mark.AGAIN,
     "finish": Mark.GOOD,
     "commit": Mark.GOOD,
+    "aborting": Mark.BAD,
     "abort": Mark.BAD,
     "lost": Mark.BAD,
     "stuck": Mark.BAD,
@@ -60,7 +61,7 @@ class Lane:
     """An agent, as its steps tell of it.
 
     Args:
-        state: "active", "finished", "committed" or "aborted".
+        state: "active", "finished", "aborting", "committed" or "aborted".
         calls: How many of its calls stand.
         failed: How many of those have failed.
         told: How many notices it has been told.
@@ -255,11 +256,13 @@ class Board:
         elif kind == "commit":
             lane.state = "committed"
             lane.states.clear()
+        elif kind == "aborting":
+            lane.state = "aborting"
         elif kind in ("abort", "restart"):
             lane.state = "aborted" if kind == "abort" else "active"
             lane.states.clear()
             lane.calls = lane.failed = 0
-        elif new and not lane.ended:
+        elif new and not lane.ended and lane.state != "aborting":
             lane.state = "active"
 
     def _tell(self, step: Mapping[str, Any], lane: Lane | None, mark: Mark | None) -> None:
@@ -307,8 +310,10 @@ class Board:
                 return "may have run or not"
             if standing.served == "dead":
                 return "process has died"
-            if standing.stuck and lane.state == "finished":
+            if standing.stuck and lane.state in ("finished", "aborting"):
                 return f"stuck: {_few(standing.stuck)}"
+        if lane.state == "aborting":
+            return "being aborted"
         if unread := self.unread(lane):
             return f"{unread} to read"
         if lane.calling:
@@ -334,7 +339,7 @@ class Board:
 
     def counts(self) -> dict[str, int]:
         """Return how many agents there are in each state, in the order in which they come about."""
-        found = dict.fromkeys(("active", "finished", "committed", "aborted"), 0)
+        found = dict.fromkeys(("active", "finished", "aborting", "committed", "aborted"), 0)
         for lane in self.lanes.values():
             found[lane.state] += 1
         return found

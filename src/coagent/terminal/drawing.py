@@ -194,6 +194,7 @@ _PHASE_STYLES = (
     ("finished", "green"),
     ("committed", "dim"),
     ("aborted", "red"),
+    ("being aborted", "red"),
     ("stuck", "bold red"),
     ("may have run", "bold red"),
     ("process", "bold red"),

@@ -259,6 +259,8 @@ class Files(Target):
     async def tidy(self, keys: Collection[Key]) -> None:
         paths = [key.partition(":")[2] for key in keys if not key.startswith("git:")]
         await anyio.to_thread.run_sync(self.workspace.tidy, paths)
+        if references := [key for key in keys if key.startswith("git:")]:
+            await anyio.to_thread.run_sync(self._git.tidy, references)
 
     # ---- writing -------------------------------------------------------------------------------------------
 
