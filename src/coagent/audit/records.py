@@ -8,24 +8,25 @@ from typing import Any, Final, NamedTuple
 
 from coagent.audit.parts import Scan, Selector
 
-FORMATS: Final = (2, 3)
+FORMATS: Final = (2, 3, 4)
 """The versions of the record format that are understood."""
 
 _FIELDS: Final[dict[str, tuple[int, tuple[Any, ...]]]] = {
     "Joined": (2, (False, None, "", "abort")),
     "Attached": (2, ("abort",)),
-    "CallObserved": (4, (False,)),
+    "Said": (2, (False, 0)),
+    "CallObserved": (4, (False, 0, 0)),
     "CallStaged": (3, ()),
     "CallBegun": (4, (False, "", "")),
     "RunBegun": (2, ("", "", None, None)),
     "RunLost": (1, ()),
     "CallRan": (2, ()),
-    "CallReexecuted": (2, ()),
+    "CallReexecuted": (2, (0,)),
     "ReversalBegun": (2, ("",)),
     "CallReversed": (2, ()),
     "ReversalFailed": (2, ()),
     "CallUndone": (1, ()),
-    "CallAmended": (3, (True,)),
+    "CallAmended": (3, (True, 0)),
     "StagedAmended": (2, ()),
     "NoticesDelivered": (2, ((),)),
     "Finished": (1, ()),

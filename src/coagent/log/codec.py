@@ -23,7 +23,7 @@ from coagent.protocol.participants import Disturbance
 from coagent.protocol.predicates import Where
 from coagent.protocol.values import Field, Lines, Matches, Selector, Traced
 
-FORMAT = 3
+FORMAT = 4
 """The version of the record format. A log of a newer one is refused; each change raises it."""
 
 _BYTES = "$bytes"
@@ -33,6 +33,7 @@ _KINDS: dict[str, type[Any]] = {
     for kind in (
         events.Joined,
         events.Attached,
+        events.Said,
         events.CallObserved,
         events.CallStaged,
         events.CallBegun,

@@ -38,6 +38,7 @@ from coagent.protocol.events import (
     ReversalFailed,
     RunBegun,
     RunLost,
+    Said,
     StagedAmended,
     Stuck,
 )
@@ -182,6 +183,7 @@ def _anything(state: State, event: Event) -> str | None:
 OBJECTIONS: Final[Mapping[type[Any], Callable[[State, Any], str | None]]] = {
     Joined: _joined,
     Attached: _of_agent,
+    Said: _of_agent,
     CallObserved: _of_agent,
     CallStaged: _of_agent,
     CallBegun: _of_agent,

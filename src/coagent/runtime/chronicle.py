@@ -37,6 +37,7 @@ from coagent.protocol.events import (
     ReversalFailed,
     RunBegun,
     RunLost,
+    Said,
     StagedAmended,
     Stuck,
 )
@@ -167,6 +168,7 @@ class Chronicle:
                 return self._about_an_object(event)
             case (
                 Attached()
+                | Said()
                 | NoticesDelivered()
                 | Finished()
                 | Promoted()
@@ -202,7 +204,15 @@ class Chronicle:
 
     def _about_an_agent(
         self,
-        event: Attached | NoticesDelivered | Finished | Promoted | Committed | Aborted | Blocked | Restarted,
+        event: Attached
+        | Said
+        | NoticesDelivered
+        | Finished
+        | Promoted
+        | Committed
+        | Aborted
+        | Blocked
+        | Restarted,
     ) -> dict[str, Any]:
         keys: tuple[Key, ...] = ()
         match event:
@@ -210,6 +220,8 @@ class Chronicle:
                 kind, text = "left", "waits for somebody to take it up"
             case Attached():
                 kind, text = "attach", "was taken up by another process"
+            case Said():
+                kind, text = "said", f"{'is to' if event.goal else 'says'}: {event.text}"
             case NoticesDelivered():
                 kind, keys = "told", event.keys
                 parts = [f"that {_few(event.call_ids)} {_gives(event.call_ids)} something else now"]

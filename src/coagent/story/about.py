@@ -29,6 +29,7 @@ from coagent.protocol.events import (
     Resolved,
     Restarted,
     RunBegun,
+    Said,
     Stuck,
 )
 from coagent.protocol.inbox import Moved
@@ -167,6 +168,9 @@ class About:
             uid = self._known(call)
             said |= {"call": uid, **self._called(call, event)}
             self._last[uid] = number
+        for name in ("took_ms", "ago_ms"):
+            if milliseconds := getattr(event, name, 0):
+                said[name] = milliseconds
         if rank is not None:
             said["rank"] = rank
         match event:
@@ -180,6 +184,8 @@ class About:
                 self._forget_old(event.rank)
             case Restarted():
                 self._last[f"end {event.rank}"] = number
+            case Said():
+                said |= {"said": self._bounded(event.text), "goal": event.goal}
             case Blocked():
                 said["by"] = list(event.by)
             case OutsideWrite() | Resolved():
