@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from coagent.wording.quoting import printable
 
@@ -35,3 +37,10 @@ def _cut(line: str) -> str:
     if "!" <= line[LENGTH_MAX - 1] <= "~":
         kept = _WORD_AT_END.sub("", kept)
     return f"{kept.rstrip()}…"
+
+
+def words_in(messages: Sequence[Any]) -> str:
+    """Return the text of the model's last message, of messages as Pydantic AI keeps them; "" for none."""
+    last = next((one for one in reversed(messages) if one.kind == "response"), None)
+    parts = () if last is None else last.parts
+    return "\n".join(part.content for part in parts if part.part_kind == "text")
