@@ -226,7 +226,7 @@ class Replay(State):
     # ---- calls ---------------------------------------------------------------------------------------------
 
     def _call_observed(
-        self, rank: int, tool: str, arguments: Any, seen: Seen, irreversible: bool, *_times: int
+        self, rank: int, tool: str, arguments: Any, seen: Seen, irreversible: bool, *_times: int | None
     ) -> None:
         agent = self._agent(rank, "CallObserved")
         if agent is None:
@@ -327,7 +327,7 @@ class Replay(State):
         else:
             self.review(call)
 
-    def _call_reexecuted(self, call_id: str, seen: Seen, _took_ms: int) -> None:
+    def _call_reexecuted(self, call_id: str, seen: Seen, _took_ms: int | None) -> None:
         call = self._standing(call_id, "CallReexecuted")
         if call is not None:
             self._stop(call)
@@ -359,7 +359,7 @@ class Replay(State):
             self._stop(call)
             self.remove(call)
 
-    def _call_amended(self, call_id: str, arguments: Any, seen: Seen, heard: bool, _took_ms: int) -> None:
+    def _call_amended(self, call_id: str, arguments: Any, seen: Seen, heard: bool, _took_ms: int | None) -> None:
         call = self._repaired(call_id, "CallAmended", heard=heard)
         if call is not None:
             self._stop(call)

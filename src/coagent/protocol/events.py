@@ -56,8 +56,8 @@ class Said(NamedTuple):
 class CallObserved(NamedTuple):
     """A call ran at the end of its agent's sequence (rules 1 and 2); also one that failed.
 
-    How long it took, and how long ago it had ended when it was recorded, is in milliseconds; for people who
-    look on, as in the other events that have it.
+    How long it took (None: not known) and how long ago it had ended when it was recorded is in milliseconds;
+    for people who look on, as in the other events that have it.
     """
 
     rank: Rank
@@ -65,7 +65,7 @@ class CallObserved(NamedTuple):
     arguments: Mapping[str, Value]
     observation: Observation
     irreversible: bool = False
-    took_ms: int = 0
+    took_ms: int | None = None
     ago_ms: int = 0
 
 
@@ -127,7 +127,7 @@ class CallReexecuted(NamedTuple):
 
     call_id: CallId
     observation: Observation
-    took_ms: int = 0
+    took_ms: int | None = None
 
 
 class ReversalBegun(NamedTuple):
@@ -169,7 +169,7 @@ class CallAmended(NamedTuple):
     arguments: Mapping[str, Value]
     observation: Observation
     heard: bool = True
-    took_ms: int = 0
+    took_ms: int | None = None
 
 
 class StagedAmended(NamedTuple):

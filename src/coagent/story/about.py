@@ -168,9 +168,10 @@ class About:
             uid = self._known(call)
             said |= {"call": uid, **self._called(call, event)}
             self._last[uid] = number
-        for name in ("took_ms", "ago_ms"):
-            if milliseconds := getattr(event, name, 0):
-                said[name] = milliseconds
+        if (took_ms := getattr(event, "took_ms", None)) is not None:
+            said["took_ms"] = took_ms
+        if ago_ms := getattr(event, "ago_ms", 0):
+            said["ago_ms"] = ago_ms
         if rank is not None:
             said["rank"] = rank
         match event:
