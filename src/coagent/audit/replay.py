@@ -359,7 +359,9 @@ class Replay(State):
             self._stop(call)
             self.remove(call)
 
-    def _call_amended(self, call_id: str, arguments: Any, seen: Seen, heard: bool, _took_ms: int | None) -> None:
+    def _call_amended(
+        self, call_id: str, arguments: Any, seen: Seen, heard: bool, _took_ms: int | None
+    ) -> None:
         call = self._repaired(call_id, "CallAmended", heard=heard)
         if call is not None:
             self._stop(call)

@@ -47,12 +47,14 @@ from coagent.protocol.values import UNLOADED, Value
 from coagent.runtime.changes import change_of
 from coagent.runtime.learning import learn, learn_state
 from coagent.runtime.watch import Watch
+from coagent.wording.durations import duration
 from coagent.wording.quoting import one_line
 
 _ARGUMENTS_LENGTH_MAX = 120
 _ARGUMENT_LENGTH_MAX = 40
 _LINE_LENGTH_MAX = 2000
 _KEYS_SHOWN_MAX = 6
+_TOLD_MS_MIN = 1000
 
 
 class Chronicle:
@@ -257,7 +259,7 @@ class Chronicle:
             return self._made(name, "start", call, tuple(event.footprint.writes), text)
         keys = _touched(event.observation)
         arguments = self._short(event.arguments, event.observation)
-        text = f"{event.tool}({arguments}){self._outcome(event.observation)}"
+        text = f"{event.tool}({arguments}){self._outcome(event.observation)}{_took(event.took_ms)}"
         return self._made(name, "call", call, keys, text)
 
     def _about_a_call(self, event: Event) -> dict[str, Any]:
@@ -273,7 +275,8 @@ class Chronicle:
                     "again",
                     call_id,
                     _touched(event.observation),
-                    f"{told} ran again{because}{self._outcome(event.observation, ', and')}",
+                    f"{told} ran again{because}{self._outcome(event.observation, ', and')}"
+                    f"{_took(event.took_ms)}",
                 )
             case CallAmended():
                 became = f"became ({self._short(event.arguments, event.observation)})"
@@ -361,6 +364,11 @@ def _because(cause: Cause | None) -> str:
     if cause is None:
         return ""
     return ", for somebody outside" if cause == OUTSIDE else f", for {cause.agent}"
+
+
+def _took(took_ms: int | None) -> str:
+    """Return how long a run took, where that is worth a word."""
+    return f" in {duration(took_ms)}" if took_ms is not None and took_ms >= _TOLD_MS_MIN else ""
 
 
 def _gives(names: Sequence[str]) -> str:

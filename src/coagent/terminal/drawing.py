@@ -14,6 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from coagent.terminal.board import Board, Lane, Mark, Row, Told
+from coagent.wording.durations import duration
 
 _SIGNS = {
     Mark.READ: ("○", ".", ""),
@@ -181,7 +182,10 @@ def agents_head(look: Look, width: int) -> Text:
     text = look.cell("agent", columns.name) + "   #" + " " + look.cell("phase", columns.phase)
     text += "call".rjust(5) + look.own("✗").rjust(4) + " told" + " " + look.own("◆").rjust(4)
     text += (
-        "  " + look.cell("its last steps", columns.lane) + " " + look.cell("what it did last", columns.last)
+        "  "
+        + look.cell("its last steps", columns.lane)
+        + " "
+        + look.cell("what it says, or did last", columns.last)
     )
     return Text(look.cell(text, width), "dim", no_wrap=True)
 
@@ -311,6 +315,8 @@ def detail(step: Mapping[str, Any], board: Board, look: Look) -> list[Text]:
             Text(),
             Text.assemble(("call  ", "dim"), look.plain(step["id"]), f" {tool}: {step['state']}{fate}"),
         ]
+    if "took_ms" in step:
+        lines.append(Text.assemble(("took  ", "dim"), duration(step["took_ms"])))
     lines += _arguments(step, look)
     lines += _footprint(step, look)
     for title, style in (("error", "red"), ("result", "")):
