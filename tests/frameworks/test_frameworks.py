@@ -90,10 +90,7 @@ async def test_what_a_model_says_beside_its_calls_is_on_record(framework: Framew
     heard: list[tuple[str, bool]] = []
 
     async def repairs_aloud(turn: Any) -> AsyncIterator[Reply]:
-        yield [
-            {"type": "text", "text": "First I look.\nThen we shall see."},
-            *blocks(call("get", name="geo")),
-        ]
+        yield [say("First I look.\nThen we shall see."), call("get", name="geo")]
         yield call("put", name="geo", value="good")
         yield "It is **good** now."
 

@@ -182,10 +182,7 @@ def agents_head(look: Look, width: int) -> Text:
     text = look.cell("agent", columns.name) + "   #" + " " + look.cell("phase", columns.phase)
     text += "call".rjust(5) + look.own("✗").rjust(4) + " told" + " " + look.own("◆").rjust(4)
     text += (
-        "  "
-        + look.cell("its last steps", columns.lane)
-        + " "
-        + look.cell("what it says, or did last", columns.last)
+        "  " + look.cell("its last steps", columns.lane) + " " + look.cell("what it did last", columns.last)
     )
     return Text(look.cell(text, width), "dim", no_wrap=True)
 
