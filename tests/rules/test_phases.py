@@ -53,6 +53,7 @@ def agent_in(phase: AgentPhase, event: str, kernel: Mtpo | None = None) -> tuple
         "StagedAmended": events.StagedAmended("" if staged is None else staged.id, {"text": "another"}),
         "NoticesDelivered": events.NoticesDelivered(agent.rank, ()),
         "Promoted": events.Promoted(agent.rank, -1 if order is None else order),
+        "Said": events.Said(agent.rank, "I shall look first"),
         "Finished": events.Finished(agent.rank),
         "Committed": events.Committed(agent.rank),
         "AbortBegun": events.AbortBegun(agent.rank, "", "another"),

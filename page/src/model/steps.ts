@@ -52,7 +52,7 @@ export type Op =
   | ["del", string, number, number, number];
 
 export type Kind =
-  | "begin" | "join" | "call" | "stage" | "start" | "ran" | "again" | "amend" | "lost" | "stuck" | "undo" | "reverse"
+  | "begin" | "join" | "said" | "call" | "stage" | "start" | "ran" | "again" | "amend" | "lost" | "stuck" | "undo" | "reverse"
   | "told" | "finish" | "commit" | "aborting" | "abort" | "promote" | "left" | "attach" | "restart" | "block" | "outside"
   | "refused" | "resolve" | "effect";
 
@@ -72,6 +72,12 @@ export interface Step extends CallFields {
   name?: string;
   order?: number;
   pinned?: boolean;
+  /** What an agent said, or what it is to reach. */
+  said?: string;
+  goal?: boolean;
+  /** How long a run took, and how long before its record it had ended: ms. */
+  took_ms?: number;
+  ago_ms?: number;
   orders?: [number, number][];
   ops?: Op[];
   cause?: Cause | null;

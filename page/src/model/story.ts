@@ -2,6 +2,7 @@
 
 import { groupOf, markOf, type Group, type Mark } from "./marks.ts";
 import type { CallFields, CallState, Header, Step, Uid } from "./steps.ts";
+import { momentOf, Spans } from "./spans.ts";
 import { Trajectory } from "./trajectory.ts";
 
 export type Phase = "working" | "told" | "waiting" | "finished" | "aborting" | "committed" | "aborted" | "left";
@@ -44,6 +45,11 @@ export interface Agent {
   name: string;
   /** Indexes of its steps. */
   steps: number[];
+  /** Those of them that are no words. */
+  acts: number[];
+  /** Indexes of what it said, and of what it is to reach. */
+  said: number[];
+  spans: Spans;
   orders: Changes<number>;
   phases: Changes<Phase>;
   tolds: number[];
@@ -99,6 +105,8 @@ export class Story {
   readonly outside: number[] = [];
   /** Steps that are not shown. */
   readonly silent = new Set<number>();
+  /** Steps in which an agent says something: they stand above what it does. */
+  readonly words = new Set<number>();
   /** By the number of a step: the indexes of the steps that told of it, and of those that it set off. */
   readonly toldOf = new Map<number, number[]>();
   readonly setOff = new Map<number, number[]>();
@@ -171,6 +179,13 @@ export class Story {
     return counts;
   }
 
+  /** What some steps come to. */
+  countsIn(steps: readonly number[]): Counts {
+    const counts = { ...NO_COUNTS };
+    for (const i of steps) for (const name of COUNTED) counts[name] += this.sums[name][i]! - (this.sums[name][i - 1] ?? 0);
+    return counts;
+  }
+
   phasesAt(index: number): Record<Phase, number> {
     const counts: Record<Phase, number> = { working: 0, told: 0, waiting: 0, finished: 0, aborting: 0, committed: 0, aborted: 0, left: 0 };
     for (const agent of this.agents.values()) {
@@ -178,6 +193,18 @@ export class Story {
       if (phase) counts[phase] += 1;
     }
     return counts;
+  }
+
+  /** What an agent had said last by a step, or is to reach; -1 where nothing is known. */
+  saidBy(agent: Agent, at: number): number {
+    return agent.said[lastAtMost(agent.said, at)] ?? -1;
+  }
+
+  /** What was said right before a step of an agent. */
+  saidBefore(index: number): number {
+    const agent = this.agents.get(this.steps[index]?.rank ?? -1);
+    const said = agent ? this.saidBy(agent, index) : -1;
+    return said >= 0 && !this.steps[said]!.goal ? said : -1;
   }
 
   /** Agents in serialization order, the lowest first. */
@@ -214,7 +241,7 @@ export class Story {
   private agent(rank: number, name?: string): Agent {
     let agent = this.agents.get(rank);
     if (!agent) {
-      agent = { rank, name: name ?? `#${rank}`, steps: [], orders: new Changes(), phases: new Changes(), tolds: [], counts: { ...NO_COUNTS } };
+      agent = { rank, name: name ?? `#${rank}`, steps: [], acts: [], said: [], spans: new Spans(), orders: new Changes(), phases: new Changes(), tolds: [], counts: { ...NO_COUNTS } };
       this.agents.set(rank, agent);
     }
     if (name) agent.name = name;
@@ -259,7 +286,8 @@ export class Story {
     this.steps.push(step);
     this.marks.push(mark);
     const before = this.times.at(-1) ?? NaN;
-    this.times.push(step.at === null || step.at === undefined ? before : Number.isNaN(before) ? step.at : Math.max(before, step.at));
+    const moment = momentOf(step);
+    this.times.push(Number.isNaN(moment) ? before : Number.isNaN(before) ? moment : Math.max(before, moment));
     if (step.kind === "begin") this.begin(step, index);
     if (step.call) this.noteStepCall(step.call, step, index);
     if (step.key) this.touch(step.key, index, step.kind === "outside" ? "writes" : undefined);
@@ -302,6 +330,11 @@ export class Story {
 
   private noteAgent(agent: Agent, step: Step, index: number): void {
     agent.steps.push(index);
+    agent.spans.add(step, index);
+    if (step.kind === "said") {
+      agent.said.push(index);
+      this.words.add(index);
+    } else agent.acts.push(index);
     if (step.order !== undefined) agent.orders.put(index, step.order);
     if (step.kind === "told") agent.tolds.push(index);
     const told = agent.tolds.at(-1);

@@ -21,6 +21,7 @@ export const GLYPHS: Record<Mark, Glyph> = {
   staged: { d: "M-4-4H4V4H-4Z", ink: "wait", width: 1.7 },
   unknown: { d: "M-2.7-2.4A2.8 2.8 0 1 1 1 .5Q0 1.1 0 2.3M0 4.8V5.2", ink: "bad", width: 2 },
   running: { d: `${circle(4.6)}M0-2V0H2`, ink: "write", width: 1.5 },
+  said: { d: "M-5-4.6H5V2.6H-.6L-3.4 5.2V2.6H-5Z", ink: "dim", width: 1.4 },
   amend: { d: "M0-6.4L6.4 0L0 6.4L-6.4 0Z", ink: "repair", fill: true },
   undo: { d: "M0-5.8L5.8 0L0 5.8L-5.8 0ZM-2.4 0H2.4", ink: "undone", width: 1.7 },
   again: { d: "M4.3 1.6A4.5 4.5 0 1 1 3.4-3M4.3-5.2V-2.4H1.5", ink: "again", width: 1.8 },
@@ -46,5 +47,5 @@ export const GLYPHS: Record<Mark, Glyph> = {
 /** The sign that stands for a kind of steps. */
 export const SIGN: Record<Group, Mark> = {
   reads: "read", writes: "write", failed: "failed", waiting: "blocked", notices: "told", repairs: "amend",
-  "re-runs": "again", undone: "undo", outcomes: "commit", outside: "outside", other: "join",
+  "re-runs": "again", undone: "undo", outcomes: "commit", words: "said", outside: "outside", other: "join",
 };

@@ -21,7 +21,8 @@ class Replay(State):
         super().__init__(protocol, order, show)
         self.top = -1
         self.acts: dict[str, Callable[..., None]] = {
-            "Joined": self._joined, "Attached": self._attached, "CallObserved": self._call_observed,
+            "Joined": self._joined, "Attached": self._attached, "Said": self._said,
+            "CallObserved": self._call_observed,
             "CallStaged": self._call_staged, "CallBegun": self._call_begun, "RunBegun": self._run_begun,
             "RunLost": self._run_lost, "CallRan": self._call_ran, "CallReexecuted": self._call_reexecuted,
             "ReversalBegun": self._reversal_begun, "CallReversed": self._call_reversed,
@@ -162,6 +163,9 @@ class Replay(State):
         if agent is not None:
             agent.owner = owner
 
+    def _said(self, rank: int, text: str, goal: bool, ago_ms: int) -> None:
+        self._agent(rank, "Said")
+
     def _finished(self, rank: int) -> None:
         agent = self._agent(rank, "Finished")
         if agent is None:
@@ -232,7 +236,9 @@ class Replay(State):
 
     # ---- calls ---------------------------------------------------------------------------------------------
 
-    def _call_observed(self, rank: int, tool: str, arguments: Any, seen: Seen, irreversible: bool) -> None:
+    def _call_observed(
+        self, rank: int, tool: str, arguments: Any, seen: Seen, irreversible: bool, *_times: int | None
+    ) -> None:
         agent = self._agent(rank, "CallObserved")
         if agent is None:
             return
@@ -336,7 +342,7 @@ class Replay(State):
         else:
             self.review(call)
 
-    def _call_reexecuted(self, call_id: str, seen: Seen) -> None:
+    def _call_reexecuted(self, call_id: str, seen: Seen, _took_ms: int | None) -> None:
         call = self._standing(call_id, "CallReexecuted")
         if call is not None:
             self._stop(call)
@@ -368,7 +374,9 @@ class Replay(State):
             self._stop(call)
             self.remove(call)
 
-    def _call_amended(self, call_id: str, arguments: Any, seen: Seen, heard: bool) -> None:
+    def _call_amended(
+        self, call_id: str, arguments: Any, seen: Seen, heard: bool, _took_ms: int | None
+    ) -> None:
         call = self._repaired(call_id, "CallAmended", heard=heard)
         if call is not None:
             self._stop(call)

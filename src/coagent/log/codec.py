@@ -33,6 +33,7 @@ _KINDS: dict[str, type[Any]] = {
     for kind in (
         events.Joined,
         events.Attached,
+        events.Said,
         events.CallObserved,
         events.CallStaged,
         events.CallBegun,

@@ -232,7 +232,7 @@ def begun(connection: psycopg.Connection[Any], place: Place, settings: LogSettin
 
 
 def _brought_to_today(connection: psycopg.Connection[Any], place: Place, found: Begun) -> Begun:
-    """Note that what follows holds what those who know no newer format than it had cannot read."""
+    """Note that what follows is of a format which those who know only its own cannot read."""
     if found.format < FORMAT:
         try:
             connection.execute(

@@ -28,6 +28,8 @@ create table if not exists coagent_leases (
     started text not null, boot text not null, until_s real not null
 ) strict
 """
+_LIKE_TODAYS = ("2", "3")
+"""The formats of logs that are gone on with as they are."""
 ASIDE = "Restore a copy, or move the file aside to start afresh."
 _CURES = {
     "SQLITE_BUSY": "Another process holds it; end that process or try again.",
@@ -81,7 +83,7 @@ def begun(connection: sqlite3.Connection, settings: LogSettings) -> dict[str, st
     if not _has(connection, "coagent_leases"):
         connection.execute(_LEASES)
     meta = meta_of(connection)
-    if meta.get("format") in ("2", "3"):  # what follows holds what those who know no more cannot read
+    if meta.get("format") in _LIKE_TODAYS:  # but what follows, those who know only it cannot read
         connection.execute("update coagent_log_meta set value = ? where name = 'format'", (str(FORMAT),))
     return meta
 

@@ -41,14 +41,32 @@ class Attached(NamedTuple):
     on_death: OnDeath = "abort"
 
 
+class Said(NamedTuple):
+    """What an agent said, in one line, or what it is to reach: for people who look on. No rule looks at it.
+
+    `ago_ms` is how long before it was recorded that was, in milliseconds.
+    """
+
+    rank: Rank
+    text: str
+    goal: bool = False
+    ago_ms: int = 0
+
+
 class CallObserved(NamedTuple):
-    """A call ran at the end of its agent's sequence (rules 1 and 2); also one that failed."""
+    """A call ran at the end of its agent's sequence (rules 1 and 2); also one that failed.
+
+    How long it took (None: not known) and how long ago it had ended when it was recorded is in milliseconds;
+    for people who look on, as in the other events that have it.
+    """
 
     rank: Rank
     tool: str
     arguments: Mapping[str, Value]
     observation: Observation
     irreversible: bool = False
+    took_ms: int | None = None
+    ago_ms: int = 0
 
 
 class CallStaged(NamedTuple):
@@ -109,6 +127,7 @@ class CallReexecuted(NamedTuple):
 
     call_id: CallId
     observation: Observation
+    took_ms: int | None = None
 
 
 class ReversalBegun(NamedTuple):
@@ -151,6 +170,7 @@ class CallAmended(NamedTuple):
     arguments: Mapping[str, Value]
     observation: Observation
     heard: bool = True
+    took_ms: int | None = None
 
 
 class StagedAmended(NamedTuple):
@@ -268,6 +288,7 @@ class OutsideWrite(NamedTuple):
 Event: TypeAlias = (
     Joined
     | Attached
+    | Said
     | CallObserved
     | CallStaged
     | CallBegun

@@ -39,6 +39,7 @@ from coagent.protocol.events import (
     ReversalFailed,
     RunBegun,
     RunLost,
+    Said,
     StagedAmended,
     Stuck,
 )
@@ -193,6 +194,7 @@ def _anything(state: State, event: Event) -> str | None:
 OBJECTIONS: Final[Mapping[type[Any], Callable[[State, Any], str | None]]] = {
     Joined: _joined,
     Attached: _of_agent,
+    Said: _of_agent,
     CallObserved: _of_agent,
     CallStaged: _of_agent,
     CallBegun: _of_agent,

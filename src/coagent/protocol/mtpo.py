@@ -57,6 +57,7 @@ class Mtpo(Turns):
             events.EffectApplied: self._effect_applied,
             events.Joined: self._joined,
             events.Attached: self._attached,
+            events.Said: lambda event: None,
             events.CallStaged: self._call_staged,
             events.CallBegun: self._call_begun,
             events.RunBegun: self._run_begun,

@@ -25,6 +25,7 @@ from coagent.protocol.events import (
     NoticesDelivered,
     Restarted,
     RunBegun,
+    Said,
     StagedAmended,
 )
 from coagent.protocol.phases import CallPhase
@@ -41,7 +42,8 @@ def speaker(state: State, event: Event) -> Rank | None:
     """Return the agent that speaks in an event; None where it is nobody's word."""
     match event:
         case (
-            CallObserved()
+            Said()
+            | CallObserved()
             | CallStaged()
             | CallBegun()
             | NoticesDelivered()

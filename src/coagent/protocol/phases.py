@@ -51,6 +51,7 @@ _A, _C = AgentPhase, CallPhase
 
 AGENT_PHASES: Final[Mapping[tuple[AgentPhase, str], AgentPhase]] = {
     (_A.ACTIVE, "Attached"): _A.ACTIVE,
+    (_A.ACTIVE, "Said"): _A.ACTIVE,
     (_A.ACTIVE, "CallObserved"): _A.ACTIVE,
     (_A.ACTIVE, "CallStaged"): _A.ACTIVE,
     (_A.ACTIVE, "CallBegun"): _A.ACTIVE,
@@ -73,6 +74,7 @@ AGENT_PHASES: Final[Mapping[tuple[AgentPhase, str], AgentPhase]] = {
     (_A.FINISHED, "StagedAmended"): _A.ACTIVE,
     (_A.FINISHED, "NoticesDelivered"): _A.ACTIVE,
     (_A.FINISHED, "Attached"): _A.FINISHED,
+    (_A.FINISHED, "Said"): _A.FINISHED,
     (_A.FINISHED, "Promoted"): _A.FINISHED,
     (_A.FINISHED, "Restarted"): _A.ACTIVE,
     (_A.FINISHED, "Committed"): _A.COMMITTED,

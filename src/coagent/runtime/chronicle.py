@@ -38,6 +38,7 @@ from coagent.protocol.events import (
     ReversalFailed,
     RunBegun,
     RunLost,
+    Said,
     StagedAmended,
     Stuck,
 )
@@ -49,12 +50,14 @@ from coagent.protocol.values import UNLOADED, Value
 from coagent.runtime.changes import change_of
 from coagent.runtime.learning import learn, learn_state
 from coagent.runtime.watch import Watch
+from coagent.wording.durations import duration
 from coagent.wording.quoting import one_line
 
 _ARGUMENTS_LENGTH_MAX = 120
 _ARGUMENT_LENGTH_MAX = 40
 _LINE_LENGTH_MAX = 2000
 _KEYS_SHOWN_MAX = 6
+_TOLD_MS_MIN = 1000
 
 
 class Chronicle:
@@ -173,6 +176,7 @@ class Chronicle:
                 return self._about_an_object(event)
             case (
                 Attached()
+                | Said()
                 | NoticesDelivered()
                 | Finished()
                 | Promoted()
@@ -211,6 +215,7 @@ class Chronicle:
         self,
         event: (
             Attached
+            | Said
             | NoticesDelivered
             | Finished
             | Promoted
@@ -227,6 +232,8 @@ class Chronicle:
                 kind, text = "left", "waits for somebody to take it up"
             case Attached():
                 kind, text = "attach", "was taken up by another process"
+            case Said():
+                kind, text = "said", f"{'is to' if event.goal else 'says'}: {event.text}"
             case NoticesDelivered():
                 kind = "told"
                 keys = tuple(dict.fromkeys([*event.keys, *(one.key for one in self.moved)]))
@@ -268,7 +275,7 @@ class Chronicle:
             return self._made(name, "start", call, tuple(event.footprint.writes), text)
         keys = _touched(event.observation)
         arguments = self._short(event.arguments, event.observation)
-        text = f"{event.tool}({arguments}){self._outcome(event.observation)}"
+        text = f"{event.tool}({arguments}){self._outcome(event.observation)}{_took(event.took_ms)}"
         return self._made(name, "call", call, keys, text)
 
     def _about_a_call(self, event: Event) -> dict[str, Any]:
@@ -284,7 +291,8 @@ class Chronicle:
                     "again",
                     call_id,
                     _touched(event.observation),
-                    f"{told} ran again{because}{self._outcome(event.observation, ', and')}",
+                    f"{told} ran again{because}{self._outcome(event.observation, ', and')}"
+                    f"{_took(event.took_ms)}",
                 )
             case CallAmended():
                 became = f"became ({self._short(event.arguments, event.observation)})"
@@ -393,6 +401,11 @@ def _because(cause: Cause | None) -> str:
 
 def _whoever(person: str) -> str:
     return f"{person} (a person)" if person else "somebody outside"
+
+
+def _took(took_ms: int | None) -> str:
+    """Return how long a run took, where that is worth a word."""
+    return f" in {duration(took_ms)}" if took_ms is not None and took_ms >= _TOLD_MS_MIN else ""
 
 
 def _gives(names: Sequence[str]) -> str:

@@ -82,6 +82,8 @@ class Domain:
         self._open: _Open | None = None
         self.instrument: Instrument | None = None
         """Who looks on at what agents do here, if anybody; to be set before the domain is entered."""
+        self.keeps_words = True
+        """Whether the log is to hold what agents say (`AgentSession.say`); likewise."""
         self._abandoned = False
         self.on_death = on_death
         """What becomes of the unfinished agents that join here, should this process die."""
@@ -113,6 +115,7 @@ class Domain:
         if saved is not None:
             restore(kernel, saved.state)
         recorder = Recorder(kernel, log, self.clock, replicas_of(self._targets.all, log), self._tenure(log))
+        recorder.waiting.keeps_words = self.keeps_words
         if log.shared:
             recorder.puts.schemes = self._targets.late
         copies = Copies(kernel, recorder, self._targets.all, self.clock)
@@ -121,18 +124,8 @@ class Domain:
             kernel, recorder, self._targets, self._patience, effects.takes_back, self._spares
         )
         tasks = Tasks()
-        parts = Parts(
-            kernel,
-            recorder,
-            self._targets,
-            self._catalog,
-            self.clock,
-            self._patience,
-            outsiders,
-            effects,
-            tasks,
-            copies,
-        )
+        shared = (self._targets, self._catalog, self.clock, self._patience)
+        parts = Parts(kernel, recorder, *shared, outsiders, effects, tasks, copies)
         looked_at = None if self.instrument is None else self.instrument.began(self, parts)
         work = Work(parts, looked_at or {"native": NativeRunner(parts), "declared": DeclaredRunner(parts)})
         parts.advance = work.advance

@@ -49,9 +49,10 @@ class NativeRunner(Runner):
         if tool.effect == "irreversible":
             return await self._perform_once(agent, tool, arguments, checked)
         parts = self._parts
-        kernel, recorder = parts.kernel, parts.recorder
+        kernel, recorder, moment_s = parts.kernel, parts.recorder, parts.clock.moment_s
+        waiting = recorder.waiting
         while True:
-            steps, deferred = kernel.steps, recorder.deferred
+            steps, deferred, began_s = kernel.steps, waiting.deferred, moment_s()
             forgotten, position = kernel.forgotten, recorder.position(agent)
             try:
                 observation, failure = await self._observe(tool, checked, position, agent.rank)
@@ -61,14 +62,15 @@ class NativeRunner(Runner):
                 observation, failure = await parts.patience.retry(
                     partial(self._observe, tool, checked, position, agent.rank), away
                 )
-            if kernel.steps != steps or recorder.deferred != deferred:  # something has happened meanwhile
+            if kernel.steps != steps or waiting.deferred != deferred:  # something has happened meanwhile
                 if recorder.position(agent) != position or kernel.forgotten != forgotten:
                     continue
                 if not kernel.holds(observation, position):
                     continue
             if kernel.locks and await self._blocked(agent, observation):
                 continue
-            event = CallObserved(agent.rank, tool.name, arguments, observation)
+            took_ms = int((moment_s() - began_s) * 1000)
+            event = CallObserved(agent.rank, tool.name, arguments, observation, False, took_ms)
             if (
                 not observation.writes
                 and failure is None
@@ -77,8 +79,8 @@ class NativeRunner(Runner):
                 and agent.phase is _ACTIVE
                 and agent.called
             ):
-                call_id = recorder.record_read(agent, event)
-                if recorder.full:
+                call_id = waiting.add_call(agent, event)
+                if waiting.full:
                     await recorder.flush()
                 return Ran(call_id, observation, None, None)
             if recorder.log.instant:
@@ -213,18 +215,20 @@ class NativeRunner(Runner):
 
     async def reexecute(self, call: Call, tool: Tool) -> None:
         arguments, position = call.arguments, call.position
-        kernel = self._parts.kernel
+        kernel, moment_s = self._parts.kernel, self._parts.clock.moment_s
         assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
+        began_s = moment_s()
         seen = (await self._observe_again(call, tool, arguments)).observation
         if seen.error is not None and tool.merge is not None:
             seen = await self._merged(call, tool.merge, seen) or seen
+        took_ms = int((moment_s() - began_s) * 1000)
 
         def decide() -> Event | None:
             if kernel.call(call.id) is not call or call.arguments is not arguments:
                 return None  # undone or amended while it ran
             if not kernel.holds(seen, position) or call.position != position:
                 return None
-            return CallReexecuted(call.id, seen)
+            return CallReexecuted(call.id, seen, took_ms)
 
         await self._parts.recorder.record(decide)
 
@@ -254,18 +258,19 @@ class NativeRunner(Runner):
     async def amend(
         self, call: Call, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
     ) -> Run:
-        kernel = self._parts.kernel
+        kernel, moment_s = self._parts.kernel, self._parts.clock.moment_s
         agent = kernel.agents[call.rank]
         while True:
+            began_s = moment_s()
             run = await self._observe_again(call, tool, arguments)
-            observation = run.observation
+            observation, took_ms = run.observation, int((moment_s() - began_s) * 1000)
 
-            def decide(observation: Observation = observation) -> Event | None:
+            def decide(observation: Observation = observation, took_ms: int = took_ms) -> Event | None:
                 if kernel.call(call.id) is not call:
                     raise AgentNotActive(f"call {call.id!r} of agent {agent.name!r} does not stand any more")
                 self._parts.recorder.require_served(agent)
                 holds = kernel.holds(observation, call.position)
-                return CallAmended(call.id, arguments, observation) if holds else None
+                return CallAmended(call.id, arguments, observation, True, took_ms) if holds else None
 
             if await self._parts.recorder.record(decide) is not None:
                 return run

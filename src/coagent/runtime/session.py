@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from coagent.errors import (
-    CoAgentError,
-    NotReversible,
-    TargetError,
-    ToolFailed,
-    UnknownCall,
-)
-from coagent.protocol.calls import Call, CallId, Position, Rank, parsed_call_id
+from coagent.errors import CoAgentError, TargetError, ToolFailed
+from coagent.protocol.calls import Call, CallId, Position, Rank
 from coagent.protocol.decisions import Gate
 from coagent.protocol.events import (
     CallStaged,
@@ -28,7 +22,15 @@ from coagent.protocol.values import Value, copied
 from coagent.runtime.aborting import abort, take_back_all
 from coagent.runtime.gate import opened_gate
 from coagent.runtime.notices import Notification
-from coagent.runtime.outcomes import Issued, Outcome, Settlement, as_stored, issued
+from coagent.runtime.outcomes import (
+    Issued,
+    Outcome,
+    Settlement,
+    as_stored,
+    issued,
+    own_call,
+    was_undone,
+)
 from coagent.runtime.owning import outlives
 from coagent.runtime.runner import NotItsTurn, Parts, Ran, require_active, restart
 from coagent.runtime.telling import Teller, Told
@@ -70,6 +72,18 @@ class AgentSession:
     def notified(self) -> bool:
         """Whether there is something that the agent has not been told yet."""
         return self._participant.unread
+
+    def say(self, text: str, *, goal: bool = False) -> None:
+        """Note what the agent says of its work, for people who look on (`coagent ui`, `coagent log`).
+
+        Its first line goes into the log with what comes next, cut to 280 characters. Nothing is decided by
+        it, no other agent is shown it, and where the domain keeps no words nothing happens.
+
+        Args:
+            text: Such as what a model said as it made a call.
+            goal: Whether that is what the agent is to reach.
+        """
+        self._parts.recorder.waiting.say(self._participant, text, goal=goal)
 
     # ---- calls ---------------------------------------------------------------------------------------------
 
@@ -173,8 +187,8 @@ class AgentSession:
         """
         require_active(self._participant)
         await self._parts.recorder.flush()
-        if not self._was_undone(call_id):
-            call = self._own(call_id)
+        if not was_undone(self._participant, call_id):
+            call = own_call(self._participant, call_id)
             written = list(call.writes)
             await self._work.runner_of(call).undo(call, self.person)
             await self._work.settle(written)
@@ -198,7 +212,7 @@ class AgentSession:
         require_active(self._participant)
         parts = self._parts
         await parts.recorder.flush()
-        call = self._own(call_id)
+        call = own_call(self._participant, call_id)
         made = parts.catalog.get(call.tool)
         merged = {**call.arguments, **arguments}
         checked = made.arguments.checked(merged)
@@ -249,7 +263,7 @@ class AgentSession:
                 if notifications:
                     return Settlement("notified", notifications)
                 continue
-            await parts.recorder.flush()
+            await parts.recorder.flush(words=False)  # they go with what comes next
             if participant.phase is AgentPhase.ACTIVE:
                 await parts.recorder.record(self._finished)
                 continue
@@ -370,8 +384,8 @@ class AgentSession:
             ToolFailed: It failed.
             UnknownCall: The agent has made no such call, or has undone it.
         """
-        waiting = self._parts.recorder.waiting_read(call_id)
-        told = waiting.observation if waiting is not None else self._own(call_id, reversible=False).told
+        read, own = self._parts.recorder.waiting.call(call_id), self._participant
+        told = own_call(own, call_id, reversible=False).told if read is None else read.observation
         if told.error is not None:
             raise ToolFailed(told.error, call_id=call_id)
         return copied(told.value)
@@ -397,11 +411,11 @@ class AgentSession:
     def calls(self) -> list[Issued]:
         """The agent's calls that it has not undone, in its order."""
         participant = self._participant
-        return issued(participant, self._parts.recorder.waiting_reads(participant))
+        return issued(participant, self._parts.recorder.waiting.named_calls(participant))
 
     def effective(self, call_id: str) -> bool:
         """Tell whether a call stands and, if it writes, whether its writes count."""
-        if self._parts.recorder.waiting_read(call_id) is not None:
+        if self._parts.recorder.waiting.call(call_id) is not None:
             return True
         call = self._parts.kernel.call(CallId(call_id))
         return call is not None and call.seen.error is None and not call.lapsed
@@ -458,20 +472,3 @@ class AgentSession:
         error.call_id = call.id
         error.notifications = notifications
         return error
-
-    def _was_undone(self, call_id: str) -> bool:
-        parsed = parsed_call_id(call_id)
-        known = parsed is not None and parsed[0] == self.name and parsed[1] < self._participant.next_sequence
-        return known and call_id not in self._participant.calls
-
-    def _own(self, call_id: str, *, reversible: bool = True) -> Call:
-        call = self._participant.calls.get(CallId(call_id))
-        if call is None:
-            standing = ", ".join(list(self._participant.calls)[-10:]) or "none"
-            raise UnknownCall(
-                f"agent {self.name!r} has no standing call {call_id!r}", f"Its latest calls are: {standing}."
-            )
-        if reversible and not call.reversible:
-            made = f"call {call_id!r} ({call.tool}) is irreversible and has run"
-            raise NotReversible(made, "Make up for it by another call.")
-        return call

@@ -31,6 +31,7 @@ from coagent.protocol.events import (
     Resolved,
     Restarted,
     RunBegun,
+    Said,
     Stuck,
 )
 from coagent.protocol.inbox import Moved
@@ -157,6 +158,10 @@ class About:
             uid = self._known(call)
             said |= {"call": uid, **self._called(call, event)}
             self._last[uid] = number
+        if (took_ms := getattr(event, "took_ms", None)) is not None:
+            said["took_ms"] = took_ms
+        if ago_ms := getattr(event, "ago_ms", 0):
+            said["ago_ms"] = ago_ms
         if rank is not None:
             said["rank"] = rank
         match event:
@@ -172,6 +177,8 @@ class About:
                 self._forget_old(event.rank)
             case Restarted():
                 self._last[f"end {event.rank}"] = number
+            case Said():
+                said |= {"said": self._bounded(event.text), "goal": event.goal}
             case Blocked():
                 said["by"] = list(event.by)
             case CallUndone():

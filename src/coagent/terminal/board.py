@@ -50,8 +50,10 @@ _KIND_MARKS = {
     "stuck": Mark.BAD,
     "refused": Mark.BAD,
 }
-_UNSEEN = frozenset({"effect", "begin", "block", "promote", "join", "left", "attach"})
+_UNSEEN = frozenset({"effect", "said", "begin", "block", "promote", "join", "left", "attach"})
 """The kinds that leave no mark in a lane."""
+_CALLING = frozenset({"call", "stage", "start", "ran", "again", "amend"})
+"""What an agent does as it has said."""
 _STANDING = frozenset({"done", "failed", "staged", "running", "unknown", "reversed"})
 """The states of calls that have not been undone."""
 
@@ -66,7 +68,8 @@ class Lane:
         failed: How many of those have failed.
         told: How many notices it has been told.
         repairs: How many of its calls it has amended or undone; not those that a person has.
-        last: What it did last.
+        last: What it did last, or said as it began to do it.
+        said: What it said, until something comes to it.
         blocked: The ranks that it has to wait for, where its protocol says so in steps.
     """
 
@@ -79,6 +82,7 @@ class Lane:
     told: int = 0
     repairs: int = 0
     last: str = ""
+    said: str = ""
     blocked: tuple[int, ...] = ()
     marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=_MARKS_MAX))
     states: dict[str, str] = field(default_factory=dict)
@@ -237,7 +241,11 @@ class Board:
 
     def _moved(self, lane: Lane, step: Mapping[str, Any], mark: Mark | None) -> None:
         kind = step["kind"]
-        lane.last = step["text"][:_TEXT_MAX]
+        if kind == "said" and not step["goal"]:
+            lane.said = step["said"]
+        elif kind not in _CALLING:
+            lane.said = ""
+        lane.last = lane.said or step["text"][:_TEXT_MAX]
         if mark is not None:
             lane.marks.append(mark)
         if kind in ("undo", "amend") and not step.get("person"):

@@ -13,6 +13,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from coagent.terminal.board import Board, Lane, Mark, Row, Told
+from coagent.wording.durations import duration
 from coagent.wording.times import time_of_day
 
 _SIGNS = {
@@ -307,6 +308,8 @@ def detail(step: Mapping[str, Any], board: Board, look: Look) -> list[Text]:
             Text(),
             Text.assemble(("call  ", "dim"), look.plain(step["id"]), f" {tool}: {step['state']}{fate}"),
         ]
+    if "took_ms" in step:
+        lines.append(Text.assemble(("took  ", "dim"), duration(step["took_ms"])))
     lines += _arguments(step, look)
     lines += _footprint(step, look)
     for title, style in (("error", "red"), ("result", "")):
