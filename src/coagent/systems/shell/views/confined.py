@@ -23,7 +23,7 @@ from coagent.systems.shell.views.overlay import Overlay
 from coagent.systems.shell.views.tmp_stack import PLACES, Stack, TemporaryLayers
 
 _LOST_MAX = 20
-Trace: TypeAlias = Literal[True, False, "strict"]
+Trace: TypeAlias = bool | Literal["strict"]
 """Whether what commands look up is followed, and what that rests on."""
 
 
