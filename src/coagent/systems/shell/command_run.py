@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from coagent.content import Content
 from coagent.errors import TargetError, ToolFailed
 from coagent.protocol.keys import Key
 from coagent.systems.git.calls import TO_TAKE, GitCalls, Here, Place
 from coagent.systems.git.nested import refuse_programs, refuse_sweeps, refuse_undeclared
+from coagent.systems.shell.limits import TABLE
 from coagent.systems.shell.plain_words import without_shell
 from coagent.systems.shell.read_only import only_reads
 from coagent.systems.shell.read_set import record
@@ -25,6 +26,7 @@ from coagent.systems.shell.tmp_objects import OwnTmp
 from coagent.systems.shell.tree_values import contents, scheme_of
 from coagent.systems.shell.views.confined import Confined, Seen
 from coagent.systems.shell.views.launch_server import LaunchServer
+from coagent.systems.shell.watch import LimitExceeded
 from coagent.tools.state import State
 
 OUTPUT_LENGTH_MAX = 30_000
@@ -291,17 +293,34 @@ def _answer(server: LaunchServer, view: Confined, command: Command) -> dict[str,
     if command.streams is not None:
         code = server.run_into(view, command.streams.descriptors, None)
         return {"exit_code": code, "output": _shown(*command.streams.written())}
-    timeout_s = command.timeout_s
+    limits = view.frame.limits
+    timeout_s = min(command.timeout_s, limits.timeout_s_max)
     with tempfile.TemporaryFile() as output:
         try:
             code = server.run(view, output, timeout_s)
         except TimeoutError:
+            met = limits.said(1, _shown(*_printed(output)))
+            cure = "Pass a larger timeout_s, or do less."
+            if timeout_s < command.timeout_s:
+                cure = f"Do less: no command may take longer (timeout_s_max in {TABLE})."
             raise ToolFailed(
-                f"the command has not ended within {timeout_s:g} s", "Pass a larger timeout_s, or do less."
+                f"the command has not ended within {timeout_s:g} s", f"{cure} {met}".strip()
             ) from None
-        size = output.tell()
-        output.seek(0)
-        return {"exit_code": code, "output": _shown(output.read(OUTPUT_LENGTH_MAX), size)}
+        except LimitExceeded as excess:
+            raise ToolFailed(
+                f"the command {excess.what}, and was ended",
+                f"Nothing that it did was kept. Use less; a person can allow more: {excess.name} in {TABLE}.",
+            ) from None
+        said = _shown(*_printed(output))
+    met = limits.said(code, said)
+    return {"exit_code": code, "output": said} | ({"limit": met} if met else {})
+
+
+def _printed(output: IO[bytes]) -> tuple[bytes, int]:
+    """Return what a command has printed, as much as is shown, and how long all of it is."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(0)
+    return output.read(OUTPUT_LENGTH_MAX), size
 
 
 def _shown(data: bytes, size: int) -> str:

@@ -26,12 +26,14 @@ from coagent.systems.files.workspace import Workspace
 from coagent.systems.git.calls import GitCalls
 from coagent.systems.shell.background import Beside
 from coagent.systems.shell.command_run import ChangedMeanwhile, Changes, Command, CommandRun, GitUsed, Moment
+from coagent.systems.shell.limits import Limits
 from coagent.systems.shell.live_runs import Ended, LiveRun
 from coagent.systems.shell.tmp_objects import OwnTmp
 from coagent.systems.shell.tree_values import SCHEMES, contents, values
+from coagent.systems.shell.variables import allowed
 from coagent.systems.shell.views import copied
 from coagent.systems.shell.views.clearing import Clearing
-from coagent.systems.shell.views.confined import Confined, Frame
+from coagent.systems.shell.views.confined import Confined, Frame, Trace
 from coagent.systems.shell.views.copied import Copied
 from coagent.systems.shell.views.launch_server import LaunchServer
 from coagent.systems.shell.views.overlay import available
@@ -46,6 +48,7 @@ _PRIVATE = (".git", ".coagent")
 _LENGTH_MAX = 128 * 1024 - 1
 """What one argument of a program may have, in bytes: execve(2), MAX_ARG_STRLEN."""
 _ANSWERS_MAX = 100_000
+_LIMITS = Limits()
 _ATTEMPTS = 4
 """How often a command may run: once more with git if it turns out to use that, or where others interfere."""
 
@@ -60,10 +63,15 @@ class CommandRunner:
         network: Whether commands may use the network. What they do there cannot be undone.
         no_network: What to do where one is needed and not there, as a sentence for agents.
         trace: Whether to follow what commands look up. Otherwise they are taken to have read everything.
+            "strict": commands that have threads, or share memory that they write, are taken to have, too.
         writable: Folders outside the workspace that commands may write to.
         view: "overlay", "copy" (slower, but needs neither overlays nor namespaces), or the first that can be
             had.
         tmp_bytes_max: How much each agent may leave in temporary folders.
+        limits: What each command may use.
+        environment: Names of variables of this process that commands have beside those that all programs
+            need (`variables.py`); `*` stands for the rest of a name.
+        devices: Devices of the machine that commands may use beside those that every program needs.
 
     Raises:
         ConfigurationError: Such views cannot be had here.
@@ -75,10 +83,13 @@ class CommandRunner:
         *,
         network: bool = False,
         no_network: str = "There is none for commands.",
-        trace: bool = True,
+        trace: Trace = True,
         writable: Sequence[str] = (),
         view: View = "auto",
         tmp_bytes_max: int = BYTES_MAX_DEFAULT,
+        limits: Limits = _LIMITS,
+        environment: Sequence[str] = (),
+        devices: Sequence[str] = (),
     ) -> None:
         self.view, self.why_copy = _chosen(view)
         self._workspace = workspace
@@ -86,6 +97,9 @@ class CommandRunner:
         self._no_network = no_network
         self._trace = trace
         self._writable = tuple(writable)
+        self._limits = limits
+        self._environment = tuple(environment)
+        self._devices = tuple(devices)
         self._root = workspace.root
         self._left_out = lru_cache(_ANSWERS_MAX)(self._is_left_out)  # it is asked for every path seen
         self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", self._left_out)
@@ -146,7 +160,7 @@ class CommandRunner:
         if not 0 < command.timeout_s <= TIMEOUT_S_MAX:
             raise ToolFailed(f"timeout_s is {command.timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
         folder = await self._folder(state, command.cwd)
-        trace = self._trace and not self._sweeping.is_known(command.text)
+        trace = bool(self._trace) and not self._sweeping.is_known(command.text)
         git = self._git.repository.governed and (not trace or GitCalls.named(command.text))
         path = ""
         for _ in range(_ATTEMPTS):
@@ -183,7 +197,7 @@ class CommandRunner:
             return await self.run(state, live.again)
         live.begun = True
         command = live.command
-        trace = self._trace and not self._sweeping.is_known(command.text)
+        trace = bool(self._trace) and not self._sweeping.is_known(command.text)
         git = self._git.repository.governed
         run, _ = await self._begun(state, command, command.cwd, trace=trace, git=git)
         live.run_begun(run, self._server)
@@ -377,8 +391,8 @@ class CommandRunner:
 
     def _moment(self, state: State, command: Command, lower: Path, begun_s: float) -> Moment:
         own = state.own("file:", "mode:", "link:")
-        # There is no terminal: with another TERM, git would begin an editor and wait for somebody to write.
-        variables = {**({} if command.bare else {**os.environ, "TERM": "dumb"}), **command.environment}
+        known = {} if command.bare else allowed(os.environ, self._environment)
+        variables = {**known, **command.environment}
         return Moment(
             lower,
             [path for path in self._snapshots.left_out() if not _hidden(path)],
@@ -404,13 +418,15 @@ class CommandRunner:
             laid=laid,
             layers=layers,
             open=is_open,
+            limits=self._limits,
+            devices=self._devices,
         )
         view = (Confined if self.view == "overlay" else Copied)(
             frame,
             run.moment.lower,
             self._server.scratch(frame),
             real=run.moment.left_out,
-            trace=run.trace,
+            trace=self._trace if run.trace else False,
             left_out=self._left_out,
         )
         view.file_bytes_max = self._workspace.file_bytes_max

@@ -12,7 +12,9 @@ from typing import Any, Literal, TypeAlias
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.shell.command_run import TIMEOUT_S_DEFAULT, Command
 from coagent.systems.shell.commands import CommandRunner, View
+from coagent.systems.shell.limits import Limits
 from coagent.systems.shell.tmp_objects import SCHEME
+from coagent.systems.shell.views.confined import Trace
 from coagent.systems.shell.views.tmp_stack import BYTES_MAX_DEFAULT
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
@@ -20,6 +22,7 @@ from coagent.tools.state import State
 Network: TypeAlias = Literal["deny", "allow", "irreversible"]
 """Whether commands have a network: none, the machine's, or the machine's in a tool that waits its turn."""
 
+_LIMITS = Limits()
 _IN_A_COPY = (
     "On this machine it runs in a copy of the workspace: there is no localhost either, only the workspace "
     "and $TMPDIR can be written, and paths are best relative."
@@ -35,10 +38,13 @@ def bash_tools(
     workspace: Workspace,
     *,
     network: Network = "deny",
-    trace: bool = True,
+    trace: Trace = True,
     writable: Sequence[str] = (),
     view: View = "auto",
     tmp_mib_max: int = BYTES_MAX_DEFAULT // 1024**2,
+    limits: Limits = _LIMITS,
+    environment: Sequence[str] = (),
+    devices: Sequence[str] = (),
 ) -> tuple[NativeTool, ...]:
     """Return the tool `bash` for a workspace, and `bash_network` where the network is irreversible.
 
@@ -49,11 +55,17 @@ def bash_tools(
             "irreversible": those of `bash` have none, those of `bash_network` do, and wait until all agents
             before have committed.
         trace: Whether to follow what commands look up. Otherwise they are taken to have read everything: they
-            start and run faster, and run again whenever an agent before theirs changes anything.
+            start and run faster, and run again whenever an agent before theirs changes anything. "strict":
+            so are commands that have threads, or share memory that they write.
         writable: Folders outside the workspace that commands may write to, such as a compiler's cache. What
             they do there cannot be undone.
         view: "overlay", "copy" (slower; needs neither overlays nor namespaces), or the first that can be had.
         tmp_mib_max: How much each agent may leave in /tmp, /var/tmp and $TMPDIR, in MiB.
+        limits: What each command may use.
+        environment: Names of variables of this process that commands have beside those that all programs
+            need, such as `["MY_*", "DATABASE_URL"]`.
+        devices: Devices of the machine that commands may use beside those that every program needs, such as
+            `["/dev/kvm"]`.
 
     Raises:
         ConfigurationError: Private views cannot be had here.
@@ -66,6 +78,9 @@ def bash_tools(
         writable=writable,
         view=view,
         tmp_bytes_max=tmp_mib_max * 1024**2,
+        limits=limits,
+        environment=environment,
+        devices=devices,
     )
     return (
         (bash_tool(runner), bash_network_tool(runner)) if network == "irreversible" else (bash_tool(runner),)

@@ -13,17 +13,18 @@ import shutil
 import stat
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from coagent.content import EXECUTABLE, above, mode_value, rights
 from coagent.overlay_layers import put_over
 from coagent.systems.git.layer import OBJECTS, is_untouched
+from coagent.systems.shell.limits import Limits
 from coagent.systems.shell.views.overlay import Overlay
 from coagent.systems.shell.views.tmp_stack import PLACES, Stack, TemporaryLayers
 
-_FILE_BYTES_MAX = 1024**3
-"""The size of one file that a command may write."""
 _LOST_MAX = 20
+Trace: TypeAlias = bool | Literal["strict"]
+"""Whether what commands look up is followed, and what that rests on."""
 
 
 def _private(place: str, flags: int) -> int:
@@ -41,6 +42,8 @@ class Frame(NamedTuple):
         laid: The folder in which all is that may be laid over the git folder; none where that is empty.
         layers: The folder in which all is that may be laid over temporary folders; none where that is empty.
         open: Whether all but the tree is the machine's own: its folders, processes and network.
+        limits: What it may use.
+        devices: Devices that it has beside those that every program needs.
     """
 
     root: str
@@ -50,12 +53,15 @@ class Frame(NamedTuple):
     laid: str = ""
     layers: str = ""
     open: bool = False
+    limits: Limits = Limits()
+    devices: tuple[str, ...] = ()
 
     def message(self, scratch: Path) -> bytes:
         """Return it as `launcher.py` takes it, with the folder that the view will have."""
         home = os.path.realpath(os.path.expanduser("~"))
         known = home if home != "/" and os.path.isdir(home) else None
-        return json.dumps({**self._asdict(), "home": known, "scratch": str(scratch)}).encode()
+        more = {"limits": self.limits.data(), "home": known, "scratch": str(scratch)}
+        return json.dumps(self._asdict() | more).encode()
 
 
 class Seen(NamedTuple):
@@ -80,7 +86,7 @@ class Confined(Overlay):
         lower: The snapshot.
         scratch: A folder of its own, outside the tree.
         real: Folders of the tree that are no part of the snapshot: the command has the real ones.
-        trace: Whether what it looks up is followed.
+        trace: Whether what it looks up is followed; "strict": as long as nobody can change paths meanwhile.
         left_out: Tells of a relative path whether it is no part of the tree.
     """
 
@@ -91,7 +97,7 @@ class Confined(Overlay):
         scratch: Path,
         *,
         real: Sequence[str] = (),
-        trace: bool = True,
+        trace: Trace = True,
         left_out: Callable[[str], bool] = lambda _: False,
     ) -> None:
         super().__init__(str(lower), scratch, keep=(".git",), left_out=left_out)
@@ -204,7 +210,6 @@ class Confined(Overlay):
             "own_tmp": self._own_tmp,
             "temporary": list(PLACES.values()),
             "trace": self._trace,
-            "file_bytes_max": _FILE_BYTES_MAX,
             "fence": None,
         }
         spec |= self._more()
