@@ -9,17 +9,17 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+import typer
 
+from coagent.cli.main import app
 from coagent.config.domain_file import DomainFile
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
-    path
-    for path in (*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")))
-    if path.name != "CONTRIBUTING.md"
-]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 SYSTEMS = ["files", "git", "shell", "sql"]
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -82,3 +82,36 @@ def test_the_domain_files_on_a_systems_page_are_right(system: str) -> None:
     assert blocks
     for block in blocks:
         DomainFile.model_validate(tomllib.loads(block))
+
+
+def shown_commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of each `coagent …` line in the blocks of a page, without comments."""
+    for block in re.findall(r"^```\n(.*?)^```", text, re.M | re.S):
+        for line in block.splitlines():
+            if line.startswith(("coagent ", "$ coagent ")):
+                yield line.removeprefix("$ ").split(" #")[0].split(" | ")[0].split()[1:]
+
+
+def unknown_words(words: list[str]) -> list[str]:
+    """Return the commands and options in a line that there are not."""
+    command: Any = typer.main.get_command(app)
+    while words and hasattr(command, "get_command"):
+        name, *words = words
+        found = command.get_command(click.Context(command), name)
+        if found is None:
+            return [name]
+        command = found
+    known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    options = [word.strip("[]").split("=")[0] for word in words if word.strip("[").startswith("-")]
+    return [option for option in options if option not in known | {"--help", "-h"}]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "CHANGELOG.md"])
+def test_commands_and_options_that_are_shown_exist(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert [(words, wrong) for words in shown_commands(text) if (wrong := unknown_words(words))] == []
+
+
+def test_a_command_or_an_option_that_is_not_there_is_found() -> None:
+    text = "```\ncoagent undoo A  # x\ncoagent undo A --gone\ncoagent log --follow | tail -3\n```\n"
+    assert [unknown_words(words) for words in shown_commands(text)] == [["undoo"], ["--gone"], []]

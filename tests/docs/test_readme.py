@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,32 @@ def test_python_blocks_run(number: int, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_demo_ends_as_the_readme_shows(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "coagent", "demo", "repo"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    (shown,) = (block for block in re.findall(r"^```\n(.*?)^```", README, re.M | re.S) if "makespan" in block)
+    assert set(shown.splitlines()) <= {line.rstrip() for line in done.stdout.splitlines()}
+
+
+def test_extras_and_packages_that_are_named_exist() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    named = set(re.findall(r"'\.\[(\w+)\]'", README)) | set(
+        re.findall(r"`([\w-]+)`", README.split("or those you need:")[1].split(", and")[0])
+    )
+    assert {"all", "mcp", "ui"} <= named <= set(extras)
+    folders = re.findall(r"(?<=[ `])packages/[\w-]+", README)
+    assert folders
+    assert [folder for folder in folders if not (ROOT / folder / "pyproject.toml").exists()] == []
 
 
 def test_make_targets_exist() -> None:
