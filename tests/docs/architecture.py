@@ -14,6 +14,9 @@ from marked import with_block
 
 ROOT = Path(__file__).parents[2]
 INDEX = ROOT / "docs" / "index.md"
+PICTURE = ROOT / "docs" / "architecture.svg"
+_WIDTH, _GAP, _INNER_WIDTH, _FLOOR, _TOP = 760, 40, 420, 36, 32
+"""Of the picture, in pixels."""
 PRODUCT = ROOT / "src" / "coagent"
 _OPENED = ("systems", "gateways")
 """Packages of which the tree shows what is in them."""
@@ -47,16 +50,34 @@ def purpose(module: str) -> str:
 
 
 def picture() -> str:
-    """Return the layers as a diagram: an arrow leads from each to the next."""
-    lines = ["```mermaid", "flowchart TB"]
-    stacked = layers(contracts()["layers"])
-    for number, modules in enumerate(stacked, 1):
-        lines.append(f'    subgraph L{number}[" "]')
-        lines.append("        direction LR")
-        lines += [f'        {module.replace(".", "_")}["{module}"]' for module in modules]
-        lines.append("    end")
-    lines += [f"    L{number} --> L{number + 1}" for number in range(1, len(stacked))]
-    return "\n".join([*lines, "```"])
+    """Return the layers as an SVG picture: floors, and beside them those within the floor of live systems."""
+    whole, inner = layers(contracts()["layers"]), layers(contracts()["systems"])
+    inner = [[module.removeprefix("systems.") for module in modules] for modules in inner]
+    parts = [
+        *_floors(whole, 0, _WIDTH, "each may import what lies below"),
+        *_floors(inner, _WIDTH + _GAP, _INNER_WIDTH, "within systems"),
+    ]
+    size = f'width="{_WIDTH + _GAP + _INNER_WIDTH}" height="{_TOP + len(whole) * _FLOOR}"'
+    style = 'font-family="system-ui, sans-serif" font-size="13" text-anchor="middle"'
+    back = '<rect width="100%" height="100%" fill="#ffffff"/>'
+    return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>', back, *parts, "</svg>", ""])
+
+
+def _floors(
+    stacked: list[list[str]], left: int, width: int, title: str = "may import what lies below"
+) -> list[str]:
+    """Return the drawing of some layers, the first on top."""
+    parts = [f'<text x="{left + width // 2}" y="20" fill="#555555">{title}</text>']
+    for number, modules in enumerate(stacked):
+        top, room = _TOP + number * _FLOOR, width // len(modules)
+        for place, module in enumerate(modules):
+            x = left + place * room
+            parts.append(
+                f'<rect x="{x + 2}" y="{top}" width="{room - 4}" height="{_FLOOR - 6}" rx="4" '
+                'fill="#eef3fb" stroke="#5b7db1"/>'
+            )
+            parts.append(f'<text x="{x + room // 2}" y="{top + 20}" fill="#1b2a41">{module}</text>')
+    return parts
 
 
 def tree() -> str:
@@ -79,11 +100,12 @@ def rules() -> str:
 
 
 def drawn(text: str) -> str:
-    """Return the document with the tree, the picture and the rules as they are now."""
-    for name, block in (("tree", tree()), ("layers", picture()), ("rules", rules())):
+    """Return the document with the tree and the rules as they are now."""
+    for name, block in (("tree", tree()), ("rules", rules())):
         text = with_block(text, name, block)
     return text
 
 
 if __name__ == "__main__":
+    PICTURE.write_text(picture(), encoding="utf-8")
     INDEX.write_text(drawn(INDEX.read_text(encoding="utf-8")), encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from architecture import INDEX, PRODUCT, contracts, drawn, layers, purpose
+from architecture import INDEX, PICTURE, PRODUCT, contracts, drawn, layers, picture, purpose
 
 TEXT = INDEX.read_text(encoding="utf-8")
 _APART = {"audit"}
@@ -14,10 +14,20 @@ _APART = {"audit"}
 
 def test_the_tree_the_picture_and_the_rules_are_up_to_date() -> None:
     assert drawn(TEXT) == TEXT, "python tests/docs/architecture.py draws them again"
+    assert picture() == PICTURE.read_text(encoding="utf-8"), (
+        "python tests/docs/architecture.py draws it again"
+    )
 
 
-def test_an_arrow_or_a_rule_too_many_would_be_seen() -> None:
-    assert drawn(TEXT.replace("    L1 --> L2\n", "")) == TEXT
+def test_every_module_of_a_layer_is_in_the_picture() -> None:
+    shown = re.findall(r">([\w.]+)</text>", picture())
+    for name in ("layers", "systems"):
+        listed = [module.removeprefix("systems.") for layer in layers(contracts()[name]) for module in layer]
+        assert [module for module in listed if module not in shown] == []
+
+
+def test_a_rule_or_a_module_too_many_would_be_seen() -> None:
+    assert drawn(TEXT.replace("log/  ", "gone/ ")) == TEXT
     assert drawn(TEXT.replace("- Log engines", "- Nobody imports anything.\n- Log engines")) == TEXT
 
 
