@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -208,10 +209,22 @@ class Workspace:
             current = f"{current}/{part}"
             try:
                 if stat.S_ISLNK(os.lstat(current).st_mode):
-                    return os.path.realpath(lexical)
+                    return self._end_of_links(lexical)
             except OSError:  # what does not exist links nowhere
                 return lexical
         return lexical
+
+    def _end_of_links(self, lexical: str) -> str:
+        found = os.path.realpath(lexical)
+        try:
+            os.stat(found)
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # realpath gives up without a word
+                raise TargetError(
+                    f"path {lexical[len(self.root) + 1 :]!r} leads through links without an end",
+                    "Remove one of them.",
+                ) from None
+        return found
 
     def absolute(self, relative: str) -> str:
         """Return the absolute path of a canonical one."""

@@ -160,7 +160,8 @@ class GitCalls:
             if looks:
                 place.look = (looks, view.lower, place.laid.folder)
             layered = not looks or place.look not in self._idle
-        view.lay_git(place.laid.folder, layered=layered)
+        others = ([], []) if looks else (place.built.left_tracked, place.built.left_new)
+        view.lay_git(place.laid.folder, layered=layered, others=others)
         return place
 
     def make_ahead(self, begun_s: float) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from coagent.content import EXECUTABLE, above, mode_value, rights
 from coagent.overlay_layers import put_over
+from coagent.systems.git import own_work
 from coagent.systems.git.layer import OBJECTS, is_untouched
 from coagent.systems.shell.views.overlay import Overlay
 from coagent.systems.shell.views.tmp_stack import PLACES, Stack, TemporaryLayers
@@ -103,6 +104,7 @@ class Confined(Overlay):
         self._looks = False
         self._layered = True
         self._git_layered = True
+        self._others: tuple[Sequence[str], Sequence[str]] = ((), ())
         self._own_tmp: dict[str, list[str]] = {name: [] for name in PLACES}
         self._plain_tmp = False
         self.looked_in_tmp = True
@@ -144,15 +146,17 @@ class Confined(Overlay):
             return  # the folder around it has gone meanwhile
         self._layered = False
 
-    def lay_git(self, folder: Path, *, layered: bool) -> None:
+    def lay_git(self, folder: Path, *, layered: bool, others: tuple[Sequence[str], Sequence[str]]) -> None:
         """Lay a folder over the git folder.
 
         Args:
             folder: The folder.
             layered: Whether the command may write there, in a layer above; to make one takes time.
+            others: The paths of others' work that git knows, and of that which it does not know.
         """
         self._git_laid = folder
         self._git_layered = layered
+        self._others = others
 
     def lay_tmp(self, layers: TemporaryLayers, stack: Stack) -> None:
         """Lay what the agent has left in temporary folders over them."""
@@ -206,10 +210,22 @@ class Confined(Overlay):
             "trace": self._trace,
             "file_bytes_max": _FILE_BYTES_MAX,
             "fence": None,
+            "own_work": "",
         }
         spec |= self._more()
+        git = shutil.which("git", path=environment.get("PATH"))
+        if git is not None and self._git_layered and any(self._others):
+            spec["own_work"] = self._own_work(os.path.realpath(git))
         with open(self._scratch / "spec.json", "w", encoding="utf-8", opener=_private) as file:
             file.write(json.dumps(spec))  # json.dump takes twice the time
+
+    def _own_work(self, git: str) -> str:
+        """Have git know what the command has changed (`git/own_work.py`); returns git, to be replaced."""
+        folder = self._scratch / own_work.FOLDER
+        own_work.write(folder, f"{self._tree}/{own_work.PLACE}", self._tree, self._upper, *self._others)
+        (folder / "upper").mkdir()
+        (folder / "real").touch()
+        return git
 
     def _more(self) -> dict[str, Any]:
         """Return what is otherwise in the file of `spec`."""

@@ -211,9 +211,22 @@ class Mounts:
                 os.close(os.open(f"{root}/.git", os.O_WRONLY | os.O_CREAT, 0o644))
             mounted(f"{real}/.git", f"{root}/.git", None, _MS_BIND, None)
             _attributes(f"{root}/.git", 0, _ATTR_RDONLY)
+        if spec["own_work"]:
+            _take_up(f"{root}/.git/coagent", scratch, spec["own_work"])
         if not self._open:
             _attributes(self._scratch, 0, _ATTR_RDONLY)  # the command shall not write there but by its view
         os.chdir(spec["cwd"])
+
+
+def _take_up(place: str, scratch: str, git: str) -> None:
+    """Have the command find the script in the place of git that knows its own work (`git/own_work.py`)."""
+    os.makedirs(place, exist_ok=True)
+    mounted(f"{scratch}/own-work", place, None, _MS_BIND, None)
+    mounted(f"{scratch}/upper", f"{place}/upper", None, _MS_BIND, None)
+    mounted(git, f"{place}/real", None, _MS_BIND, None)
+    mounted(f"{place}/git", git, None, _MS_BIND, None)
+    for one in (place, f"{place}/upper", f"{place}/real", git):
+        _attributes(one, 0, _ATTR_RDONLY)
 
 
 def mounted(source: "str | None", place: str, kind: "str | None", flags: int, options: "str | None") -> None:
