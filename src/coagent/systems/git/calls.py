@@ -254,10 +254,13 @@ class GitCalls:
 
     # ---- after a command -----------------------------------------------------------------------------------
 
-    @staticmethod
-    def used(seen: Seen | None) -> bool:
-        """Tell whether a command has looked into the git folder."""
-        return seen is None or ".git/HEAD" in seen.looked_up or ".git/HEAD" in seen.opened
+    def used(self, seen: Seen | None) -> bool:
+        """Tell whether a command has looked into the git folder, or into that of a submodule in it."""
+        if seen is None or ".git/HEAD" in seen.looked_up or ".git/HEAD" in seen.opened:
+            return True
+        if not os.path.isdir(self.repository.path / "modules"):
+            return False
+        return any(path.startswith(".git/modules/") for path in seen.opened | seen.looked_up)
 
     def record(self, state: State, place: Place, seen: Seen | None) -> None:
         """Make what a command has seen of the repository the reads of its call."""

@@ -196,7 +196,7 @@ class CommandRun:
         with _readable(view):
             begun, self.seen = view.outcome()
         self.has_run = begun
-        if begun and self.place is None and git.repository.governed and GitCalls.used(self.seen):
+        if begun and self.place is None and git.repository.governed and git.used(self.seen):
             raise GitUsed
         if not begun:
             cwd = os.path.relpath(self.cwd, view.frame.root)
@@ -213,13 +213,14 @@ class CommandRun:
         self.moved, left = git.end(view, self.place)
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
-        if self.place is not None and GitCalls.used(self.seen):
+        if self.place is not None and git.used(self.seen):
             self.left_alone = git.left(self.place)
         with _readable(view):
             self.changes = changes = view.changes()
         refuse_programs(changes, view.before, written)
         others = {key.partition(":")[2] for key in written.keys() - self.moment.own}
-        refuse_sweeps(text, changes, view.before, others)
+        looked_at = None if self.seen is None else self.seen.looked_up | self.seen.opened
+        refuse_sweeps(text, changes, view.before, others, looked_at, view.frame.root)
         if self.command.check is not None:
             refuse_undeclared(self.moved)
             self.command.check(changes, view.before)
