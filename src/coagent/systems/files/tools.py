@@ -13,6 +13,7 @@ from coagent.content import above
 from coagent.errors import ToolFailed
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Matches
+from coagent.systems.files.large import large_name, large_size
 from coagent.systems.files.paths import make_room, place
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.nearest import nearest
@@ -249,6 +250,11 @@ async def _hint(state: State, path: str) -> str:
 
 
 def _text(path: str, content: Any) -> str:
+    if large := large_name(content):
+        raise ToolFailed(
+            f"{path!r} has {large_size(large)} bytes, more than the file tools read",
+            "Look at it with programs in a shell; a person can raise max_mib of the workspace.",
+        )
     if isinstance(content, bytes) and (b"\0" not in content or content[:2] in (b"\xff\xfe", b"\xfe\xff")):
         raise ToolFailed(
             f"{path!r} is a text of {len(content)} bytes in another encoding than UTF-8",

@@ -15,6 +15,7 @@ from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import any_glob_matches
 from coagent.systems.files import temporaries
 from coagent.systems.files.folder_lock import folder_lock
+from coagent.systems.files.large import LargeFiles
 from coagent.targets.os_failures import os_failure
 
 _TIMES_MAX = 10_000
@@ -53,6 +54,8 @@ class Workspace:
         self._put: dict[str, _Signature | None] = {}
         self._at_close: list[Callable[[], None]] = []
         self.leftovers = temporaries.Leftovers()
+        self.large = LargeFiles(self.root)
+        """What keeps the contents of files larger than that."""
         try:
             os.scandir(self.root).close()
             status = os.stat(self.root)
@@ -139,6 +142,7 @@ class Workspace:
         """Release what those who work in the workspace hold."""
         for action in self._at_close:
             action()
+        self.large.close()
 
     def canonical(self, path: str, *, in_repository: bool = False, itself: bool = False) -> str:
         """Return the one relative path of a file or, where it ends in a slash or is empty, of a folder.

@@ -276,11 +276,10 @@ def _readable(view: Confined) -> Iterator[None]:
         places = (f"{view.scratch}/upper", f"{view.scratch}/tree", view.lower)
         above = next((one for one in places if place.startswith(f"{one}/")), "/")
         path = os.path.relpath(place, above)[:_PATH_SHOWN_MAX]
-        if error.errno == errno.EFBIG:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ToolFailed(
-                f"the command changes {path!r}, which has more than {view.file_bytes_max} bytes",
-                "Nothing that it did was kept. Leave its folder out of the workspace (exclude), or open that "
-                "with a larger max_bytes (in a configuration: max_mib).",
+                f"there is no room on the disk to keep {path!r}",
+                "Nothing that the command did was kept. Free some space, and run it again.",
             ) from error
         raise ToolFailed(
             f"what the command leaves at {path!r} cannot be read: {error.strerror}",

@@ -252,7 +252,7 @@ class CommandRunner:
             written: What agents have written, as it is at its agent's place by now.
         """
         view = Confined(Frame(self._root, open=True), Path(self._root), scratch, left_out=self._left_out)
-        view.file_bytes_max = self._workspace.file_bytes_max
+        view.file_bytes_max, view.large = self._workspace.file_bytes_max, self._workspace.large
         view.take_up(contents(written, view.before)[1])
         return view, view.hand_over(lambda path: not _hidden(path))
 
@@ -413,7 +413,7 @@ class CommandRunner:
             trace=run.trace,
             left_out=self._left_out,
         )
-        view.file_bytes_max = self._workspace.file_bytes_max
+        view.file_bytes_max, view.large = self._workspace.file_bytes_max, self._workspace.large
         try:
             run.carry_out(self._server, self._git, view)
         finally:
@@ -454,7 +454,11 @@ def _times(changes: Changes, view: Confined) -> dict[str, tuple[bytes, int]]:
     To take the times of its view would not do: git, and who looks for what has changed, must not find a file
     older than when it came into the workspace.
     """
-    files = {path: one.data for path, one in changes.items() if one is not None and one.is_file}
+    files = {
+        path: one.data or one.large.encode()
+        for path, one in changes.items()
+        if one is not None and one.is_file
+    }
     when = {path: view.changed_ns(path) for path in files}
     ranks = {one: number for number, one in enumerate(sorted(set(when.values())))}
     end_ns = time.time_ns() - 1000 * len(ranks)

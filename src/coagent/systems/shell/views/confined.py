@@ -22,8 +22,8 @@ from coagent.systems.git.layer import OBJECTS, is_untouched
 from coagent.systems.shell.views.overlay import Overlay
 from coagent.systems.shell.views.tmp_stack import PLACES, Stack, TemporaryLayers
 
-_FILE_BYTES_MAX = 1024**3
-"""The size of one file that a command may write."""
+_FILE_BYTES_MAX = 1024**4
+"""The size of one file that a command may write; the disk is full before, mostly."""
 _LOST_MAX = 20
 
 
