@@ -108,6 +108,60 @@ def refuse_programs(
             )
 
 
+_UNWRITABLE = re.compile(
+    r"Read-only file system|Permission denied|cannot lock ref|insufficient permission for adding an object"
+)
+
+
+def refuse_elsewhere(root: str, said: str) -> None:
+    """Say of a git command why it could not write, where the repository lies outside the workspace.
+
+    Args:
+        root: The workspace.
+        said: What the command has said.
+
+    Raises:
+        ToolFailed: It could not for that reason.
+    """
+    if not _UNWRITABLE.search(said):
+        return
+    found = _elsewhere(root)
+    if found is None or found[0] not in said:
+        return
+    git, top = found
+    cure = (
+        f"Have a person open the workspace at the top of the repository, {top!r}."
+        if top
+        else "Have a person open the workspace where that repository is, or clone it into this folder."
+    )
+    raise ToolFailed(
+        f"git cannot write here: the repository of this workspace is {git!r}, outside of it, and read-only "
+        "to commands",
+        f"Nothing that the command did was kept. {cure} To look is possible: git status, diff, log, show.",
+    )
+
+
+def _elsewhere(root: str) -> tuple[str, str] | None:
+    """Return the git folder of a workspace that has it elsewhere, and the top of its repository if above."""
+    place = f"{root}/.git"
+    if os.path.isdir(place):
+        return None
+    if os.path.isfile(place):
+        with contextlib.suppress(OSError), open(place, "rb") as file:
+            found = _LEADS.fullmatch(file.read(_LEADS_BYTES_MAX))
+            if found is not None:
+                return os.path.normpath(os.path.join(root, os.fsdecode(found[1]))).partition("/.git/")[
+                    0
+                ] + "/.git", ""
+        return None
+    above = os.path.dirname(root)
+    while above != "/":
+        if os.path.lexists(f"{above}/.git"):
+            return f"{above}/.git", above
+        above = os.path.dirname(above)
+    return None
+
+
 _COMMANDS_APART = re.compile(r"[;&|\n]")
 _GIT = re.compile(r"\bgit\b")
 _SWEEPING = re.compile(
@@ -115,6 +169,7 @@ _SWEEPING = re.compile(
     r"checkout-index)\b"
 )
 _LEADS = re.compile(rb"gitdir: (.+?)\n?", re.DOTALL)
+_LEADS_BYTES_MAX = 8192
 _ASKED_S_MAX = 60
 
 

@@ -16,7 +16,7 @@ from coagent.content import Content
 from coagent.errors import TargetError, ToolFailed
 from coagent.protocol.keys import Key
 from coagent.systems.git.calls import TO_TAKE, GitCalls, Here, Place
-from coagent.systems.git.nested import refuse_programs, refuse_sweeps, refuse_undeclared
+from coagent.systems.git.nested import refuse_elsewhere, refuse_programs, refuse_sweeps, refuse_undeclared
 from coagent.systems.shell.plain_words import without_shell
 from coagent.systems.shell.read_only import only_reads
 from coagent.systems.shell.read_set import record
@@ -196,6 +196,8 @@ class CommandRun:
         with _readable(view):
             begun, self.seen = view.outcome()
         self.has_run = begun
+        if begun and not git.repository.governed:
+            refuse_elsewhere(view.frame.root, self.answer["output"])
         if begun and self.place is None and git.repository.governed and git.used(self.seen):
             raise GitUsed
         if not begun:
