@@ -17,6 +17,7 @@ from coagent.errors import TargetError, ToolFailed
 from coagent.protocol.keys import Key
 from coagent.systems.git.calls import TO_TAKE, GitCalls, Here, Place
 from coagent.systems.git.nested import refuse_elsewhere, refuse_programs, refuse_sweeps, refuse_undeclared
+from coagent.systems.shell.installs import Installs
 from coagent.systems.shell.plain_words import without_shell
 from coagent.systems.shell.read_only import only_reads
 from coagent.systems.shell.read_set import record
@@ -49,6 +50,7 @@ class Command:
         bare: Whether it gets those variables alone.
         network: Whether it may use the network, even where others may not.
         own_tmp: Whether what it leaves in temporary folders is there for later commands of its agent.
+        installs: Whether packages that it takes away count as a write: its tool owns the scheme of those.
         beside: Whether what it writes is taken over while it runs, by somebody else (`background.py`).
         at_start: Called with its view when that is ready.
         check: Called with what it has changed before any of that is kept, and with what tells of a file how
@@ -64,6 +66,7 @@ class Command:
     bare: bool = False
     network: bool = False
     own_tmp: bool = False
+    installs: bool = False
     beside: bool = False
     at_start: Callable[[Confined], None] | None = None
     check: Callable[[Changes, Callable[[str], Content | None]], None] | None = None
@@ -97,6 +100,7 @@ class Moment:
         here: What is to be known of the repository.
         environment: All variables of the command.
         own_tmp: What the agent has left in temporary folders, where that is there for it.
+        installs: The packages in folders that are left out, where those are watched.
     """
 
     lower: Path
@@ -106,6 +110,7 @@ class Moment:
     here: Here
     environment: dict[str, str]
     own_tmp: OwnTmp | None = None
+    installs: Installs | None = None
 
 
 @dataclass(slots=True)
@@ -189,8 +194,15 @@ class CommandRun:
         if self.command.at_start is not None:
             self.command.at_start(view)
         self._begun = self.has_run = True
+        installs = self.moment.installs
+        if installs is not None:
+            installs.begin()
         start = perf_counter()
-        self.answer = _answer(server, view, self.command)
+        try:
+            self.answer = _answer(server, view, self.command)
+        finally:
+            if installs is not None:
+                installs.end()
         self.seconds = perf_counter() - start
         self.answer["output"] = view.name(self.answer["output"], inside=False)
         with _readable(view):
@@ -247,6 +259,8 @@ class CommandRun:
         record(state, self.seen, self.view, self.changes, left_out)
         if self.moment.own_tmp is not None:
             self.moment.own_tmp.record(state, self.view, self.seen)
+        if self.moment.installs is not None:
+            self.moment.installs.record(state, self.seen)
         if self.place is not None:
             git.record(state, self.place, self.seen)
         for path in (self.seen.emptied if self.seen is not None else frozenset()) - self.changes.keys():

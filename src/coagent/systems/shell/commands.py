@@ -26,6 +26,7 @@ from coagent.systems.files.workspace import Workspace
 from coagent.systems.git.calls import GitCalls
 from coagent.systems.shell.background import Beside
 from coagent.systems.shell.command_run import ChangedMeanwhile, Changes, Command, CommandRun, GitUsed, Moment
+from coagent.systems.shell.installs import Installs
 from coagent.systems.shell.live_runs import Ended, LiveRun
 from coagent.systems.shell.tmp_objects import OwnTmp
 from coagent.systems.shell.tree_values import SCHEMES, contents, values
@@ -94,6 +95,7 @@ class CommandRunner:
         self._lock = anyio.Lock(fast_acquire=True)
         self._server = LaunchServer()
         self._clearing = Clearing()
+        self._installing: set[Installs] = set()
         self._layers = TemporaryLayers(tmp_bytes_max)
         self._keeps_tmp = self.view == "copy" or self._layers.apart
         self.goes_on_from: Callable[[Rank], Collection[str]] = lambda rank: ()
@@ -339,9 +341,9 @@ class CommandRunner:
             await state.put(key, value, literal=not key.startswith("gitdir:"))
         for name, value in run.moved.items():
             await state.put(name, value)
-        own_tmp = run.moment.own_tmp
-        for key, value in own_tmp.writes.items() if own_tmp is not None else ():
-            await state.put(key, value)
+        for one in (run.moment.own_tmp, run.moment.installs):
+            for key, value in one.writes.items() if one is not None else ():
+                await state.put(key, value)
         no_network = f"It tried to reach a network. {self._no_network}" if run.view.went_out else ""
         more = {"not_governed": handed_over, "no_network": no_network}
         return run.answer | {name: said for name, said in more.items() if said}
@@ -379,15 +381,17 @@ class CommandRunner:
         own = state.own("file:", "mode:", "link:")
         # There is no terminal: with another TERM, git would begin an editor and wait for somebody to write.
         variables = {**({} if command.bare else {**os.environ, "TERM": "dumb"}), **command.environment}
+        left_out = [path for path in self._snapshots.left_out() if not _hidden(path)]
         return Moment(
             lower,
-            [path for path in self._snapshots.left_out() if not _hidden(path)],
+            left_out,
             # Asked only now: what has come into the snapshot meanwhile is among it.
             {key: value for one in SCHEMES for key, value in state.written(f"{one}:").items()},
             own,
             GitCalls.here(state, own, self.goes_on_from(state.rank), begun_s),
             self._git.environment(state.position, command.text, variables),
             OwnTmp.here(state, self._layers) if command.own_tmp and self._keeps_tmp else None,
+            Installs(self._root, left_out, self._installing) if command.installs and left_out else None,
         )
 
     def _carry_out(self, run: CommandRun) -> None:
