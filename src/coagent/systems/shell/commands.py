@@ -408,6 +408,7 @@ class CommandRunner:
             laid=laid,
             layers=layers,
             open=is_open,
+            git=self._git.repository.elsewhere if self._git.repository.governed else "",
         )
         view = (Confined if self.view == "overlay" else Copied)(
             frame,

@@ -42,6 +42,7 @@ class Frame(NamedTuple):
         laid: The folder in which all is that may be laid over the git folder; none where that is empty.
         layers: The folder in which all is that may be laid over temporary folders; none where that is empty.
         open: Whether all but the tree is the machine's own: its folders, processes and network.
+        git: The git folder, where it lies elsewhere than in the tree: the command finds it there.
     """
 
     root: str
@@ -51,6 +52,7 @@ class Frame(NamedTuple):
     laid: str = ""
     layers: str = ""
     open: bool = False
+    git: str = ""
 
     def message(self, scratch: Path) -> bytes:
         """Return it as `launcher.py` takes it, with the folder that the view will have."""
@@ -137,10 +139,11 @@ class Confined(Overlay):
         try:
             for name in (*self._keep, *self._real):  # what is mounted there needs a place
                 place = f"{self._root}/{name}"
-                if os.path.isdir(f"{self._tree}/{name}") and not os.path.isdir(place):
+                real = self.frame.git if name == ".git" and self.frame.git else f"{self._tree}/{name}"
+                if os.path.isdir(real) and not os.path.isdir(place):
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(place)
-                elif os.path.isfile(f"{self._tree}/{name}") and not os.path.isfile(place):
+                elif os.path.isfile(real) and not os.path.isfile(place):
                     os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o644))  # of a linked worktree
         except OSError:
             return  # the folder around it has gone meanwhile

@@ -41,7 +41,7 @@ class Copied(Confined):
         for name in self._real:
             (self._copy / name).parent.mkdir(parents=True, exist_ok=True)
             (self._copy / name).symlink_to(f"{self._tree}/{name}")
-        git = Path(self._tree) / ".git"
+        git = Path(self.frame.git or f"{self._tree}/.git")
         self._git: _Layer | None = None
         if git.is_dir():
             if self._git_laid is not None:

@@ -41,6 +41,7 @@ class Mounts:
         self._scratch = _held(scratch)
         self._laid = _held(frame["laid"]) if frame["laid"] else -1
         self._layers = _held(frame["layers"]) if frame["layers"] else -1
+        self._git = _held(frame["git"]) if frame["git"] else -1
         self._machines = _held("/tmp")
         self.lower = -1
         """What is below the view of the tree, where that is an overlay; known once it is shown."""
@@ -197,10 +198,11 @@ class Mounts:
             os.makedirs(f"{root}/{name}", exist_ok=True)
             mounted(f"{real}/{name}", f"{root}/{name}", None, _MS_BIND, None)
             _attributes(f"{root}/{name}", _ATTR_RDONLY, 0)
-        if os.path.isdir(f"{real}/.git"):
+        git = f"{real}/.git" if self._git < 0 else f"self/fd/{self._git}"
+        if os.path.isdir(git):
             os.makedirs(f"{root}/.git", exist_ok=True)
             laid = [f"self/fd/{self._laid}/{spec['git_laid']}"] if spec["git_laid"] else []
-            below = [*laid, f"{real}/.git"]
+            below = [*laid, git]
             if laid and not spec["git_layered"]:
                 layers = f"lowerdir={':'.join(map(_escaped, below))}"
             else:
