@@ -247,8 +247,7 @@ class GitCalls:
         """Return settings by which git in a view takes the workspace for its working tree."""
         if not self.repository.elsewhere:
             return b""
-        root = self.repository.root.replace("\\", "\\\\").replace('"', '\\"')
-        return f'[core]\n\tbare = false\n\tworktree = "{root}"\n'.encode()
+        return b"[core]\n\tbare = false\n\tworktree = ..\n"  # relative to the git folder
 
     def _exclude(self, own: Own | None, built: Built) -> bytes:
         text = own.data if own else _bytes(self.repository.common / "info/exclude")
