@@ -20,7 +20,7 @@ from coagent.systems.files import kinds
 from coagent.systems.files.checkout import OF_EACH_HOST, FileCopy
 from coagent.systems.files.encoding import decoded
 from coagent.systems.files.folder_lock import FolderLocked
-from coagent.systems.files.large import large_name
+from coagent.systems.files.large import large_name, large_size
 from coagent.systems.files.ranges import FileRanges
 from coagent.systems.files.reading import CONTENTS, FileReader
 from coagent.systems.files.swap import BeingSaved
@@ -310,8 +310,16 @@ class Files(Target):
         if value is None:
             return None
         if large_name(value):
-            return await anyio.to_thread.run_sync(self._writer.admitted, relative, value)
-        return self._writer.admitted(relative, value)
+            value = await anyio.to_thread.run_sync(self._writer.admitted, relative, value)
+        else:
+            value = self._writer.admitted(relative, value)
+        if self._copy is not None and (name := large_name(value)):
+            raise TargetError(
+                f"{relative!r} has {large_size(name)} bytes, more than goes to the other hosts",
+                "Leave its folder out of the workspace (exclude), or open that with a larger max_bytes (in a "
+                "configuration: max_mib).",
+            )
+        return value
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value], wait_s_max: float) -> None:
         try:
