@@ -317,7 +317,7 @@ class State:
             value = self._values[key]
         else:
             value = self._values[key] = await self._reader.read(key)
-        if type(selector) is Matches and type(value) is str and len(value) > _INLINE_CHARACTERS:
+        if type(selector) is Matches and type(value) in (str, bytes) and len(value) > _INLINE_CHARACTERS:
             seen = await off_loop(lambda stopped: selector.of(value))
         else:
             seen = selected(value, selector)
@@ -391,7 +391,7 @@ async def _parts(
                     )
         return found
 
-    characters = sum(len(value) for key in keys if type(value := values.get(key)) is str)
+    characters = sum(len(value) for key in keys if isinstance(value := values.get(key), str | bytes))
     inline = characters <= _INLINE_CHARACTERS and characters * states <= _INLINE_STEPS
     if inline and len(keys) <= _INLINE_KEYS:
         return parts(threading.Event())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -14,6 +15,7 @@ from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import any_glob_matches
 from coagent.systems.files import temporaries
 from coagent.systems.files.folder_lock import folder_lock
+from coagent.systems.files.large import LargeFiles
 from coagent.targets.os_failures import os_failure
 
 _TIMES_MAX = 10_000
@@ -52,6 +54,8 @@ class Workspace:
         self._put: dict[str, _Signature | None] = {}
         self._at_close: list[Callable[[], None]] = []
         self.leftovers = temporaries.Leftovers()
+        self.large = LargeFiles(self.root)
+        """What keeps the contents of files larger than that."""
         try:
             os.scandir(self.root).close()
             status = os.stat(self.root)
@@ -138,6 +142,7 @@ class Workspace:
         """Release what those who work in the workspace hold."""
         for action in self._at_close:
             action()
+        self.large.close()
 
     def canonical(self, path: str, *, in_repository: bool = False, itself: bool = False) -> str:
         """Return the one relative path of a file or, where it ends in a slash or is empty, of a folder.
@@ -208,10 +213,22 @@ class Workspace:
             current = f"{current}/{part}"
             try:
                 if stat.S_ISLNK(os.lstat(current).st_mode):
-                    return os.path.realpath(lexical)
+                    return self._end_of_links(lexical)
             except OSError:  # what does not exist links nowhere
                 return lexical
         return lexical
+
+    def _end_of_links(self, lexical: str) -> str:
+        found = os.path.realpath(lexical)
+        try:
+            os.stat(found)
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # realpath gives up without a word
+                raise TargetError(
+                    f"path {lexical[len(self.root) + 1 :]!r} leads through links without an end",
+                    "Remove one of them.",
+                ) from None
+        return found
 
     def absolute(self, relative: str) -> str:
         """Return the absolute path of a canonical one."""

@@ -17,8 +17,9 @@ from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.systems.files import kinds, placing, swap
-from coagent.systems.files.encoding import alike, create_file, encoded
+from coagent.systems.files.encoding import alike, create_file, decoded, encoded
 from coagent.systems.files.folder_lock import folder_lock
+from coagent.systems.files.large import large_name, large_size, large_value
 from coagent.systems.files.reading import CONTENTS, FileReader
 from coagent.systems.files.workspace import Workspace
 from coagent.targets.base import GuardFailed, require_wanted
@@ -120,8 +121,10 @@ class FileWriter:
         scheme, _, relative = key.partition(":")
         if scheme not in CONTENTS:
             kinds.check(key, value)
+        elif large_name(value):
+            self.admitted(relative, value)
         elif value is not None:
-            self.encoded(relative, value)
+            self._require_small(relative, self._encoded(relative, value))
         itself = scheme in ("link", "folder")
         if value is not None and relative != self._workspace.canonical(
             relative, in_repository=scheme in ("gitdir", "folder"), itself=itself
@@ -136,7 +139,32 @@ class FileWriter:
         except OSError as error:
             raise os_failure(f"{relative!r} cannot be written", error) from error
 
-    def encoded(self, relative: str, value: Value) -> bytes:
+    def admitted(self, relative: str, value: Value) -> Value:
+        """Return a content as it is read again.
+
+        Raises:
+            TargetError: No file can hold it, or none that would be read again.
+        """
+        name = large_name(value)
+        if not name:
+            content = self._encoded(relative, value)
+            if len(content) <= self._max_bytes:
+                return decoded(content)
+            try:
+                return large_value(self._workspace.large.take(content))
+            except OSError as error:
+                raise os_failure(f"{relative!r} cannot be kept", error) from error
+        try:
+            if self._workspace.large.has(name):
+                return value
+        except OSError as error:
+            raise os_failure(f"{relative!r} cannot be kept", error) from error
+        raise TargetError(
+            f"the content of {relative!r}, {large_size(name)} bytes, is not kept here any more",
+            "Make it again.",
+        )
+
+    def _encoded(self, relative: str, value: Value) -> bytes:
         """Return a content as bytes.
 
         Raises:
@@ -152,13 +180,15 @@ class FileWriter:
             raise TargetError(
                 f"{relative!r} cannot hold the character {value[error.start]!r}", "Write valid Unicode."
             ) from None
+        return content
+
+    def _require_small(self, relative: str, content: bytes) -> None:
+        """Refuse a content that would not be read again, and has not been admitted as a large file."""
         if len(content) > self._max_bytes:
             raise TargetError(
                 f"{relative!r} would have {len(content)} bytes, and no more than {self._max_bytes} are read",
-                "Write less, leave its folder out of the workspace (exclude), or open that with a larger "
-                "max_bytes (in a configuration: max_mib).",
+                "Open the workspace with a larger max_bytes (in a configuration: max_mib).",
             )
-        return content
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value], *, patient: bool) -> None:
         scheme, _, relative = key.partition(":")
@@ -180,6 +210,8 @@ class FileWriter:
             if scheme == "mode":
                 self._set_mode(relative, value)
                 return
+            if name := large_name(found):
+                self._workspace.large.keep(path, name)
             judge = _Replaced(lambda path: self._look(scheme, path), value, expected)
             if value is None:
                 done = self._delete(relative, judge, found, patient)
@@ -216,8 +248,13 @@ class FileWriter:
             if scheme == "link":
                 os.symlink(str(value), temporary)
                 return
-            content = encoded(value)
-            create_file(temporary, content, self._reader.status(relative))
+            name, former = large_name(value), self._reader.status(relative)
+            content = name.encode() if name else encoded(value)
+            if name:
+                self._workspace.large.put(name, temporary)
+                os.chmod(temporary, stat.S_IMODE(former.st_mode) if former else rights(None, 0))
+            else:
+                create_file(temporary, content, former)
             time_ns = self._workspace.take_time(relative, content)
             if time_ns is not None:
                 os.utime(temporary, ns=(time_ns, time_ns))

@@ -254,13 +254,15 @@ def _hashed(content: Content | None, commit: str | None) -> tuple[str, bool] | N
     """Return the name that git has for a content, and whether it is executable."""
     if content is None:
         return None
+    if content.large:
+        return "", content.executable  # not read through for that: it counts as changed
     make = hashlib.sha256 if commit is not None and len(commit) == 64 else hashlib.sha1
     return make(b"blob %d\0" % len(content.data) + content.data).hexdigest(), content.executable
 
 
 def _may_be_converted(content: Content | None) -> bool:
     """Tell whether git might take a content for another one: it may change the ends of lines of files."""
-    return content is not None and content.kind == "file"
+    return content is not None and content.kind == "file" and not content.large
 
 
 def exclusion(path: str) -> str:

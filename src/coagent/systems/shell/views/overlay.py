@@ -22,6 +22,7 @@ from coagent.content import EMPTY_FOLDER, Content, above, content_at, put_conten
 from coagent.errors import TargetError
 from coagent.overlay_layers import is_opaque, is_whiteout, put_whiteout
 from coagent.scratch import process_folder, remove_tree
+from coagent.systems.files.large import LargeFiles
 
 _TRIAL_S_MAX = 10
 # The inner shell gets $1 the root, $2 the scratch folder, $3 the mount options, $4 the folder to start in;
@@ -65,6 +66,8 @@ class Overlay:
     ) -> None:
         self.file_bytes_max = sys.maxsize
         """How large a file may be that is read."""
+        self.large: LargeFiles | None = None
+        """What keeps larger ones."""
         self._left_out = left_out
         self._root = root
         self._scratch = scratch
@@ -93,7 +96,7 @@ class Overlay:
             uncovered = _uncovered(differing)
             for path, content in uncovered.items():
                 if content is not None:
-                    put_content(self._upper / path, content)
+                    put_content(self._upper / path, content, self.put_large)
             for path, content in uncovered.items():
                 if content is None:
                     self._hide(path)
@@ -185,13 +188,23 @@ class Overlay:
         if path not in self._prepared:
             found = None
             if not self._is_behind_link(path.rpartition("/")[0]):
-                found = tree_content(Path(self._root), path, self._left_out, self.file_bytes_max)
+                found = self.content_below(Path(self._root), path)
             if found != EMPTY_FOLDER:
                 return found
         inside = any(
             one.startswith(f"{path}/") for one, content in self._prepared.items() if content is not None
         )
         return None if inside else EMPTY_FOLDER
+
+    def content_below(self, root: Path, path: str) -> Content | None:
+        """Return what a tree has at a path, as `tree_content` does."""
+        name = None if self.large is None else self.large.name
+        return tree_content(root, path, self._left_out, self.file_bytes_max, name)
+
+    def put_large(self, name: str, place: Path) -> None:
+        """Make a file with a content that is kept by reference, into which programs may write."""
+        if self.large is not None:
+            self.large.put(name, place, alone=True)
 
     def changed_ns(self, path: str) -> int:
         """Return when a file that the command has left was changed, in nanoseconds since the epoch."""
@@ -247,7 +260,8 @@ class Overlay:
         """Return what is now at a path that the command has touched."""
         place = self._upper / path
         if place.is_symlink() or not place.is_dir():
-            return content_at(place, self.file_bytes_max)  # a whiteout is no file
+            # A whiteout is no file.
+            return content_at(place, self.file_bytes_max, None if self.large is None else self.large.keep)
         names = os.listdir(place)
         if any(not is_whiteout(place / name) for name in names if not self._is_left_out(f"{path}/{name}")):
             return None
@@ -334,7 +348,11 @@ def available() -> str:
 
 
 def tree_content(
-    root: Path, path: str, left_out: Callable[[str], bool], bytes_max: int = sys.maxsize
+    root: Path,
+    path: str,
+    left_out: Callable[[str], bool],
+    bytes_max: int = sys.maxsize,
+    name: Callable[[str | Path], str] | None = None,
 ) -> Content | None:
     """Return what a tree has at a path; None where there is nothing, or a folder with something in it.
 
@@ -343,13 +361,14 @@ def tree_content(
         path: The relative path.
         left_out: Tells of a relative path whether it is no part of the tree.
         bytes_max: How large a file may be that is read.
+        name: Names the content of a larger one.
 
     Raises:
         OSError: It cannot be read, or is larger than that (EFBIG).
     """
     place = root / path
     if place.is_symlink() or not place.is_dir():
-        return content_at(place, bytes_max)
+        return content_at(place, bytes_max, name)
     if any(not left_out(f"{path}/{name}") and not left_out(f"{path}/{name}/x") for name in os.listdir(place)):
         return None
     return EMPTY_FOLDER
