@@ -219,6 +219,12 @@ class Snapshots:
             if seen is None:
                 continue
             self._go_on()
+            if known is None and stat.S_ISREG(seen[_MODE]):  # nearly all of a new one
+                try:
+                    os.link(f"{self._root}/{path}", f"{snapshot}/{path}", follow_symlinks=False)
+                    continue
+                except OSError:
+                    pass
             place = snapshot / path
             if stat.S_ISDIR(seen[_MODE]):
                 if known is not None and not stat.S_ISDIR(known[_MODE]):
