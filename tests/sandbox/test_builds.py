@@ -311,6 +311,39 @@ async def test_cargo_builds_what_each_sees(workspace: Path, exclude: tuple[str, 
     assert "by" not in said
 
 
+_NINJA = """\
+rule compiled
+  command = sed 's/^/obj /' $in > $out
+rule linked
+  command = cat $in > $out
+build build/main.o: compiled main.c
+build build/gen.o: compiled gen.c
+build build/prog: linked build/main.o build/gen.o
+"""
+_IN_NINJA = "ninja > /dev/null && cat build/prog && echo -- && sed 's/^/obj /' main.c gen.c"
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("ninja") is None, reason="there is no ninja")
+async def test_ninja_builds_what_each_sees(workspace: Path, exclude: tuple[str, ...]) -> None:
+    _make_tree(workspace, built=False)
+    (workspace / "build.ninja").write_text(_NINJA)
+    (workspace / ".gitignore").write_text("build/\n.ninja*\n")
+    git(workspace, "add", "-A")
+    git(workspace, "commit", "-qm", "for ninja")
+    _plainly(workspace, "ninja")
+    async with _open(workspace, exclude) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _edit(b, "main.c", "main0", "main0 by B")
+        for agent in (b, a):
+            assert _is_right(await _build(agent, _IN_NINJA))
+        await _edit(a, "gen.c", "gen0", "gen0 by A")
+        for agent in (a, b, a):
+            assert _is_right(await _build_alone(agent, exclude, _IN_NINJA))
+        await b.abort()
+    assert _is_right(_plainly(workspace, _IN_NINJA))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(100, 130))
 async def test_builds_are_right_in_many_orders(workspace: Path, exclude: tuple[str, ...], seed: int) -> None:

@@ -22,10 +22,10 @@ _TICK_NS = 20_000_000
 
 
 def products(run: CommandRun, repository: Repository) -> list[str]:
-    """Return files that a command has built from others, of those that it has written over or deleted.
+    """Return files that a command has built from others, of those that it has written or deleted.
 
-    Such a file was older than something that the command has read, and git ignores it: who edits a source by
-    a command has mostly read something newer, too, and no source is ignored.
+    Such a file is new, or was older than something that the command has read, and git ignores it: who edits a
+    source by a command has mostly read something newer, too, and no source is ignored.
 
     Raises:
         TargetError: Git cannot be asked.
@@ -33,13 +33,11 @@ def products(run: CommandRun, repository: Repository) -> list[str]:
     view = run.view
     if view is None or run.seen is None or not run.changes or not repository.governed:
         return []
-    times = {path: time_ns for path in run.changes if (time_ns := view.before_ns(path)) is not None}
-    if not times:
-        return []
+    times = {path: view.before_ns(path) or 0 for path in run.changes}
     read = (
         view.before_ns(path) or 0 for path in run.seen.opened - run.changes.keys() if _is_file(view, path)
     )
-    newest = max((*read, *(view.changed_ns(path) for path in run.changes)), default=0)
+    newest = max(read, default=0)
     older = [path for path, time_ns in times.items() if time_ns < newest]
     if not older:
         return []
