@@ -64,8 +64,9 @@ def leave_times(
     view = run.view
     assert view is not None
     files = {path: one.data for path, one in run.changes.items() if one is not None and one.is_file}
-    # Where something is hidden from it, what it has built anew may be another version of what is live.
-    anew = {} if view.differing else view.rewritten
+    # An earlier agent has the same file, such as a stamp: to it, that must not be newer than what it has edited.
+    others = {key for key in run.moment.written if key.startswith("file:")} - run.moment.own
+    anew = {} if view.differing or others else view.rewritten
     when = {**{path: view.changed_ns(path) for path in files}, **anew}
     places = {one: number for number, one in enumerate(sorted(set(when.values())))}
     end_ns = time.time_ns() - _STEP_NS * len(places)
