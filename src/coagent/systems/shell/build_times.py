@@ -64,7 +64,7 @@ def leave_times(
     view = run.view
     assert view is not None
     files = {path: one.data for path, one in run.changes.items() if one is not None and one.is_file}
-    # An earlier agent has the same file, such as a stamp: to it, that must not be newer than what it has edited.
+    # An earlier agent may have the same file, such as a stamp: not newer than what it has edited, to it.
     others = {key for key in run.moment.written if key.startswith("file:")} - run.moment.own
     anew = {} if view.differing or others else view.rewritten
     when = {**{path: view.changed_ns(path) for path in files}, **anew}
