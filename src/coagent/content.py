@@ -45,6 +45,11 @@ class Content(NamedTuple):
         return self.rights or (EXECUTABLE if self.executable else None)
 
     @property
+    def version(self) -> bytes:
+        """What tells the contents of files apart: its bytes, or the name of what is kept by reference."""
+        return self.data or self.large.encode()
+
+    @property
     def is_file(self) -> bool:
         """Whether it is a regular file."""
         return self.kind == "file"

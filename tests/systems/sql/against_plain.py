@@ -204,7 +204,7 @@ def main() -> int:
     given = parser.parse_args()
     server = None
     if given.engine == "postgres":
-        sys.path.insert(0, str(Path(__file__).parents[2] / "targets"))
+        sys.path.insert(0, str(Path(__file__).parent))
         from throwaway_postgres import ThrowawayPostgres
 
         server = ThrowawayPostgres()

@@ -214,7 +214,7 @@ class FileWriter:
                 self._workspace.large.keep(path, name)
             judge = _Replaced(lambda path: self._look(scheme, path), value, expected)
             if value is None:
-                done = self._delete(relative, judge, found, patient)
+                done = self._delete(scheme, relative, judge, found, patient)
             else:
                 done = self._place(scheme, relative, value, found, judge, patient)
             if done:
@@ -248,25 +248,39 @@ class FileWriter:
             if scheme == "link":
                 os.symlink(str(value), temporary)
                 return
-            name, former = large_name(value), self._reader.status(relative)
+            name = large_name(value)
             content = name.encode() if name else encoded(value)
             if name:
                 self._workspace.large.put(name, temporary)
                 os.chmod(temporary, stat.S_IMODE(former.st_mode) if former else rights(None, 0))
             else:
                 create_file(temporary, content, former)
-            time_ns = self._workspace.take_time(relative, content)
+            time_ns = self._workspace.versions.when_put(relative, content)
             if time_ns is not None:
                 os.utime(temporary, ns=(time_ns, time_ns))
 
-        return placing.place(self._workspace.absolute(relative), make, judge, found, value, patient=patient)
-
-    def _delete(self, relative: str, judge: _Replaced, found: Value, patient: bool) -> bool:
         path = self._workspace.absolute(relative)
+        former = None if scheme == "link" else self._reader.status(relative)
+        done = placing.place(path, make, judge, found, value, patient=patient)
+        if done and scheme == "file":
+            self._note_times(relative, former, found)
+            with contextlib.suppress(OSError):  # it has gone again
+                self._note_times(relative, os.lstat(path), value)
+        return done
+
+    def _delete(self, scheme: str, relative: str, judge: _Replaced, found: Value, patient: bool) -> bool:
+        path = self._workspace.absolute(relative)
+        former = self._reader.status(relative) if scheme == "file" else None
         done = placing.take_away(path, judge, found, patient)
         if done:
+            self._note_times(relative, former, found)
             self._prune(path)
         return done
+
+    def _note_times(self, relative: str, status: os.stat_result | None, content: Value) -> None:
+        """Keep of what time a version of a file is, for those who see it when it has been replaced."""
+        if status is not None and type(content) in (str, bytes):
+            self._workspace.versions.written(relative, encoded(content), status.st_mtime_ns)
 
     def _put_folder(self, relative: str, value: Value) -> None:
         path = self._workspace.absolute(relative)

@@ -107,7 +107,7 @@ class GitCalls:
     def __init__(self, root: str, snapshots: Snapshots, left_out: Callable[[str], bool]) -> None:
         self.repository = Repository(root)
         self.unowned = Unowned(self.repository, snapshots, left_out)
-        self.indexes = Indexes(self.repository, self.unowned.index)
+        self.indexes = Indexes(self.repository, self.unowned.index, lambda: self.unowned.commit)
         self.laid = LaidFolders()
         self._lock = threading.Lock()  # views are made in threads, several at a time
         self._times: dict[tuple[Position, str], str] = {}
@@ -350,6 +350,11 @@ class GitCalls:
         staged = self._staged(layer, head, refs, touched, place)
         if staged:
             private["staged"] = staged
+        elif touched and place.look is None:
+            commit = repository.commit(head, refs)
+            with self._lock:
+                if commit is not None and commit != repository.commit(place.head, place.refs):
+                    self.indexes.go_on_from(commit, layer / "index", place.begun_s)
         files = self._kept(own, place)
         if files:
             private["files"] = files

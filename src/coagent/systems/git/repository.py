@@ -229,15 +229,19 @@ class Repository:
         before, after = old or self.empty_tree(), new or self.empty_tree()
         if before == after:
             return
-        index = self.entries()
-        lines: list[bytes] = []
         listing = self.run("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after)
-        for path, was, now in raw_changes(listing):
-            if index.get(path, ()) == ((was,) if was else ()):
-                lines.append(index_line(path, now, len(before)))
-        if lines:
-            self.run("update-index", "-z", "--index-info", given=b"".join(lines))
+        changes = list(raw_changes(listing))
+        index = self.entries(paths=[path for path, _, _ in changes])
+        along = [one for one in changes if index.get(one[0], ()) == ((one[1],) if one[1] else ())]
+        if not along:
+            return
+        lines = (index_line(path, now, len(before)) for path, _, now in along)
+        self.run("update-index", "-z", "--index-info", given=b"".join(lines))
+        there = [f":(literal){path}" for path, _, now in along if now]
+        if len(along) > _NAMED_MAX:
             self.run("update-index", "-q", "--refresh", codes=(0, 1))
+        elif there:  # to look at those alone takes no time, however large the tree is
+            self.run("add", "--refresh", "--", *there, codes=(0, 1, 128))  # as far as git looks at them
 
 
 def git_folders(root: str) -> tuple[Path, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -101,6 +102,7 @@ class Moment:
         own: Which of it are files, links and modes of the agent itself.
         here: What is to be known of the repository.
         environment: All variables of the command.
+        rank: Of the agent.
         own_tmp: What the agent has left in temporary folders, where that is there for it.
         installs: The packages in folders that are left out, where those are watched.
     """
@@ -111,6 +113,7 @@ class Moment:
     own: frozenset[Key]
     here: Here
     environment: dict[str, str]
+    rank: int
     own_tmp: OwnTmp | None = None
     installs: Installs | None = None
 
@@ -134,6 +137,7 @@ class CommandRun:
         writes: What it has changed in the tree, as writes.
         left_alone: Paths with work of nobody at work here, of which git has shown it nothing.
         seconds: How long it took.
+        begun_ns: When it began, in nanoseconds since the epoch.
         has_run: Whether it was begun at all, as far as is known.
     """
 
@@ -151,6 +155,7 @@ class CommandRun:
     writes: list[tuple[Key, Any]] = field(default_factory=list)
     left_alone: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    begun_ns: int = 0
     has_run: bool = False
     _begun: bool = False
     _interrupted: bool = False
@@ -199,7 +204,7 @@ class CommandRun:
         installs = self.moment.installs
         if installs is not None:
             installs.begin()
-        start = perf_counter()
+        start, self.begun_ns = perf_counter(), time.time_ns()
         try:
             self.answer = _answer(server, view, self.command)
         finally:

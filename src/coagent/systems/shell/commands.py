@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -25,6 +25,7 @@ from coagent.systems.files.paths import place
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.git.calls import GitCalls
 from coagent.systems.shell.background import Beside
+from coagent.systems.shell.build_times import leave_times, products
 from coagent.systems.shell.command_run import ChangedMeanwhile, Changes, Command, CommandRun, GitUsed, Moment
 from coagent.systems.shell.installs import Installs
 from coagent.systems.shell.limits import Limits
@@ -103,7 +104,9 @@ class CommandRunner:
         self._devices = tuple(devices)
         self._root = workspace.root
         self._left_out = lru_cache(_ANSWERS_MAX)(self._is_left_out)  # it is asked for every path seen
-        self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", self._left_out)
+        own = Path(self._root) / ".coagent" / "snapshots"
+        self._snapshots = Snapshots(self._root, own, self._left_out)
+        workspace.versions.keep_in(own / "times")
         self._sweeping = Sweeping(self._snapshots)
         self._git = GitCalls(self._root, self._snapshots, self._left_out)
         self._lock = anyio.Lock(fast_acquire=True)
@@ -337,8 +340,9 @@ class CommandRunner:
         if run.seen is not None:
             self._sweeping.learn(run.command.text, run.seen, run.seconds)
         run.writes = _changed(self._workspace, run.changes, run.view)
-        self._workspace.say_times(_times(run.changes, run.view))
-        return run.view.hand_over(lambda path: not _hidden(path))
+        handed_over = run.view.hand_over(lambda path: not _hidden(path))
+        leave_times(run, self._workspace, self._left_out, handed_over)
+        return handed_over
 
     def _over(self, run: CommandRun) -> None:
         """Let go of all that a run was given."""
@@ -404,6 +408,7 @@ class CommandRunner:
             own,
             GitCalls.here(state, own, self.goes_on_from(state.rank), begun_s),
             self._git.environment(state.position, command.text, variables),
+            state.rank,
             OwnTmp.here(state, self._layers) if command.own_tmp and self._keeps_tmp else None,
             Installs(self._root, left_out, self._installing) if command.installs and left_out else None,
         )
@@ -435,8 +440,10 @@ class CommandRunner:
             left_out=self._left_out,
         )
         view.file_bytes_max, view.large = self._workspace.file_bytes_max, self._workspace.large
+        view.time_of = partial(self._workspace.versions.when_shown, rank=run.moment.rank)
         try:
             run.carry_out(self._server, self._git, view)
+            self._workspace.versions.note_products(products(run, self._git.repository))
         finally:
             if run.moment.own_tmp is not None:
                 run.moment.own_tmp.release()
@@ -467,23 +474,6 @@ def _changed(workspace: Workspace, changes: Changes, view: Confined) -> list[tup
         scheme, _, path = key.partition(":")
         workspace.literal(path, in_repository=scheme in ("gitdir", "folder"))
     return changed
-
-
-def _times(changes: Changes, view: Confined) -> dict[str, tuple[bytes, int]]:
-    """Return when the files that a command leaves are to have been changed: now, but in the same order.
-
-    To take the times of its view would not do: git, and who looks for what has changed, must not find a file
-    older than when it came into the workspace.
-    """
-    files = {
-        path: one.data or one.large.encode()
-        for path, one in changes.items()
-        if one is not None and one.is_file
-    }
-    when = {path: view.changed_ns(path) for path in files}
-    ranks = {one: number for number, one in enumerate(sorted(set(when.values())))}
-    end_ns = time.time_ns() - 1000 * len(ranks)
-    return {path: (data, end_ns + 1000 * ranks[when[path]]) for path, data in files.items()}
 
 
 def _hidden(path: str) -> bool:

@@ -68,12 +68,18 @@ class Overlay:
         """How large a file may be that is read."""
         self.large: LargeFiles | None = None
         """What keeps larger ones."""
+        self.time_of: Callable[[str, bytes, int], tuple[int, int]] = lambda path, data, now: (now, 0)
+        """Returns of what time a version of a file is, in nanoseconds since the epoch, and what orders it
+        among those of one time; gets what it is where that is not known."""
+        self.rewritten: dict[str, int] = {}
+        """Files that the command has written anew just as they were, and when; known after `changes`."""
         self._left_out = left_out
         self._root = root
         self._scratch = scratch
         self._keep = tuple(keep)
         self._upper = scratch / "upper"
         self._prepared: dict[str, Content | None] = {}
+        self._dated: dict[str, int] = {}
         self._shown: set[str] = set()  # folders in which something was prepared
         self._hidden_folders: set[str] = set()
         self._made: dict[str, int] = {}  # folders of the upper layer: inodes
@@ -97,6 +103,9 @@ class Overlay:
             for path, content in uncovered.items():
                 if content is not None:
                     put_content(self._upper / path, content, self.put_large)
+            self._date(
+                {path: one.version for path, one in uncovered.items() if one is not None and one.is_file}
+            )
             for path, content in uncovered.items():
                 if content is None:
                     self._hide(path)
@@ -109,6 +118,43 @@ class Overlay:
         self._prepared = dict(differing)
         if differing:
             self._made = dict(self._folders_made(""))
+
+    def _date(self, files: Mapping[str, bytes]) -> None:
+        """Give files of the view the times of their versions."""
+        known = {path: self._time(path, data) for path, data in files.items()}
+        last_ns = 0
+        for path, (time_ns, _) in sorted(known.items(), key=lambda one: (one[1], one[0])):
+            last_ns = max(time_ns, last_ns + 1)
+            os.utime(self._upper / path, ns=(last_ns, last_ns))
+            self._dated[path] = last_ns
+
+    def _time(self, path: str, data: bytes) -> tuple[int, int]:
+        otherwise_ns = self.changed_ns(path)
+        with contextlib.suppress(OSError):
+            status = os.lstat(f"{self._root}/{path}")
+            same_size = stat.S_ISREG(status.st_mode) and status.st_size == len(data)
+            if same_size and (Path(self._root) / path).read_bytes() == data:  # other rights only
+                otherwise_ns = status.st_mtime_ns
+        return self.time_of(path, data, otherwise_ns)
+
+    def before_ns(self, path: str) -> int | None:
+        """Return of what time a file was when the view was made; None where there was none."""
+        if path in self._prepared:
+            return self._dated.get(path)
+        try:
+            return os.lstat(f"{self._root}/{path}").st_mtime_ns
+        except OSError:
+            return None
+
+    @property
+    def dated(self) -> Mapping[str, int]:
+        """Of what time the files are that are something else in the view than in the directory."""
+        return self._dated
+
+    @property
+    def differing(self) -> Mapping[str, Content | None]:
+        """What is something else in the view than in the directory."""
+        return self._prepared
 
     def take_up(self, differing: Mapping[str, Content | None]) -> None:
         """Go on with a view that another process has made.
@@ -254,6 +300,8 @@ class Overlay:
             after = None if in_link else self._after(path)
             if self.before(path) != after:
                 found[path] = after
+            elif after is not None and after.is_file and self.changed_ns(path) != self.before_ns(path):
+                self.rewritten[path] = self.changed_ns(path)
         return found
 
     def _after(self, path: str) -> Content | None:
