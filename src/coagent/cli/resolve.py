@@ -57,14 +57,14 @@ def resolve(
         raise ConfigurationError(
             "there is no object to decide about", "Name one: coagent resolve KEY --retry"
         )
-    from coagent.cli.where import LOGS, domain_file, domain_log
+    from coagent.cli.where import domain_file, domain_log, named_log
     from coagent.config.domain_file import configured
     from coagent.log.urls import shown_url
 
-    only_log = domain is not None and domain.startswith(LOGS)
-    if only_log and chosen:
+    only_log = named_log(domain)
+    if only_log is not None and chosen:
         raise ConfigurationError(
-            f"{shown_url(str(domain))!r} is a log: it shows what there is to decide, and to decide takes the "
+            f"{shown_url(only_log)!r} is a log: it shows what there is to decide, and to decide takes the "
             "targets and tools of its domain",
             f"Name a domain file that has this `log`, or a folder: --domain FILE --{chosen[0]}",
         )

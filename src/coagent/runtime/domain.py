@@ -42,7 +42,7 @@ from coagent.runtime.runner import Parts
 from coagent.runtime.session import AgentSession
 from coagent.runtime.tasks import Tasks
 from coagent.runtime.tenure import Tenure
-from coagent.runtime.work import Work
+from coagent.runtime.work import Work, all_ended
 from coagent.targets.base import Target
 from coagent.tools.base import Tool
 
@@ -402,8 +402,7 @@ class Domain:
     @property
     def quiescent(self) -> bool:
         """Whether every agent has ended and every effect has reached its target."""
-        kernel = self.kernel
-        return all(agent.ended for agent in kernel.agents.values()) and not kernel.ready().apply
+        return all_ended(self.kernel)
 
     def snapshot(self, prefix: str = "") -> dict[str, Value]:
         """Return the live state of all targets under a prefix."""

@@ -284,23 +284,26 @@ class NativeRunner(Runner):
         position: Position,
         rank: Rank,
         still: Callable[[], Awaitable[None]] | None = None,
+        kept: Value = None,
     ) -> Run:
         """Run a tool over the state at a position, and load what its undo needs.
 
         Args:
+            kept: What an earlier run has drawn from the clock or from chance.
             still: Makes sure, as the tool reads, that the run is to go on; raises where it is not.
         """
         parts = self._parts
         once = tool.effect == "irreversible"  # recorded in any case, even if its objects are forgotten first
         reader = parts.reader(position, rank, once=once)
-        state = State(parts.reader(position, rank, once=once, still=still) if once else reader)
+        state = State(parts.reader(position, rank, once=once, still=still) if once else reader, kept)
         try:
             if parts.copies.behind:
                 await parts.copies.bring()
             value = plain(tool.name, await tool.run(state, checked))
             writes = state.writes
             if not writes:
-                return Run(Observation(state.reads, state.scans, NOTHING.writes, NOTHING.bases, value), None)
+                seen = Observation(state.reads, state.scans, NOTHING.writes, NOTHING.bases, value)
+                return Run(seen if state.kept is None else seen._replace(prepared=state.kept), None)
             bases: dict[Key, Value] = {}
             for key in writes:
                 target = parts.targets.of(key)
@@ -314,8 +317,10 @@ class NativeRunner(Runner):
                 return Run(Observation.failed(told(failure), state.reads, state.scans), failure)
             raise
         except Exception as failure:
-            return Run(Observation.failed(told(failure), state.reads, state.scans), failure)
-        return Run(Observation(state.reads, state.scans, writes, bases, value), None)
+            failed = Observation.failed(told(failure), state.reads, state.scans)
+            return Run(failed if state.kept is None else failed._replace(prepared=state.kept), failure)
+        seen = Observation(state.reads, state.scans, writes, bases, value, prepared=state.kept)
+        return Run(seen, None)
 
     async def _observe_again(self, call: Call, tool: Tool, arguments: Mapping[str, Value]) -> Run:
         """Run a call once more at its own position."""
@@ -327,7 +332,7 @@ class NativeRunner(Runner):
                 checked = tool.arguments.checked(arguments)
             except ToolFailed as failure:
                 return Run(Observation.failed(told(failure)), failure)
-            run = await self._observe(tool, checked, position, call.rank)
+            run = await self._observe(tool, checked, position, call.rank, kept=call.seen.prepared)
             still = kernel.forgotten == forgotten and call.position == position
             if still and kernel.holds(run.observation, position):
                 return run

@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import anyio
+import anyio.to_thread
 
 from coagent.errors import TargetError
 from coagent.protocol.calls import Call, CallId, Rank
 from coagent.protocol.events import CallBegun, Committed, Event, Promoted, ReversalBegun, RunBegun
+from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.runtime.clock import VirtualClock
@@ -26,6 +28,11 @@ from coagent.tools.base import Kind, Tool
 
 GRACE_S = 1.0
 """For how long, in seconds, a call waits for work that follows from it and is not its own."""
+
+
+def all_ended(kernel: Kernel) -> bool:
+    """Tell whether every agent has ended, and every effect has reached its target."""
+    return all(agent.ended for agent in kernel.agents.values()) and not kernel.ready().apply
 
 
 class Work:
@@ -85,6 +92,9 @@ class Work:
         if self._parts.copies.behind:
             with contextlib.suppress(TargetError):  # whoever comes next to call is told, if it is so still
                 await self._parts.copies.bring()
+        for target in self._parts.targets.all:
+            if target.keeps and all_ended(self._parts.kernel):
+                await anyio.to_thread.run_sync(target.settled)
 
     async def _settle(self, own: Collection[Key], committing: Rank | None, all: bool) -> None:
         parts = self._parts

@@ -94,8 +94,7 @@ class GitObjects:
         name = key[len(PREFIX) :]
         if name.startswith("agent/") or not self.repository.governed:
             return ()
-        git = self.repository.path
-        return stamp_at(f"{git}/{name}"), stamp_at(f"{git}/packed-refs")
+        return stamp_at(str(self.repository.place(name))), stamp_at(f"{self.repository.common}/packed-refs")
 
     def list(self, prefix: str) -> dict[Key, Value]:
         """Return the live objects under a prefix.
@@ -214,7 +213,7 @@ class GitObjects:
 
     def _write(self, name: str, found: Value, value: Value) -> None:
         """Write a symbolic reference as git does: its lock file takes its place (gitrepository-layout(5))."""
-        path = f"{self.repository.path}/{name}"
+        path = str(self.repository.place(name))
         ours = f"{self.repository.path}/{_OURS}{uuid4().hex}"
         held = False
         try:

@@ -42,7 +42,7 @@ class Limits(NamedTuple):
 
     processes_max: int = 4096
     memory_mib_max: int = 0
-    file_mib_max: int = 1024
+    file_mib_max: int = 1024**2
     open_files_max: int = 65536
     disk_free_mib_min: int = 512
     timeout_s_max: float = 3600.0

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell import installs, tmp_objects
 from coagent.systems.shell.command_run import TIMEOUT_S_DEFAULT, Command
 from coagent.systems.shell.commands import CommandRunner, View
 from coagent.systems.shell.limits import Limits
-from coagent.systems.shell.tmp_objects import SCHEME
 from coagent.systems.shell.views.confined import Trace
 from coagent.systems.shell.views.tmp_stack import BYTES_MAX_DEFAULT
 from coagent.tools.native import NativeTool, tool
@@ -27,6 +27,7 @@ _IN_A_COPY = (
     "On this machine it runs in a copy of the workspace: there is no localhost either, only the workspace "
     "and $TMPDIR can be written, and paths are best relative."
 )
+_SCHEMES = (tmp_objects.SCHEME, installs.SCHEME)
 _NO_NETWORK = {
     "deny": "A person can allow one: `network` in [tools.bash].",
     "irreversible": "Use bash_network, which waits until all agents before you have committed.",
@@ -90,7 +91,7 @@ def bash_tools(
 def bash_network_tool(runner: CommandRunner) -> NativeTool:
     """Return the tool `bash_network`, whose commands have the network and cannot be taken back."""
 
-    @tool(name="bash_network", effect="irreversible", gate="wait", schemes=(SCHEME,))
+    @tool(name="bash_network", effect="irreversible", gate="wait", schemes=_SCHEMES)
     async def bash_network(
         state: State, command: str, cwd: str = ".", timeout_s: float = TIMEOUT_S_DEFAULT
     ) -> dict[str, Any]:
@@ -103,7 +104,9 @@ def bash_network_tool(runner: CommandRunner) -> NativeTool:
             cwd: Where it starts, relative to the workspace.
             timeout_s: How long it may take, in seconds.
         """
-        return await runner.run(state, Command(command, cwd, timeout_s, network=True, own_tmp=True))
+        return await runner.run(
+            state, Command(command, cwd, timeout_s, network=True, own_tmp=True, installs=True)
+        )
 
     return bash_network
 
@@ -111,7 +114,7 @@ def bash_network_tool(runner: CommandRunner) -> NativeTool:
 def bash_tool(runner: CommandRunner) -> NativeTool:
     """Return the tool `bash` whose commands a runner runs."""
 
-    @tool(name="bash", schemes=(SCHEME,))
+    @tool(name="bash", schemes=_SCHEMES)
     async def bash(
         state: State, command: str, cwd: str = ".", timeout_s: float = TIMEOUT_S_DEFAULT
     ) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def bash_tool(runner: CommandRunner) -> NativeTool:
             cwd: Where it starts, relative to the workspace.
             timeout_s: How long it may take, in seconds.
         """
-        return await runner.run(state, Command(command, cwd, timeout_s, own_tmp=True))
+        return await runner.run(state, Command(command, cwd, timeout_s, own_tmp=True, installs=True))
 
     if runner.view == "copy":
         bash.description += f" {_IN_A_COPY}"

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from coagent.content import EXECUTABLE, above, mode_value, rights
 from coagent.overlay_layers import put_over
+from coagent.systems.git import own_work
 from coagent.systems.git.layer import OBJECTS, is_untouched
 from coagent.systems.shell.limits import Limits
 from coagent.systems.shell.views.overlay import Overlay
@@ -44,6 +45,7 @@ class Frame(NamedTuple):
         open: Whether all but the tree is the machine's own: its folders, processes and network.
         limits: What it may use.
         devices: Devices that it has beside those that every program needs.
+        git: The git folder, where it lies elsewhere than in the tree: the command finds it there.
     """
 
     root: str
@@ -55,6 +57,7 @@ class Frame(NamedTuple):
     open: bool = False
     limits: Limits = Limits()
     devices: tuple[str, ...] = ()
+    git: str = ""
 
     def message(self, scratch: Path) -> bytes:
         """Return it as `launcher.py` takes it, with the folder that the view will have."""
@@ -109,6 +112,7 @@ class Confined(Overlay):
         self._looks = False
         self._layered = True
         self._git_layered = True
+        self._others: tuple[Sequence[str], Sequence[str]] = ((), ())
         self._own_tmp: dict[str, list[str]] = {name: [] for name in PLACES}
         self._plain_tmp = False
         self.looked_in_tmp = True
@@ -141,24 +145,27 @@ class Confined(Overlay):
         try:
             for name in (*self._keep, *self._real):  # what is mounted there needs a place
                 place = f"{self._root}/{name}"
-                if os.path.isdir(f"{self._tree}/{name}") and not os.path.isdir(place):
+                real = self.frame.git if name == ".git" and self.frame.git else f"{self._tree}/{name}"
+                if os.path.isdir(real) and not os.path.isdir(place):
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(place)
-                elif os.path.isfile(f"{self._tree}/{name}") and not os.path.isfile(place):
+                elif os.path.isfile(real) and not os.path.isfile(place):
                     os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o644))  # of a linked worktree
         except OSError:
             return  # the folder around it has gone meanwhile
         self._layered = False
 
-    def lay_git(self, folder: Path, *, layered: bool) -> None:
+    def lay_git(self, folder: Path, *, layered: bool, others: tuple[Sequence[str], Sequence[str]]) -> None:
         """Lay a folder over the git folder.
 
         Args:
             folder: The folder.
             layered: Whether the command may write there, in a layer above; to make one takes time.
+            others: The paths of others' work that git knows, and of that which it does not know.
         """
         self._git_laid = folder
         self._git_layered = layered
+        self._others = others
 
     def lay_tmp(self, layers: TemporaryLayers, stack: Stack) -> None:
         """Lay what the agent has left in temporary folders over them."""
@@ -211,10 +218,22 @@ class Confined(Overlay):
             "temporary": list(PLACES.values()),
             "trace": self._trace,
             "fence": None,
+            "own_work": "",
         }
         spec |= self._more()
+        git = shutil.which("git", path=environment.get("PATH"))
+        if git is not None and self._git_layered and any(self._others):
+            spec["own_work"] = self._own_work(os.path.realpath(git))
         with open(self._scratch / "spec.json", "w", encoding="utf-8", opener=_private) as file:
             file.write(json.dumps(spec))  # json.dump takes twice the time
+
+    def _own_work(self, git: str) -> str:
+        """Have git know what the command has changed (`git/own_work.py`); returns git, to be replaced."""
+        folder = self._scratch / own_work.FOLDER
+        own_work.write(folder, f"{self._tree}/{own_work.PLACE}", self._tree, self._upper, *self._others)
+        (folder / "upper").mkdir()
+        (folder / "real").touch()
+        return git
 
     def _more(self) -> dict[str, Any]:
         """Return what is otherwise in the file of `spec`."""

@@ -45,6 +45,7 @@ class Mounts:
         self._scratch = _held(scratch)
         self._laid = _held(frame["laid"]) if frame["laid"] else -1
         self._layers = _held(frame["layers"]) if frame["layers"] else -1
+        self._git = _held(frame["git"]) if frame["git"] else -1
         self._machines = _held("/tmp")
         self.lower = -1
         """What is below the view of the tree, where that is an overlay; known once it is shown."""
@@ -203,10 +204,11 @@ class Mounts:
             os.makedirs(f"{root}/{name}", exist_ok=True)
             mounted(f"{real}/{name}", f"{root}/{name}", None, _MS_BIND, None)
             attributes(f"{root}/{name}", ATTR_RDONLY, 0)
-        if os.path.isdir(f"{real}/.git"):
+        git = f"{real}/.git" if self._git < 0 else f"self/fd/{self._git}"
+        if os.path.isdir(git):
             os.makedirs(f"{root}/.git", exist_ok=True)
             laid = [f"self/fd/{self._laid}/{spec['git_laid']}"] if spec["git_laid"] else []
-            below = [*laid, f"{real}/.git"]
+            below = [*laid, git]
             if laid and not spec["git_layered"]:
                 layers = f"lowerdir={':'.join(map(_escaped, below))}"
             else:
@@ -217,9 +219,22 @@ class Mounts:
                 os.close(os.open(f"{root}/.git", os.O_WRONLY | os.O_CREAT, 0o644))
             mounted(f"{real}/.git", f"{root}/.git", None, _MS_BIND, None)
             attributes(f"{root}/.git", 0, ATTR_RDONLY)
+        if spec["own_work"]:
+            _take_up(f"{root}/.git/coagent", scratch, spec["own_work"])
         if not self._open:
             attributes(self._scratch, 0, ATTR_RDONLY)  # the command shall not write there but by its view
         os.chdir(spec["cwd"])
+
+
+def _take_up(place: str, scratch: str, git: str) -> None:
+    """Have the command find the script in the place of git that knows its own work (`git/own_work.py`)."""
+    os.makedirs(place, exist_ok=True)
+    mounted(f"{scratch}/own-work", place, None, _MS_BIND, None)
+    mounted(f"{scratch}/upper", f"{place}/upper", None, _MS_BIND, None)
+    mounted(git, f"{place}/real", None, _MS_BIND, None)
+    mounted(f"{place}/git", git, None, _MS_BIND, None)
+    for one in (place, f"{place}/upper", f"{place}/real", git):
+        attributes(one, 0, ATTR_RDONLY)
 
 
 def mounted(source: "str | None", place: str, kind: "str | None", flags: int, options: "str | None") -> None:
