@@ -145,7 +145,7 @@ def test_every_kind_of_record_is_understood(event: Any) -> None:
 
 def test_no_kind_of_record_is_left_out() -> None:
     assert {type(event).__name__ for event in SAMPLES} == KINDS
-    assert FORMAT == 3, "a new format of records: see to docs/log-format.md and to audit/records.py"
+    assert FORMAT == 4, "a new format of records: see to docs/log-format.md and to audit/records.py"
 
 
 @pytest.mark.parametrize(

@@ -34,4 +34,4 @@ def test_every_phase_is_drawn_and_explained(name: str, phases: type[AgentPhase] 
 
 def test_every_rule_has_its_number() -> None:
     protocol = TEXT.split("## The protocol in plain words")[1].split("\n## ")[0]
-    assert re.findall(r"^(\d+)\. \*\*", protocol, re.M) == [str(number) for number in range(1, 11)]
+    assert re.findall(r"^(\d+)\. \*\*", protocol, re.M) == [str(number) for number in range(1, 12)]

@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from small_tools import TOOLS, Failed, View
+from small_tools import MERGES, TOOLS, Failed, View
 
 from coagent.log.codec import encode_state
 from coagent.protocol import events
 from coagent.protocol.calls import Call, CallId, Footprint, Observation, Position
 from coagent.protocol.checkpoint import KernelState, state_of
 from coagent.protocol.decisions import Gate
+from coagent.protocol.edit_merging import merged_run
 from coagent.protocol.events import Event
 from coagent.protocol.inbox import Inbox
 from coagent.protocol.keys import Key, Scan
@@ -110,6 +111,8 @@ class World:
             seen = self.declared_run(call, reads=call.footprint.reads, writes=call.writes)
         else:
             seen = self.observe(call.position, call.tool, call.arguments)
+            if seen.error is not None and (merge := MERGES.get(call.tool)) is not None:
+                seen = merged_run(call, seen, merge) or seen
         self.take(events.CallReexecuted(call.id, seen))
         self.reruns.append(call.id)
 
@@ -246,6 +249,9 @@ class Agent:
 
     def edit(self, key: Key, old: str, new: str) -> Call:
         return self.call("edit", key=key, old=old, new=new)
+
+    def rewrite(self, key: Key, old: str, new: str) -> Call:
+        return self.call("rewrite", key=key, old=old, new=new)
 
     def copy(self, source: Key, to: Key) -> Call:
         return self.call("copy", source=source, to=to)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
 from coagent.protocol.calls import Position
+from coagent.protocol.edit_merging import Merge, merge_texts
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.values import Field, Lines, Selector, Value, selected
 
@@ -130,6 +131,11 @@ def edit(view: View, key: Key, old: str, new: str) -> Value:
     return "ok"
 
 
+def rewrite(view: View, key: Key, old: str, new: str) -> Value:
+    """Edit a text; where that is not possible any more, what it changed may be merged."""
+    return edit(view, key, old, new)
+
+
 def copy(view: View, source: Key, to: Key) -> Value:
     view.put(to, view.get(source))
     return "ok"
@@ -166,6 +172,11 @@ TOOLS: Mapping[str, Tool] = {
     tool.__name__: tool
     for tool in (
         read, read_field, read_lines, keys, fields, put, put_two, pop, add, add_up, double_quietly, append,
-        edit, copy, create, delete, count, send,
+        edit, rewrite, copy, create, delete, count, send,
     )
 }  # fmt: skip
+
+MERGES: Mapping[str, Merge] = {
+    "rewrite": lambda key, saw, found, now: merge_texts(str(saw), str(found), str(now)),
+}
+"""How what a tool changed is merged where it fails when it runs again (rule 11)."""

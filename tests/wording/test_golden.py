@@ -58,11 +58,14 @@ def moved(kind: News = "result_changed", **changed: object) -> Moved:
 def notices() -> dict[str, Notification]:
     """Return a notice of each kind."""
     stuck = moved("stuck", after="it has finalizers", part=None, cause=OUTSIDE)
+    ends = CallNews(CallId("A.1"), "edit_file", "merged", "edited", "-image = bad\n+image = good # 2\n")
+    merged = moved(part=None, calls=[ends])
     given = {
         "an agent before has changed what was read": moved(),
         "somebody outside has": moved(cause=OUTSIDE),
         "a call of its own has": moved(own=True, cause=Cause("A", CallId("A.4"), "send", Rank(1))),
         "a call fails now": moved("withdrawn"),
+        "an edit was merged": merged,
         "a failed call fails otherwise": moved("failure_changed"),
         "a failed call would go through": moved("would_succeed"),
         "a failed call stands now": moved("took_effect"),

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from coagent.audit.parts import Scan, Selector
 
-FORMATS: Final = (2, 3)
+FORMATS: Final = (2, 3, 4)
 """The versions of the record format that are understood."""
 
 _FIELDS: Final[dict[str, tuple[int, tuple[Any, ...]]]] = {
@@ -114,7 +114,7 @@ def parsed(number: int, text: str) -> Record:
 
 def read_seen(fields: list[Any]) -> Seen:
     """Return an observation."""
-    reads, scans, writes, bases, value, error, declared, _ = fields
+    reads, scans, writes, bases, value, error, declared, _, *_ = fields
     if type(writes) is not dict or type(bases) is not dict:
         raise NotUnderstood("writes are no object")
     return Seen(

@@ -23,7 +23,7 @@ from coagent.protocol.participants import Disturbance
 from coagent.protocol.predicates import Where
 from coagent.protocol.values import Field, Lines, Matches, Selector, Traced
 
-FORMAT = 3
+FORMAT = 4
 """The version of the record format. A log of a newer one is refused; each change raises it."""
 
 _BYTES = "$bytes"
@@ -158,8 +158,8 @@ def checksum(record: str, before: int = 0) -> int:
 
 
 def _packed(observation: Observation) -> list[Any]:
-    reads, scans, writes, bases, value, error, declared, prepared = observation
-    return [
+    reads, scans, writes, bases, value, error, declared, prepared, merged = observation
+    packed = [
         [[key, _packed_selector(selector), seen] for (key, selector), seen in reads.items()],
         [[*_packed_scan(scan), seen] for scan, seen in scans.items()] if scans else [],
         writes,
@@ -169,10 +169,13 @@ def _packed(observation: Observation) -> list[Any]:
         declared,
         prepared,
     ]
+    if merged:
+        packed.append(merged)
+    return packed
 
 
 def _unpacked(fields: list[Any]) -> Observation:
-    reads, scans, writes, bases, value, error, declared, prepared = fields
+    reads, scans, writes, bases, value, error, declared, prepared, *merged = fields
     return Observation(
         {(key, _unpacked_selector(selector)): seen for key, selector, seen in reads},
         {_unpacked_scan(scan): seen for *scan, seen in scans},
@@ -182,6 +185,7 @@ def _unpacked(fields: list[Any]) -> Observation:
         error,
         declared,
         prepared,
+        *merged,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, NewType, TypeAlias
 
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.phases import CallPhase
-from coagent.protocol.values import Selector, Value
+from coagent.protocol.values import Selector, Value, same
 
 Rank = NewType("Rank", int)
 """An agent's place in the serialization order, given at join; it names the agent for ever."""
@@ -63,6 +63,7 @@ class Observation(NamedTuple):
         error: Why it failed, for the agent; None where it did not.
         declared: Whether a declared tool ran: its values are tokens that stand for states nobody can see.
         prepared: What the reverse of a declared tool needs.
+        merged: Whether the tool could not be run again, and what it had changed was merged instead (rule 11).
     """
 
     reads: Reads
@@ -73,6 +74,7 @@ class Observation(NamedTuple):
     error: str | None = None
     declared: bool = False
     prepared: Value = None
+    merged: bool = False
 
     @classmethod
     def failed(cls, error: str, reads: Reads | None = None, scans: Scans | None = None) -> Observation:
@@ -115,7 +117,7 @@ class Call:
     Invariants (checked by `Kernel.check_invariants`):
         1. A call that is not awaiting re-execution has seen exactly its filtered values.
         2. A failed, lapsed or staged call has no writes.
-        3. It is pending in its agent's inbox just when what it returns now is not what the agent was told.
+        3. It is pending in its agent's inbox just when its agent has yet to hear how it ends now (`unheard`).
     """
 
     seen: Observation = NOTHING
@@ -173,6 +175,16 @@ class Call:
     def applied(self) -> bool:
         """Whether it is a declared call whose effect is in its target now, and would have to be reversed."""
         return self.seen.declared and self.phase is CallPhase.STANDING and bool(self.writes)
+
+    @property
+    def unheard(self) -> bool:
+        """Whether it ends otherwise than its agent was told, or its edit was merged anew (rules 4, 11)."""
+        seen, told = self.seen, self.told
+        if seen is told:
+            return False
+        if seen.error != told.error or not same(seen.value, told.value):
+            return True
+        return seen.merged and not (told.merged and same(dict(seen.writes), dict(told.writes)))
 
     @property
     def reversible(self) -> bool:

@@ -8,15 +8,22 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from coagent.protocol.calls import OUTSIDE, Call, CallId, Cause, Position
-from coagent.protocol.differences import replaced_literals
+from coagent.protocol.calls import OUTSIDE, Call, CallId, Cause, Observation, Position
+from coagent.protocol.differences import difference, replaced_literals
 from coagent.protocol.keys import Key, Scan
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import Traced, Value, same
 
 News: TypeAlias = Literal[
-    "result_changed", "withdrawn", "failure_changed", "would_succeed", "took_effect", "overruled", "stuck"
+    "result_changed",
+    "withdrawn",
+    "merged",
+    "failure_changed",
+    "would_succeed",
+    "took_effect",
+    "overruled",
+    "stuck",
 ]
 
 # A notice is for reading: beyond these, more of the same only costs.
@@ -30,7 +37,9 @@ class CallNews(NamedTuple):
 
     `kind` is "withdrawn" where it fails now, so that its writes are undone, "would_succeed" where it had
     failed and would go through now: it has no effect until the agent amends it or calls again. It is
-    "took_effect" where it had failed and stands now: it was tried again, and could not be taken back.
+    "took_effect" where it had failed and stands now: it was tried again, and could not be taken back. It is
+    "merged" where it could not be made again, and what it had changed was merged with what is there now
+    (rule 11): `after` is the difference that it makes there.
     "overruled" and "stuck" are as in `Disturbance`.
     """
 
@@ -167,11 +176,18 @@ def news_of(call: Call) -> CallNews:
         kind: News = "withdrawn" if told.error is None else "failure_changed"
     elif call.phase is CallPhase.LAPSED:
         kind = "would_succeed"
+    elif seen.merged:
+        return CallNews(call.id, call.tool, "merged", told.value, _made_by_merge(seen))
     else:
         kind = "result_changed" if told.error is None or call.lapsed else "took_effect"
     before = told.value if told.error is None else told.error
     after = seen.value if seen.error is None else seen.error
     return CallNews(call.id, call.tool, kind, before, after)
+
+
+def _made_by_merge(seen: Observation) -> str:
+    """Return what a merged edit changes now, for reading."""
+    return "\n".join(difference(seen.reads[key, None], value) for key, value in seen.writes.items())
 
 
 def _changes(call: Call) -> Iterator[tuple[Key, str | None, Value, Value]]:

@@ -36,9 +36,8 @@ def check(
             _check_premises(call, objects.trajectories)
         failed = call.seen.error is not None
         assert not (call.writes and (failed or call.phase in _WRITELESS)), call
-        told = call.seen.error == call.told.error and same(call.seen.value, call.told.value)
         pending = call.id in agents[call.rank].pending
-        assert call.id in dirty or pending == (not told) or call.phase in _UNDER_WAY, call
+        assert call.id in dirty or pending == call.unheard or call.phase in _UNDER_WAY, call
     for agent in agents.values():
         assert set(agent.pending) <= set(agent.calls), agent
         assert not agent.ended or not agent.unread, agent

@@ -95,13 +95,20 @@ def _by_name(items: list[Value]) -> dict[str, Value] | None:
     return named if len(named) == len(items) else None
 
 
-class _Edit(NamedTuple):
-    """Lines `start` to `end` of the base, replaced by others; an insertion where both are equal."""
+class Edit(NamedTuple):
+    """Parts `start` to `end` of the base, replaced by others; an insertion where both are equal.
+
+    Args:
+        start: The first part, from 0.
+        end: The one after the last.
+        by_found: Whose it is: `found`'s, or `now`'s.
+        parts: What takes their place.
+    """
 
     start: int
     end: int
     by_found: bool
-    lines: list[str]
+    parts: list[str]
 
 
 def merge_lines(saw: str, found: str, now: str) -> tuple[str, bool]:
@@ -113,22 +120,22 @@ def merge_lines(saw: str, found: str, now: str) -> tuple[str, bool]:
     Source: Khanna, Kunal & Pierce 2007, "A Formal Investigation of Diff3", for the parts.
     """
     base = text_lines(saw)
-    edits = sorted([*_edits(base, text_lines(found), True), *_edits(base, text_lines(now), False)])
     merged: list[str] = []
     clean, at = True, 0
-    for overlapping in _overlapping(edits):
+    for overlapping in clashes(base, text_lines(found), text_lines(now)):
         start, end = overlapping[0].start, max(edit.end for edit in overlapping)
         theirs, ours = ([edit for edit in overlapping if edit.by_found is side] for side in (True, False))
-        chosen = _applied(base, theirs or ours, start, end)
-        clean = clean and not (theirs and ours and chosen != _applied(base, ours, start, end))
+        chosen = applied(base, theirs or ours, start, end)
+        clean = clean and not (theirs and ours and chosen != applied(base, ours, start, end))
         merged += base[at:start] + chosen
         at = end
     return "".join(merged + base[at:]), clean
 
 
-def _overlapping(edits: list[_Edit]) -> Iterator[list[_Edit]]:
-    """Yield the edits in groups that have nothing to do with one another."""
-    group: list[_Edit] = []
+def clashes(base: list[str], found: list[str], now: list[str]) -> Iterator[list[Edit]]:
+    """Yield the edits of both sides in groups that have nothing to do with one another, in order."""
+    edits = sorted([*edits_of(base, found, by_found=True), *edits_of(base, now, by_found=False)])
+    group: list[Edit] = []
     for edit in edits:
         if group and edit.start >= max(before.end for before in group) and not _twice(group[-1], edit):
             yield group
@@ -138,24 +145,26 @@ def _overlapping(edits: list[_Edit]) -> Iterator[list[_Edit]]:
         yield group
 
 
-def _twice(one: _Edit, other: _Edit) -> bool:
+def _twice(one: Edit, other: Edit) -> bool:
     """Return whether both sides made one and the same edit."""
-    return one[:2] == other[:2] and one.lines == other.lines
+    return one[:2] == other[:2] and one.parts == other.parts
 
 
-def _applied(base: list[str], edits: list[_Edit], start: int, end: int) -> list[str]:
+def applied(base: list[str], edits: list[Edit], start: int, end: int) -> list[str]:
+    """Return the parts `start` to `end` of the base with one side's edits made."""
     made: list[str] = []
     for edit in edits:
-        made += base[start : edit.start] + edit.lines
+        made += base[start : edit.start] + edit.parts
         start = edit.end
     return made + base[start:end]
 
 
-def _edits(base: list[str], side: list[str], by_found: bool) -> Iterator[_Edit]:
+def edits_of(base: list[str], side: list[str], *, by_found: bool) -> Iterator[Edit]:
+    """Yield the edits that make one side of the base."""
     at = there = 0
     for base_at, side_at, length in [*_matches(base, side), (len(base), len(side), 0)]:
         if base_at > at or side_at > there:
-            yield _Edit(at, base_at, by_found, side[there:side_at])
+            yield Edit(at, base_at, by_found, side[there:side_at])
         at, there = base_at + length, side_at + length
 
 

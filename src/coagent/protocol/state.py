@@ -201,11 +201,10 @@ class MtpoState(Kernel):
     def _review(self, call: Call) -> None:
         """Put the call into its agent's inbox, or take it out, by what the agent was told (rule 4)."""
         agent = self.agents[call.rank]
-        seen, told = call.seen, call.told
-        if seen is told or (seen.error == told.error and same(seen.value, told.value)):
-            agent.pending.pop(call.id, None)
-        else:
+        if call.unheard:
             agent.pending[call.id] = call
+        else:
+            agent.pending.pop(call.id, None)
 
     def _tell(self, call: Call) -> None:
         """Take it that the agent knows what the call returns now."""

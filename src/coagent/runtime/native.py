@@ -12,6 +12,7 @@ from typing import Any
 
 from coagent.errors import AgentNotActive, LogError, TargetUnavailable, ToolFailed
 from coagent.protocol.calls import NOTHING, Call, Footprint, Observation, Position, Rank
+from coagent.protocol.edit_merging import Merge, merged_run
 from coagent.protocol.events import (
     Blocked,
     CallAmended,
@@ -212,16 +213,36 @@ class NativeRunner(Runner):
     async def reexecute(self, call: Call, tool: Tool) -> None:
         arguments, position = call.arguments, call.position
         kernel = self._parts.kernel
-        run = await self._observe_again(call, tool, arguments)
+        assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
+        seen = (await self._observe_again(call, tool, arguments)).observation
+        if seen.error is not None and tool.merge is not None:
+            seen = await self._merged(call, tool.merge, seen) or seen
 
         def decide() -> Event | None:
             if kernel.call(call.id) is not call or call.arguments is not arguments:
                 return None  # undone or amended while it ran
-            if not kernel.holds(run.observation, position) or call.position != position:
+            if not kernel.holds(seen, position) or call.position != position:
                 return None
-            return CallReexecuted(call.id, run.observation)
+            return CallReexecuted(call.id, seen)
 
         await self._parts.recorder.record(decide)
+
+    async def _merged(self, call: Call, merge: Merge, failed: Observation) -> Observation | None:
+        """Return the run that failed with the call's change merged into what is there; None: they clash."""
+        merged = merged_run(call, failed, merge)
+        if merged is None:
+            return None
+        writes, bases = dict(merged.writes), {}
+        for key, value in writes.items():
+            target = self._parts.targets.of(key)
+            if target.admits:
+                try:
+                    writes[key] = await target.admit(key, value)
+                except ToolFailed:
+                    return None
+            if not self._parts.kernel.base_known(key):
+                bases[key] = failed.reads[key, None]
+        return merged._replace(writes=writes, bases=bases)
 
     async def undo(self, call: Call) -> None:
         kernel = self._parts.kernel

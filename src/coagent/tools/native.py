@@ -10,6 +10,7 @@ import docstring_parser
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from coagent.errors import ConfigurationError, InvalidArguments
+from coagent.protocol.edit_merging import Merge
 from coagent.tools.base import Effect, Gate, Tool
 from coagent.tools.intent import Probe
 from coagent.tools.state import State
@@ -103,6 +104,7 @@ class NativeTool(Tool):
         schemes: Those of objects that no target has: what agents keep for themselves, until they end.
         probe: As for `tool`.
         idempotent: As for `tool`.
+        merge: As for `tool`.
     """
 
     kind = "native"
@@ -118,6 +120,7 @@ class NativeTool(Tool):
         schemes: Sequence[str] = (),
         probe: Probe | None = None,
         idempotent: bool = False,
+        merge: Merge | None = None,
     ) -> None:
         self.name = name or function.__name__
         if not inspect.iscoroutinefunction(function):
@@ -141,6 +144,7 @@ class NativeTool(Tool):
         self.function = function
         self.schemes = tuple(schemes)
         self.probe, self.idempotent = probe, idempotent
+        self.merge = merge
         self.description = description or described(function)
         self.effect: Effect = effect
         self.gate: Gate | None = (gate or "stage") if effect == "irreversible" else None
@@ -170,6 +174,7 @@ def tool(
     schemes: Sequence[str] = (),
     probe: Probe | None = None,
     idempotent: bool = False,
+    merge: Merge | None = None,
 ) -> Callable[[ToolFunction], NativeTool]: ...
 
 
@@ -184,6 +189,7 @@ def tool(
     schemes: Sequence[str] = (),
     probe: Probe | None = None,
     idempotent: bool = False,
+    merge: Merge | None = None,
 ) -> NativeTool | Callable[[ToolFunction], NativeTool]:
     """Make a governed tool of `async def name(state: State, ...)`.
 
@@ -203,6 +209,9 @@ def tool(
             cannot be told, or `coagent.Probed` with its result.
         idempotent: Whether the tool acts once for one `coagent.idempotency_key()`, so that such a run can be
             run again.
+        merge: For tools that edit what they read: `(key, saw, found, now)`, which returns what the tool has
+            changed from `saw` to `found` merged into `now`, or None where both clash. It is asked where the
+            tool fails when it has to run again (rule 11); what it gives stands, and the agent is told.
 
     Returns:
         The `NativeTool`, which can still be awaited as a function from other tools.
@@ -221,6 +230,7 @@ def tool(
             schemes=schemes,
             probe=probe,
             idempotent=idempotent,
+            merge=merge,
         )
 
     return made if function is None else made(function)

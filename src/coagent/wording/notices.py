@@ -20,6 +20,7 @@ _STALE_LENGTH_MAX = 1000
 _ENDS: dict[News, str] = {
     "result_changed": "returns something else now",
     "withdrawn": "fails now, so its writes were undone",
+    "merged": "could not be made again as it was: what it changed was merged with what is there now",
     "failure_changed": "fails in another way now",
     "overruled": "wrote what somebody outside wrote otherwise, and theirs stands",
     "stuck": "touched it",
@@ -154,6 +155,10 @@ def _of_change(changed: Changed, diff: str, quoting: Quoting, voice: Voice) -> l
     for news in changed.calls[:LINES_MAX]:
         if news.kind in ("withdrawn", "failure_changed"):
             lines.append(f"{named(news.call_id)} says (data): {quoting.delimited(str(news.after))}")
+        elif news.kind == "merged":
+            lines.append(
+                f"{named(news.call_id)} changes there now (data): {quoting.delimited(str(news.after))}"
+            )
     mend = "amend or undo the calls that are not" if voice.amends else "correct what is not"
     return [*lines, f"Keep what is still right; {mend}."]
 

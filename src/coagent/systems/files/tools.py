@@ -13,6 +13,7 @@ from coagent.content import above
 from coagent.errors import ToolFailed
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Matches
+from coagent.systems.files.merging import merge_file
 from coagent.systems.files.paths import make_room, place
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.nearest import nearest
@@ -67,7 +68,7 @@ async def write_file(state: State, path: str, content: str, executable: bool | N
     return "written"
 
 
-@tool
+@tool(merge=merge_file)
 async def edit_file(
     state: State, path: str, old_string: str, new_string: str, replace_all: bool = False
 ) -> str:
