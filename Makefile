@@ -51,6 +51,8 @@ format: .venv/.stamp ## Format the code and sort its imports
 
 soak: .venv/.stamp ## Simulate many random runs (RUNS=2000 by default, in JOBS=1 processes)
 	@$(BIN)/python -m coagent_lab.sim --kind mixed --runs $(or $(RUNS),2000) --jobs $(JOBS)
+	@$(BIN)/python tests/systems/sql/against_plain.py --engine sqlite --runs $(or $(RUNS),2000)
+	@$(BIN)/python tests/systems/sql/against_plain.py --engine postgres --runs $(or $(RUNS),2000)
 
 crashes: .venv/.stamp ## Kill and stop real processes at random points (RUNS=300 by default; CRASHES="--help")
 	@$(COMPILED)

@@ -20,7 +20,7 @@ function takeToken(): string | null {
   return token ?? sessionStorage.getItem(TOKEN);
 }
 
-const NO_TOKEN = "A link that was copied from the page holds none, and this tab was not opened with one. Paste the address that `coagent ui` printed: it opens here what the link names.";
+const NO_TOKEN = "The token stands at the end of the address that `coagent ui` printed in the terminal where it runs, after #token=. A link that was copied from the page holds none. Paste that address: it opens here what the link names. If the terminal is gone, start `coagent ui` again.";
 
 function source(): Source {
   const text = document.getElementById("coagent-story")?.textContent?.trim();

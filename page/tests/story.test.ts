@@ -22,6 +22,17 @@ describe("a story", () => {
     expect(story.countsOf(b, story.length - 1)).toEqual({ calls: 3, failed: 0, notices: 1, repairs: 1, undone: 0, waiting: 1 });
   });
 
+  it("takes what a person has undone for no repair of the agent's", () => {
+    const { steps, ...header } = canary("mtpo", 0);
+    const amended = steps.findIndex((step) => step.kind === "amend");
+    const undone = (person?: string): Step[] => [...steps.slice(0, amended), { ...steps[amended]!, kind: "undo", state: "undone", ...(person ? { person } : {}) }];
+    for (const [person, repairs] of [[undefined, 1], ["ann", 0]] as const) {
+      const story = new Story(header);
+      story.append(undone(person));
+      expect(story.countsAt(story.length - 1)).toMatchObject({ repairs, undone: 1 });
+    }
+  });
+
   it("is the same in pieces, and takes no step twice", () => {
     const { steps, ...header } = canary("mtpo", 0);
     const pieces = new Story(header);

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -29,17 +30,24 @@ class Content(NamedTuple):
         executable: Whether its owner may run it.
         kind: What it is.
         rights: The access rights of a file as four octal digits, where they are not the usual ones.
+        large: The name of a file's content, where that is kept by reference; it has no data then.
     """
 
     data: bytes
     executable: bool = False
     kind: Literal["file", "link", "folder"] = "file"
     rights: str = ""
+    large: str = ""
 
     @property
     def mode(self) -> str | None:
         """The rights as the value of a `mode:` object."""
         return self.rights or (EXECUTABLE if self.executable else None)
+
+    @property
+    def version(self) -> bytes:
+        """What tells the contents of files apart: its bytes, or the name of what is kept by reference."""
+        return self.data or self.large.encode()
 
     @property
     def is_file(self) -> bool:
@@ -50,15 +58,22 @@ class Content(NamedTuple):
 EMPTY_FOLDER: Final = Content(b"", kind="folder")
 
 
-def file_content(data: bytes, mode: str | None) -> Content:
+def file_content(data: bytes, mode: str | None, large: str = "") -> Content:
     """Return a regular file with the value of its `mode:` object."""
     if mode is None or mode == EXECUTABLE:
-        return Content(data, mode is not None)
-    return Content(data, bool(int(mode, 8) & 0o100), rights=mode)
+        return Content(data, mode is not None, large=large)
+    return Content(data, bool(int(mode, 8) & 0o100), rights=mode, large=large)
 
 
-def content_at(place: str | Path, bytes_max: int = sys.maxsize) -> Content | None:
+def content_at(
+    place: str | Path, bytes_max: int = sys.maxsize, name: Callable[[str | Path], str] | None = None
+) -> Content | None:
     """Return the regular file or the link at a path; None for anything else, or nothing.
+
+    Args:
+        place: The path.
+        bytes_max: How large a file may be that is read.
+        name: Names the content of a larger one.
 
     Raises:
         OSError: It cannot be read, or is larger than that (EFBIG).
@@ -68,6 +83,8 @@ def content_at(place: str | Path, bytes_max: int = sys.maxsize) -> Content | Non
         if stat.S_ISLNK(status.st_mode):
             return Content(os.fsencode(os.readlink(place)), kind="link")
         if stat.S_ISREG(status.st_mode):
+            if status.st_size > bytes_max and name is not None:
+                return file_content(b"", mode_value(status.st_mode), name(place))
             if status.st_size > bytes_max:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(place))
             return file_content(Path(place).read_bytes(), mode_value(status.st_mode))
@@ -76,8 +93,13 @@ def content_at(place: str | Path, bytes_max: int = sys.maxsize) -> Content | Non
     return None
 
 
-def put_content(place: Path, content: Content) -> None:
+def put_content(place: Path, content: Content, put_large: Callable[[str, Path], None] | None = None) -> None:
     """Make a path hold something, where there is nothing or a file.
+
+    Args:
+        place: The path.
+        content: What it is to hold.
+        put_large: Makes a file with a content that is kept by reference.
 
     Raises:
         OSError: It cannot be written.
@@ -89,7 +111,11 @@ def put_content(place: Path, content: Content) -> None:
         place.unlink(missing_ok=True)
         os.symlink(os.fsdecode(content.data), place)
     else:
-        place.write_bytes(content.data)
+        if content.large and put_large is not None:
+            place.unlink(missing_ok=True)
+            put_large(content.large, place)
+        else:
+            place.write_bytes(content.data)
         place.chmod(rights(content.mode, _new()))
 
 

@@ -61,7 +61,7 @@ def generated(records: int, *, keys: int = 500, at_once: int = 4) -> Iterator[st
 
 
 def record_of(fields: list[Any]) -> str:
-    """Return the text of a record of format 3."""
+    """Return the text of a record of format 4."""
     return json.dumps([0, *fields], separators=(",", ":"))
 
 

@@ -239,12 +239,65 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
     assert coagent("check", str(tmp_path / "text.txt")).returncode == 2
 
 
-def test_an_empty_or_absent_log_is_bad_usage(tmp_path: Path) -> None:
+def test_a_log_that_is_not_there_is_bad_usage_and_an_empty_one_has_nothing_yet(tmp_path: Path) -> None:
     (tmp_path / "log.db").touch(mode=0o600)
-    for given in (str(tmp_path / "log.db"), f"sqlite:{tmp_path / 'none.db'}", str(tmp_path / "none")):
-        done = coagent("check", given)
-        assert done.returncode == 2, given
-        assert done.stderr.startswith("error: ")
+    for command in (("check",), ("status", "--domain"), ("log", "--domain")):
+        for given in (f"sqlite:{tmp_path / 'none.db'}", str(tmp_path / "none")):
+            done = coagent(*command, given)
+            assert done.returncode == 2, (command, given)
+            assert done.stderr.startswith("error: ")
+        for given in (f"sqlite:{tmp_path / 'log.db'}", str(tmp_path / "log.db")):
+            done = coagent(*command, given)
+            assert done.returncode == 0, (command, given)
+            assert "nobody has joined this domain yet" in " ".join(done.stdout.split())
+
+
+def test_a_log_is_named_by_its_file_everywhere(log: Path) -> None:
+    assert coagent("check", str(log)).returncode == 0
+    assert json.loads(coagent("status", "--domain", str(log), "--json").stdout)["events"] == 15
+    assert "B committed" in " ".join(coagent("log", "--domain", str(log)).stdout.split())
+    assert "B.2" in coagent("blame", "b.txt", "--domain", str(log)).stdout
+    assert coagent("restore", "--domain", str(log)).returncode == 2
+
+
+@pytest.mark.parametrize("left", [16, 100, 4096, 9000])
+def test_a_log_of_which_only_the_beginning_is_left_is_to_be_restored(log: Path, left: int) -> None:
+    with closing(sqlite3.connect(log)) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+    log.write_bytes(log.read_bytes()[:left])
+    for command in (("check",), ("status", "--domain")):
+        done = coagent(*command, str(log))
+        assert done.returncode == 1
+        assert "Restore a copy" in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+
+
+def test_what_lies_before_a_damaged_record_is_looked_at(log: Path) -> None:
+    changed(log, "update coagent_records set checksum = checksum + 1 where number = 9")
+    report = found(cwd=log.parents[1])
+    assert (report["read_to"], report["last"], report["counts"]["records"]) == (8, 15, 8)
+    assert report["counts"]["joined"] == 2
+    said = coagent("check", cwd=log.parents[1]).stdout
+    assert "8 records of 15, up to the damaged one" in said
+    assert "what there is: the log does not say any more what should be there" in said
+
+
+def test_nothing_is_said_to_be_right_that_was_not_looked_at(log: Path) -> None:
+    workspace = log.parents[1]
+    for arguments, why in (
+        ((str(log),), "of a log alone, nobody knows its targets"),
+        (("--no-live",), "--no-live"),
+    ):
+        said = coagent("check", *arguments, cwd=workspace).stdout
+        assert f"not looked at ({why})" in said
+        assert "By its log the state is the serial one; what is there was not looked at." in said
+        assert "\nThe state is the serial one" not in said
+    (workspace / ".coagent" / "config.toml").write_text('log = "sqlite:log.db"\n')
+    report = found(cwd=workspace, code=0)
+    assert report["not_looked_at"] == [{"objects": 2, "why": "no target of the domain owns file: any more"}]
+    said = coagent("check", cwd=workspace).stdout
+    assert "2 objects: no target of the domain owns file: any more" in said
+    assert "What was looked at is the serial state; not all was." in said
 
 
 def test_a_domain_that_nobody_has_joined_is_right(tmp_path: Path) -> None:
@@ -308,7 +361,8 @@ def test_a_damaged_archive_is_told(archived: Path) -> None:
     segment = Archive(archived).segments()[0].path
     text = gzip.decompress(segment.read_bytes()).replace(b"one1", b"two1")
     segment.write_bytes(gzip.compress(text))
-    assert {one["class"] for one in found(str(archived))["findings"]} == {"damaged log"}
+    report = found(str(archived))
+    assert {one["class"] for one in report["findings"] if one["failing"]} == {"damaged log"}
 
 
 def test_where_the_archive_is_gone_the_audit_begins_at_a_checkpoint(archived: Path) -> None:
@@ -385,3 +439,15 @@ def test_long_values_are_shown_where_they_begin_to_differ(workspace: Path) -> No
 def test_bytes_are_told_by_their_size(workspace: Path) -> None:
     (workspace / "a.txt").write_bytes(b"\xff\0")
     assert "file:a.txt is 2 bytes, and no record" in coagent("check", cwd=workspace).stdout
+
+
+def test_what_is_compared_has_to_be_there(log: Path) -> None:
+    done = coagent("ui", str(log), "--compare", f"sqlite:{log.parent / 'typo'}", "--no-open")
+    assert done.returncode == 2
+    assert "there is no log" in done.stderr
+
+
+def test_a_trace_that_cannot_be_written_is_called_one(log: Path, tmp_path: Path) -> None:
+    done = coagent("log", "--domain", str(log), "--perfetto", str(tmp_path / "no" / "trace.json"))
+    assert done.returncode == 2
+    assert "the trace '" in done.stderr

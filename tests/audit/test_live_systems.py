@@ -63,7 +63,9 @@ def test_a_cluster(tmp_path: Path) -> None:
     done = coagent("check", "--json", cwd=tmp_path)  # the cluster is away
     assert done.returncode == 1
     assert json.loads(done.stdout)["unreachable"]
-    assert "The live state could not be looked at" in coagent("check", cwd=tmp_path).stdout
+    said = coagent("check", cwd=tmp_path).stdout
+    assert "cannot be reached" in said
+    assert "What was looked at is the serial state; not all was." in said
 
 
 def test_a_database(tmp_path: Path) -> None:
@@ -99,3 +101,25 @@ def test_files_as_they_are(tmp_path: Path, content: str) -> None:
         ("write_file", {"path": "a.txt", "content": content}),
     )
     assert wrong(tmp_path, 0) == []
+
+
+@pytest.mark.parametrize("price", [2, 9])
+def test_a_query_depends_on_who_has_written_what_it_shows_or_would_have_shown(
+    tmp_path: Path, price: int
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+        connection.execute("create table items (id integer primary key, price integer)")
+        connection.execute("insert into items values (1, 3)")
+
+    async def work() -> None:
+        async with configured(domain_file(tmp_path, SQL)).domain as domain:
+            a, b = await domain.join("A"), await domain.join("B")
+            await a.call("sql_execute", statement=f"update items set price = {price} where id = 1")
+            await b.call("sql_query", query="select id from items where price < 5")
+            await a.finish()
+            await b.finish(wait=True)
+
+    anyio.run(work)
+    report = json.loads(coagent("check", "--json", cwd=tmp_path).stdout)
+    assert report["serial"]
+    assert report["counts"]["edges"] >= 1

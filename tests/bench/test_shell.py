@@ -38,3 +38,22 @@ def test_a_workspace_of_ones_own_needs_a_command(tmp_path: Path) -> None:
     done = coagent("bench", "shell", "--root", ".", cwd=tmp_path)
     assert done.returncode == 2
     assert "needs --command" in done.stderr
+
+
+@pytest.mark.long
+def test_commands_over_a_whole_tree_are_timed_alone_and_before_another(tmp_path: Path) -> None:
+    done = coagent(
+        "bench", "shell", "--whole-tree", "--files", "300", "--samples", "1", "--json", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    ways = {"alone, first", "alone, later", "before another, first", "before another, later"}
+    for one in found["commands"].values():
+        assert set(one["ratios"]) == set(one["governed_s"]) == ways
+    assert set(found["edit_s"]) == {"alone", "before another"}
+
+
+def test_a_whole_tree_is_no_workspace_of_ones_own(tmp_path: Path) -> None:
+    done = coagent("bench", "shell", "--whole-tree", "--root", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "commands of its own" in done.stderr

@@ -26,6 +26,7 @@ _IMPORTED = (
     "coagent_lab.cli.bench",
     "coagent_lab.cli.bench_bash",
     "coagent_lab.cli.bench_contended",
+    "coagent.cli.accept",
     "coagent.cli.check",
     "coagent.cli.demo",
     "coagent.cli.doctor.command",

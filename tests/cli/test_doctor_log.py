@@ -51,7 +51,7 @@ def written(file: Path, *statements: str) -> None:
 def test_a_sound_log_tells_what_it_was_begun_with_and_who_is_at_work(file: Path) -> None:
     begun, state = looked(file)
     assert (begun.state, state.state) == ("ok", "ok")
-    assert "protocol mtpo, order early, format 3" in begun.text
+    assert "protocol mtpo, order early, format 4" in begun.text
     assert "1 agent at work: second" in state.text
 
 

@@ -115,3 +115,17 @@ def test_bad_usage_is_refused_with_what_there_is(shop: Path) -> None:
         assert said.returncode == 2
         assert cause in said.stderr
     assert prices(shop) == [4, 7]
+
+
+def test_a_log_alone_shows_what_there_is_to_decide_and_says_what_deciding_takes(shop: Path) -> None:
+    log = f"sqlite:{shop / '.coagent' / 'log.db'}"
+    [stuck] = json.loads(coagent("resolve", "--json", "--domain", log, cwd=shop).stdout)["stuck"]
+    shown = coagent("resolve", stuck["key"], "--domain", log, cwd=shop)
+    assert shown.returncode == 0
+    assert "triggers" in shown.stdout
+    assert "name a domain file" in shown.stdout
+    refused = coagent("resolve", stuck["key"], "--retry", "--domain", log, cwd=shop)
+    assert refused.returncode == 2
+    assert "to decide takes the targets and tools of its domain" in " ".join(refused.stderr.split())
+    changed(shop, "drop trigger frozen")
+    assert coagent("resolve", stuck["key"], "--retry", cwd=shop).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sqlite3
 from contextlib import closing
@@ -100,13 +101,52 @@ def test_a_version_is_written_when_it_is_wanted(workspace: Path) -> None:
     assert "there is nothing to do" in again.stdout
 
 
-def test_nothing_is_written_over_that_no_record_holds(workspace: Path) -> None:
+def test_what_no_record_holds_is_recorded_before_it_is_written_over(workspace: Path) -> None:
     number = of_a_person(workspace, "file:a.txt")
     (workspace / "a.txt").write_text("newer work\n")
+    listed = json.loads(coagent("restore", "--json", cwd=workspace).stdout)["objects"]
+    assert [(one["key"], one["unrecorded"]) for one in listed] == [("file:a.txt", True)]
+    assert "changed outside, and in no record yet" in coagent("restore", cwd=workspace).stdout
     said = coagent("restore", "file:a.txt", "--to", number, "--yes", cwd=workspace)
-    assert said.returncode == 1
-    assert "is in no record: it would be lost" in said.stderr
+    assert said.returncode == 0, said.stderr
+    assert (workspace / "a.txt").read_text() == "ONE\ntwo\nof a person\n"
+    newer = next(one for one in versions(workspace, "file:a.txt") if one["value"] == "newer work\n")
+    assert newer["person"] is None  # nobody has said that it is theirs
+    coagent("restore", "file:a.txt", "--to", str(newer["number"]), "--yes", cwd=workspace)
     assert (workspace / "a.txt").read_text() == "newer work\n"
+
+
+def test_a_check_knows_who_has_brought_something_back_that_nobody_at_work_has_touched(
+    workspace: Path,
+) -> None:
+    number = of_a_person(workspace, "file:a.txt")
+    coagent("restore", "file:a.txt", "--to", number, "--yes", cwd=workspace)
+    done = coagent("check", cwd=workspace)
+    assert done.returncode == 0, done.stdout
+    assert "The state is the serial one." in done.stdout
+    assert f"{getpass.getuser()} (a person) changed file:a.txt" in coagent("log", cwd=workspace).stdout
+    assert versions(workspace, "file:a.txt")[-1]["person"] == getpass.getuser()
+    (workspace / "a.txt").write_text("by hand\n")
+    assert f"as {getpass.getuser()} had left it" in coagent("check", cwd=workspace).stdout
+
+
+def test_what_a_call_wrote_that_was_taken_back_can_be_brought_back(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with configured(domain_file(tmp_path, FILES)).domain as domain:
+            cy = await domain.join("cy")
+            made = await cy.call("write_file", path="new.txt", content="new\n")
+            await cy.undo(made.call_id)
+            await cy.finish(wait=True)
+
+    anyio.run(work)
+    number = next(one["number"] for one in versions(tmp_path, "file:new.txt") if one["how"] == "wrote")
+    (tmp_path / "new.txt").write_text("by hand\n")
+    said = coagent("check", cwd=tmp_path).stdout
+    assert "by the log it is nothing, as it was before cy.1, which was taken back" in said
+    assert "before cy.1 ──was──▶ nothing" in said
+    coagent("restore", "file:new.txt", "--to", str(number), "--yes", cwd=tmp_path)
+    assert (tmp_path / "new.txt").read_text() == "new\n"
+    assert coagent("check", cwd=tmp_path).returncode == 0
 
 
 def test_agents_at_work_are_told_of_what_is_brought_back(tmp_path: Path) -> None:

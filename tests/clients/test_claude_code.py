@@ -8,7 +8,7 @@ import signal
 import pytest
 from claude import start_claude
 from claude_workspace import Play, Script, Workspace, coagent
-from scripted_endpoint import Turn, call
+from scripted_endpoint import Turn, call, say
 
 pytestmark = pytest.mark.usefixtures("claude_code")
 
@@ -18,7 +18,7 @@ def repairer(workspace: Workspace) -> Script:
 
     def script(turn: Turn) -> Play:
         workspace.stage.wait("B has read")
-        yield call("Read", file_path=workspace.path("config.txt"))
+        yield [say("I read the configuration first."), call("Read", file_path=workspace.path("config.txt"))]
         turn = yield call(
             "Edit", file_path=workspace.path("config.txt"), old_string="image=bad", new_string="image=good"
         )
@@ -69,6 +69,10 @@ def test_with_coagent_the_canary_ends_as_one_after_another(workspace: Workspace)
     assert workspace.text("config.txt") == "name=geo\nimage=good\n"
     assert workspace.text("canary.txt") == "image=good\n"
     assert workspace.agents() == {"A": "committed", "B": "committed"}
+    told = coagent(workspace.root, "log", "--agent", "A").splitlines()
+    said = [line.partition(" A ")[2].strip() for line in told if "says: " in line or "is to: " in line]
+    assert said[0].startswith("is to: ")
+    assert said[1:] == ["says: I read the configuration first.", "says: The image is mended."]
 
 
 @pytest.mark.long

@@ -12,11 +12,12 @@ from framework_world import Framework, Part, World, governed, play
 from langchain_player import langchain
 from openai_agents_player import openai_agents
 from pydantic_ai_player import pydantic_ai
-from scripted_endpoint import Reply, Stage, call
+from scripted_endpoint import Reply, Stage, call, say
 
 import coagent
 from coagent import State, tool
 from coagent.gateways.frameworks.governed import Governed
+from coagent.protocol.events import Said
 from coagent.wording.repairs import PREFIXED
 
 pytestmark = pytest.mark.anyio
@@ -82,6 +83,26 @@ async def test_with_coagent_the_state_is_serial(framework: Framework, stage: Sta
     assert seen[0].endswith("\n\nwritten\n[call B.2]")
     assert "B.1 get" in seen[0]
     assert seen[1] == "written\n[call B.2]"
+
+
+async def test_what_a_model_says_beside_its_calls_is_on_record(framework: Framework, stage: Stage) -> None:
+    world = World(geo="bad")
+    heard: list[tuple[str, bool]] = []
+
+    async def repairs_aloud(turn: Any) -> AsyncIterator[Reply]:
+        yield [say("First I look.\nThen we shall see."), call("get", name="geo")]
+        yield call("put", name="geo", value="good")
+        yield "It is **good** now."
+
+    async with governed(world, A=repairs_aloud) as parts:
+        parts[0].governed[0].observe(
+            lambda event: heard.append((event.text, event.goal)) if isinstance(event, Said) else None
+        )
+        await play(framework, stage, *parts)
+    goal = [text for text, is_goal in heard if is_goal]
+    assert len(goal) == 1
+    assert parts[0].goal in goal[0]
+    assert [text for text, is_goal in heard if not is_goal] == ["First I look.", "It is **good** now."]
 
 
 async def test_an_agent_that_had_finished_is_resumed(framework: Framework, stage: Stage) -> None:

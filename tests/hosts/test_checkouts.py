@@ -280,6 +280,16 @@ async def test_git_in_a_governed_shell_looks_and_changes_nothing(log: str, one: 
     assert content(two) == content(one)
 
 
+@needs_views
+async def test_what_is_too_large_to_go_to_other_hosts_is_refused(log: str, one: Path, two: Path) -> None:
+    files = targets.Files(one, replicated=True, max_bytes=1000)
+    async with open_domain(log, targets=[files], tools=bash_tools(files.workspace), order="early") as here:
+        a = await here.join("A")
+        with pytest.raises(TargetError, match="2000 bytes, more than goes to the other hosts"):
+            await a.call("bash", command="head -c 2000 /dev/zero > big")
+        assert not (one / "big").exists()
+
+
 @pytest.mark.parametrize("first", ["here", "there"])
 async def test_a_change_of_what_no_agent_has_read_comes_to_all_hosts_when_one_does(
     log: str, one: Path, two: Path, first: str

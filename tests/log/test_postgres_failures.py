@@ -237,7 +237,7 @@ async def test_calls_end_clearly_when_the_server_stays_away_and_go_on_when_it_is
 async def test_a_server_that_does_not_answer_is_given_up(
     proxy: Proxy, behind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coagent.log.postgres_link._ANSWER_S_MAX", 0.2)
+    monkeypatch.setattr("coagent.log.postgres_link.ANSWER_S_MAX", 0.2)
     async with opened(behind, patience_s=0.1) as log:
         await log.append([joined(0)])
         proxy.hang()
@@ -249,7 +249,7 @@ async def test_a_server_that_does_not_answer_is_given_up(
 async def test_a_server_that_is_read_from_and_takes_no_writes_is_waited_for_no_longer_than_one_that_is_away(
     postgres_server: ThrowawayPostgres, postgres_log: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coagent.log.postgres_link._ANSWER_S_MAX", 0.1)
+    monkeypatch.setattr("coagent.log.postgres_link.ANSWER_S_MAX", 0.1)
     async with opened(postgres_log, patience_s=0.4) as log:
         with psycopg.connect(postgres_server.url) as another:
             another.execute(f"lock {place_of(postgres_log).schema}.coagent_heads in share mode".encode())
@@ -377,6 +377,27 @@ async def test_leases_that_nobody_could_renew_do_not_run_out_when_the_server_is_
 
 
 # ---- a server that refuses ---------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_opening_a_log_where_the_synchronous_standby_is_gone_ends_with_the_reason(
+    postgres_server: ThrowawayPostgres, postgres_log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coagent.log.postgres_schema.ANSWER_S_MAX", 0.3)
+    monkeypatch.setattr("coagent.log.postgres_link.ANSWER_S_MAX", 0.3)
+    with psycopg.connect(postgres_server.url, autocommit=True) as server:
+        server.execute("alter system set synchronous_standby_names = 'gone'")
+        server.execute("select pg_reload_conf()")
+        try:
+            with (
+                anyio.fail_after(30),
+                pytest.raises(LogUnavailable, match="waits for its synchronous standby"),
+            ):
+                async with opened(postgres_log, patience_s=0.0) as log:
+                    await append_for_ever(log)
+        finally:
+            server.execute("alter system reset synchronous_standby_names")
+            server.execute("select pg_reload_conf()")
 
 
 @pytest.mark.anyio

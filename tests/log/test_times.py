@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,17 @@ async def test_a_log_of_format_2_has_no_times_until_somebody_appends_and_then_is
     found = _read(path)
     assert [one.event for one in found] == [*_EVENTS, Joined("B", Rank(1))]
     assert [one.at_ms is None for one in found] == [True, True, False]
+    assert _format(path) == str(FORMAT)
+
+
+async def test_a_log_of_format_3_is_of_todays_format_once_somebody_opens_it_to_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    await _written(path, _EVENTS)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("update coagent_log_meta set value = '3' where name = 'format'")
+    assert [one.event for one in _read(path)] == _EVENTS
+    assert _format(path) == "3"
+    await _written(path, [])
     assert _format(path) == str(FORMAT)
 
 

@@ -25,6 +25,7 @@ class Case(NamedTuple):
         slow: The agents that record what they have seen some time after they have seen it.
         aborts: How many agents may be aborted, at any moment.
         mortal: The agents that may be; all, if it is empty.
+        doomed: Who begins to abort them, and may die before that has come to its end; empty: it is one step.
         outside: What an outsider may write, once for each object.
         refusals: How many puts may be refused by their targets.
         crashes: How often the process may be killed.
@@ -45,6 +46,7 @@ class Case(NamedTuple):
     slow: Collection[str] = ()
     aborts: int = 0
     mortal: Collection[str] = ()
+    doomed: str = ""
     outside: Mapping[Key, Value] = {}
     refusals: int = 0
     crashes: int = 0
@@ -72,7 +74,7 @@ class Action(NamedTuple):
         return f"{self.kind} {self.about}".rstrip()
 
 
-MISHAPS: Final = frozenset({"abort", "outside", "refuse", "crash", "die", "spawn"})
+MISHAPS: Final = frozenset({"abort", "doom", "outside", "refuse", "crash", "die", "spawn"})
 """What nobody has to do: an end has to be reached without any more of it."""
 
 HEIR: Final = "the other"

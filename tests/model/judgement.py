@@ -175,6 +175,7 @@ def _all_sorts(now: Situation) -> Iterator[events.Event]:
         yield events.Finished(rank)
         yield events.Committed(rank)
         yield events.Promoted(rank, -7)
+        yield events.AbortBegun(rank, "", "somebody")
         yield events.Aborted(rank, "")
         yield events.Attached(rank, "somebody")
         yield events.NoticesDelivered(rank, ())

@@ -13,6 +13,7 @@ from befalling import HEIR, Action, Case, Put
 from checkpoints import restored
 from ideal_agents import REFUSED, Made, Move, Player, next_move, result_of
 from kernel_world import NOTHING_TOUCHED, World
+from touching import is_busy, rests_on
 
 from coagent.protocol import events
 from coagent.protocol.calls import Call, CallId, Observation
@@ -96,7 +97,7 @@ class Situation:
 
     def _of_agents(self) -> Iterator[tuple[str, str]]:
         for player, agent in self.playing():
-            if not self.is_served(agent):
+            if not self.is_served(agent) or agent.aborting:
                 continue
             if agent.unread:
                 yield "tell", player.name
@@ -162,7 +163,7 @@ class Situation:
                 yield "accept", call.id
             else:
                 yield "drop", call.id
-                if self.kernel.call(call.id) is call:
+                if self.kernel.is_wanted(call):
                     yield "retry", call.id
         elif call.runner in self.dead:
             yield "lose", call.id
@@ -176,18 +177,15 @@ class Situation:
         for player, agent in self.playing():
             if agent.owner in self.dead:
                 yield "adopt", player.name
-            elif not self.is_served(agent) and (agent.phase is AgentPhase.ACTIVE or agent.unread):
+            unfinished = agent.phase is AgentPhase.ACTIVE or agent.unread
+            if agent.owner not in self.dead and (
+                agent.aborting or (unfinished and not self.is_served(agent))
+            ):
                 yield "end", player.name
 
     def _must_look(self, agent: Participant) -> bool:
         """Tell whether an outsider has changed a premise of the agent, and that is not in the log yet."""
-        for call in agent.calls.values():
-            touched = call.footprint
-            if not self.unseen.isdisjoint(touched.reads | touched.writes):
-                return True
-            if any(scan.covers(key) for scan in touched.scans for key in self.unseen):
-                return True
-        return False
+        return rests_on(agent, self.unseen, writes=True)
 
     def _of_targets(self) -> Iterator[tuple[str, str]]:
         live = self.world.live
@@ -219,11 +217,9 @@ class Situation:
                 yield "spawn", child
         if self.aborts:
             for player, agent in self.playing():
-                busy = any(
-                    call.under_way is not None and not call.irreversible for call in agent.calls.values()
-                )
-                if not busy and (not self.case.mortal or player.name in self.case.mortal):
-                    yield "abort", player.name
+                mortal = not self.case.mortal or player.name in self.case.mortal
+                if mortal and not is_busy(agent) and agent.at_work:
+                    yield "doom" if self.case.doomed else "abort", player.name
         for key in self.outside:
             yield "outside", key
         if self.crashes and not self.kernel._under_way:
@@ -249,12 +245,7 @@ class Situation:
         """Note that somebody's writes come to count whose place is not known by hand."""
         for _, agent in self.playing():
             calls = agent.calls.values()
-            rests_on = any(
-                not call.footprint.reads.isdisjoint(keys)
-                or any(scan.covers(key) for scan in call.seen.scans for key in keys)
-                for call in calls
-            )
-            if rests_on and any(call.has_happened for call in calls):
+            if rests_on(agent, keys) and any(call.has_happened for call in calls):
                 self.overtaken = True
 
     def _spawn(self, name: str) -> None:
@@ -428,6 +419,13 @@ class Situation:
     def _abort(self, name: str) -> None:
         self.aborts -= 1
         self._withdraw(name)
+
+    def _doom(self, name: str) -> None:
+        """Its abort begins, by whichever process: from now on it can only end."""
+        self.aborts -= 1
+        player = self.players[name]
+        player.look = None
+        self.world.take(events.AbortBegun(self.participant(player).rank, "", self.case.doomed))
 
     def _withdraw(self, name: str) -> None:
         player = self.players[name]

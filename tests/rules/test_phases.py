@@ -31,11 +31,15 @@ def agent_in(phase: AgentPhase, event: str, kernel: Mtpo | None = None) -> tuple
         world.join("Z")
     [agent] = world.join("A")
     standing = agent.read("kv:x")
+    ends = phase is AgentPhase.ABORTING and event == "CallAmended"
+    amended = agent.begin("act", writes=["sys:1"]) if ends else standing
     staged = None if event in ("Committed", "Promoted") else agent.stage("mail")
     if phase in (AgentPhase.FINISHED, AgentPhase.COMMITTED):
         agent.finish()
     if phase is AgentPhase.COMMITTED:
         world.advance()
+    if phase is AgentPhase.ABORTING:
+        world.take(events.AbortBegun(agent.rank, ""))
     if phase is AgentPhase.ABORTED:
         agent.abort()
     order = world.kernel.promotion(agent.participant)
@@ -45,12 +49,14 @@ def agent_in(phase: AgentPhase, event: str, kernel: Mtpo | None = None) -> tuple
         "CallStaged": events.CallStaged(agent.rank, "send", {"text": "another"}),
         "CallBegun": events.CallBegun(agent.rank, "act", {}, NOTHING_TOUCHED),
         "CallUndone": events.CallUndone(standing.id),
-        "CallAmended": events.CallAmended(standing.id, standing.arguments, standing.seen),
+        "CallAmended": events.CallAmended(amended.id, amended.arguments, standing.seen),
         "StagedAmended": events.StagedAmended("" if staged is None else staged.id, {"text": "another"}),
         "NoticesDelivered": events.NoticesDelivered(agent.rank, ()),
         "Promoted": events.Promoted(agent.rank, -1 if order is None else order),
+        "Said": events.Said(agent.rank, "I shall look first"),
         "Finished": events.Finished(agent.rank),
         "Committed": events.Committed(agent.rank),
+        "AbortBegun": events.AbortBegun(agent.rank, "", "another"),
         "Aborted": events.Aborted(agent.rank, ""),
         "Blocked": events.Blocked(agent.rank, ()),
         "Restarted": events.Restarted(agent.rank),

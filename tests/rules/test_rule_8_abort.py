@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 from kernel_world import NOTHING_TOUCHED, World
 
+from coagent.log.codec import decode_state
 from coagent.protocol import events
 from coagent.protocol.calls import Cause, Observation
+from coagent.protocol.checkpoint import restore
+from coagent.protocol.mtpo import Mtpo
+from coagent.protocol.phases import AgentPhase
 
 
 def test_rule_8_everything_is_as_if_the_agent_had_never_been_there() -> None:
@@ -327,3 +331,83 @@ def test_rule_8_a_name_that_is_used_again_gives_no_call_the_id_of_one_that_still
     assert "kv:log" in world.live, "what has happened stands"
     [third] = world.join("B")
     assert third.put("kv:y", 1).id == "B.1"
+
+
+def test_rule_8_from_its_beginning_on_nothing_but_the_end_of_an_agent_follows() -> None:
+    world = World({"kv:x": 1})
+    a, b = world.join("A", "B")
+    first, second = a.act(writes=["sys:1"]), a.act(writes=["sys:2"])
+    staged, put = a.stage("mail"), a.put("kv:x", 2)
+    world.settle()
+    world.take(events.AbortBegun(a.rank, "because", "heir"))
+    assert a.participant.owner == "heir"
+    assert world.kernel.foreign(events.Aborted(a.rank, ""), "") is not None
+    seen = Observation.failed("no")
+    for refused in (
+        events.AbortBegun(a.rank, "again"),
+        events.CallObserved(a.rank, "read", {}, seen),
+        events.CallStaged(a.rank, "send", {"text": "more"}),
+        events.CallBegun(a.rank, "act", {}, NOTHING_TOUCHED),
+        events.CallAmended(put.id, {}, seen),
+        events.StagedAmended(staged.id, {"text": "another"}),
+        events.RunBegun(staged.id, NOTHING_TOUCHED),
+        events.RunBegun(first.id, NOTHING_TOUCHED, arguments={"text": "another"}),
+        events.NoticesDelivered(a.rank, ()),
+        events.Finished(a.rank),
+        events.Committed(a.rank),
+        events.Promoted(a.rank, -1),
+    ):
+        world.refuses(refused)
+    world.take(events.Attached(a.rank, "another"))
+    for call in (second, first):
+        world.take(events.ReversalBegun(call.id, NOTHING_TOUCHED))
+        world.take(events.CallUndone(call.id))
+        assert a.phase == "aborting"
+    b.finish()
+    assert world.kernel.ready().commit is None  # it stands below still
+    world.take(events.Aborted(a.rank, "because"))
+    assert world.kernel.ready().commit == b.rank
+    world.settle()
+    assert world.live == {"kv:x": 1}
+
+
+def test_rule_8_what_has_begun_before_an_abort_ends_and_is_taken_back() -> None:
+    world = World()
+    [a] = world.join("A")
+    call, running = a.act(writes=["sys:1"]), a.begin("act", writes=["sys:2"])
+    world.apply()
+    world.take(events.ReversalBegun(call.id, NOTHING_TOUCHED))
+    world.take(events.RunBegun(call.id, NOTHING_TOUCHED, arguments={"text": "another"}))
+    world.take(events.AbortBegun(a.rank, ""))
+    world.take(events.CallAmended(call.id, {"text": "another"}, world.declared_run(call, writes=["sys:1"])))
+    a.ran(running, world.declared_run(running, writes=["sys:2"]))
+    assert a.phase == "aborting"
+    assert call.applied
+    assert running.applied
+    assert not a.unread
+
+
+def test_rule_8_whose_abort_has_begun_is_told_nothing_and_passes_nobody() -> None:
+    world = World({"kv:x": 1}, early=True)
+    a, b = world.join("A", "B")
+    b.act(writes=["sys:1"])
+    b.read("kv:x")
+    world.settle()
+    world.take(events.AbortBegun(b.rank, ""))
+    a.put("kv:x", 2)
+    world.settle()
+    assert not b.unread
+    assert world.kernel.promotion(b.participant) is None
+    assert b.phase == "aborting"
+
+
+def test_rule_8_a_restored_kernel_knows_whose_abort_has_begun_and_why() -> None:
+    world = World()
+    [a] = world.join("A")
+    a.act(writes=["sys:1"])
+    world.take(events.AbortBegun(a.rank, "because", "heir"))
+    kernel = Mtpo()
+    restore(kernel, decode_state(world.state))
+    agent = kernel.agents[a.rank]
+    assert (agent.phase, agent.ends_because, agent.owner) == (AgentPhase.ABORTING, "because", "heir")
+    assert kernel.objection(events.Finished(a.rank)) is not None

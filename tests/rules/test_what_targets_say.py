@@ -284,6 +284,29 @@ def test_nothing_more_is_put_to_a_stuck_object_and_everything_else_goes_on() -> 
     assert world.kernel.lookup("kv:x", (9, 1, 0)) == 1, "it is not forgotten what it should hold"
 
 
+def test_an_object_that_another_process_has_put_after_all_is_not_stuck() -> None:
+    world = World({"kv:x": 1})
+    a, b = world.join("A", "B")
+    b.read("kv:x")
+    get_stuck(world, a, "kv:x")
+    version = world.kernel.version("kv:x")
+    world.take(events.EffectApplied("kv:x", version - 1))
+    assert world.kernel.stuck, "that was not what it is to hold"
+    world.take(events.EffectApplied("kv:x", version))
+    assert not world.kernel.stuck
+    assert not any(news.kind == "stuck" for moved in b.inbox.moved for news in moved.calls)
+
+
+def test_what_is_stuck_for_a_reversal_that_failed_stays_so_whatever_was_put() -> None:
+    world = World()
+    [a] = world.join("A")
+    call = a.act(writes=["sys:1"])
+    world.take(events.ReversalBegun(call.id, NOTHING_TOUCHED))
+    world.take(events.ReversalFailed(call.id, "no"))
+    world.apply()
+    assert world.kernel.stuck == {"sys:1": "no"}
+
+
 def test_a_call_that_touches_a_stuck_object_does_not_run_again_and_others_do() -> None:
     world = World({"kv:x": 1, "kv:y": 1})
     a, b = world.join("A", "B")

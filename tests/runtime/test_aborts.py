@@ -57,7 +57,7 @@ async def test_who_is_being_aborted_neither_calls_nor_finishes_and_commits_half_
 
 
 @pytest.mark.anyio
-async def test_who_could_not_be_aborted_is_active_again() -> None:
+async def test_who_could_not_be_aborted_does_nothing_more_and_is_aborted_when_that_can_be() -> None:
     system = System()
     system.fails = True
     system.go_on.set()
@@ -66,6 +66,10 @@ async def test_who_could_not_be_aborted_is_active_again() -> None:
         await a.call("write", name="one")
         with pytest.raises(TargetError, match="could not be reversed"):
             await a.abort()
-        await a.call("write", name="two")
-        assert a.state == "active"
-        assert system.written == ["one", "two"]
+        with pytest.raises(AgentNotActive, match="being aborted"):
+            await a.call("write", name="two")
+        assert (a.state, system.written) == ("aborting", ["one"])
+        system.fails = False
+        await domain.resolve("sys:one", "retry")
+        await a.abort()
+        assert (a.state, system.written) == ("aborted", [])

@@ -13,6 +13,7 @@ from coagent.log.base import LogSettings
 from coagent.log.sqlite import SqliteLog
 from coagent.protocol.calls import CallId, Cause, Footprint, Observation, Rank
 from coagent.protocol.events import (
+    AbortBegun,
     Aborted,
     Attached,
     Blocked,
@@ -249,6 +250,13 @@ def test_the_baselines_have_sentences_of_their_own(tmp_path: Path) -> None:
     )[-2:] == ["B has to wait for A", "A was undone, and begins again"]
 
 
+def test_that_an_abort_has_begun_is_told_with_its_reason(tmp_path: Path) -> None:
+    assert told(tmp_path, *JOINED, AbortBegun(A, "by hand"), Aborted(A, "by hand"))[-2:] == [
+        "A is being aborted, and what it has done is taken back: by hand",
+        "A aborted: by hand",
+    ]
+
+
 def test_every_kind_of_event_is_told_in_this_file() -> None:
     text = Path(__file__).read_text()
     assert not [kind.__name__ for kind in get_args(Event) if f"{kind.__name__}(" not in text]
@@ -270,3 +278,27 @@ def test_a_secret_that_somebody_outside_wrote_is_masked_in_its_difference(tmp_pa
     )
     assert "hunter2hunter2" not in str(found)
     assert "correcthorsebattery" not in str(found)
+
+
+def test_what_an_agent_was_told_of_an_object_is_among_what_touched_that(tmp_path: Path) -> None:
+    log = (
+        *JOINED,
+        CallObserved(B, "get", {"key": "x"}, read(X, 1)),
+        CallObserved(A, "set", {"key": "x", "value": 2}, wrote(X, 2, 1)),
+        CallReexecuted(CallId("B.1"), read(X, 2)),
+        NoticesDelivered(B, (CallId("B.1"),)),
+    )
+    (said,) = [one for one in entries(tmp_path, *log, key="kv:x") if one["kind"] == "told"]
+    assert said["keys"] == ["kv:x"]
+    assert said["text"] == "was told that B.1 gives something else now: kv:x, by A.1 set"
+    assert not [one for one in entries(tmp_path / "other", *log, key="kv:z") if one["kind"] == "told"]
+
+
+def test_a_person_is_named(tmp_path: Path) -> None:
+    assert told(
+        tmp_path,
+        *JOINED,
+        CallObserved(A, "set", {"key": "x", "value": 2}, wrote(X, 2, 1)),
+        CallUndone(CallId("A.1"), "ann"),
+        OutsideWrite(X, 3, (), "ann"),
+    )[3:] == ["A A.1 set was undone by ann (a person)", "- ann (a person) changed kv:x"]

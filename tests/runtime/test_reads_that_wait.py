@@ -102,7 +102,7 @@ async def test_a_read_that_ends_while_its_agent_is_being_aborted_is_never_record
         async def appending(events: Sequence[Event]) -> None:
             if any(isinstance(event, Aborted) for event in events):
                 go_on.set()
-                while not recorder.waiting_reads(one.kernel.agents[a.rank]):
+                while not recorder.waiting.named_calls(one.kernel.agents[a.rank]):
                     await anyio.lowlevel.checkpoint()
             await append(events)
 
@@ -168,7 +168,7 @@ async def test_reads_that_are_in_the_log_by_the_time_when_the_lease_is_found_to_
         await one.flush()
         one._opened.log.append = append  # type: ignore[method-assign]
         assert [event.arguments["key"] for event in happened if isinstance(event, CallObserved)] == ["kv:y"]
-        assert recorder.waiting_reads(one.kernel.agents[a.rank]) == []
+        assert recorder.waiting.named_calls(one.kernel.agents[a.rank]) == []
 
 
 @pytest.mark.anyio

@@ -75,6 +75,8 @@ def event_line(event: Event, kernel: Kernel) -> str:
         return f"log: Joined {event.agent} rank {event.rank}" + (" pinned" if event.pinned else "") + after
     new = isinstance(event, CallObserved | CallStaged | CallBegun)
     for name, value in zip(event._fields, event, strict=True):
+        if name in ("took_ms", "ago_ms"):
+            continue  # the same scenario takes another time on another day
         known = (new and name in ("rank", "tool", "arguments")) or (name == "heard" and value)
         text = "" if known else _field(name, value, kernel)
         if text:

@@ -1,7 +1,7 @@
 """A small receiver of OTLP over HTTP, in the place of a collector.
 
-No build of the OpenTelemetry Collector can be had from the package registries that the tests use. What is
-sent is taken apart by `opentelemetry-proto`, made from the definitions that the collector is made from, too.
+What is sent is taken apart by `opentelemetry-proto`, made from the definitions that collectors are made from,
+too. `test_real_collector.py` puts a real one before it.
 """
 
 from __future__ import annotations

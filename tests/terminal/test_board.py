@@ -86,6 +86,8 @@ def test_each_kind_of_step_leaves_its_mark() -> None:
         *(Mark.READ, Mark.WROTE, Mark.BAD, Mark.AGAIN, Mark.REPAIRED, Mark.TOLD, Mark.GOOD),
     ]
     assert (lane.calls, lane.failed, lane.repairs, lane.state) == (2, 1, 1, "finished")
+    board.take(call(17, 0, 1, "undo", state="undone", person="ann"))
+    assert board.lanes[0].repairs == 1  # what a person does is no repair of its agent's
 
 
 def test_an_agent_with_a_call_under_way_is_calling() -> None:

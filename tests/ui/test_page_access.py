@@ -116,6 +116,7 @@ def test_a_narrow_page_has_the_steps_beside_the_panels(
     somebody = browsing.person(viewport={"width": 400, "height": 800})
     page = somebody.opens(canary)
     page.get_by_role("tab", name="Steps").click()
+    page.get_by_role("button", name="notices", exact=True).click()
     page.get_by_role("treegrid").get_by_role("row", name="was told that B.1").click()
     expect(chosen(page)).to_contain_text("told")
     expect(panel(page)).to_contain_text("What the agent was told")

@@ -122,7 +122,8 @@ def test_of_two_pages_that_undo_at_once_the_second_is_told_to_look_again(
     assert not (worker.folder / "twice-made.txt").exists()
     second.get_by_role("button", name="Do it").click()
     expect(second).to_contain_text("that agent has ended")
-    expect(second.get_by_role("heading")).to_have_text("That did not work")
+    expect(second.get_by_role("heading")).to_have_text("There is nothing to do any more")
+    expect(second.get_by_role("button", name="Do it")).to_have_count(0)
 
 
 def test_a_write_of_somebody_outside_is_shown_as_one(person: Person, worker: Worker, server: Served) -> None:
@@ -176,6 +177,8 @@ def test_a_policy_stops_what_would_get_into_the_page_all_the_same(
     person: Person, server: Served, export: Path, kind: str
 ) -> None:
     page = person.opens(address(server) if kind == "served" else export)
+    if kind == "exported":  # others are at work still
+        expect(page.locator(".pill")).to_have_text("at work when exported")
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         elsewhere.setblocking(False)
         page.evaluate(
@@ -219,6 +222,7 @@ def test_whoever_has_no_token_or_another_one_is_told_what_to_do(
     expect(page.get_by_text("The token is wrong, or the server was started anew.")).to_be_visible()
     page = person.opens(f"{server.url}#key=file:early.txt")
     expect(page.get_by_text("This address has no token")).to_be_visible()
+    expect(page.get_by_text("in the terminal where it runs, after #token=")).to_be_visible()
     field = page.get_by_label("The address that `coagent ui` printed")
     field.fill("http://127.0.0.1/#token=guessed")
     field.press("Enter")

@@ -126,7 +126,10 @@ def test_of_two_people_who_undo_at_once_the_second_is_told_to_look_again(tmp_pat
         first, second = (page.client.post("/api/0/act", json={**body, "ticket": one}) for one in tickets)
         assert first.status_code == 200
         assert "B was ended" in first.json()["lines"]
-        assert second.status_code in (400, 409)
+        assert second.status_code == 409
+        looked = page.client.post("/api/0/preview", json=body).json()
+        assert not looked["possible"]
+        assert "that agent has ended" in looked["why_not"]
         assert not (tmp_path / "b.txt").exists()
 
 

@@ -19,10 +19,11 @@ export interface Axis {
 /** Stories of this many steps or fewer are short. */
 const SHORT = 60;
 
-/** Equal room for each step, and none for those that are not shown. */
-export function stepAxis(length: number, silent?: ReadonlySet<number>): Axis {
+/** Equal room for each step, none for those that are not shown; words stand where what follows them stands. */
+export function stepAxis(length: number, silent?: ReadonlySet<number>, words?: ReadonlySet<number>): Axis {
   let place = -1;
-  const x = Array.from({ length }, (_, i) => (silent?.has(i) ? Math.max(0, place) : (place += 1)));
+  let before = 0;
+  const x = Array.from({ length }, (_, i) => (before = Math.max(before, silent?.has(i) ? place : words?.has(i) ? place + 1 : (place += 1))));
   return { kind: "steps", x, max: Math.max(1, x.at(-1) ?? 1), breaks: [] };
 }
 

@@ -10,12 +10,12 @@ export interface End {
   b: number | null;
 }
 
-/** The last live version of every object that either story wrote. */
-export function ends(a: Story, b: Story, most = 300): End[] {
+/** The live version of every object that either story has written, as of a step of each; the last by default. */
+export function ends(a: Story, b: Story, atA = a.length - 1, atB = b.length - 1, most = 300): End[] {
   const found: End[] = [];
   for (const key of new Set([...a.keys(), ...b.keys()])) {
-    const inA = seenBy(a, key, null, a.length - 1);
-    const inB = seenBy(b, key, null, b.length - 1);
+    const inA = seenBy(a, key, null, atA);
+    const inB = seenBy(b, key, null, atB);
     const written = [a, b].some((story) => (story.objects.get(key)?.writes.length ?? 0) > 0);
     if (written) found.push({ key, a: inA.v, b: inB.v });
     if (found.length >= most) break;
@@ -27,9 +27,8 @@ function many(count: number, word: string): string {
   return `${count} ${word}${count === 1 ? "" : "s"}`;
 }
 
-/** One line on how a story went. */
-export function sentence(story: Story): string {
-  const last = story.length - 1;
+/** One line on how a story went, up to a step; the last by default. */
+export function sentence(story: Story, last = story.length - 1): string {
   const counts = story.countsAt(last);
   const phases = story.phasesAt(last);
   const parts = [many(counts.calls, "call")];
@@ -39,7 +38,7 @@ export function sentence(story: Story): string {
   if (counts.waiting) parts.push(counts.waiting === 1 ? "once waiting" : `${counts.waiting} times waiting`);
   if (counts.undone) parts.push(`${counts.undone} undone`);
   parts.push(`${phases.committed} of ${many(story.agents.size, "agent")} committed`);
-  const took = (story.times.at(-1) ?? NaN) - (story.times.find((time) => !Number.isNaN(time)) ?? NaN);
+  const took = (story.times[last] ?? NaN) - (story.times.find((time) => !Number.isNaN(time)) ?? NaN);
   if (took > 0) parts.push(`in ${duration(took)}`);
   return parts.join(", ");
 }

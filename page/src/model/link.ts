@@ -22,10 +22,12 @@ export interface Place {
   q: string;
   kinds: Group[];
   axis: "time" | "steps" | null;
+  /** Whether what is newest stands on top, and the lanes go to it. */
+  follow: boolean;
 }
 
 export const START: Place = {
-  story: 0, view: "lanes", panel: "overview", n: null, agent: null, key: null, at: null, as: null, q: "", kinds: [], axis: null,
+  story: 0, view: "lanes", panel: "overview", n: null, agent: null, key: null, at: null, as: null, q: "", kinds: [], axis: null, follow: false,
 };
 
 function number(text: string | null): number | null {
@@ -53,6 +55,7 @@ export function parsePlace(fragment: string): Place {
     q: given.get("q") ?? "",
     kinds: (given.get("kinds") ?? "").split(",").filter((kind): kind is Group => (GROUPS as readonly string[]).includes(kind)),
     axis: axis === "time" || axis === "steps" ? axis : null,
+    follow: given.get("follow") === "1",
   };
 }
 
@@ -68,6 +71,7 @@ export function formatPlace(place: Place): string {
   if (place.q) parts.set("q", place.q);
   if (place.kinds.length) parts.set("kinds", place.kinds.join(","));
   if (place.axis) parts.set("axis", place.axis);
+  if (place.follow) parts.set("follow", "1");
   // The panel is said only where the rest does not tell it.
   if (parsePlace(parts.toString()).panel !== place.panel) parts.set("panel", place.panel);
   const text = parts.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");

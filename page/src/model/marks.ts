@@ -4,18 +4,18 @@ import type { Step } from "./steps.ts";
 
 export const MARKS = [
   "read", "write", "failed", "blocked", "staged", "unknown", "running", "amend", "undo", "again", "reverse", "told",
-  "join", "finish", "commit", "abort", "promote", "left", "attach", "restart", "outside", "refused", "stuck",
+  "said", "join", "finish", "commit", "aborting", "abort", "promote", "left", "attach", "restart", "outside", "refused", "stuck",
   "resolve", "begin", "effect",
 ] as const;
 export type Mark = (typeof MARKS)[number];
 
-export const GROUPS = ["reads", "writes", "failed", "waiting", "notices", "repairs", "re-runs", "undone", "outcomes", "outside", "other"] as const;
+export const GROUPS = ["reads", "writes", "failed", "waiting", "notices", "repairs", "re-runs", "undone", "outcomes", "words", "outside", "other"] as const;
 export type Group = (typeof GROUPS)[number];
 
 const GROUP_OF: Record<Mark, Group> = {
   read: "reads", write: "writes", failed: "failed", blocked: "waiting", staged: "waiting", unknown: "failed",
   running: "writes", amend: "repairs", undo: "undone", again: "re-runs", reverse: "undone", told: "notices",
-  join: "other", finish: "outcomes", commit: "outcomes", abort: "outcomes", promote: "other", left: "other",
+  said: "words", join: "other", finish: "outcomes", commit: "outcomes", aborting: "outcomes", abort: "outcomes", promote: "other", left: "other",
   attach: "other", restart: "undone", outside: "outside", refused: "failed", stuck: "failed", resolve: "outside",
   begin: "other", effect: "other",
 };
@@ -24,7 +24,7 @@ const GROUP_OF: Record<Mark, Group> = {
 export const WORD: Record<Mark, string> = {
   read: "read", write: "write", failed: "failed", blocked: "waiting", staged: "staged", unknown: "unknown outcome",
   running: "under way", amend: "repair: amended", undo: "undone", again: "ran again", reverse: "taken back to make room",
-  told: "told", join: "joined", finish: "finished", commit: "committed", abort: "aborted", promote: "promoted",
+  told: "told", said: "says", join: "joined", finish: "finished", commit: "committed", aborting: "is being aborted", abort: "aborted", promote: "promoted",
   left: "left", attach: "came back", restart: "restarted", outside: "outside write", refused: "refused by the target",
   stuck: "stuck", resolve: "decided by a person", begin: "begins here", effect: "values put",
 };

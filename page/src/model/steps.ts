@@ -52,8 +52,8 @@ export type Op =
   | ["del", string, number, number, number];
 
 export type Kind =
-  | "begin" | "join" | "call" | "stage" | "start" | "ran" | "again" | "amend" | "lost" | "stuck" | "undo" | "reverse"
-  | "told" | "finish" | "commit" | "abort" | "promote" | "left" | "attach" | "restart" | "block" | "outside"
+  | "begin" | "join" | "said" | "call" | "stage" | "start" | "ran" | "again" | "amend" | "lost" | "stuck" | "undo" | "reverse"
+  | "told" | "finish" | "commit" | "aborting" | "abort" | "promote" | "left" | "attach" | "restart" | "block" | "outside"
   | "refused" | "resolve" | "effect";
 
 export interface AgentFields {
@@ -72,6 +72,12 @@ export interface Step extends CallFields {
   name?: string;
   order?: number;
   pinned?: boolean;
+  /** What an agent said, or what it is to reach. */
+  said?: string;
+  goal?: boolean;
+  /** How long a run took, and how long before its record it had ended: ms. */
+  took_ms?: number;
+  ago_ms?: number;
   orders?: [number, number][];
   ops?: Op[];
   cause?: Cause | null;
@@ -79,6 +85,8 @@ export interface Step extends CallFields {
   reason?: string | null;
   by?: number[];
   key?: string;
+  /** Who did it, where it was a person by CoAgent's own means. */
+  person?: string;
   diff?: string;
   v?: number;
   agents?: AgentFields[];

@@ -2,9 +2,10 @@
 
 import { groupOf, markOf, type Group, type Mark } from "./marks.ts";
 import type { CallFields, CallState, Header, Step, Uid } from "./steps.ts";
+import { momentOf, Spans } from "./spans.ts";
 import { Trajectory } from "./trajectory.ts";
 
-export type Phase = "working" | "told" | "waiting" | "finished" | "committed" | "aborted" | "left";
+export type Phase = "working" | "told" | "waiting" | "finished" | "aborting" | "committed" | "aborted" | "left";
 
 /** What changed at which step; the last one at or before a step holds there. */
 export class Changes<T> {
@@ -44,6 +45,11 @@ export interface Agent {
   name: string;
   /** Indexes of its steps. */
   steps: number[];
+  /** Those of them that are no words. */
+  acts: number[];
+  /** Indexes of what it said, and of what it is to reach. */
+  said: number[];
+  spans: Spans;
   orders: Changes<number>;
   phases: Changes<Phase>;
   tolds: number[];
@@ -99,6 +105,8 @@ export class Story {
   readonly outside: number[] = [];
   /** Steps that are not shown. */
   readonly silent = new Set<number>();
+  /** Steps in which an agent says something: they stand above what it does. */
+  readonly words = new Set<number>();
   /** By the number of a step: the indexes of the steps that told of it, and of those that it set off. */
   readonly toldOf = new Map<number, number[]>();
   readonly setOff = new Map<number, number[]>();
@@ -171,13 +179,32 @@ export class Story {
     return counts;
   }
 
+  /** What some steps come to. */
+  countsIn(steps: readonly number[]): Counts {
+    const counts = { ...NO_COUNTS };
+    for (const i of steps) for (const name of COUNTED) counts[name] += this.sums[name][i]! - (this.sums[name][i - 1] ?? 0);
+    return counts;
+  }
+
   phasesAt(index: number): Record<Phase, number> {
-    const counts: Record<Phase, number> = { working: 0, told: 0, waiting: 0, finished: 0, committed: 0, aborted: 0, left: 0 };
+    const counts: Record<Phase, number> = { working: 0, told: 0, waiting: 0, finished: 0, aborting: 0, committed: 0, aborted: 0, left: 0 };
     for (const agent of this.agents.values()) {
       const phase = agent.phases.at(index);
       if (phase) counts[phase] += 1;
     }
     return counts;
+  }
+
+  /** What an agent had said last by a step, or is to reach; -1 where nothing is known. */
+  saidBy(agent: Agent, at: number): number {
+    return agent.said[lastAtMost(agent.said, at)] ?? -1;
+  }
+
+  /** What was said right before a step of an agent. */
+  saidBefore(index: number): number {
+    const agent = this.agents.get(this.steps[index]?.rank ?? -1);
+    const said = agent ? this.saidBy(agent, index) : -1;
+    return said >= 0 && !this.steps[said]!.goal ? said : -1;
   }
 
   /** Agents in serialization order, the lowest first. */
@@ -214,7 +241,7 @@ export class Story {
   private agent(rank: number, name?: string): Agent {
     let agent = this.agents.get(rank);
     if (!agent) {
-      agent = { rank, name: name ?? `#${rank}`, steps: [], orders: new Changes(), phases: new Changes(), tolds: [], counts: { ...NO_COUNTS } };
+      agent = { rank, name: name ?? `#${rank}`, steps: [], acts: [], said: [], spans: new Spans(), orders: new Changes(), phases: new Changes(), tolds: [], counts: { ...NO_COUNTS } };
       this.agents.set(rank, agent);
     }
     if (name) agent.name = name;
@@ -259,7 +286,8 @@ export class Story {
     this.steps.push(step);
     this.marks.push(mark);
     const before = this.times.at(-1) ?? NaN;
-    this.times.push(step.at === null || step.at === undefined ? before : Number.isNaN(before) ? step.at : Math.max(before, step.at));
+    const moment = momentOf(step);
+    this.times.push(Number.isNaN(moment) ? before : Number.isNaN(before) ? moment : Math.max(before, moment));
     if (step.kind === "begin") this.begin(step, index);
     if (step.call) this.noteStepCall(step.call, step, index);
     if (step.key) this.touch(step.key, index, step.kind === "outside" ? "writes" : undefined);
@@ -302,10 +330,15 @@ export class Story {
 
   private noteAgent(agent: Agent, step: Step, index: number): void {
     agent.steps.push(index);
+    agent.spans.add(step, index);
+    if (step.kind === "said") {
+      agent.said.push(index);
+      this.words.add(index);
+    } else agent.acts.push(index);
     if (step.order !== undefined) agent.orders.put(index, step.order);
     if (step.kind === "told") agent.tolds.push(index);
     const told = agent.tolds.at(-1);
-    if (told !== undefined && ["amend", "undo", "call", "stage"].includes(step.kind)) this.answers.set(index, told);
+    if (told !== undefined && !step.person && ["amend", "undo", "call", "stage"].includes(step.kind)) this.answers.set(index, told);
     const phase = phaseAfter(step, agent.phases.last);
     if (phase) agent.phases.put(index, phase);
     if (step.kind === "abort" || step.kind === "restart") this.withdraw(agent, index);
@@ -349,7 +382,7 @@ function listed(map: Map<number, number[]>, n: number, index: number): void {
 }
 
 function phaseOf(text: string): Phase {
-  const known: Phase[] = ["working", "told", "waiting", "finished", "committed", "aborted", "left"];
+  const known: Phase[] = ["working", "told", "waiting", "finished", "aborting", "committed", "aborted", "left"];
   return known.find((phase) => phase === text) ?? (text === "active" ? "working" : text === "blocked" ? "waiting" : "working");
 }
 
@@ -360,23 +393,26 @@ function phaseAfter(step: Step, before: Phase | undefined): Phase | null {
       return "finished";
     case "commit":
       return "committed";
+    case "aborting":
+      return "aborting";
     case "abort":
       return "aborted";
     case "left":
-      return "left";
+      return before === "aborting" ? null : "left";
     case "block":
       return "waiting";
     case "told":
       return "told";
+    case "attach": // whoever ends it
+      return before === "aborting" ? null : "working";
     case "join":
-    case "attach":
     case "restart":
       return "working";
     case "call":
     case "stage":
     case "amend":
     case "undo":
-      return before === "committed" || before === "aborted" ? null : "working";
+      return before === "aborting" || before === "committed" || before === "aborted" ? null : "working";
     default:
       return before === undefined ? "working" : null;
   }

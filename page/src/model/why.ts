@@ -95,7 +95,7 @@ export function unrepaired(story: Story, told: number, at: number): "kept" | "op
 }
 
 export function isRepair(step: Step): boolean {
-  return step.kind === "amend" || step.kind === "undo";
+  return step.kind === "amend" || (step.kind === "undo" && !step.person);
 }
 
 /** What came of a step: who was told because of it, and which calls ran again. */

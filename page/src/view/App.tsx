@@ -60,7 +60,7 @@ function useMatches(shown: Shown, place: Place): Uint8Array | null {
 function useScene(ctx: Ctx, matches: Uint8Array | null): Scene {
   const { story, shown, place, selected, at } = ctx;
   const kind = useMemo(() => place.axis ?? (timesSayLittle(story.times) ? "steps" : "time"), [story, shown.version, place.axis]);
-  const axis = useMemo(() => (kind === "steps" ? stepAxis(story.length, story.silent) : timeAxis(story.times, true, story.length <= 60 ? story.steps.map((step) => step.rank ?? -1) : [])), [story, shown.version, kind]);
+  const axis = useMemo(() => (kind === "steps" ? stepAxis(story.length, story.silent, story.words) : timeAxis(story.times, true, story.length <= 60 ? story.steps.map((step, i) => (step.kind === "said" ? -2 - i : step.rank ?? -1)) : [])), [story, shown.version, kind]);
   const lanes = useMemo(() => lanesFor(story, matches, story.agents.size <= 10), [story, shown.version, matches]);
   const laneOf = useMemo(() => new Map(lanes.map((lane, i) => [lane.rank, i])), [lanes]);
   const related = useMemo(() => relatedTo(story, selected), [story, shown.version, selected]);
@@ -86,7 +86,7 @@ function PanelView({ ctx, matches, narrow }: { ctx: Ctx; matches: Uint8Array | n
         {narrow && <button role="tab" aria-selected={listed} onClick={() => setSteps(true)}>Steps</button>}
       </nav>
       <div class="panel-body" ref={body} role="tabpanel">
-        {listed ? <StepList ctx={ctx} matches={matches} flat={false} />
+        {listed ? <StepList key={String(place.follow)} ctx={ctx} matches={matches} flat={place.follow} newest={place.follow} />
           : place.panel === "step" ? <StepPanel ctx={ctx} />
           : place.panel === "agent" ? <AgentPanel ctx={ctx} />
           : place.panel === "object" ? <ObjectPanel ctx={ctx} />
@@ -163,7 +163,9 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
     lanes.current?.reveal(index);
   };
   const [playing, togglePlay] = usePlay(story, at, toAt);
-  useEffect(() => lanes.current?.reveal(ctx.selected, place.agent), [ctx.selected, place.view, place.agent, place.key, place.q, shown.status === "loading"]);
+  // Whoever follows sees what has just happened, in whichever lane, until a step is chosen.
+  const followed = place.follow && place.at === null && ctx.selected < 0 ? last : -1;
+  useEffect(() => lanes.current?.reveal(followed >= 0 ? followed : ctx.selected, place.agent), [followed, ctx.selected, place.view, place.agent, place.key, place.q, shown.status === "loading"]);
 
   function besides(step: number): void {
     const row = scene.laneOf.get(story.steps[ctx.selected]?.rank ?? -1) ?? -1;
@@ -188,6 +190,7 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
     "?": () => setHelp(true), " ": togglePlay,
     "+": () => lanes.current?.zoom(1.6), "=": () => lanes.current?.zoom(1.6), "-": () => lanes.current?.zoom(1 / 1.6), "0": () => lanes.current?.fit(),
     "[": () => toAt(Math.max(0, at - 1)), "]": () => toAt(Math.min(last, at + 1)),
+    f: () => go({ view: "lanes", follow: !place.follow }),
     t: () => go({ view: place.view === "table" ? "lanes" : "table" }),
   });
 
@@ -205,10 +208,11 @@ function Main({ session, shown, place, go }: { session: Session; shown: Shown; p
             {(!narrow || place.view === "table") && (
               <section class="list" aria-label="Steps">
                 <nav class="tabs" aria-label="How steps are listed">
-                  <button aria-pressed={place.view === "lanes"} onClick={() => go({ view: "lanes" })}>by agent</button>
+                  <button aria-pressed={place.view === "lanes" && !place.follow} onClick={() => go({ view: "lanes", follow: false })}>by agent</button>
+                  <button aria-pressed={place.view === "lanes" && place.follow} onClick={() => go({ view: "lanes", follow: true })} title="The newest step on top, and its lane in view (f)">newest</button>
                   <button aria-pressed={place.view === "table"} onClick={() => go({ view: "table" })}>table</button>
                 </nav>
-                <StepList key={place.view} ctx={ctx} matches={matches} flat={place.view === "table"} />
+                <StepList key={`${place.view} ${place.follow}`} ctx={ctx} matches={matches} flat={place.view === "table" || place.follow} newest={place.view !== "table" && place.follow} />
               </section>
             )}
           </main>

@@ -1,10 +1,11 @@
 /** Two stories of the same work, one above the other on one scale. */
 
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Session, Shown } from "../data/session.ts";
-import { stepAxis, timeAxis, timesSayLittle, type Axis } from "../model/axis.ts";
+import { duration, stepAxis, timeAxis, timesSayLittle, type Axis } from "../model/axis.ts";
 import { ends, sentence } from "../model/compare.ts";
 import { diffLines } from "../model/diff.ts";
+import { lastAtMost } from "../model/story.ts";
 import type { Value } from "../model/steps.ts";
 import type { Ctx } from "./ctx.ts";
 import type { LaneCanvas } from "./lanes/canvas.ts";
@@ -38,22 +39,51 @@ function EndRow({ left, right, k, names, onOpen }: { left: Value | null | undefi
   );
 }
 
+/** Plays both stories, from their beginning to the end of the longer one. */
+function useShares(share: number | null, setShare: (share: number | null) => void): [boolean, () => void] {
+  const [playing, setPlaying] = useState(false);
+  const now = useRef(share);
+  now.current = share;
+  useEffect(() => {
+    if (!playing) return;
+    const timer = setInterval(() => {
+      const next = (now.current ?? 0) + 0.01;
+      setShare(next >= 1 ? null : next);
+      if (next >= 1) setPlaying(false);
+    }, 120);
+    return () => clearInterval(timer);
+  }, [playing]);
+  return [playing, () => {
+    if (!playing && share === null) setShare(0);
+    setPlaying(!playing);
+  }];
+}
+
 export function Compare({ ctx, session, theme }: { ctx: Ctx; session: Session; theme: string }) {
   const [a, b] = session.stories as [Shown, Shown];
   const [kind, setKind] = useState<"time" | "steps" | null>(null);
   const first = useRef<LaneCanvas | null>(null);
   const second = useRef<LaneCanvas | null>(null);
   const chosen = kind ?? (timesSayLittle(a.story.times) || timesSayLittle(b.story.times) ? "steps" : "time");
-  const scenes = useMemo(() => {
-    const axes = [a, b].map(({ story }) => (chosen === "steps" ? stepAxis(story.length, story.silent) : timeAxis(story.times, false)));
+  /** How far both are shown, as a share of the longer one; null: to their ends. */
+  const [share, setShare] = useState<number | null>(null);
+  const whole = useMemo(() => {
+    const axes = [a, b].map(({ story }) => (chosen === "steps" ? stepAxis(story.length, story.silent, story.words) : timeAxis(story.times, false)));
     const max = Math.max(...axes.map((axis) => axis.max));
     return [a, b].map((shown, i) => sceneOf(shown, { ...axes[i]!, max })) as [Scene, Scene];
   }, [a, b, a.version, b.version, chosen]);
-  const found = useMemo(() => ends(a.story, b.story), [a, b, a.version, b.version]);
+  const max = whole[0].axis.max;
+  const scenes = useMemo(() => whole.map((scene) => ({ ...scene, at: share === null ? scene.at : lastAtMost(scene.axis.x, share * max + 1e-9) })) as [Scene, Scene], [whole, share]);
+  const [atA, atB] = [scenes[0].at, scenes[1].at];
+  const found = useMemo(() => ends(a.story, b.story, atA, atB), [a, b, a.version, b.version, atA, atB]);
+  const [playing, togglePlay] = useShares(share, setShare);
   const rows = found.map((end) => ({ ...end, left: a.values.get(end.a), right: b.values.get(end.b) }));
   const other = rows.filter(({ left, right }) => left !== undefined && right !== undefined && words(left) !== words(right));
   const waiting = rows.some(({ left, right }) => left === undefined || right === undefined);
   const names: [string, string] = [a.story.header.name, b.story.header.name];
+
+  const into = (share ?? 1) * max;
+  const moment = chosen === "time" ? `${duration(into)} after they began` : `after ${Math.floor(into) + 1} steps`;
 
   function open(which: 0 | 1, key: string): void {
     const shown = which === 0 ? a : b;
@@ -68,8 +98,8 @@ export function Compare({ ctx, session, theme }: { ctx: Ctx; session: Session; t
   return (
     <main class="compare">
       <div class="compare-line" role="status">
-        {[a, b].map((shown, i) => <p><b>{names[i]}</b>: {sentence(shown.story)}.</p>)}
-        <p>{waiting ? "Comparing how they end …" : other.length ? <><b>{other.length} of {rows.length}</b> written objects end otherwise: {other.slice(0, 3).map((row) => row.key).join(", ")}{other.length > 3 ? " …" : ""}</> : `All ${rows.length} written objects end the same.`}</p>
+        {[a, b].map((shown, i) => <p><b>{names[i]}</b>: {scenes[i]!.at < 0 ? "has not begun" : sentence(shown.story, scenes[i]!.at)}.</p>)}
+        <p>{waiting ? "Comparing how they end …" : other.length ? <><b>{other.length} of {rows.length}</b> written objects {share === null ? "end otherwise" : "are otherwise by then"}: {other.slice(0, 3).map((row) => row.key).join(", ")}{other.length > 3 ? " …" : ""}</> : share === null ? `All ${rows.length} written objects end the same.` : "All objects are the same by then."}</p>
         <span class="tabs" role="group" aria-label="From left to right">{(["time", "steps"] as const).map((one) => <button aria-pressed={chosen === one} onClick={() => setKind(one)}>{one}</button>)}</span>
       </div>
       {scenes.map((scene, i) => (
@@ -83,8 +113,14 @@ export function Compare({ ctx, session, theme }: { ctx: Ctx; session: Session; t
           />
         </div>
       ))}
+      <div class="scrubber">
+        <button class="play" onClick={togglePlay} aria-label={playing ? "Pause" : "Play"}>{playing ? "❚❚" : "▶"}</button>
+        <input type="range" min={0} max={1000} value={Math.round((share ?? 1) * 1000)} aria-label="Show both as of this moment" aria-valuetext={share === null ? "their ends" : moment} onInput={(event) => setShare(Number(event.currentTarget.value) >= 1000 ? null : Number(event.currentTarget.value) / 1000)} />
+        <span class="at num">{share === null ? "to their ends" : moment}</span>
+        {share !== null && <button onClick={() => setShare(null)}>to the end</button>}
+      </div>
       <div class="compare-ends">
-        <h2>How the objects end <span class="dim">− {names[0]}, + {names[1]}</span></h2>
+        <h2>{share === null ? "How the objects end" : "What the objects hold by then"} <span class="dim">− {names[0]}, + {names[1]}</span></h2>
         {other.slice(0, 60).map((row) => <EndRow key={row.key} k={row.key} left={row.left} right={row.right} names={names} onOpen={(which) => open(which, row.key)} />)}
         {!waiting && !other.length && <p class="dim">No difference.</p>}
       </div>

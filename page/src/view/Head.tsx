@@ -22,6 +22,7 @@ export function Head(props: { ctx: Ctx; theme: string; onTheme(): void; onHelp()
   const counts = story.countsAt(ctx.at);
   const phases = story.phasesAt(ctx.at);
   const only = (kind: Group) => () => ctx.go({ kinds: place.kinds.length === 1 && place.kinds[0] === kind ? [] : [kind] });
+  const ended = shown.status === "finished" && phases.working + phases.told + phases.waiting + phases.finished > 0 ? "at work when exported" : STATUS[shown.status];
   const idle = shown.status === "live" && story.agents.size > 0 && phases.working + phases.told + phases.waiting + phases.finished === 0;
   return (
     <header class="head">
@@ -37,9 +38,9 @@ export function Head(props: { ctx: Ctx; theme: string; onTheme(): void; onHelp()
         </nav>
       ) : null}
       <span class={session.stories.length > 1 ? "chip second" : "chip"}>{header.protocol}</span>
-      <span class={`pill ${shown.status} ${idle ? "idle" : ""}`} title={shown.why || header.log}>{idle ? "live, all done" : STATUS[shown.status]}</span>
+      <span class={`pill ${shown.status} ${idle ? "idle" : ""}`} title={shown.why || header.log}>{idle ? "live, all done" : ended}</span>
       {place.view !== "compare" || session.stories.length < 2 ? <div class="counts-line">
-        <Count n={phases.working + phases.told + phases.waiting} word="at work" />
+        <Count n={phases.working + phases.told + phases.waiting + phases.aborting} word="at work" />
         {phases.finished > 0 && <Count n={phases.finished} word="finished" />}
         <Count n={phases.committed} word="committed" kind="ok" />
         {phases.aborted > 0 && <Count n={phases.aborted} word="aborted" kind="bad" />}

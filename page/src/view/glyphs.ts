@@ -21,6 +21,7 @@ export const GLYPHS: Record<Mark, Glyph> = {
   staged: { d: "M-4-4H4V4H-4Z", ink: "wait", width: 1.7 },
   unknown: { d: "M-2.7-2.4A2.8 2.8 0 1 1 1 .5Q0 1.1 0 2.3M0 4.8V5.2", ink: "bad", width: 2 },
   running: { d: `${circle(4.6)}M0-2V0H2`, ink: "write", width: 1.5 },
+  said: { d: "M-5-4.6H5V2.6H-.6L-3.4 5.2V2.6H-5Z", ink: "dim", width: 1.4 },
   amend: { d: "M0-6.4L6.4 0L0 6.4L-6.4 0Z", ink: "repair", fill: true },
   undo: { d: "M0-5.8L5.8 0L0 5.8L-5.8 0ZM-2.4 0H2.4", ink: "undone", width: 1.7 },
   again: { d: "M4.3 1.6A4.5 4.5 0 1 1 3.4-3M4.3-5.2V-2.4H1.5", ink: "again", width: 1.8 },
@@ -29,6 +30,7 @@ export const GLYPHS: Record<Mark, Glyph> = {
   join: { d: "M-3-5V5M-3 0H4", ink: "dim", width: 1.8 },
   finish: { d: "M3-5V5M-4 0H3", ink: "dim", width: 1.8 },
   commit: { d: "M-5.4 .4L-1.6 4.4L5.6-4.6", ink: "ok", width: 2.5 },
+  aborting: { d: circle(6), ink: "bad", width: 1.8 },
   abort: { d: `${circle(6)}M-2.6-2.6L2.6 2.6M2.6-2.6L-2.6 2.6`, ink: "bad", width: 1.8 },
   promote: { d: "M0 5V-4.6M-3.8-.8L0-5L3.8-.8", ink: "dim", width: 1.8 },
   left: { d: "M-4.5 0H2M-1-3.4L2.4 0L-1 3.4M4.6-4.4V4.4", ink: "dim", width: 1.6 },
@@ -45,5 +47,5 @@ export const GLYPHS: Record<Mark, Glyph> = {
 /** The sign that stands for a kind of steps. */
 export const SIGN: Record<Group, Mark> = {
   reads: "read", writes: "write", failed: "failed", waiting: "blocked", notices: "told", repairs: "amend",
-  "re-runs": "again", undone: "undo", outcomes: "commit", outside: "outside", other: "join",
+  "re-runs": "again", undone: "undo", outcomes: "commit", words: "said", outside: "outside", other: "join",
 };

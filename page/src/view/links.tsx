@@ -25,10 +25,11 @@ function To(props: { ctx: Ctx; change: Partial<Place>; title?: string; kind?: st
 }
 
 /** A step, by its sign, the id of its call and what it did. */
-export function StepLink({ ctx, index, short }: { ctx: Ctx; index: number; short?: boolean }) {
+export function StepLink({ ctx, index, short, words }: { ctx: Ctx; index: number; short?: boolean; words?: boolean }) {
   const step = ctx.story.steps[index];
   if (!step) return <span class="dim">a step that is not kept</span>;
   const mark = ctx.story.marks[index]!;
+  if (words) return <To ctx={ctx} change={{ n: step.n, panel: "step" }} title={step.text} kind="to-step">{step.said}</To>;
   const what = step.id ? `${step.id} ${step.tool ?? ""}` : `${ctx.story.agentOf(step.rank)} ${WORD[mark]}`;
   return (
     <To ctx={ctx} change={{ n: step.n, panel: "step" }} title={step.text} kind="to-step">

@@ -120,12 +120,14 @@ class LlmAgent:
             model_settings=self._settings,
             retries={"tools": _OUTPUT_RETRIES, "output": _OUTPUT_RETRIES},
         )
+        session.say(self.goal, goal=True)
         try:
             async with agent:
                 prompt = self.goal
                 while prompt:
                     try:
                         await self._work(agent, prompt)
+                        session.say(self.answer)
                         prompt = self._again(session) or await self._finish(session)
                     except AgentRestarted:
                         self.counters.restarts += 1

@@ -29,6 +29,7 @@ from coagent.wording.repairs import (
     for_the_model,
 )
 from coagent.wording.results import error_text, outcome_text, undone_text
+from coagent.wording.spoken import words_in
 
 _WRONG_ARGUMENTS_MAX = 5
 # The session checks arguments itself and says what is wrong in words made for models.
@@ -140,6 +141,7 @@ class SessionToolset(AbstractToolset[None]):
     async def call_tool(
         self, name: str, tool_args: dict[str, Any], ctx: RunContext[None], tool: ToolsetTool[None]
     ) -> str:
+        self._session.say(words_in(ctx.messages))
         limit = self._budget.calls
         if limit is not None and self._counters.total() >= limit:
             raise BudgetExceeded(f"it has made {limit} calls, which is its budget")

@@ -40,17 +40,22 @@ class Step(NamedTuple):
         arguments: Its arguments, plain data.
         think_s: Thinking time before it in seconds; None: the agent's own.
         tokens: What that thinking costs; None: the agent's own.
+        says: What the agent says as it makes the call, for people who look on.
     """
 
     tool: str
     arguments: Mapping[str, Any]
     think_s: float | None = None
     tokens: int | None = None
+    says: str = ""
 
 
 Asked: TypeAlias = Step | tuple[str, Mapping[str, Any]]
 Program: TypeAlias = Callable[[], Generator[Asked, Any, Any]]
-"""Made anew for every pass; what it yields may depend on nothing but what it was sent."""
+"""Made anew for every pass; what it yields may depend on nothing but what it was sent.
+
+Where it returns a text, the agent says that when it has finished.
+"""
 
 
 class GiveUp(Exception):
@@ -144,6 +149,8 @@ class Walker:
         self.made: list[Made] = []
         self.failure: BaseException | None = None
         """Why the program ended early; the agent is to abort once its premises are final."""
+        self.last_words = ""
+        """What the program has ended with."""
         self._program = program
         self._think = think
         self._log = log
@@ -249,8 +256,9 @@ class Walker:
         try:
             asked = resume()
             self._asked = asked if isinstance(asked, Step) else Step(*asked)
-        except StopIteration:
+        except StopIteration as end:
             self._asked = None
+            self.last_words = end.value if isinstance(end.value, str) else ""
         except (CoAgentError, GiveUp) as failure:
             self._asked, self.failure = None, failure
 
@@ -309,6 +317,7 @@ class Walker:
     async def _call(self, asked: Step) -> None:
         await self._think(asked.think_s, asked.tokens, asked.tool)
         self._repairing = False
+        self.session.say(asked.says)
         self.tally.calls += 1
         made = Made(asked.tool, asked.arguments, None)
         notices: list[Notification] = []
@@ -339,6 +348,7 @@ class Walker:
 
     async def _amend(self, made: Made, asked: Step) -> None:
         await self._decide(asked)
+        self.session.say(asked.says)
         assert made.call_id is not None
         self.tally.amended += 1
         self._log("amend", f"{made.call_id} {_brief(asked)}")

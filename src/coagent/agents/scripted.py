@@ -56,6 +56,7 @@ class ScriptedAgent:
         think_s: Thinking time in seconds before each fresh call and each repair that changes something.
         tokens: What one such inference costs.
         start_s: How long after the others it sets out (it joins with them).
+        goal: What it is to reach, for people who look on.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ScriptedAgent:
     think_s: float = 1.0
     tokens: int = 500
     start_s: float = 0.0
+    goal: str = ""
 
 
 @dataclass
@@ -135,6 +137,7 @@ class ScriptedRun:
         if self._clock is not None and self.agent.start_s:
             await self._clock.sleep(self.agent.start_s)
         self.report.started_s = self._now_s()
+        self.session.say(self.agent.goal, goal=True)
         try:
             while not await self._settle():
                 pass
@@ -152,6 +155,7 @@ class ScriptedRun:
             if not notices:
                 await self.give_up()
             return not notices
+        self.session.say(walker.last_words)
         self.log("finish", "")
         try:
             settlement = await session.finish(wait=True)

@@ -20,8 +20,9 @@ CALLING: Final = frozenset(
 )  # fmt: skip
 """What makes an agent active that had finished."""
 OF_AGENTS: Final[dict[str, frozenset[str]]] = {
-    "active": CALLING | {"Attached", "Promoted", "Blocked", "Finished", "Aborted"},
-    "finished": CALLING | {"Attached", "Promoted", "Committed", "Aborted"},
+    "active": CALLING | {"Attached", "Said", "Promoted", "Blocked", "Finished", "AbortBegun", "Aborted"},
+    "finished": CALLING | {"Attached", "Said", "Promoted", "Committed", "AbortBegun", "Aborted"},
+    "aborting": frozenset({"Attached", "CallUndone", "CallAmended", "Aborted"}),
     "committed": frozenset(),
     "aborted": frozenset(),
 }

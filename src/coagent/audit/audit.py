@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from coagent.audit.arrival import ArrivalReplay
 from coagent.audit.checkpoints import begin
 from coagent.audit.findings import Class, Finding, Findings, Tally
+from coagent.audit.objects import Thing
 from coagent.audit.ordered import OrderedReplay
 from coagent.audit.parts import UNKNOWN, same
 from coagent.audit.picture import Show, brief
@@ -24,12 +25,16 @@ class Expected(NamedTuple):
     Args:
         key: The object.
         values: What it may hold; the last one is what it should come to.
-        by: Who wrote that last: a call, or "outside".
+        by: Who wrote that last: a call, or "outside"; empty where nobody in the log has.
+        person: Who that was outside, where that is known.
+        without: A call that was taken back, without which it is what it is.
     """
 
     key: str
     values: tuple[Any, ...]
     by: str
+    person: str = ""
+    without: str = ""
 
 
 class Audit:
@@ -83,12 +88,29 @@ class Audit:
 
     def expected(self) -> Iterator[Expected]:
         """Yield what targets should hold now, of everything that the log says was written."""
-        for thing in list(self._replay.things.all.values()):
-            if not thing.written or thing.live is UNKNOWN or thing.key in self._replay.things.stuck:
-                continue
-            values = tuple(thing.accepted) if thing.lagging else (thing.live,)
+        for thing in self._written():
+            values = _values(thing)
             if UNKNOWN not in values and thing.key not in self._replay.declared:
-                yield Expected(thing.key, values, thing.writes[-1].call.id if thing.writes else thing.written)
+                top = thing.writes[-1] if thing.writes else None
+                by = thing.base_by if top is None else "outside" if top.edit else top.call.id
+                gone = thing.written if not by and "." in thing.written else ""
+                yield Expected(thing.key, values, by, thing.person if by == "outside" else "", gone)
+
+    def hidden(self) -> dict[str, int]:
+        """Return how many objects were written of which nobody can say whether they are as they should be."""
+        written = list(self._written())
+        rest = [thing for thing in written if thing.key not in self._replay.declared]
+        return {
+            "only their own systems can tell, since declared tools wrote them": len(written) - len(rest),
+            "the log does not hold what was merged with a change from outside": sum(
+                any(value is UNKNOWN for value in _values(thing)) for thing in rest
+            ),
+        }
+
+    def _written(self) -> list[Thing]:
+        """Return what somebody in the log has written, but for what is stuck."""
+        things = self._replay.things
+        return [thing for thing in things.all.values() if thing.written and thing.key not in things.stuck]
 
     @staticmethod
     def holds(expected: Expected, found: Any) -> bool:
@@ -110,20 +132,20 @@ class Audit:
         self._compared = compared
         for expected, found in wrong:
             key, by = expected.key, expected.by
+            left, who = _left_by(expected)
             held = expected.values[-1]
             due, there = self._replay.show(held, key, found), self._replay.show(found, key, held)
             self._replay.findings.add(
                 Finding(
                     "ungoverned writer",
                     "live value that no call wrote",
-                    f"{key} is {there}, and no record says by whom; by the log it is {due}, "
-                    f"{'as somebody outside had left it' if by == 'outside' else f'which {by} wrote'}",
+                    f"{key} is {there}, and no record says by whom; by the log it is {due}, {left}",
                     0,
-                    calls=() if by == "outside" else (by,),
+                    calls=() if by in ("", "outside") else (by,),
                     key=key,
                     picture=(
                         key,
-                        f"  {by} ──wrote──▶ {due}",
+                        f"  {who}──▶ {due}",
                         f"  somebody outside ──wrote──▶ {there} ◀── is there now",
                     ),
                 )
@@ -167,6 +189,26 @@ class Audit:
             self._compared,
             self.began_after,
         )
+
+
+def _values(thing: Thing) -> tuple[Any, ...]:
+    """Return what a target may hold of an object."""
+    return tuple(thing.accepted) if thing.lagging and thing.live is not UNKNOWN else (thing.live,)
+
+
+def _left_by(expected: Expected) -> tuple[str, str]:
+    """Say who left what a target should hold: in a sentence, and in a picture."""
+    if expected.by == "outside":
+        who = expected.person or "somebody outside"
+        return f"as {who} had left it", f"{who} ──wrote"
+    if expected.by:
+        return f"which {expected.by} wrote", f"{expected.by} ──wrote"
+    if expected.without:
+        return (
+            f"as it was before {expected.without}, which was taken back",
+            f"before {expected.without} ──was",
+        )
+    return "as it was found", "before ──was"
 
 
 class Report(NamedTuple):

@@ -92,7 +92,7 @@ class Tally:
         reads: How many reads and scans of committed calls were derived and compared.
         unchecked: How many could not be, since they rest on a merge or on what no record holds.
         notices: Of how many calls agents were told that they return something else now.
-        edges: How many dependencies between agents were followed.
+        edges: How many dependencies between agents were followed, also those through lists and queries.
         outside: How many changes from outside the log holds.
         between: How many objects were found changed that nobody at work had touched.
         passed_over: How many events changed nothing, since they may not happen.

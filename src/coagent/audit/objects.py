@@ -59,7 +59,7 @@ class Thing:
 
     __slots__ = (
         "accepted", "accepted_by", "base", "base_by", "base_number", "bases", "blurred", "key", "lagging",
-        "readers", "recent", "sure", "touched", "version", "writes", "written",
+        "person", "readers", "recent", "sure", "touched", "version", "writes", "written",
     )  # fmt: skip
 
     def __init__(self, key: str) -> None:
@@ -91,6 +91,8 @@ class Thing:
         """The last writes, also those that stand no more, to say whose a value was."""
         self.written = ""
         """Who wrote it last, of those in the log; empty: nobody."""
+        self.person = ""
+        """Who that was, where it came from outside and a person has said that it is theirs."""
 
     # ---- values --------------------------------------------------------------------------------------------
 

@@ -69,6 +69,8 @@ def part_of(value: Any, selector: Selector | None) -> Any:
     if kind == "lines":
         return _lines(value, *rest)
     if kind == "matches":
+        if type(value) is bytes:
+            return _matches_of_bytes(value, *rest)
         return _matches(value, *rest) if type(value) is str else []
     if kind == "traced":
         return None if value is None else True if rest[0] == "name" else [value]
@@ -129,6 +131,20 @@ def _matches(text: str, pattern: str, ignore_case: bool) -> Any:
         return [[number, line] for number, line in enumerate(lines, 1) if search(line) is not None]
     except UnicodeEncodeError:
         return UNKNOWN
+
+
+def _matches_of_bytes(data: bytes, pattern: str, ignore_case: bool) -> Any:
+    """Return the lines of a text in another encoding that match, below line 0, which says how it was read."""
+    marked = data[:2] in (b"\xff\xfe", b"\xfe\xff") and data[:4] != b"\xff\xfe\0\0"
+    found = _matches(
+        data.decode("utf-16", "replace") if marked else data.decode("latin-1"), pattern, ignore_case
+    )
+    if found is UNKNOWN or not found:
+        return found
+    if not marked and b"\0" in data:
+        return [[0, "(a binary file; it matches)"]]
+    how = "(UTF-16)" if marked else "(not valid UTF-8: searched byte by byte, and shown as Latin-1)"
+    return [[0, how], *found]
 
 
 @lru_cache(maxsize=128)

@@ -21,14 +21,16 @@ class Replay(State):
         super().__init__(protocol, order, show)
         self.top = -1
         self.acts: dict[str, Callable[..., None]] = {
-            "Joined": self._joined, "Attached": self._attached, "CallObserved": self._call_observed,
+            "Joined": self._joined, "Attached": self._attached, "Said": self._said,
+            "CallObserved": self._call_observed,
             "CallStaged": self._call_staged, "CallBegun": self._call_begun, "RunBegun": self._run_begun,
             "RunLost": self._run_lost, "CallRan": self._call_ran, "CallReexecuted": self._call_reexecuted,
             "ReversalBegun": self._reversal_begun, "CallReversed": self._call_reversed,
             "ReversalFailed": self._reversal_failed, "CallUndone": self._call_undone,
             "CallAmended": self._call_amended, "StagedAmended": self._staged_amended,
             "NoticesDelivered": self._notices_delivered, "Finished": self._finished,
-            "Promoted": self._promoted, "Committed": self._committed, "Aborted": self._aborted,
+            "Promoted": self._promoted, "Committed": self._committed, "AbortBegun": self._abort_begun,
+            "Aborted": self._aborted,
             "Blocked": self._blocked, "Restarted": self._restarted, "EffectApplied": self._effect_applied,
             "EffectRefused": self._effect_refused, "Stuck": self._stuck, "Resolved": self._resolved,
             "OutsideWrite": self._outside_write,
@@ -100,6 +102,11 @@ class Replay(State):
             why = "is irreversible and has run" if call.happened else "has to be reversed first"
             self.illegal(f"{kind} of {call_id}, which {why}", call=call)
             return None
+        if call is not None and call.agent.phase == "aborting":
+            if kind not in OF_AGENTS["aborting"] or (kind == "CallAmended" and call.touching is None):
+                self.illegal(f"{kind} of {call_id}, whose agent is being aborted", call=call)
+                return None
+            return self._standing(call_id, kind)
         call = self._standing(call_id, kind)
         if call is not None and heard:
             call.agent.phase = "active"
@@ -156,6 +163,9 @@ class Replay(State):
         if agent is not None:
             agent.owner = owner
 
+    def _said(self, rank: int, text: str, goal: bool, ago_ms: int) -> None:
+        self._agent(rank, "Said")
+
     def _finished(self, rank: int) -> None:
         agent = self._agent(rank, "Finished")
         if agent is None:
@@ -199,6 +209,11 @@ class Replay(State):
         self.fold(agent)
         self.end(agent, "committed")
 
+    def _abort_begun(self, rank: int, reason: str, owner: str) -> None:
+        agent = self._agent(rank, "AbortBegun")
+        if agent is not None:
+            agent.phase, agent.owner = "aborting", owner
+
     def _aborted(self, rank: int, reason: str) -> None:
         agent = self._agent(rank, "Aborted")
         if agent is None:
@@ -221,7 +236,9 @@ class Replay(State):
 
     # ---- calls ---------------------------------------------------------------------------------------------
 
-    def _call_observed(self, rank: int, tool: str, arguments: Any, seen: Seen, irreversible: bool) -> None:
+    def _call_observed(
+        self, rank: int, tool: str, arguments: Any, seen: Seen, irreversible: bool, *_times: int | None
+    ) -> None:
         agent = self._agent(rank, "CallObserved")
         if agent is None:
             return
@@ -273,6 +290,10 @@ class Replay(State):
         if call.phase == "running" and prepared is None:
             self.illegal(f"RunBegun of {call_id}, which is running", call=call)
             return
+        never = call.phase != "running" and (call.irreversible or arguments is not None)
+        if never and call.agent.phase == "aborting":
+            self.illegal(f"RunBegun of {call_id}, whose agent is being aborted", call=call)
+            return
         if call.phase == "staged" and call_id in self.calls:
             self._runs_for_good(call)
         if self._next(call, "RunBegun") is None:
@@ -321,7 +342,7 @@ class Replay(State):
         else:
             self.review(call)
 
-    def _call_reexecuted(self, call_id: str, seen: Seen) -> None:
+    def _call_reexecuted(self, call_id: str, seen: Seen, _took_ms: int | None) -> None:
         call = self._standing(call_id, "CallReexecuted")
         if call is not None:
             self._stop(call)
@@ -347,13 +368,15 @@ class Replay(State):
             for key in call.writes:
                 self.get_stuck(self.things.all[key], error, half_reversed=True)
 
-    def _call_undone(self, call_id: str) -> None:
+    def _call_undone(self, call_id: str, person: str) -> None:
         call = self._repaired(call_id, "CallUndone")
         if call is not None:
             self._stop(call)
             self.remove(call)
 
-    def _call_amended(self, call_id: str, arguments: Any, seen: Seen, heard: bool) -> None:
+    def _call_amended(
+        self, call_id: str, arguments: Any, seen: Seen, heard: bool, _took_ms: int | None
+    ) -> None:
         call = self._repaired(call_id, "CallAmended", heard=heard)
         if call is not None:
             self._stop(call)
@@ -413,6 +436,9 @@ class Replay(State):
         thing = self.things.outstanding(key, version)
         if thing is None:
             return
+        stuck = self.things.stuck.get(key)
+        if stuck is not None and not stuck.half_reversed:
+            self._not_stuck(key)
         self.things.taken(thing)
         if thing.writes and not thing.writes[-1].edit:
             thing.writes[-1].call.accepted.add(key)
@@ -435,10 +461,9 @@ class Replay(State):
             self.get_stuck(thing, error, half_reversed=False)
 
     def _resolved(self, key: str, how: str, value: Any) -> None:
-        if self.things.stuck.pop(key, None) is None:
+        if key not in self.things.stuck:
             return
-        for agent in self.agents.values():
-            agent.disturbed.pop(key, None)
+        self._not_stuck(key)
         thing = self.things.all.get(key)
         if how == "accept" and thing is not None and thing.accepted:
             if thing.live is not UNKNOWN and same(value, thing.live):
@@ -447,5 +472,10 @@ class Replay(State):
                 self.edit(thing, value, thing.live, len(thing.accepted) - 1)
                 thing.written = "outside"
 
-    def _outside_write(self, key: str, value: Any, behind: list[Any]) -> None:
-        self.outside(key, value, behind)
+    def _not_stuck(self, key: str) -> None:
+        del self.things.stuck[key]
+        for agent in self.agents.values():
+            agent.disturbed.pop(key, None)
+
+    def _outside_write(self, key: str, value: Any, behind: list[Any], person: str) -> None:
+        self.outside(key, value, behind, person)

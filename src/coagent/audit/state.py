@@ -153,6 +153,7 @@ class State:
             if not any(same(value, one) for one in thing.accepted):
                 self.tally.between += 1
             thing.base_by = thing.written = "outside"
+            thing.person = ""
         thing.learn(value)
 
     def remove(self, call: Call) -> None:
@@ -233,9 +234,11 @@ class State:
 
     # ---- targets and outsiders -----------------------------------------------------------------------------
 
-    def outside(self, key: str, found: Any, behind: list[Any]) -> None:
+    def outside(self, key: str, found: Any, behind: list[Any], person: str) -> None:
         """Take a value that no call wrote."""
         thing = self.things.track(key)
+        if person:
+            thing.person = person
         if behind:
             saw, live = behind
             if not thing.sure and not thing.writes:
@@ -255,7 +258,7 @@ class State:
         else:
             return
         self.tally.outside += 1
-        thing.written = "outside"
+        thing.written, thing.person = "outside", person
 
     def edit(self, thing: Thing, found: Any, saw: Any, at: int) -> None:
         """Enter what an outsider has changed.

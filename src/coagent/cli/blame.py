@@ -44,7 +44,7 @@ def blame(
     wrote, whatever came first. What no record has is marked so. Lines of objects that are no texts are those
     of their JSON.
     """
-    from coagent.cli.where import LOGS, domain_log
+    from coagent.cli.where import domain_log, named_log
     from coagent.story.blame import Blame
     from coagent.story.steps import Story
 
@@ -60,19 +60,19 @@ def blame(
         else:
             story.advance()
         known = Blame(story)
-        named_log = domain is not None and domain.startswith(LOGS)
+        alone = named_log(domain) is not None
         if agent_trace:
-            only = None if what is None else _key(what, domain, named_log)
-            _print_record(known, only, story.header["name"], domain, named_log=named_log)
+            only = None if what is None else _key(what, domain, alone)
+            _print_record(known, only, story.header["name"], domain, alone=alone)
             return
         assert what is not None
-        key = _key(what, domain, named_log)
+        key = _key(what, domain, alone)
         if key not in known.keys:
             raise ConfigurationError(
                 f"no agent has read or written {key!r}",
                 f"See what was: coagent log --key '{key.partition(':')[0]}:*'",
             )
-        lines = known.lines(key, None if named_log else _text_there(key, domain))
+        lines = known.lines(key, None if alone else _text_there(key, domain))
     finally:
         story.close()
     if json_output:
@@ -81,11 +81,11 @@ def blame(
         print_lines(_shown(lines, why))
 
 
-def _key(what: str, domain: str | None, named_log: bool) -> Key:
+def _key(what: str, domain: str | None, alone: bool) -> Key:
     from coagent.protocol.keys import Key
 
     scheme, colon, _ = what.partition(":")
-    if named_log or (colon and scheme.isalnum() and not os.path.exists(what)):
+    if alone or (colon and scheme.isalnum() and not os.path.exists(what)):
         return Key(what if colon else f"file:{what}")
     from coagent.cli.where import domain_file
     from coagent.config.domain_file import configured
@@ -152,23 +152,25 @@ def _who(author: Author) -> str:
 def _when(author: Author) -> str:
     if author.at_ms is None:
         return "" if author.number is None else f"record {author.number}"
-    return datetime.fromtimestamp(author.at_ms / 1000).strftime("%Y-%m-%d %H:%M")
+    from coagent.wording.times import day_and_time
+
+    return day_and_time(author.at_ms)
 
 
 def _data(number: int, line: Line) -> dict[str, Any]:
     return {"line": number, "text": line.text, **line.author.__dict__}
 
 
-def _print_record(known: Blame, only: str | None, name: str, domain: str | None, *, named_log: bool) -> None:
+def _print_record(known: Blame, only: str | None, name: str, domain: str | None, *, alone: bool) -> None:
     """Print the record of the lines that are there now; of a log alone, of those that it knows."""
     from uuid import uuid4
 
     from coagent.story.agent_trace import record
 
     keys = [key for key in known.keys if key.startswith("file:") and only in (None, key)]
-    files = {key.removeprefix("file:"): known.lines(key) for key in keys} if named_log else {}
+    files = {key.removeprefix("file:"): known.lines(key) for key in keys} if alone else {}
     prefix, revision = "", None
-    if not named_log:
+    if not alone:
         for key, found in _there(keys, domain).items():
             text = "" if found is None else found
             if isinstance(text, str):

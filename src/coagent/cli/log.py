@@ -42,7 +42,7 @@ def log(
 
     What somebody outside wrote comes with its difference. --tail reads no more of the log than it has to.
     """
-    from coagent.cli.where import domain_log
+    from coagent.cli.where import domain_log, nothing_yet
     from coagent.log.base import NothingYet
 
     url = domain_log(domain)
@@ -61,8 +61,9 @@ def log(
                 found, chronicle, entries = _opened(url, agent, key, tail)
         except NothingYet as nothing:
             if not follow:
+                said = nothing_yet(domain, nothing)
                 if not json_output:
-                    console().print(f"{nothing.cause}.", markup=False)
+                    console().print(said, markup=False)
                 return
             time.sleep(_LOOK_S)
             continue
@@ -91,7 +92,7 @@ def _write_trace(url: str, path: Path) -> None:
     story = Story(url, MASK)
     try:
         story.advance()
-        write_report(path, trace(story.steps(), story.header["name"]))
+        write_report(path, trace(story.steps(), story.header["name"]), "trace")
     finally:
         story.close()
     print_lines([f"{path}: {len(story):,} steps; open it in ui.perfetto.dev or chrome://tracing"])

@@ -111,6 +111,11 @@ COMMANDS: dict[str, Lazy | Registered] = {
         "Bring back what a person or an agent had written.",
         ("coagent restore", "coagent restore file:a.txt", "coagent restore file:a.txt --to 17 --yes"),
     ),
+    "accept": Lazy(
+        "coagent.cli.accept:accept",
+        "Accept what was changed while no agent was at work on it.",
+        ("coagent accept", "coagent accept file:a.txt", "coagent accept --all --yes"),
+    ),
     "tools": Lazy("coagent.cli.tools:app", "Look after the tools of a domain."),
     "bench": Registered("Measure what CoAgent costs."),
 }

@@ -71,8 +71,8 @@ def print_json(data: Any, indent: int | None = 2) -> None:
     sys.stdout.write(json_text(data, indent) + "\n")
 
 
-def write_report(path: Path, data: Any) -> None:
-    """Write a report as JSON into a file that only its owner can read.
+def write_report(path: Path, data: Any, what: str = "report") -> None:
+    """Write a report, or something else, as JSON into a file that only its owner can read.
 
     Raises:
         ConfigurationError: It cannot be written.
@@ -81,7 +81,7 @@ def write_report(path: Path, data: Any) -> None:
         write_private(path, json_text(data) + "\n")
     except OSError as error:
         raise ConfigurationError(
-            f"the report {str(path)!r} cannot be written: {error.strerror}", "Name a file in your own folder."
+            f"the {what} {str(path)!r} cannot be written: {error.strerror}", "Name a file in your own folder."
         ) from None
 
 

@@ -35,7 +35,10 @@ def resolve(
     ] = False,
     drop: Annotated[bool, typer.Option("--drop", help="A call has not run, and shall not.")] = False,
     domain: Annotated[
-        str | None, typer.Option(help="A domain file or a folder; the nearest .coagent by default.")
+        str | None,
+        typer.Option(
+            help="A domain file or a folder, or a log to look only; the nearest .coagent by default."
+        ),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
@@ -54,18 +57,26 @@ def resolve(
         raise ConfigurationError(
             "there is no object to decide about", "Name one: coagent resolve KEY --retry"
         )
-    from coagent.cli.where import domain_file
-    from coagent.config.domain_file import configured, log_url, read_domain_file
+    from coagent.cli.where import domain_file, domain_log, named_log
+    from coagent.config.domain_file import configured
+    from coagent.log.urls import shown_url
 
-    path = domain_file(domain)
-    stuck, wanted, unknown = _looked(log_url(read_domain_file(path).log, path.resolve().parent))
+    only_log = named_log(domain)
+    if only_log is not None and chosen:
+        raise ConfigurationError(
+            f"{shown_url(only_log)!r} is a log: it shows what there is to decide, and to decide takes the "
+            "targets and tools of its domain",
+            f"Name a domain file that has this `log`, or a folder: --domain FILE --{chosen[0]}",
+        )
+    stuck, wanted, unknown = _looked(domain_log(domain))
     if key is None:
         _list(stuck, unknown, json_output)
         return
     lost = next((one for one in unknown if one.call == key), None)
     if lost is not None:
         if chosen:
-            _decide(configured(path), lost.call, chosen[0], json_output, _DONE_WITH_CALL)
+            found = configured(domain_file(domain))
+            _decide(found, lost.call, chosen[0], json_output, _DONE_WITH_CALL)
         else:
             _show_call(lost, json_output)
         return
@@ -76,9 +87,9 @@ def resolve(
     if drop:
         raise ConfigurationError(f"{key!r} is an object, and --drop is for calls", "Choose --accept.")
     if chosen:
-        _decide(configured(path), meant.key, chosen[0], json_output)
+        _decide(configured(domain_file(domain)), meant.key, chosen[0], json_output)
     else:
-        _show(configured(path), meant, wanted[meant.key], json_output)
+        _show(None if only_log else configured(domain_file(domain)), meant, wanted[meant.key], json_output)
 
 
 def _looked(url: str) -> tuple[list[StuckObject], dict[str, Value], list[UnknownCall]]:
@@ -186,13 +197,14 @@ def _ways(key: str) -> list[str]:
     ]
 
 
-def _show(found: Configured, meant: StuckObject, wanted: Value, json_output: bool) -> None:
+def _show(found: Configured | None, meant: StuckObject, wanted: Value, json_output: bool) -> None:
+    """Show what an object should hold, and what is there, where its domain and not only its log is known."""
     import anyio
 
     from coagent.protocol.values import UNLOADED
     from coagent.runtime.changes import change_of
 
-    there = anyio.run(_there, found, meant)
+    there = UNLOADED if found is None else anyio.run(_there, found, meant)
     change = None
     if there is not UNLOADED:
         change = change_of(MASK, meant.key, wanted, there)
@@ -200,7 +212,9 @@ def _show(found: Configured, meant: StuckObject, wanted: Value, json_output: boo
         print_json({**asdict(meant), "difference": change})
         return
     print_lines(_described(meant))
-    if change is None:
+    if found is None:
+        print_lines(["  what its system holds takes its target to see: name a domain file, not its log"])
+    elif change is None:
         print_lines(["  what its system holds cannot be looked at: only the system itself can tell"])
     else:
         lines = change.splitlines() or ["(what is there is what it should hold)"]

@@ -12,6 +12,7 @@ from coagent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from coagent.config.domain_file import Configured
+    from coagent.protocol.keys import Key
     from coagent.protocol.values import Value
     from coagent.runtime.versions import Version
 
@@ -34,8 +35,8 @@ def restore(
 
     Nothing that a person wrote is lost when agents write over it or merge it: it is here. Without KEY, the
     objects are listed that somebody outside has changed; with KEY, its versions; with --to, what would
-    change. --yes writes it as if you had with an editor: agents at work that have touched the object are
-    told. It writes over nothing that is not in the log.
+    change. --yes writes it as if you had with an editor, under your name: agents at work that have touched
+    the object are told. What is there is recorded first if it is in no record yet, so that it comes back too.
     """
     from coagent.cli.where import domain_file
     from coagent.config.domain_file import configured, log_url, read_domain_file
@@ -47,7 +48,7 @@ def restore(
     path = domain_file(domain)
     url = log_url(read_domain_file(path).log, path.resolve().parent)
     if key is None:
-        _list_objects(url, json_output)
+        _list_objects(configured(path), url, json_output)
         return
     versions = _known(url, key)
     if to is None:
@@ -75,22 +76,48 @@ def _known(url: str, key: str) -> list[Version]:
     return versions
 
 
-def _list_objects(url: str, json_output: bool) -> None:
+def _list_objects(configured: Configured, url: str, json_output: bool) -> None:
     from coagent.runtime.versions import written_outside
     from coagent.wording.quoting import one_line
 
     found = written_outside(url)
+    unrecorded, not_looked = _unrecorded(configured)
     if json_output:
-        data = [{"key": key, "times": times, "last": last} for key, (times, last) in found.items()]
+        keys = sorted({*found, *unrecorded})
+        data = [{"key": key, **_times(found.get(key)), "unrecorded": key in unrecorded} for key in keys]
         print_json({"objects": data})
-    elif not found:
+    elif not found and not unrecorded:
         console().print("Nobody outside has changed what agents had read or written.")
     else:
-        width = min(max(len(key) for key in found), _BRIEF_LENGTH_MAX)
+        width = min(max(len(key) for key in [*found, *unrecorded]), _BRIEF_LENGTH_MAX)
         for key, (times, last) in found.items():
             often = "once" if times == 1 else f"{times} times"
             print_lines([f"{one_line(key):<{width}}  changed outside {often}, last in record {last}"])
+        for key in unrecorded:
+            print_lines([f"{one_line(key):<{width}}  changed outside, and in no record yet"])
         print_lines(["", "coagent restore KEY   shows its versions, those of agents too"])
+    if not_looked:
+        print_lines([f"coagent: what no record holds was not looked for: {not_looked}"], stderr=True)
+
+
+def _times(found: tuple[int, int] | None) -> dict[str, int | None]:
+    return {"times": 0, "last": None} if found is None else {"times": found[0], "last": found[1]}
+
+
+def _unrecorded(configured: Configured) -> tuple[list[Key], str]:
+    """Return the objects that are otherwise than any record says; or why that is not known."""
+    from coagent.cli.check import progress, value_shown
+    from coagent.errors import CoAgentError
+    from coagent.log.base import NothingYet
+    from coagent.oversight.accepting import unexplained
+
+    try:
+        with progress() as say:
+            return [one.key for one in unexplained(configured.domain, value_shown, say)], ""
+    except NothingYet:
+        return [], ""
+    except CoAgentError as error:
+        return [], error.cause
 
 
 def _list_versions(found: Configured, key: str, versions: list[Version], json_output: bool) -> None:
@@ -100,22 +127,24 @@ def _list_versions(found: Configured, key: str, versions: list[Version], json_ou
     from coagent.protocol.values import same
 
     there = anyio.run(there_now, found.domain, key)
-    rows = [(one, same(one.value, there)) for one in versions]
+    newest = next((one for one in reversed(versions) if same(one.value, there)), None)
+    rows = [(one, one is newest) for one in versions]
     if json_output:
         print_json({"key": key, "versions": [_data(one, key) | {"there": now} for one, now in rows]})
         return
     for one, now in rows:
-        who = f"{one.agent or 'somebody outside'} {_HOW[one.how]}"
+        who = f"{one.agent or one.person or 'somebody outside'} {_HOW[one.how]}"
         print_lines(
             [f"{one.number:>6}  {who:<28} {_brief(one.value, key)}{'   <- is there now' if now else ''}"]
         )
     if not any(now for _, now in rows):
-        print_lines(["What is there now is none of these."])
+        print_lines(["What is there now is none of these: it is in no record (see coagent accept)."])
     print_lines(["", "coagent restore KEY --to NUMBER   shows what would change; with --yes it is written"])
 
 
 def _data(one: Version, key: str) -> dict[str, Any]:
-    return {"number": one.number, "how": one.how, "agent": one.agent, "value": MASK.value(one.value, key)}
+    value = MASK.value(one.value, key)
+    return {"number": one.number, "how": one.how, "agent": one.agent, "person": one.person, "value": value}
 
 
 def _brief(value: Value, key: str) -> str:

@@ -29,7 +29,7 @@ def status(
     json_output: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show who is at work in a domain, and who waits for whom. It only looks."""
-    from coagent.cli.where import domain_log
+    from coagent.cli.where import domain_log, nothing_yet
     from coagent.log.base import NothingYet
     from coagent.log.urls import shown_url
     from coagent.runtime.watch import Watch
@@ -38,6 +38,7 @@ def status(
     try:
         found = Watch(url)
     except NothingYet as nothing:
+        said = nothing_yet(domain, nothing)
         if json_output:
             print_json(
                 {
@@ -50,7 +51,7 @@ def status(
                 }
             )
         else:
-            console().print(f"{nothing.cause}.", markup=False)
+            console().print(said, markup=False)
         return
     try:
         if watch:

@@ -52,13 +52,13 @@ def ui(
     nothing, and no agent waits for it. From the page you can undo, abort, restore and resolve, with a look at
     what would change first, where a domain file or folder is named and no log.
     """
-    from coagent.cli.where import LOGS, domain_file, domain_log
+    from coagent.cli.where import domain_file, domain_log, named_log
+    from coagent.log.open import open_reader
 
-    url = domain_log(domain)
-    named_log = domain is not None and domain.startswith(LOGS)
-    stories = [_story(url, tail, export is None)]
-    if compare is not None:
-        stories.append(_story(domain_log(compare), tail, export is None))
+    url, other = domain_log(domain), None if compare is None else domain_log(compare)
+    if other is not None:
+        open_reader(other).close()  # what is compared is there: nobody waits for a name that was mistyped
+    stories = [_story(one, tail, export is None) for one in (url, other) if one is not None]
     if export is not None:
         _export(stories, export, json_output)
         return
@@ -69,7 +69,7 @@ def ui(
         raise ConfigurationError(
             f"the page needs a web server: {error}", "Install it: pip install 'coagent-mtpo[ui]'."
         ) from None
-    path = None if named_log or look_only else domain_file(domain)
+    path = None if look_only or named_log(domain) is not None else domain_file(domain)
     _serve(stories, path, host, port, browser, json_output)
 
 

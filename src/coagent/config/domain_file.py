@@ -94,11 +94,13 @@ class DomainFile(Table):
         order: "early": whoever has finished need not wait for those before it that it has nothing to do with.
             "fixed": all count in the order in which they joined. By default what its log was begun with, and
             "early" for a new one: an idle session holds nobody up.
+        words: Whether the log is to hold what agents say and what they are asked for, a line each.
     """
 
     protocol: str = "mtpo"
     order: Order | None = None
     log: str = "sqlite:log.db"
+    words: bool = True
     targets: list[TargetTable] = Field(default_factory=list)
     tools: ToolsTable = ToolsTable()
     serve: ServeTable = ServeTable()
@@ -191,6 +193,7 @@ def configured(path: Path, *, order: Order | None = None) -> Configured:
         )
     except FootprintViolation as error:
         raise ConfigurationError(f"{path}: {error.cause}", "Keep one target of each kind.") from error
+    domain.keeps_words = file.words
     return Configured(path, file, domain)
 
 

@@ -115,7 +115,9 @@ def lanes_of(report: RunReport, roles: Sequence[Role], labelled: Sequence[Labell
 
 
 def _scripted(role: Role) -> ScriptedAgent:
-    return ScriptedAgent(role.name, role.program, think_s=role.think_s["repair"], tokens=TOKENS)
+    return ScriptedAgent(
+        role.name, role.program, think_s=role.think_s["repair"], tokens=TOKENS, goal=role.task
+    )
 
 
 def _lane(one: AgentReport, role: Role, report: RunReport, labelled: Sequence[Labelled], told: str) -> Lane:

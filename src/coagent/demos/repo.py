@@ -93,22 +93,30 @@ def _roles(seed: int) -> list[Role]:
     ]
 
 
-def _rename(think_s: Mapping[str, float]) -> Generator[Step, Any, None]:
-    lines = yield Step("search_files", {"pattern": rf"\b{OLD}\b"}, think_s["search_files"])
-    for path in sorted({line.partition(":")[0] for line in lines}):
-        yield Step("read_file", {"path": path}, think_s["read_file"])
+def _rename(think_s: Mapping[str, float]) -> Generator[Step, Any, str]:
+    look = f"First I look for all that names {OLD}."
+    lines = yield Step("search_files", {"pattern": rf"\b{OLD}\b"}, think_s["search_files"], says=look)
+    paths = sorted({line.partition(":")[0] for line in lines})
+    for number, path in enumerate(paths, 1):
+        says = f"{path} is file {number} of {len(paths)} that name it."
+        yield Step("read_file", {"path": path}, think_s["read_file"], says=says)
         change = {"path": path, "old_string": OLD, "new_string": NEW, "replace_all": True}
-        yield Step("edit_file", change, think_s["edit_file"])
+        yield Step("edit_file", change, think_s["edit_file"], says=f"I rename it in {path}.")
+    return f"{OLD} is {NEW} now in all {len(paths)} files that named it."
 
 
-def _report(think_s: Mapping[str, float]) -> Generator[Step, Any, None]:
-    pricing = yield Step("read_file", {"path": "shop/pricing.py"}, think_s["read_file"])
+def _report(think_s: Mapping[str, float]) -> Generator[Step, Any, str]:
+    look = "I look in pricing.py for the function that adds an order up."
+    pricing = yield Step("read_file", {"path": "shop/pricing.py"}, think_s["read_file"], says=look)
     found = re.search(r"^def (\w+)\(quantities", pricing, re.MULTILINE)
     assert found is not None, "pricing.py has a function over quantities"
     content = REPORT.format(function=found[1])
-    yield Step("write_file", {"path": "shop/report.py", "content": content}, think_s["write_file"])
+    says = f"It is {found[1]}: the report calls that."
+    file = {"path": "shop/report.py", "content": content}
+    yield Step("write_file", file, think_s["write_file"], says=says)
     test = {"path": "tests/test_report.py", "content": REPORT_TEST}
-    yield Step("write_file", test, think_s["write_file"])
+    yield Step("write_file", test, think_s["write_file"], says="And a test of the report.")
+    return f"The report is there, tested, and calls {found[1]}."
 
 
 async def _run(

@@ -225,12 +225,14 @@ class Archive:
         segment = next((one for one in self.segments() if one.first <= at.number + 1 <= one.last), None)
         if segment is None:
             return [], at
-        records = []
+        records: list[str] = []
         number, chain = at
         for found, stored, record in _rows(segment):
             if found < number or (found == number and stored == chain):
                 continue
             if found != number + 1 or checksum(record, chain) != stored:
+                if records:
+                    break  # whoever asks for more is told of it
                 raise LogError(
                     f"record {found} in archive {str(segment.path)!r} is damaged, or not in its place",
                     "Restore a copy of it.",

@@ -22,6 +22,10 @@ class NothingYet(ConfigurationError):
     """A log that has not been begun."""
 
 
+class Absent(NothingYet):
+    """A log of which nothing is there, not even its file."""
+
+
 class LogSettings(NamedTuple):
     """What a log is begun with, and what everybody who opens it has to agree with.
 

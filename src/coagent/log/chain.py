@@ -25,6 +25,8 @@ def followed(
 ) -> tuple[list[str], Position]:
     """Return the texts of the records that follow a place, and the place after them.
 
+    What is before a damaged record is returned; whoever asks for more is told of that.
+
     Args:
         rows: Their numbers, checksums and texts, in order.
         at: The place.
@@ -34,16 +36,20 @@ def followed(
 
     Raises:
         Gap: The next record is not there.
-        LogError: A record is missing or damaged.
+        LogError: It is damaged.
     """
     records: list[str] = []
     number, chain = at
     for found, stored, record in rows:
         if found != number + 1:
-            kind = LogError if records else Gap
-            raise kind(f"log {log!r} lacks record {number + 1}", cure)
-        number, chain = found, checksum(record, chain if chained else 0) if isinstance(record, str) else -1
-        if chain != stored:
-            raise LogError(f"record {number} of log {log!r} is damaged, or not in its place", cure)
+            if records:
+                break
+            raise Gap(f"log {log!r} lacks record {number + 1}", cure)
+        made = checksum(record, chain if chained else 0) if isinstance(record, str) else -1
+        if made != stored:
+            if records:
+                break
+            raise LogError(f"record {found} of log {log!r} is damaged, or not in its place", cure)
+        number, chain = found, made
         records.append(record)
     return records, Position(number, chain)

@@ -33,6 +33,7 @@ _KINDS: dict[str, type[Any]] = {
     for kind in (
         events.Joined,
         events.Attached,
+        events.Said,
         events.CallObserved,
         events.CallStaged,
         events.CallBegun,
@@ -50,6 +51,7 @@ _KINDS: dict[str, type[Any]] = {
         events.Finished,
         events.Promoted,
         events.Committed,
+        events.AbortBegun,
         events.Aborted,
         events.Blocked,
         events.Restarted,

@@ -25,7 +25,7 @@ from coagent.log.postgres_archive import fill
 from coagent.log.postgres_leases import LeaseStatements, leases_in
 from coagent.log.postgres_link import Link
 from coagent.log.postgres_rows import Statements, from_segment, gone_back, state_in, taken, unpacked
-from coagent.log.postgres_schema import GIVE_UP_WHEN_GONE, Begun, begun, connected
+from coagent.log.postgres_schema import GIVE_UP_WHEN_GONE, Begun, answering, begun, connected
 from coagent.log.postgres_wakes import Wakes
 from coagent.log.urls import Place
 from coagent.processes import Process
@@ -311,5 +311,5 @@ class PostgresLog(Log):
 
 
 def _opened(place: Place, settings: LogSettings) -> Begun:
-    with connected(place) as connection:
+    with connected(place) as connection, answering(connection, place):
         return begun(connection, place, settings)

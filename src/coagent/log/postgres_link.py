@@ -15,13 +15,11 @@ import psycopg
 from coagent.errors import LogError, LogUnavailable
 from coagent.log.postgres_errors import awaits_standby, failed
 from coagent.log.postgres_leases import LONG_AGO_S
-from coagent.log.postgres_schema import options_of
+from coagent.log.postgres_schema import ANSWER_S_MAX, options_of
 from coagent.log.postgres_servers import NOT_KNOWN, Standing, connected_to, servers_of
 from coagent.log.urls import Place
 
 T = TypeVar("T")
-_ANSWER_S_MAX = 20.0
-"""How long an answer of the server is waited for, in seconds, before the connection is given up."""
 _WAIT_S_MIN, _WAIT_S_MAX = 0.05, 1.0
 _AWAITS_STANDBY = (
     b"select from pg_stat_activity where wait_event = 'SyncRep' and usename = current_user limit 1"
@@ -87,7 +85,7 @@ class Link:
             connection: psycopg.AsyncConnection[Any] | None = None
             try:
                 connection = await self._connected()
-                with anyio.fail_after(_ANSWER_S_MAX, shield=True):
+                with anyio.fail_after(ANSWER_S_MAX, shield=True):
                     found = await work(connection)
             except (psycopg.Error, OSError) as error:
                 failure = await self._failure(connection, act, error)
@@ -123,7 +121,7 @@ class Link:
         async with self._used():
             connection = await self._connected()
             try:
-                with anyio.fail_after(_ANSWER_S_MAX, shield=True):
+                with anyio.fail_after(ANSWER_S_MAX, shield=True):
                     return await work(connection)
             except (psycopg.Error, OSError):
                 await self._give_up(connection)
@@ -185,7 +183,7 @@ class Link:
         turn, self._turn = self._turn, None
         if turn is not None and turn is self._connection:
             try:
-                with anyio.fail_after(_ANSWER_S_MAX, shield=True):
+                with anyio.fail_after(ANSWER_S_MAX, shield=True):
                     await turn.rollback()
             except (psycopg.Error, OSError):  # then it has ended with its connection
                 await self._give_up(turn)
@@ -263,7 +261,7 @@ class Link:
         """Tell whether the server does not answer because it waits for a standby."""
         try:
             connection = await self._connected()
-            with anyio.fail_after(_ANSWER_S_MAX, shield=True):
+            with anyio.fail_after(ANSWER_S_MAX, shield=True):
                 return await (await connection.execute(_AWAITS_STANDBY)).fetchone() is not None
         except (psycopg.Error, OSError):
             return False

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from coagent.log.base import Lease, NothingYet, Reader
+from coagent.log.base import Absent, Lease, Reader
 from coagent.log.chain import Gap, Position
 from coagent.log.postgres_errors import failed
 from coagent.log.postgres_leases import LONG_AGO_S, LeaseStatements, leases_in
@@ -36,7 +36,7 @@ class PostgresReader(Reader):
         try:
             begun = looked_up(self._connection, place)
             if begun is None:
-                raise NothingYet(f"there is no log {place.shown!r}: nobody has joined this domain yet")
+                raise Absent(f"there is no log {place.shown!r}: nobody has joined this domain yet")
         except BaseException:
             self._connection.close()
             raise

@@ -7,6 +7,9 @@ names are written in full, and the one advisory lock ends with its transaction.
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -17,12 +20,14 @@ from psycopg.conninfo import conninfo_to_dict
 from coagent.errors import LogError
 from coagent.log.base import LogSettings
 from coagent.log.codec import FORMAT
-from coagent.log.postgres_errors import CURE_ONLY_READS, RIGHTS, failed
+from coagent.log.postgres_errors import CURE_ONLY_READS, RIGHTS, awaits_standby, failed
 from coagent.log.postgres_servers import connected_at_once, servers_of
 from coagent.log.urls import OURS, Place, is_misread
 
 VERSION = 1
 """The version of the tables. A schema of a newer one is refused; each change raises it."""
+ANSWER_S_MAX = 20.0
+"""How long an answer of the server is waited for, in seconds, before the connection is given up."""
 _SERVER_MIN = 130000
 _ROW_PAGES_FREE = 25
 _SCHEMA = """
@@ -142,6 +147,34 @@ def connected(place: Place, *, timeout_s: int = 5) -> psycopg.Connection[Any]:
     return connection
 
 
+@contextmanager
+def answering(connection: psycopg.Connection[Any], place: Place) -> Iterator[None]:
+    """Give up what a server has been asked, where it does not answer for as long as that is waited for.
+
+    One that waits for its synchronous standby answers then as if nothing had been amiss: it has committed by
+    itself, and says no more of it than in a notice.
+
+    Raises:
+        LogUnavailable: It has not answered.
+    """
+    gave_up = threading.Event()
+
+    def give_up() -> None:
+        gave_up.set()
+        with suppress(psycopg.Error):
+            connection.cancel_safe(timeout=ANSWER_S_MAX)
+
+    timer = threading.Timer(ANSWER_S_MAX, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if gave_up.is_set():
+        raise awaits_standby(place, "begun")
+
+
 def hindrance_to_writing(connection: psycopg.Connection[Any], place: Place) -> tuple[str, str] | None:
     """Return why a log could be read, but not appended to, and what to do; None where it could."""
     try:
@@ -199,7 +232,7 @@ def begun(connection: psycopg.Connection[Any], place: Place, settings: LogSettin
 
 
 def _brought_to_today(connection: psycopg.Connection[Any], place: Place, found: Begun) -> Begun:
-    """Note that what follows has times, which those who know no format 3 cannot read."""
+    """Note that what follows is of a format which those who know only its own cannot read."""
     if found.format < FORMAT:
         try:
             connection.execute(

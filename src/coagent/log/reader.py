@@ -8,11 +8,12 @@ from pathlib import Path
 
 from coagent.errors import LogError, NotPrivate
 from coagent.log.archive import Archive, emptied, read_on
-from coagent.log.base import Lease, NothingYet, Reader
+from coagent.log.base import Absent, Lease, NothingYet, Reader
 from coagent.log.chain import Position
 from coagent.log.sqlite_leases import leases_of
 from coagent.log.sqlite_schema import (
     connected,
+    cure_of,
     first_checkpoint,
     first_number,
     last_number,
@@ -42,7 +43,7 @@ class LogReader(Reader):
         if (wrong := emptied(path)) is not None:
             raise wrong
         if not path.exists():
-            raise NothingYet(f"there is no log {str(path)!r}: nobody has joined this domain yet")
+            raise Absent(f"there is no log {str(path)!r}: nobody has joined this domain yet")
         try:
             check_private(path)
             if not path.stat().st_size:
@@ -52,19 +53,18 @@ class LogReader(Reader):
                 self._connection.close()  # the file is made first, then all tables at once
                 raise NothingYet(f"log {str(path)!r} is being begun: nobody has joined this domain yet")
             meta = meta_of(self._connection)
+            self.last_old = last_old_number(self._connection)
         except NotPrivate as error:
             raise LogError(error.cause, error.cure) from None
         except (sqlite3.Error, OSError) as error:
-            raise LogError(
-                f"{str(path)!r} cannot be read as a log: {error}", "Name a log of CoAgent's."
-            ) from error
+            cure = cure_of(error, path) or "Name a log of CoAgent's."
+            raise LogError(f"{str(path)!r} cannot be read as a log: {error}", cure) from error
         try:
             self.settings, version = settings_of(path, meta)
         except LogError:
             self._connection.close()
             raise
         self.by_itself = version == 1
-        self.last_old = last_old_number(self._connection)
         self._at = Position(0, 0)
 
     @property
@@ -137,7 +137,7 @@ class LogReader(Reader):
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: sqlite3.Error) -> LogError:
-        return LogError(f"log {str(self._path)!r} cannot be read: {error}")
+        return LogError(f"log {str(self._path)!r} cannot be read: {error}", cure_of(error, self._path))
 
     def close(self) -> None:
         self._connection.close()

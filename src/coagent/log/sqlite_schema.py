@@ -28,6 +28,8 @@ create table if not exists coagent_leases (
     started text not null, boot text not null, until_s real not null
 ) strict
 """
+_LIKE_TODAYS = ("2", "3")
+"""The formats of logs that are gone on with as they are."""
 ASIDE = "Restore a copy, or move the file aside to start afresh."
 _CURES = {
     "SQLITE_BUSY": "Another process holds it; end that process or try again.",
@@ -41,6 +43,7 @@ _CURES = {
     "SQLITE_NOTADB": "It is no log of CoAgent's: name another file.",
 }
 
+_DATABASE = b"SQLite format 3\0"
 _SYNCHRONOUS = "normal"
 """What waits for the disk: checkpoints do, commits do not."""
 
@@ -80,7 +83,7 @@ def begun(connection: sqlite3.Connection, settings: LogSettings) -> dict[str, st
     if not _has(connection, "coagent_leases"):
         connection.execute(_LEASES)
     meta = meta_of(connection)
-    if meta.get("format") == "2":  # what follows has times, which those who know no format 3 cannot read
+    if meta.get("format") in _LIKE_TODAYS:  # but what follows, those who know only it cannot read
         connection.execute("update coagent_log_meta set value = ? where name = 'format'", (str(FORMAT),))
     return meta
 
@@ -227,11 +230,32 @@ def is_busy(error: sqlite3.Error) -> bool:
 def failed(path: Path, act: str, error: sqlite3.Error) -> LogError:
     """Return what an error of SQLite's means for whoever uses the log."""
     name = _name(error)
-    cure = _CURES.get(name, "")
-    return LogError(f"log {str(path)!r} cannot be {act}: {error}" + (f" ({name})" if name else ""), cure)
+    return LogError(
+        f"log {str(path)!r} cannot be {act}: {error}" + (f" ({name})" if name else ""), cure_of(error, path)
+    )
 
 
-def _name(error: sqlite3.Error) -> str:
+def cure_of(error: Exception, path: Path) -> str:
+    """Return what to do about an error of SQLite's; empty where nothing is known.
+
+    A database of which only the beginning is left may count as none: it is damaged all the same.
+    """
+    name = _name(error)
+    if name == "SQLITE_NOTADB" and is_database(path):
+        name = "SQLITE_CORRUPT"
+    return _CURES.get(name, "")
+
+
+def is_database(path: Path) -> bool:
+    """Tell whether a file begins as the databases of SQLite do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_DATABASE)) == _DATABASE
+    except OSError:
+        return False
+
+
+def _name(error: Exception) -> str:
     """Return the primary code of an error, without what is added to it (SQLITE_IOERR_WRITE)."""
     full = getattr(error, "sqlite_errorname", None) or ""
     return "_".join(full.split("_")[:2])

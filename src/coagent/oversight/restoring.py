@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from coagent.errors import TargetError
+from coagent.oversight.people import person
 from coagent.protocol.values import Value, same
 from coagent.runtime.domain import Domain
 from coagent.runtime.versions import Version
@@ -40,7 +41,9 @@ async def all_there(domain: Domain, keys: Iterable[str]) -> dict[str, Value | Ta
 
 
 async def put_back(domain: Domain, key: str, versions: Sequence[Version], chosen: Version) -> Value:
-    """Write a version, and have it known as what somebody outside has done; returns what was there before.
+    """Write a version, and have it on record as what a person has put there; returns what was there before.
+
+    What is there is recorded first if it is in no record, so that it can be brought back as well.
 
     Args:
         domain: The open domain.
@@ -49,7 +52,7 @@ async def put_back(domain: Domain, key: str, versions: Sequence[Version], chosen
         chosen: One of them.
 
     Raises:
-        TargetError: What is there is not in the log, or the target will not take the version.
+        TargetError: The target will not take the version, or has got another value meanwhile.
     """
     target = domain.targets.of(key)
     canonical = target.canonical(key)
@@ -60,12 +63,9 @@ async def put_back(domain: Domain, key: str, versions: Sequence[Version], chosen
     if kernel.base_known(canonical):
         held += [*kernel.may_hold(canonical), *(edit.found for edit in kernel.edits(canonical))]
     if not any(same(found, value) for value in held):
-        raise TargetError(
-            f"what is there of {key!r} is in no record: it would be lost",
-            "Keep a copy of it elsewhere, then put one of the versions there yourself.",
-        )
+        found = await domain.claim(key)
     if not same(found, chosen.value):
         await target.put(canonical, chosen.value, expected=[found])
-        await domain.look(key)
+        await domain.claim(key, person())
         await domain.settle()
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from coagent.errors import ConfigurationError, NotReversible, UnknownAgent
+from coagent.oversight.people import person
 from coagent.protocol.calls import CallId, parsed_call_id
 from coagent.protocol.values import Value
 from coagent.runtime.domain import Domain
@@ -61,6 +62,7 @@ async def undo(
         ConfigurationError: There is no such agent at work, or it has no such call.
     """
     session, calls = await meant(domain, what)
+    session.person = person()
     confirm(session, calls)
     done = Undone(session.name)
     for one in reversed(calls):

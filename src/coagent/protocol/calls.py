@@ -62,7 +62,8 @@ class Observation(NamedTuple):
         value: What the tool returned.
         error: Why it failed, for the agent; None where it did not.
         declared: Whether a declared tool ran: its values are tokens that stand for states nobody can see.
-        prepared: What the reverse of a declared tool needs.
+        prepared: What the reverse of a declared tool needs; of a native one, what its first run has drawn
+            from the clock or from chance, for all later ones.
         merged: Whether the tool could not be run again, and what it had changed was merged instead (rule 11).
     """
 

@@ -44,6 +44,7 @@ class AgentState(NamedTuple):
     owner: str = ""
     epoch: int = 0
     on_death: OnDeath = "abort"
+    ends_because: str = ""
 
 
 class CallState(NamedTuple):
@@ -173,6 +174,7 @@ def _agent(agent: Participant) -> AgentState:
         agent.owner,
         agent.epoch,
         agent.on_death,
+        agent.ends_because,
     )
 
 
@@ -180,6 +182,7 @@ def _restore_agent(kernel: Mtpo, saved: AgentState) -> None:
     agent = kernel.agents[saved.rank] = Participant(saved.name, saved.rank, saved.pinned)
     agent.phase, agent.called = AgentPhase(saved.phase), saved.called
     agent.owner, agent.epoch, agent.on_death = saved.owner, saved.epoch, saved.on_death
+    agent.ends_because = saved.ends_because
     agent.stand(saved.order, saved.next_sequence)
     agent.disturbed = dict(saved.disturbed)
     if not agent.ended:

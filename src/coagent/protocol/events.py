@@ -41,14 +41,32 @@ class Attached(NamedTuple):
     on_death: OnDeath = "abort"
 
 
+class Said(NamedTuple):
+    """What an agent said, in one line, or what it is to reach: for people who look on. No rule looks at it.
+
+    `ago_ms` is how long before it was recorded that was, in milliseconds.
+    """
+
+    rank: Rank
+    text: str
+    goal: bool = False
+    ago_ms: int = 0
+
+
 class CallObserved(NamedTuple):
-    """A call ran at the end of its agent's sequence (rules 1 and 2); also one that failed."""
+    """A call ran at the end of its agent's sequence (rules 1 and 2); also one that failed.
+
+    How long it took (None: not known) and how long ago it had ended when it was recorded is in milliseconds;
+    for people who look on, as in the other events that have it.
+    """
 
     rank: Rank
     tool: str
     arguments: Mapping[str, Value]
     observation: Observation
     irreversible: bool = False
+    took_ms: int | None = None
+    ago_ms: int = 0
 
 
 class CallStaged(NamedTuple):
@@ -109,6 +127,7 @@ class CallReexecuted(NamedTuple):
 
     call_id: CallId
     observation: Observation
+    took_ms: int | None = None
 
 
 class ReversalBegun(NamedTuple):
@@ -134,9 +153,10 @@ class ReversalFailed(NamedTuple):
 
 
 class CallUndone(NamedTuple):
-    """An agent withdrew one of its own calls (rule 5)."""
+    """An agent withdrew one of its own calls (rule 5), or a person did, whose name it is then."""
 
     call_id: CallId
+    person: str = ""
 
 
 class CallAmended(NamedTuple):
@@ -150,6 +170,7 @@ class CallAmended(NamedTuple):
     arguments: Mapping[str, Value]
     observation: Observation
     heard: bool = True
+    took_ms: int | None = None
 
 
 class StagedAmended(NamedTuple):
@@ -184,6 +205,18 @@ class Committed(NamedTuple):
     """The agent's turn has come: what it wrote is part of the base (rule 7)."""
 
     rank: Rank
+
+
+class AbortBegun(NamedTuple):
+    """An agent is about to be aborted: what only its tools can take back is taken back first (rule 8).
+
+    Nothing but its end may follow. It is whoever's who ends it from then on: should they die, it is ended by
+    whoever comes next.
+    """
+
+    rank: Rank
+    reason: str
+    owner: str = ""
 
 
 class Aborted(NamedTuple):
@@ -241,17 +274,21 @@ class OutsideWrite(NamedTuple):
     """The live value is one that no call wrote (rule 9).
 
     `behind` is for a host's own copy that had yet to take the live value: what it held before somebody
-    changed it, and what it was to hold. The change is the difference from the former.
+    changed it, and what it was to hold. The change is the difference from the former. `person` put it there
+    by CoAgent's own means, or has accepted it; that is recorded of objects that nobody at work has touched
+    as well.
     """
 
     key: Key
     value: Value
     behind: tuple[Value, ...] = ()
+    person: str = ""
 
 
 Event: TypeAlias = (
     Joined
     | Attached
+    | Said
     | CallObserved
     | CallStaged
     | CallBegun
@@ -269,6 +306,7 @@ Event: TypeAlias = (
     | Finished
     | Promoted
     | Committed
+    | AbortBegun
     | Aborted
     | Blocked
     | Restarted

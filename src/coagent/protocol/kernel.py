@@ -261,6 +261,11 @@ class Kernel(ABC):
     def call(self, call_id: CallId) -> Call | None:
         """Return a standing call of an agent that has not ended."""
 
+    def is_wanted(self, call: Call) -> bool:
+        """Tell whether a call may run once more; of one that is being aborted only what can be undone."""
+        stands = self.call(call.id) is call
+        return stands and not (call.irreversible and self.agents[call.rank].aborting)
+
     @abstractmethod
     def is_dirty(self, call: Call) -> bool:
         """Tell whether a call has to run again."""

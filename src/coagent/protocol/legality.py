@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from coagent.protocol.calls import Call, CallId, Rank
 from coagent.protocol.events import (
+    AbortBegun,
     Aborted,
     Attached,
     Blocked,
@@ -38,6 +39,7 @@ from coagent.protocol.events import (
     ReversalFailed,
     RunBegun,
     RunLost,
+    Said,
     StagedAmended,
     Stuck,
 )
@@ -101,6 +103,8 @@ def _repair(state: State, event: Any) -> str | None:
         return f"call {call.id!r} is irreversible and has run"
     if call.applied:
         return f"call {call.id!r} is a declared one, and has to be reversed first"
+    if agent.aborting and isinstance(event, CallAmended) and call.under_way is None:
+        return f"agent {agent.name!r} is {agent.phase.value}"
     return None
 
 
@@ -130,7 +134,15 @@ def _begun(state: State, event: RunBegun) -> str | None:
         # What an agent that has ended may have done is seen to by one process, if it can be taken back.
         taken_back = call.phase is CallPhase.UNKNOWN and not call.irreversible
         return None if taken_back else f"agent {call.agent!r} has ended"
-    return _of_call(state, event)
+    refused = _of_call(state, event)
+    if refused is not None:
+        return refused
+    call = state.call(event.call_id)
+    assert call is not None, "a call that does not stand was refused"
+    # Only what has to run again for others, and can be taken back.
+    if state.agents[call.rank].aborting and (call.irreversible or event.arguments is not None):
+        return f"agent {call.agent!r} is being aborted"
+    return None
 
 
 def _lost(state: State, event: RunLost) -> str | None:
@@ -182,6 +194,7 @@ def _anything(state: State, event: Event) -> str | None:
 OBJECTIONS: Final[Mapping[type[Any], Callable[[State, Any], str | None]]] = {
     Joined: _joined,
     Attached: _of_agent,
+    Said: _of_agent,
     CallObserved: _of_agent,
     CallStaged: _of_agent,
     CallBegun: _of_agent,
@@ -199,6 +212,7 @@ OBJECTIONS: Final[Mapping[type[Any], Callable[[State, Any], str | None]]] = {
     Finished: _finished,
     Promoted: _promoted,
     Committed: _committed,
+    AbortBegun: _of_agent,
     Aborted: _aborted,
     Blocked: _of_agent,
     Restarted: _of_agent,

@@ -57,6 +57,7 @@ class Mtpo(Turns):
             events.EffectApplied: self._effect_applied,
             events.Joined: self._joined,
             events.Attached: self._attached,
+            events.Said: lambda event: None,
             events.CallStaged: self._call_staged,
             events.CallBegun: self._call_begun,
             events.RunBegun: self._run_begun,
@@ -73,6 +74,7 @@ class Mtpo(Turns):
             events.Finished: self._finished,
             events.Promoted: self._promoted,
             events.Committed: self._committed,
+            events.AbortBegun: self._abort_begun,
             events.Aborted: self._aborted,
             events.EffectRefused: self._effect_refused,
             events.Stuck: self._stuck,
@@ -321,6 +323,13 @@ class Mtpo(Turns):
         if len(self._ended) > _ENDED_KEPT:
             del self.agents[self._ended.popleft()]
 
+    def _abort_begun(self, event: events.AbortBegun) -> Participant:
+        agent = self.agents[event.rank]
+        self._next_agent_phase(agent, event)
+        agent.epoch += event.owner != agent.owner
+        agent.owner, agent.ends_because = event.owner, event.reason
+        return agent
+
     def _aborted(self, event: events.Aborted) -> Participant:
         agent = self.agents[event.rank]
         self._withdraw_all(agent)
@@ -361,7 +370,11 @@ class Mtpo(Turns):
     # ---- targets (rules 2 and 9) ---------------------------------------------------------------------------
 
     def _effect_applied(self, event: events.EffectApplied) -> None:
-        self._objects.applied(event.key, event.version)
+        stuck = self._objects.stuck
+        if not stuck or event.key not in stuck:
+            self._objects.applied(event.key, event.version)
+        elif self._objects.applied(event.key, event.version) is not None and event.key not in stuck:
+            self._not_stuck(event.key)
 
     def _effect_refused(self, event: events.EffectRefused) -> Call | None:
         trajectory = self._objects.outstanding(event.key, event.version)
@@ -414,16 +427,20 @@ class Mtpo(Turns):
         if self._objects.stuck.pop(event.key, None) is None:
             return
         self._objects.half_reversed.discard(event.key)
-        for agent in self._order:
-            known = agent.disturbed.get(event.key)
-            if known is not None and known.kind == "stuck":
-                del agent.disturbed[event.key]
+        self._not_stuck(event.key)
         trajectory = self._objects.trajectories.get(event.key)
         if event.how == "accept" and trajectory is not None and trajectory.base_known:
             if same(event.value, trajectory.live()):
                 self._objects.applied(event.key, trajectory.version)
             else:  # whatever it was before: it is what stands now in the place of what should
                 self._outside(trajectory, event.value, trajectory.live(), trajectory.live_position)
+
+    def _not_stuck(self, key: Key) -> None:
+        """An object is as it should be: whoever has not been told that it is not need not be."""
+        for agent in self._order:
+            known = agent.disturbed.get(key)
+            if known is not None and known.kind == "stuck":
+                del agent.disturbed[key]
 
     def _outside_write(self, event: events.OutsideWrite) -> None:
         trajectory = self._objects.trajectories.get(event.key)

@@ -156,6 +156,8 @@ class Objects:
         if trajectory is None or trajectory.version != version:
             return None
         del self.unapplied[key]
+        if self.stuck and key not in self.half_reversed:
+            self.stuck.pop(key, None)  # it has taken it after all, from another process
         trajectory.accepted, trajectory.accepted_at = [trajectory.accepted[-1]], [trajectory.accepted_at[-1]]
         if trajectory.writers:
             writer = trajectory.writers[-1]

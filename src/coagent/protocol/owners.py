@@ -12,6 +12,7 @@ from typing import Protocol
 
 from coagent.protocol.calls import Call, CallId, Rank
 from coagent.protocol.events import (
+    AbortBegun,
     Aborted,
     Blocked,
     CallAmended,
@@ -24,6 +25,7 @@ from coagent.protocol.events import (
     NoticesDelivered,
     Restarted,
     RunBegun,
+    Said,
     StagedAmended,
 )
 from coagent.protocol.phases import CallPhase
@@ -40,11 +42,13 @@ def speaker(state: State, event: Event) -> Rank | None:
     """Return the agent that speaks in an event; None where it is nobody's word."""
     match event:
         case (
-            CallObserved()
+            Said()
+            | CallObserved()
             | CallStaged()
             | CallBegun()
             | NoticesDelivered()
             | Finished()
+            | AbortBegun()
             | Aborted()
             | Blocked()
             | Restarted()

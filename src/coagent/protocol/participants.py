@@ -11,6 +11,7 @@ from coagent.protocol.phases import AgentPhase
 from coagent.protocol.values import Value
 
 _ENDED = (AgentPhase.COMMITTED, AgentPhase.ABORTED)
+_AT_WORK = (AgentPhase.ACTIVE, AgentPhase.FINISHED)
 
 
 class Disturbance(NamedTuple):
@@ -41,7 +42,7 @@ class Participant:
     """
 
     __slots__ = (
-        "called", "calls", "disturbed", "ending", "epoch", "held_up_by", "must_restart", "name",
+        "called", "calls", "disturbed", "ends_because", "epoch", "held_up_by", "must_restart", "name",
         "next_sequence", "on_death", "order", "owner", "pending", "phase", "pinned", "position", "rank",
         "restarts",
     )  # fmt: skip
@@ -67,8 +68,8 @@ class Participant:
         # Under locking and optimistic control: whether it has to begin again, and how often it has.
         self.must_restart = False
         self.restarts = 0
-        self.ending = False
-        """Whether this process is taking back what it has done, to abort it; not part of the state."""
+        self.ends_because = ""
+        """Why it is being aborted."""
         self.held_up_by: tuple[Rank, int] | None = None
         """Who kept it from being promoted when that was last asked, and after how many withdrawals."""
         self.calls: dict[CallId, Call] = {}
@@ -89,9 +90,19 @@ class Participant:
         return self.phase in _ENDED
 
     @property
+    def at_work(self) -> bool:
+        """Whether it may yet do something: it has not ended, and is not being aborted."""
+        return self.phase in _AT_WORK
+
+    @property
+    def aborting(self) -> bool:
+        """Whether its abort has begun, and has not come to its end."""
+        return self.phase is AgentPhase.ABORTING
+
+    @property
     def unread(self) -> bool:
-        """Whether there is something that it has not been told."""
-        return bool(self.pending or self.disturbed)
+        """Whether there is something that it has not been told, and will be."""
+        return bool(self.pending or self.disturbed) and not self.aborting
 
     def __repr__(self) -> str:
         return f"<agent {self.name} rank {self.rank} {self.phase.value}>"

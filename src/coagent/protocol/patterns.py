@@ -26,6 +26,15 @@ LENGTH_MAX: Final = 2_000
 TOO_LARGE: Final = "(not searched: the text is too large for this pattern)"
 """Stands as line 0 where a search could take too long: an answer that says so is better than none."""
 
+NOT_UTF_8: Final = "(not valid UTF-8: searched byte by byte, and shown as Latin-1)"
+"""Stands as line 0 of a text in another encoding, where lines of it match."""
+UTF_16: Final = "(UTF-16)"
+"""The same of one that says so itself, by a byte order mark."""
+BINARY: Final = "(a binary file; it matches)"
+"""Stands as line 0, and alone, where something in a binary file matches."""
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF_32_MARK = b"\xff\xfe\0\0"
+
 _STATES_MAX = 2_000
 _STEPS_MAX = 1_000_000_000
 """Of states times bytes. RE2 does about 200 million a second where a pattern defeats its automaton."""
@@ -152,14 +161,37 @@ def line_pattern(pattern: str, ignore_case: bool = False) -> LinePattern:
     return compiled
 
 
-def matching_lines(pattern: str, ignore_case: bool, text: str) -> list[Line]:
+def matching_lines(pattern: str, ignore_case: bool, text: str | bytes) -> list[Line]:
     """Return the lines of a text that match; none where the pattern is not supported.
 
     Logs of earlier versions may hold such patterns. No tool takes one, so the calls that have one fail, with
     its reason, as soon as they run again.
+
+    Args:
+        pattern: The pattern.
+        ignore_case: Match letters of either case.
+        text: The text; as bytes where it is not valid UTF-8. Then line 0 says how it was read, if any match.
     """
     compiled = _line_pattern(pattern, ignore_case)
-    return [] if isinstance(compiled, BadPattern) else compiled.lines(text)
+    if isinstance(compiled, BadPattern):
+        return []
+    if isinstance(text, str):
+        return compiled.lines(text)
+    how, decoded = _decoded(text)
+    found = compiled.lines(decoded)
+    if not found or found[0][0] == 0:
+        return found
+    return [[0, how]] if how == BINARY else [[0, how], *found]
+
+
+def _decoded(data: bytes) -> tuple[str, str]:
+    """Return how bytes are read that are not valid UTF-8, and what they are then; like grep, NULs are binary.
+
+    As Latin-1 each byte is one character, so that ASCII is found in whatever encoding has it as it is.
+    """
+    if data[:2] in _UTF_16_MARKS and data[:4] != _UTF_32_MARK:
+        return UTF_16, data.decode("utf-16", "replace")
+    return BINARY if b"\0" in data else NOT_UTF_8, data.decode("latin-1")
 
 
 @lru_cache(maxsize=128)

@@ -12,10 +12,14 @@ from typing import Final
 
 
 class AgentPhase(Enum):
-    """How far an agent has come."""
+    """How far an agent has come.
+
+    ABORTING: what only its tools can take back is being taken back; nothing but its end may follow.
+    """
 
     ACTIVE = "active"
     FINISHED = "finished"
+    ABORTING = "aborting"
     COMMITTED = "committed"
     ABORTED = "aborted"
 
@@ -47,6 +51,7 @@ _A, _C = AgentPhase, CallPhase
 
 AGENT_PHASES: Final[Mapping[tuple[AgentPhase, str], AgentPhase]] = {
     (_A.ACTIVE, "Attached"): _A.ACTIVE,
+    (_A.ACTIVE, "Said"): _A.ACTIVE,
     (_A.ACTIVE, "CallObserved"): _A.ACTIVE,
     (_A.ACTIVE, "CallStaged"): _A.ACTIVE,
     (_A.ACTIVE, "CallBegun"): _A.ACTIVE,
@@ -58,6 +63,7 @@ AGENT_PHASES: Final[Mapping[tuple[AgentPhase, str], AgentPhase]] = {
     (_A.ACTIVE, "Blocked"): _A.ACTIVE,
     (_A.ACTIVE, "Restarted"): _A.ACTIVE,
     (_A.ACTIVE, "Finished"): _A.FINISHED,
+    (_A.ACTIVE, "AbortBegun"): _A.ABORTING,
     (_A.ACTIVE, "Aborted"): _A.ABORTED,
     # A finished agent that is told something, or does something, is at work again (rule 7).
     (_A.FINISHED, "CallObserved"): _A.ACTIVE,
@@ -68,10 +74,17 @@ AGENT_PHASES: Final[Mapping[tuple[AgentPhase, str], AgentPhase]] = {
     (_A.FINISHED, "StagedAmended"): _A.ACTIVE,
     (_A.FINISHED, "NoticesDelivered"): _A.ACTIVE,
     (_A.FINISHED, "Attached"): _A.FINISHED,
+    (_A.FINISHED, "Said"): _A.FINISHED,
     (_A.FINISHED, "Promoted"): _A.FINISHED,
     (_A.FINISHED, "Restarted"): _A.ACTIVE,
     (_A.FINISHED, "Committed"): _A.COMMITTED,
+    (_A.FINISHED, "AbortBegun"): _A.ABORTING,
     (_A.FINISHED, "Aborted"): _A.ABORTED,
+    # Its calls are taken back one by one (rule 8), whoever does it; an amendment that had begun ends first.
+    (_A.ABORTING, "Attached"): _A.ABORTING,
+    (_A.ABORTING, "CallUndone"): _A.ABORTING,
+    (_A.ABORTING, "CallAmended"): _A.ABORTING,
+    (_A.ABORTING, "Aborted"): _A.ABORTED,
 }
 """(phase, event) to the agent's next phase."""
 

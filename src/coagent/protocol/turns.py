@@ -96,7 +96,7 @@ class Turns(MtpoState):
     # ---- irreversible calls (rule 6) -----------------------------------------------------------------------
 
     def its_turn(self, agent: Participant) -> bool:
-        settled = not agent.unread and not self._dirty.concerns(agent.rank)
+        settled = agent.at_work and not agent.unread and not self._dirty.concerns(agent.rank)
         return settled and self._order[:1] == [agent] and not self._is_being_left()
 
     def gate(self, agent: Participant, gate: str | None) -> Gate:
@@ -182,7 +182,7 @@ class Turns(MtpoState):
     # ---- promotions (rule 10) ------------------------------------------------------------------------------
 
     def promotion(self, agent: Participant) -> int | None:
-        if not self.early or agent.pinned or agent.ended or self._order[0] is agent:
+        if not self.early or agent.pinned or not agent.at_work or self._order[0] is agent:
             return None
         if (
             agent.unread

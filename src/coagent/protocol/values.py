@@ -122,6 +122,8 @@ class Lines(NamedTuple):
 class Matches(NamedTuple):
     """The lines of a text that a regular expression matches, as `[[number, line], ...]`.
 
+    Of bytes, which are a text that is not valid UTF-8 or none at all, line 0 says how they were read.
+
     The syntax and its bounds are those of `coagent.protocol.patterns`. A pattern that is not supported any
     more, in a log of an earlier version, matches nothing.
     """
@@ -131,7 +133,8 @@ class Matches(NamedTuple):
 
     def of(self, value: Value) -> Value:
         """Return the matching lines with their numbers; an empty list where nothing matches."""
-        return matching_lines(self.pattern, self.ignore_case, value) if type(value) is str else []
+        searched = type(value) is str or type(value) is bytes
+        return matching_lines(self.pattern, self.ignore_case, value) if searched else []
 
     def __str__(self) -> str:
         return f"lines matching {self.pattern!r}"

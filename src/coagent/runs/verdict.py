@@ -231,7 +231,7 @@ class _Replay:
     async def _run_again(self, call: RecordedCall, tool: NativeTool) -> Mapping[Key, Value]:
         seen = call.observation
         assert seen is not None
-        state = State(self._reader)
+        state = State(self._reader, seen.prepared)
         try:
             value, error = _plain(await tool.run(state, tool.arguments.checked(call.arguments))), None
             for key, written in state.writes.items():

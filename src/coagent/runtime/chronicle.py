@@ -11,6 +11,7 @@ from coagent.errors import ConfigurationError
 from coagent.masking.mask import Mask
 from coagent.protocol.calls import OUTSIDE, Call, Cause, Observation, Rank, parsed_call_id
 from coagent.protocol.events import (
+    AbortBegun,
     Aborted,
     Attached,
     Blocked,
@@ -37,21 +38,26 @@ from coagent.protocol.events import (
     ReversalFailed,
     RunBegun,
     RunLost,
+    Said,
     StagedAmended,
     Stuck,
 )
+from coagent.protocol.inbox import Moved
+from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.phases import AgentPhase
 from coagent.protocol.values import UNLOADED, Value
 from coagent.runtime.changes import change_of
 from coagent.runtime.learning import learn, learn_state
 from coagent.runtime.watch import Watch
+from coagent.wording.durations import duration
 from coagent.wording.quoting import one_line
 
 _ARGUMENTS_LENGTH_MAX = 120
 _ARGUMENT_LENGTH_MAX = 40
 _LINE_LENGTH_MAX = 2000
 _KEYS_SHOWN_MAX = 6
+_TOLD_MS_MIN = 1000
 
 
 class Chronicle:
@@ -89,6 +95,8 @@ class Chronicle:
         """The call that the last event noted is about."""
         self._before: Value = UNLOADED
         self._passed: list[str] = []
+        self.moved: list[Moved] = []
+        """What the last event noted told an agent of."""
 
     def entries(self, until: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield what has happened since the last time: number, agent, kind, call, keys and text.
@@ -130,6 +138,7 @@ class Chronicle:
         kernel = self._watch.kernel
         call_id = getattr(event, "call_id", None)
         self.call = kernel.call(call_id) or kernel.underway(call_id) if call_id is not None else None
+        self.moved = list(_delivered(kernel, event)) if isinstance(event, NoticesDelivered) else []
         if isinstance(event, OutsideWrite | Resolved):
             self._before = kernel.live_value(event.key)
         elif isinstance(event, Promoted):
@@ -167,10 +176,12 @@ class Chronicle:
                 return self._about_an_object(event)
             case (
                 Attached()
+                | Said()
                 | NoticesDelivered()
                 | Finished()
                 | Promoted()
                 | Committed()
+                | AbortBegun()
                 | Aborted()
                 | Blocked()
                 | Restarted()
@@ -195,14 +206,25 @@ class Chronicle:
                 change = change_of(self._mask, key, self._before, event.value)
             case OutsideWrite():
                 act = "removed" if event.value is None else "made" if self._before is None else "changed"
-                kind, text = "outside", f"somebody outside {act} {key}"
+                kind, text = "outside", f"{_whoever(event.person)} {act} {key}"
                 change = change_of(self._mask, key, self._before, event.value)
         entry = self._made(None, kind, None, (key,), text)
         return entry if change is None else {**entry, "difference": change}
 
     def _about_an_agent(
         self,
-        event: Attached | NoticesDelivered | Finished | Promoted | Committed | Aborted | Blocked | Restarted,
+        event: (
+            Attached
+            | Said
+            | NoticesDelivered
+            | Finished
+            | Promoted
+            | Committed
+            | AbortBegun
+            | Aborted
+            | Blocked
+            | Restarted
+        ),
     ) -> dict[str, Any]:
         keys: tuple[Key, ...] = ()
         match event:
@@ -210,13 +232,18 @@ class Chronicle:
                 kind, text = "left", "waits for somebody to take it up"
             case Attached():
                 kind, text = "attach", "was taken up by another process"
+            case Said():
+                kind, text = "said", f"{'is to' if event.goal else 'says'}: {event.text}"
             case NoticesDelivered():
-                kind, keys = "told", event.keys
+                kind = "told"
+                keys = tuple(dict.fromkeys([*event.keys, *(one.key for one in self.moved)]))
                 parts = [f"that {_few(event.call_ids)} {_gives(event.call_ids)} something else now"]
                 parts = parts if event.call_ids else []
                 if event.keys:
                     parts.append(f"what has become of {_few(event.keys)}")
                 text = f"was told {', and '.join(parts)}" if parts else "was told that there is nothing new"
+                if self.moved:
+                    text += f": {_few(f'{one.key}, by {_causing(one.cause)}' for one in self.moved)}"
             case Finished():
                 kind, text = "finish", "has finished"
             case Promoted():
@@ -224,6 +251,9 @@ class Chronicle:
                 kind, text = "promote", f"need not wait{whom}: they have nothing to do with each other"
             case Committed():
                 kind, text = "commit", "committed"
+            case AbortBegun():
+                why = f": {event.reason}" if event.reason else ""
+                kind, text = "aborting", f"is being aborted, and what it has done is taken back{why}"
             case Aborted():
                 kind, text = "abort", f"aborted: {event.reason}" if event.reason else "aborted"
             case Blocked():
@@ -245,7 +275,7 @@ class Chronicle:
             return self._made(name, "start", call, tuple(event.footprint.writes), text)
         keys = _touched(event.observation)
         arguments = self._short(event.arguments, event.observation)
-        text = f"{event.tool}({arguments}){self._outcome(event.observation)}"
+        text = f"{event.tool}({arguments}){self._outcome(event.observation)}{_took(event.took_ms)}"
         return self._made(name, "call", call, keys, text)
 
     def _about_a_call(self, event: Event) -> dict[str, Any]:
@@ -261,7 +291,8 @@ class Chronicle:
                     "again",
                     call_id,
                     _touched(event.observation),
-                    f"{told} ran again{because}{self._outcome(event.observation, ', and')}",
+                    f"{told} ran again{because}{self._outcome(event.observation, ', and')}"
+                    f"{_took(event.took_ms)}",
                 )
             case CallAmended():
                 became = f"became ({self._short(event.arguments, event.observation)})"
@@ -272,7 +303,8 @@ class Chronicle:
                 text = f"{told} became ({self._short(event.arguments)})"
                 return self._made(name, "amend", call_id, (), text)
             case CallUndone():
-                return self._made(name, "undo", call_id, self._written(), f"{told} was undone")
+                by = f" by {_whoever(event.person)}" if event.person else ""
+                return self._made(name, "undo", call_id, self._written(), f"{told} was undone{by}")
             case CallReversed():
                 text = f"{told} was taken back{_because(event.cause)}, and has to run again"
                 return self._made(name, "reverse", call_id, self._written(), text)
@@ -345,10 +377,35 @@ def _few(names: Iterable[str]) -> str:
     return ", ".join(names[:_KEYS_SHOWN_MAX]) + rest
 
 
+def _delivered(kernel: Kernel, event: NoticesDelivered) -> Iterator[Moved]:
+    """Yield what an agent is being told of, which is known until the kernel has taken that."""
+    agent = kernel.agents.get(event.rank)
+    if agent is not None:
+        told, keys = set(event.call_ids), set(event.keys)
+        for one in kernel.inbox(agent, apart=False).moved:
+            if one.key in keys or any(news.call_id in told for news in one.calls):
+                yield one
+
+
+def _causing(cause: Cause) -> str:
+    if cause == OUTSIDE:
+        return "somebody outside"
+    return cause.agent if cause.call_id is None else f"{cause.call_id} {cause.tool}"
+
+
 def _because(cause: Cause | None) -> str:
     if cause is None:
         return ""
     return ", for somebody outside" if cause == OUTSIDE else f", for {cause.agent}"
+
+
+def _whoever(person: str) -> str:
+    return f"{person} (a person)" if person else "somebody outside"
+
+
+def _took(took_ms: int | None) -> str:
+    """Return how long a run took, where that is worth a word."""
+    return f" in {duration(took_ms)}" if took_ms is not None and took_ms >= _TOLD_MS_MIN else ""
 
 
 def _gives(names: Sequence[str]) -> str:

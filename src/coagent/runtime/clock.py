@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,10 @@ class Clock(ABC):
     @abstractmethod
     def now_s(self) -> float:
         """Return seconds since an arbitrary start."""
+
+    def moment_s(self) -> float:
+        """Return the same, at next to no cost, for how long things take; nothing is decided by it."""
+        return self.now_s()
 
     @abstractmethod
     async def sleep(self, seconds: float) -> None:
@@ -39,6 +44,9 @@ class RealClock(Clock):
 
     def now_s(self) -> float:
         return anyio.current_time()
+
+    def moment_s(self) -> float:
+        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)

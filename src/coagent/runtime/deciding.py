@@ -102,7 +102,7 @@ class Decisions:
             self._work.fail(failure)
 
     def _is_wanted(self, call: Call) -> bool:
-        return self._parts.kernel.call(call.id) is call
+        return self._parts.kernel.is_wanted(call)
 
     # ---- what is found out ---------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class Decisions:
             await self._drop(call)
         elif not self._is_wanted(call):
             raise ConfigurationError(
-                f"agent {call.agent!r} has ended, and nobody wants its call {call.id!r} to run",
+                f"agent {call.agent!r} has ended or is about to: nobody wants its call {call.id!r} to run",
                 "Say that it has run (accept), or that it has not (drop).",
             )
         else:

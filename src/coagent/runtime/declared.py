@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from coagent.errors import AgentNotActive, AgentTakenUp, TargetError, ToolFailed
+from coagent.errors import AgentNotActive, TargetError, ToolFailed
 from coagent.protocol.calls import Call, Cause, Footprint, Observation, Position, call_id
 from coagent.protocol.decisions import Gate
 from coagent.protocol.events import (
@@ -84,7 +84,7 @@ class DeclaredRunner(DeclaredRuns):
                 footprint,
                 cause,
                 begin,
-                lambda: agent.ended or caller.gone,
+                lambda: not agent.at_work or caller.gone,
             )
             assert call is not None, "a call of an active agent begins"
             intent, owner = call.intent, call.runner
@@ -128,10 +128,8 @@ class DeclaredRunner(DeclaredRuns):
             if begun is None:
                 return
             intent = call.intent
-            run = await self._run_anew(call, declared, checked, footprint)
-            if run is None:
-                return
-            await self._end(call, declared, run, footprint, checked, intent, again=True)
+            if (made := await self._run_anew(call, declared, checked, footprint)) is not None:
+                await self._end(call, declared, made[0], footprint, checked, intent, made[1], again=True)
 
         await self._parts.tasks.carry(carried)
 
@@ -146,6 +144,7 @@ class DeclaredRunner(DeclaredRuns):
             return (
                 call.phase is CallPhase.STAGED
                 and agent is not None
+                and agent.at_work
                 and all(one.ended or one.order >= agent.order for one in kernel.agents.values())
             )
 
@@ -169,23 +168,22 @@ class DeclaredRunner(DeclaredRuns):
             if begun is None:
                 return
             intent = call.intent
-            run = await self._run_anew(call, declared, checked, footprint)
-            if run is not None:
-                await self._record(call, declared, run, footprint, intent)
+            if (made := await self._run_anew(call, declared, checked, footprint)) is not None:
+                await self._record(call, declared, made[0], footprint, intent, whose=made[1])
 
         await self._parts.tasks.carry(carried)
 
-    async def undo(self, call: Call) -> None:
+    async def undo(self, call: Call, person: str = "") -> None:
         kernel, recorder, caller = self._parts.kernel, self._parts.recorder, Caller()
 
         def undone() -> Event | None:
             caller.require()
             # It has failed, or was reversed to make room: there is nothing to be taken back.
             free = kernel.call(call.id) is call and call.under_way is None and not call.applied
-            return CallUndone(call.id) if free else None
+            return CallUndone(call.id, person) if free else None
 
         async def carried() -> None:
-            while not await self._take_back(call, None, lambda: CallUndone(call.id), caller):
+            while not await self._take_back(call, None, lambda: CallUndone(call.id, person), caller):
                 if await recorder.record(undone) is not None:
                     return
 
@@ -218,23 +216,27 @@ class DeclaredRunner(DeclaredRuns):
                     own=call,
                 )
             intent = call.intent
-            run = await self._run_anew(call, declared, checked, footprint)
-            if run is None or not await self._amended(call, run, footprint, intent):
-                if run is not None and run.failure is None and self._is_unwanted(call):
-                    await self.take_back_unwanted(call, declared, run.observation)
+            made = await self._run_anew(call, declared, checked, footprint)
+            if made is None or not await self._amended(call, made, footprint, intent):
+                if made is not None and made[0].failure is None and self._is_unwanted(call):
+                    await self.take_back_unwanted(call, declared, made[0].observation)
                 recorder.require_served(kernel.agents[call.rank])
                 self._require_standing(call)
-                assert run is not None, "who serves an agent runs its calls"
-            return run
+                assert made is not None, "who serves an agent runs its calls"
+            return made[0]
 
         return await self._parts.tasks.carry(carried, caller)
 
-    async def _amended(self, call: Call, run: Run, footprint: Footprint, intent: str) -> bool:
+    async def _amended(
+        self, call: Call, made: tuple[Run, str | None], footprint: Footprint, intent: str
+    ) -> bool:
         """Record how an amended call ran; False where somebody else has said what has become of it."""
-        kernel = self._parts.kernel
+        kernel, (run, whose) = self._parts.kernel, made
 
         def decide() -> Event | None:
             if call.intent != intent or call.phase not in (CallPhase.RUNNING, CallPhase.UNKNOWN):
+                return None
+            if whose not in (None, call.runner):
                 return None
             if kernel.call(call.id) is not call:
                 return None
@@ -416,7 +418,8 @@ class DeclaredRunner(DeclaredRuns):
 
         Raises:
             TargetError: It could not be reversed.
-            AgentTakenUp: Its agent has been taken up meanwhile; the call was reversed, and will run again.
+            AgentNotActive: Its agent has been taken up meanwhile, or its abort has begun; the call was
+                reversed, and will run again.
         """
         declared = declared_tool(self._parts.catalog.get(call.tool))
         owner, record = call.runner, partial(self.record_outcome, call)
@@ -443,7 +446,7 @@ class DeclaredRunner(DeclaredRuns):
             ) from failure
         try:
             await record(lambda: then() if mine() else None)
-        except AgentTakenUp:
+        except AgentNotActive:
             await record(lambda: CallReversed(call.id, call.as_cause) if mine() else None)
             raise
         return True

@@ -15,7 +15,7 @@ from coagent.protocol.events import CallAmended, Event, ReversalBegun, ReversalF
 from coagent.protocol.phases import CallPhase
 from coagent.protocol.values import Value
 from coagent.runtime.outcomes import Run, plain, told
-from coagent.runtime.runner import NotBegun, Parts, Runner, is_open
+from coagent.runtime.runner import NotBegun, Parts, Runner, is_open, who_alone_knows
 from coagent.runtime.tokens import Tokens
 from coagent.tools.base import Tool
 from coagent.tools.declared import DeclaredTool
@@ -45,20 +45,21 @@ class DeclaredRuns(Runner):
             footprint = call.under_way or declared.footprint(checked)
 
             def begin() -> Event | None:
-                if call.phase is not CallPhase.UNKNOWN or self._parts.kernel.call(call.id) is not call:
+                if call.phase is not CallPhase.UNKNOWN or not self._parts.kernel.is_wanted(call):
                     return None
                 return self.begins(call, footprint, call.intent, prepared=call.prepared)
 
             if await recorder.record(begin) is None:
                 return
             intent = call.intent
-            run = await self._run_anew(call, declared, checked, footprint)
-            if run is None:
+            made = await self._run_anew(call, declared, checked, footprint)
+            if made is None:
                 return
+            run, whose = made
             if isinstance(run.failure, TargetUnavailable):
-                await self.record_lost_again(call, intent)
+                await self.record_lost_again(call, intent, whose)
                 raise run.failure
-            await self._end(call, declared, run, footprint, checked, intent)
+            await self._end(call, declared, run, footprint, checked, intent, whose)
 
         await self._parts.tasks.carry(carried)
 
@@ -76,6 +77,7 @@ class DeclaredRuns(Runner):
         footprint: Footprint,
         checked: Mapping[str, Any],
         intent: str,
+        whose: str | None,
         *,
         again: bool = False,
     ) -> None:
@@ -93,7 +95,9 @@ class DeclaredRuns(Runner):
                     await self._leave_standing(call, run, footprint, told(failure))
                     return
                 taken_back = True
-            await self._record(call, tool, run, footprint, intent, again=again, taken_back=taken_back)
+            await self._record(
+                call, tool, run, footprint, intent, again=again, whose=whose, taken_back=taken_back
+            )
             mine = is_open(call) and call.intent == intent and self._parts.kernel.call(call.id) is call
             if taken_back or not mine or not _is_trial(call, run, footprint):
                 return
@@ -199,13 +203,17 @@ class DeclaredRuns(Runner):
 
     async def _run_anew(
         self, call: Call, tool: DeclaredTool, checked: Mapping[str, Any], footprint: Footprint
-    ) -> Run | None:
-        """Run a call, if need be under another lease than it was begun with; None where others see to it."""
+    ) -> tuple[Run, str | None] | None:
+        """Run a call, if need be under another lease than it was begun with.
+
+        Returns:
+            The run, and whose word it is (`who_alone_knows`); None where others see to it.
+        """
         while True:
             intent, owner = call.intent, call.runner
             run = await self._run(call, tool, checked)
             if not isinstance(run.failure, NotBegun):
-                return run
+                return run, who_alone_knows(run, owner)
             if not await self.begun_anew(call, footprint, intent, owner):
                 return None
 

@@ -42,7 +42,7 @@ from coagent.runtime.runner import Parts
 from coagent.runtime.session import AgentSession
 from coagent.runtime.tasks import Tasks
 from coagent.runtime.tenure import Tenure
-from coagent.runtime.work import Work
+from coagent.runtime.work import Work, all_ended
 from coagent.targets.base import Target
 from coagent.tools.base import Tool
 
@@ -82,6 +82,8 @@ class Domain:
         self._open: _Open | None = None
         self.instrument: Instrument | None = None
         """Who looks on at what agents do here, if anybody; to be set before the domain is entered."""
+        self.keeps_words = True
+        """Whether the log is to hold what agents say (`AgentSession.say`); likewise."""
         self._abandoned = False
         self.on_death = on_death
         """What becomes of the unfinished agents that join here, should this process die."""
@@ -113,6 +115,7 @@ class Domain:
         if saved is not None:
             restore(kernel, saved.state)
         recorder = Recorder(kernel, log, self.clock, replicas_of(self._targets.all, log), self._tenure(log))
+        recorder.waiting.keeps_words = self.keeps_words
         if log.shared:
             recorder.puts.schemes = self._targets.late
         copies = Copies(kernel, recorder, self._targets.all, self.clock)
@@ -121,18 +124,8 @@ class Domain:
             kernel, recorder, self._targets, self._patience, effects.takes_back, self._spares
         )
         tasks = Tasks()
-        parts = Parts(
-            kernel,
-            recorder,
-            self._targets,
-            self._catalog,
-            self.clock,
-            self._patience,
-            outsiders,
-            effects,
-            tasks,
-            copies,
-        )
+        shared = (self._targets, self._catalog, self.clock, self._patience)
+        parts = Parts(kernel, recorder, *shared, outsiders, effects, tasks, copies)
         looked_at = None if self.instrument is None else self.instrument.began(self, parts)
         work = Work(parts, looked_at or {"native": NativeRunner(parts), "declared": DeclaredRunner(parts)})
         parts.advance = work.advance
@@ -358,21 +351,22 @@ class Domain:
             TargetError: The object cannot be read.
         """
         opened = self._opened
-        canonical = self._targets.of(key).canonical(key)
-        if opened.parts.kernel.base_known(canonical):
-            found = await opened.parts.outsiders.look(canonical)
-        else:
-            found = await opened.parts.outsiders.look_at_unknown(canonical)
+        found = await opened.parts.outsiders.look_at(self._targets.of(key).canonical(key))
         await opened.work.settle()
+        return found
+
+    async def claim(self, key: str, person: str = "") -> Value:
+        """Record what is there of an object as put or accepted by a person, and return it."""
+        found = await self._opened.parts.outsiders.claim(self._targets.of(key).canonical(key), person)
+        await self._opened.work.settle()
         return found
 
     def spare(self, spares: Callable[[Key], bool]) -> None:
         """Have it known that some changes of objects are no outside writes.
 
         Args:
-            spares: Tells of an object whether somebody who belongs to the domain is changing it by other
-            means
-                just now, such as a client's own tools, and will say so.
+            spares: Tells of an object whether somebody of the domain is changing it by other means just now,
+                such as a client's own tools, and will say so.
         """
         self._spares.append(spares)
 
@@ -408,8 +402,7 @@ class Domain:
     @property
     def quiescent(self) -> bool:
         """Whether every agent has ended and every effect has reached its target."""
-        kernel = self.kernel
-        return all(agent.ended for agent in kernel.agents.values()) and not kernel.ready().apply
+        return all_ended(self.kernel)
 
     def snapshot(self, prefix: str = "") -> dict[str, Value]:
         """Return the live state of all targets under a prefix."""

@@ -50,7 +50,7 @@ async def opened_gate(parts: Parts, work: Work, agent: Participant, gate: str | 
             parts.advance()
             await recorder.until(
                 lambda: (
-                    agent.ended
+                    not agent.at_work
                     or kernel.gate(agent, gate) is not Gate.WAIT
                     or work.may_pass(agent)
                     or any(call.phase is CallPhase.UNKNOWN for call in agent.calls.values())

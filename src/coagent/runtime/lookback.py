@@ -40,6 +40,7 @@ class Lookback:
         """The agents that the records name which were looked at, by rank, and those that were known."""
         self._own_calls = None if agent is None else f"{json.dumps(agent)[:-1]}."
         self._found: list[int] = []
+        self._told: dict[int, tuple[int, str]] = {}  # notices by rank, if the object is named before them
         self._unknown: dict[int, list[int]] = {}  # of agents whose names stand further back, by rank
         self.exhausted = False
         """Whether every record has been looked at."""
@@ -66,7 +67,11 @@ class Lookback:
             return False
         self._found.sort(reverse=True)
         least = self._found[count - 1]
-        return not any(numbers[0] > least for numbers in self._unknown.values())
+        unsure = [
+            *(numbers[0] for numbers in self._unknown.values()),
+            *(told for told, _ in self._told.values()),
+        ]
+        return not any(number > least for number in unsure)
 
     def _take(self, number: int, record: str) -> None:
         kind, _, rest = record[record.index('"') + 1 :].partition('",')
@@ -76,24 +81,46 @@ class Lookback:
             pending = self._unknown.pop(rank, [])
             if name == self._agent:
                 self._found += pending
-        if (
-            self._words is not None
-            and kind not in _OF_A_CALL
-            and not any(map(record.__contains__, self._words))
-        ):
-            return
+        if self._words is None or self._speaks_of_it(number, kind, rest, record):
+            self._keep(number, kind, rest)
+
+    def _speaks_of_it(self, number: int, kind: str, rest: str, record: str) -> bool:
+        """Tell whether a record may be about the object.
+
+        What an agent was told of is named by no record of a notice, but by one between it and the notice
+        before: something has changed, or one of the agent's calls has run again.
+        """
+        assert self._words is not None
+        named = any(map(record.__contains__, self._words))
+        if named:
+            for told, text in self._told.values():
+                self._keep(told, "NoticesDelivered", text)
+            self._told.clear()
+        if kind == "NoticesDelivered" and not named:
+            self._told[_rank_in(rest)] = (number, rest)
+        elif kind == "Joined":
+            self._told.pop(json.loads(f"[{rest}")[1], None)
+        return named or kind in _OF_A_CALL
+
+    def _keep(self, number: int, kind: str, rest: str) -> None:
+        """Keep a record, if it is of the agent that is asked for."""
         if self._own_calls is None:
             self._found.append(number)
         elif kind == "Joined":
-            self._found += [number] if name == self._agent else []
+            self._found += [number] if json.loads(f"[{rest}")[0] == self._agent else []
         elif rest.startswith('"'):
             self._found += [number] if rest.startswith(self._own_calls) else []
         else:
-            rank = Rank(int(rest[: min(at for at in (rest.find(","), rest.find("]")) if at > 0)]))
+            rank = _rank_in(rest)
             if rank not in self.names:
                 self._unknown.setdefault(rank, []).append(number)
             elif self.names[rank] == self._agent:
                 self._found.append(number)
+
+
+def _rank_in(rest: str) -> Rank:
+    """Return the rank with which a record goes on after its kind."""
+    return Rank(int(rest[: min(at for at in (rest.find(","), rest.find("]")) if at > 0)]))
 
 
 def _words(key: str) -> list[str]:

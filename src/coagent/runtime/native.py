@@ -49,9 +49,10 @@ class NativeRunner(Runner):
         if tool.effect == "irreversible":
             return await self._perform_once(agent, tool, arguments, checked)
         parts = self._parts
-        kernel, recorder = parts.kernel, parts.recorder
+        kernel, recorder, moment_s = parts.kernel, parts.recorder, parts.clock.moment_s
+        waiting = recorder.waiting
         while True:
-            steps, deferred = kernel.steps, recorder.deferred
+            steps, deferred, began_s = kernel.steps, waiting.deferred, moment_s()
             forgotten, position = kernel.forgotten, recorder.position(agent)
             try:
                 observation, failure = await self._observe(tool, checked, position, agent.rank)
@@ -61,14 +62,15 @@ class NativeRunner(Runner):
                 observation, failure = await parts.patience.retry(
                     partial(self._observe, tool, checked, position, agent.rank), away
                 )
-            if kernel.steps != steps or recorder.deferred != deferred:  # something has happened meanwhile
+            if kernel.steps != steps or waiting.deferred != deferred:  # something has happened meanwhile
                 if recorder.position(agent) != position or kernel.forgotten != forgotten:
                     continue
                 if not kernel.holds(observation, position):
                     continue
             if kernel.locks and await self._blocked(agent, observation):
                 continue
-            event = CallObserved(agent.rank, tool.name, arguments, observation)
+            took_ms = int((moment_s() - began_s) * 1000)
+            event = CallObserved(agent.rank, tool.name, arguments, observation, False, took_ms)
             if (
                 not observation.writes
                 and failure is None
@@ -77,8 +79,8 @@ class NativeRunner(Runner):
                 and agent.phase is _ACTIVE
                 and agent.called
             ):
-                call_id = recorder.record_read(agent, event)
-                if recorder.full:
+                call_id = waiting.add_call(agent, event)
+                if waiting.full:
                     await recorder.flush()
                 return Ran(call_id, observation, None, None)
             if recorder.log.instant:
@@ -138,7 +140,8 @@ class NativeRunner(Runner):
 
         def begin() -> Event | None:
             kernel = self._parts.kernel
-            due = call.phase is CallPhase.STAGED and kernel.its_turn(kernel.agents[call.rank])
+            agent = kernel.agents[call.rank]
+            due = call.phase is CallPhase.STAGED and agent.at_work and kernel.its_turn(agent)
             return self.begins(call, _NOTHING) if due else None
 
         async def carried() -> None:
@@ -153,7 +156,7 @@ class NativeRunner(Runner):
         assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
 
         def begin() -> Event | None:
-            wanted = call.phase is CallPhase.UNKNOWN and self._parts.kernel.call(call.id) is call
+            wanted = call.phase is CallPhase.UNKNOWN and self._parts.kernel.is_wanted(call)
             return self.begins(call, _NOTHING, call.intent) if wanted else None
 
         async def carried() -> None:
@@ -184,7 +187,7 @@ class NativeRunner(Runner):
             await self.record_lost_again(call, intent, owner)
             return
         if again and isinstance(run.failure, TargetUnavailable):
-            await self.record_lost_again(call, intent)
+            await self.record_lost_again(call, intent, owner)
             raise run.failure
         whose = who_alone_knows(run, owner)
         await self.record_run(call, lambda: run.observation, intent=intent, owner=whose)
@@ -212,18 +215,20 @@ class NativeRunner(Runner):
 
     async def reexecute(self, call: Call, tool: Tool) -> None:
         arguments, position = call.arguments, call.position
-        kernel = self._parts.kernel
+        kernel, moment_s = self._parts.kernel, self._parts.clock.moment_s
         assert isinstance(tool, NativeTool), "the runner of native tools runs native tools"
+        began_s = moment_s()
         seen = (await self._observe_again(call, tool, arguments)).observation
         if seen.error is not None and tool.merge is not None:
             seen = await self._merged(call, tool.merge, seen) or seen
+        took_ms = int((moment_s() - began_s) * 1000)
 
         def decide() -> Event | None:
             if kernel.call(call.id) is not call or call.arguments is not arguments:
                 return None  # undone or amended while it ran
             if not kernel.holds(seen, position) or call.position != position:
                 return None
-            return CallReexecuted(call.id, seen)
+            return CallReexecuted(call.id, seen, took_ms)
 
         await self._parts.recorder.record(decide)
 
@@ -244,27 +249,28 @@ class NativeRunner(Runner):
                 bases[key] = failed.reads[key, None]
         return merged._replace(writes=writes, bases=bases)
 
-    async def undo(self, call: Call) -> None:
+    async def undo(self, call: Call, person: str = "") -> None:
         kernel = self._parts.kernel
         await self._parts.recorder.record(
-            lambda: CallUndone(call.id) if kernel.call(call.id) is call else None
+            lambda: CallUndone(call.id, person) if kernel.call(call.id) is call else None
         )
 
     async def amend(
         self, call: Call, tool: Tool, arguments: Mapping[str, Value], checked: Mapping[str, Any]
     ) -> Run:
-        kernel = self._parts.kernel
+        kernel, moment_s = self._parts.kernel, self._parts.clock.moment_s
         agent = kernel.agents[call.rank]
         while True:
+            began_s = moment_s()
             run = await self._observe_again(call, tool, arguments)
-            observation = run.observation
+            observation, took_ms = run.observation, int((moment_s() - began_s) * 1000)
 
-            def decide(observation: Observation = observation) -> Event | None:
+            def decide(observation: Observation = observation, took_ms: int = took_ms) -> Event | None:
                 if kernel.call(call.id) is not call:
                     raise AgentNotActive(f"call {call.id!r} of agent {agent.name!r} does not stand any more")
                 self._parts.recorder.require_served(agent)
                 holds = kernel.holds(observation, call.position)
-                return CallAmended(call.id, arguments, observation) if holds else None
+                return CallAmended(call.id, arguments, observation, True, took_ms) if holds else None
 
             if await self._parts.recorder.record(decide) is not None:
                 return run
@@ -278,23 +284,26 @@ class NativeRunner(Runner):
         position: Position,
         rank: Rank,
         still: Callable[[], Awaitable[None]] | None = None,
+        kept: Value = None,
     ) -> Run:
         """Run a tool over the state at a position, and load what its undo needs.
 
         Args:
+            kept: What an earlier run has drawn from the clock or from chance.
             still: Makes sure, as the tool reads, that the run is to go on; raises where it is not.
         """
         parts = self._parts
         once = tool.effect == "irreversible"  # recorded in any case, even if its objects are forgotten first
         reader = parts.reader(position, rank, once=once)
-        state = State(parts.reader(position, rank, once=once, still=still) if once else reader)
+        state = State(parts.reader(position, rank, once=once, still=still) if once else reader, kept)
         try:
             if parts.copies.behind:
                 await parts.copies.bring()
             value = plain(tool.name, await tool.run(state, checked))
             writes = state.writes
             if not writes:
-                return Run(Observation(state.reads, state.scans, NOTHING.writes, NOTHING.bases, value), None)
+                seen = Observation(state.reads, state.scans, NOTHING.writes, NOTHING.bases, value)
+                return Run(seen if state.kept is None else seen._replace(prepared=state.kept), None)
             bases: dict[Key, Value] = {}
             for key in writes:
                 target = parts.targets.of(key)
@@ -308,8 +317,10 @@ class NativeRunner(Runner):
                 return Run(Observation.failed(told(failure), state.reads, state.scans), failure)
             raise
         except Exception as failure:
-            return Run(Observation.failed(told(failure), state.reads, state.scans), failure)
-        return Run(Observation(state.reads, state.scans, writes, bases, value), None)
+            failed = Observation.failed(told(failure), state.reads, state.scans)
+            return Run(failed if state.kept is None else failed._replace(prepared=state.kept), failure)
+        seen = Observation(state.reads, state.scans, writes, bases, value, prepared=state.kept)
+        return Run(seen, None)
 
     async def _observe_again(self, call: Call, tool: Tool, arguments: Mapping[str, Value]) -> Run:
         """Run a call once more at its own position."""
@@ -321,7 +332,7 @@ class NativeRunner(Runner):
                 checked = tool.arguments.checked(arguments)
             except ToolFailed as failure:
                 return Run(Observation.failed(told(failure)), failure)
-            run = await self._observe(tool, checked, position, call.rank)
+            run = await self._observe(tool, checked, position, call.rank, kept=call.seen.prepared)
             still = kernel.forgotten == forgotten and call.position == position
             if still and kernel.holds(run.observation, position):
                 return run

@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from coagent.errors import CoAgentError, ToolFailed
-from coagent.protocol.calls import CallId, Observation
+from coagent.errors import CoAgentError, NotReversible, ToolFailed, UnknownCall
+from coagent.protocol.calls import Call, CallId, Observation, parsed_call_id
 from coagent.protocol.events import CallObserved
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
@@ -146,3 +146,35 @@ def as_stored(tool: Tool, arguments: dict[str, Any]) -> dict[str, Value]:
         return arguments
     except TypeError as error:
         raise ToolFailed(f"an argument of tool {tool.name!r} is not plain data: {error}") from None
+
+
+def own_call(participant: Participant, call_id: str, *, reversible: bool = True) -> Call:
+    """Return a standing call of an agent.
+
+    Args:
+        participant: The agent.
+        call_id: The call's id.
+        reversible: Whether it is to be one that can be taken back.
+
+    Raises:
+        UnknownCall: The agent has no such call.
+        NotReversible: It is irreversible and has run.
+    """
+    call = participant.calls.get(CallId(call_id))
+    if call is None:
+        standing = ", ".join(list(participant.calls)[-10:]) or "none"
+        raise UnknownCall(
+            f"agent {participant.name!r} has no standing call {call_id!r}",
+            f"Its latest calls are: {standing}.",
+        )
+    if reversible and not call.reversible:
+        made = f"call {call_id!r} ({call.tool}) is irreversible and has run"
+        raise NotReversible(made, "Make up for it by another call.")
+    return call
+
+
+def was_undone(participant: Participant, call_id: str) -> bool:
+    """Tell whether an agent has made a call that does not stand any more."""
+    parsed = parsed_call_id(call_id)
+    known = parsed is not None and parsed[0] == participant.name and parsed[1] < participant.next_sequence
+    return known and call_id not in participant.calls

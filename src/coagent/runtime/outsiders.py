@@ -191,6 +191,28 @@ class Outsiders:
             changed = await self.look_at_untracked(key) or changed
         return changed
 
+    async def look_at(self, key: Key) -> bool:
+        """Look at an object as `look` does, or as is done at those of which agents know only parts."""
+        return await (self.look(key) if self._kernel.base_known(key) else self.look_at_unknown(key))
+
+    async def claim(self, key: Key, person: str) -> Value:
+        """Record what there is of an object as a person's, also where nobody at work has touched it.
+
+        Others may have found it before, or expect it there: then the record says no more than whose it is.
+
+        Returns:
+            What there is.
+
+        Raises:
+            TargetUnavailable, TargetError: The object cannot be read.
+        """
+        kernel, target = self._kernel, self._targets.of(key)
+        await self._recorder.flush()
+        await self._recorder.catch_up()
+        found = await target.get(key)
+        await self._recorder.record(lambda: outside_write(kernel, target, key, found)._replace(person=person))
+        return found
+
     async def look_at_unknown(self, key: Key) -> bool:
         """Look at an object of which agents know only parts, or its range, as `look` does at others."""
         changed = await self._look_around_in(self._targets.of(key), [], [key])

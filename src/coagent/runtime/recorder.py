@@ -1,9 +1,8 @@
 """The log and the kernel of one process, always in step: decisions become events here, and nowhere else.
 
 An event is in the log before the kernel takes it. Rival processes append to one log; who comes second catches
-up and decides anew. Two kinds of event need not be in the log at once and ride along with the next one: that
-a target holds what was written, and calls that only read (they are premises of an agent of this process,
-which would die with it; whoever hands results to another process flushes first).
+up and decides anew. Some events need not be in the log at once and ride along with the next one: that a
+target holds what was written, and what is in `waiting.py`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from typing import TypeAlias
 
 import anyio
 
-from coagent.errors import AgentNotActive, AgentTakenUp, IllegalEvent, LogError
+from coagent.errors import AgentNotActive, IllegalEvent, LogError
 from coagent.log.base import Checkpoint, HeadMoved, Log
-from coagent.protocol.calls import Call, CallId, Position, Rank, call_id, position_of
+from coagent.protocol.calls import Call, Position, Rank, position_of
 from coagent.protocol.checkpoint import state_of
-from coagent.protocol.events import CallObserved, EffectApplied, Event, OutsideWrite, Resolved
+from coagent.protocol.events import CallObserved, EffectApplied, Event, OutsideWrite, Resolved, Said
 from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key, scheme_of
 from coagent.protocol.mtpo import Mtpo
@@ -26,10 +25,11 @@ from coagent.protocol.participants import Participant
 from coagent.protocol.values import Value, same
 from coagent.runtime.clock import Clock
 from coagent.runtime.late_puts import LatePuts
+from coagent.runtime.refusals import being_aborted, taken_up
 from coagent.runtime.tenure import Tenure
+from coagent.runtime.waiting import WaitingRoom
 
 _WATCH_INTERVAL_S = 0.02
-_READS_KEPT_MAX = 64
 _CHECKPOINT_EVENTS_MIN = 2000
 _CHECKPOINT_AT_END_MIN = 200
 _SAYS = logging.getLogger("coagent.domain")
@@ -65,10 +65,7 @@ class Recorder:
         self.taken = log.head
         """The number of the last event that the kernel has taken."""
         self._acknowledged: dict[Key, EffectApplied] = {}
-        self._reads: list[tuple[Participant, CallObserved]] = []
-        self._unrecorded: dict[Participant, int] = {}  # how many of them there are, by agent
-        self.deferred = 0
-        """How many reads have ever been left to be recorded later."""
+        self.waiting = WaitingRoom(kernel, clock.moment_s)
         self._in_doubt = False
         """Whether reads that wait may have been appended all the same: nothing was heard of the last try."""
         self._unheard: list[Event] = []
@@ -98,8 +95,8 @@ class Recorder:
             process decided first. LogError: The log cannot be written; nothing has happened.
         """
         if self.log.instant:
-            if self._reads:
-                self._record_reads_now()
+            if self.waiting:
+                self._record_waiting_now()
             event = decide()
             return None if event is None else self.record_now(event)
         await self._take_turn()
@@ -114,7 +111,7 @@ class Recorder:
                 self._check_owner(event)
                 try:
                     # What else than a call may depend on the reads that wait: they have to be there first.
-                    if self._reads and type(event) is not CallObserved:
+                    if type(event) is not CallObserved and self.waiting.has_calls:
                         await self._append(None)
                     else:
                         return await self._append(event, insists=insists)
@@ -126,8 +123,8 @@ class Recorder:
 
     def record_now(self, event: Event) -> Made:
         """Record an event in a log that takes it at once and that nobody else appends to (`Log.instant`)."""
-        if self._reads:
-            self._record_reads_now()
+        if self.waiting:
+            self._record_waiting_now()
         kernel = self.kernel
         if kernel.objection(event) is not None:
             self._check(event)
@@ -136,24 +133,10 @@ class Recorder:
         self._tell(event)
         return made
 
-    def _record_reads_now(self) -> None:
-        reads, self._reads, self._unrecorded = self._reads, [], {}
-        for _, read in reads:
-            self.log.note(read)
-            self._replay(read)
-
-    def record_read(self, agent: Participant, event: CallObserved) -> CallId:
-        """Record a call that only read, at once or together with what comes next; returns its id."""
-        unrecorded = self._unrecorded.get(agent, 0)
-        self._reads.append((agent, event))
-        self._unrecorded[agent] = unrecorded + 1
-        self.deferred += 1
-        return call_id(agent.name, agent.next_sequence + unrecorded)
-
-    @property
-    def full(self) -> bool:
-        """Whether so many reads wait that they ought to be flushed."""
-        return len(self._reads) >= _READS_KEPT_MAX
+    def _record_waiting_now(self) -> None:
+        for event in self.waiting.take_all():
+            self.log.note(event)
+            self._replay(event)
 
     def acknowledge(self, key: Key, version: int) -> None:
         """Note that a target holds a version; it is recorded with the next event, or by `flush`.
@@ -167,16 +150,20 @@ class Recorder:
         known = self._acknowledged.get(key)
         return known is not None and known.version == version
 
-    async def flush(self) -> None:
-        """Append what waits to ride along."""
-        if not self._reads and not self._acknowledged:
+    async def flush(self, *, words: bool = True) -> None:
+        """Append what waits to ride along.
+
+        Args:
+            words: Whether also where that is only what agents have said.
+        """
+        if not (self.waiting if words else self.waiting.has_calls) and not self._acknowledged:
             return
         if self.log.instant:
-            self._record_reads_now()
+            self._record_waiting_now()
             return
         await self._take_turn()
         try:
-            while self._reads or self._acknowledged:
+            while self.waiting or self._acknowledged:
                 try:
                     await self._append(None)
                 except HeadMoved:
@@ -237,10 +224,10 @@ class Recorder:
 
     async def _append(self, event: Event | None, *, insists: bool = False) -> Made:
         """Append an event, with those that ride along around it, and let the kernel take them all."""
-        reads, acknowledged = self._reads[:], [*self._acknowledged.values()]
+        waited, acknowledged = self.waiting.all[:], [*self._acknowledged.values()]
         late = [one for one in acknowledged if self.puts.was_late(one.key, one.version)]
         acknowledged = [one for one in acknowledged if one not in late]
-        records: list[Event] = [read for _, read in reads]
+        records: list[Event] = [*self.waiting.events()]
         if event is not None:
             records.append(event)
         # Last, because the event was decided while those objects were still tracked.
@@ -259,11 +246,11 @@ class Recorder:
             raise
         self._in_doubt = False
         self._unheard.clear()
-        self._forget_recorded(reads)
-        for _, read in reads:
-            self._replay(read)
+        self.waiting.remove(waited)
+        for one in waited:
+            self._replay(one.event)
         made = None if event is None else self._take(event)
-        if self._reads:  # made meanwhile, maybe by an agent that this has ended
+        if self.waiting:  # made meanwhile, maybe by an agent that this has ended
             self._drop_foreign()
         for applied in acknowledged:
             self._replay(applied)
@@ -272,17 +259,6 @@ class Recorder:
         if self.log.since_checkpoint >= self._interval:
             await self._try_to_keep_checkpoint()
         return made
-
-    def _forget_recorded(self, reads: Sequence[tuple[Participant, CallObserved]]) -> None:
-        """Let reads wait no longer that are in the log by now.
-
-        Where the lease was lost meanwhile, those of agents that are others' by now do not wait any more.
-        """
-        recorded = {id(read) for _, read in reads}
-        self._reads = [one for one in self._reads if id(one[1]) not in recorded]
-        for agent, _ in reads:
-            if agent in self._unrecorded:
-                self._unrecorded[agent] -= 1
 
     def _settle_puts(self, acknowledged: Collection[EffectApplied], *, late: bool) -> None:
         for applied in acknowledged:
@@ -303,11 +279,11 @@ class Recorder:
         head = self.log.head
         while events := await self.log.read():
             for event in events:
-                if self._in_doubt and type(event) is CallObserved:
-                    self._forget_read(event)
+                if self._in_doubt and isinstance(event, CallObserved | Said):
+                    self.waiting.remove_found(event)
                 self._replay(event)
-                if self._reads:
-                    self._reads = self._kept_up()
+                if self.waiting:
+                    self.waiting.keep_up()
             self._drop_foreign()  # at once: the log may be lost before it has told all
             for event in events if self._unheard else ():
                 if self._was_unheard(event):
@@ -322,38 +298,16 @@ class Recorder:
         self._unheard = others
         return found
 
-    def _kept_up(self) -> list[tuple[Participant, CallObserved]]:
-        """Return the reads that wait, with what others have changed since of what they saw.
-
-        The kernel does not know of them yet, and may have forgotten those objects by the time when it does.
-        """
-        kernel, found = self.kernel, []
-        number: dict[Participant, int] = {}
-        for agent, read in self._reads:
-            number[agent] = at = number.get(agent, -1) + 1
-            position, seen = position_of(agent.order, agent.next_sequence + at), read.observation
-            if seen.bases or not kernel.holds(seen, position):
-                bases = dict(seen.bases)
-                for key, _ in seen.reads:
-                    if kernel.base_known(key):
-                        bases[key] = kernel.lookup(key, position)
-                for scan in seen.scans:
-                    under = kernel.written_under(scan.prefix, position)
-                    bases |= {key: value for key, value in under if scan.covers(key)}
-                read = read._replace(observation=seen._replace(bases=bases))
-            found.append((agent, read))
-        return found
-
     def _drop_foreign(self) -> None:
-        """Forget reads that wait to be recorded, of agents that others have ended or taken up."""
-        if all(self.serves(agent) for agent in self._unrecorded):
-            return
-        self._reads = [(agent, read) for agent, read in self._reads if self.serves(agent)]
-        self._unrecorded = {agent: n for agent, n in self._unrecorded.items() if self.serves(agent)}
+        """Forget what waits to be recorded, of agents that others have ended or taken up."""
+        self.waiting.keep(self._speaks_for)
 
     def serves(self, agent: Participant) -> bool:
         """Tell whether an agent is this process', and has not ended."""
         return not agent.ended and agent.owner == self.tenure.owner
+
+    def _speaks_for(self, agent: Participant) -> bool:
+        return agent.at_work and agent.owner == self.tenure.owner
 
     def require_served(self, agent: Participant) -> None:
         """Refuse what is for the process of an agent alone.
@@ -375,15 +329,6 @@ class Recorder:
         if rank not in self.overseen:
             raise taken_up(self.kernel.agents[rank])
 
-    def _forget_read(self, event: CallObserved) -> None:
-        """Let a read wait no longer that has been appended, though nothing was heard of it."""
-        seen = event.observation
-        for at, (agent, read) in enumerate(self._reads):
-            if read._replace(observation=read.observation._replace(bases=seen.bases)) == event:
-                del self._reads[at]
-                self._unrecorded[agent] -= 1
-                return
-
     def _tell(self, event: Event) -> None:
         for observer in self.observers:
             observer(event)
@@ -401,37 +346,33 @@ class Recorder:
         objection = self.kernel.objection(event)
         if objection is None:
             return
-        agent = self.kernel.agents.get(getattr(event, "rank", None))  # type: ignore[arg-type]
+        agent = self._speaker(event)
         if agent is not None and agent.ended:
             raise AgentNotActive(
                 f"agent {agent.name!r} has {agent.phase.value}", "Join the domain again, as a new agent."
             )
+        if agent is not None and agent.aborting:
+            raise being_aborted(agent)
         raise IllegalEvent(f"{type(event).__name__} may not happen now: {objection}")
+
+    def _speaker(self, event: Event) -> Participant | None:
+        rank: Rank | None = getattr(event, "rank", None)
+        if rank is None:
+            call = self.kernel.call(getattr(event, "call_id", None))  # type: ignore[arg-type]
+            rank = None if call is None else call.rank
+        return None if rank is None else self.kernel.agents.get(rank)
 
     # ---- what waits to be recorded -------------------------------------------------------------------------
 
     def next_sequence(self, agent: Participant) -> int:
         """Return the sequence of the agent's next call, those counted that wait to be recorded."""
-        return agent.next_sequence + self._unrecorded.get(agent, 0)
+        return agent.next_sequence + self.waiting.calls_of(agent)
 
     def position(self, agent: Participant) -> Position:
         """Return the position of the agent's next call."""
-        if not self._reads:
+        if not self.waiting:
             return self.kernel.position(agent)
         return position_of(agent.order, self.next_sequence(agent))
-
-    def waiting_reads(self, agent: Participant) -> list[tuple[CallId, CallObserved]]:
-        """Return the agent's calls that wait to be recorded."""
-        mine = [event for other, event in self._reads if other is agent]
-        return [
-            (call_id(agent.name, sequence), event) for sequence, event in enumerate(mine, agent.next_sequence)
-        ]
-
-    def waiting_read(self, identity: str) -> CallObserved | None:
-        """Return a call that waits to be recorded, by its id."""
-        agents = {id(agent): agent for agent, _ in self._reads}
-        found = (dict(self.waiting_reads(agent)).get(CallId(identity)) for agent in agents.values())
-        return next((event for event in found if event is not None), None)
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
@@ -482,16 +423,3 @@ class Recorder:
         if self._free is not None:
             self._free.set()
             self._free = None
-
-
-def taken_up(agent: Participant) -> AgentTakenUp:
-    """Return the error of a process that speaks for an agent which is not its own."""
-    if agent.owner:
-        return AgentTakenUp(
-            f"agent {agent.name!r} is served by another process, which has taken it up (epoch {agent.epoch})",
-            "Go on there, or join the domain again as a new agent.",
-        )
-    return AgentTakenUp(
-        f"agent {agent.name!r} is served by no process (epoch {agent.epoch})",
-        "Take it up first: attach to it.",
-    )

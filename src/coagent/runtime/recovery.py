@@ -38,7 +38,6 @@ class Recovery:
         self._work = work
         self.adopted: set[Rank] = set()
         """The agents of dead processes that are this one's now, and that no client speaks for."""
-        self._ending: set[Rank] = set()
         self._to_tidy: set[Key] | None = None
         """Objects that the dead may have been putting; None before anybody has looked."""
 
@@ -56,6 +55,7 @@ class Recovery:
             for owner in dead:
                 await self._take_from(owner)
             await self._run_what_is_due()
+        await self._take_up_ending()
         for rank in sorted(self.adopted):
             await self._go_on(rank)
         self._decisions.begin()
@@ -97,6 +97,14 @@ class Recovery:
             agent = kernel.agents[due.rank]
             if not agent.owner or agent.owner in await self._parts.recorder.tenure.dead({agent.owner}):
                 await self._adopt(agent, agent.owner)
+
+    async def _take_up_ending(self) -> None:
+        """Take up agents whose abort has begun, and did not come to its end here, or is nobody's to end."""
+        for agent in list(self._parts.kernel.agents.values()):
+            if agent.aborting and self._parts.recorder.serves(agent):
+                self.adopted.add(agent.rank)
+            elif agent.aborting and not agent.owner:
+                await self._adopt(agent, "")
 
     async def _adopt(self, agent: Participant, before: str) -> None:
         if not self._can_be_ended(agent):
@@ -149,10 +157,9 @@ class Recovery:
             return  # it is committed when its turn has come
         if self._is_left_alone(agent):
             await recorder.record(lambda: self._attached(agent, mine, ""))
-        elif agent.on_death == "commit" and _is_complete(agent):
+        elif agent.at_work and agent.on_death == "commit" and _is_complete(agent):
             await recorder.record(lambda: Finished(rank) if self._may_finish(agent) else None)
-        elif rank not in self._ending:
-            self._ending.add(rank)
+        elif rank not in self._parts.ending:
             if any(call.declared for call in agent.calls.values()):
                 self._parts.tasks.start(self._end, agent)  # their tools may take their time
             else:
@@ -170,8 +177,6 @@ class Recovery:
             pass  # somebody has come first; or it is tried again
         except CoAgentError as failure:
             self._work.fail(failure)
-        finally:
-            self._ending.discard(agent.rank)
 
 
 def _is_complete(agent: Participant) -> bool:

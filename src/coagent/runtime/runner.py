@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ from coagent.runtime.outsiders import Outsiders
 from coagent.runtime.patience import Patience
 from coagent.runtime.reader import PositionReader, Targets
 from coagent.runtime.recorder import Made, Recorder
+from coagent.runtime.refusals import being_aborted
 from coagent.runtime.tasks import Caller, Tasks
 from coagent.tools.base import Tool
 
@@ -62,6 +63,18 @@ class Parts:
     copies: Copies
     advance: Callable[[], None] = lambda: None
     """Starts whatever outstanding work this process can do, without waiting for it (`work.py`)."""
+    ending: set[Rank] = field(default_factory=set)
+    """The agents that this process is just taking back, to end them."""
+
+    @contextmanager
+    def ends(self, rank: Rank) -> Iterator[None]:
+        """Note that this process is ending an agent."""
+        self.ending.add(rank)
+        try:
+            yield
+        finally:
+            self.ending.discard(rank)
+            self.recorder.wake()
 
     async def meanwhile(self) -> None:
         """Do for others what a process does while one of its agents waits."""
@@ -138,8 +151,13 @@ class Runner(ABC):
         """Run a staged call whose turn has come."""
 
     @abstractmethod
-    async def undo(self, call: Call) -> None:
-        """Withdraw a call, taking back what it did."""
+    async def undo(self, call: Call, person: str = "") -> None:
+        """Withdraw a call, taking back what it did.
+
+        Args:
+            call: The call.
+            person: Who does so, where it is not its agent.
+        """
 
     @abstractmethod
     async def amend(
@@ -215,7 +233,7 @@ class Runner(ABC):
 
         def begin() -> Event | None:
             open_ = call.phase is CallPhase.UNKNOWN and call.intent == intent
-            return self.begins(call, footprint, intent) if open_ and kernel.call(call.id) is call else None
+            return self.begins(call, footprint, intent) if open_ and kernel.is_wanted(call) else None
 
         await recorder.record(lost)
         return await recorder.record(begin) is not None
@@ -387,22 +405,12 @@ def require_active(agent: Participant) -> None:
     Raises:
         AgentNotActive: It has committed or aborted, or is just being aborted.
     """
-    if agent.ending:
-        raise AgentNotActive(f"agent {agent.name!r} is being aborted", "Join again, as a new agent.")
+    if agent.aborting:
+        raise being_aborted(agent)
     if agent.ended:
         raise AgentNotActive(
             f"agent {agent.name!r} has {agent.phase.value}", "Join the domain again, as a new agent."
         )
-
-
-@contextmanager
-def ending(agent: Participant) -> Iterator[None]:
-    """Let an agent do nothing more, and not commit, while what it has done is taken back for good."""
-    agent.ending = True
-    try:
-        yield
-    finally:
-        agent.ending = False
 
 
 async def restart(parts: Parts, agent: Participant) -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from coagent.errors import (
-    CoAgentError,
-    NotReversible,
-    TargetError,
-    ToolFailed,
-    UnknownCall,
-)
-from coagent.protocol.calls import Call, CallId, Position, Rank, parsed_call_id
+from coagent.errors import CoAgentError, TargetError, ToolFailed
+from coagent.protocol.calls import Call, CallId, Position, Rank
 from coagent.protocol.decisions import Gate
 from coagent.protocol.events import (
-    Aborted,
     CallStaged,
     Event,
     Finished,
@@ -26,11 +19,20 @@ from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.values import Value, copied
+from coagent.runtime.aborting import abort, take_back_all
 from coagent.runtime.gate import opened_gate
 from coagent.runtime.notices import Notification
-from coagent.runtime.outcomes import Issued, Outcome, Settlement, as_stored, issued
+from coagent.runtime.outcomes import (
+    Issued,
+    Outcome,
+    Settlement,
+    as_stored,
+    issued,
+    own_call,
+    was_undone,
+)
 from coagent.runtime.owning import outlives
-from coagent.runtime.runner import NotItsTurn, Parts, Ran, ending, require_active, restart
+from coagent.runtime.runner import NotItsTurn, Parts, Ran, require_active, restart
 from coagent.runtime.telling import Teller, Told
 from coagent.runtime.work import Work
 from coagent.tools.base import Tool
@@ -49,6 +51,7 @@ class AgentSession:
         self.quoting = Quoting()
         """Puts what others have written into what this agent is shown."""
         self._teller = Teller(parts, participant, self.quoting)
+        self.person = ""  # who takes calls back through this session, where it is not the agent itself
 
     @property
     def name(self) -> str:
@@ -61,14 +64,26 @@ class AgentSession:
         return self._participant.rank
 
     @property
-    def state(self) -> Literal["active", "finished", "committed", "aborted"]:
-        """How far the agent has come."""
+    def state(self) -> Literal["active", "finished", "aborting", "committed", "aborted"]:
+        """How far the agent has come; "aborting": it may do nothing more, and has not ended yet."""
         return self._participant.phase.value
 
     @property
     def notified(self) -> bool:
         """Whether there is something that the agent has not been told yet."""
         return self._participant.unread
+
+    def say(self, text: str, *, goal: bool = False) -> None:
+        """Note what the agent says of its work, for people who look on (`coagent ui`, `coagent log`).
+
+        Its first line goes into the log with what comes next, cut to 280 characters. Nothing is decided by
+        it, no other agent is shown it, and where the domain keeps no words nothing happens.
+
+        Args:
+            text: Such as what a model said as it made a call.
+            goal: Whether that is what the agent is to reach.
+        """
+        self._parts.recorder.waiting.say(self._participant, text, goal=goal)
 
     # ---- calls ---------------------------------------------------------------------------------------------
 
@@ -151,7 +166,7 @@ class AgentSession:
         if parts.kernel.may_call(participant):
             return
         await parts.recorder.until(
-            lambda: participant.ended or parts.kernel.may_call(participant), parts.meanwhile
+            lambda: not participant.at_work or parts.kernel.may_call(participant), parts.meanwhile
         )
         require_active(participant)
 
@@ -172,10 +187,10 @@ class AgentSession:
         """
         require_active(self._participant)
         await self._parts.recorder.flush()
-        if not self._was_undone(call_id):
-            call = self._own(call_id)
+        if not was_undone(self._participant, call_id):
+            call = own_call(self._participant, call_id)
             written = list(call.writes)
-            await self._work.runner_of(call).undo(call)
+            await self._work.runner_of(call).undo(call, self.person)
             await self._work.settle(written)
         notifications, changed = await self._deliver()
         return Outcome(None, CallId(call_id), notifications, changed=changed)
@@ -197,7 +212,7 @@ class AgentSession:
         require_active(self._participant)
         parts = self._parts
         await parts.recorder.flush()
-        call = self._own(call_id)
+        call = own_call(self._participant, call_id)
         made = parts.catalog.get(call.tool)
         merged = {**call.arguments, **arguments}
         checked = made.arguments.checked(merged)
@@ -248,7 +263,7 @@ class AgentSession:
                 if notifications:
                     return Settlement("notified", notifications)
                 continue
-            await parts.recorder.flush()
+            await parts.recorder.flush(words=False)  # they go with what comes next
             if participant.phase is AgentPhase.ACTIVE:
                 await parts.recorder.record(self._finished)
                 continue
@@ -265,11 +280,11 @@ class AgentSession:
     async def stirred(self, *others: AgentSession) -> None:
         """Wait until this agent, or one of the others, has ended or has something to look at."""
         agents = [one._participant for one in (self, *others)]
-        before = [one.ended for one in agents]
+        before = [one.at_work for one in agents]
         await self._parts.recorder.until(
             lambda: (
                 any(one.unread or one.must_restart for one in agents)
-                or [one.ended for one in agents] != before
+                or [one.at_work for one in agents] != before
             ),
             self._parts.meanwhile,
         )
@@ -277,42 +292,18 @@ class AgentSession:
     async def abort(self, reason: str = "") -> list[CallId]:
         """End the agent and withdraw all its calls; agents above that had read them are notified.
 
-        Aborting an aborted agent does nothing.
+        Where a tool has to take something back, the log says first that the abort has begun: from then on
+        the agent can only end, and whoever opens the domain sees to that. Aborting an aborted agent does
+        nothing.
 
         Returns:
             The calls that stand all the same, because they cannot be taken back.
 
         Raises:
             AgentNotActive: The agent has committed.
-            TargetError: A call could not be taken back; the agent has not ended.
+            TargetError: A call could not be taken back; the agent has not ended. It is tried again.
         """
-        participant, parts = self._participant, self._parts
-        await parts.recorder.flush()
-        while participant.phase is not AgentPhase.ABORTED:
-            require_active(participant)
-            kept = parts.kernel.kept_calls(participant)
-            with ending(participant):
-                await self._take_back_all(kept)
-                made = await parts.recorder.record(lambda: self._aborted(reason))
-            if made is not None:
-                await self._work.settle()
-                return [call.id for call in kept]
-        return []
-
-    async def _take_back_all(self, kept: Collection[Call]) -> None:
-        """Take back what only its own tool can take back, newest first."""
-        for call in reversed(list(self._participant.calls.values())):
-            reversible = call not in kept and self._participant.calls.get(call.id) is call
-            busy = call.under_way is not None and call.phase is not CallPhase.UNKNOWN
-            if reversible and (call.applied or (busy and not call.irreversible)):
-                await self._work.runner_of(call).undo(call)
-
-    def _aborted(self, reason: str) -> Event | None:
-        kept = self._parts.kernel.kept_calls(self._participant)
-        if any(call.applied and call not in kept for call in self._participant.calls.values()):
-            return None  # it has run again meanwhile, having made room for another one
-        event = Aborted(self._participant.rank, reason)
-        return None if self._parts.kernel.objection(event) is not None else event
+        return await abort(self._parts, self._work, self._participant, reason)
 
     async def wait_for_turn(self) -> list[Notification]:
         """Wait until what the agent was told is final: every agent before it has ended; or for notices.
@@ -329,11 +320,11 @@ class AgentSession:
         parts, participant = self._parts, self._participant
         await parts.recorder.flush()
         await self._work.settle()
-        if not participant.ended and parts.kernel.must_begin_again(participant):
+        if participant.at_work and parts.kernel.must_begin_again(participant):
             await self._begin_again()
         while True:
             await parts.recorder.until(
-                lambda: participant.ended or participant.unread or self._is_final(), parts.meanwhile
+                lambda: not participant.at_work or participant.unread or self._is_final(), parts.meanwhile
             )
             require_active(participant)
             if not participant.unread:
@@ -359,7 +350,8 @@ class AgentSession:
         Raises:
             AgentRestarted: Always.
         """
-        await self._take_back_all(self._parts.kernel.kept_calls(self._participant))
+        kept = self._parts.kernel.kept_calls(self._participant)
+        await take_back_all(self._parts, self._work, self._participant, kept)
         try:
             await restart(self._parts, self._participant)
         finally:
@@ -392,8 +384,8 @@ class AgentSession:
             ToolFailed: It failed.
             UnknownCall: The agent has made no such call, or has undone it.
         """
-        waiting = self._parts.recorder.waiting_read(call_id)
-        told = waiting.observation if waiting is not None else self._own(call_id, reversible=False).told
+        read, own = self._parts.recorder.waiting.call(call_id), self._participant
+        told = own_call(own, call_id, reversible=False).told if read is None else read.observation
         if told.error is not None:
             raise ToolFailed(told.error, call_id=call_id)
         return copied(told.value)
@@ -419,11 +411,11 @@ class AgentSession:
     def calls(self) -> list[Issued]:
         """The agent's calls that it has not undone, in its order."""
         participant = self._participant
-        return issued(participant, self._parts.recorder.waiting_reads(participant))
+        return issued(participant, self._parts.recorder.waiting.named_calls(participant))
 
     def effective(self, call_id: str) -> bool:
         """Tell whether a call stands and, if it writes, whether its writes count."""
-        if self._parts.recorder.waiting_read(call_id) is not None:
+        if self._parts.recorder.waiting.call(call_id) is not None:
             return True
         call = self._parts.kernel.call(CallId(call_id))
         return call is not None and call.seen.error is None and not call.lapsed
@@ -480,20 +472,3 @@ class AgentSession:
         error.call_id = call.id
         error.notifications = notifications
         return error
-
-    def _was_undone(self, call_id: str) -> bool:
-        parsed = parsed_call_id(call_id)
-        known = parsed is not None and parsed[0] == self.name and parsed[1] < self._participant.next_sequence
-        return known and call_id not in self._participant.calls
-
-    def _own(self, call_id: str, *, reversible: bool = True) -> Call:
-        call = self._participant.calls.get(CallId(call_id))
-        if call is None:
-            standing = ", ".join(list(self._participant.calls)[-10:]) or "none"
-            raise UnknownCall(
-                f"agent {self.name!r} has no standing call {call_id!r}", f"Its latest calls are: {standing}."
-            )
-        if reversible and not call.reversible:
-            made = f"call {call_id!r} ({call.tool}) is irreversible and has run"
-            raise NotReversible(made, "Make up for it by another call.")
-        return call

@@ -60,7 +60,7 @@ class Teller:
         def decide() -> Event | None:
             told.notifications.clear()
             told.changed.clear()
-            if not agent.unread or agent.ended:
+            if not agent.unread or not agent.at_work:
                 return None
             inbox = self._parts.kernel.inbox(agent, apart=apart)
             told.notifications.extend(notification(moved, self._quoting) for moved in inbox.moved)
@@ -85,7 +85,7 @@ class Teller:
                 one for one, seen in said.items() if one in agent.pending and agent.pending[one].seen is seen
             )
             keys = tuple(key for key, one in said_of.items() if agent.disturbed.get(key) is one)
-            if agent.ended or not (calls or keys):
+            if not agent.at_work or not (calls or keys):
                 return None
             return NoticesDelivered(agent.rank, calls, keys)
 

@@ -49,7 +49,7 @@ async def seen_to(
     if isinstance(event, RunBegun):
         await runner.record_outcome(call, lambda: RunLost(call.id) if _is_running(call) else None)
         tool = parts.catalog.find(call.tool)
-        if tool is not None and parts.kernel.call(call.id) is call:
+        if tool is not None and parts.kernel.is_wanted(call):
             with contextlib.suppress(
                 TargetError
             ):  # it stays unknown; whoever resolves it by hand is told why

@@ -35,12 +35,14 @@ class Version:
             agent first looked.
         agent: The agent that wrote or found it; None for somebody outside.
         value: The value; None where the object was not there.
+        person: Who that was outside, where it is known.
     """
 
     number: int
     how: Literal["wrote", "outside", "found"]
     agent: str | None
     value: Value
+    person: str | None = None
 
 
 def versions_of(url: str, key: Key) -> list[Version]:
@@ -95,7 +97,9 @@ def _events(url: str) -> Iterator[tuple[int, Event, dict[int, str]]]:
 
 def _versions_in(number: int, event: Event, key: Key, names: dict[int, str]) -> Iterator[Version]:
     match event:
-        case OutsideWrite(key=other) | Resolved(key=other, how="accept") if other == key:
+        case OutsideWrite(key=other) if other == key:
+            yield Version(number, "outside", None, event.value, event.person or None)
+        case Resolved(key=other, how="accept") if other == key:
             yield Version(number, "outside", None, event.value)
         case CallObserved():
             yield from _versions_of_run(number, event.observation, key, names.get(event.rank))

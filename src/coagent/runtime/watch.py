@@ -25,7 +25,7 @@ class Standing:
     """Where an agent stands.
 
     Args:
-        state: "active", "finished", "committed" or "aborted".
+        state: "active", "finished", "aborting", "committed" or "aborted".
         calls: How many of its calls stand.
         notices: How many of them return something else now than it was told.
         staged: How many irreversible ones have yet to run.
@@ -215,7 +215,7 @@ class Watch:
     def _is_wanted(self, call: Call) -> bool:
         """Tell whether a call could be run again: its agent neither has ended nor dies with its process."""
         agent = self.kernel.agents.get(call.rank)
-        if agent is None or self.kernel.call(call.id) is not call:
+        if agent is None or not self.kernel.is_wanted(call):
             return False
         dies = agent.on_death == "abort" and (agent.phase is AgentPhase.ACTIVE or agent.unread)
         return not dies or self._served(agent.owner) != "dead"

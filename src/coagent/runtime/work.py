@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import anyio
+import anyio.to_thread
 
 from coagent.errors import TargetError
 from coagent.protocol.calls import Call, CallId, Rank
 from coagent.protocol.events import CallBegun, Committed, Event, Promoted, ReversalBegun, RunBegun
+from coagent.protocol.kernel import Kernel
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.runtime.clock import VirtualClock
@@ -26,6 +28,11 @@ from coagent.tools.base import Kind, Tool
 
 GRACE_S = 1.0
 """For how long, in seconds, a call waits for work that follows from it and is not its own."""
+
+
+def all_ended(kernel: Kernel) -> bool:
+    """Tell whether every agent has ended, and every effect has reached its target."""
+    return all(agent.ended for agent in kernel.agents.values()) and not kernel.ready().apply
 
 
 class Work:
@@ -85,6 +92,9 @@ class Work:
         if self._parts.copies.behind:
             with contextlib.suppress(TargetError):  # whoever comes next to call is told, if it is so still
                 await self._parts.copies.bring()
+        for target in self._parts.targets.all:
+            if target.keeps and all_ended(self._parts.kernel):
+                await anyio.to_thread.run_sync(target.settled)
 
     async def _settle(self, own: Collection[Key], committing: Rank | None, all: bool) -> None:
         parts = self._parts
@@ -123,9 +133,9 @@ class Work:
                     break
                 self._start_turn(rank, self._pass_hindered)  # it passes nobody only to wait again
         run, commit = ready.run, ready.commit
-        if run is not None and parts.recorder.serves(agent := kernel.agents[run.rank]) and not agent.ending:
+        if run is not None and parts.recorder.serves(kernel.agents[run.rank]):
             self._start_call(run, self._run_staged)
-        if commit is not None and not kernel.agents[commit].ending:
+        if commit is not None:
             self._start_turn(commit, self._commit)
         turn = commit if run is None else run.rank
         if turn in self._hindered:
@@ -212,7 +222,7 @@ class Work:
     async def _run_staged(self, call: Call) -> None:
         parts = self._parts
         await parts.recorder.flush()  # what is known to have arrived comes before it in the log
-        if await self._rests_on_change(call.rank) or parts.kernel.agents[call.rank].ending:
+        if await self._rests_on_change(call.rank):
             return
         tool = self._parts.catalog.get(call.tool)
         await self.runner(tool).run_staged(call, tool)
@@ -293,9 +303,7 @@ class Work:
             return
 
         def decide() -> Event | None:
-            agent = kernel.agents.get(rank)
-            due = agent is not None and not agent.ending and kernel.ready().commit == rank
-            return Committed(rank) if due else None
+            return Committed(rank) if kernel.ready().commit == rank else None
 
         await parts.recorder.record(decide)
 

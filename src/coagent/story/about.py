@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 from coagent.masking.mask import Mask
 from coagent.protocol.calls import Call, Cause, Observation, Rank
 from coagent.protocol.events import (
+    AbortBegun,
     Aborted,
     Blocked,
     CallAmended,
@@ -19,6 +20,7 @@ from coagent.protocol.events import (
     CallReexecuted,
     CallReversed,
     CallStaged,
+    CallUndone,
     Committed,
     EffectRefused,
     Event,
@@ -29,6 +31,7 @@ from coagent.protocol.events import (
     Resolved,
     Restarted,
     RunBegun,
+    Said,
     Stuck,
 )
 from coagent.protocol.inbox import Moved
@@ -87,34 +90,22 @@ class About:
 
     # ---- before --------------------------------------------------------------------------------------------
 
-    def note(self, event: Event, call: Call | None) -> None:
+    def note(self, event: Event, call: Call | None, moved: Sequence[Moved]) -> None:
         """Look up what an event is about, which may be gone once the kernel has taken it.
 
         Args:
             event: The event.
             call: The call that it is about.
+            moved: What it tells an agent of.
         """
         self._call, self._notices = call, []
         self._touched = [] if call is None else [*call.writes, *call.seen.writes]
         if isinstance(event, NoticesDelivered):
-            self._notices = list(self._delivered(event))
+            self._notices = [self._notice(one) for one in moved[:_NOTICES_MAX]]
         elif isinstance(event, Committed | Aborted | Restarted):
             agent = self._kernel.agents.get(event.rank)
             calls = [] if agent is None else agent.calls.values()
             self._touched = [key for one in calls for key in one.writes]
-
-    def _delivered(self, event: NoticesDelivered) -> Iterator[dict[str, Any]]:
-        agent = self._kernel.agents.get(event.rank)
-        if agent is None:
-            return
-        told, keys = set(event.call_ids), set(event.keys)
-        moved = [
-            one
-            for one in self._kernel.inbox(agent, apart=False).moved
-            if one.key in keys or any(news.call_id in told for news in one.calls)
-        ]
-        for one in moved[:_NOTICES_MAX]:
-            yield self._notice(one)
 
     def _notice(self, moved: Moved) -> dict[str, Any]:
         stuck = any(news.kind == "stuck" for news in moved.calls)
@@ -167,11 +158,17 @@ class About:
             uid = self._known(call)
             said |= {"call": uid, **self._called(call, event)}
             self._last[uid] = number
+        if (took_ms := getattr(event, "took_ms", None)) is not None:
+            said["took_ms"] = took_ms
+        if ago_ms := getattr(event, "ago_ms", 0):
+            said["ago_ms"] = ago_ms
         if rank is not None:
             said["rank"] = rank
         match event:
             case NoticesDelivered():
                 said["notices"] = self._notices
+            case AbortBegun():
+                said["reason"] = self._bounded(event.reason)
             case Aborted():
                 said["reason"] = self._bounded(event.reason)
                 self._last[f"end {event.rank}"] = number
@@ -180,10 +177,15 @@ class About:
                 self._forget_old(event.rank)
             case Restarted():
                 self._last[f"end {event.rank}"] = number
+            case Said():
+                said |= {"said": self._bounded(event.text), "goal": event.goal}
             case Blocked():
                 said["by"] = list(event.by)
+            case CallUndone():
+                said |= _by_person(event.person)
             case OutsideWrite() | Resolved():
                 said["key"] = event.key
+                said |= _by_person(event.person if isinstance(event, OutsideWrite) else "")
                 self._last[f"outside {event.key}"] = number
             case CallReversed():
                 said["cause"] = self._cause(event.cause, "")
@@ -289,6 +291,10 @@ class About:
     def _bounded(self, text: str) -> str:
         cut = text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}…"
         return self._mask.text(cut).encode("utf-8", "replace").decode()
+
+
+def _by_person(name: str) -> dict[str, str]:
+    return {"person": name} if name else {}
 
 
 def _part(scan: Any) -> str | None:

@@ -102,7 +102,7 @@ class Story:
 
     def _note(self, event: Event) -> None:
         self._chronicle.note(event)
-        self._about.note(event, self._chronicle.call)
+        self._about.note(event, self._chronicle.call, self._chronicle.moved)
 
     def _take(self, event: Event) -> None:
         entry = self._chronicle.tell(event)

@@ -382,5 +382,13 @@ class Target(ABC):
         Not a coroutine, so that a test can call it anywhere; it may block on I/O.
         """
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps something beside the live state, which is of no use once all agents have ended."""
+        return False
+
+    def settled(self) -> None:  # noqa: B027 - most targets keep nothing
+        """Let go of that: every agent has ended. May block on I/O."""
+
     async def close(self) -> None:  # noqa: B027 - most targets have nothing to release
         """Release connections, watches, threads. May be called twice; a later use opens them again."""

@@ -126,7 +126,7 @@ class CallSpan:
             span.set_attribute(names.EXIT_CODE, value["exit_code"])
         book.told(self._agent.rank, span, outcome.notifications)
         if book.content is not None and self._arguments is not None and span.is_recording():
-            read = book.parts.recorder.waiting_read(outcome.call_id)
+            read = book.parts.recorder.waiting.call(outcome.call_id)
             if read is not None:  # its event is still to come
                 book.content.learn(read)
             span.set_attributes(book.content.of_call(self._arguments, value))

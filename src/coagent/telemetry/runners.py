@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
 from coagent.protocol.calls import Call
 from coagent.runtime.declared import DeclaredRunner
 from coagent.runtime.native import NativeRunner
-from coagent.runtime.runner import Parts
+from coagent.runtime.runner import Parts, Runner
 from coagent.telemetry import names
 from coagent.telemetry.book import Book
 from coagent.telemetry.calls import type_of
@@ -21,44 +22,32 @@ from coagent.telemetry.harmless import harmless
 from coagent.tools.base import Tool
 
 
-class TracedNative(NativeRunner):
+class _Traced(Runner, ABC):
+    """Looks at what a runner that comes after it among the bases of a class runs."""
+
+    def __init__(self, parts: Parts, book: Book) -> None:
+        super().__init__(parts)
+        self._book = book
+
+    async def reexecute(self, call: Call, tool: Tool) -> None:
+        with run_again(self._book, call, "reexecution"):
+            await super().reexecute(call, tool)  # type: ignore[safe-super]  # of the runner after it
+
+    async def run_staged(self, call: Call, tool: Tool) -> None:
+        with run_again(self._book, call, "staged"):
+            await super().run_staged(call, tool)  # type: ignore[safe-super]  # of the runner after it
+
+    async def run_again(self, call: Call, tool: Tool) -> None:
+        with run_again(self._book, call, "again"):
+            await super().run_again(call, tool)  # type: ignore[safe-super]  # of the runner after it
+
+
+class TracedNative(_Traced, NativeRunner):
     """Runs native tools, looked at."""
 
-    def __init__(self, parts: Parts, book: Book) -> None:
-        super().__init__(parts)
-        self._book = book
 
-    async def reexecute(self, call: Call, tool: Tool) -> None:
-        with run_again(self._book, call, "reexecution"):
-            await super().reexecute(call, tool)
-
-    async def run_staged(self, call: Call, tool: Tool) -> None:
-        with run_again(self._book, call, "staged"):
-            await super().run_staged(call, tool)
-
-    async def run_again(self, call: Call, tool: Tool) -> None:
-        with run_again(self._book, call, "again"):
-            await super().run_again(call, tool)
-
-
-class TracedDeclared(DeclaredRunner):
+class TracedDeclared(_Traced, DeclaredRunner):
     """Runs declared tools, looked at."""
-
-    def __init__(self, parts: Parts, book: Book) -> None:
-        super().__init__(parts)
-        self._book = book
-
-    async def reexecute(self, call: Call, tool: Tool) -> None:
-        with run_again(self._book, call, "reexecution"):
-            await super().reexecute(call, tool)
-
-    async def run_staged(self, call: Call, tool: Tool) -> None:
-        with run_again(self._book, call, "staged"):
-            await super().run_staged(call, tool)
-
-    async def run_again(self, call: Call, tool: Tool) -> None:
-        with run_again(self._book, call, "again"):
-            await super().run_again(call, tool)
 
 
 @contextmanager

@@ -44,13 +44,16 @@ _KIND_MARKS = {
     "restart": Mark.AGAIN,
     "finish": Mark.GOOD,
     "commit": Mark.GOOD,
+    "aborting": Mark.BAD,
     "abort": Mark.BAD,
     "lost": Mark.BAD,
     "stuck": Mark.BAD,
     "refused": Mark.BAD,
 }
-_UNSEEN = frozenset({"effect", "begin", "block", "promote", "join", "left", "attach"})
+_UNSEEN = frozenset({"effect", "said", "begin", "block", "promote", "join", "left", "attach"})
 """The kinds that leave no mark in a lane."""
+_CALLING = frozenset({"call", "stage", "start", "ran", "again", "amend"})
+"""What an agent does as it has said."""
 _STANDING = frozenset({"done", "failed", "staged", "running", "unknown", "reversed"})
 """The states of calls that have not been undone."""
 
@@ -60,12 +63,13 @@ class Lane:
     """An agent, as its steps tell of it.
 
     Args:
-        state: "active", "finished", "committed" or "aborted".
+        state: "active", "finished", "aborting", "committed" or "aborted".
         calls: How many of its calls stand.
         failed: How many of those have failed.
         told: How many notices it has been told.
-        repairs: How many of its calls it, or a person, has amended or undone.
-        last: What it did last.
+        repairs: How many of its calls it has amended or undone; not those that a person has.
+        last: What it did last, or said as it began to do it.
+        said: What it said, until something comes to it.
         blocked: The ranks that it has to wait for, where its protocol says so in steps.
     """
 
@@ -78,6 +82,7 @@ class Lane:
     told: int = 0
     repairs: int = 0
     last: str = ""
+    said: str = ""
     blocked: tuple[int, ...] = ()
     marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=_MARKS_MAX))
     states: dict[str, str] = field(default_factory=dict)
@@ -236,10 +241,14 @@ class Board:
 
     def _moved(self, lane: Lane, step: Mapping[str, Any], mark: Mark | None) -> None:
         kind = step["kind"]
-        lane.last = step["text"][:_TEXT_MAX]
+        if kind == "said" and not step["goal"]:
+            lane.said = step["said"]
+        elif kind not in _CALLING:
+            lane.said = ""
+        lane.last = lane.said or step["text"][:_TEXT_MAX]
         if mark is not None:
             lane.marks.append(mark)
-        if kind in ("undo", "amend"):
+        if kind in ("undo", "amend") and not step.get("person"):
             lane.repairs += 1
         lane.blocked = tuple(step.get("by", ())) if kind == "block" else ()
         call = step.get("call")
@@ -255,11 +264,13 @@ class Board:
         elif kind == "commit":
             lane.state = "committed"
             lane.states.clear()
+        elif kind == "aborting":
+            lane.state = "aborting"
         elif kind in ("abort", "restart"):
             lane.state = "aborted" if kind == "abort" else "active"
             lane.states.clear()
             lane.calls = lane.failed = 0
-        elif new and not lane.ended:
+        elif new and not lane.ended and lane.state != "aborting":
             lane.state = "active"
 
     def _tell(self, step: Mapping[str, Any], lane: Lane | None, mark: Mark | None) -> None:
@@ -307,8 +318,10 @@ class Board:
                 return "may have run or not"
             if standing.served == "dead":
                 return "process has died"
-            if standing.stuck and lane.state == "finished":
+            if standing.stuck and lane.state in ("finished", "aborting"):
                 return f"stuck: {_few(standing.stuck)}"
+        if lane.state == "aborting":
+            return "being aborted"
         if unread := self.unread(lane):
             return f"{unread} to read"
         if lane.calling:
@@ -334,7 +347,7 @@ class Board:
 
     def counts(self) -> dict[str, int]:
         """Return how many agents there are in each state, in the order in which they come about."""
-        found = dict.fromkeys(("active", "finished", "committed", "aborted"), 0)
+        found = dict.fromkeys(("active", "finished", "aborting", "committed", "aborted"), 0)
         for lane in self.lanes.values():
             found[lane.state] += 1
         return found

@@ -5,7 +5,6 @@ Every text of others goes through `Look.plain`, which masks, and escapes what wo
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from coagent.terminal.board import Board, Lane, Mark, Row, Told
+from coagent.wording.durations import duration
+from coagent.wording.times import time_of_day
 
 _SIGNS = {
     Mark.READ: ("○", ".", ""),
@@ -194,6 +195,7 @@ _PHASE_STYLES = (
     ("finished", "green"),
     ("committed", "dim"),
     ("aborted", "red"),
+    ("being aborted", "red"),
     ("stuck", "bold red"),
     ("may have run", "bold red"),
     ("process", "bold red"),
@@ -240,12 +242,7 @@ def _number(count: int) -> str:
 
 def clock(at: int | None) -> str:
     """Return a time of the day."""
-    if at is None:
-        return "--:--:--"
-    try:
-        return time.strftime("%H:%M:%S", time.localtime(at / 1000))
-    except (OverflowError, ValueError, OSError):
-        return "--:--:--"
+    return "--:--:--" if at is None else time_of_day(at)
 
 
 def notice_line(told: Told, look: Look, width: int) -> Text:
@@ -311,6 +308,8 @@ def detail(step: Mapping[str, Any], board: Board, look: Look) -> list[Text]:
             Text(),
             Text.assemble(("call  ", "dim"), look.plain(step["id"]), f" {tool}: {step['state']}{fate}"),
         ]
+    if "took_ms" in step:
+        lines.append(Text.assemble(("took  ", "dim"), duration(step["took_ms"])))
     lines += _arguments(step, look)
     lines += _footprint(step, look)
     for title, style in (("error", "red"), ("result", "")):

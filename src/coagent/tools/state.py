@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 from coagent.errors import ToolFailed
@@ -78,10 +78,12 @@ class State:
     A tool gets one as its first argument and uses nothing else to touch the shared state.
     """
 
-    __slots__ = ("_reader", "_shown", "_values", "reads", "scans", "writes")
+    __slots__ = ("_reader", "_shown", "_values", "kept", "reads", "scans", "writes")
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, kept: Value = None) -> None:
         self._reader = reader
+        self.kept = kept
+        """What an earlier run of the call has drawn from the clock or from chance; None where it has not."""
         self._shown: dict[str, dict[Key, Value]] = {}
         self._values: dict[Key, Value] = {}
         self.reads: dict[tuple[Key, Selector | None], Value] = {}
@@ -97,6 +99,16 @@ class State:
     def rank(self) -> Rank:
         """The rank of the agent whose call it is: that names the agent for ever."""
         return self._reader.rank
+
+    def keep(self, draw: Callable[[], Value]) -> Value:
+        """Return what the call draws from the clock or from chance: in all its runs what the first has drawn.
+
+        Args:
+            draw: Draws it, as plain data.
+        """
+        if self.kept is None:
+            self.kept = draw()
+        return self.kept
 
     def canonical(self, key: str) -> Key:
         """Return the one name of the object that `key` names; reading or writing does this by itself.
@@ -317,7 +329,7 @@ class State:
             value = self._values[key]
         else:
             value = self._values[key] = await self._reader.read(key)
-        if type(selector) is Matches and type(value) is str and len(value) > _INLINE_CHARACTERS:
+        if type(selector) is Matches and type(value) in (str, bytes) and len(value) > _INLINE_CHARACTERS:
             seen = await off_loop(lambda stopped: selector.of(value))
         else:
             seen = selected(value, selector)
@@ -391,7 +403,7 @@ async def _parts(
                     )
         return found
 
-    characters = sum(len(value) for key in keys if type(value := values.get(key)) is str)
+    characters = sum(len(value) for key in keys if isinstance(value := values.get(key), str | bytes))
     inline = characters <= _INLINE_CHARACTERS and characters * states <= _INLINE_STEPS
     if inline and len(keys) <= _INLINE_KEYS:
         return parts(threading.Event())

@@ -40,6 +40,10 @@ class Changed(ConfigurationError):
     """Something has changed since the preview."""
 
 
+class _Gone(ConfigurationError):
+    """What an act is about was there, and is not any more."""
+
+
 class Acts:
     """Acts on the domain of a file.
 
@@ -90,17 +94,20 @@ class Acts:
     # ---- previews ------------------------------------------------------------------------------------------
 
     async def _shown(self, story: Story, body: Mapping[str, Any]) -> dict[str, Any]:
-        match body.get("act"):
-            case "undo" | "abort":
-                return self._undoing(story, body)
-            case "resolve":
-                return self._resolving(story, body)
-            case "restore":
-                return await self._restoring(story, body)
-            case other:
-                raise ConfigurationError(
-                    f"there is no act {other!r}", "There are: undo, abort, resolve, restore."
-                )
+        try:
+            match body.get("act"):
+                case "undo" | "abort":
+                    return self._undoing(story, body)
+                case "resolve":
+                    return self._resolving(story, body)
+                case "restore":
+                    return await self._restoring(story, body)
+                case other:
+                    raise ConfigurationError(
+                        f"there is no act {other!r}", "There are: undo, abort, resolve, restore."
+                    )
+        except _Gone as gone:  # no mistake of whoever asks: somebody else was first
+            return _preview("There is nothing to do any more", [], [], f"{gone.cause}. {gone.cure}".strip())
 
     def _undoing(self, story: Story, body: Mapping[str, Any]) -> dict[str, Any]:
         agent, calls = self._meant(story, body)
@@ -132,15 +139,13 @@ class Acts:
                 for call in agent.calls.values():
                     if uid_of(call) == body["call"]:
                         return agent, [call.id]
-            raise ConfigurationError(
+            raise _Gone(
                 "that call does not stand any more",
                 "It was taken back meanwhile, or its agent has ended: what is committed can be restored.",
             )
         found = next((one for one in agents if one.rank == body.get("agent")), None)
         if found is None:
-            raise ConfigurationError(
-                "that agent has ended", "What is committed stays; single versions can be restored."
-            )
+            raise _Gone("that agent has ended", "What is committed stays; single versions can be restored.")
         return found, list(found.calls)
 
     def _resolving(self, story: Story, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,7 +162,7 @@ class Acts:
             return _preview(f"Decide about {what}", [], [done[how]], None)
         stuck = story.watch.kernel.stuck
         if what not in stuck or how == "drop":
-            raise ConfigurationError(f"{what!r} is not stuck any more")
+            raise _Gone(f"{what!r} is not stuck any more")
         done = {
             "retry": "what it should hold would be put there again",
             "accept": "what is there would be taken for what it should hold",

@@ -280,11 +280,12 @@ def test_something_else_put_there_in_between_stays(
     assert not [name for name in os.listdir(root / "src") if "tmp" in name]
 
 
-def test_a_save_too_large_to_be_read_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_too_large_to_be_read_stays_and_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = root / "src/a.txt"
     before_exchange(monkeypatch, lambda: beside(path, "x" * 1000))
-    with pytest.raises(TargetError, match="1000 bytes"):
+    with pytest.raises(GuardFailed) as caught:
         put(Files(root, max_bytes=100), KEY, "new\n", "old\n")
+    assert caught.value.found["large_file"].startswith("1000-")
     assert path.read_text() == "x" * 1000
 
 

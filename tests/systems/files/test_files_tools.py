@@ -162,6 +162,67 @@ def test_searches_are_bounded(root: Path) -> None:
     tell(root, story)
 
 
+def test_sources_in_other_encodings_are_searched_and_said_to_be(root: Path) -> None:
+    (root / "old.c").write_bytes("int oldname; /* café */\nint other;\n".encode("latin-1"))
+    (root / "wide.rc").write_bytes("first\r\noldname = 1\r\n".encode("utf-16"))
+    (root / "new.c").write_text("oldname();\n")
+    (root / "tool.bin").write_bytes(b"\x7fELF\xff\0\0oldname\0")
+
+    async def story(a: Session, b: Session) -> None:
+        assert await value(a, "search_files", pattern="oldname") == [
+            "new.c:1: oldname();",
+            "old.c:0: (not valid UTF-8: searched byte by byte, and shown as Latin-1)",
+            "old.c:1: int oldname; /* café */",
+            "tool.bin:0: (a binary file; it matches)",
+            "wide.rc:0: (UTF-16)",
+            "wide.rc:2: oldname = 1",
+        ]
+        assert await value(a, "search_files", pattern="café$|other", path="old.c") == [
+            "old.c:0: (not valid UTF-8: searched byte by byte, and shown as Latin-1)",
+            "old.c:2: int other;",
+        ]
+        assert await value(a, "search_files", pattern="nowhere") == []
+        assert "another encoding than UTF-8" in await fails(a, "read_file", path="old.c")
+        assert "binary file" in await fails(a, "read_file", path="tool.bin")
+
+    tell(root, story)
+
+
+@pytest.mark.parametrize("link", ["loop", "first", "below/x", "out", "out-folder/new.txt"])
+def test_nothing_is_written_through_a_link_that_leads_nowhere_in_the_workspace(
+    root: Path, tmp_path: Path, link: str
+) -> None:
+    (root / "loop").symlink_to("loop")
+    (root / "first").symlink_to("second")
+    (root / "second").symlink_to("first")
+    (root / "below").symlink_to("first")
+    (root / "out").symlink_to(tmp_path / "elsewhere.txt")
+    (root / "out-folder").symlink_to(tmp_path)
+    before = sorted(os.listdir(tmp_path)), sorted(os.listdir(root))
+
+    async def story(a: Session, b: Session) -> None:
+        said = await fails(a, "write_file", path=link, content="x")
+        assert "without an end" in said or "leaves the workspace" in said
+        assert link in said
+
+    tell(root, story)
+    assert (sorted(os.listdir(tmp_path)), sorted(os.listdir(root))) == before
+
+
+def test_a_file_is_written_where_a_link_within_the_workspace_leads(root: Path) -> None:
+    (root / "to-notes").symlink_to("notes.txt")
+    (root / "to-new").symlink_to("src/new.txt")
+
+    async def story(a: Session, b: Session) -> None:
+        await value(a, "write_file", path="to-notes", content="x\n")
+        await value(a, "write_file", path="to-new", content="y\n")
+
+    tell(root, story)
+    assert (root / "to-notes").is_symlink()
+    assert (root / "to-new").is_symlink()
+    assert ((root / "notes.txt").read_text(), (root / "src/new.txt").read_text()) == ("x\n", "y\n")
+
+
 def test_lines_are_what_other_programs_count(root: Path) -> None:
     (root / "odd").write_bytes("a\x0cb\u2028c\r\nneedle\x1d\rd\r\n\nlast".encode())
 

@@ -1,4 +1,4 @@
-"""Git where the repository of a workspace is elsewhere: it can be looked at, and nothing there is changed."""
+"""Git where the repository of a workspace is elsewhere: in a linked worktree, a submodule, a subfolder."""
 
 from __future__ import annotations
 
@@ -18,22 +18,67 @@ async def _run(agent: Any, command: str) -> tuple[int, str]:
     return value["exit_code"], value["output"]
 
 
-async def test_a_linked_worktree_has_its_repository_read_only(workspace: Path) -> None:
+async def _two_work_in(root: Path) -> None:
+    """Let two agents work in a checkout, the later one first, and see that each has its own, in order."""
+    before = git(root, "log", "--format=%s")
+    async with shells(root) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        assert await _run(b, "git log --format=%s; git status --short") == (0, before)
+        assert await _run(b, "echo b > b.new; git add -A; git commit -qm 'from B'; git status --short") == (
+            0,
+            "",
+        )
+        assert await _run(a, "git log --format=%s; ls *.new 2>/dev/null; true") == (0, before)
+        await a.call("write_file", path="loose.txt", content="of A\n")
+        commit = "git add a.new; git commit -qm 'from A'; git status --short"
+        assert await _run(a, f"echo a > a.new; {commit}") == (0, "?? loose.txt\n")
+        assert await _run(b, "git stash -qu; git clean -fdq; git status --short; ls loose.txt") == (
+            0, "loose.txt\n",
+        )  # fmt: skip
+        for agent in (a, b):
+            while agent.state not in ("committed", "aborted"):
+                await agent.finish(wait=True)
+    assert git(root, "log", "--format=%s") == f"from B\nfrom A\n{before}"
+    assert git(root, "status", "--short") == "?? loose.txt\n"
+    git(root, "fsck", "--strict")
+
+
+async def test_a_linked_worktree_is_worked_in_as_any_checkout(workspace: Path) -> None:
     linked = workspace.parent / "linked"
     git(workspace, "worktree", "add", "-q", "-b", "other", str(linked))
-    said = (linked / ".git").read_text()
+    said, before = (linked / ".git").read_text(), git(workspace, "log", "--format=%H")
+    await _two_work_in(linked)
+    assert (linked / ".git").read_text() == said
+    assert (git(workspace, "log", "--format=%H"), git(workspace, "status", "--short")) == (before, "")
+
+
+async def test_a_submodule_is_worked_in_as_any_checkout(workspace: Path) -> None:
+    top = workspace.parent / "top"
+    top.mkdir()
+    git(top, "init", "-q", "-b", "main")
+    git(top, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(workspace), "lib")
+    await _two_work_in(top / "lib")
+
+
+async def test_what_another_working_tree_has_is_left_to_it(workspace: Path) -> None:
+    linked = workspace.parent / "linked"
+    git(workspace, "worktree", "add", "-q", "-b", "other", str(linked))
+    (workspace / ".git/MERGE_MSG").write_text("a person's\n")
+    (workspace / ".git/MERGE_HEAD").write_text(git(workspace, "rev-parse", "HEAD"))
+    before = git(workspace, "for-each-ref"), (workspace / ".git/HEAD").read_text()
     async with shells(linked) as domain:
         a = await domain.join("A")
-        assert await _run(a, "cat .git") == (0, said)
-        for log in ("git log --format=%s -1", "git log --format=%s | head -1"):
-            assert await _run(a, log) == (0, git(linked, "log", "--format=%s", "-1"))
-        assert await _run(a, "echo new > new.txt; git status --short") == (0, "?? new.txt\n")
-        code, answer = await _run(a, "git add new.txt")
-        assert code == 128
-        assert "Unable to create" in answer
+        assert "merg" not in (await _run(a, "git status"))[1]
+        for command in (
+            "git switch main",
+            "git branch -f main other~0; git commit --allow-empty -qm x; git push . HEAD:main",
+        ):
+            with pytest.raises(ToolFailed, match="'main' is checked out in another working tree"):
+                await a.call("bash", command=command)
+        rebase = "echo x > x; git add x; git commit -qm one; git rebase -q HEAD~1; git branch"
+        assert await _run(a, rebase) == (0, "  main\n* other\n")
         await a.abort()
-    assert (linked / ".git").read_text() == said
-    assert git(linked, "status", "--short") == ""
+    assert (git(workspace, "for-each-ref"), (workspace / ".git/HEAD").read_text()) == before
 
 
 @pytest.mark.skipif(IN_COPIES, reason="a copy does not lie in the repository")
@@ -43,7 +88,11 @@ async def test_a_workspace_in_a_folder_of_a_repository_has_that_read_only(worksp
         for status in ("git status --short", "git status --short | cat"):
             assert await _run(a, status) == (0, "")
         assert await _run(a, "echo new > new.txt; git status --short") == (0, "?? new.txt\n")
-        assert (await _run(a, "git add -A"))[0] == 128
+        for command in ("git add -A", "echo x > x; git commit -qam mine; git stash; true"):
+            with pytest.raises(
+                ToolFailed, match=r"open the workspace at the top of the repository, '.*/work'"
+            ):
+                await _run(a, command)
         await a.abort()
     assert git(workspace, "status", "--short") == ""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -191,3 +193,48 @@ def test_a_git_that_cannot_be_run_passes_and_a_refusal_does_not(
     with pytest.raises(TargetUnavailable, match="cannot be run"):
         put(target, MAIN, None, old)
     assert anyio.run(target.get, MAIN) == old
+
+
+DYING = """
+import os, signal, sys
+import anyio
+from coagent.targets import Files
+
+real = os.{step}
+
+def act(*given, **named):
+    done = real(*given, **named)
+    if str(given[-1]).endswith(".lock"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+
+os.{step} = act
+
+async def main():
+    await Files(sys.argv[1]).put("git:.git/HEAD", "ref: refs/heads/other", expected=["ref: refs/heads/main"])
+
+anyio.run(main)
+"""
+
+
+def test_the_lock_of_a_process_that_was_killed_as_it_wrote_a_reference_goes(
+    root: Path, target: Files
+) -> None:
+    done = subprocess.run([sys.executable, "-c", DYING.replace("{step}", "link"), str(root)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (root / ".git" / "HEAD.lock").exists()
+    with pytest.raises(TargetUnavailable, match=r"HEAD\.lock"):
+        put(target, HEAD, "ref: refs/heads/other", "ref: refs/heads/main")
+    anyio.run(target.tidy, [HEAD])
+    put(target, HEAD, "ref: refs/heads/other", "ref: refs/heads/main")
+    assert not [name for name in os.listdir(root / ".git") if "lock" in name]
+
+
+def test_the_lock_of_somebody_elses_git_is_left_alone(root: Path, target: Files) -> None:
+    lock = root / ".git" / "HEAD.lock"
+    lock.write_text("ref: refs/heads/other\n")
+    (root / ".git" / "coagent-lock-of-the-dead").write_text("ref: refs/heads/other\n")
+    anyio.run(target.tidy, [HEAD])
+    assert lock.exists()
+    with pytest.raises(TargetUnavailable, match="delete that file"):
+        put(target, HEAD, "ref: refs/heads/other", "ref: refs/heads/main")

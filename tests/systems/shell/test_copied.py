@@ -88,11 +88,11 @@ async def test_nothing_but_the_copy_can_be_written_or_killed_or_reached(workspac
     assert sleeper.wait() == -signal.SIGKILL
 
 
-async def test_no_socket_but_a_local_one_can_be_made_by_any_way(workspace: Path) -> None:
+async def test_no_socket_but_in_pairs_can_be_made_by_any_way(workspace: Path) -> None:
     program = (
         "import ctypes, socket\n"
-        "socket.socketpair(); socket.socket(socket.AF_UNIX).close()\n"
-        "for family in (2, 10, 17, 40):\n"
+        "socket.socketpair()\n"
+        "for family in (1, 2, 10, 17, 40):\n"
         "    try: socket.socket(family, socket.SOCK_STREAM); print(family)\n"
         "    except OSError as error: print(error.errno)\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
@@ -101,7 +101,7 @@ async def test_no_socket_but_a_local_one_can_be_made_by_any_way(workspace: Path)
     (workspace / "try.py").write_text(program)
     async with shells(workspace, view="copy", trace=False) as domain:
         found = (await (await domain.join("A")).call("bash", command="python3 try.py")).value
-    assert found["output"].split() == ["101", "101", "101", "101", "-1", "101"]
+    assert found["output"].split() == ["101"] * 5 + ["-1", "101"]
 
 
 async def test_the_workspace_is_where_it_is_named(workspace: Path) -> None:

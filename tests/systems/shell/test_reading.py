@@ -28,6 +28,8 @@ from coagent.systems.shell.views.snapshot import Snapshots
         "git diff --outpu=b.txt",
         "git diff '--out'put=b.txt", "git branch x", "git show HEAD >b.txt", "git commit -m x",
         "git diff-files", "sed -i s/a/b/ a.txt", "cat a.txt\r\nrm b.txt", "\\cat a.txt",
+        "cat a.txt | tee b.txt", "cat a.txt || rm b.txt", "cat a.txt |& tee b.txt", "git grep -O one",
+        "git grep -nO one", "git grep --open-files-in-pager one", "cat a.txt | rm b.txt", "grep 'x|rm' a.txt",
     ],
 )  # fmt: skip
 def test_what_may_write_is_not_taken_for_what_only_reads(command: str) -> None:
@@ -40,6 +42,7 @@ _READERS = (
     "git diff", "git diff --stat HEAD -- src", "git log --oneline -3", "git show --stat HEAD",
     "git blame a.txt", "git ls-files -m", "git rev-parse HEAD", "git describe --always",
     "tail -n 1 *.txt", "cat none", "ls node_modules", "ls .git/HEAD", "  git status  ",
+    "cat a.txt | wc -l", "git grep -n one | wc -l", "grep -rn 'one' . | cut -d: -f1 | head -n 1",
 )  # fmt: skip
 
 

@@ -270,3 +270,31 @@ def test_one_that_is_interrupted_leaves_nothing_and_the_next_is_whole(
     assert list((tmp_path / "snapshots").glob("*/*")) == []
     assert _is(snapshots.take()) == _is(root)
     snapshots.close()
+
+
+def test_while_the_last_one_is_in_use_one_of_before_is_brought_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    for number in range(50):
+        (root / f"{number}").write_text("one")
+    snapshots = _snapshots(root)
+    held = [snapshots.take()]
+    linked: list[str] = []
+    link: Callable[..., None] = os.link
+
+    def noted(source: str, place: Path, **options: Any) -> None:
+        linked.append(source)
+        link(source, place, **options)
+
+    monkeypatch.setattr("coagent.systems.shell.views.snapshot.os.link", noted)
+    for number in range(4):
+        fresh = tmp_path / "fresh"
+        fresh.write_text(f"{number}")
+        fresh.replace(root / "7")
+        held.append(snapshots.take())
+        assert _is(held[1]) == _is(root)
+        snapshots.release(held.pop(0))
+    assert len(linked) < 60, "one whole tree, and one file for each change"
+    snapshots.close()

@@ -192,9 +192,6 @@ REFUSED = [
     ("SELECT set_config('statement_timeout', '0', false)", "set_config"),
     ("SELECT * FROM ts_stat('SELECT email::tsvector FROM public.people')", "ts_stat"),
     ("SELECT pg_notify('a', 'b')", "pg_notify"),
-    ("SELECT counted()", "counted"),
-    ("SELECT public.counted()", "counted"),
-    ("SELECT public.written(1)", "written"),
 ]
 
 
@@ -203,16 +200,32 @@ def test_functions_that_reach_past_the_statement_are_refused(
     postgres: str, query: str, function: str
 ) -> None:
     database = Database(postgres)
-    database.run(
-        "CREATE FUNCTION counted() RETURNS bigint STABLE LANGUAGE sql AS 'SELECT 1 FROM public.people';"
-        "CREATE FUNCTION written(i int) RETURNS int LANGUAGE sql AS $$"
-        "INSERT INTO public.people VALUES (77, 'x', 'y'); SELECT 1 $$;"
-    )
 
     async def story(a: Session, b: Session) -> None:
         error = await fails(a, "sql_query", query)
         assert f"the function {function}() is refused" in error.cause
         assert error.cure
+
+    tell(database, story)
+
+
+def test_functions_of_the_schema_run_over_the_rows_of_the_position(postgres: str) -> None:
+    database = Database(postgres)
+    database.run(
+        "CREATE FUNCTION counted() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.people';"
+        "CREATE FUNCTION written(i int) RETURNS int LANGUAGE sql AS $$"
+        "INSERT INTO public.people VALUES (77, 'x', 'y'); SELECT 1 $$;"
+        "CREATE FUNCTION ended() RETURNS boolean LANGUAGE sql AS 'SELECT pg_terminate_backend(1)';"
+    )
+
+    async def story(a: Session, b: Session) -> None:
+        await b.call("sql_execute", statement="INSERT INTO people (name) VALUES ('cy')")
+        for agent, count in ((a, 2), (b, 3)):
+            found = await agent.call("sql_query", query="SELECT public.counted() AS n")
+            assert found.value == {"rows": [{"n": count}]}
+        assert "changes rows" in (await fails(a, "sql_query", "SELECT written(1)")).cause
+        assert "pg_terminate_backend() is refused" in (await fails(a, "sql_query", "SELECT ended()")).cause
+        await b.abort()
 
     tell(database, story)
 

@@ -2,6 +2,7 @@
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { WORD } from "../../model/marks.ts";
+import { spansWords } from "../../model/spans.ts";
 import { LaneCanvas } from "./canvas.ts";
 import type { Box, Scene, Viewport } from "./scene.ts";
 
@@ -21,8 +22,8 @@ interface Tip {
   y: number;
 }
 
-export function laneHeight(room: number, lanes: number): number {
-  return Math.round(Math.max(26, Math.min(58, room / Math.max(1, lanes))));
+export function laneHeight(room: number, lanes: number, words: boolean): number {
+  return Math.round(Math.max(26, Math.min(words ? 76 : 58, room / Math.max(1, lanes))));
 }
 
 function tipText(scene: Scene, steps: number[]): string[] {
@@ -31,6 +32,10 @@ function tipText(scene: Scene, steps: number[]): string[] {
     const step = story.steps[steps[0]!]!;
     const lines = [`${step.n}  ${WORD[story.marks[steps[0]!]!]}${step.id ? `  ${step.id}` : ""}`, step.text];
     if (step.error) lines.push(step.error);
+    const said = step.call ? story.saidBefore(steps[0]!) : -1;
+    if (said >= 0) lines.push(`“${story.steps[said]!.said}”`);
+    const spans = spansWords(story, steps[0]!);
+    if (spans) lines.push(spans);
     return lines;
   }
   const counts = new Map<string, number>();
@@ -47,7 +52,7 @@ export function Lanes(props: LanesProps) {
   latest.current = props;
   const [tip, setTip] = useState<Tip | null>(null);
   const [size, setSize] = useState({ width: 0, height: 0 });
-  const lane = laneHeight(size.height - 22, props.scene.lanes.length);
+  const lane = laneHeight(size.height - 22, props.scene.lanes.length, props.scene.story.words.size > 0);
 
   useLayoutEffect(() => {
     const drawn = new LaneCanvas(canvas.current!, scroller.current!, {

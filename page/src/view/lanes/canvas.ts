@@ -248,7 +248,8 @@ export class LaneCanvas {
   private hitAt(x: number, y: number): Hit | null {
     let best: Hit | null = null;
     for (const hit of this.hits) {
-      if (Math.abs(y - hit.y) > this.box.lane / 2 || x < hit.x - 2 || x > hit.x + hit.width + 2) continue;
+      if (Math.abs(y - hit.y) > (hit.reach ?? this.box.lane / 2) || x < hit.x - 2 || x > hit.x + hit.width + 2) continue;
+      if (hit.reach) return hit;
       if (!best || Math.abs(x - hit.x - hit.width / 2) < Math.abs(x - best.x - best.width / 2)) best = hit;
     }
     return best;

@@ -4,9 +4,10 @@ import { duration } from "../../model/axis.ts";
 import { lastAtMost } from "../../model/story.ts";
 import { GLYPHS, type Ink } from "../glyphs.ts";
 import { inkOf, LOUD, ORDER, stroke, type Inks } from "./inks.ts";
-import { clock, fitText, niceStep } from "./words.ts";
+import { placeOf } from "../../model/spans.ts";
+import { clock, cutText, fitText, niceStep } from "./words.ts";
 import type { Mark } from "../../model/marks.ts";
-import { BUCKET, CLOSE, fromX, laneY, PAD, toX, visibleRange, type Arrow, type Arrows, type Box, type Lane, type Scene, type Viewport } from "./scene.ts";
+import { BUCKET, CLOSE, fromX, laneY, PAD, TALL, toX, visibleRange, type Arrow, type Arrows, type Box, type Lane, type Scene, type Viewport } from "./scene.ts";
 
 const PATHS = new Map<Mark, Path2D>();
 
@@ -26,6 +27,9 @@ interface Group {
   bar: boolean;
 }
 
+/** Lanes at least this high have room for two rows of what their agents say. */
+const TWO_ROWS = 62;
+
 /** As many signs at one place are drawn side by side where there is room. */
 const SIDE_BY_SIDE = 5;
 
@@ -36,6 +40,8 @@ export interface Hit {
   width: number;
   lane: number;
   steps: number[];
+  /** How far above and below it counts, where that is not half the lane. */
+  reach?: number;
 }
 
 export interface Drawn {
@@ -69,8 +75,10 @@ export class Painter {
     for (let i = first; i <= last; i++) this.stripe(i);
     this.breaks();
     for (let i = first; i <= last; i++) this.line(i);
+    for (let i = first; i <= last; i++) this.spans(i);
     for (let i = first; i <= last; i++) this.arrange(i);
     this.drawArrows();
+    for (let i = first; i <= last; i++) this.words(i);
     for (let i = first; i <= last; i++) this.marks(i);
     this.selection();
     this.after();
@@ -170,6 +178,76 @@ export class Painter {
     stroke(ctx, from, y, to, y);
     ctx.setLineDash([]);
     ctx.globalAlpha = alpha;
+  }
+
+  /** What is known of how long things took: bars for what ran, faint ones for what came before it. */
+  private spans(i: number): void {
+    const { ctx, box, inks, view, scene } = this;
+    const lane = scene.lanes[i]!;
+    if (scene.axis.kind !== "time" || !lane.agent || lane.beside) return;
+    const y = laneY(box, i);
+    const { all, ends } = lane.agent.spans;
+    const { times } = scene.story;
+    const [left, right] = [fromX(box, view, box.gutter), fromX(box, view, box.width)];
+    const [low, high] = visibleRange(scene.axis, ends, left, Infinity);
+    for (let k = low; k < high; k++) {
+      const span = all[k]!;
+      const from = placeOf(scene.axis, times, span.from);
+      if (from > right) break;
+      const x1 = Math.max(box.gutter, toX(box, view, from));
+      const end = scene.axis.x[span.step]!;
+      const to = span.kind === "think" ? Math.min(end, placeOf(scene.axis, times, span.to)) : end;
+      const width = Math.min(box.width, toX(box, view, to)) - x1;
+      if (width < 1.5) continue;
+      const tall = span.kind === "run" ? 9 : span.kind === "think" ? 4 : 7;
+      ctx.fillStyle = span.kind === "wait" ? inks.wait : span.kind === "think" ? inks.read : inks[GLYPHS[scene.story.marks[span.step]!].ink];
+      ctx.globalAlpha = span.kind === "run" ? 0.42 : span.kind === "think" ? 0.3 : 0.26;
+      ctx.beginPath();
+      ctx.roundRect(x1, y - tall / 2, width, tall, Math.min(3, tall / 2));
+      ctx.fill();
+    }
+    ctx.globalAlpha = 1;
+  }
+
+  /** What the agent says, above what it does, as far as there is room up to what it says next. */
+  private words(i: number): void {
+    const { ctx, box, inks, view, scene } = this;
+    const lane = scene.lanes[i]!;
+    const { said } = lane;
+    if (!said.length || lane.beside || box.lane < TALL) return;
+    const [low, high] = visibleRange(scene.axis, said, fromX(box, view, box.gutter), fromX(box, view, box.width));
+    if (high - low > box.width / 20) return;
+    const rows = box.lane >= TWO_ROWS ? 2 : 1;
+    const ends = [box.gutter, box.gutter];
+    ctx.font = "11.5px system-ui, sans-serif";
+    ctx.textAlign = "left";
+    ctx.textBaseline = "middle";
+    for (let k = Math.max(0, low - rows); k < high; k++) {
+      const index = said[k]!;
+      const step = scene.story.steps[index]!;
+      const row = k % rows;
+      const y = laneY(box, i) - box.lane / 2 + 9 + row * 13;
+      const whole = step.goal ? `▸ ${step.said}` : step.said ?? "";
+      const next = k + rows < said.length ? toX(box, view, scene.axis.x[said[k + rows]!]!) - 14 : Infinity;
+      let x = Math.max(box.gutter + 6, toX(box, view, scene.axis.x[index]!) - 5);
+      // What is said last is seen whole, though it begins further to the left then.
+      if (next === Infinity) x = Math.max(Math.min(x, box.width - 4 - ctx.measureText(whole).width), Math.min(x, ends[row]! + 10));
+      const room = Math.min(next, box.width - 4) - x;
+      if (room < 46) continue;
+      const text = cutText(ctx, whole, room);
+      ends[row] = x + ctx.measureText(text).width;
+      const chosen = index === scene.selected;
+      const act = lane.steps[lastAtMost(lane.steps, index) + 1] ?? index;
+      ctx.globalAlpha = !scene.matches || scene.matches[index] || scene.matches[act] ? 1 : 0.35;
+      ctx.strokeStyle = inks.bg;
+      ctx.lineWidth = 3;
+      ctx.lineJoin = "round";
+      ctx.strokeText(text, x, y);
+      ctx.fillStyle = chosen ? inks.accent : step.goal ? inks.dim : inks.ink;
+      ctx.fillText(text, x, y);
+      this.hits.push({ x, y, width: Math.max(20, ctx.measureText(text).width), lane: i, steps: [index], reach: 8 });
+    }
+    ctx.globalAlpha = 1;
   }
 
   private drawArrows(): void {
@@ -274,7 +352,7 @@ export class Painter {
     const mark = scene.story.marks[index]!;
     const glyph = GLYPHS[mark];
     const asked = !scene.matches || scene.matches[index] === 1;
-    const near = lane.beside && lane.steps !== lane.agent?.steps && lane.rank >= 0;
+    const near = lane.beside && lane.steps !== lane.agent?.acts && lane.rank >= 0;
     const step = scene.story.steps[index]!;
     const gone = step.call !== undefined && mark !== "undo" && mark !== "reverse" && scene.story.calls.get(step.call)?.states.at(scene.at) === "undone";
     ctx.globalAlpha = near ? 0.75 : !asked || lane.beside ? 0.22 : gone ? 0.45 : 1;
@@ -360,7 +438,7 @@ export class Painter {
     for (const [index, ink, width] of [[this.hover, inks.dim, 1.2], [scene.selected, inks.accent, 2]] as const) {
       if (index < 0 || index >= scene.story.length) continue;
       const lane = scene.laneOf.get(scene.story.steps[index]!.rank ?? -1);
-      if (lane === undefined) continue;
+      if (lane === undefined || scene.story.words.has(index)) continue;
       const x = this.x(index);
       ctx.strokeStyle = ink;
       ctx.lineWidth = width;

@@ -11,7 +11,7 @@ export const ORDER: Ink[] = ["bad", "repair", "notice", "undone", "again", "wait
 
 export function inkOf(phase: string | undefined, inks: Inks): string {
   if (phase === "committed") return inks.ok;
-  if (phase === "aborted") return inks.bad;
+  if (phase === "aborted" || phase === "aborting") return inks.bad;
   if (phase === "told") return inks.notice;
   if (phase === "waiting") return inks.wait;
   if (phase === "working") return inks.write;

@@ -7,6 +7,8 @@ export interface Lane {
   rank: number;
   agent: Agent | null;
   steps: readonly number[];
+  /** What its agent said, which stands above them. */
+  said: readonly number[];
   /** Shown only because of what it has to do with the lanes asked for. */
   beside: boolean;
 }
@@ -44,6 +46,8 @@ export const PAD = 16;
 export const BUCKET = 26;
 /** Signs closer than this are drawn as one bar with their number. */
 export const CLOSE = 10;
+/** Lanes at least this high have room for what their agents say. */
+export const TALL = 44;
 
 export function toX(box: Box, view: Viewport, x: number): number {
   return box.gutter + PAD + (x - view.x0) * view.scale;
@@ -132,8 +136,8 @@ export class Arrows {
  * Of a lane that is there only for its notices, the steps are shown that told, or set off, something asked for.
  */
 export function lanesFor(story: Story, matches: Uint8Array | null, keepAll: boolean): Lane[] {
-  const lanes: Lane[] = story.lanes().map((agent) => ({ rank: agent.rank, agent, steps: agent.steps, beside: false }));
-  if (story.outside.length) lanes.unshift({ rank: OUTSIDE, agent: null, steps: story.outside, beside: false });
+  const lanes: Lane[] = story.lanes().map((agent) => ({ rank: agent.rank, agent, steps: agent.acts, said: agent.said, beside: false }));
+  if (story.outside.length) lanes.unshift({ rank: OUTSIDE, agent: null, steps: story.outside, said: [], beside: false });
   if (!matches) return lanes;
   const asked = new Set<number>();
   const near = new Map<number, Set<number>>();

@@ -14,6 +14,18 @@ export function fitText(ctx: CanvasRenderingContext2D, text: string, width: numb
   return `${text.slice(0, end)}…${tail}`;
 }
 
+/** The beginning of a text, as much of it as there is room for. */
+export function cutText(ctx: CanvasRenderingContext2D, text: string, width: number): string {
+  if (ctx.measureText(text).width <= width) return text;
+  let [low, high] = [0, text.length];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (ctx.measureText(`${text.slice(0, middle)}…`).width <= width) low = middle;
+    else high = middle - 1;
+  }
+  return `${text.slice(0, low).trimEnd()}…`;
+}
+
 /** Times before this are not those of a day: runs on a virtual clock begin at 0. */
 export const VIRTUAL = 1e11;
 

@@ -18,6 +18,8 @@ export function AgentPanel({ ctx }: { ctx: Ctx }) {
     if (uid && i <= at && story.calls.get(uid)!.states.at(at) === "done") for (const key of keysWritten(story, uid)) keys.add(key);
   }
   const tolds = agent.tolds.filter((i) => i <= at);
+  const goal = agent.said.findLast((i) => story.steps[i]!.goal && i <= at);
+  const words = agent.said.filter((i) => !story.steps[i]!.goal && i <= at);
   return (
     <>
       <header class="panel-head">
@@ -27,6 +29,7 @@ export function AgentPanel({ ctx }: { ctx: Ctx }) {
           <span>order {agent.orders.at(at) ?? agent.orders.last}</span>
           <span class="dim">rank {agent.rank}</span>
         </div>
+        {goal !== undefined && <p>{story.steps[goal]!.said}</p>}
         <p><CountWords counts={story.countsOf(agent, at)} /></p>
         {agent.orders.values.length > 1 && <p class="dim">Its place in the order changed: {agent.orders.values.join(" → ")}</p>}
         {ctx.session.actions && active && (
@@ -53,6 +56,7 @@ export function AgentPanel({ ctx }: { ctx: Ctx }) {
           })}
         </Section>
       )}
+      {words.length > 0 && <Section title="What it said" note={words.length > 1 ? String(words.length) : undefined}><ul>{words.slice(-60).map((i) => <li><StepLink ctx={ctx} index={i} words /></li>)}</ul></Section>}
       {keys.size > 0 && <Section title="What it changed"><ul class="keys">{[...keys].sort().slice(0, 200).map((key) => <li><KeyLink ctx={ctx} k={key} /></li>)}</ul></Section>}
       <Section title="Its steps" note={String(agent.steps.length)}>
         <ul>{agent.steps.slice(0, 60).map((i) => <li class={i > at ? "later" : ""}><StepLink ctx={ctx} index={i} /></li>)}</ul>

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { WORD } from "../../model/marks.ts";
+import { spansWords } from "../../model/spans.ts";
 import type { Notice, Step } from "../../model/steps.ts";
 import { answersTo, earlierOf, effectsOf, hadRead, ifUndone, isRepair, leadsTo, readersOf, sawOf, wroteOf } from "../../model/why.ts";
 import type { Ctx } from "../ctx.ts";
@@ -241,19 +242,23 @@ export function StepPanel({ ctx }: { ctx: Ctx }) {
   const mark = story.marks[index]!;
   const call = step.call ? story.calls.get(step.call) : undefined;
   const state = call?.states.at(ctx.at) ?? call?.states.last;
+  const said = story.saidBefore(index);
+  const spans = spansWords(story, index);
   return (
     <>
       <header class="panel-head">
         <h2><Sign mark={mark} repair={story.groups[index] === "repairs"} /> {call ? <>{call.id} <span class="tool">{call.tool}</span></> : WORD[mark]}</h2>
         <div class="facts">
           {step.rank !== undefined && step.rank !== null && <AgentLink ctx={ctx} rank={step.rank} />}
-          <span>{WORD[mark]}</span>
+          <span>{step.goal ? "is to" : WORD[mark]}</span>
           {state && <span class={`chip state-${state}`}>{state}</span>}
           {step.irreversible && <span class="chip waiting">irreversible</span>}
           <span class="num dim">step {step.n}</span>
           <span class="dim">{when(story.times[index]!)}</span>
         </div>
-        <p>{step.text}</p>
+        <p>{step.said ?? step.text}</p>
+        {step.call && said >= 0 && <p class="said"><Sign mark="said" /> <StepLink ctx={ctx} index={said} words /></p>}
+        {spans && <p class="dim">{spans}</p>}
         {step.reason && <p class="dim">{step.reason}</p>}
         {step.by && step.by.length > 0 && <p>Waits for {step.by.map((rank) => <AgentLink ctx={ctx} rank={rank} />)}</p>}
         <StepActions ctx={ctx} step={step} />

@@ -21,6 +21,7 @@ from coagent.gateways.claude.left_behind import taken_over
 from coagent.gateways.claude.session import Answer, ClaudeSession
 from coagent.gateways.claude.shell import ended, given
 from coagent.gateways.claude.told_before import told_before, told_last
+from coagent.gateways.claude.words import heard
 from coagent.gateways.membership import taken_up_or_joined
 from coagent.gateways.setup.shell_script import PREFIX, SCRIPT
 from coagent.private import write_private
@@ -98,7 +99,11 @@ class Sessions:
             if session.over:  # it has committed with its last turn: this is a new one
                 session = await self._conversation(id, message)
             await self._exchanged(session)
+            if name != "PreToolUse":
+                self._hear(session, event)
             answer = await react(session, event)
+            if name == "PreToolUse":  # by now it is known as whom the session makes the call
+                self._hear(session, event)
             if name in ("PostToolUse", "PostToolUseFailure"):
                 await self._exchanged(session)
             if name in ("SessionStart", "UserPromptSubmit") and (told := await self._told_to_a_person()):
@@ -107,6 +112,10 @@ class Sessions:
             if session.governed:
                 self.commanding.set()
             return answer
+
+    def _hear(self, session: ClaudeSession, event: Mapping[str, Any]) -> None:
+        if self._hub.domain.keeps_words:
+            heard(session.agent, event)
 
     async def _exchanged(self, session: ClaudeSession) -> None:
         """Bring a session and what it runs in the background to the same state."""

@@ -82,4 +82,5 @@ def open_workspace(root: Path) -> Opened:
         order=order_of(file, url),
         on_death="keep",
     )
+    domain.keeps_words = file.words
     return Opened(domain, tree, file, shell)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
 from claude_agent_sdk import (
+    AssistantMessage,
     ClaudeAgentOptions,
     ClaudeSDKClient,
     Message,
     ResultError,
     ResultMessage,
     SdkMcpTool,
+    TextBlock,
     create_sdk_mcp_server,
 )
 from claude_agent_sdk.types import McpSdkServerConfig
@@ -129,7 +131,7 @@ async def run_to_commit(
     client: ClaudeSDKClient | None = None
     result: ResultMessage | None = None
 
-    async def work(prompt: str, anew: bool) -> None:
+    async def work(prompt: str, anew: bool) -> str:
         nonlocal client, result
         if anew:
             if client is not None:
@@ -138,10 +140,11 @@ async def run_to_commit(
             await client.connect()
         assert client is not None
         tools.governed.failure = None
-        result = await _turn(client, prompt, on_message)
+        result = await _turn(client, prompt, tools.governed.session, on_message)
         # The SDK shows the model what a tool raises, and goes on.
         if tools.governed.failure is not None:
             raise tools.governed.failure
+        return ""  # it has been heard as it was said
 
     try:
         await until_committed(tools.governed.session, prompt, work)
@@ -153,12 +156,17 @@ async def run_to_commit(
 
 
 async def _turn(
-    client: ClaudeSDKClient, prompt: str, on_message: Callable[[Message], None] | None
+    client: ClaudeSDKClient,
+    prompt: str,
+    session: AgentSession,
+    on_message: Callable[[Message], None] | None,
 ) -> ResultMessage:
     await client.query(prompt)
     async for message in client.receive_response():
         if on_message is not None:
             on_message(message)
+        if isinstance(message, AssistantMessage) and message.parent_tool_use_id is None:
+            session.say("\n".join(one.text for one in message.content if isinstance(one, TextBlock)))
         if isinstance(message, ResultMessage):
             if message.is_error:
                 why = message.result or "; ".join(message.errors or ()) or message.subtype

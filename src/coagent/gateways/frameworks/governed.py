@@ -299,7 +299,7 @@ def finished_prompt(notices: Sequence[Notification]) -> str:
 
 
 async def until_committed(
-    session: AgentSession, goal: str, work: Callable[[str, bool], Awaitable[None]]
+    session: AgentSession, goal: str, work: Callable[[str, bool], Awaitable[str]]
 ) -> None:
     """Let an agent work until it is committed; where it fails, its work is withdrawn.
 
@@ -307,16 +307,17 @@ async def until_committed(
         session: The agent's session.
         goal: The first prompt.
         work: `async def (prompt, anew)`: lets the model work until it ends its turn; `anew` says whether in a
-            conversation of its own or in the one before.
+            conversation of its own or in the one before. Returns what the model said last, if that is known.
 
     Raises:
         Exception: What `work` raised.
     """
+    session.say(goal, goal=True)
     prompt, anew = goal, True
     try:
         while True:
             try:
-                await work(prompt, anew)
+                session.say(await work(prompt, anew))
                 settlement = await session.finish(wait=True)
             except Exception as failure:
                 if not _restarted(failure):

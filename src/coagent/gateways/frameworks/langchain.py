@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse, hook_config
-from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -86,6 +86,7 @@ class CoAgentMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     async def awrap_tool_call(self, request: ToolCallRequest, handler: Handler) -> ToolMessage | Command[Any]:
         name, tool = request.tool_call["name"], request.tool
+        self._say(request.state)
         if tool is None or not self._is_governed(name):
             return await handler(request)
         self._governed.check_declarations(one.name for one in request.runtime.tools)
@@ -103,10 +104,18 @@ class CoAgentMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     @hook_config(can_jump_to=["model"])
     async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Commit, or let the model go on with what has moved since it had finished."""
+        self._say(state)
         settlement = await self._governed.session.finish(wait=True)
         if settlement.state == "committed":
             return None
         return {"messages": [HumanMessage(finished_prompt(settlement.notifications))], "jump_to": "model"}
+
+    def _say(self, state: Any) -> None:
+        """Note the text that the model's last message has beside its calls."""
+        messages = state.get("messages") if isinstance(state, dict) else None
+        said = next((one for one in reversed(messages or ()) if isinstance(one, AIMessage)), None)
+        if said is not None:
+            self._governed.session.say(str(said.text))
 
     def _is_governed(self, name: str) -> bool:
         return name not in self._offered and not self._governed.is_local(name)
@@ -146,7 +155,7 @@ async def run_to_commit(
     """
     state: dict[str, Any] = {}
 
-    async def work(prompt: str, anew: bool) -> None:
+    async def work(prompt: str, anew: bool) -> str:
         earlier = [] if anew else state["messages"]
         found = await agent.ainvoke({"messages": [*earlier, HumanMessage(prompt)]}, **options)
         if "__interrupt__" in found:
@@ -156,6 +165,7 @@ async def run_to_commit(
             )
         state.clear()
         state.update(found)
+        return ""  # the middleware has heard it
 
     await until_committed(session, prompt, work)
     return state

@@ -13,8 +13,19 @@ import anyio
 from agents.memory import Session
 from agents.tool import set_function_tool_failure_error_function
 from agents.tool_context import ToolContext
+from openai.types.responses import ResponseOutputMessage
 
-from agents import Agent, FunctionTool, Runner, RunResult, Tool, ToolOutputText
+from agents import (
+    Agent,
+    FunctionTool,
+    ModelResponse,
+    RunContextWrapper,
+    RunHooks,
+    Runner,
+    RunResult,
+    Tool,
+    ToolOutputText,
+)
 from coagent.errors import ConfigurationError
 from coagent.gateways.frameworks.governed import (
     LOCAL,
@@ -89,8 +100,9 @@ async def run_to_commit(
         Exception: What the run raised. The agent's work has been withdrawn then.
     """
     result: RunResult | None = None
+    options["hooks"] = _Listening(session, options.get("hooks"))
 
-    async def work(prompt: str, anew: bool) -> None:
+    async def work(prompt: str, anew: bool) -> str:
         nonlocal result
         goes_on = result is not None and not anew
         asked: Any = prompt
@@ -103,10 +115,33 @@ async def run_to_commit(
                 "the run was interrupted for tools to be approved",
                 "Resume it with `Runner.run`, and call `session.finish(wait=True)` yourself.",
             )
+        return ""  # it has been heard as it was said
 
     await until_committed(session, prompt, work)
     assert result is not None
     return result
+
+
+class _Listening(RunHooks[Any]):
+    """Hears what the model says beside its calls; all else is for the hooks of whoever runs the agent."""
+
+    def __init__(self, session: AgentSession, own: RunHooks[Any] | None) -> None:
+        self._session, self._own = session, own
+
+    def __getattribute__(self, name: str) -> Any:
+        own = object.__getattribute__(self, "_own") if name.startswith("on_") else None
+        return (
+            object.__getattribute__(self, name) if own is None or name == "on_llm_end" else getattr(own, name)
+        )
+
+    async def on_llm_end(
+        self, context: RunContextWrapper[Any], agent: Agent[Any], response: ModelResponse
+    ) -> None:
+        for item in response.output:
+            if isinstance(item, ResponseOutputMessage):
+                self._session.say("".join(one.text for one in item.content if one.type == "output_text"))
+        if self._own is not None:
+            await self._own.on_llm_end(context, agent, response)
 
 
 def _governed(tool: Tool, governed: Governed) -> FunctionTool:

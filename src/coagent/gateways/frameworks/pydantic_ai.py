@@ -25,6 +25,7 @@ from coagent.gateways.frameworks.governed import (
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
 from coagent.wording.instructions import for_a_framework
+from coagent.wording.spoken import words_in
 
 __all__ = ["LOCAL", "Declared", "govern", "run_to_commit"]
 
@@ -84,7 +85,7 @@ async def run_to_commit(
     earlier: Sequence[ModelMessage] = options.pop("message_history", None) or ()
     result: AgentRunResult[Any] | None = None
 
-    async def work(prompt: str, anew: bool) -> None:
+    async def work(prompt: str, anew: bool) -> str:
         nonlocal result
         history = earlier if anew or result is None else result.all_messages()
         result = await agent.run(prompt, message_history=history, **options)
@@ -93,6 +94,7 @@ async def run_to_commit(
                 "the run ended with tools to be approved or run elsewhere",
                 "Carry them out with `Agent.run`, and call `session.finish(wait=True)` yourself.",
             )
+        return words_in(result.all_messages())
 
     await until_committed(session, prompt, work)
     assert result is not None
@@ -179,6 +181,7 @@ class _GovernedToolset(WrapperToolset[AgentDepsT]):
     async def call_tool(
         self, name: str, tool_args: dict[str, Any], ctx: RunContext[AgentDepsT], tool: ToolsetTool[AgentDepsT]
     ) -> Any:
+        self.governed.session.say(words_in(ctx.messages))
         if isinstance(tool, _OfferedTool):
             return (await tool.offered.call(tool_args)).text
         if not isinstance(tool, _GovernedTool):

@@ -49,6 +49,10 @@ JOIN = Tool(
                 "description": "Go on with the unfinished work of your agent of that name, "
                 "whose handle is lost.",
             },
+            "goal": {
+                "type": "string",
+                "description": "What you are to reach, in one line, for people who look on.",
+            },
         },
     },
 )

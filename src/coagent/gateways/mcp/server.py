@@ -191,6 +191,7 @@ class Gateway:
             raise InvalidArguments(f"take_up is {one_line(repr(take_up))}", "Pass true or false.")
         client, handle = await self._clients.joined(caller, name, take_up)
         session = await self._clients.session(client)
+        session.say(str(arguments.get("goal", "")), goal=True)
         await self._domain.flush()
         how = endings.joined(session.name, session.rank, handle)
         return _Answer(how, {"how": how, "agent": session.name, "rank": int(session.rank), HANDLE: handle})

@@ -15,6 +15,7 @@ from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value
 from coagent.systems.files import kinds
 from coagent.systems.files.encoding import decoded, read_content
+from coagent.systems.files.large import large_value
 from coagent.systems.files.workspace import Workspace
 from coagent.targets.os_failures import os_failure
 from coagent.targets.stamps import Stamp, settled, stamp_of, tick_ns
@@ -45,7 +46,7 @@ class FileReader:
 
     Args:
         workspace: The workspace.
-        max_bytes: Files larger than this are not read.
+        max_bytes: Files larger than this are not read, but named (`large.py`).
     """
 
     def __init__(self, workspace: Workspace, max_bytes: int) -> None:
@@ -128,18 +129,14 @@ class FileReader:
         Args:
             relative: Its path.
             status: What the system says of it.
-            max_bytes: How large it may be.
+            max_bytes: How large it may be to be read: of a larger one the value is its name.
 
         Raises:
-            TargetError: It is too large, or cannot be read.
+            TargetError: It cannot be read.
         """
-        if status.st_size > max_bytes:
-            raise TargetError(
-                f"{relative!r} has {status.st_size} bytes, more than the {max_bytes} that are read",
-                "Look at it with another program, or open the workspace with a larger max_bytes (in a "
-                "configuration: max_mib).",
-            )
         now_ns = tick_ns()
+        if status.st_size > max_bytes:
+            return self._read_large(relative, status, now_ns)
         try:
             content, before, after = read_content(self._workspace.absolute(relative), status.st_size)
         except (FileNotFoundError, NotADirectoryError):
@@ -148,6 +145,17 @@ class FileReader:
             raise os_failure(f"{relative!r} cannot be read", error) from error
         stamp = stamp_of(after)
         return Reading(decoded(content), stamp, stamp == stamp_of(before) and self.sure(stamp, now_ns))
+
+    def _read_large(self, relative: str, status: os.stat_result, now_ns: int) -> Reading:
+        place, stamp = self._workspace.absolute(relative), stamp_of(status)
+        try:
+            value = large_value(self._workspace.large.name(place))
+            sure = stamp == stamp_of(os.lstat(place)) and self.sure(stamp, now_ns)
+        except (FileNotFoundError, NotADirectoryError):
+            return _ABSENT
+        except OSError as error:
+            raise os_failure(f"{relative!r} cannot be read", error) from error
+        return Reading(value, stamp, sure)
 
     def status(self, relative: str) -> os.stat_result | None:
         """Return what the system says of a regular file; None where there is none, a folder, or a link.

@@ -18,7 +18,7 @@ class FilesTarget(Table):
 
     Args:
         exclude: Globs of relative paths that are no part of it, beside those that never are.
-        max_mib: How large a file may be, in MiB.
+        max_mib: How large a file may be, in MiB, to be read; larger ones are kept by reference.
         replicated: Whether this is one of several checkouts, each on a host of its own, of one tree.
     """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import anyio.to_thread
@@ -21,6 +20,7 @@ from coagent.systems.files import kinds
 from coagent.systems.files.checkout import OF_EACH_HOST, FileCopy
 from coagent.systems.files.encoding import decoded
 from coagent.systems.files.folder_lock import FolderLocked
+from coagent.systems.files.large import large_name, large_size
 from coagent.systems.files.ranges import FileRanges
 from coagent.systems.files.reading import CONTENTS, FileReader
 from coagent.systems.files.swap import BeingSaved
@@ -50,7 +50,7 @@ class Files(Target):
     Args:
         root: The directory.
         exclude: Globs of paths (relative, `**` crosses slashes) that are neither listed nor touched.
-        max_bytes: Files larger than this are neither read nor written, and searches leave them out.
+        max_bytes: Files larger than this are kept by reference (`large.py`), and searches leave them out.
         lock_wait_s_max: How long a write waits, in seconds, while another program has locked the directory.
         replicated: Whether this is one of several checkouts, each on a host of its own, of one tree that a
             shared log is about (`checkout.py`). The repository stays each host's own: `git:` objects are
@@ -168,7 +168,8 @@ class Files(Target):
                     found[key] = known.value
                     continue
                 with contextlib.suppress(TargetError):
-                    found[key] = self._read(key)
+                    if not self._is_beyond(key):
+                        found[key] = self._read(key)
             return found
 
         return await anyio.to_thread.run_sync(read)
@@ -183,8 +184,14 @@ class Files(Target):
         found: dict[Key, Value] = {}
         for start in [prefix] if prefix else ["file:", "mode:", "link:", "folder:"]:
             keys = self._git.list(start) if start.startswith("git:") else self._reader.list(start)
-            found.update({key: self._current(key, sys.maxsize) for key in keys})
+            found.update({key: self._current(key) for key in keys})
         return dict(sorted(found.items()))
+
+    def _is_beyond(self, key: Key) -> bool:
+        """Tell whether a file is kept by reference: to name it takes reading it through."""
+        scheme, _, relative = key.partition(":")
+        status = self._reader.status(relative) if scheme in CONTENTS else None
+        return status is not None and status.st_size > self.workspace.file_bytes_max
 
     def _is_large(self, key: Key) -> bool:
         scheme, _, relative = key.partition(":")
@@ -259,6 +266,8 @@ class Files(Target):
     async def tidy(self, keys: Collection[Key]) -> None:
         paths = [key.partition(":")[2] for key in keys if not key.startswith("git:")]
         await anyio.to_thread.run_sync(self.workspace.tidy, paths)
+        if references := [key for key in keys if key.startswith("git:")]:
+            await anyio.to_thread.run_sync(self._git.tidy, references)
 
     # ---- writing -------------------------------------------------------------------------------------------
 
@@ -277,7 +286,7 @@ class Files(Target):
             self._copy.arrived(key, value)
 
     async def _put_waiting(self, key: Key, value: Value, expected: Sequence[Value]) -> None:
-        if type(value) not in (str, bytes) or len(value) <= _INLINE_BYTES:
+        if not large_name(value) and (type(value) not in (str, bytes) or len(value) <= _INLINE_BYTES):
             with contextlib.suppress(
                 FolderLocked, BeingSaved, MustWait
             ):  # somebody would have to be waited for
@@ -300,7 +309,19 @@ class Files(Target):
         if scheme not in CONTENTS:
             kinds.check(key, value)
             return value
-        return None if value is None else decoded(self._writer.encoded(relative, value))
+        if value is None:
+            return None
+        if large_name(value):
+            value = await anyio.to_thread.run_sync(self._writer.admitted, relative, value)
+        else:
+            value = self._writer.admitted(relative, value)
+        if self._copy is not None and (name := large_name(value)):
+            raise TargetError(
+                f"{relative!r} has {large_size(name)} bytes, more than goes to the other hosts",
+                "Leave its folder out of the workspace (exclude), or open that with a larger max_bytes (in a "
+                "configuration: max_mib).",
+            )
+        return value
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value], wait_s_max: float) -> None:
         try:
@@ -318,6 +339,13 @@ class Files(Target):
             value = decoded(value)
         # Whatever was written is of this very tick, so that it must be read once more to be sure.
         self._cache.note(key, stamp, value, sure=stamp is None and value is None)
+
+    @property
+    def keeps(self) -> bool:
+        return self.workspace.large.holds
+
+    def settled(self) -> None:
+        self.workspace.large.clear()
 
     async def close(self) -> None:
         self._ranges.close()

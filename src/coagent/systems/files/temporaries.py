@@ -25,6 +25,7 @@ from coagent.processes import label, lives
 from coagent.protocol.values import Value
 from coagent.systems.files import swap
 from coagent.systems.files.encoding import encoded
+from coagent.systems.files.large import large_name, short_digest
 
 TEMPORARY: Final = ".coagent-tmp-"
 """How the names of half-written files begin; no listing shows them."""
@@ -216,6 +217,8 @@ def _is_same(status: os.stat_result, path: str) -> bool:
 
 
 def _digest(value: Value) -> str:
+    if large := large_name(value):
+        return short_digest(large)
     return "" if value is None else blake2b(encoded(value), digest_size=8).hexdigest()
 
 

@@ -13,6 +13,7 @@ from coagent.content import above
 from coagent.errors import ToolFailed
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Matches
+from coagent.systems.files.large import large_name, large_size
 from coagent.systems.files.merging import merge_file
 from coagent.systems.files.paths import make_room, place
 from coagent.tools.native import NativeTool, tool
@@ -164,7 +165,8 @@ async def search_files(
 ) -> list[str]:
     """Search the files under a folder for lines that match a regular expression.
 
-    Binary files and very large ones are left out.
+    Files that are not UTF-8 are searched byte by byte, which line 0 says; of binary files line 0 says that
+    they match. Very large ones are left out.
 
     Args:
         pattern: A regular expression, in RE2's syntax (as for ripgrep: no looking around, no references to
@@ -249,6 +251,16 @@ async def _hint(state: State, path: str) -> str:
 
 
 def _text(path: str, content: Any) -> str:
+    if large := large_name(content):
+        raise ToolFailed(
+            f"{path!r} has {large_size(large)} bytes, more than the file tools read",
+            "Look at it with programs in a shell; a person can raise max_mib of the workspace.",
+        )
+    if isinstance(content, bytes) and (b"\0" not in content or content[:2] in (b"\xff\xfe", b"\xfe\xff")):
+        raise ToolFailed(
+            f"{path!r} is a text of {len(content)} bytes in another encoding than UTF-8",
+            "search_files finds lines in it; to read or change it, convert it with iconv in a shell.",
+        )
     if not isinstance(content, str):
         raise ToolFailed(
             f"{path!r} is a binary file of {len(content)} bytes, not text",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -14,9 +15,10 @@ from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import any_glob_matches
 from coagent.systems.files import temporaries
 from coagent.systems.files.folder_lock import folder_lock
+from coagent.systems.files.large import LargeFiles
+from coagent.systems.files.version_times import VersionTimes, touch
 from coagent.targets.os_failures import os_failure
 
-_TIMES_MAX = 10_000
 _PUT_MAX = 10_000
 _Signature: TypeAlias = tuple[int, int, int, int]
 
@@ -48,10 +50,12 @@ class Workspace:
             raise TargetError("the whole file system is no workspace", "Name a directory in it.")
         self.file_bytes_max = file_bytes_max
         self._exclude = tuple(exclude)
-        self._times: dict[str, tuple[int, int]] = {}
         self._put: dict[str, _Signature | None] = {}
         self._at_close: list[Callable[[], None]] = []
         self.leftovers = temporaries.Leftovers()
+        self.large = LargeFiles(self.root)
+        """What keeps the contents of files larger than that."""
+        self.versions = VersionTimes()
         try:
             os.scandir(self.root).close()
             status = os.stat(self.root)
@@ -78,25 +82,6 @@ class Workspace:
                 f"workspace {self.root!r} is gone", "Mount it again, or put it back in its place."
             )
 
-    def say_times(self, files: Mapping[str, tuple[bytes, int]]) -> None:
-        """Say when files are to have been changed, once they are written: programs such as make compare that.
-
-        Args:
-            files: Content and time, in nanoseconds since the epoch, by relative path.
-        """
-        for path, (content, time_ns) in files.items():
-            self._times[path] = (hash(content), time_ns)
-        while len(self._times) > _TIMES_MAX:
-            self._times.pop(next(iter(self._times)))
-
-    def take_time(self, path: str, content: bytes) -> int | None:
-        """Return when a file that is written now is to have been changed; None where nothing was said.
-
-        It holds for one write: whoever writes the same later has changed the file then.
-        """
-        known = self._times.pop(path, None)
-        return known[1] if known is not None and known[0] == hash(content) else None
-
     def note_put(self, path: str) -> None:
         """Note that what is at a relative path now has been put there for the domain."""
         self._put.pop(path, None)
@@ -107,6 +92,31 @@ class Workspace:
     def stands_as_put(self, path: str) -> bool:
         """Tell whether what is at a relative path was put there for the domain, by this process."""
         return path in self._put and self._put[path] == self._signature(path)
+
+    def make_newer(self, path: str, time_ns: int, known: os.stat_result | None) -> None:
+        """Make the file at a relative path one of a later time, unless it is already.
+
+        Args:
+            path: The file.
+            time_ns: In nanoseconds since the epoch.
+            known: What is known of it: as long as it was that, nobody outside is taken to have changed it.
+        """
+        as_put = self.stands_as_put(path)
+        was = touch(self.absolute(path), time_ns)
+        as_known = (
+            was is not None
+            and known is not None
+            and (
+                (was.st_ino, was.st_size, was.st_mtime_ns) == (known.st_ino, known.st_size, known.st_mtime_ns)
+            )
+        )
+        now = self._signature(path)
+        if (
+            was is not None
+            and (as_put or as_known)
+            and now == (was.st_ino, time_ns, was.st_size, was.st_mode)
+        ):
+            self.note_put(path)
 
     def _signature(self, path: str) -> _Signature | None:
         try:
@@ -138,6 +148,7 @@ class Workspace:
         """Release what those who work in the workspace hold."""
         for action in self._at_close:
             action()
+        self.large.close()
 
     def canonical(self, path: str, *, in_repository: bool = False, itself: bool = False) -> str:
         """Return the one relative path of a file or, where it ends in a slash or is empty, of a folder.
@@ -208,10 +219,22 @@ class Workspace:
             current = f"{current}/{part}"
             try:
                 if stat.S_ISLNK(os.lstat(current).st_mode):
-                    return os.path.realpath(lexical)
+                    return self._end_of_links(lexical)
             except OSError:  # what does not exist links nowhere
                 return lexical
         return lexical
+
+    def _end_of_links(self, lexical: str) -> str:
+        found = os.path.realpath(lexical)
+        try:
+            os.stat(found)
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # realpath gives up without a word
+                raise TargetError(
+                    f"path {lexical[len(self.root) + 1 :]!r} leads through links without an end",
+                    "Remove one of them.",
+                ) from None
+        return found
 
     def absolute(self, relative: str) -> str:
         """Return the absolute path of a canonical one."""

@@ -17,8 +17,9 @@ from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.systems.files import kinds, placing, swap
-from coagent.systems.files.encoding import alike, create_file, encoded
+from coagent.systems.files.encoding import alike, create_file, decoded, encoded
 from coagent.systems.files.folder_lock import folder_lock
+from coagent.systems.files.large import large_name, large_size, large_value
 from coagent.systems.files.reading import CONTENTS, FileReader
 from coagent.systems.files.workspace import Workspace
 from coagent.targets.base import GuardFailed, require_wanted
@@ -120,8 +121,10 @@ class FileWriter:
         scheme, _, relative = key.partition(":")
         if scheme not in CONTENTS:
             kinds.check(key, value)
+        elif large_name(value):
+            self.admitted(relative, value)
         elif value is not None:
-            self.encoded(relative, value)
+            self._require_small(relative, self._encoded(relative, value))
         itself = scheme in ("link", "folder")
         if value is not None and relative != self._workspace.canonical(
             relative, in_repository=scheme in ("gitdir", "folder"), itself=itself
@@ -136,7 +139,32 @@ class FileWriter:
         except OSError as error:
             raise os_failure(f"{relative!r} cannot be written", error) from error
 
-    def encoded(self, relative: str, value: Value) -> bytes:
+    def admitted(self, relative: str, value: Value) -> Value:
+        """Return a content as it is read again.
+
+        Raises:
+            TargetError: No file can hold it, or none that would be read again.
+        """
+        name = large_name(value)
+        if not name:
+            content = self._encoded(relative, value)
+            if len(content) <= self._max_bytes:
+                return decoded(content)
+            try:
+                return large_value(self._workspace.large.take(content))
+            except OSError as error:
+                raise os_failure(f"{relative!r} cannot be kept", error) from error
+        try:
+            if self._workspace.large.has(name):
+                return value
+        except OSError as error:
+            raise os_failure(f"{relative!r} cannot be kept", error) from error
+        raise TargetError(
+            f"the content of {relative!r}, {large_size(name)} bytes, is not kept here any more",
+            "Make it again.",
+        )
+
+    def _encoded(self, relative: str, value: Value) -> bytes:
         """Return a content as bytes.
 
         Raises:
@@ -152,13 +180,15 @@ class FileWriter:
             raise TargetError(
                 f"{relative!r} cannot hold the character {value[error.start]!r}", "Write valid Unicode."
             ) from None
+        return content
+
+    def _require_small(self, relative: str, content: bytes) -> None:
+        """Refuse a content that would not be read again, and has not been admitted as a large file."""
         if len(content) > self._max_bytes:
             raise TargetError(
                 f"{relative!r} would have {len(content)} bytes, and no more than {self._max_bytes} are read",
-                "Write less, leave its folder out of the workspace (exclude), or open that with a larger "
-                "max_bytes (in a configuration: max_mib).",
+                "Open the workspace with a larger max_bytes (in a configuration: max_mib).",
             )
-        return content
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value], *, patient: bool) -> None:
         scheme, _, relative = key.partition(":")
@@ -180,9 +210,11 @@ class FileWriter:
             if scheme == "mode":
                 self._set_mode(relative, value)
                 return
+            if name := large_name(found):
+                self._workspace.large.keep(path, name)
             judge = _Replaced(lambda path: self._look(scheme, path), value, expected)
             if value is None:
-                done = self._delete(relative, judge, found, patient)
+                done = self._delete(scheme, relative, judge, found, patient)
             else:
                 done = self._place(scheme, relative, value, found, judge, patient)
             if done:
@@ -216,20 +248,39 @@ class FileWriter:
             if scheme == "link":
                 os.symlink(str(value), temporary)
                 return
-            content = encoded(value)
-            create_file(temporary, content, self._reader.status(relative))
-            time_ns = self._workspace.take_time(relative, content)
+            name = large_name(value)
+            content = name.encode() if name else encoded(value)
+            if name:
+                self._workspace.large.put(name, temporary)
+                os.chmod(temporary, stat.S_IMODE(former.st_mode) if former else rights(None, 0))
+            else:
+                create_file(temporary, content, former)
+            time_ns = self._workspace.versions.when_put(relative, content)
             if time_ns is not None:
                 os.utime(temporary, ns=(time_ns, time_ns))
 
-        return placing.place(self._workspace.absolute(relative), make, judge, found, value, patient=patient)
-
-    def _delete(self, relative: str, judge: _Replaced, found: Value, patient: bool) -> bool:
         path = self._workspace.absolute(relative)
+        former = None if scheme == "link" else self._reader.status(relative)
+        done = placing.place(path, make, judge, found, value, patient=patient)
+        if done and scheme == "file":
+            self._note_times(relative, former, found)
+            with contextlib.suppress(OSError):  # it has gone again
+                self._note_times(relative, os.lstat(path), value)
+        return done
+
+    def _delete(self, scheme: str, relative: str, judge: _Replaced, found: Value, patient: bool) -> bool:
+        path = self._workspace.absolute(relative)
+        former = self._reader.status(relative) if scheme == "file" else None
         done = placing.take_away(path, judge, found, patient)
         if done:
+            self._note_times(relative, former, found)
             self._prune(path)
         return done
+
+    def _note_times(self, relative: str, status: os.stat_result | None, content: Value) -> None:
+        """Keep of what time a version of a file is, for those who see it when it has been replaced."""
+        if status is not None and type(content) in (str, bytes):
+            self._workspace.versions.written(relative, encoded(content), status.st_mtime_ns)
 
     def _put_folder(self, relative: str, value: Value) -> None:
         path = self._workspace.absolute(relative)

@@ -42,6 +42,9 @@ TO_TAKE = (
 """What an agent is told of the paths that were left alone."""
 _TIMES_MAX = 10_000
 _LOOKS_MAX = 1_000
+_TREES_OWN = re.compile(  # gitrepository-layout(5): what each working tree has for itself
+    r"(MERGE|CHERRY_PICK|REVERT|BISECT|ORIG|AUTO|SQUASH)_[A-Z]+|rebase-(merge|apply)|sequencer"
+)
 _SPARSE = "info/sparse-checkout"
 _ELSEWHERE = (  # variables that would lead git somewhere else
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE",
@@ -104,7 +107,7 @@ class GitCalls:
     def __init__(self, root: str, snapshots: Snapshots, left_out: Callable[[str], bool]) -> None:
         self.repository = Repository(root)
         self.unowned = Unowned(self.repository, snapshots, left_out)
-        self.indexes = Indexes(self.repository, self.unowned.index)
+        self.indexes = Indexes(self.repository, self.unowned.index, lambda: self.unowned.commit)
         self.laid = LaidFolders()
         self._lock = threading.Lock()  # views are made in threads, several at a time
         self._times: dict[tuple[Position, str], str] = {}
@@ -160,7 +163,8 @@ class GitCalls:
             if looks:
                 place.look = (looks, view.lower, place.laid.folder)
             layered = not looks or place.look not in self._idle
-        view.lay_git(place.laid.folder, layered=layered)
+        others = ([], []) if looks else (place.built.left_tracked, place.built.left_new)
+        view.lay_git(place.laid.folder, layered=layered, others=others)
         return place
 
     def make_ahead(self, begun_s: float) -> None:
@@ -208,8 +212,9 @@ class GitCalls:
 
     def _laid(self, head: str, refs: dict[str, str], private: Mapping[str, Any], built: Built) -> Laid:
         """Return the folder that makes the real git folder one's own."""
-        git = self.repository.path
-        own: dict[str, Own | None] = {path: _own(file) for path, file in private.get("files", {}).items()}
+        git = self.repository.common
+        own: dict[str, Own | None] = dict.fromkeys(self._of_others())
+        own |= {path: _own(file) for path, file in private.get("files", {}).items()}
         if own.get("config") is None:
             own["config"] = Own(self._config(), False)
         own["info/exclude"] = Own(self._exclude(own.get("info/exclude"), built), False)
@@ -230,8 +235,22 @@ class GitCalls:
         hidden = tuple(path for path, file in own.items() if file is None and os.path.lexists(git / path))
         return self.laid.take((head, packed, own, built.place.name, to_hide(git), hidden), make)
 
+    def _of_others(self) -> list[str]:
+        """Return what a shared git folder has of other working trees' own, such as a merge under way."""
+        repository = self.repository
+        if repository.path == repository.common:
+            return []
+        own = repository.path.relative_to(repository.common).as_posix()
+        return [own, *(name for name in os.listdir(repository.common) if _TREES_OWN.fullmatch(name))]
+
+    def _here(self) -> bytes:
+        """Return settings by which git in a view takes the workspace for its working tree."""
+        if not self.repository.elsewhere:
+            return b""
+        return b"[core]\n\tbare = false\n\tworktree = ..\n"  # relative to the git folder
+
     def _exclude(self, own: Own | None, built: Built) -> bytes:
-        text = own.data if own else _bytes(self.repository.path / "info/exclude")
+        text = own.data if own else _bytes(self.repository.common / "info/exclude")
         if text and not text.endswith(b"\n"):
             text += b"\n"
         if built.left_new:
@@ -249,14 +268,17 @@ class GitCalls:
         head = (
             f"{user}[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[advice]\n\tupdateSparsePath = false\n"
         )
-        return head.encode() + _bytes(self.repository.path / "config")
+        return head.encode() + _bytes(self.repository.common / "config") + self._here()
 
     # ---- after a command -----------------------------------------------------------------------------------
 
-    @staticmethod
-    def used(seen: Seen | None) -> bool:
-        """Tell whether a command has looked into the git folder."""
-        return seen is None or ".git/HEAD" in seen.looked_up or ".git/HEAD" in seen.opened
+    def used(self, seen: Seen | None) -> bool:
+        """Tell whether a command has looked into the git folder, or into that of a submodule in it."""
+        if seen is None or ".git/HEAD" in seen.looked_up or ".git/HEAD" in seen.opened:
+            return True
+        if not os.path.isdir(self.repository.common / "modules"):
+            return False
+        return any(path.startswith(".git/modules/") for path in seen.opened | seen.looked_up)
 
     def record(self, state: State, place: Place, seen: Seen | None) -> None:
         """Make what a command has seen of the repository the reads of its call."""
@@ -304,7 +326,7 @@ class GitCalls:
             for name in sorted(refs.keys() | place.refs.keys())
             if refs.get(name) != place.refs.get(name)
         }
-        own = own_files(layer, repository.path)
+        own = own_files(layer, repository.common)
         touched = _identity(layer / "index") != _identity(place.laid.folder / "index")
         if touched and place.look is not None:
             touched = False
@@ -318,7 +340,8 @@ class GitCalls:
         if own.get(_SPARSE) != was.get(_SPARSE):
             raise _refused("it chooses which files are checked out", "Leave that to a person.")
         refuse_within(path for path, file in own.items() if file is not None and file != was.get(path))
-        keep_objects(view.git_layer, repository.path, self._unpack)
+        keep_objects(view.git_layer, repository.common, self._unpack)
+        self._refuse_taken(head, moved, place)
         before = dict(place.private.get("before", {}))
         for name in moved:
             before.setdefault(name, place.refs.get(name))
@@ -327,6 +350,11 @@ class GitCalls:
         staged = self._staged(layer, head, refs, touched, place)
         if staged:
             private["staged"] = staged
+        elif touched and place.look is None:
+            commit = repository.commit(head, refs)
+            with self._lock:
+                if commit is not None and commit != repository.commit(place.head, place.refs):
+                    self.indexes.go_on_from(commit, layer / "index", place.begun_s)
         files = self._kept(own, place)
         if files:
             private["files"] = files
@@ -366,7 +394,7 @@ class GitCalls:
                     flags=re.DOTALL,
                 )
                 file = Own(text, False)
-                if path not in mine and text == _bytes(self.repository.path / path):
+                if path not in mine and text == _bytes(self.repository.common / path):
                     continue
             found[path] = _plain(file)
         return dict(sorted(found.items()))
@@ -399,6 +427,19 @@ class GitCalls:
                     f"it would drop commits from {what!r} that are not yours ({'; '.join(dropped)})",
                     "Take them back with git revert, or make a commit of your own on top.",
                 )
+
+    def _refuse_taken(self, head: str, moved: Mapping[str, str | None], place: Place) -> None:
+        """Refuse to take a branch that another working tree has checked out, as git itself does."""
+        taken = self.repository.taken()
+        names = [name for name in moved if name in taken]
+        if head != place.head and head.removeprefix("ref: ") in taken:
+            names.append(head.removeprefix("ref: "))
+        if names:
+            raise _refused(
+                f"{names[0].removeprefix('refs/heads/')!r} is checked out in another working tree "
+                f"({taken[names[0]]})",
+                "Work on another branch: git switch -c NAME.",
+            )
 
     def left(self, place: Place) -> list[str]:
         """Return the paths of work that nobody who is at work has done, left alone by git.

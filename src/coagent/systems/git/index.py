@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -59,11 +59,16 @@ class Indexes:
         repository: Whose commits they are of.
         known: An index from which to take what git knows of unchanged files, which saves it from reading
             them; it may come later.
+        commit: Returns the commit that it is of.
     """
 
-    def __init__(self, repository: Repository, known: Path) -> None:
+    def __init__(
+        self, repository: Repository, known: Path, commit: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._repository = repository
         self._known = known
+        self._known_commit = commit
+        self._after: dict[str, Path] = {}
         self._folder = new_folder("git")
         weakref.finalize(self, shutil.rmtree, self._folder, True)
         self._kept: dict[str, Built] = {}
@@ -99,8 +104,9 @@ class Indexes:
         name = hashlib.sha256(all_of_it.encode("utf-8", "surrogateescape")).hexdigest()
         built = self._kept.pop(name, None)
         if built is None:
-            known_s = _modified_s(self._known) + _MARGIN_S  # what it does not know, this one neither
-            built = self._made(self._folder / name, commit, staged, hashes, _Kept(others, rules))
+            basis = self._after.get(commit or "", self._known)
+            known_s = _modified_s(basis) + _MARGIN_S  # what it does not know, this one neither
+            built = self._made(self._folder / name, basis, commit, staged, hashes, _Kept(others, rules))
             date(built.place, min(known_s, begun_s))
             self.made += 1
         self._kept[name] = built
@@ -124,6 +130,35 @@ class Indexes:
         date(place, begun_s)
         self._kept[built.name] = built._replace(place=place)
         built.place.unlink(missing_ok=True)
+
+    def go_on_from(self, commit: str, index: Path, begun_s: float) -> None:
+        """Keep the index that git has left in a view with a commit, which the next command begins with.
+
+        Args:
+            commit: The commit.
+            index: The index: nothing in it is otherwise than in the commit. One with marks is not kept.
+            begun_s: When what was seen there was taken, in seconds since the epoch.
+        """
+        if not self._is_plain(index):
+            return
+        place = self._folder / f"after-{commit}"
+        shutil.copyfile(index, place)
+        date(place, begun_s)
+        self._after.pop(commit, None)
+        self._after[commit] = place
+        while len(self._after) > _KEPT_MAX:
+            self._after.pop(next(iter(self._after))).unlink(missing_ok=True)
+
+    def _is_plain(self, index: Path) -> bool:
+        """Tell whether no file in an index is marked: to be skipped, taken for unchanged, added later."""
+        try:
+            with open(index, "rb") as file:
+                if file.read(8) != b"DIRC\0\0\0\2":  # others have marks (gitformat-index(5), "Extended")
+                    return False
+        except OSError:
+            return False
+        lines = self._repository.run("ls-files", "-v", "-z", index=index).split(b"\0")
+        return not any(line[:1].islower() for line in lines)
 
     def _rules(self, paths: Iterable[str], written: Mapping[str, Content | None]) -> dict[str, bytes]:
         """Return the `.gitattributes` on the way to some paths."""
@@ -166,17 +201,18 @@ class Indexes:
     def _made(
         self,
         place: Path,
+        basis: Path,
         commit: str | None,
         staged: Staged,
         hashes: Mapping[str, tuple[str, bool] | None],
         kept: _Kept,
     ) -> Built:
         run = self._repository.run
-        if self._known.is_file():
-            shutil.copyfile(self._known, place)
+        if basis.is_file():
+            shutil.copyfile(basis, place)
         if commit is None:
             run("read-tree", "--empty", index=place)
-        else:
+        elif basis == self._known and (commit != self._known_commit() or not basis.is_file()):
             run("read-tree", "--reset", commit, index=place)
         tracked: list[str] = []
         new: list[str] = []
@@ -254,13 +290,15 @@ def _hashed(content: Content | None, commit: str | None) -> tuple[str, bool] | N
     """Return the name that git has for a content, and whether it is executable."""
     if content is None:
         return None
+    if content.large:
+        return "", content.executable  # not read through for that: it counts as changed
     make = hashlib.sha256 if commit is not None and len(commit) == 64 else hashlib.sha1
     return make(b"blob %d\0" % len(content.data) + content.data).hexdigest(), content.executable
 
 
 def _may_be_converted(content: Content | None) -> bool:
     """Tell whether git might take a content for another one: it may change the ends of lines of files."""
-    return content is not None and content.kind == "file"
+    return content is not None and content.kind == "file" and not content.large
 
 
 def exclusion(path: str) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import re
 import stat
+import subprocess
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
-from coagent.content import Content
+from coagent.content import Content, above
 from coagent.errors import ToolFailed
+from coagent.systems.git.settings import plain_environment
 
 _HARMLESS = re.compile(
     r"index|FETCH_HEAD|gc\.log|ORIG_HEAD|COMMIT_EDITMSG|logs/.*|objects/.*|(.*/)?[^/]*\.lock"
@@ -104,9 +108,69 @@ def refuse_programs(
             )
 
 
+_UNWRITABLE = re.compile(
+    r"Read-only file system|Permission denied|cannot lock ref|insufficient permission for adding an object"
+)
+
+
+def refuse_elsewhere(root: str, said: str) -> None:
+    """Say of a git command why it could not write, where the repository lies outside the workspace.
+
+    Args:
+        root: The workspace.
+        said: What the command has said.
+
+    Raises:
+        ToolFailed: It could not for that reason.
+    """
+    if not _UNWRITABLE.search(said):
+        return
+    found = _elsewhere(root)
+    if found is None or found[0] not in said:
+        return
+    git, top = found
+    cure = (
+        f"Have a person open the workspace at the top of the repository, {top!r}."
+        if top
+        else "Have a person open the workspace where that repository is, or clone it into this folder."
+    )
+    raise ToolFailed(
+        f"git cannot write here: the repository of this workspace is {git!r}, outside of it, and read-only "
+        "to commands",
+        f"Nothing that the command did was kept. {cure} To look is possible: git status, diff, log, show.",
+    )
+
+
+def _elsewhere(root: str) -> tuple[str, str] | None:
+    """Return the git folder of a workspace that has it elsewhere, and the top of its repository if above."""
+    place = f"{root}/.git"
+    if os.path.isdir(place):
+        return None
+    if os.path.isfile(place):
+        with contextlib.suppress(OSError), open(place, "rb") as file:
+            found = _LEADS.fullmatch(file.read(_LEADS_BYTES_MAX))
+            if found is not None:
+                return os.path.normpath(os.path.join(root, os.fsdecode(found[1]))).partition("/.git/")[
+                    0
+                ] + "/.git", ""
+        return None
+    above = os.path.dirname(root)
+    while above != "/":
+        if os.path.lexists(f"{above}/.git"):
+            return f"{above}/.git", above
+        above = os.path.dirname(above)
+    return None
+
+
 _COMMANDS_APART = re.compile(r"[;&|\n]")
 _GIT = re.compile(r"\bgit\b")
-_SWEEPING = re.compile(r"\b(stash|clean|reset|checkout|switch|restore)\b")
+_SWEEPING = re.compile(
+    r"\b(stash|clean|reset|checkout|switch|restore|submodule|pull|merge|rebase|revert|cherry-pick|read-tree|"
+    r"checkout-index)\b"
+)
+_LEADS = re.compile(rb"gitdir: (.+?)\n?", re.DOTALL)
+_LEADS_BYTES_MAX = 8192
+_ASKED_S_MAX = 60
 
 
 def _sweeping(text: str) -> str | None:
@@ -120,37 +184,75 @@ def _sweeping(text: str) -> str | None:
 
 
 def refuse_sweeps(
-    text: str, changes: Iterable[str], before: Callable[[str], Content | None], others: Container[str]
+    text: str,
+    changes: Mapping[str, Content | None],
+    before: Callable[[str], Content | None],
+    others: Container[str],
+    looked_at: Container[str] | None,
+    root: str,
 ) -> None:
     """Refuse a git command that takes away what other agents have written in a repository in a subfolder.
 
-    Git does not know there whose work is whose.
+    Git does not know there whose work is whose: neither in a repository of its own nor in a submodule. A
+    script in which git was at work has taken away what is gone, or what that repository knows as it is now.
 
     Args:
-        text: The command.
-        changes: The files that it has changed.
+        text: The command; git may also be run by a script in it.
+        changes: What it has changed.
         before: Returns a file as the command found it.
         others: The files that agents before this one have written, and it has not.
+        looked_at: The paths that it has looked at; None where that is not known.
+        root: The tree.
 
     Raises:
         ToolFailed: It would.
     """
     verb = _sweeping(text)
-    if verb is None:
+    if verb is None and _GIT.search(text):
         return
     swept: dict[str, list[str]] = {}
-    for path in changes:
+    for path, after in changes.items():
         if path not in others or "/.git/" in path:
             continue
-        for end in (place for place, sign in enumerate(path) if sign == "/"):
-            if before(f"{path[:end]}/.git/HEAD") is not None:
-                swept.setdefault(path[:end], []).append(path)
+        for folder in above(path):
+            git = _git_folder(folder, before)
+            if git is None or (verb is None and looked_at is not None and f"{git}/HEAD" not in looked_at):
+                continue
+            gone = after is None or not after.is_file
+            if verb is not None or gone or _knows(os.path.join(root, git), after):
+                swept.setdefault(folder, []).append(path)
     for folder, paths in swept.items():
         raise ToolFailed(
-            f"git {verb} changes files of other agents in the repository {folder!r} "
+            f"git {verb or '(in a script)'} changes files of other agents in the repository {folder!r} "
             f"({', '.join(sorted(paths)[:5])})",
             "Nothing that it did was kept. Name your own files: git stash push -- PATH, git restore PATH.",
         )
+
+
+def _git_folder(folder: str, before: Callable[[str], Content | None]) -> str | None:
+    """Return the git folder of a repository in a subfolder, as a relative path; None where there is none."""
+    if before(f"{folder}/.git/HEAD") is not None:
+        return f"{folder}/.git"
+    leads = before(f"{folder}/.git")  # of a submodule: its repository lies in that of the tree
+    found = _LEADS.fullmatch(leads.data) if leads is not None and leads.is_file else None
+    return None if found is None else os.path.normpath(os.path.join(folder, os.fsdecode(found[1])))
+
+
+def _knows(git: str, content: Content | None) -> bool:
+    """Tell whether a content is one that a repository has among its objects."""
+    if content is None:
+        return False
+    names = [make(b"blob %d\0" % len(content.data) + content.data) for make in (hashlib.sha1, hashlib.sha256)]
+    for name in names:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            asked = subprocess.run(
+                ["git", "cat-file", "-e", name.hexdigest()],
+                env={**plain_environment(), "GIT_DIR": git},
+                stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_ASKED_S_MAX,
+            )  # fmt: skip
+            if asked.returncode == 0:
+                return True
+    return False
 
 
 def refuse_undeclared(moved: Mapping[str, object]) -> None:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
+from uuid import uuid4
 
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import Key
@@ -28,6 +29,8 @@ PREFIX: Final = "git:.git/"
 
 _NAME = re.compile(r"HEAD|refs/[^\s~^:?*\[\\]+|agent/\d+")
 _SHA = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_OURS = "coagent-lock-"
+"""How the second names of locks begin that are ours."""
 _RANGES_MAX, _REFS_MAX = 16, 2_000
 
 
@@ -91,8 +94,7 @@ class GitObjects:
         name = key[len(PREFIX) :]
         if name.startswith("agent/") or not self.repository.governed:
             return ()
-        git = self.repository.path
-        return stamp_at(f"{git}/{name}"), stamp_at(f"{git}/packed-refs")
+        return stamp_at(str(self.repository.place(name))), stamp_at(f"{self.repository.common}/packed-refs")
 
     def list(self, prefix: str) -> dict[Key, Value]:
         """Return the live objects under a prefix.
@@ -211,27 +213,51 @@ class GitObjects:
 
     def _write(self, name: str, found: Value, value: Value) -> None:
         """Write a symbolic reference as git does: its lock file takes its place (gitrepository-layout(5))."""
-        path = f"{self.repository.path}/{name}"
+        path = str(self.repository.place(name))
+        ours = f"{self.repository.path}/{_OURS}{uuid4().hex}"
+        held = False
         try:
             make_folders(os.path.dirname(path), [])
-            descriptor = os.open(f"{path}.lock", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        except FileExistsError:
-            raise _locked(f"{path}.lock") from None
-        except OSError as error:
-            raise os_failure(f"{name!r} cannot be written", error) from error
-        held = True  # once it has taken its place, a lock of that name is somebody else's
-        try:
+            descriptor = os.open(ours, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             with open(descriptor, "w", encoding="utf-8") as file:
                 file.write(f"{value}\n")
+            os.link(ours, f"{path}.lock")  # whoever finds both knows whose lock it is, should we die here
+            held = True  # once it has taken its place, a lock of that name is somebody else's
             if self.get(Key(f"{PREFIX}{name}")) != found:
                 raise TargetUnavailable(f"{name!r} has been moved", "Look where it is now.")
             os.rename(f"{path}.lock", path)
             held = False
+        except FileExistsError:
+            raise _locked(f"{path}.lock") from None
         except OSError as error:
             raise os_failure(f"{name!r} cannot be written", error) from error
         finally:
             if held:
                 os.unlink(f"{path}.lock")
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(ours)
+
+    def tidy(self, keys: Collection[Key]) -> None:
+        """Remove the locks that processes have left which died while they wrote a reference.
+
+        Args:
+            keys: The references that they may have been writing.
+
+        Raises:
+            TargetUnavailable: Another process is writing just now.
+        """
+        git = str(self.repository.path)
+        if not any(name.startswith(_OURS) for name in _names_in(git)):
+            return
+        with self._lock():  # so nobody of the domain is writing
+            left = [f"{git}/{name}" for name in _names_in(git) if name.startswith(_OURS)]
+            for lock in [f"{git}/{key[len(PREFIX) :]}.lock" for key in keys]:
+                with contextlib.suppress(FileNotFoundError):
+                    if any(os.path.samefile(lock, ours) for ours in left):
+                        os.unlink(lock)
+            for ours in left:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(ours)
 
     def _check_index(self) -> None:
         """Refuse to move a reference while the index could not follow.
@@ -258,6 +284,13 @@ class GitObjects:
             return
         repository.follow(before, after)
         self._index_at = None
+
+
+def _names_in(folder: str) -> Sequence[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return ()
 
 
 @contextlib.contextmanager

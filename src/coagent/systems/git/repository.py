@@ -8,6 +8,7 @@ git-diff-tree(1).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -48,15 +49,21 @@ class Repository:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.path = Path(root) / ".git"
-        self._plain = Plain(self.path)
+        self.path, self.common = git_folders(root)
+        """Where HEAD and the index are; and where all else is, which is the same but in a linked worktree."""
+        self._plain = Plain(self.path, self.common)
+
+    @property
+    def elsewhere(self) -> str:
+        """The git folder, where it is not in the workspace: that is a linked worktree, or a submodule."""
+        return "" if self.common == Path(self.root) / ".git" else str(self.common)
 
     @property
     def governed(self) -> bool:
         """Whether it is there, and of a kind that can be governed: a folder, with references in files."""
-        git = str(self.path)  # asked for each command: paths as objects take four times as long
+        git = str(self.common)  # asked for each command: paths as objects take four times as long
         return (
-            os.path.isfile(f"{git}/HEAD")
+            os.path.isfile(f"{self.path}/HEAD")
             and os.path.isdir(f"{git}/objects")
             and not os.path.exists(f"{git}/reftable")
         )
@@ -140,15 +147,32 @@ class Repository:
 
     def refs(self) -> dict[str, str]:
         """Return the shared references and their values, `ref: …` for those that name another."""
-        return read_refs(self.path)
+        return read_refs(self.common)
 
     def ref(self, name: str) -> str | None:
         """Return the value of HEAD or of one reference; None where there is none."""
         try:
-            found = _text(self.path / name)
+            found = _text(self.place(name))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return packed_refs(self.path).get(name)
+            return packed_refs(self.common).get(name)
         return found or None
+
+    def place(self, name: str) -> Path:
+        """Return where the file of HEAD or of a reference is."""
+        return (self.path if name == "HEAD" else self.common) / name
+
+    def taken(self) -> dict[str, str]:
+        """Return the branches that other working trees have checked out, where this one is a linked one."""
+        found: dict[str, str] = {}
+        if self.path == self.common:
+            return found
+        others = [self.common, *(self.common / "worktrees").glob("*")]
+        for git in others:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                head = _text(git / "HEAD") if git != self.path else ""
+                if head.startswith("ref: "):
+                    found[head[5:]] = str(git)
+        return found
 
     def commit(self, head: str | None = None, refs: Mapping[str, str] | None = None) -> str | None:
         """Return the commit that a HEAD stands for; None where its branch has none yet.
@@ -205,15 +229,39 @@ class Repository:
         before, after = old or self.empty_tree(), new or self.empty_tree()
         if before == after:
             return
-        index = self.entries()
-        lines: list[bytes] = []
         listing = self.run("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after)
-        for path, was, now in raw_changes(listing):
-            if index.get(path, ()) == ((was,) if was else ()):
-                lines.append(index_line(path, now, len(before)))
-        if lines:
-            self.run("update-index", "-z", "--index-info", given=b"".join(lines))
+        changes = list(raw_changes(listing))
+        index = self.entries(paths=[path for path, _, _ in changes])
+        along = [one for one in changes if index.get(one[0], ()) == ((one[1],) if one[1] else ())]
+        if not along:
+            return
+        lines = (index_line(path, now, len(before)) for path, _, now in along)
+        self.run("update-index", "-z", "--index-info", given=b"".join(lines))
+        there = [f":(literal){path}" for path, _, now in along if now]
+        if len(along) > _NAMED_MAX:
             self.run("update-index", "-q", "--refresh", codes=(0, 1))
+        elif there:  # to look at those alone takes no time, however large the tree is
+            self.run("add", "--refresh", "--", *there, codes=(0, 1, 128))  # as far as git looks at them
+
+
+def git_folders(root: str) -> tuple[Path, Path]:
+    """Return the git folder of a workspace, and the one that it shares with others.
+
+    A file `.git` leads to it from a linked worktree, and from a submodule (gitrepository-layout(5)).
+
+    Args:
+        root: The workspace.
+    """
+    git = Path(root) / ".git"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if git.is_file():
+            text = git.read_text(encoding="utf-8")
+            own = Path(os.path.normpath(git.parent / text.removeprefix("gitdir:").strip()))
+            if text.startswith("gitdir:") and (own / "HEAD").is_file():
+                shared = own / "commondir"
+                leads = shared.read_text(encoding="utf-8").strip() if shared.is_file() else "."
+                return own, Path(os.path.normpath(own / leads))
+    return git, git
 
 
 def raw_changes(listing: bytes) -> Iterator[tuple[str, Entry | None, Entry | None]]:

@@ -61,10 +61,12 @@ class Plain:
 
     Args:
         git: The real git folder.
+        common: The one that it shares with others, where it is that of a linked worktree.
     """
 
-    def __init__(self, git: Path) -> None:
+    def __init__(self, git: Path, common: Path) -> None:
         self._git = git
+        self._common = common
         self._folder: Path | None = None
         self._known: dict[str, Signature | None] = {}
         self._rules: tuple[str, ...] = ()
@@ -87,8 +89,8 @@ class Plain:
                     (folder / shared.name).symlink_to(shared)
         return plain_environment() | {
             "GIT_DIR": str(folder),
-            "GIT_OBJECT_DIRECTORY": str(self._git / "objects"),
-            "GIT_SHALLOW_FILE": str(self._git / "shallow"),
+            "GIT_OBJECT_DIRECTORY": str(self._common / "objects"),
+            "GIT_SHALLOW_FILE": str(self._common / "shallow"),
             "GIT_INDEX_FILE": str(index),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
@@ -120,7 +122,7 @@ class Plain:
             weakref.finalize(self, shutil.rmtree, folder, True)
             (folder / "refs").mkdir()
             (folder / "HEAD").write_text("ref: refs/heads/none\n", encoding="utf-8")
-            (folder / "info").symlink_to(self._git / "info")
+            (folder / "info").symlink_to(self._common / "info")
             self._write(folder)
             self._folder = folder
         elif any(signature(path) != known for path, known in self._known.items()):
@@ -140,7 +142,7 @@ class Plain:
         further = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
         excludes = found.get("core.excludesfile", f"{further}/git/ignore")
         attributes = found.get("core.attributesfile", f"{further}/git/attributes")
-        private = [str(self._git / "info" / name) for name in ("exclude", "attributes", "sparse-checkout")]
+        private = [str(self._common / "info" / name) for name in ("exclude", "attributes", "sparse-checkout")]
         self._rules = (excludes, attributes, *private)
         (folder / "config").write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
         self._known = {path: before.get(path, signature(path)) for path in {*before, *sources}}
@@ -149,7 +151,7 @@ class Plain:
         """Return the files that settings can come from, but for those that they include."""
         home = os.path.expanduser("~")
         further = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
-        real = [str(self._git / name) for name in ("config", "config.worktree")]
+        real = [str(self._common / "config"), str(self._git / "config.worktree")]
         return [*real, f"{home}/.gitconfig", f"{further}/git/config", "/etc/gitconfig"]
 
     def _read(self) -> tuple[dict[str, str], list[str]]:

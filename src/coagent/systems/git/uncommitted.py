@@ -9,18 +9,19 @@ import os
 import shutil
 import time
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from functools import partial
 from typing import TypeAlias
 
 from coagent.scratch import new_folder
 from coagent.systems.git.index import date
 from coagent.systems.git.repository import Repository
-from coagent.systems.git.settings import Signature, signature
+from coagent.systems.git.settings import Signature
 from coagent.systems.git.views import Snapshots
 
 _RULES = (".gitignore", ".gitattributes")
-_Hinges: TypeAlias = tuple[str | None, Signature | None, tuple[Signature | None, ...]]
+_APART_MAX = 100
+_Hinges: TypeAlias = tuple[Signature | None, ...]
 
 
 class Unowned:
@@ -42,6 +43,8 @@ class Unowned:
         """The index of the last look: of its commit, with what git knows of unchanged files."""
         self._found: list[str] | None = None
         self._hinges: _Hinges | None = None
+        self._commit: str | None = None
+        self._apart: dict[tuple[str, str], frozenset[str]] = {}
         self._moment = 0
         self.looked = 0
         """How often git was asked."""
@@ -60,25 +63,41 @@ class Unowned:
         return [path for path in self._found if path not in written]
 
     def _is_known(self, commit: str | None, written: Collection[str]) -> bool:
-        if self._hinges is None or self._hinges != self._hinges_of(commit):
+        if self._hinges is None or self._hinges != self._repository.rules():
             return False
         changed = self._snapshots.changed_since(self._moment)
-        # What agents write is none of these, unless it says what git passes over.
-        return changed is not None and all(
-            path in written and path.rpartition("/")[2] not in _RULES for path in changed
-        )
+        if changed is None or any(path.rpartition("/")[2] in _RULES for path in changed):
+            return False
+        # What agents write is none of these, and so are files that are others in another commit.
+        written = written if isinstance(written, Set) else frozenset(written)
+        return changed <= written and self._apart_from(commit) <= written
 
-    def _hinges_of(self, commit: str | None) -> _Hinges:
-        """Return what the answer hangs on, beside the files of the tree."""
-        return commit, signature(str(self._repository.path / "index")), self._repository.rules()
+    def _apart_from(self, commit: str | None) -> frozenset[str]:
+        """Return the files that are otherwise in a commit than in that of the last look."""
+        if commit == self._commit:
+            return frozenset()
+        empty = self._repository.empty_tree
+        pair = self._commit or empty(), commit or empty()
+        if pair not in self._apart:
+            listing = self._repository.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", *pair)
+            self._apart[pair] = frozenset(os.fsdecode(path) for path in listing.split(b"\0")[:-1])
+            while len(self._apart) > _APART_MAX:
+                self._apart.pop(next(iter(self._apart)))
+        return self._apart[pair]
+
+    @property
+    def commit(self) -> str | None:
+        """That of the last look, whose index is `index`."""
+        return self._commit
 
     def _look(self, commit: str | None) -> None:
         self._moment = self._snapshots.moment  # before: what changes meanwhile is looked at again
-        hinges = self._hinges_of(commit)
+        hinges = self._repository.rules()
         listed = self._listed(commit)
         others = [line for line in listed if self._nested(line)]
         found = {os.fsdecode(line[2:]) for line in listed if line not in others}
         self._found = sorted(path for path in found if not self._left_out(path))
+        self._commit = commit
         self._hinges = None if others else hinges  # of other repositories, snapshots do not know enough
         self.looked += 1
 

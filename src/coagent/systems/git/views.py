@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,12 +18,13 @@ class View(Protocol):
     def git_layer(self) -> Path:
         """What the command has written in the git folder."""
 
-    def lay_git(self, folder: Path, *, layered: bool) -> None:
+    def lay_git(self, folder: Path, *, layered: bool, others: tuple[Sequence[str], Sequence[str]]) -> None:
         """Lay a folder over the git folder.
 
         Args:
             folder: The folder.
             layered: Whether the command may write there, in a layer above; to make one takes time.
+            others: The paths of others' work that git knows, and of that which it does not know.
         """
 
     def git_changes(self) -> Path | None:

@@ -20,8 +20,8 @@ from coagent.protocol.values import Value
 from coagent.scratch import remove_tree
 from coagent.systems.shell.command_run import Command, CommandRun
 from coagent.systems.shell.tree_values import contents
+from coagent.systems.shell.views.confined import Confined
 from coagent.systems.shell.views.launch_server import LaunchServer
-from coagent.systems.shell.views.overlay import tree_content
 
 Written: TypeAlias = dict[str, tuple[Content | None, Content | None]]
 """Relative paths to what the agent knows to be there, and what a command has made of it."""
@@ -135,7 +135,7 @@ class Beside:
                 return  # its view is yet to be mounted, or it has ended
 
             def there(path: str) -> Content | None:
-                return tree_content(lower, path, self._left_out, view.file_bytes_max)
+                return view.content_below(lower, path)
 
             before = self.begun.moment.written if self._written is None else self._written
             paths = {key.partition(":")[2] for key in before} | self._late
@@ -149,7 +149,9 @@ class Beside:
             self._late.clear()
             for path in sorted(differing, key=lambda path: (differing[path] is not None, path)):
                 # What the command has written just now is taken over first.
-                if content_at(place / path) == self._plain(path) and _put(place, path, differing[path]):
+                name = None if view.large is None else view.large.name
+                now = content_at(place / path, view.file_bytes_max, name)
+                if now == self._plain(path) and _put(place, path, differing[path], view):
                     self._known[path] = differing[path]
                 else:
                     self._late.add(path)
@@ -197,7 +199,7 @@ class Beside:
             self._held = -1
 
 
-def _put(place: Path, path: str, content: Content | None) -> bool:
+def _put(place: Path, path: str, content: Content | None, view: Confined) -> bool:
     """Have a path of a view hold something; returns whether it does."""
     if any((place / one).is_symlink() for one in above(path)):
         return content is None  # it is reached by a link: it has another name
@@ -212,7 +214,7 @@ def _put(place: Path, path: str, content: Content | None) -> bool:
         if content is not None:
             if content.kind == "folder" or there.is_symlink():
                 there.unlink(missing_ok=True) if not there.is_dir() or there.is_symlink() else None
-            put_content(there, content)
+            put_content(there, content, view.put_large)
             return True
         there.unlink(missing_ok=True)
         for one in reversed(above(path)):

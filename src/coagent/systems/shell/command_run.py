@@ -5,18 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from coagent.content import Content
 from coagent.errors import TargetError, ToolFailed
 from coagent.protocol.keys import Key
 from coagent.systems.git.calls import TO_TAKE, GitCalls, Here, Place
-from coagent.systems.git.nested import refuse_programs, refuse_sweeps, refuse_undeclared
+from coagent.systems.git.nested import refuse_elsewhere, refuse_programs, refuse_sweeps, refuse_undeclared
+from coagent.systems.shell.installs import Installs
+from coagent.systems.shell.limits import TABLE
 from coagent.systems.shell.plain_words import without_shell
 from coagent.systems.shell.read_only import only_reads
 from coagent.systems.shell.read_set import record
@@ -25,6 +28,7 @@ from coagent.systems.shell.tmp_objects import OwnTmp
 from coagent.systems.shell.tree_values import contents, scheme_of
 from coagent.systems.shell.views.confined import Confined, Seen
 from coagent.systems.shell.views.launch_server import LaunchServer
+from coagent.systems.shell.watch import LimitExceeded
 from coagent.tools.state import State
 
 OUTPUT_LENGTH_MAX = 30_000
@@ -49,6 +53,7 @@ class Command:
         bare: Whether it gets those variables alone.
         network: Whether it may use the network, even where others may not.
         own_tmp: Whether what it leaves in temporary folders is there for later commands of its agent.
+        installs: Whether packages that it takes away count as a write: its tool owns the scheme of those.
         beside: Whether what it writes is taken over while it runs, by somebody else (`background.py`).
         at_start: Called with its view when that is ready.
         check: Called with what it has changed before any of that is kept, and with what tells of a file how
@@ -64,6 +69,7 @@ class Command:
     bare: bool = False
     network: bool = False
     own_tmp: bool = False
+    installs: bool = False
     beside: bool = False
     at_start: Callable[[Confined], None] | None = None
     check: Callable[[Changes, Callable[[str], Content | None]], None] | None = None
@@ -96,7 +102,9 @@ class Moment:
         own: Which of it are files, links and modes of the agent itself.
         here: What is to be known of the repository.
         environment: All variables of the command.
+        rank: Of the agent.
         own_tmp: What the agent has left in temporary folders, where that is there for it.
+        installs: The packages in folders that are left out, where those are watched.
     """
 
     lower: Path
@@ -105,7 +113,9 @@ class Moment:
     own: frozenset[Key]
     here: Here
     environment: dict[str, str]
+    rank: int
     own_tmp: OwnTmp | None = None
+    installs: Installs | None = None
 
 
 @dataclass(slots=True)
@@ -127,6 +137,7 @@ class CommandRun:
         writes: What it has changed in the tree, as writes.
         left_alone: Paths with work of nobody at work here, of which git has shown it nothing.
         seconds: How long it took.
+        begun_ns: When it began, in nanoseconds since the epoch.
         has_run: Whether it was begun at all, as far as is known.
     """
 
@@ -144,6 +155,7 @@ class CommandRun:
     writes: list[tuple[Key, Any]] = field(default_factory=list)
     left_alone: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    begun_ns: int = 0
     has_run: bool = False
     _begun: bool = False
     _interrupted: bool = False
@@ -189,14 +201,23 @@ class CommandRun:
         if self.command.at_start is not None:
             self.command.at_start(view)
         self._begun = self.has_run = True
-        start = perf_counter()
-        self.answer = _answer(server, view, self.command)
+        installs = self.moment.installs
+        if installs is not None:
+            installs.begin()
+        start, self.begun_ns = perf_counter(), time.time_ns()
+        try:
+            self.answer = _answer(server, view, self.command)
+        finally:
+            if installs is not None:
+                installs.end()
         self.seconds = perf_counter() - start
         self.answer["output"] = view.name(self.answer["output"], inside=False)
         with _readable(view):
             begun, self.seen = view.outcome()
         self.has_run = begun
-        if begun and self.place is None and git.repository.governed and GitCalls.used(self.seen):
+        if begun and not git.repository.governed:
+            refuse_elsewhere(view.frame.root, self.answer["output"])
+        if begun and self.place is None and git.repository.governed and git.used(self.seen):
             raise GitUsed
         if not begun:
             cwd = os.path.relpath(self.cwd, view.frame.root)
@@ -213,13 +234,14 @@ class CommandRun:
         self.moved, left = git.end(view, self.place)
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
-        if self.place is not None and GitCalls.used(self.seen):
+        if self.place is not None and git.used(self.seen):
             self.left_alone = git.left(self.place)
         with _readable(view):
             self.changes = changes = view.changes()
         refuse_programs(changes, view.before, written)
         others = {key.partition(":")[2] for key in written.keys() - self.moment.own}
-        refuse_sweeps(text, changes, view.before, others)
+        looked_at = None if self.seen is None else self.seen.looked_up | self.seen.opened
+        refuse_sweeps(text, changes, view.before, others, looked_at, view.frame.root)
         if self.command.check is not None:
             refuse_undeclared(self.moved)
             self.command.check(changes, view.before)
@@ -244,6 +266,8 @@ class CommandRun:
         record(state, self.seen, self.view, self.changes, left_out)
         if self.moment.own_tmp is not None:
             self.moment.own_tmp.record(state, self.view, self.seen)
+        if self.moment.installs is not None:
+            self.moment.installs.record(state, self.seen)
         if self.place is not None:
             git.record(state, self.place, self.seen)
         for path in (self.seen.emptied if self.seen is not None else frozenset()) - self.changes.keys():
@@ -275,11 +299,10 @@ def _readable(view: Confined) -> Iterator[None]:
         places = (f"{view.scratch}/upper", f"{view.scratch}/tree", view.lower)
         above = next((one for one in places if place.startswith(f"{one}/")), "/")
         path = os.path.relpath(place, above)[:_PATH_SHOWN_MAX]
-        if error.errno == errno.EFBIG:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ToolFailed(
-                f"the command changes {path!r}, which has more than {view.file_bytes_max} bytes",
-                "Nothing that it did was kept. Leave its folder out of the workspace (exclude), or open that "
-                "with a larger max_bytes (in a configuration: max_mib).",
+                f"there is no room on the disk to keep {path!r}",
+                "Nothing that the command did was kept. Free some space, and run it again.",
             ) from error
         raise ToolFailed(
             f"what the command leaves at {path!r} cannot be read: {error.strerror}",
@@ -291,17 +314,34 @@ def _answer(server: LaunchServer, view: Confined, command: Command) -> dict[str,
     if command.streams is not None:
         code = server.run_into(view, command.streams.descriptors, None)
         return {"exit_code": code, "output": _shown(*command.streams.written())}
-    timeout_s = command.timeout_s
+    limits = view.frame.limits
+    timeout_s = min(command.timeout_s, limits.timeout_s_max)
     with tempfile.TemporaryFile() as output:
         try:
             code = server.run(view, output, timeout_s)
         except TimeoutError:
+            met = limits.said(1, _shown(*_printed(output)))
+            cure = "Pass a larger timeout_s, or do less."
+            if timeout_s < command.timeout_s:
+                cure = f"Do less: no command may take longer (timeout_s_max in {TABLE})."
             raise ToolFailed(
-                f"the command has not ended within {timeout_s:g} s", "Pass a larger timeout_s, or do less."
+                f"the command has not ended within {timeout_s:g} s", f"{cure} {met}".strip()
             ) from None
-        size = output.tell()
-        output.seek(0)
-        return {"exit_code": code, "output": _shown(output.read(OUTPUT_LENGTH_MAX), size)}
+        except LimitExceeded as excess:
+            raise ToolFailed(
+                f"the command {excess.what}, and was ended",
+                f"Nothing that it did was kept. Use less; a person can allow more: {excess.name} in {TABLE}.",
+            ) from None
+        said = _shown(*_printed(output))
+    met = limits.said(code, said)
+    return {"exit_code": code, "output": said} | ({"limit": met} if met else {})
+
+
+def _printed(output: IO[bytes]) -> tuple[bytes, int]:
+    """Return what a command has printed, as much as is shown, and how long all of it is."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(0)
+    return output.read(OUTPUT_LENGTH_MAX), size
 
 
 def _shown(data: bytes, size: int) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -25,13 +25,17 @@ from coagent.systems.files.paths import place
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.git.calls import GitCalls
 from coagent.systems.shell.background import Beside
+from coagent.systems.shell.build_times import leave_times, products
 from coagent.systems.shell.command_run import ChangedMeanwhile, Changes, Command, CommandRun, GitUsed, Moment
+from coagent.systems.shell.installs import Installs
+from coagent.systems.shell.limits import Limits
 from coagent.systems.shell.live_runs import Ended, LiveRun
 from coagent.systems.shell.tmp_objects import OwnTmp
 from coagent.systems.shell.tree_values import SCHEMES, contents, values
+from coagent.systems.shell.variables import allowed
 from coagent.systems.shell.views import copied
 from coagent.systems.shell.views.clearing import Clearing
-from coagent.systems.shell.views.confined import Confined, Frame
+from coagent.systems.shell.views.confined import Confined, Frame, Trace
 from coagent.systems.shell.views.copied import Copied
 from coagent.systems.shell.views.launch_server import LaunchServer
 from coagent.systems.shell.views.overlay import available
@@ -46,6 +50,7 @@ _PRIVATE = (".git", ".coagent")
 _LENGTH_MAX = 128 * 1024 - 1
 """What one argument of a program may have, in bytes: execve(2), MAX_ARG_STRLEN."""
 _ANSWERS_MAX = 100_000
+_LIMITS = Limits()
 _ATTEMPTS = 4
 """How often a command may run: once more with git if it turns out to use that, or where others interfere."""
 
@@ -60,10 +65,15 @@ class CommandRunner:
         network: Whether commands may use the network. What they do there cannot be undone.
         no_network: What to do where one is needed and not there, as a sentence for agents.
         trace: Whether to follow what commands look up. Otherwise they are taken to have read everything.
+            "strict": commands that have threads, or share memory that they write, are taken to have, too.
         writable: Folders outside the workspace that commands may write to.
         view: "overlay", "copy" (slower, but needs neither overlays nor namespaces), or the first that can be
             had.
         tmp_bytes_max: How much each agent may leave in temporary folders.
+        limits: What each command may use.
+        environment: Names of variables of this process that commands have beside those that all programs
+            need (`variables.py`); `*` stands for the rest of a name.
+        devices: Devices of the machine that commands may use beside those that every program needs.
 
     Raises:
         ConfigurationError: Such views cannot be had here.
@@ -75,10 +85,13 @@ class CommandRunner:
         *,
         network: bool = False,
         no_network: str = "There is none for commands.",
-        trace: bool = True,
+        trace: Trace = True,
         writable: Sequence[str] = (),
         view: View = "auto",
         tmp_bytes_max: int = BYTES_MAX_DEFAULT,
+        limits: Limits = _LIMITS,
+        environment: Sequence[str] = (),
+        devices: Sequence[str] = (),
     ) -> None:
         self.view, self.why_copy = _chosen(view)
         self._workspace = workspace
@@ -86,14 +99,20 @@ class CommandRunner:
         self._no_network = no_network
         self._trace = trace
         self._writable = tuple(writable)
+        self._limits = limits
+        self._environment = tuple(environment)
+        self._devices = tuple(devices)
         self._root = workspace.root
         self._left_out = lru_cache(_ANSWERS_MAX)(self._is_left_out)  # it is asked for every path seen
-        self._snapshots = Snapshots(self._root, Path(self._root) / ".coagent" / "snapshots", self._left_out)
+        own = Path(self._root) / ".coagent" / "snapshots"
+        self._snapshots = Snapshots(self._root, own, self._left_out)
+        workspace.versions.keep_in(own / "times")
         self._sweeping = Sweeping(self._snapshots)
         self._git = GitCalls(self._root, self._snapshots, self._left_out)
         self._lock = anyio.Lock(fast_acquire=True)
         self._server = LaunchServer()
         self._clearing = Clearing()
+        self._installing: set[Installs] = set()
         self._layers = TemporaryLayers(tmp_bytes_max)
         self._keeps_tmp = self.view == "copy" or self._layers.apart
         self.goes_on_from: Callable[[Rank], Collection[str]] = lambda rank: ()
@@ -146,7 +165,7 @@ class CommandRunner:
         if not 0 < command.timeout_s <= TIMEOUT_S_MAX:
             raise ToolFailed(f"timeout_s is {command.timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
         folder = await self._folder(state, command.cwd)
-        trace = self._trace and not self._sweeping.is_known(command.text)
+        trace = bool(self._trace) and not self._sweeping.is_known(command.text)
         git = self._git.repository.governed and (not trace or GitCalls.named(command.text))
         path = ""
         for _ in range(_ATTEMPTS):
@@ -183,7 +202,7 @@ class CommandRunner:
             return await self.run(state, live.again)
         live.begun = True
         command = live.command
-        trace = self._trace and not self._sweeping.is_known(command.text)
+        trace = bool(self._trace) and not self._sweeping.is_known(command.text)
         git = self._git.repository.governed
         run, _ = await self._begun(state, command, command.cwd, trace=trace, git=git)
         live.run_begun(run, self._server)
@@ -252,7 +271,7 @@ class CommandRunner:
             written: What agents have written, as it is at its agent's place by now.
         """
         view = Confined(Frame(self._root, open=True), Path(self._root), scratch, left_out=self._left_out)
-        view.file_bytes_max = self._workspace.file_bytes_max
+        view.file_bytes_max, view.large = self._workspace.file_bytes_max, self._workspace.large
         view.take_up(contents(written, view.before)[1])
         return view, view.hand_over(lambda path: not _hidden(path))
 
@@ -321,8 +340,9 @@ class CommandRunner:
         if run.seen is not None:
             self._sweeping.learn(run.command.text, run.seen, run.seconds)
         run.writes = _changed(self._workspace, run.changes, run.view)
-        self._workspace.say_times(_times(run.changes, run.view))
-        return run.view.hand_over(lambda path: not _hidden(path))
+        handed_over = run.view.hand_over(lambda path: not _hidden(path))
+        leave_times(run, self._workspace, self._left_out, handed_over)
+        return handed_over
 
     def _over(self, run: CommandRun) -> None:
         """Let go of all that a run was given."""
@@ -339,9 +359,9 @@ class CommandRunner:
             await state.put(key, value, literal=not key.startswith("gitdir:"))
         for name, value in run.moved.items():
             await state.put(name, value)
-        own_tmp = run.moment.own_tmp
-        for key, value in own_tmp.writes.items() if own_tmp is not None else ():
-            await state.put(key, value)
+        for one in (run.moment.own_tmp, run.moment.installs):
+            for key, value in one.writes.items() if one is not None else ():
+                await state.put(key, value)
         no_network = f"It tried to reach a network. {self._no_network}" if run.view.went_out else ""
         more = {"not_governed": handed_over, "no_network": no_network}
         return run.answer | {name: said for name, said in more.items() if said}
@@ -377,17 +397,20 @@ class CommandRunner:
 
     def _moment(self, state: State, command: Command, lower: Path, begun_s: float) -> Moment:
         own = state.own("file:", "mode:", "link:")
-        # There is no terminal: with another TERM, git would begin an editor and wait for somebody to write.
-        variables = {**({} if command.bare else {**os.environ, "TERM": "dumb"}), **command.environment}
+        known = {} if command.bare else allowed(os.environ, self._environment)
+        variables = {**known, **command.environment}
+        left_out = [path for path in self._snapshots.left_out() if not _hidden(path)]
         return Moment(
             lower,
-            [path for path in self._snapshots.left_out() if not _hidden(path)],
+            left_out,
             # Asked only now: what has come into the snapshot meanwhile is among it.
             {key: value for one in SCHEMES for key, value in state.written(f"{one}:").items()},
             own,
             GitCalls.here(state, own, self.goes_on_from(state.rank), begun_s),
             self._git.environment(state.position, command.text, variables),
+            state.rank,
             OwnTmp.here(state, self._layers) if command.own_tmp and self._keeps_tmp else None,
+            Installs(self._root, left_out, self._installing) if command.installs and left_out else None,
         )
 
     def _carry_out(self, run: CommandRun) -> None:
@@ -404,18 +427,23 @@ class CommandRunner:
             laid=laid,
             layers=layers,
             open=is_open,
+            limits=self._limits,
+            devices=self._devices,
+            git=self._git.repository.elsewhere if self._git.repository.governed else "",
         )
         view = (Confined if self.view == "overlay" else Copied)(
             frame,
             run.moment.lower,
             self._server.scratch(frame),
             real=run.moment.left_out,
-            trace=run.trace,
+            trace=self._trace if run.trace else False,
             left_out=self._left_out,
         )
-        view.file_bytes_max = self._workspace.file_bytes_max
+        view.file_bytes_max, view.large = self._workspace.file_bytes_max, self._workspace.large
+        view.time_of = partial(self._workspace.versions.when_shown, rank=run.moment.rank)
         try:
             run.carry_out(self._server, self._git, view)
+            self._workspace.versions.note_products(products(run, self._git.repository))
         finally:
             if run.moment.own_tmp is not None:
                 run.moment.own_tmp.release()
@@ -446,19 +474,6 @@ def _changed(workspace: Workspace, changes: Changes, view: Confined) -> list[tup
         scheme, _, path = key.partition(":")
         workspace.literal(path, in_repository=scheme in ("gitdir", "folder"))
     return changed
-
-
-def _times(changes: Changes, view: Confined) -> dict[str, tuple[bytes, int]]:
-    """Return when the files that a command leaves are to have been changed: now, but in the same order.
-
-    To take the times of its view would not do: git, and who looks for what has changed, must not find a file
-    older than when it came into the workspace.
-    """
-    files = {path: one.data for path, one in changes.items() if one is not None and one.is_file}
-    when = {path: view.changed_ns(path) for path in files}
-    ranks = {one: number for number, one in enumerate(sorted(set(when.values())))}
-    end_ns = time.time_ns() - 1000 * len(ranks)
-    return {path: (data, end_ns + 1000 * ranks[when[path]]) for path, data in files.items()}
 
 
 def _hidden(path: str) -> bool:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from coagent.systems.files.workspace import Workspace
+from coagent.systems.shell import installs, tmp_objects
 from coagent.systems.shell.command_run import TIMEOUT_S_DEFAULT, Command
 from coagent.systems.shell.commands import CommandRunner, View
-from coagent.systems.shell.tmp_objects import SCHEME
+from coagent.systems.shell.limits import Limits
+from coagent.systems.shell.views.confined import Trace
 from coagent.systems.shell.views.tmp_stack import BYTES_MAX_DEFAULT
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.state import State
@@ -20,10 +22,12 @@ from coagent.tools.state import State
 Network: TypeAlias = Literal["deny", "allow", "irreversible"]
 """Whether commands have a network: none, the machine's, or the machine's in a tool that waits its turn."""
 
+_LIMITS = Limits()
 _IN_A_COPY = (
     "On this machine it runs in a copy of the workspace: there is no localhost either, only the workspace "
     "and $TMPDIR can be written, and paths are best relative."
 )
+_SCHEMES = (tmp_objects.SCHEME, installs.SCHEME)
 _NO_NETWORK = {
     "deny": "A person can allow one: `network` in [tools.bash].",
     "irreversible": "Use bash_network, which waits until all agents before you have committed.",
@@ -35,10 +39,13 @@ def bash_tools(
     workspace: Workspace,
     *,
     network: Network = "deny",
-    trace: bool = True,
+    trace: Trace = True,
     writable: Sequence[str] = (),
     view: View = "auto",
     tmp_mib_max: int = BYTES_MAX_DEFAULT // 1024**2,
+    limits: Limits = _LIMITS,
+    environment: Sequence[str] = (),
+    devices: Sequence[str] = (),
 ) -> tuple[NativeTool, ...]:
     """Return the tool `bash` for a workspace, and `bash_network` where the network is irreversible.
 
@@ -49,11 +56,17 @@ def bash_tools(
             "irreversible": those of `bash` have none, those of `bash_network` do, and wait until all agents
             before have committed.
         trace: Whether to follow what commands look up. Otherwise they are taken to have read everything: they
-            start and run faster, and run again whenever an agent before theirs changes anything.
+            start and run faster, and run again whenever an agent before theirs changes anything. "strict":
+            so are commands that have threads, or share memory that they write.
         writable: Folders outside the workspace that commands may write to, such as a compiler's cache. What
             they do there cannot be undone.
         view: "overlay", "copy" (slower; needs neither overlays nor namespaces), or the first that can be had.
         tmp_mib_max: How much each agent may leave in /tmp, /var/tmp and $TMPDIR, in MiB.
+        limits: What each command may use.
+        environment: Names of variables of this process that commands have beside those that all programs
+            need, such as `["MY_*", "DATABASE_URL"]`.
+        devices: Devices of the machine that commands may use beside those that every program needs, such as
+            `["/dev/kvm"]`.
 
     Raises:
         ConfigurationError: Private views cannot be had here.
@@ -66,6 +79,9 @@ def bash_tools(
         writable=writable,
         view=view,
         tmp_bytes_max=tmp_mib_max * 1024**2,
+        limits=limits,
+        environment=environment,
+        devices=devices,
     )
     return (
         (bash_tool(runner), bash_network_tool(runner)) if network == "irreversible" else (bash_tool(runner),)
@@ -75,7 +91,7 @@ def bash_tools(
 def bash_network_tool(runner: CommandRunner) -> NativeTool:
     """Return the tool `bash_network`, whose commands have the network and cannot be taken back."""
 
-    @tool(name="bash_network", effect="irreversible", gate="wait", schemes=(SCHEME,))
+    @tool(name="bash_network", effect="irreversible", gate="wait", schemes=_SCHEMES)
     async def bash_network(
         state: State, command: str, cwd: str = ".", timeout_s: float = TIMEOUT_S_DEFAULT
     ) -> dict[str, Any]:
@@ -88,7 +104,9 @@ def bash_network_tool(runner: CommandRunner) -> NativeTool:
             cwd: Where it starts, relative to the workspace.
             timeout_s: How long it may take, in seconds.
         """
-        return await runner.run(state, Command(command, cwd, timeout_s, network=True, own_tmp=True))
+        return await runner.run(
+            state, Command(command, cwd, timeout_s, network=True, own_tmp=True, installs=True)
+        )
 
     return bash_network
 
@@ -96,7 +114,7 @@ def bash_network_tool(runner: CommandRunner) -> NativeTool:
 def bash_tool(runner: CommandRunner) -> NativeTool:
     """Return the tool `bash` whose commands a runner runs."""
 
-    @tool(name="bash", schemes=(SCHEME,))
+    @tool(name="bash", schemes=_SCHEMES)
     async def bash(
         state: State, command: str, cwd: str = ".", timeout_s: float = TIMEOUT_S_DEFAULT
     ) -> dict[str, Any]:
@@ -113,7 +131,7 @@ def bash_tool(runner: CommandRunner) -> NativeTool:
             cwd: Where it starts, relative to the workspace.
             timeout_s: How long it may take, in seconds.
         """
-        return await runner.run(state, Command(command, cwd, timeout_s, own_tmp=True))
+        return await runner.run(state, Command(command, cwd, timeout_s, own_tmp=True, installs=True))
 
     if runner.view == "copy":
         bash.description += f" {_IN_A_COPY}"

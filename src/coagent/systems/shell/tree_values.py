@@ -9,6 +9,7 @@ from coagent.errors import ToolFailed
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.systems.files.encoding import decoded, encoded
+from coagent.systems.files.large import large_name, large_value
 
 SCHEMES = ("file", "gitdir", "mode", "link", "folder")
 """Of the objects that make up the tree."""
@@ -58,13 +59,18 @@ def _content(path: str, written: Mapping[Key, Value], old: Content | None) -> Co
         mode = _text(written[Key(f"mode:{path}")])
     if (key := Key(f"{scheme_of(path)}:{path}")) in written:
         value = written[key]
-        file = None if value is None else file_content(encoded(value), mode)
+        file = None if value is None else _file(value, mode)
     elif file is not None:
-        file = file_content(file.data, mode)
+        file = file_content(file.data, mode, file.large)
     folder = kept("folder")
     if f"folder:{path}" in written:
         folder = None if written[Key(f"folder:{path}")] is None else EMPTY_FOLDER
     return link or file or folder
+
+
+def _file(value: Value, mode: str | None) -> Content:
+    large = large_name(value)
+    return file_content(b"" if large else encoded(value), mode, large)
 
 
 def _text(value: Value) -> str | None:
@@ -88,7 +94,8 @@ def _values(path: str, content: Content | None) -> dict[Key, Value]:
         return {}
     if content.is_file:
         scheme = scheme_of(path)
-        found: dict[Key, Value] = {Key(f"{scheme}:{path}"): decoded(content.data)}
+        data = large_value(content.large) if content.large else decoded(content.data)
+        found: dict[Key, Value] = {Key(f"{scheme}:{path}"): data}
         if content.mode is not None and scheme == "file":
             found[Key(f"mode:{path}")] = content.mode
         return found

@@ -2,12 +2,14 @@
 
 Such a command runs again after nearly every change before it, followed or not. So once it has been seen to be
 one, it is taken to have read everything, and followed again only now and then, lest the tree has grown since.
-Of `git status` that is known beforehand: it looks at all that git does not ignore.
+Of some that is known beforehand: `git status`, `git add -A` and `git commit -a` look at all that git does not
+ignore, `git grep` and `grep -r` search it.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 
 from coagent.systems.shell.views.confined import Seen
 from coagent.systems.shell.views.snapshot import Snapshots
@@ -17,9 +19,13 @@ _SHARE = 0.9
 _ENTRIES_MIN = 200
 """How much there is in a tree, at least: in smaller ones it costs little to follow a command."""
 _SECONDS_MAX = 1.0
-"""How long such a command may take: longer ones shall not run again for nothing, and are slowed down less."""
+"""How long such a command may take, not followed: longer ones shall not run again for nothing."""
+_LOOK_S = 100e-6
+"""How much longer it takes for each path that is followed, about."""
 _RUNS = 20
-_GIT_STATUS = re.compile(r"\s*git status(\s+-[\w=-]+)*\s*")
+_BETWEEN = "();<>|&\n"
+_ALL_OF_GIT = {"add": r"-A|--all|-u|--update|\.", "commit": r"-[a-zA-Z]*a[a-zA-Z]*|--all"}
+"""What makes these look at all files. Sources: git-add(1), git-commit(1)."""
 _COMMANDS_MAX = 1_000
 
 
@@ -36,7 +42,7 @@ class Sweeping:
 
     def is_known(self, text: str) -> bool:
         """Tell whether a command need not be followed this time."""
-        if self._snapshots.count >= _ENTRIES_MIN and _GIT_STATUS.fullmatch(text):
+        if self._snapshots.count >= _ENTRIES_MIN and looks_at_all(text):
             return True
         left = self._left.pop(text, 0)
         if left:
@@ -45,9 +51,52 @@ class Sweeping:
 
     def learn(self, text: str, seen: Seen, seconds: float) -> None:
         """Hear what a command that was followed has looked at, and how long it took, in seconds."""
-        if seconds > _SECONDS_MAX or self._snapshots.count < _ENTRIES_MIN:
+        paths = seen.looked_up | seen.opened
+        if seconds - _LOOK_S * len(paths) > _SECONDS_MAX or self._snapshots.count < _ENTRIES_MIN:
             return
-        if self._snapshots.share(seen.looked_up | seen.opened) >= _SHARE:
+        if self._snapshots.share(paths) >= _SHARE:
             self._left[text] = _RUNS
             while len(self._left) > _COMMANDS_MAX:
                 self._left.pop(next(iter(self._left)))
+
+
+def looks_at_all(text: str) -> bool:
+    """Tell of a command whether some part of it surely looks at nearly all of the tree, if it runs.
+
+    Args:
+        text: For bash.
+    """
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=_BETWEEN)
+    lexer.whitespace, lexer.commenters, lexer.whitespace_split = " \t\r", "", True
+    words: list[str] = []
+    try:
+        for word in lexer:
+            if set(word) <= set(_BETWEEN):
+                if _looks_at_all(words):
+                    return True
+                words = []
+            else:
+                words.append(word)
+    except ValueError:  # a quote has no end
+        return False
+    return _looks_at_all(words)
+
+
+def _looks_at_all(words: list[str]) -> bool:
+    options = [word for word in words[1:] if word.startswith("-")]
+    others = [word for word in words[1:] if not word.startswith("-")]
+    match words[:2]:
+        case ["git", "status"]:
+            return len(words) == 2 + len(options)
+        case ["git", "grep"]:
+            return len(others) == 2 and "--" not in words
+        case ["git", "add" | "commit" as verb]:
+            return any(re.fullmatch(_ALL_OF_GIT[verb], word) for word in words[2:])
+        case ["grep", *_]:
+            recursive = any(
+                re.fullmatch(r"-[a-zA-Z]*[rR][a-zA-Z]*|--(deref.*|recurs.*)", one) for one in options
+            )
+            return recursive and bool(others) and set(others[1:]) <= {".", "./"}
+        case ["rg", *_]:
+            return bool(others) and set(others[1:]) <= {".", "./"}
+    return False

@@ -31,14 +31,16 @@ Rows: TypeAlias = list[Row]
 
 
 def write(session: SqlSession, schemas: Rows, rows: Rows, sequences: Rows) -> None:
-    """Make all changes.
+    """Make all changes; no trigger runs, since what it did where the statement ran is among them.
 
     Raises:
         ConstraintFailed: No order was found.
         TargetError: The database refuses.
     """
     _in_any_order(session, schemas, lambda change: session.change_schema(change.table, change.value))
-    _write_rows(session, rows)
+    if rows:
+        with session.without_triggers({row.table for row in rows}):
+            _write_rows(session, rows)
     for change in sequences:
         schema = row_schema(session, change.table)
         if schema is not None and not same(session.sequence(change.table, schema), change.value):
@@ -46,31 +48,36 @@ def write(session: SqlSession, schemas: Rows, rows: Rows, sequences: Rows) -> No
 
 
 def _write_rows(session: SqlSession, rows: Rows) -> None:
-    stuck = _in_any_order(session, rows, lambda row: _write_row(session, row), give_up=True)
-    if not stuck:
-        return
-    # Rows that trade unique values with each other: take them out, and put them in again.
-    named = {
-        reference["table"]
-        for table in session.tables()
-        for reference in (session.schema(table) or {"references": []})["references"]
-    }
-    if session.checks_references and any(row.table in named for row in stuck):
+    # What is deleted last has nothing left that refers to it, so nothing goes with it.
+    ordered = sorted(rows, key=lambda row: row.value is None)
+    session.execute("SAVEPOINT all_rows")
+    stuck = _in_any_order(session, ordered, lambda row: _write_row(session, row), give_up=True)
+    if stuck and session.checks_references:
+        # Rows that trade unique values or keys with each other, and others refer to them.
+        session.execute("ROLLBACK TO all_rows")
+        with session.without_constraints({row.table for row in rows}):
+            for row in reversed(ordered):
+                _write_row(session, row, alone=True)
+    elif stuck:  # Rows that trade unique values: take them out, and put them in again.
+        for row in stuck:
+            _write_row(session, row._replace(value=None))
         _in_any_order(session, stuck, lambda row: _write_row(session, row))
-    for row in stuck:
-        _write_row(session, row._replace(value=None))
-    _in_any_order(session, stuck, lambda row: _write_row(session, row))
+    session.execute("RELEASE all_rows")
 
 
-def _write_row(session: SqlSession, row: Row) -> None:
+def _write_row(session: SqlSession, row: Row, *, alone: bool = False) -> None:
+    """Write a row; `alone`: no constraint of the database looks at it now."""
     schema = row_schema(session, row.table)
     if schema is None:
         if row.value is not None:
             raise TargetError(f"there is no table {row.table!r}", "Create it first.")
         return
-    found = session.row(row.table, schema, row.key) if row.there else None
-    if not same(found, row.value):
-        session.write_row(row.table, schema, row.key, found, row.value)
+    found = session.row(row.table, schema, row.key) if row.there or alone else None
+    if same(found, row.value):
+        return
+    if row.value is None and found is not None and not alone:
+        session.require_unreferred(row.table, schema, found)
+    session.write_row(row.table, schema, row.key, found, row.value)
 
 
 def _in_any_order(

@@ -161,7 +161,7 @@ def run(session: SqlSession, text: str, watch: Watch, *, returns: bool, changes:
     """
     if not returns:
         with _errors_of(session):
-            return Result([], "", max(_execute(session, text).rowcount, 0))
+            return Result([], "", _count(session, _execute(session, text), changes))
     limits = watch.limits
     found: list[dict[str, Value]] = []
     note, size, count = "", 0, 0
@@ -191,6 +191,13 @@ def _execute(session: SqlSession, text: str) -> Any:
         return session.connection.execute(text)
     # Results in binary are asked for by the extended protocol, which takes one statement and no more.
     return session.connection.execute(text.encode(), binary=True)
+
+
+def _count(session: SqlSession, cursor: Any, changes: bool) -> int:
+    """Return how many rows a statement has changed."""
+    if changes and isinstance(session, SqliteSession):  # the driver counts none where it begins with WITH
+        return int(session.connection.execute("SELECT changes()").fetchone()[0])
+    return max(int(cursor.rowcount), 0)
 
 
 def _rows(session: SqlSession, text: str) -> Generator[tuple[list[str], tuple[Any, ...]], None, None]:

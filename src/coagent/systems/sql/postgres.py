@@ -7,7 +7,8 @@ PostgreSQL writes for them under fixed settings, and written back by a cast, so 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
 
@@ -17,26 +18,18 @@ from psycopg.rows import tuple_row
 
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.values import Value
+from coagent.systems.sql.postgres_schema import relation_schema
+from coagent.systems.sql.postgres_writing import lifted, referred_by, switched_off
 from coagent.systems.sql.session import (
     ConstraintFailed,
     DatabaseBusy,
+    Row,
     Schema,
     SqlSession,
     first_values,
     quoted,
 )
 
-_KINDS = {
-    "smallint": "number",
-    "integer": "number",
-    "bigint": "number",
-    "double precision": "number",
-    "text": "text",
-    "character varying": "text",
-    "boolean": "boolean",
-    "bytea": "bytes",
-    "numeric": "decimal",
-}
 _SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
@@ -59,33 +52,21 @@ _REFUSED = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist", re.I
 )
 
-_COLUMNS = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
-       a.attidentity, a.attgenerated, pg_get_serial_sequence(%s, a.attname)
-FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
-_CONSTRAINTS = """
-SELECT c.conname, c.contype, pg_get_constraintdef(c.oid), f.relname,
-       ARRAY(SELECT a.attname FROM unnest(c.conkey) WITH ORDINALITY k(n, i)
-             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY k.i)::text[],
-       ARRAY(SELECT a.attname FROM unnest(c.confkey) WITH ORDINALITY k(n, i)
-             JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n ORDER BY k.i)::text[]
-FROM pg_constraint c LEFT JOIN pg_class f ON f.oid = c.confrelid
-WHERE c.conrelid = %s AND c.contype IN ('p', 'u', 'f', 'c', 'x') ORDER BY c.conname"""
-_INDEXES = """
-SELECT i.relname, pg_get_indexdef(x.indexrelid),
-       x.indisunique AND (x.indpred IS NOT NULL OR 0 = ANY(x.indkey)),
-       CASE WHEN x.indisunique THEN
-       ARRAY(SELECT a.attname FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(n, i)
-             JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.n ORDER BY k.i)::text[] END
-FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
-WHERE x.indrelid = %s AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = x.indexrelid
-                                      AND c.conrelid = x.indrelid)
-ORDER BY i.relname"""
+_EXTENSIONS = """
+SELECT DISTINCT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+WHERE nspname NOT IN ('pg_catalog', %s) ORDER BY 1"""
 
 
-def connect_postgres(url: str, space: str) -> psycopg.Connection[Any]:
-    """Open a connection whose statements find the tables of one schema of the database.
+def connect_postgres(
+    url: str, space: str, *, scratch: bool = False, role: str | None = None
+) -> psycopg.Connection[Any]:
+    """Open a connection whose statements find what lies in one schema of the database, and extensions.
+
+    Args:
+        url: The server.
+        space: The schema.
+        scratch: Whether temporary tables hide those of the schema, whose types and functions are found.
+        role: Whose rights the connection takes; by default those of the URL's user.
 
     Raises:
         TargetUnavailable: The server cannot be reached.
@@ -95,8 +76,12 @@ def connect_postgres(url: str, space: str) -> psycopg.Connection[Any]:
         given = conninfo_to_dict(url)
         options = {name: value for name, value in _CONNECTION.items() if name not in given}
         connection = psycopg.connect(url, autocommit=True, row_factory=tuple_row, **options)
-        for name, value in {**_SETTINGS, "search_path": quoted(space)}.items():
+        spaces = [space, *first_values(connection.execute(_EXTENSIONS, (space,)).fetchall())]
+        path = ", ".join(["pg_temp"] * scratch + [quoted(one) for one in spaces])
+        for name, value in {**_SETTINGS, "search_path": path}.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        if role is not None:
+            connection.execute(f"SET ROLE {quoted(role)}".encode())
         connection.add_notice_handler(lambda notice: None)
     except psycopg.ProgrammingError as error:
         raise TargetError(f"this is no URL of a PostgreSQL database: {error}") from None
@@ -124,11 +109,13 @@ class PostgresSession(SqlSession):
         self.connection = connection
         self.space = space
         self._known: dict[str, tuple[Any, Schema]] = {}
-        self._namespace = (
+        named = space.replace("'", "''")
+        self.namespace = (
             "pg_my_temp_schema()"
             if space == "pg_temp"
-            else "(SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+            else f"(SELECT oid FROM pg_namespace WHERE nspname = '{named}')"
         )
+        """An expression: the number of its schema in the catalogs."""
 
     @property
     def broken(self) -> bool:
@@ -158,88 +145,76 @@ class PostgresSession(SqlSession):
         self.execute("SELECT pg_advisory_xact_lock(n) FROM unnest(%s::bigint[]) n", (numbers,))
         return True
 
+    @contextmanager
+    def without_triggers(self, tables: Collection[str]) -> Iterator[None]:
+        with switched_off(self, tables):
+            yield
+
+    @contextmanager
+    def without_constraints(self, tables: Collection[str]) -> Iterator[None]:
+        with lifted(self, tables):
+            yield
+
+    def require_unreferred(self, table: str, schema: Schema, row: Row) -> None:
+        referring = referred_by(self, table, schema, row)
+        if referring is not None:
+            raise ConstraintFailed(f"rows of {referring!r} refer to a row of {table!r} that is to go")
+
     def name(self, table: str) -> str:
         return f"{quoted(self.space)}.{quoted(table)}"
 
+    def source(self, table: str, schema: Schema) -> str:
+        # The rows of heirs are theirs; those of partitions have no other place.
+        return f"ONLY {self.name(table)}" if schema.get("heirs") else self.name(table)
+
+    def column(self, statement: str, parameters: Any = ()) -> list[Any]:
+        """Return the first column of what a question finds."""
+        return first_values(self.execute(statement, parameters).fetchall())
+
+    def one(self, statement: str, parameters: Any) -> tuple[Any, ...]:
+        """Return the one row that a question finds."""
+        (row,) = self.execute(statement, parameters).fetchall()
+        return tuple(row)
+
     def tables(self) -> list[str]:
-        found = self.execute(
-            f"SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = {self._namespace} "
-            "ORDER BY relname"
+        return self._relations("rp")
+
+    def views(self) -> list[str]:
+        return self._relations("vm")
+
+    def _relations(self, kinds: str) -> list[str]:
+        found = self.column(
+            f"SELECT relname FROM pg_class WHERE relkind = ANY(%s) AND relnamespace = {self.namespace} "
+            "AND NOT relispartition ORDER BY relname",
+            (list(kinds),),
         )
-        return [name for name in first_values(found.fetchall()) if "/" not in name]
+        return [name for name in found if "/" not in name]
 
     def schema(self, table: str) -> Schema | None:
         found = self.execute(
-            f"SELECT oid, xmin::text FROM pg_class WHERE relkind = 'r' AND relnamespace = {self._namespace} "
-            "AND relname = %s",
+            "SELECT oid, relkind FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND NOT relispartition "
+            f"AND relnamespace = {self.namespace} AND relname = %s",
             (table,),
         ).fetchone()
-        return None if found is None else self._schema(table, found[0])
+        return None if found is None else relation_schema(self, table, *found)
 
     def row_schema(self, table: str) -> Schema | None:
         """Return the schema as far as reading and writing rows needs it, from memory where it stands."""
         found = self.execute(
-            "SELECT c.oid, c.xmin::text, "
+            "SELECT c.oid, relkind, c.xmin::text, "
+            "(SELECT count(*) FROM pg_inherits WHERE inhparent = c.oid), "
             "(SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod), ',')"
             " FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) FROM pg_class c "
-            f"WHERE relkind = 'r' AND relnamespace = {self._namespace} AND relname = %s",
+            "WHERE relkind IN ('r', 'p') AND NOT relispartition "
+            f"AND relnamespace = {self.namespace} AND relname = %s",
             (table,),
         ).fetchone()
         if found is None:
             return None
         known = self._known.get(table)
         if known is None or known[0] != found:
-            known = self._known[table] = (found, self._schema(table, found[0]))
+            known = self._known[table] = (found, relation_schema(self, table, found[0], found[1]))
         return known[1]
-
-    def _schema(self, table: str, oid: int) -> Schema:
-        columns: dict[str, dict[str, Any]] = {}
-        for name, declared, null, default, identity, generated, sequence in self.execute(
-            _COLUMNS, (self.name(table), oid)
-        ).fetchall():
-            columns[name] = {
-                "type": declared,
-                "kind": _KINDS.get(declared.partition("(")[0], "other"),
-                "null": null,
-                "default": default,
-                "generated": generated != "",
-                "identity": identity,
-                "sequence": None if sequence is None else sequence.rpartition(".")[2].strip('"'),
-            }
-        constraints: dict[str, str] = {}
-        key: list[str] = []
-        unique: list[list[str] | None] = []
-        references = []
-        for name, kind, text, other, own, to in self.execute(_CONSTRAINTS, (oid,)).fetchall():
-            # A scratch table's foreign keys are made in a way of their own.
-            constraints[name] = re.sub(r"( DEFERRABLE INITIALLY DEFERRED)?( NOT VALID)?\Z", "", text)
-            if kind == "p":
-                key = own
-            elif kind == "u":
-                unique.append(own)
-            elif kind == "x":
-                unique.append(None)
-            elif kind == "f":
-                references.append({"columns": own, "table": other, "to": to})
-        indexes: dict[str, str] = {}
-        for name, text, opaque, own in self.execute(_INDEXES, (oid,)).fetchall():
-            indexes[name] = re.sub(r' ON (ONLY )?("[^"]+"|[^\s".]+)\.', " ON ", text, count=1)
-            if opaque or own:
-                unique.append(None if opaque else own)
-        triggers = self.execute(
-            "SELECT count(*) FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal", (oid,)
-        ).fetchone()
-        return {
-            "dialect": "postgres",
-            "columns": columns,
-            "key": key,
-            "unique": sorted(unique, key=repr),
-            "references": references,
-            "sequences": [name for name, column in columns.items() if column["sequence"]],
-            "triggers": bool(triggers and triggers[0]),
-            "constraints": constraints,
-            "indexes": indexes,
-        }
 
     def selected(self, column: str, schema: Schema) -> str:
         plain = schema["columns"][column]["kind"] in ("number", "text", "boolean", "bytes")
@@ -256,30 +231,46 @@ class PostgresSession(SqlSession):
         return " OVERRIDING SYSTEM VALUE" if always else ""
 
     def create(self, table: str, schema: Schema, *, deferred: bool = False) -> None:
+        if "view" in schema:
+            self.execute(f"CREATE VIEW {self.name(table)} AS {schema['view']}")
+            return
         owned = []
         for name, column in schema["columns"].items():
             if column["sequence"] and not column["identity"]:
-                sequence = f"{quoted(self.space)}.{quoted(column['sequence'])}"
-                temporary = "TEMP " if self.space == "pg_temp" else ""
-                target = quoted(column["sequence"]) if temporary else sequence
-                self.execute(f"CREATE {temporary}SEQUENCE {target} AS {column['type']}")
-                owned.append(f"ALTER SEQUENCE {sequence} OWNED BY {self.name(table)}.{quoted(name)}")
+                self._create_sequence(column["sequence"], column["counter"])
+                if column["counter"]["owned"]:
+                    sequence = f"{quoted(self.space)}.{quoted(column['sequence'])}"
+                    owned.append(f"ALTER SEQUENCE {sequence} OWNED BY {self.name(table)}.{quoted(name)}")
         parts = [f"{quoted(name)} {_definition(column)}" for name, column in schema["columns"].items()]
         parts += [
             f"CONSTRAINT {quoted(name)} {text}"
             for name, text in schema["constraints"].items()
             if not text.startswith("FOREIGN KEY")
         ]
-        self.execute(f"CREATE TABLE {self.name(table)} ({', '.join(parts)})")
+        if schema.get("partitioned") and (rows := schema["partitioned"]["rows"]) is not None:
+            parts.append(f"CONSTRAINT no_partition_for_row CHECK ({rows})")
+        parents = ", ".join(map(self.name, schema.get("inherits", ())))
+        heir = f" INHERITS ({parents})" if parents else ""
+        self.execute(f"CREATE TABLE {self.name(table)} ({', '.join(parts)}){heir}")
         for statement in [*owned, *schema["indexes"].values()]:
             self.execute(statement)
         if not deferred:
             self.refer(table, schema)
+            for statement in schema["triggers"]:
+                self.execute(statement)
+
+    def _create_sequence(self, name: str, counter: dict[str, Any]) -> None:
+        scratch = self.space == "pg_temp"
+        kind = "TEMP SEQUENCE" if scratch else "SEQUENCE"
+        target = quoted(name) if scratch else f"{quoted(self.space)}.{quoted(name)}"
+        exists = "" if counter["owned"] else "IF NOT EXISTS "
+        self.execute(f"CREATE {kind} {exists}{target} AS {counter['type']} {_counting(counter)}")
 
     def refer(self, table: str, schema: Schema, *, late: bool = False) -> None:
         """Add a table's foreign keys; `late`: unchecked for the rows there, and at the end for new ones."""
+        elsewhere = schema.get("outside", ()) if self.space == "pg_temp" else ()
         for name, text in schema["constraints"].items():
-            if text.startswith("FOREIGN KEY"):
+            if text.startswith("FOREIGN KEY") and name not in elsewhere:
                 plain = re.sub(r" (NOT )?DEFERRABLE.*\Z", "", text)
                 wanted = f"{plain} DEFERRABLE INITIALLY DEFERRED NOT VALID" if late else text
                 self.execute(f"ALTER TABLE {self.name(table)} ADD CONSTRAINT {quoted(name)} {wanted}")
@@ -329,16 +320,22 @@ class PostgresSession(SqlSession):
     def sequence(self, table: str, schema: Schema) -> Value:
         found = {}
         for column in schema["sequences"]:
-            name = f"{quoted(self.space)}.{quoted(schema['columns'][column]['sequence'])}"
-            row = self.execute(f"SELECT last_value, is_called FROM {name}").fetchone()
-            found[column] = row[0] if row and row[1] else 0
+            named, counter = schema["columns"][column]["sequence"], schema["columns"][column]["counter"]
+            last, drawn = self.execute(
+                f"SELECT last_value, is_called FROM {quoted(self.space)}.{quoted(named)}"
+            ).fetchone() or (counter["start"], False)
+            # Before the first one comes the one that would have led to it.
+            found[column] = last if drawn else last - counter["increment"]
         return found or None
 
     def set_sequence(self, table: str, schema: Schema, value: Value) -> None:
         for column in schema["sequences"] if value else ():
+            counter = schema["columns"][column]["counter"]
             name = f"{quoted(self.space)}.{quoted(schema['columns'][column]['sequence'])}"
             last = value[column]
-            self.execute("SELECT setval(%s::regclass, %s, %s)", (name, last or 1, last > 0))
+            following = last + counter["increment"]
+            new = last < counter["min"] or last > counter["max"] or following == counter["start"]
+            self.execute("SELECT setval(%s::regclass, %s, %s)", (name, following if new else last, not new))
 
 
 def _definition(column: dict[str, Any]) -> str:
@@ -346,10 +343,19 @@ def _definition(column: dict[str, Any]) -> str:
     if column["generated"]:
         text += f" GENERATED ALWAYS AS ({column['default']}) STORED"
     elif column["identity"]:
-        text += f" GENERATED {'ALWAYS' if column['identity'] == 'a' else 'BY DEFAULT'} AS IDENTITY"
+        named = f"SEQUENCE NAME {quoted(column['sequence'])} {_counting(column['counter'])}"
+        text += f" GENERATED {'ALWAYS' if column['identity'] == 'a' else 'BY DEFAULT'} AS IDENTITY ({named})"
     elif column["default"] is not None:
         text += f" DEFAULT {column['default']}"
     return text if column["null"] else f"{text} NOT NULL"
+
+
+def _counting(counter: dict[str, Any]) -> str:
+    """Return the options of a sequence."""
+    return (
+        f"START {counter['start']} INCREMENT {counter['increment']} MINVALUE {counter['min']} "
+        f"MAXVALUE {counter['max']}" + (" CYCLE" if counter["cycle"] else "")
+    )
 
 
 def _failure(error: psycopg.Error) -> TargetError:

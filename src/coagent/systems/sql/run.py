@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlglot import exp
@@ -19,9 +19,12 @@ from coagent.errors import ToolFailed
 from coagent.protocol.keys import Key
 from coagent.protocol.predicates import EVERYTHING, Where, predicate
 from coagent.protocol.values import Value, same
+from coagent.systems.sql.kept import Kept, draw, mentions
 from coagent.systems.sql.keys import decode_key, encode_key
 from coagent.systems.sql.limits import Limits, OutOfTime, Watch
-from coagent.systems.sql.scratch import Ran, Rows, Scratch
+from coagent.systems.sql.needs import Needs
+from coagent.systems.sql.scratch import Ran, Scratch, Work
+from coagent.systems.sql.scratch_tables import Rows
 from coagent.systems.sql.session import Row, Schema, key_kinds
 from coagent.systems.sql.statements import (
     INLINE_LENGTH,
@@ -29,7 +32,6 @@ from coagent.systems.sql.statements import (
     Statement,
     condition,
     key_values,
-    nearest,
     single_where,
     used_columns,
 )
@@ -41,18 +43,14 @@ _INLINE_S = 0.02
 """What is done where the event loop runs: SQLite is mostly done before a thread has started."""
 
 
-class Run:
+class Run(Needs):
     """One statement over the state of one call."""
 
     def __init__(
         self, state: State, scheme: str, scratch: Scratch, statement: Statement, limits: Limits
     ) -> None:
-        self.state = state
-        self.scheme = scheme
-        self.scratch = scratch
-        self.statement = statement
+        super().__init__(state, scheme, scratch, statement)
         self.limits = limits
-        self.schemas: dict[str, Schema] = {}
         self.rows: Rows = {}
         self.sequences: dict[str, Value] = {}
         self._asked: set[tuple[str, str]] = set()
@@ -61,18 +59,45 @@ class Run:
 
     async def query(self) -> Ran:
         """Run a query."""
-        for table in self.statement.tables:
-            await self._need(table)
+        if self.statement.catalogs:
+            return await self._query_catalogs()
+        await self.need_all()
         partial: dict[str, list[str]] = {}
-        where = single_where(self.statement)
+        where = None if self.whole else single_where(self.statement)
         for table, schema in self.schemas.items():
-            columns = None if _needs_all(schema) else used_columns(self.statement, schema)
+            if "view" in schema:
+                continue
+            columns = None if self.whole or _needs_all(schema) else used_columns(self.statement, schema)
             if columns is not None and len(columns) < len(schema["columns"]):
                 partial[table] = columns
             tree = ["true"] if where is None else condition(where, schema)
             self.rows[table] = await self._matching(table, tree, partial.get(table))
-        return await self._in_scratch(
-            lambda watch: self.scratch.query(self.statement, self.schemas, self.rows, partial, watch)
+        work = self._work(partial)
+        return await self._in_scratch(lambda watch: self.scratch.query(work, watch))
+
+    async def _query_catalogs(self) -> Ran:
+        """Run a query about the schema itself, over all tables as they are at this position."""
+        if self.statement.tables:
+            raise ToolFailed(
+                "the query asks about the schema and about rows at once",
+                f"Ask for {', '.join(self.statement.tables)} in a call of its own.",
+            )
+        for table in await self.known():
+            self.schemas[table] = await self.state.get(f"{self.scheme}-schema:{table}")
+            await self._read_sequence(table)
+        self.schemas = dict(sorted(self.schemas.items(), key=lambda item: "view" in item[1]))
+        work = self._work()
+        return await self._in_scratch(lambda watch: self.scratch.query(work, watch))
+
+    def _work(self, partial: Mapping[str, list[str]] | None = None) -> Work:
+        texts = [self.statement.text]
+        for schema in self.schemas.values():
+            texts += [schema.get("view", ""), *schema["triggers"]]
+            texts += [column["default"] or "" for column in schema["columns"].values()]
+        drawn: Any = self.state.keep(draw) if self.routines.names or mentions(*texts) else None
+        kept = None if drawn is None else Kept(*drawn)
+        return Work(
+            self.statement, self.schemas, self.rows, self.sequences, partial or {}, kept, self.routines
         )
 
     async def _in_scratch(self, run: Callable[[Watch], Ran]) -> Ran:
@@ -111,31 +136,44 @@ class Run:
     # ---- changes -------------------------------------------------------------------------------------------
 
     async def change(self) -> tuple[Ran, list[Value]]:
-        """Run INSERT, UPDATE or DELETE; returns what it did, and the ids that it gave out."""
-        statement, target = self.statement, self.statement.target
-        assert target is not None
-        await self._need(target)
-        for table in statement.tables:
-            await self._need(table)
-        await self._connect()
-        where = single_where(statement)
-        if where is not None:
-            tree = condition(where, self.schemas[target])
-            self.rows[target] = await self._matching(target, tree, None)
-        else:
-            insert = statement.tree.key == "insert" and _named_once(statement, target)
-            for table in statement.tables:
-                if table != target or not insert:
-                    self.rows[table] = await self._matching(table, ["true"], None)
-        if statement.tree.key == "insert":
-            await self._number(target)
+        """Run INSERT, UPDATE, DELETE or MERGE; returns what it did, and the ids that it gave out."""
+        statement = self.statement
+        await self.need_all()
+        await self.connect()
+        await self.need_routines()
+        for target in statement.targets:
+            _require_writable(target, self.schemas[target])
+        await self._load()
+        for table in sorted({*statement.inserts, *self.touched}):
+            for one in [table, *self.schemas[table].get("shares", ())]:
+                await self._number(one)
         ran = await self._settled()
         await self._write(ran)
-        before = self.rows.get(target, {})
-        given = [key for key in ran.rows[target] if key not in before]
-        single = len(self.schemas[target]["sequences"]) == 1 == len(self.schemas[target]["key"])
-        kinds = key_kinds(self.schemas[target])
-        return ran, [(decode_key(key, kinds) or [None])[0] for key in given] if single else []
+        if len(statement.inserts) != 1 or "view" in self.schemas[statement.inserts[0]]:
+            return ran, []
+        (table,) = statement.inserts
+        before, schema = self.rows.get(table, {}), self.schemas[table]
+        given = [key for key in ran.rows[table] if key not in before]
+        numbered = schema["sequences"] or schema.get("shares")
+        kinds = key_kinds(schema)
+        return ran, [(decode_key(key, kinds) or [None])[0] for key in given] if numbered and len(
+            kinds
+        ) == 1 else []
+
+    async def _load(self) -> None:
+        """Load the rows that the statement itself may look at."""
+        statement = self.statement
+        where = None if self.whole else single_where(statement)
+        target = statement.targets[0]
+        if where is not None:
+            for table in self.family(target):
+                self.rows[table] = await self._matching(table, condition(where, self.schemas[table]), None)
+            return
+        for table in dict.fromkeys([*statement.tables, *self.whole]):
+            insert = statement.tree.key == "insert" and _named_once(statement, table)
+            if table in self.whole or table not in statement.inserts or not insert:
+                for one in self.family(table) if "view" not in self.schemas[table] else ():
+                    self.rows[one] = await self._matching(one, ["true"], None)
 
     async def _settled(self) -> Ran:
         """Run the statement until it asks for no row that has not been loaded."""
@@ -146,7 +184,9 @@ class Run:
                 raise
             except ToolFailed:
                 # A row that it refers to may only be missing here: see what it would have changed.
-                if await self._ask(await self._ran(checked=False)) or await self._ask_parents():
+                if await self._ask_arbiters() or await self._ask(await self._ran(checked=False)):
+                    continue
+                if await self._ask_parents():
                     continue
                 raise
             if not await self._ask(ran):
@@ -154,24 +194,31 @@ class Run:
 
     async def define(self) -> Ran:
         """Run CREATE, ALTER or DROP."""
-        known = await self._known()
+        known = await self.known()
         tree = self.statement.tree
         tables = self.statement.tables
         if isinstance(tree, exp.Drop) and str(tree.args.get("kind")).upper() == "INDEX":
             tables = await self._indexed(known, tables)
         for table in tables:
             if table in known:
-                await self._need(table)
+                await self.need(table)
+                _require_definable(table, self.schemas[table])
             else:
                 await self.state.get(f"{self.scheme}-schema:{table}")
-        await self._connect()
+        await self.connect()
+        await self.need_views(tables)
         for table in self.schemas:
-            self.rows[table] = await self._matching(table, ["true"], None)
-            await self._read_sequence(table)
+            if "view" not in self.schemas[table]:
+                self.rows[table] = await self._matching(table, ["true"], None)
+                await self._read_sequence(table)
         ran = await self._ran()
         for table in sorted(self.schemas.keys() | ran.schemas.keys()):
-            now = ran.schemas.get(table)
-            if not same(self.schemas.get(table), now):
+            now, before = ran.schemas.get(table), self.schemas.get(table)
+            if before is not None and (table not in tables) and _special(before):
+                continue  # a scratch table stands for it
+            if not same(before, now):
+                if "view" in (now or before or {}):
+                    raise ToolFailed(f"the view {table!r} would change with it", "Let a person change both.")
                 key = f"{self.scheme}-schema:{table}"
                 await self.state.get(key)
                 await self.state.put(key, now)
@@ -190,15 +237,9 @@ class Run:
                 found.append(table)
         return tuple(found)
 
-    async def _known(self) -> list[str]:
-        return [key.partition(":")[2] for key in await self.state.list(f"{self.scheme}-schema:")]
-
     async def _ran(self, *, checked: bool = True) -> Ran:
-        return await self._in_scratch(
-            lambda watch: self.scratch.change(
-                self.statement, self.schemas, self.rows, self.sequences, watch, checked
-            )
-        )
+        work = self._work()
+        return await self._in_scratch(lambda watch: self.scratch.change(work, watch, checked))
 
     async def _write(self, ran: Ran) -> None:
         """Write the rows and sequences that a run left otherwise than it found them."""
@@ -209,12 +250,25 @@ class Run:
         for table in sorted(self.schemas):
             schema = self.schemas[table]
             now = ran.sequences.get(table)
+            if schema.get("autoincrement") and table not in self.sequences:
+                now = await self._counted(table, ran)
+                if now is None:
+                    continue
             if schema["dialect"] == "sqlite" and schema["sequences"] and not schema["autoincrement"] and now:
                 now = await self._largest(table, ran)
             elif table not in self.sequences:
                 continue
             if not same(now, self.sequences.get(table)) and (now is not None or table not in ran.schemas):
                 await self.state.put(f"{self.scheme}-seq:{table}", now)
+
+    async def _counted(self, table: str, ran: Ran) -> Value:
+        """Return the sequence of a table of which a row was given a new number, where that is the largest."""
+        come = ran.rows[table].keys() - self.rows.get(table, {}).keys()
+        if not come:
+            return None
+        await self._read_sequence(table)
+        ((column, last),) = self.sequences[table].items()
+        return {column: max([last, *map(int, come)])}
 
     async def _largest(self, table: str, ran: Ran) -> Value:
         """Return the sequence of a table that numbers its rows by the largest one there is."""
@@ -262,6 +316,11 @@ class Run:
         for table, key, old, new in _changed(self.rows, ran.rows):
             if new is not None and old is None:
                 news |= await self._ask_key(table, key)
+                if not _exact(
+                    self.schemas[table]
+                ):  # equal keys need not look alike: 'A' and 'a', 1.0 and 1.00
+                    columns = self.schemas[table]["key"]
+                    news |= await self._ask_equal(table, columns, [new[name] for name in columns])
             for columns in self.schemas[table]["unique"]:
                 if new is None:
                     continue
@@ -276,6 +335,17 @@ class Run:
                     values = [old[name] for name in to]
                     if new is None or not same(values, [new[name] for name in to]):
                         news |= await self._ask_equal(other, columns, values)
+        return news
+
+    async def _ask_arbiters(self) -> bool:
+        """Load all rows that an ON CONFLICT may meet: it was about one of them, where a later row failed."""
+        tree = self.statement.tree
+        if tree.args.get("conflict") is None and tree.args.get("alternative") is None:
+            return False
+        news = False
+        for table in self.statement.inserts:
+            if "view" not in self.schemas[table]:
+                news |= await self._ask_rows(table, ["true"])
         return news
 
     async def _ask_parents(self) -> bool:
@@ -297,7 +367,7 @@ class Run:
         if any(value is None for value in values):
             return False  # NULL clashes with nothing and refers to nothing
         schema = self.schemas[table]
-        if columns == schema["key"]:
+        if columns == schema["key"] and _exact(schema):
             return await self._ask_key(table, encode_key(values, key_kinds(schema)))
         parts = [
             ["compare", _equality(schema["columns"][name]), name, "=", value]
@@ -325,39 +395,6 @@ class Run:
         loaded.update(await self._matching(table, tree, None))
         return len(loaded) > before
 
-    async def _need(self, table: str) -> None:
-        if table in self.schemas:
-            return
-        schema = await self.state.get(f"{self.scheme}-schema:{table}")
-        if schema is None:
-            raise ToolFailed(f"there is no table {table!r}", nearest(table, await self._known()))
-        if not schema["key"]:
-            raise ToolFailed(
-                f"table {table!r} has no primary key, so its rows have no names",
-                "Add one, outside the domain.",
-            )
-        if schema["triggers"] and self.statement.target == table:
-            raise ToolFailed(
-                f"table {table!r} has triggers, which would run twice", "Change it outside the domain."
-            )
-        self.schemas[table] = schema
-
-    async def _connect(self) -> None:
-        """Take in the tables that foreign keys connect with the ones named."""
-        known = {
-            key.partition(":")[2]: await self.state.get(key, path="/references")
-            for key in await self.state.list(f"{self.scheme}-schema:")
-        }
-        waiting = list(self.schemas)
-        while waiting:
-            table = waiting.pop()
-            near = [one["table"] for one in known.get(table) or ()]
-            near += [name for name, ones in known.items() if any(one["table"] == table for one in ones or ())]
-            for other in near:
-                if other in known and other not in self.schemas:
-                    await self._need(other)
-                    waiting.append(other)
-
     def _key(self, table: str, key: str) -> Key:
         return Key(f"{self.scheme}:{table}/{key}")
 
@@ -365,6 +402,40 @@ class Run:
 def dialect_of(scratch: Scratch) -> Dialect:
     """Return the dialect of the statements that a scratch database takes."""
     return "sqlite" if scratch.url is None else "postgres"
+
+
+def _require_writable(table: str, schema: Schema) -> None:
+    """Refuse to change the rows of what does more, or other, than its schema says.
+
+    Raises:
+        ToolFailed: It does.
+    """
+    if schema.get("rules"):
+        raise ToolFailed(
+            f"table {table!r} has rules, which rewrite statements", "Change it outside the domain."
+        )
+    if "view" in schema and schema["triggers"]:
+        raise ToolFailed(f"the view {table!r} is changed by triggers", "Change its tables themselves.")
+
+
+def _special(schema: Schema) -> bool:
+    """Tell whether a scratch table stands for a table, without being like it in all."""
+    return bool(schema.get("partitioned") or schema.get("rules") or schema.get("outside"))
+
+
+def _require_definable(table: str, schema: Schema) -> None:
+    """Refuse to change the schema of what a scratch table only stands for.
+
+    Raises:
+        ToolFailed: It does.
+    """
+    if "view" in schema:
+        raise ToolFailed(f"{table!r} is a view", "Let a person change it.")
+    if _special(schema):
+        what = "is partitioned" if schema.get("partitioned") else "has rules, or refers to another schema"
+        raise ToolFailed(
+            f"table {table!r} {what}, so its definition stays as it is", "Let a person change it."
+        )
 
 
 def _named_once(statement: Statement, target: str) -> bool:
@@ -376,6 +447,14 @@ def _needs_all(schema: Schema) -> bool:
     if schema["key"] == ["_rowid_"]:
         return True
     return schema["dialect"] == "sqlite" and "COLLATE" in schema["create"][0].upper()
+
+
+def _exact(schema: Schema) -> bool:
+    """Tell whether equal keys of a table are always written alike."""
+    if schema["dialect"] == "sqlite":
+        return not any("COLLATE" in text.upper() for text in schema["create"])
+    kinds = {_equality(schema["columns"][name]) for name in schema["key"]}
+    return kinds <= {"number", "text", "boolean", "bytes"}
 
 
 def _equality(column: dict[str, Any]) -> str:

@@ -10,23 +10,26 @@ import re
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coagent.errors import TargetError, TargetUnavailable, ToolFailed
 from coagent.protocol.values import Value
-from coagent.systems.sql.functions import refuse_functions
+from coagent.systems.sql.catalogs import create_all, show_catalogs
+from coagent.systems.sql.functions import Allowed
+from coagent.systems.sql.kept import Kept, prepare_chance, set_clock, start_chance
 from coagent.systems.sql.limits import Result, Watch, run, watched
-from coagent.systems.sql.session import ConstraintFailed, Row, Schema, SqlSession, quoted
+from coagent.systems.sql.rewriting import named_in
+from coagent.systems.sql.routines import Routines, routines_of
+from coagent.systems.sql.scratch_only import require_no_lock, require_scratch_only, rows_written
+from coagent.systems.sql.scratch_tables import Rows, create_bare, in_order, load, load_whole
+from coagent.systems.sql.session import ConstraintFailed, Schema, SqlSession
 from coagent.systems.sql.sqlite import SqliteSession
 from coagent.systems.sql.statements import Statement, nearest
 
 if TYPE_CHECKING:
     from coagent.systems.sql.postgres import PostgresSession
-
-Rows: TypeAlias = dict[str, dict[str, Row]]
-"""Table to key to row."""
 
 _MISSING = re.compile(r"no such (?:table|column): (\S+)|(?:relation|column) \"?([^\"\s]+)\"? does not exist")
 
@@ -40,76 +43,197 @@ class Ran(NamedTuple):
     schemas: dict[str, Schema]
 
 
+class Work(NamedTuple):
+    """A statement, and what it needs.
+
+    Args:
+        statement: The statement.
+        schemas: Of the tables and views that are made for it.
+        rows: Of the tables.
+        sequences: The last numbers given out, by table.
+        partial: The tables of which only some columns are made, with these.
+        kept: Its hour, and what chance starts from; None where it needs neither.
+        routines: The functions of the schema that may run.
+    """
+
+    statement: Statement
+    schemas: Mapping[str, Schema]
+    rows: Rows
+    sequences: Mapping[str, Value]
+    partial: Mapping[str, list[str]]
+    kept: Kept | None
+    routines: Routines
+
+
 class Scratch:
     """Runs statements in throw-away databases.
 
     Args:
         url: None for SQLite; for PostgreSQL a server on which temporary tables may be made.
+        space: The schema of a PostgreSQL database whose types and functions the statements find.
+        role: Whose rights they have there; by default those of the URL's user.
     """
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | None = None, *, space: str = "public", role: str | None = None) -> None:
         self.url = url
+        self._space = space
+        self._role = role
+        self._allowed: Allowed | None = None
         self._idle: list[PostgresSession] = []
         self._lock = threading.Lock()
         weakref.finalize(self, _close_all, self._idle)
 
-    def query(
-        self,
-        statement: Statement,
-        schemas: Mapping[str, Schema],
-        rows: Rows,
-        partial: Mapping[str, list[str]],
-        watch: Watch,
-    ) -> Ran:
-        """Run a query over tables, of which some have only the columns in `partial`.
+    @property
+    def servers(self) -> frozenset[str] | None:
+        """The functions that every PostgreSQL server has; None where no statement has run yet."""
+        return self._allowed.servers if self._allowed else None
+
+    def routines(self, texts: Iterable[str]) -> Routines:
+        """Return the functions of the schema that some texts call, also through one another.
+
+        Raises:
+            ToolFailed: One of them cannot be called apart from the live tables.
+        """
+        with self._session() as session:
+            return routines_of(session, self._space, texts, self._may(session))
+
+    def query(self, work: Work, watch: Watch) -> Ran:
+        """Run a query.
 
         Raises:
             ToolFailed: The database refuses it, or it runs into a limit.
         """
         with self._session() as session, watched(session, watch):
-            for table, schema in schemas.items():
-                if table in partial:
-                    _create_bare(session, table, schema, partial[table])
-                    _load(session, table, schema, rows[table].values(), partial[table])
-                else:
-                    session.create(table, schema, deferred=True)
-                    _load_whole(session, table, schema, rows[table])
-            return Ran(_run(session, statement, schemas, watch), {}, {}, {})
+            if work.statement.catalogs:
+                create_all(session, work.schemas)
+                for table, last in work.sequences.items():
+                    session.set_sequence(table, work.schemas[table], last)
+                session.execute("SAVEPOINT made") if self.url else None
+                text = show_catalogs(session, work.statement.text, self._space) if self.url else None
+                return Ran(self._run(session, work, watch, text), {}, {}, {})
+            self._make(session, work)
+            return Ran(self._run(session, work, watch), {}, {}, {})
 
-    def change(
-        self,
-        statement: Statement,
-        schemas: Mapping[str, Schema],
-        rows: Rows,
-        sequences: Mapping[str, Value],
-        watch: Watch,
-        checked: bool = True,
-    ) -> Ran:
+    def change(self, work: Work, watch: Watch, checked: bool = True) -> Ran:
         """Run a statement that changes rows or schemas, with its foreign keys checked or not.
 
         Raises:
             ToolFailed: The database refuses it, for a constraint perhaps, or it runs into a limit.
         """
+        rows = work.rows
         with self._session() as session, watched(session, watch):
-            for table, schema in schemas.items():
-                session.create(table, schema, deferred=True)
-                _load_whole(session, table, schema, rows.get(table, {}))
-            for table, last in sequences.items():
-                session.set_sequence(table, schemas[table], last)
-            with _constraints(session, schemas if checked else {}):
-                result = _run(session, statement, schemas, watch)
-            left: dict[str, Schema] = {}
-            for table in session.tables():
-                found = session.schema(table)
-                if found is not None:
-                    _require_small(session, table, len(rows.get(table, {})), watch)
-                    left[table] = found
+            with _constraints(session, work.schemas if checked else {}, lambda: self._make(session, work)):
+                result = self._run(session, work, watch)
+            left = self._left(session, work)
+            tables = {table: schema for table, schema in left.items() if "view" not in schema}
+            for table in tables:
+                _require_small(session, table, len(rows.get(table, {})), watch)
             return Ran(
                 result,
-                {table: session.rows(table, schema) for table, schema in left.items()},
-                {table: session.sequence(table, schema) for table, schema in left.items()},
+                {table: session.rows(table, schema) for table, schema in tables.items()},
+                {table: session.sequence(table, schema) for table, schema in tables.items()},
                 left,
             )
+
+    def _left(self, session: SqlSession, work: Work) -> dict[str, Schema]:
+        """Return the schemas of what there is when a statement has run."""
+        if work.statement.kind == "change":
+            return dict(work.schemas)
+        found = {name: session.schema(name) for name in [*session.tables(), *session.views()]}
+        return {name: schema for name, schema in found.items() if schema is not None}
+
+    def _make(self, session: SqlSession, work: Work) -> None:
+        """Make and fill the tables, and what acts on them."""
+        if isinstance(session, SqliteSession) and work.kept is not None:
+            set_clock(session.connection, work.kept)
+        changes = work.statement.kind == "change"
+        if self.url is not None and work.kept is not None:
+            prepare_chance(session)
+        early = changes and self._in_defaults(work)
+        if early:
+            work.routines.create(session, self._space, work.kept)
+        views: list[tuple[str, Schema]] = []
+        for table, schema in in_order(work.schemas):
+            if "view" in schema:
+                views.append((table, schema))
+            elif table in work.partial:
+                create_bare(session, table, schema, work.partial[table])
+                load(session, table, schema, work.rows[table].values(), work.partial[table])
+            else:
+                made = self._at_its_hour(schema, work) if changes else schema
+                session.create(table, made, deferred=True)
+                load_whole(session, table, schema, work.rows.get(table, {}))
+        for table, last in work.sequences.items():
+            session.set_sequence(table, work.schemas[table], last)
+        if self.url is not None:
+            if not early:
+                work.routines.create(session, self._space, work.kept)
+            if work.kept is not None:
+                start_chance(session, work.kept)
+        for view, schema in views:
+            text = schema["view"]
+            session.create(view, {**schema, "view": self._text(text, work)}, deferred=True)
+        if work.statement.kind != "query":
+            for schema in work.schemas.values():
+                for trigger in schema["triggers"]:
+                    session.execute(self._text(trigger, work))
+
+    def _in_defaults(self, work: Work) -> bool:
+        """Tell whether a default calls a function of the schema, which has to be there before the table."""
+        columns = [column for schema in work.schemas.values() for column in schema["columns"].values()]
+        texts = [column["default"] for column in columns if column["default"] is not None]
+        return bool(work.routines.names) and any(named_in(text, work.routines.names) for text in texts)
+
+    def _text(self, text: str, work: Work) -> str:
+        """Return a text as it runs here: a definition of the schema must stay as it is."""
+        if self.url is None or work.statement.kind == "definition":
+            return text
+        return work.routines.text(text, work.kept)
+
+    def _at_its_hour(self, schema: Schema, work: Work) -> Schema:
+        """Return a schema whose defaults look at the hour that is kept."""
+        if self.url is None or (work.kept is None and not work.routines.names):
+            return schema
+        columns = {
+            name: column
+            if column["default"] is None or column["generated"]
+            else {**column, "default": work.routines.text(column["default"], work.kept)}
+            for name, column in schema["columns"].items()
+        }
+        return {**schema, "columns": columns}
+
+    def _may(self, session: SqlSession) -> Allowed:
+        if self._allowed is None:
+            self._allowed = Allowed(session)
+        return self._allowed
+
+    def _run(self, session: SqlSession, work: Work, watch: Watch, text: str | None = None) -> Result:
+        statement = work.statement
+        if text is None:
+            text = statement.text
+        if self.url is not None:
+            names = work.routines.names
+            allowed = self._may(session)
+            allowed.refuse(session, statement.text, names, catalogs=statement.catalogs)
+            for schema in work.schemas.values():
+                if "view" in schema and not statement.catalogs:
+                    allowed.refuse(session, schema["view"], names)
+            text = self._text(text, work)
+            if statement.kind != "definition":
+                # Temporary tables can be written all the same, and nothing else.
+                session.execute("SET TRANSACTION READ ONLY")
+                require_scratch_only(session, text)
+        before = rows_written(session) if work.routines.volatile and statement.kind == "query" else None
+        result = _ran(session, statement, text, work.schemas, watch)
+        if before is not None and rows_written(session) != before:
+            raise ToolFailed(
+                "the query calls a function that changes rows", "Write the change as a statement."
+            )
+        if self.url is not None and statement.kind == "definition":
+            require_no_lock(session)
+        if result.changed > watch.limits.changed_rows and statement.kind != "query":
+            raise _too_many(result.changed, watch)
+        return result
 
     @contextmanager
     def _session(self) -> Iterator[SqlSession]:
@@ -125,7 +249,8 @@ class Scratch:
         with self._lock:
             session = self._idle.pop() if self._idle else None
         if session is None:
-            session = PostgresSession(connect_postgres(self.url, "pg_temp"), "pg_temp")
+            server = connect_postgres(self.url, self._space, scratch=True, role=self._role)
+            session = PostgresSession(server, "pg_temp")
         session.execute("BEGIN")
         try:
             yield session
@@ -142,8 +267,11 @@ def _close_all(sessions: list[PostgresSession]) -> None:
 
 
 @contextmanager
-def _constraints(session: SqlSession, schemas: Mapping[str, Schema]) -> Iterator[None]:
+def _constraints(
+    session: SqlSession, schemas: Mapping[str, Schema], make: Callable[[], None]
+) -> Iterator[None]:
     """Check the foreign keys of these tables when the statement has run, for the rows that it has changed."""
+    make()
     try:
         if not schemas:
             yield
@@ -164,53 +292,11 @@ def _constraints(session: SqlSession, schemas: Mapping[str, Schema]) -> Iterator
         raise ToolFailed(f"a constraint is violated: {error}", "Nothing was changed.") from None
 
 
-def _create_bare(session: SqlSession, table: str, schema: Schema, columns: list[str]) -> None:
-    """Make a table of some columns without constraints, for rows of which only these are known."""
-    alias = schema["dialect"] == "sqlite" and schema["sequences"]
-    parts = [
-        f"{quoted(name)} {schema['columns'][name]['type']}" + (" PRIMARY KEY" if [name] == alias else "")
-        for name in columns
-        if name in schema["columns"]
-    ]
-    session.execute(f"CREATE TABLE {session.name(table)} ({', '.join(parts) or 'nothing int'})")
-
-
-def _load(
-    session: SqlSession, table: str, schema: Schema, rows: Iterable[Mapping[str, Value]], columns: list[str]
-) -> None:
-    rows = list(rows)
-    names = ", ".join(quoted(name) if name != "_rowid_" else name for name in columns)
-    marks = ", ".join(
-        session.assigned(name, schema) if name != "_rowid_" else session.placeholder for name in columns
-    )
-    always = " OVERRIDING SYSTEM VALUE" if schema["dialect"] == "postgres" else ""
-    connection = session.connection
-    many = connection.executemany if schema["dialect"] == "sqlite" else connection.cursor().executemany
-    if columns and rows:
-        many(
-            f"INSERT INTO {session.name(table)} ({names}){always} VALUES ({marks})",
-            [[row[name] for name in columns] for row in rows],
-        )
-
-
-def _load_whole(session: SqlSession, table: str, schema: Schema, rows: Mapping[str, Row]) -> None:
-    columns = [name for name, column in schema["columns"].items() if not column["generated"]]
-    if schema["key"] == ["_rowid_"]:
-        numbered = [{**row, "_rowid_": int(key)} for key, row in rows.items()]
-        _load(session, table, schema, numbered, ["_rowid_", *columns])
-    else:
-        _load(session, table, schema, rows.values(), columns)
-
-
-def _run(session: SqlSession, statement: Statement, schemas: Mapping[str, Schema], watch: Watch) -> Result:
-    text = statement.text
-    if statement.dialect == "postgres":
-        refuse_functions(session, text)
-        if statement.kind != "definition":
-            # Temporary tables can be written all the same, and nothing else.
-            session.execute("SET TRANSACTION READ ONLY")
+def _ran(
+    session: SqlSession, statement: Statement, text: str, schemas: Mapping[str, Schema], watch: Watch
+) -> Result:
     try:
-        result = run(session, text, watch, returns=statement.returns, changes=statement.kind != "query")
+        return run(session, text, watch, returns=statement.returns, changes=statement.kind != "query")
     except (ConstraintFailed, TargetUnavailable):
         raise
     except TargetError as error:
@@ -224,9 +310,6 @@ def _run(session: SqlSession, statement: Statement, schemas: Mapping[str, Schema
             known = {column for schema in schemas.values() for column in schema["columns"]}
             cure = nearest(name, sorted(known | set(schemas)))
         raise ToolFailed(f"the statement failed: {error}", cure) from None
-    if result.changed > watch.limits.changed_rows and statement.kind != "query":
-        raise _too_many(result.changed, watch)
-    return result
 
 
 def _require_small(session: SqlSession, table: str, loaded: int, watch: Watch) -> None:

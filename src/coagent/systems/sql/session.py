@@ -8,7 +8,10 @@ A schema is data, with all that is needed to make the table anew:
      "unique": [[column, ...], ...],       None in place of a list: an index on expressions or with a WHERE
      "references": [{"columns": [...], "table": ..., "to": [...]}, ...],
      "sequences": [column, ...],           columns for which the database gives out numbers
-     "triggers": bool, ...}                and what the engine needs to say CREATE
+     "triggers": [CREATE TRIGGER, ...],
+     ...}                                  and what the engine needs to say CREATE
+
+A view has its text as `"view"`, and no key.
 
 The kind of a column says what its values are in a row: number, text, boolean, bytes, decimal (exact text) or
 other (text, as the database writes it; for SQLite whatever stands there).
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeAlias
 
 from coagent.errors import TargetError, TargetUnavailable
@@ -95,8 +99,12 @@ class SqlSession(ABC):
         """Return the names of the tables, sorted."""
 
     @abstractmethod
+    def views(self) -> list[str]:
+        """Return the names of the views, sorted."""
+
+    @abstractmethod
     def schema(self, table: str) -> Schema | None:
-        """Return the schema of a table, None where there is no such table."""
+        """Return the schema of a table or view, None where there is none."""
 
     @abstractmethod
     def create(self, table: str, schema: Schema, *, deferred: bool = False) -> None:
@@ -118,6 +126,10 @@ class SqlSession(ABC):
         """Return the table's name in statements."""
         return quoted(table)
 
+    def source(self, table: str, schema: Schema) -> str:
+        """Return what stands after FROM, UPDATE or DELETE FROM where the table's own rows are meant."""
+        return self.name(table)
+
     def selected(self, column: str, schema: Schema) -> str:
         """Return the expression that reads a column as a row holds it."""
         return quoted(column)
@@ -136,7 +148,8 @@ class SqlSession(ABC):
         if same(now, wanted):
             return
         if wanted is None:
-            self.execute(f"DROP TABLE {self.name(table)}")
+            kind = "VIEW" if now is not None and "view" in now else "TABLE"
+            self.execute(f"DROP {kind} {self.name(table)}")
             return
         try:
             if now is None:
@@ -160,7 +173,7 @@ class SqlSession(ABC):
             return {}
         names, kinds = list(schema["columns"]), key_kinds(schema)
         places = [names.index(one) if one in names else -1 for one in schema["key"]]
-        cursor = self.execute(f"SELECT {self._row_columns(schema)} FROM {self.name(table)}")
+        cursor = self.execute(f"SELECT {self._row_columns(schema)} FROM {self.source(table, schema)}")
         return {
             encode_key([found[place] for place in places], kinds): dict(zip(names, found, strict=False))
             for found in cursor.fetchall()
@@ -174,12 +187,19 @@ class SqlSession(ABC):
         """
         values = self._key_values(table, schema, key)
         cursor = self.execute(
-            f"SELECT {self._row_columns(schema)} FROM {self.name(table)} "
+            f"SELECT {self._row_columns(schema)} FROM {self.source(table, schema)} "
             f"WHERE {self._key_condition(schema)}{self._lock() if lock else ''}",
             values,
         )
         found = cursor.fetchone()
-        return None if found is None else dict(zip(schema["columns"], found, strict=False))
+        if found is None:
+            return None
+        row = dict(zip(schema["columns"], found, strict=False))
+        # To the database 'a' may equal 'A', or 1.0 1.00; the row has one name all the same.
+        named = schema["key"] == ["_rowid_"] or key == encode_key(
+            [row[name] for name in schema["key"]], key_kinds(schema)
+        )
+        return row if named else None
 
     def some_rows(self, table: str, schema: Schema, keys: Sequence[str]) -> dict[str, Row]:
         """Return those of some rows that exist, with few questions.
@@ -193,7 +213,7 @@ class SqlSession(ABC):
             values = [self._key_values(table, schema, key) for key in keys[start : start + _ROWS_AT_ONCE]]
             condition = " OR ".join([f"({self._key_condition(schema)})"] * len(values))
             cursor = self.execute(
-                f"SELECT {self._row_columns(schema)} FROM {self.name(table)} WHERE {condition}",
+                f"SELECT {self._row_columns(schema)} FROM {self.source(table, schema)} WHERE {condition}",
                 [part for each in values for part in each],
             )
             places = [names.index(name) if name in names else -1 for name in schema["key"]]
@@ -220,6 +240,25 @@ class SqlSession(ABC):
         """
         return False  # SQLite locks the whole file
 
+    @abstractmethod
+    def without_triggers(self, tables: Collection[str]) -> AbstractContextManager[None]:
+        """Keep the triggers of some tables from running while rows are written."""
+
+    def require_unreferred(self, table: str, schema: Schema, row: Row) -> None:  # noqa: B027 - SQLite deletes it alone
+        """Make sure that nothing is deleted or changed together with a row, because it refers to that row.
+
+        Raises:
+            ConstraintFailed: Something would be, now.
+        """
+
+    def without_constraints(self, tables: Collection[str]) -> AbstractContextManager[None]:
+        """Have foreign keys and unique columns of some tables checked when all rows are written, not before.
+
+        Raises:
+            ConstraintFailed: They do not hold then.
+        """
+        raise NotImplementedError("a database that enforces no foreign keys while rows are written")
+
     def write_row(self, table: str, schema: Schema, key: str, old: Row | None, new: Row | None) -> None:
         """Insert, update or delete a row, given what is there now.
 
@@ -229,7 +268,8 @@ class SqlSession(ABC):
         """
         values = self._key_values(table, schema, key)
         if new is None:
-            self.execute(f"DELETE FROM {self.name(table)} WHERE {self._key_condition(schema)}", values)
+            condition = self._key_condition(schema)
+            self.execute(f"DELETE FROM {self.source(table, schema)} WHERE {condition}", values)
             return
         self._check(table, schema, key, new)
         columns = [name for name, column in schema["columns"].items() if not column.get("generated")]
@@ -246,16 +286,11 @@ class SqlSession(ABC):
         if changed:
             settings = ", ".join(f"{quoted(name)} = {self.assigned(name, schema)}" for name in changed)
             self.execute(
-                f"UPDATE {self.name(table)} SET {settings} WHERE {self._key_condition(schema)}",
+                f"UPDATE {self.source(table, schema)} SET {settings} WHERE {self._key_condition(schema)}",
                 [new[name] for name in changed] + values,
             )
 
     def _check(self, table: str, schema: Schema, key: str, row: Row) -> None:
-        if schema["triggers"]:
-            raise TargetError(
-                f"table {table!r} has triggers, which would run a second time",
-                "Change it outside the domain.",
-            )
         if type(row) is not dict or row.keys() != schema["columns"].keys():
             raise TargetError(
                 f"a row of {table!r} is an object with the columns {', '.join(schema['columns'])}",

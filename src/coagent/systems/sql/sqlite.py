@@ -11,6 +11,8 @@ import os
 import re
 import sqlite3
 import urllib.parse
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from coagent.errors import TargetError, TargetUnavailable
@@ -96,6 +98,10 @@ class SqliteSession(SqlSession):
         )
         return [name for name in first_values(found.fetchall()) if "/" not in name and "(" not in name]
 
+    def views(self) -> list[str]:
+        found = self.execute("SELECT lower(name) FROM sqlite_master WHERE type = 'view' ORDER BY 1")
+        return [name for name in first_values(found.fetchall()) if "/" not in name and "(" not in name]
+
     def schema(self, table: str) -> Schema | None:
         version = self.execute("PRAGMA schema_version").fetchone()[0]
         if version != self._version:
@@ -107,11 +113,14 @@ class SqliteSession(SqlSession):
 
     def _schema(self, table: str) -> Schema | None:
         made = self.execute(
-            "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = ?", (table,)
+            "SELECT sql, type FROM sqlite_master WHERE type IN ('table', 'view') AND lower(name) = ?",
+            (table,),
         ).fetchone()
+        if made is not None and made[1] == "view":
+            return self._view(table, made[0])
         if made is None or table not in self.tables():
             return None
-        text = f"CREATE TABLE {quoted(table)} {made[0][made[0].index('(') :]}"
+        text = made[0]
         columns: dict[str, dict[str, Any]] = {}
         key: dict[int, str] = {}
         for _, name, declared, not_null, default, place, hidden in self.execute(
@@ -134,9 +143,6 @@ class SqliteSession(SqlSession):
             "ORDER BY name",
             (table,),
         ).fetchall()
-        triggers = self.execute(
-            "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = ?", (table,)
-        ).fetchone()
         return {
             "dialect": "sqlite",
             "columns": columns,
@@ -145,8 +151,42 @@ class SqliteSession(SqlSession):
             "references": self._references(table),
             "sequences": names if alias else [] if names else ["_rowid_"],
             "autoincrement": alias and re.search(r"\bAUTOINCREMENT\b", text, re.IGNORECASE) is not None,
-            "triggers": triggers[0] > 0,
+            "triggers": self.triggers(table),
             "create": [text, *first_values(indexes)],
+        }
+
+    def triggers(self, table: str) -> list[str]:
+        """Return the texts of a table's triggers, in the order in which they were made."""
+        found = self.execute(
+            "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = ? ORDER BY rowid",
+            (table,),
+        )
+        return first_values(found.fetchall())
+
+    @contextmanager
+    def without_triggers(self, tables: Collection[str]) -> Iterator[None]:
+        # They can be switched off only since Python 3.12. Within a transaction nobody sees them gone.
+        texts = [text for table in sorted(tables) for text in self.triggers(table)]
+        names = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = ?"
+        for table in tables if texts else ():
+            for name in first_values(self.execute(names, (table,)).fetchall()):
+                self.execute(f"DROP TRIGGER {quoted(name)}")
+        yield
+        for text in texts:
+            self.execute(text)
+
+    def _view(self, view: str, text: str) -> Schema:
+        return {
+            "dialect": "sqlite",
+            "view": text,
+            "columns": {},
+            "key": [],
+            "unique": [],
+            "references": [],
+            "sequences": [],
+            "autoincrement": False,
+            "triggers": self.triggers(view),
+            "create": [text],
         }
 
     def _unique(self, table: str) -> list[list[str] | None]:
@@ -172,8 +212,10 @@ class SqliteSession(SqlSession):
 
     def create(self, table: str, schema: Schema, *, deferred: bool = False) -> None:
         for statement in schema["create"]:
-            if not re.match(r"CREATE\s+(TABLE|(UNIQUE\s+)?INDEX)\b", statement, re.IGNORECASE):
+            if not re.match(r"CREATE\s+(TABLE|VIEW|(UNIQUE\s+)?INDEX)\b", statement, re.IGNORECASE):
                 raise TargetError(f"a schema holds CREATE TABLE and CREATE INDEX, not {statement[:40]!r}")
+            self.execute(statement)
+        for statement in () if deferred else schema["triggers"]:
             self.execute(statement)
 
     def alter(self, table: str, now: Schema, wanted: Schema) -> None:
@@ -182,8 +224,6 @@ class SqliteSession(SqlSession):
             for statement in wanted["create"][1:]:
                 self.execute(statement)
             return
-        if now["triggers"]:
-            raise TargetError(f"table {table!r} has triggers, which a change of the table would lose")
         sequence = self.sequence(table, now)
         self._drop_indexes(table)
         self.execute(f"ALTER TABLE {quoted(table)} RENAME TO {_ASIDE}")
@@ -197,6 +237,8 @@ class SqliteSession(SqlSession):
             self.execute(f"INSERT INTO {quoted(table)} ({new}) SELECT {old} FROM {_ASIDE}")
         self.execute(f"DROP TABLE {_ASIDE}")
         for statement in wanted["create"][1:]:
+            self.execute(statement)
+        for statement in wanted["triggers"]:
             self.execute(statement)
         if wanted["autoincrement"] and sequence is not None:
             self.set_sequence(table, wanted, sequence)
@@ -214,11 +256,14 @@ class SqliteSession(SqlSession):
     def sequence(self, table: str, schema: Schema) -> Value:
         if not schema["sequences"]:
             return None
-        if schema["autoincrement"]:
-            found = self.execute("SELECT seq FROM sqlite_sequence WHERE lower(name) = ?", (table,)).fetchone()
-        else:
-            found = self.execute(f"SELECT max(_rowid_) FROM {quoted(table)}").fetchone()
-        return {schema["sequences"][0]: (found[0] if found else 0) or 0}
+        found = self.execute(f"SELECT max(_rowid_) FROM {quoted(table)}").fetchone()
+        last = found[0] or 0
+        if schema["autoincrement"]:  # a row may have been given a larger number than was given out
+            counted = self.execute(
+                "SELECT seq FROM sqlite_sequence WHERE lower(name) = ?", (table,)
+            ).fetchone()
+            last = max(last, counted[0] if counted else 0)
+        return {schema["sequences"][0]: last}
 
     def set_sequence(self, table: str, schema: Schema, value: Value) -> None:
         if schema["autoincrement"] and value is not None:

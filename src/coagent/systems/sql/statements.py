@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,6 +15,7 @@ from sqlglot.errors import SqlglotError
 
 from coagent.errors import ToolFailed
 from coagent.protocol.values import Value
+from coagent.systems.sql.rewriting import unqualified
 from coagent.tools.nearest import nearest as nearest_name
 from coagent.tools.off_loop import off_loop
 
@@ -36,7 +39,29 @@ _REFUSED: dict[str, str] = {
     "Attach": "only the database of the domain can be used",
     "Merge": "write INSERT ... ON CONFLICT, or UPDATE and INSERT",
     "TruncateTable": "write DELETE without WHERE",
+    "Use": "settings of the connection are not shared state",
+    "Copy": "write INSERT, several rows at once",
+    "Grant": "rights are a person's to give",
+    "Revoke": "rights are a person's to take",
+    "Analyze": "it changes nothing that is shared state",
 }
+_REFUSED_WORDS: dict[str, str] = {
+    "CALL": "write out what the procedure does",
+    "DO": "write its statements as calls of their own",
+    "EXPLAIN": "plans are not those of the live tables; sql_query runs the SELECT itself",
+    "REFRESH": "what a materialized view holds is not at anybody's place in the order",
+    "LISTEN": "calls hear of changes by notices",
+    "NOTIFY": "what is sent cannot be taken back",
+    "SAVEPOINT": "a call is a transaction of its own",
+    "VACUUM": "it changes nothing that is shared state",
+    "LOCK": "nobody has to lock anything here",
+}
+_CHANGES = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
+_READING_PRAGMAS = frozenset(
+    {"foreign_key_list", "index_info", "index_list", "index_xinfo", "table_info", "table_list", "table_xinfo"}
+)
+_REPLACE = re.compile(r"\s*REPLACE(?=\s+INTO\b)", re.IGNORECASE)
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it would warn of every statement that is refused here
 _SPACES = ("", "main", "public")
 TEXT_LENGTH_MAX = 1_000_000
 _CONDITION_DEPTH_MAX = 50
@@ -47,22 +72,34 @@ INLINE_LENGTH = 4_000
 class Statement(NamedTuple):
     """A parsed statement.
 
-    `kind` is "query", "change" (INSERT, UPDATE, DELETE) or "definition" (CREATE, ALTER, DROP); `target` the
-    table that a change is made to; `tables` all that it names, in order; `text` what the database runs;
-    `returns` whether it gives rows.
+    `kind` is "query", "change" (INSERT, UPDATE, DELETE, MERGE, or a WITH that holds one) or "definition"
+    (CREATE, ALTER, DROP); `targets` the tables that changes are made to; `tables` all that it names, in
+    order; `local` the names of its WITH queries, some of which may be tables as well; `text` what the
+    database runs; `returns` whether it gives rows; `catalogs` whether it asks about the schema itself.
     """
 
     kind: Literal["query", "change", "definition"]
     tree: exp.Expr
     text: str
     tables: tuple[str, ...]
-    target: str | None
+    targets: tuple[str, ...]
     dialect: Dialect
+    local: tuple[str, ...] = ()
+    catalogs: bool = False
 
     @property
     def returns(self) -> bool:
         """Whether it gives rows."""
-        return self.kind == "query" or self.tree.args.get("returning") is not None
+        if isinstance(self.tree, exp.Query | exp.Values | exp.Pragma):
+            return True
+        return self.tree.args.get("returning") is not None
+
+    @property
+    def inserts(self) -> tuple[str, ...]:
+        """The tables that it may insert into."""
+        nodes = (self.tree, *self.tree.find_all(exp.Insert, exp.Merge))
+        makes = [node for node in nodes if isinstance(node, exp.Insert | exp.Merge) and _target(node)]
+        return tuple(dict.fromkeys(folded(_target(node).this, self.dialect) for node in makes))
 
 
 def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dialect: Dialect) -> Statement:
@@ -75,39 +112,69 @@ def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dial
         raise ToolFailed(
             f"the statement has {len(text)} characters, more than {TEXT_LENGTH_MAX}", "Make several calls."
         )
+    if dialect == "sqlite":
+        text = _REPLACE.sub("INSERT OR REPLACE", text, count=1)
     tree = (_tree if len(text) > INLINE_LENGTH else _remembered_tree)(text, dialect)
-    if dialect == "postgres" and any(table.db for table in tree.find_all(exp.Table)):
-        tree = _unqualified(tree.copy())
-        text = tree.sql(dialect=dialect)
+    if dialect == "postgres":
+        text = unqualified(text)
+        if any(table.db for table in tree.find_all(exp.Table)):
+            tree = _unqualified(tree.copy())
     if params or tree.find(exp.Placeholder) is not None:
         tree = _filled(tree.copy(), params or [], dialect)
         text = tree.sql(dialect=dialect)
-    if isinstance(tree, exp.Query):
+    tables, local, catalogs = _tables(tree, dialect)
+    made = Statement("query", tree, text, tables, (), dialect, local, catalogs)
+    changes = _changes(tree, dialect)
+    if isinstance(tree, exp.Query | exp.Values | exp.Table):
         if tree.find(exp.Into) is not None:
             raise ToolFailed("SELECT INTO is refused", "Write CREATE TABLE ... AS SELECT.")
-        changing = tree.find(exp.Insert, exp.Update, exp.Delete)
-        if changing is not None:
-            raise ToolFailed(
-                "a query that changes rows is refused", "Write the change as a statement of its own."
-            )
-        return Statement("query", tree, text, _tables(tree, dialect), None, dialect)
-    tables = _tables(tree, dialect)
-    if isinstance(tree, exp.Insert | exp.Update | exp.Delete):
-        table = tree.this.find(exp.Table)
-        if table is None:
+        return made._replace(kind="change" if changes else "query", targets=changes)
+    if isinstance(tree, exp.Pragma) and dialect == "sqlite" and _reads(tree):
+        return made._replace(catalogs=True)
+    if isinstance(tree, _CHANGES) and (dialect == "postgres" or not isinstance(tree, exp.Merge)):
+        if catalogs:
+            raise ToolFailed("the schema's own tables cannot be changed by rows", "Write ALTER TABLE.")
+        if not changes:
             raise ToolFailed("the statement names no table")
-        return Statement("change", tree, text, tables, folded(table.this, dialect), dialect)
+        return made._replace(kind="change", targets=changes)
     if isinstance(tree, exp.Create | exp.Alter | exp.Drop):
         kind = str(tree.args.get("kind")).upper()
         temporary = tree.find(exp.TemporaryProperty) is not None
         if kind not in ("TABLE", "INDEX") or temporary:
             raise ToolFailed(f"{tree.key.upper()} {kind} is refused", "Tables and indexes can be defined.")
-        return Statement("definition", tree, text, tables, None, dialect)
-    why = _REFUSED.get(type(tree).__name__, "it is no statement about tables")
-    raise ToolFailed(
-        f"{text.split(None, 1)[0].upper()} is refused: {why}",
+        return made._replace(kind="definition")
+    raise _refused(tree, text, dialect)
+
+
+def _refused(tree: exp.Expr, text: str, dialect: Dialect) -> ToolFailed:
+    """Return the error for a statement of a kind that is none for tables."""
+    word = next((token.text.upper() for token in sqlglot.tokenize(text, read=dialect)), "this")
+    why = _REFUSED_WORDS.get(word) or _REFUSED.get(type(tree).__name__, "it is no statement about tables")
+    return ToolFailed(
+        f"{word} is refused: {why}",
         "Write SELECT for sql_query; INSERT, UPDATE, DELETE, CREATE, ALTER or DROP TABLE for sql_execute.",
     )
+
+
+def _reads(pragma: exp.Expr) -> bool:
+    """Tell whether a PRAGMA only tells of the schema."""
+    named = pragma.this
+    if isinstance(named, exp.EQ):  # sqlglot's reading of PRAGMA name(argument)
+        named = named.this
+    return str(getattr(named, "name", named)).lower() in _READING_PRAGMAS
+
+
+def _target(node: exp.Expr) -> Any:
+    """Return the table that INSERT, UPDATE, DELETE or MERGE changes; None where it names none."""
+    return node.this.find(exp.Table) if isinstance(node.this, exp.Expr) else None
+
+
+def _changes(tree: exp.Expr, dialect: Dialect) -> tuple[str, ...]:
+    """Return the tables that a statement changes, with those that its WITH queries change."""
+    found = [node for node in (tree, *tree.find_all(*_CHANGES)) if isinstance(node, _CHANGES)]
+    # The actions of MERGE are parsed as changes that name no table.
+    named = [table for node in found if (table := _target(node)) is not None]
+    return tuple(dict.fromkeys(folded(table.this, dialect) for table in named))
 
 
 async def read(
@@ -142,7 +209,8 @@ def _remembered_tree(text: str, dialect: Dialect) -> exp.Expr:
 def _tree(text: str, dialect: Dialect) -> exp.Expr:
     try:
         with not_too_deep():
-            trees = [tree for tree in sqlglot.parse(text, read=dialect) if tree is not None]
+            parts = sqlglot.parse(text, read=dialect)
+            trees = [tree for tree in parts if tree is not None and not isinstance(tree, exp.Semicolon)]
     except SqlglotError as error:
         first = (getattr(error, "errors", None) or [{}])[0]
         where = f" at line {first['line']}, column {first['col']}" if first.get("line") else ""
@@ -196,21 +264,59 @@ def folded(name: exp.Expr | str, dialect: Dialect) -> str:
     return name.name if quoted and dialect == "postgres" else name.name.lower()
 
 
-def _tables(tree: exp.Expr, dialect: Dialect) -> tuple[str, ...]:
-    local = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+def _tables(tree: exp.Expr, dialect: Dialect) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Return what a statement names: tables, queries of its WITH; and whether it asks about the schema.
+
+    Raises:
+        ToolFailed: It names what lies outside the domain.
+    """
+    given = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     found: dict[str, None] = {}
+    local: dict[str, None] = {}
+    catalogs = False
     for table in tree.dfs():
-        if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
+        if not isinstance(table, exp.Table):
+            continue
+        if not isinstance(table.this, exp.Identifier):
+            catalogs |= dialect == "sqlite" and _asks_pragma(str(table.this.name).lower())
             continue
         name = folded(table.this, dialect)
-        if name in local and not table.db:
+        if dialect == "sqlite" and not table.db and _asks_pragma(name):
+            catalogs = True
             continue
-        if table.db.lower() not in _SPACES or table.catalog:
+        if not table.db and name in given:
+            local[name] = None
+        elif not table.catalog and _in_catalogs(table.db.lower(), name, dialect):
+            catalogs = True
+        elif table.db.lower() not in _SPACES or table.catalog:
             raise ToolFailed(
                 f"table {table.sql()!r} lies outside the domain's database", "Name it without a prefix."
             )
-        found[name] = None
-    return tuple(found)
+        else:
+            found[name] = None
+    return tuple(found), tuple(local), catalogs
+
+
+def _in_catalogs(space: str, name: str, dialect: Dialect) -> bool:
+    if dialect == "sqlite":
+        return space in ("", "main") and name in ("sqlite_master", "sqlite_schema", "sqlite_sequence")
+    return space in ("pg_catalog", "information_schema") or (not space and name.startswith("pg_"))
+
+
+def _asks_pragma(name: str) -> bool:
+    """Tell whether a table-valued function of SQLite tells of the schema.
+
+    Raises:
+        ToolFailed: It tells of, or sets, something else of the connection.
+    """
+    if not name.startswith("pragma_"):
+        return False
+    if name.removeprefix("pragma_") not in _READING_PRAGMAS:
+        raise ToolFailed(
+            f"{name}() is refused: it is about the connection, not about shared state",
+            f"These may be asked: {', '.join(f'pragma_{one}' for one in sorted(_READING_PRAGMAS))}.",
+        )
+    return True
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -225,6 +331,8 @@ def nearest(name: str, known: Sequence[str]) -> str:
 def single_where(statement: Statement) -> exp.Expr | None:
     """Return the WHERE of a statement that names one table once and has no query inside; else None."""
     tree = statement.tree
+    if statement.catalogs or statement.local:
+        return None
     named = list(tree.find_all(exp.Table))
     nested = [one for one in tree.find_all(exp.Query) if one is not tree]
     plain = isinstance(tree, exp.Select | exp.Update | exp.Delete)

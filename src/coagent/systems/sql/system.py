@@ -23,6 +23,7 @@ class SqlTable(Table):
     """How the statements of the tools for databases run (`tools.py`)."""
 
     timeout_s: float | None = Field(default=None, gt=0)
+    role: str | None = None
 
 
 def database_url(table: SqlTarget, place: Place) -> str:

@@ -1,7 +1,7 @@
 """A SQL database, SQLite or PostgreSQL: rows, schemas and sequences as objects.
 
 - `sql:orders/42`      a row by its primary key (`sql_keys`): `{column: value}`
-- `sql-schema:orders`  the table's schema as data (`sql_session`), so that CREATE, ALTER and DROP are writes
+- `sql-schema:orders`  the schema of a table or view as data (`sql_session`): CREATE, ALTER, DROP write it
 - `sql-seq:orders`     `{column: last number given out}`, so that the ids of two inserting agents are ordered
 
 Changing a schema changes what the rows hold, so whoever writes a schema writes the rows too, in one change:
@@ -204,7 +204,10 @@ class Sql(Target):
 
     def _tables(self, session: SqlSession, prefix: str) -> Sequence[str]:
         name, slash, _ = prefix.partition(":")[2].partition("/")
-        return [table for table in session.tables() if (table == name if slash else table.startswith(name))]
+        known = session.tables()
+        if prefix.partition(":")[0].endswith("-schema"):
+            known = sorted([*known, *session.views()])
+        return [table for table in known if (table == name if slash else table.startswith(name))]
 
     # ---- what others change --------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from coagent.errors import ConfigurationError, ToolFailed
 from coagent.protocol.values import Value
-from coagent.systems.sql.limits import Limits
+from coagent.systems.sql.limits import Limits, Result
 from coagent.systems.sql.run import Run, dialect_of
 from coagent.systems.sql.scratch import Scratch
 from coagent.systems.sql.statements import Dialect, not_too_deep, read
@@ -23,6 +23,8 @@ def sql_tools(
     scheme: str = "sql",
     prefix: str = "sql",
     timeout_s: float = TIMEOUT_S_DEFAULT,
+    schema: str = "public",
+    role: str | None = None,
 ) -> list[NativeTool]:
     """Make the tools for the database of one `Sql` target.
 
@@ -32,12 +34,15 @@ def sql_tools(
         scheme: The target's scheme.
         prefix: The tools are called `<prefix>_query` and `<prefix>_execute`.
         timeout_s: How long a statement may run, in seconds.
+        schema: The schema of a PostgreSQL database whose tables the target means.
+        role: The role of PostgreSQL that statements run as; it needs no rights on the tables, only the right
+            to make temporary ones. By default the URL's user.
 
     Raises:
         ConfigurationError: The URL names no engine that is known, or the time is none.
     """
     limits = Limits(timeout_s)
-    scratch = Scratch(_server(url, timeout_s))
+    scratch = Scratch(_server(url, timeout_s), space=schema, role=role)
     dialect: Dialect = dialect_of(scratch)
 
     async def sql_query(
@@ -52,7 +57,7 @@ def sql_tools(
         statement = await read(query, params, dialect)
         if statement.kind != "query":
             raise ToolFailed(
-                "sql_query takes a SELECT only", "Use sql_execute for statements that change anything."
+                f"{prefix}_query takes a SELECT only", f"Use {prefix}_execute for what changes anything."
             )
         with not_too_deep():
             ran = await Run(state, scheme, scratch, statement, limits).query()
@@ -70,22 +75,27 @@ def sql_tools(
         made = await read(statement, params, dialect)
         run = Run(state, scheme, scratch, made, limits)
         if made.kind == "query":
-            raise ToolFailed("sql_execute takes no SELECT", "Use sql_query.")
+            raise ToolFailed(f"{prefix}_execute takes no SELECT", f"Use {prefix}_query.")
         with not_too_deep():
             if made.kind == "definition":
                 await run.define()
                 return {"done": made.tree.key}
             ran, ids = await run.change()
-        result: dict[str, Value] = {"rows_changed": ran.result.changed}
-        if ids:
-            result["ids"] = ids[:_IDS_MAX]
-        if ran.result.rows:
-            result["returned"] = ran.result.rows
-        if ran.result.note:
-            result["note"] = ran.result.note
-        return result
+        return _outcome(ran.result, ids)
 
     return [tool(name=f"{prefix}_query")(sql_query), tool(name=f"{prefix}_execute")(sql_execute)]
+
+
+def _outcome(result: Result, ids: list[Value]) -> dict[str, Value]:
+    """Return what is said of a statement that has changed rows."""
+    told: dict[str, Value] = {"rows_changed": result.changed}
+    if ids:
+        told["ids"] = ids[:_IDS_MAX]
+    if result.rows:
+        told["returned"] = result.rows
+    if result.note:
+        told["note"] = result.note
+    return told
 
 
 def _server(url: str | None, timeout_s: float) -> str | None:

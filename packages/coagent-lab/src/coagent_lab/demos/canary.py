@@ -80,21 +80,35 @@ def _roles(seed: int) -> list[Role]:
     ]
 
 
-def _repair(think_s: Mapping[str, float]) -> Generator[Step, Any, None]:
-    releases = yield Step("kube_get", {"kind": "configmap", "name": RELEASES}, think_s["kube_get"])
+def _repair(think_s: Mapping[str, float]) -> Generator[Step, Any, str]:
+    look = "First I look up which images were released."
+    releases = yield Step("kube_get", {"kind": "configmap", "name": RELEASES}, think_s["kube_get"], says=look)
     images = releases["data"]
-    deployments = yield Step("kube_list", {"kind": "deployments"}, think_s["kube_list"])
+    look = "Now all Deployments, to find those that run something else."
+    deployments = yield Step("kube_list", {"kind": "deployments"}, think_s["kube_list"], says=look)
+    repaired = 0
     for one in sorted(deployments, key=lambda found: str(found["metadata"]["name"])):
         app = one["metadata"]["labels"]["app"]
         if _image(one) != images[app]:
-            arguments = {"name": one["metadata"]["name"], "image": images[app]}
-            yield Step("kube_set_image", arguments, think_s["kube_set_image"])
+            name, found, released = one["metadata"]["name"], _image(one), images[app]
+            repaired += 1
+            says = f"{name} runs {_tag(found)}, which was not released: I set it to {_tag(released)}."
+            arguments = {"name": name, "image": released}
+            yield Step("kube_set_image", arguments, think_s["kube_set_image"], says=says)
+    return f"All Deployments run released images now; I repaired {repaired}."
 
 
-def _copy(think_s: Mapping[str, float]) -> Generator[Step, Any, None]:
-    geo = yield Step("kube_get", {"kind": "deployment", "name": "geo"}, think_s["kube_get"])
+def _copy(think_s: Mapping[str, float]) -> Generator[Step, Any, str]:
+    look = "I look at geo, which the canary is to be a copy of."
+    geo = yield Step("kube_get", {"kind": "deployment", "name": "geo"}, think_s["kube_get"], says=look)
     manifest = _deployment("geo", _image(geo), name=CANARY, track="canary")
-    yield Step("kube_create", {"manifest": manifest}, think_s["kube_create"])
+    says = f"geo runs {_tag(_image(geo))}, so {CANARY} gets that image too."
+    yield Step("kube_create", {"manifest": manifest}, think_s["kube_create"], says=says)
+    return f"{CANARY} is there, with the image of geo."
+
+
+def _tag(image: str) -> str:
+    return image.rpartition(":")[2]
 
 
 def _image(deployment: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import anyio
 from coagent.agents.scripted import Asked, Program
 from coagent.errors import CoAgentError, IllegalEvent
 from coagent.protocol.calls import Call
+from coagent.protocol.events import Attached, Event, NoticesDelivered
 from coagent.protocol.phases import CallPhase
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
@@ -22,6 +23,8 @@ class Client(Patient):
 
     saw_it_through = False
     """Whether it has said that it has done all."""
+    _unanswered = False
+    """Whether it has been told something, and has not said anything since: it may have died before."""
 
     async def _race(self) -> bool:
         if (
@@ -35,8 +38,17 @@ class Client(Patient):
         await anyio.sleep(self._rng.uniform(1, 20))
 
     def log(self, kind: str, text: str) -> None:
-        self.saw_it_through = kind in ("finish", "commit")
+        self.saw_it_through, self._unanswered = kind in ("finish", "commit"), False
         super().log(kind, text)
+
+    def hears(self, event: Event) -> None:
+        """Follow what is recorded of it: who takes it up knows not what it would have made of a notice."""
+        if getattr(event, "rank", None) != self.session.rank:
+            return
+        if isinstance(event, NoticesDelivered):
+            self._unanswered = True
+        elif isinstance(event, Attached) and self._unanswered:
+            self.saw_it_through = False
 
 
 def runs_here(domain: Domain, session: AgentSession) -> bool:

@@ -292,8 +292,7 @@ class SwarmSimulation(Simulation):
     async def _work_on(self, host: Host, agent: ScriptedAgent) -> None:
         domain = host.domain
         await domain.catch_up()
-        known = any(one.name == agent.name for one in domain.agents)
-        if not known:
+        if all(one.name != agent.name for one in domain.agents):
             session = await self._joined(domain, agent.name)
         else:
             session = await domain.attach(agent.name, force=self.rng.random() < 0.5)
@@ -308,6 +307,7 @@ class SwarmSimulation(Simulation):
         ]
         client.walker.distrust()
         self.clients[agent.name] = client
+        self.server.observers.append(client.hears)
         await client.run()
 
     def _give_up(self, name: str, domain: Domain, rank: int) -> None:

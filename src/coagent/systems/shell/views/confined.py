@@ -13,17 +13,19 @@ import shutil
 import stat
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from coagent.content import EXECUTABLE, above, mode_value, rights
 from coagent.overlay_layers import put_over
+from coagent.systems.git import own_work
 from coagent.systems.git.layer import OBJECTS, is_untouched
+from coagent.systems.shell.limits import Limits
 from coagent.systems.shell.views.overlay import Overlay
 from coagent.systems.shell.views.tmp_stack import PLACES, Stack, TemporaryLayers
 
-_FILE_BYTES_MAX = 1024**3
-"""The size of one file that a command may write."""
 _LOST_MAX = 20
+Trace: TypeAlias = bool | Literal["strict"]
+"""Whether what commands look up is followed, and what that rests on."""
 
 
 def _private(place: str, flags: int) -> int:
@@ -41,6 +43,9 @@ class Frame(NamedTuple):
         laid: The folder in which all is that may be laid over the git folder; none where that is empty.
         layers: The folder in which all is that may be laid over temporary folders; none where that is empty.
         open: Whether all but the tree is the machine's own: its folders, processes and network.
+        limits: What it may use.
+        devices: Devices that it has beside those that every program needs.
+        git: The git folder, where it lies elsewhere than in the tree: the command finds it there.
     """
 
     root: str
@@ -50,12 +55,16 @@ class Frame(NamedTuple):
     laid: str = ""
     layers: str = ""
     open: bool = False
+    limits: Limits = Limits()
+    devices: tuple[str, ...] = ()
+    git: str = ""
 
     def message(self, scratch: Path) -> bytes:
         """Return it as `launcher.py` takes it, with the folder that the view will have."""
         home = os.path.realpath(os.path.expanduser("~"))
         known = home if home != "/" and os.path.isdir(home) else None
-        return json.dumps({**self._asdict(), "home": known, "scratch": str(scratch)}).encode()
+        more = {"limits": self.limits.data(), "home": known, "scratch": str(scratch)}
+        return json.dumps(self._asdict() | more).encode()
 
 
 class Seen(NamedTuple):
@@ -80,7 +89,7 @@ class Confined(Overlay):
         lower: The snapshot.
         scratch: A folder of its own, outside the tree.
         real: Folders of the tree that are no part of the snapshot: the command has the real ones.
-        trace: Whether what it looks up is followed.
+        trace: Whether what it looks up is followed; "strict": as long as nobody can change paths meanwhile.
         left_out: Tells of a relative path whether it is no part of the tree.
     """
 
@@ -91,7 +100,7 @@ class Confined(Overlay):
         scratch: Path,
         *,
         real: Sequence[str] = (),
-        trace: bool = True,
+        trace: Trace = True,
         left_out: Callable[[str], bool] = lambda _: False,
     ) -> None:
         super().__init__(str(lower), scratch, keep=(".git",), left_out=left_out)
@@ -103,6 +112,7 @@ class Confined(Overlay):
         self._looks = False
         self._layered = True
         self._git_layered = True
+        self._others: tuple[Sequence[str], Sequence[str]] = ((), ())
         self._own_tmp: dict[str, list[str]] = {name: [] for name in PLACES}
         self._plain_tmp = False
         self.looked_in_tmp = True
@@ -135,24 +145,27 @@ class Confined(Overlay):
         try:
             for name in (*self._keep, *self._real):  # what is mounted there needs a place
                 place = f"{self._root}/{name}"
-                if os.path.isdir(f"{self._tree}/{name}") and not os.path.isdir(place):
+                real = self.frame.git if name == ".git" and self.frame.git else f"{self._tree}/{name}"
+                if os.path.isdir(real) and not os.path.isdir(place):
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(place)
-                elif os.path.isfile(f"{self._tree}/{name}") and not os.path.isfile(place):
+                elif os.path.isfile(real) and not os.path.isfile(place):
                     os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o644))  # of a linked worktree
         except OSError:
             return  # the folder around it has gone meanwhile
         self._layered = False
 
-    def lay_git(self, folder: Path, *, layered: bool) -> None:
+    def lay_git(self, folder: Path, *, layered: bool, others: tuple[Sequence[str], Sequence[str]]) -> None:
         """Lay a folder over the git folder.
 
         Args:
             folder: The folder.
             layered: Whether the command may write there, in a layer above; to make one takes time.
+            others: The paths of others' work that git knows, and of that which it does not know.
         """
         self._git_laid = folder
         self._git_layered = layered
+        self._others = others
 
     def lay_tmp(self, layers: TemporaryLayers, stack: Stack) -> None:
         """Lay what the agent has left in temporary folders over them."""
@@ -204,12 +217,23 @@ class Confined(Overlay):
             "own_tmp": self._own_tmp,
             "temporary": list(PLACES.values()),
             "trace": self._trace,
-            "file_bytes_max": _FILE_BYTES_MAX,
             "fence": None,
+            "own_work": "",
         }
         spec |= self._more()
+        git = shutil.which("git", path=environment.get("PATH"))
+        if git is not None and self._git_layered and any(self._others):
+            spec["own_work"] = self._own_work(os.path.realpath(git))
         with open(self._scratch / "spec.json", "w", encoding="utf-8", opener=_private) as file:
             file.write(json.dumps(spec))  # json.dump takes twice the time
+
+    def _own_work(self, git: str) -> str:
+        """Have git know what the command has changed (`git/own_work.py`); returns git, to be replaced."""
+        folder = self._scratch / own_work.FOLDER
+        own_work.write(folder, f"{self._tree}/{own_work.PLACE}", self._tree, self._upper, *self._others)
+        (folder / "upper").mkdir()
+        (folder / "real").touch()
+        return git
 
     def _more(self) -> dict[str, Any]:
         """Return what is otherwise in the file of `spec`."""

@@ -17,6 +17,7 @@ from typing import Any
 from coagent.content import above
 from coagent.errors import TargetError
 from coagent.overlay_layers import make_way, put_over, put_whiteout
+from coagent.systems.git import own_work
 from coagent.systems.git.layer import OBJECTS
 from coagent.systems.shell.views import fence, kernel_bounds
 from coagent.systems.shell.views.confined import Confined, Seen
@@ -40,7 +41,7 @@ class Copied(Confined):
         for name in self._real:
             (self._copy / name).parent.mkdir(parents=True, exist_ok=True)
             (self._copy / name).symlink_to(f"{self._tree}/{name}")
-        git = Path(self._tree) / ".git"
+        git = Path(self.frame.git or f"{self._tree}/.git")
         self._git: _Layer | None = None
         if git.is_dir():
             if self._git_laid is not None:
@@ -63,6 +64,13 @@ class Copied(Confined):
             "readable": [f"{git}/objects"],
         }
 
+    def _own_work(self, git: str) -> str:
+        folder = self._scratch / own_work.FOLDER
+        own_work.write(folder, str(folder), str(self._copy), self._copy, *self._others)
+        (folder / "upper").symlink_to(self._copy)
+        (folder / "real").symlink_to(git)
+        return ""
+
     @property
     def _cache(self) -> Path:
         return self._scratch / "cache"
@@ -76,6 +84,8 @@ class Copied(Confined):
             folder.chmod(0o1777)
         variables = {key: self.name(value, inside=True) for key, value in environment.items()}
         variables |= {"TMPDIR": str(temporary), "XDG_CACHE_HOME": str(self._cache)}
+        if self._git_layered and any(self._others):  # a copy has no mounts: what is found first is that
+            variables["PATH"] = f"{self._scratch / own_work.FOLDER}:{variables.get('PATH', '')}"
         inside = [self.name(one, inside=True) for one in argv]
         super().spec(inside, self.name(cwd, inside=True), variables, program)
 

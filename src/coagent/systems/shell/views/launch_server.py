@@ -19,6 +19,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import IO
 
 from coagent.errors import TargetError
@@ -27,6 +28,7 @@ from coagent.systems.shell.views import launcher
 from coagent.systems.shell.views.confined import Confined, Frame
 from coagent.systems.shell.views.launch import Launch, is_closed
 from coagent.systems.shell.views.overlay import remove_scratch
+from coagent.systems.shell.watch import PERIOD_S, LimitExceeded, Watch
 
 _COMPILE_S_MAX = 30
 _START_S_MAX = 30
@@ -81,6 +83,7 @@ class LaunchServer:
 
         Raises:
             TimeoutError: It has taken longer.
+            LimitExceeded: It has used more than its frame allows; it is ended, too.
             TargetError: The server cannot be started.
         """
         return self.run_into(view, [output.fileno()], timeout_s)
@@ -95,6 +98,7 @@ class LaunchServer:
 
         Raises:
             TimeoutError: It has taken longer.
+            LimitExceeded: It has used more than its frame allows; it is ended, too.
             TargetError: The server cannot be started.
         """
         with self._lock:
@@ -107,7 +111,8 @@ class LaunchServer:
                     following = _Asked(view.frame, new_folder("bash"))
                     try:
                         with self._killable(view, process):
-                            return _waited(launch.channel, process, timeout_s)
+                            watch = self._watch(view)
+                            return _waited(launch.channel, process, timeout_s, watch)
                     finally:
                         self._begin_ahead(following)
             launch = None  # it has died while it waited
@@ -132,6 +137,11 @@ class LaunchServer:
             with open(f"/proc/self/fdinfo/{self._running[scratch][0]}", encoding="ascii") as file:
                 found = next(int(line[4:]) for line in file if line.startswith("Pid:"))
         return found if found > 0 else None  # it has ended
+
+    def _watch(self, view: Confined) -> Watch | None:
+        """Return what watches the command of a view; None where that is as free as the machine."""
+        process = None if view.frame.open else self.process(view.scratch)
+        return None if process is None else Watch(process, view.scratch, view.frame.limits)
 
     @contextlib.contextmanager
     def _killable(self, view: Confined, process: int) -> Iterator[None]:
@@ -262,18 +272,28 @@ def _ended(
     chosen.clear()
 
 
-def _waited(answer: socket.socket, process: int, timeout_s: float | None) -> int:
-    answer.settimeout(timeout_s)
-    try:
-        code = answer.recv(4)
-    except ConnectionError:  # it was killed
-        code = b""
-    except TimeoutError:
-        _kill(process)
-        answer.settimeout(None)
-        answer.recv(4)  # ends when they are gone
-        raise
-    return int.from_bytes(code, sys.byteorder, signed=True) if code else _KILLED
+def _waited(answer: socket.socket, process: int, timeout_s: float | None, watch: Watch | None) -> int:
+    end = None if timeout_s is None else monotonic() + timeout_s
+    while True:
+        left = None if end is None else max(end - monotonic(), 0.001)
+        answer.settimeout(left if watch is None else min(left or PERIOD_S, PERIOD_S))
+        try:
+            code = answer.recv(4)
+        except ConnectionError:  # it was killed
+            code = b""
+        except TimeoutError:
+            try:
+                if end is not None and monotonic() >= end:
+                    raise
+                if watch is not None:
+                    watch.look()
+                continue
+            except (TimeoutError, LimitExceeded):
+                _kill(process)
+                answer.settimeout(None)
+                answer.recv(4)  # ends when they are gone
+                raise
+        return int.from_bytes(code, sys.byteorder, signed=True) if code else _KILLED
 
 
 def _kill(process: int, how: signal.Signals = signal.SIGKILL) -> None:

@@ -31,11 +31,11 @@ UNREADY = 125
 """The exit code where no view could be made."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_NEWNS, _NEWUSER, _NEWPID, _NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
+_NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 1, 23, 24
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # netdevice(7)
 # LINUX_IMMUTABLE, NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_TIME, MKNOD: what
-# undoes a view, or keeps it from being removed.
+# undoes a view, or keeps it from being removed; taken where all but the tree is the machine's own.
 _DROPPED = (9, 12, 16, 17, 19, 21, 22, 25, 27)
 
 # A view's files have other inode numbers and change times than the tree's: without this, git would take
@@ -64,6 +64,7 @@ def _beside(name: str):  # type: ignore[no-untyped-def]
 
 
 _lookups = _beside("lookups.py")
+_machine = _beside("machine.py")
 _mounts = _beside("mounts.py")
 _moving = _beside("moving.py")
 _IDLE_S = 0.01
@@ -99,10 +100,19 @@ def _serve(requests: socket.socket, library: "ctypes.CDLL | None") -> int:
                 _fork(*request, [requests, *(channel for _, channel in waiting)], library)
             request[1].close()
         if requests in ready:
-            frame, descriptors, _, _ = socket.recv_fds(requests, 65536, 1, socket.MSG_CMSG_CLOEXEC)
+            frame, descriptors = _received(requests, 65536, 1)
             if not frame:
                 return 0
             waiting.append((frame, socket.socket(fileno=descriptors[0])))
+
+
+def _received(channel: socket.socket, size: int, most: int) -> "tuple[bytes, list[int]]":
+    """Receive a message with descriptors that no command inherits: `socket.recv_fds` heeds no flags."""
+    data, more, _, _ = channel.recvmsg(size, socket.CMSG_LEN(4 * most), socket.MSG_CMSG_CLOEXEC)
+    found: list[int] = []
+    for _, _, content in more:
+        found += struct.unpack(f"={len(content) // 4}i", content[: len(content) // 4 * 4])
+    return data, found
 
 
 def _fork(
@@ -133,7 +143,7 @@ def _answer(channel: socket.socket, frame: dict, library: "ctypes.CDLL | None") 
         _say_begun(channel, begun.child)  # told to end, it ends all others first
     _rehearse(begun.mounts)
     _went_out(begun.counted)
-    asked, descriptors, _, _ = socket.recv_fds(channel, 1, 2, socket.MSG_CMSG_CLOEXEC)
+    asked, descriptors = _received(channel, 1, 2)
     if not asked:
         return
     _use(*descriptors)
@@ -155,7 +165,7 @@ def _rehearse(mounts: "object | None" = None) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         socket.send_fds(ours, [text.encode()[:100]], [theirs.fileno()])
-        _, descriptors, _, _ = socket.recv_fds(theirs, 100, 2, socket.MSG_CMSG_CLOEXEC)
+        _, descriptors = _received(theirs, 100, 2)
     json.loads(text)
     os.close(descriptors[0])
     if _lookups.known():
@@ -181,6 +191,7 @@ class _Begun:
     """A process in its namespaces, and a child in them that waits to become the command."""
 
     def __init__(self, frame: dict, answers: socket.socket) -> None:  # type: ignore[type-arg]
+        self.frame = frame
         self.fenced = frame["fenced"]
         self.open = frame["open"]
         self.network = frame["network"]
@@ -193,11 +204,14 @@ class _Begun:
         self.counted: list[int] = []
         self.mounts = None
         self.why_not = ""
+        self.sockets = -1
+        if not (self.fenced or self.open or self.network):
+            self.sockets = os.open("self/net/unix", os.O_RDONLY, dir_fd=self.processes)
         if not self.fenced:
             try:
                 _enter_namespaces(network=self.network, processes=not self.open)
                 self.counted = _counted(self.processes)
-                self.mounts = _mounts.Mounts(frame, self.processes)
+                self.mounts = _mounts.Mounts(frame, self.processes, _machine)
             except OSError as error:
                 self.why_not = _why_not(error)
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -207,7 +221,7 @@ class _Begun:
             answers.close()  # who waits for one shall hear when this process ends
             self.channel.close()
             temporary = self.mounts.temporary if self.mounts else ""
-            _be_first(temporary, theirs, ready, fenced=self.fenced, adopts=self.fenced or self.open)
+            _be_first(frame, temporary, theirs, ready)
         theirs.close()
         os.close(ready)
 
@@ -237,6 +251,8 @@ def _run(begun: _Begun, library: "ctypes.CDLL | None") -> int:
     if begun.mounts is not None:
         try:
             begun.mounts.show(spec)
+            if begun.sockets >= 0:
+                _machine.cover_sockets(_mounts.mounted, begun.sockets)
         except OSError as error:
             why_not = _why_not(error)
     if why_not:
@@ -255,9 +271,8 @@ def _spawned(begun: _Begun, spec: dict) -> int:  # type: ignore[type-arg]
     Its parent is outside its namespace of processes, which is the one that later children of this process
     are in, too. Source: pid_namespaces(7).
     """
-    _bound(spec)
-    for capability in _DROPPED:
-        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    _bound(spec, begun.frame)
+    _renounce(begun.frame)
     os.read(begun.first, 1)  # until then, /proc is that of the machine
     left = begun.alive()
     environment = {**spec["environment"], **_GIT_STATS, "TMPDIR": begun.mounts.temporary}  # type: ignore[union-attr]
@@ -281,7 +296,7 @@ def _unbegun(error: OSError) -> int:
 def _followed(begun: _Begun, spec: dict, library: "ctypes.CDLL | None") -> int:  # type: ignore[type-arg]
     """Let the child that waits become the command, and follow what it looks up."""
     socket.send_fds(begun.channel, [b"1"], [begun.given, 1, 2])
-    ready, listeners, _, _ = socket.recv_fds(begun.channel, 4, 1)  # or how it has ended
+    ready, listeners = _received(begun.channel, 4, 1)  # or how it has ended
     seen = None
     if listeners:
         python = None if library is not None else _beside("trace.py")
@@ -334,7 +349,8 @@ def _waited(child: int) -> int:
 
 def _enter_namespaces(*, network: bool, processes: bool) -> None:
     user, group = os.geteuid(), os.getegid()
-    flags = _NEWNS | (0 if network else _NEWNET) | (_NEWUSER if user else 0) | (_NEWPID if processes else 0)
+    flags = _NEWNS | (0 if network else _NEWNET) | (_NEWUSER if user else 0)
+    flags |= _NEWPID | _NEWIPC if processes else 0
     if _libc.unshare(flags):
         raise OSError(ctypes.get_errno(), f"no namespaces: {os.strerror(ctypes.get_errno())}")
     if user:
@@ -371,21 +387,24 @@ def _went_out(counted: "list[int]") -> bool:
     return False
 
 
-def _be_first(temporary: str, channel: socket.socket, ready: int, *, fenced: bool, adopts: bool) -> None:
+def _be_first(frame: dict, temporary: str, channel: socket.socket, ready: int) -> None:  # type: ignore[type-arg]
     """Be the first process of the new namespace: when it ends, so does all that the command has left."""
     code = UNREADY
     fence = None
+    adopts = frame["fenced"] or frame["open"]
     try:
         if adopts:
             fence = _beside("fence.py")
             fence.adopt_descendants()
         else:
             with contextlib.suppress(OSError):  # a container may not let us: then outer processes are listed
-                _mounts.mounted("proc", "/proc", "proc", 0, None)
+                _machine.mount_processes(
+                    _mounts.mounted, _mounts.attributes, frame["limits"]["processes_max"]
+                )
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM if fence else signal.SIGKILL, 0, 0, 0)
         pid = os.fork()
         if not pid:
-            _become(temporary, channel, fenced=fenced, adopted=adopts)
+            _become(frame, temporary, channel, adopted=adopts)
         os.write(ready, b"1")
         os.close(ready)
         while True:
@@ -411,17 +430,16 @@ def _is_alone() -> bool:
     return True
 
 
-def _become(temporary: str, channel: socket.socket, *, fenced: bool, adopted: bool) -> None:
+def _become(frame: dict, temporary: str, channel: socket.socket, *, adopted: bool) -> None:  # type: ignore[type-arg]
     """Wait for a command, and become it."""
     try:
         os.setsid()
         if adopted:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
-        for capability in _DROPPED:
-            _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+        _renounce(frame)
         _rehearse()
-        asked, descriptors, _, _ = socket.recv_fds(channel, 1, 3, socket.MSG_CMSG_CLOEXEC)
+        asked, descriptors = _received(channel, 1, 3)
         if not asked:
             return
         spec = json.loads(os.pread(descriptors[0], os.fstat(descriptors[0]).st_size, 0))
@@ -430,9 +448,10 @@ def _become(temporary: str, channel: socket.socket, *, fenced: bool, adopted: bo
         environment = {**spec["environment"], **_GIT_STATS}
         if temporary:
             environment["TMPDIR"] = temporary
-        _bound(spec)
-        asks = _lookups.known() and (spec["trace"] or not fenced)
-        listener = _lookups.install(moves_only=not spec["trace"]) if asks else -1
+        _bound(spec, frame)
+        asks = _lookups.known() and (spec["trace"] or not frame["fenced"])
+        strict = spec["trace"] == "strict"
+        listener = _lookups.install(moves_only=not spec["trace"], strict=strict) if asks else -1
         if listener >= 0:
             socket.send_fds(channel, [b"1"], [listener])
             os.close(listener)
@@ -448,9 +467,16 @@ def _become(temporary: str, channel: socket.socket, *, fenced: bool, adopted: bo
         os._exit(UNREADY)
 
 
-def _bound(spec: dict) -> None:  # type: ignore[type-arg]
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (spec["file_bytes_max"], spec["file_bytes_max"]))
+def _renounce(frame: dict) -> None:  # type: ignore[type-arg]
+    if not frame["open"]:
+        _machine.renounce()
+        return
+    for capability in _DROPPED:
+        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def _bound(spec: dict, frame: dict) -> None:  # type: ignore[type-arg]
+    _machine.bound(frame)
     if spec["fence"] is not None:
         bounds = spec["fence"], spec["readable"], spec["hidden"]
         _beside("fence.py").fence(_beside("kernel_bounds.py"), *bounds, network=spec["network"])

@@ -22,9 +22,10 @@ _AT_EMPTY_PATH = 0x1000
 _IO_URING_SETUP, _OPENAT2 = 425, 437
 # Where a system call has its path: (argument of the folder's descriptor or -1, argument of the path) pairs.
 # "open" marks those whose flags follow the path, "link" those that may put a symbolic link somewhere, "move"
-# those that may also move a folder.
+# those that may also move a folder, "meddles" those that write to another process' memory, paths among it.
 _AT = (((0, 1),), "")
 _PLAIN = (((-1, 0),), "")
+_MEDDLES = ((), "meddles")
 _TWO, _TWO_AT = ((-1, 0), (-1, 1)), ((0, 1), (2, 3))
 _ARCHITECTURES = {
     "x86_64": (
@@ -36,7 +37,7 @@ _ARCHITECTURES = {
             82: (_TWO, "move"), 86: (_TWO, "link"),
             88: (((-1, 1),), "link"), 258: _AT, 259: _AT, 262: _AT, 263: _AT, 267: _AT, 268: _AT, 269: _AT,
             322: _AT, 332: _AT, 439: _AT, 452: _AT, 264: (_TWO_AT, "move"), 265: (_TWO_AT, "link"),
-            316: (_TWO_AT, "move2"), 266: (((1, 2),), "link"),
+            316: (_TWO_AT, "move2"), 266: (((1, 2),), "link"), 101: _MEDDLES, 311: _MEDDLES,
         },
     ),
     "aarch64": (
@@ -45,10 +46,13 @@ _ARCHITECTURES = {
             56: (((0, 1),), "open"), 437: (((0, 1),), "open2"), 33: _AT, 34: _AT, 35: _AT, 45: _PLAIN,
             48: _AT, 53: _AT, 78: _AT, 79: _AT, 221: _PLAIN, 281: _AT, 291: _AT, 439: _AT, 452: _AT,
             36: (((1, 2),), "link"), 37: (_TWO_AT, "link"), 38: (_TWO_AT, "move"), 276: (_TWO_AT, "move2"),
+            117: _MEDDLES, 271: _MEDDLES,
         },
     ),
 }  # fmt: skip
-_CALL_KINDS = ("", "open", "open2", "link", "move", "move2")
+_SHARING = {"x86_64": (56, 9, 30), "aarch64": (220, 222, 196)}  # clone, mmap, shmat
+_CLONE3, _CLONE_VM, _CLONE_VFORK, _MAP_SHARED, _PROT_WRITE = 435, 0x100, 0x4000, 1, 2
+_CALL_KINDS = ("", "open", "open2", "link", "move", "move2", "meddles")
 _MOVE = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p)
 
 
@@ -57,16 +61,17 @@ def known() -> bool:
     return platform.machine() in _ARCHITECTURES
 
 
-def install(*, moves_only: bool) -> int:
+def install(*, moves_only: bool, strict: bool = False) -> int:
     """Have this process and all that it begins ask before each call.
 
     Args:
         moves_only: Whether only before those that may move a folder.
+        strict: Whether also before memory is shared in which paths may be: by threads, or in other ways.
 
     Returns:
         The descriptor that hears of the calls, -1 where the kernel has none.
     """
-    count, held = program(moves_only=moves_only)
+    count, held = program(moves_only=moves_only, strict=strict)
     given = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", count, ctypes.addressof(held)))
     seccomp = ctypes.c_long(_ARCHITECTURES[platform.machine()][1])
     for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
@@ -77,7 +82,7 @@ def install(*, moves_only: bool) -> int:
 
 
 @functools.cache
-def program(*, moves_only: bool) -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
+def program(*, moves_only: bool, strict: bool = False) -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
     """Return the filter, and how many steps it has."""
     architecture, _, with_empty, calls = _ARCHITECTURES[platform.machine()]
     if moves_only:
@@ -96,7 +101,21 @@ def program(*, moves_only: bool) -> "tuple[int, ctypes.Array]":  # type: ignore[
         ]  # fmt: skip
     for number in sorted(calls.keys() - set(with_empty)):
         steps += [(0x15, 0, 1, number), (0x06, 0, 0, _NOTIFY)]
-    return _held(steps)
+    return _held([*steps, *_sharing()] if strict else steps)
+
+
+def _sharing() -> "list[tuple[int, int, int, int]]":
+    """Return the steps that ask before memory is shared; flags are looked at, so clone3 is not there."""
+    clone, mmap, shmat = _SHARING[platform.machine()]
+    return [
+        (0x15, 0, 1, _CLONE3), (0x06, 0, 0, _ERRNO_ENOSYS),
+        (0x15, 0, 1, shmat), (0x06, 0, 0, _NOTIFY),
+        # While a process waits for what it has forked by vfork, nobody else is there to write.
+        (0x15, 0, 5, clone), (0x20, 0, 0, 16), (0x45, 2, 0, _CLONE_VFORK), (0x45, 0, 1, _CLONE_VM),
+        (0x06, 0, 0, _NOTIFY), (0x06, 0, 0, _ALLOW),
+        (0x15, 0, 5, mmap), (0x20, 0, 0, 16 + 8 * 3), (0x45, 0, 3, _MAP_SHARED), (0x20, 0, 0, 16 + 8 * 2),
+        (0x45, 0, 1, _PROT_WRITE), (0x06, 0, 0, _NOTIFY),
+    ]  # fmt: skip
 
 
 def _held(steps: "list[tuple[int, int, int, int]]") -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
@@ -136,7 +155,7 @@ def followed(
     count = max(calls) + 1
     table = (ctypes.c_int * (6 * count))()  # struct call of trace.c
     for number, (pairs, kind) in calls.items():
-        pairs = (*pairs, (0, 0))[:2] if len(pairs) == 1 else pairs
+        pairs = (*pairs, (0, 0), (0, 0))[:2]
         used = len(calls[number][0])
         table[6 * number : 6 * number + 6] = [
             1 + _CALL_KINDS.index(kind), used, *(folder for folder, _ in pairs), *(path for _, path in pairs)

@@ -10,10 +10,12 @@ import contextlib
 import ctypes
 import os
 import struct
+import types
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
-_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _AT_EMPTY_PATH, _ATTR_RDONLY = 442, -100, 0x8000, 0x1000, 1
+_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _AT_EMPTY_PATH = 442, -100, 0x8000, 0x1000
+ATTR_RDONLY, _ATTR_NODEV = 1, 4
 _TEMPORARY = 0o1777
 
 
@@ -23,10 +25,12 @@ class Mounts:
     Args:
         frame: What is known of the command before it comes (`confined.Frame`), as JSON data.
         processes: The folder of processes of the namespace around.
+        machine: `machine.py`, loaded.
     """
 
-    def __init__(self, frame: dict, processes: int) -> None:  # type: ignore[type-arg]
+    def __init__(self, frame: dict, processes: int, machine: types.ModuleType) -> None:  # type: ignore[type-arg]
         self._processes = processes
+        self._machine = machine
         self._root = root = frame["root"]
         self._open = frame["open"]
         scratch = frame["scratch"]
@@ -41,6 +45,7 @@ class Mounts:
         self._scratch = _held(scratch)
         self._laid = _held(frame["laid"]) if frame["laid"] else -1
         self._layers = _held(frame["layers"]) if frame["layers"] else -1
+        self._git = _held(frame["git"]) if frame["git"] else -1
         self._machines = _held("/tmp")
         self.lower = -1
         """What is below the view of the tree, where that is an overlay; known once it is shown."""
@@ -80,12 +85,14 @@ class Mounts:
                 os.close(descriptor)
         writable += kept
         if not frame["network"] and os.path.isdir("/run") and not f"{root}/".startswith("/run/"):
-            mounted("tmpfs", "/run", "tmpfs", 0, "mode=755")  # sockets of services, such as Docker's
-        mounted("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777")
-        _attributes("/", 0, _ATTR_RDONLY, recursive=True)
-        for name in (*writable, "/dev/shm"):
-            _attributes(name, _ATTR_RDONLY, 0)
-        _attributes(self._scratch, _ATTR_RDONLY, 0)
+            mounted("tmpfs", "/run", "tmpfs", 0, "mode=755,size=1m")  # sockets of services, such as Docker's
+        self._machine.mount_devices(mounted, self._processes, frame["devices"])
+        mounted("tmpfs", "/dev/shm", "tmpfs", 0, f"mode=1777,size={frame['limits']['shared_bytes_max']}")
+        attributes("/", 0, ATTR_RDONLY | _ATTR_NODEV, recursive=True)
+        attributes("/dev", _ATTR_NODEV, 0, recursive=True)
+        for name in (*writable, "/dev/shm", "/dev/pts"):
+            attributes(name, ATTR_RDONLY, 0)
+        attributes(self._scratch, ATTR_RDONLY, 0)
 
     def _mount_temporary(self, scratch: str, writable: "list[str]") -> str:
         """Make temporary folders that end with the view, and return the one that programs are told of.
@@ -131,7 +138,7 @@ class Mounts:
         with contextlib.suppress(OSError):
             mounted("overlay", "", "overlay", 0, _layers([""], "/", "/"))
         if not self._open:
-            _attributes(self._scratch, _ATTR_RDONLY, 0)
+            attributes(self._scratch, ATTR_RDONLY, 0)
 
     def _lay_tmp(self, own: dict, scratch: str) -> None:  # type: ignore[type-arg]
         """Lay what the agent's commands have left over the temporary folders.
@@ -163,7 +170,7 @@ class Mounts:
         for held, place, writable in self._over_tmp if self.layered_tmp else ():
             if own["tmp" if place.startswith("/tmp/") else "var-tmp"]:
                 self._bind(held, place)
-                _attributes(place, _ATTR_RDONLY if writable else 0, 0 if writable else _ATTR_RDONLY)
+                attributes(place, ATTR_RDONLY if writable else 0, 0 if writable else ATTR_RDONLY)
 
     @staticmethod
     def _copy_tmp(laid: "list[str]", place: str) -> None:
@@ -192,15 +199,16 @@ class Mounts:
         else:
             mounted(lower, root, None, _MS_BIND, None)  # read-only, as all was when it was mounted
             if self._open:
-                _attributes(root, 0, _ATTR_RDONLY)
+                attributes(root, 0, ATTR_RDONLY)
         for name in spec["real"]:
             os.makedirs(f"{root}/{name}", exist_ok=True)
             mounted(f"{real}/{name}", f"{root}/{name}", None, _MS_BIND, None)
-            _attributes(f"{root}/{name}", _ATTR_RDONLY, 0)
-        if os.path.isdir(f"{real}/.git"):
+            attributes(f"{root}/{name}", ATTR_RDONLY, 0)
+        git = f"{real}/.git" if self._git < 0 else f"self/fd/{self._git}"
+        if os.path.isdir(git):
             os.makedirs(f"{root}/.git", exist_ok=True)
             laid = [f"self/fd/{self._laid}/{spec['git_laid']}"] if spec["git_laid"] else []
-            below = [*laid, f"{real}/.git"]
+            below = [*laid, git]
             if laid and not spec["git_layered"]:
                 layers = f"lowerdir={':'.join(map(_escaped, below))}"
             else:
@@ -210,10 +218,23 @@ class Mounts:
             if not os.path.isfile(f"{root}/.git"):
                 os.close(os.open(f"{root}/.git", os.O_WRONLY | os.O_CREAT, 0o644))
             mounted(f"{real}/.git", f"{root}/.git", None, _MS_BIND, None)
-            _attributes(f"{root}/.git", 0, _ATTR_RDONLY)
+            attributes(f"{root}/.git", 0, ATTR_RDONLY)
+        if spec["own_work"]:
+            _take_up(f"{root}/.git/coagent", scratch, spec["own_work"])
         if not self._open:
-            _attributes(self._scratch, 0, _ATTR_RDONLY)  # the command shall not write there but by its view
+            attributes(self._scratch, 0, ATTR_RDONLY)  # the command shall not write there but by its view
         os.chdir(spec["cwd"])
+
+
+def _take_up(place: str, scratch: str, git: str) -> None:
+    """Have the command find the script in the place of git that knows its own work (`git/own_work.py`)."""
+    os.makedirs(place, exist_ok=True)
+    mounted(f"{scratch}/own-work", place, None, _MS_BIND, None)
+    mounted(f"{scratch}/upper", f"{place}/upper", None, _MS_BIND, None)
+    mounted(git, f"{place}/real", None, _MS_BIND, None)
+    mounted(f"{place}/git", git, None, _MS_BIND, None)
+    for one in (place, f"{place}/upper", f"{place}/real", git):
+        attributes(one, 0, ATTR_RDONLY)
 
 
 def mounted(source: "str | None", place: str, kind: "str | None", flags: int, options: "str | None") -> None:
@@ -239,7 +260,7 @@ def _escaped(path: str) -> str:
     return path.replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")
 
 
-def _attributes(place: "str | int", cleared: int, set_: int, *, recursive: bool = False) -> None:
+def attributes(place: "str | int", cleared: int, set_: int, *, recursive: bool = False) -> None:
     """Change attributes of the mount at a path, or of the one that a descriptor is of."""
     wanted = ctypes.create_string_buffer(struct.pack("QQQQ", set_, cleared, 0, 0))
     held = isinstance(place, int)

@@ -22,6 +22,7 @@ from coagent.content import EMPTY_FOLDER, Content, above, content_at, put_conten
 from coagent.errors import TargetError
 from coagent.overlay_layers import is_opaque, is_whiteout, put_whiteout
 from coagent.scratch import process_folder, remove_tree
+from coagent.systems.files.large import LargeFiles
 
 _TRIAL_S_MAX = 10
 # The inner shell gets $1 the root, $2 the scratch folder, $3 the mount options, $4 the folder to start in;
@@ -65,12 +66,20 @@ class Overlay:
     ) -> None:
         self.file_bytes_max = sys.maxsize
         """How large a file may be that is read."""
+        self.large: LargeFiles | None = None
+        """What keeps larger ones."""
+        self.time_of: Callable[[str, bytes, int], tuple[int, int]] = lambda path, data, now: (now, 0)
+        """Returns of what time a version of a file is, in nanoseconds since the epoch, and what orders it
+        among those of one time; gets what it is where that is not known."""
+        self.rewritten: dict[str, int] = {}
+        """Files that the command has written anew just as they were, and when; known after `changes`."""
         self._left_out = left_out
         self._root = root
         self._scratch = scratch
         self._keep = tuple(keep)
         self._upper = scratch / "upper"
         self._prepared: dict[str, Content | None] = {}
+        self._dated: dict[str, int] = {}
         self._shown: set[str] = set()  # folders in which something was prepared
         self._hidden_folders: set[str] = set()
         self._made: dict[str, int] = {}  # folders of the upper layer: inodes
@@ -93,7 +102,10 @@ class Overlay:
             uncovered = _uncovered(differing)
             for path, content in uncovered.items():
                 if content is not None:
-                    put_content(self._upper / path, content)
+                    put_content(self._upper / path, content, self.put_large)
+            self._date(
+                {path: one.version for path, one in uncovered.items() if one is not None and one.is_file}
+            )
             for path, content in uncovered.items():
                 if content is None:
                     self._hide(path)
@@ -106,6 +118,43 @@ class Overlay:
         self._prepared = dict(differing)
         if differing:
             self._made = dict(self._folders_made(""))
+
+    def _date(self, files: Mapping[str, bytes]) -> None:
+        """Give files of the view the times of their versions."""
+        known = {path: self._time(path, data) for path, data in files.items()}
+        last_ns = 0
+        for path, (time_ns, _) in sorted(known.items(), key=lambda one: (one[1], one[0])):
+            last_ns = max(time_ns, last_ns + 1)
+            os.utime(self._upper / path, ns=(last_ns, last_ns))
+            self._dated[path] = last_ns
+
+    def _time(self, path: str, data: bytes) -> tuple[int, int]:
+        otherwise_ns = self.changed_ns(path)
+        with contextlib.suppress(OSError):
+            status = os.lstat(f"{self._root}/{path}")
+            same_size = stat.S_ISREG(status.st_mode) and status.st_size == len(data)
+            if same_size and (Path(self._root) / path).read_bytes() == data:  # other rights only
+                otherwise_ns = status.st_mtime_ns
+        return self.time_of(path, data, otherwise_ns)
+
+    def before_ns(self, path: str) -> int | None:
+        """Return of what time a file was when the view was made; None where there was none."""
+        if path in self._prepared:
+            return self._dated.get(path)
+        try:
+            return os.lstat(f"{self._root}/{path}").st_mtime_ns
+        except OSError:
+            return None
+
+    @property
+    def dated(self) -> Mapping[str, int]:
+        """Of what time the files are that are something else in the view than in the directory."""
+        return self._dated
+
+    @property
+    def differing(self) -> Mapping[str, Content | None]:
+        """What is something else in the view than in the directory."""
+        return self._prepared
 
     def take_up(self, differing: Mapping[str, Content | None]) -> None:
         """Go on with a view that another process has made.
@@ -185,13 +234,23 @@ class Overlay:
         if path not in self._prepared:
             found = None
             if not self._is_behind_link(path.rpartition("/")[0]):
-                found = tree_content(Path(self._root), path, self._left_out, self.file_bytes_max)
+                found = self.content_below(Path(self._root), path)
             if found != EMPTY_FOLDER:
                 return found
         inside = any(
             one.startswith(f"{path}/") for one, content in self._prepared.items() if content is not None
         )
         return None if inside else EMPTY_FOLDER
+
+    def content_below(self, root: Path, path: str) -> Content | None:
+        """Return what a tree has at a path, as `tree_content` does."""
+        name = None if self.large is None else self.large.name
+        return tree_content(root, path, self._left_out, self.file_bytes_max, name)
+
+    def put_large(self, name: str, place: Path) -> None:
+        """Make a file with a content that is kept by reference, into which programs may write."""
+        if self.large is not None:
+            self.large.put(name, place, alone=True)
 
     def changed_ns(self, path: str) -> int:
         """Return when a file that the command has left was changed, in nanoseconds since the epoch."""
@@ -241,13 +300,16 @@ class Overlay:
             after = None if in_link else self._after(path)
             if self.before(path) != after:
                 found[path] = after
+            elif after is not None and after.is_file and self.changed_ns(path) != self.before_ns(path):
+                self.rewritten[path] = self.changed_ns(path)
         return found
 
     def _after(self, path: str) -> Content | None:
         """Return what is now at a path that the command has touched."""
         place = self._upper / path
         if place.is_symlink() or not place.is_dir():
-            return content_at(place, self.file_bytes_max)  # a whiteout is no file
+            # A whiteout is no file.
+            return content_at(place, self.file_bytes_max, None if self.large is None else self.large.keep)
         names = os.listdir(place)
         if any(not is_whiteout(place / name) for name in names if not self._is_left_out(f"{path}/{name}")):
             return None
@@ -334,7 +396,11 @@ def available() -> str:
 
 
 def tree_content(
-    root: Path, path: str, left_out: Callable[[str], bool], bytes_max: int = sys.maxsize
+    root: Path,
+    path: str,
+    left_out: Callable[[str], bool],
+    bytes_max: int = sys.maxsize,
+    name: Callable[[str | Path], str] | None = None,
 ) -> Content | None:
     """Return what a tree has at a path; None where there is nothing, or a folder with something in it.
 
@@ -343,13 +409,14 @@ def tree_content(
         path: The relative path.
         left_out: Tells of a relative path whether it is no part of the tree.
         bytes_max: How large a file may be that is read.
+        name: Names the content of a larger one.
 
     Raises:
         OSError: It cannot be read, or is larger than that (EFBIG).
     """
     place = root / path
     if place.is_symlink() or not place.is_dir():
-        return content_at(place, bytes_max)
+        return content_at(place, bytes_max, name)
     if any(not left_out(f"{path}/{name}") and not left_out(f"{path}/{name}/x") for name in os.listdir(place)):
         return None
     return EMPTY_FOLDER

@@ -30,6 +30,8 @@ _Changes: TypeAlias = dict[str, tuple[_Seen | None, _Seen | None]]
 """Relative path to what was there and what is there now."""
 _MODE = 3
 _ANSWERS_MAX = 200_000
+_IDLE_MAX = 2
+"""How many snapshots are kept for when the last one is in use; each has as many links as the tree files."""
 _REMEMBERED_MAX, _PATHS_MAX = 1_000, 10_000
 
 
@@ -55,6 +57,7 @@ class Snapshots:
         self._skipped: dict[str, list[str]] = {}
         self._current: Path | None = None
         self._uses: dict[Path, int] = {}
+        self._behind: dict[Path, _Changes] = {}  # snapshots of before, and what has changed since
         self._counting = threading.Lock()  # one is taken in a thread while another is given back elsewhere
         self._answers: dict[str, bool] = {}
         self._history: deque[tuple[int, frozenset[str]]] = deque()
@@ -70,11 +73,14 @@ class Snapshots:
         """
         try:
             changes = self._look()
+            if changes:
+                with self._counting:
+                    for behind in self._behind.values():
+                        _note(changes, behind)
             if self._current is None or (changes and self._uses.get(self._current)):
-                self._begin()
-                assert self._current is not None
-                self._bring_up(self._current, _changes({}, self._tree))
-            elif changes:
+                changes = self._begin(changes)
+            assert self._current is not None
+            if changes:
                 self._bring_up(self._current, changes)
         except OSError as error:
             self._start_over()
@@ -104,8 +110,14 @@ class Snapshots:
             unused = not self._uses[snapshot] and snapshot != self._current
             if unused:
                 del self._uses[snapshot]
-        if unused:
+            kept = unused and snapshot in self._behind and len(self._idle()) <= _IDLE_MAX
+            if unused and not kept:
+                self._behind.pop(snapshot, None)
+        if unused and not kept:
             shutil.rmtree(snapshot, ignore_errors=True)
+
+    def _idle(self) -> list[Path]:
+        return [snapshot for snapshot in self._behind if not self._uses.get(snapshot)]
 
     def interrupt(self) -> None:
         """Have a `take` in another thread end soon, and none succeed until `close`."""
@@ -123,6 +135,7 @@ class Snapshots:
             if self._scratch is not None and not any(self._uses.values()):
                 self._scratch.close()
                 self._scratch = self._current = None
+                self._behind.clear()
 
     def left_out(self) -> list[str]:
         """Return the folders that are left out of the last snapshot, as relative paths."""
@@ -154,7 +167,22 @@ class Snapshots:
             return None
         return frozenset().union(*(paths for number, paths in history if number > moment))
 
-    def _begin(self) -> None:
+    def _begin(self, changes: _Changes) -> _Changes:
+        """Go on with another folder, since the last one is in use; return what is to be brought up in it.
+
+        One that was in use before differs little from the tree; a new one is made only where there is none.
+        """
+        with self._counting:
+            if self._current is not None and self._uses.get(self._current):
+                self._behind[self._current] = dict(changes)
+            idle = min(self._idle(), key=lambda one: len(self._behind[one]), default=None)
+            if idle is not None:
+                self._current = idle
+                return {path: both for path, both in self._behind.pop(idle).items() if both[0] != both[1]}
+        self._make()
+        return _changes({}, self._tree)
+
+    def _make(self) -> None:
         if self._current is not None and not self._uses.get(self._current):
             shutil.rmtree(self._current, ignore_errors=True)
         if self._scratch is None or not self._scratch.path.is_dir():
@@ -172,6 +200,10 @@ class Snapshots:
         if self._current is not None and not self._uses.get(self._current):
             shutil.rmtree(self._current, ignore_errors=True)
         self._current = None
+        with self._counting:
+            for snapshot in self._idle():
+                shutil.rmtree(snapshot, ignore_errors=True)
+            self._behind.clear()
         self._watch.close()
         self._history.clear()
         self.moment += 1
@@ -187,6 +219,12 @@ class Snapshots:
             if seen is None:
                 continue
             self._go_on()
+            if known is None and stat.S_ISREG(seen[_MODE]):  # nearly all of a new one
+                try:
+                    os.link(f"{self._root}/{path}", f"{snapshot}/{path}", follow_symlinks=False)
+                    continue
+                except OSError:
+                    pass
             place = snapshot / path
             if stat.S_ISDIR(seen[_MODE]):
                 if known is not None and not stat.S_ISDIR(known[_MODE]):
@@ -313,9 +351,9 @@ class Snapshots:
     def _drop_places(self, gone: Iterable[str]) -> None:
         """Keep no place in the snapshot where a view would mount a folder that has gone."""
         for path in gone:
-            if self._current is not None:
+            for snapshot in (*self._behind, *((self._current,) if self._current is not None else ())):
                 with contextlib.suppress(OSError):
-                    (self._current / path).rmdir()
+                    (snapshot / path).rmdir()
 
     def _is_left_out(self, path: str) -> bool:
         answer = self._answers.get(path)

@@ -26,7 +26,7 @@
 /* One system call: lookups.py fills the table, so that there is one list of them. */
 struct call {
     int kind;  /* 0 unknown, 1 looks up, 2 opens, 3 opens as openat2, 4 looks up and may make a link, 5 may
-                  also move a folder, 6 so may renameat2 */
+                  also move a folder, 6 so may renameat2, 7 writes to the memory of others */
     int pairs; /* how many of the following are used */
     int folder[2], path[2];
 };
@@ -197,10 +197,26 @@ static int is_folder(const char *path)
     return !lstat(path, &status) && S_ISDIR(status.st_mode);
 }
 
+/* Tell whether a path leads elsewhere by now: a link on its way is another one. */
+static int leads_elsewhere(struct trace *trace, const char *whole, const char *real)
+{
+    char now[LENGTH_MAX + 8];
+    return resolve(trace, whole, now) || strcmp(now, real);
+}
+
+/* Tell whether a path is that of the memory of a process, which may be written to there. */
+static int is_memory(const char *real)
+{
+    size_t length = strlen(real);
+    return !strncmp(real, "/proc/", 6) && !strcmp(real + length - 4, "/mem");
+}
+
 static int note(struct trace *trace, pid_t pid, const struct seccomp_data *data)
 {
     if (data->nr < 0 || data->nr >= trace->count || !trace->calls[data->nr].kind)
-        return -1; /* another architecture's */
+        return -1; /* another architecture's, or it begins to share memory */
+    if (trace->calls[data->nr].kind == 7)
+        return -1;
     const struct call *call = &trace->calls[data->nr];
     int bits = LOOKED_UP;
     if (call->kind == 2 || call->kind == 3)
@@ -209,10 +225,10 @@ static int note(struct trace *trace, pid_t pid, const struct seccomp_data *data)
         return -1;
     if (call->kind >= 4)
         trace->remembers = 0;
-    char ends[2][LENGTH_MAX + 8] = {"", ""};
+    char ends[2][LENGTH_MAX + 8] = {"", ""}, paths[2][LENGTH_MAX], wholes[2][2 * LENGTH_MAX];
     int folder[2] = {0, 0};
     for (int i = 0; i < call->pairs; i++) {
-        char path[LENGTH_MAX], whole[2 * LENGTH_MAX], real[LENGTH_MAX + 8], name[64];
+        char *path = paths[i], *whole = wholes[i], real[LENGTH_MAX + 8], name[64];
         if (text(pid, data->args[call->path[i]], path))
             return -1;
         if (!path[0])
@@ -238,6 +254,8 @@ static int note(struct trace *trace, pid_t pid, const struct seccomp_data *data)
         if (resolve(trace, whole, real))
             return -1;
         saw(trace, real, bits);
+        if (is_memory(real))
+            return -1;
         strcpy(ends[i], real);
         folder[i] = call->kind >= 5 && is_folder(whole);
     }
@@ -245,6 +263,16 @@ static int note(struct trace *trace, pid_t pid, const struct seccomp_data *data)
         trace->begins(ends[0], ends[1]);
     if (folder[1] && *ends[0] && call->kind == 6 && data->args[4] & RENAME_EXCHANGE)
         trace->begins(ends[1], ends[0]);
+    /* The kernel reads the path once more: somebody may be writing to it. */
+    for (int i = 0; i < call->pairs; i++) {
+        char again[LENGTH_MAX];
+        if (text(pid, data->args[call->path[i]], again) || strcmp(paths[i], again))
+            return -1;
+    }
+    if (!trace->remembers)
+        for (int i = 0; i < call->pairs; i++)
+            if (*ends[i] && leads_elsewhere(trace, wholes[i], ends[i]))
+                return -1;
     return 0;
 }
 

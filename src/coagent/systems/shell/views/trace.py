@@ -91,10 +91,13 @@ class Trace:
     def _note(self, pid: int, number: int, arguments: tuple) -> None:  # type: ignore[type-arg]
         places = self._calls.get(number)
         if places is None:
-            self.complete = False  # another architecture's
+            self.complete = False  # another architecture's, or it begins to share memory
             return
         pairs, kind = places
         seen = 1
+        if kind == "meddles":
+            self.complete = False
+            return
         if kind in ("link", "move", "move2"):
             self._remembers = False
         elif kind:
@@ -105,9 +108,10 @@ class Trace:
                 seen = 4
             elif not flags & _O_PATH:
                 seen = 2
-        ends = []
+        ends, given, wholes = [], [], []
         for folder, at in pairs:
             path = self._text(pid, arguments[at])
+            given.append((arguments[at], path))
             if not path:
                 continue
             if path[0] != "/":
@@ -119,11 +123,18 @@ class Trace:
             self._known[path] = self._known.get(path, 0) | seen
             real = self._resolved(path)
             self._saw(real, seen)
+            if real.startswith("/proc/") and real.endswith("/mem"):
+                self.complete = False  # the memory of a process, which may be written to there
+            wholes.append((path, real))
             ends.append((real, _is_folder(path)) if kind.startswith("move") else (real, False))
         if len(ends) == 2 and ends[0][1]:
             self._begins(ends[0][0], ends[1][0])
         if len(ends) == 2 and ends[1][1] and kind == "move2" and arguments[4] & _RENAME_EXCHANGE:
             self._begins(ends[1][0], ends[0][0])
+        if any(self._text(pid, address) != path for address, path in given):
+            self.complete = False  # the kernel reads it once more, and somebody is writing to it
+        if not self._remembers and any(self._resolved(path) != real for path, real in wholes):
+            self.complete = False  # a link on its way is another one by now
 
     def _saw(self, real: str, seen: int) -> None:
         if real.startswith(self._inside) or real == self._root:

@@ -1,0 +1,235 @@
+"""When each version of a file was written: make, cargo, tsc and their like compare that, and look no further.
+
+A live file has the time at which it was put. Of a version that others have replaced, and that earlier agents
+still see, the time is kept here, so that their views show it and what was built from it stays up to date.
+
+What a command has built from one version of a file would seem up to date to a later agent who has written
+another one before, and in a folder that is left out of the workspace (`target`), which is one for all, to
+whoever sees an older one. So to them each other version counts as written just after that build:
+
+    main.c  v1 written at 1, v2 at 5; at 7 somebody who sees v2 builds target/prog
+    who sees v1 finds main.c of 7+, newer than target/prog, and builds; after that, so does who sees v2
+
+Files that are built themselves, and are part of the workspace, are not seen so: their versions are each
+agent's own. They keep their times also where they are put back, lest what was stale before seems fresh.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from coagent.private import open_private
+
+_VERSIONS_MAX: Final = 100_000
+_FILE_BYTES_MAX: Final = 8 * 1024**2
+_SAID_MAX: Final = 10_000
+_ABSENT: Final = ""
+SHARED: Final = -1
+"""Instead of the rank of an agent: what all see."""
+
+
+class VersionTimes:
+    """The times of the versions of one workspace's files; used from several threads, and processes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._times: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._built: OrderedDict[str, dict[tuple[str, int], int]] = (
+            OrderedDict()
+        )  # version seen, by whom: when
+        self._products: OrderedDict[str, None] = OrderedDict()
+        self._said: dict[str, tuple[str, int]] = {}
+        self._ahead: dict[str, tuple[str, int]] = {}  # what was shown before it was put
+        self._file: Path | None = None
+        self._read = (0, 0)  # inode of the file, and how much of it is known
+        self._unkept: list[str] = []
+
+    def keep_in(self, file: Path) -> None:
+        """Keep them in a file, for other processes and later ones, as soon as its folder is there."""
+        with self._lock:
+            self._file = file
+            with contextlib.suppress(OSError):  # there is none yet
+                if file.stat().st_size > _FILE_BYTES_MAX:
+                    kept = file.read_bytes()[-_FILE_BYTES_MAX // 2 :].partition(b"\n")[2]
+                    half = file.with_name(f"{file.name}.{os.getpid()}")
+                    os.close(open_private(half))
+                    half.write_bytes(kept)
+                    os.replace(half, file)
+
+    # ---- what happens --------------------------------------------------------------------------------------
+
+    def written(self, path: str, content: bytes, time_ns: int) -> None:
+        """Take note that a version of a file is, or was, of a time.
+
+        Args:
+            path: The file, as a relative path.
+            content: The version.
+            time_ns: In nanoseconds since the epoch.
+        """
+        with self._lock:
+            if self._times.get((path, name := _name(content))) != time_ns:
+                self._note("written", path, name, time_ns)
+                self._keep()
+
+    def say(self, files: Mapping[str, tuple[bytes, int]]) -> None:
+        """Say of what time versions are to be, once they are put.
+
+        Args:
+            files: Content and time, in nanoseconds since the epoch, by relative path.
+        """
+        with self._lock:
+            for path, (content, time_ns) in files.items():
+                self._said.pop(path, None)
+                self._said[path] = _name(content), time_ns
+            while len(self._said) > _SAID_MAX:
+                self._said.pop(next(iter(self._said)))
+
+    def note_products(self, paths: Iterable[str]) -> None:
+        """Take note that files are built from others, so that a version put back is no newer than it was."""
+        with self._lock:
+            for path in paths:
+                if path not in self._products:
+                    self._note("product", path, _ABSENT, 0)
+            self._keep()
+
+    def built_with(self, seen: Mapping[str, bytes | None], end_ns: int, rank: int) -> None:
+        """Take note that something was built from versions that not all see.
+
+        Args:
+            seen: The versions, by relative path; None where the file was not there.
+            end_ns: When the build has ended, in nanoseconds since the epoch.
+            rank: Of the agent: those before it do not see what it has built; `SHARED` where all do.
+        """
+        with self._lock:
+            for path, content in seen.items():
+                if path not in self._products:
+                    self._note("built", path, _ABSENT if content is None else _name(content), end_ns, rank)
+            self._keep()
+
+    def is_product(self, path: str) -> bool:
+        """Tell whether a file is known to be built from others."""
+        with self._lock:
+            return path in self._products
+
+    # ---- what follows --------------------------------------------------------------------------------------
+
+    def when_shown(self, path: str, content: bytes, otherwise_ns: int, *, rank: int) -> tuple[int, int]:
+        """Return of what time a version is for an agent, and is itself, which orders those of one time.
+
+        Args:
+            path: The file.
+            content: The version.
+            otherwise_ns: Of what time it is where that is not known.
+            rank: Of the agent.
+        """
+        with self._lock:
+            self._catch_up()
+            name = _name(content)
+            time_ns = self._times.get((path, name))
+            if time_ns is None:
+                time_ns = otherwise_ns
+                self._note("written", path, name, time_ns)
+                self._ahead[path] = name, time_ns
+                while len(self._ahead) > _SAID_MAX:
+                    self._ahead.pop(next(iter(self._ahead)))
+                self._keep()
+            return max(time_ns, self._not_before(path, name, rank)), time_ns
+
+    def when_put(self, path: str, content: bytes) -> int | None:
+        """Return of what time a version is to be that is put now; None for the present.
+
+        What was said holds for one put: whoever writes the same later has changed the file then.
+        """
+        with self._lock:
+            name = _name(content)
+            said, ahead = self._said.pop(path, None), self._ahead.pop(path, None)
+            if said is not None and said[0] == name:
+                return said[1]
+            self._catch_up()
+            if ahead is not None and ahead[0] == name:  # calls after it have built with it already
+                return max(ahead[1], self._not_before(path, name, sys.maxsize))
+            return self._times.get((path, name)) if path in self._products else None
+
+    def _not_before(self, path: str, name: str, rank: int) -> int:
+        built = self._built.get(path, {}).items()
+        others = (time_ns for (seen, builder), time_ns in built if seen != name and builder <= rank)
+        return max(others, default=-1) + 1
+
+    # ---- keeping -------------------------------------------------------------------------------------------
+
+    def _note(self, kind: str, path: str, name: str, time_ns: int, rank: int = SHARED) -> None:
+        self._learn(kind, path, name, time_ns, rank)
+        if self._file is not None:
+            self._unkept.append(json.dumps([kind, path, name, time_ns, rank]))
+
+    def _learn(self, kind: str, path: str, name: str, time_ns: int, rank: int) -> None:
+        if kind == "written":
+            self._times.pop((path, name), None)
+            self._times[path, name] = time_ns
+        elif kind == "product":
+            self._products[path] = None
+        else:
+            self._built.setdefault(path, {})[name, rank] = time_ns
+            self._built.move_to_end(path)
+        for kept in (self._times, self._built, self._products):
+            while len(kept) > _VERSIONS_MAX:
+                kept.popitem(last=False)
+
+    def _keep(self) -> None:
+        if not self._unkept or self._file is None or not self._file.parent.is_dir():
+            return
+        lines, self._unkept = self._unkept, []
+        # Without the file, what is not known counts as new: more is built than must be.
+        with contextlib.suppress(OSError):
+            descriptor = open_private(self._file, os.O_WRONLY | os.O_APPEND)
+            try:
+                os.write(descriptor, "".join(f"{line}\n" for line in lines).encode())
+            finally:
+                os.close(descriptor)
+
+    def _catch_up(self) -> None:
+        """Learn what other processes have kept."""
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):
+            status = self._file.stat()
+            inode, known = self._read
+            if (inode, known) == (status.st_ino, status.st_size):
+                return
+            with open(self._file, "rb") as file:
+                file.seek(known if inode == status.st_ino and known <= status.st_size else 0)
+                text = file.read()
+                whole = text[: text.rfind(b"\n") + 1]
+                self._read = status.st_ino, file.tell() - len(text) + len(whole)
+            for line in whole.splitlines():
+                with contextlib.suppress(ValueError, TypeError):  # half a line of a process that died
+                    kind, path, name, time_ns, rank = json.loads(line)
+                    self._learn(str(kind), str(path), str(name), int(time_ns), int(rank))
+
+
+def touch(place: str, time_ns: int) -> os.stat_result | None:
+    """Make a file one of a later time, unless it is already; returns what it was, None where it stays.
+
+    Args:
+        place: Its absolute path.
+        time_ns: In nanoseconds since the epoch.
+    """
+    with contextlib.suppress(OSError):
+        status = os.lstat(place)
+        if status.st_mtime_ns < time_ns:
+            os.utime(place, ns=(status.st_atime_ns, time_ns), follow_symlinks=False)
+            return status
+    return None
+
+
+def _name(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=12).hexdigest()
