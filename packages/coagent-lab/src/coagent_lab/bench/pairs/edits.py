@@ -59,13 +59,14 @@ def edits_between(before: str, after: str) -> Iterator[tuple[str, str]]:
     for first, last, new_first, new_last in hunks:
         rest = olds[last:]
         text = "".join(news[:new_first] + olds[first:])
-        above, below = (0, 0) if first < last else (1, 0)  # an insertion needs something to stand by
+        above, below = 0, 0
         while True:
-            head = news[max(0, new_first - above) : new_first]
-            tail = rest[:below]
+            head, tail = news[new_first - above : new_first], rest[:below]
             old = "".join([*head, *olds[first:last], *tail])
-            if (old and text.count(old) == 1) or (above >= new_first and below >= len(rest)):
+            if (old and text.find(old) == text.rfind(old)) or (above == new_first and below == len(rest)):
                 break
-            above, below = (above + 1, below) if above <= below and above < new_first else (above, below + 1)
-            above, below = min(above, new_first), min(below, len(rest))
+            if above < new_first and (above <= below or below == len(rest)):
+                above += 1
+            else:
+                below += 1
         yield old, "".join([*head, *news[new_first:new_last], *tail])
