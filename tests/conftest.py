@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from throwaway_postgres import ThrowawayPostgres
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 
 sys.path[:0] = sorted({str(path.parent) for path in TESTS.rglob("*.py") if path.parent != TESTS})
+
+
+# How long anything takes is no matter of right and wrong: machines are busy.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

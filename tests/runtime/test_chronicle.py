@@ -40,6 +40,7 @@ from coagent.protocol.events import (
     ReversalFailed,
     RunBegun,
     RunLost,
+    Said,
     StagedAmended,
     Stuck,
 )
@@ -254,6 +255,13 @@ def test_that_an_abort_has_begun_is_told_with_its_reason(tmp_path: Path) -> None
     assert told(tmp_path, *JOINED, AbortBegun(A, "by hand"), Aborted(A, "by hand"))[-2:] == [
         "A is being aborted, and what it has done is taken back: by hand",
         "A aborted: by hand",
+    ]
+
+
+def test_what_an_agent_said_is_told_and_what_it_is_to_reach(tmp_path: Path) -> None:
+    assert told(tmp_path, *JOINED, Said(A, "Repair every image.", True), Said(A, "First geo."))[-2:] == [
+        "A is to: Repair every image.",
+        "A says: First geo.",
     ]
 
 

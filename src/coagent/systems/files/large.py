@@ -65,7 +65,7 @@ class LargeFiles:
         self._folder = Path(root) / ".coagent" / "large"
         self._names: dict[_Stamp, str] = {}
         self._places: dict[str, str] = {}  # where a content was last seen in the tree
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a copy that is kept may have to be read again meanwhile
         self._held = -1
         self._fresh = True
 

@@ -21,6 +21,11 @@ BENCHMARKS: dict[str, Lazy] = {
             "coagent bench contended --workloads DIR --misjudge 0.05 --json",
         ),
     ),
+    "pairs": Lazy(
+        "coagent_lab.cli.bench_pairs:pairs",
+        "Gold patches of real pull requests, two at a time in one tree.",
+        ("coagent bench pairs --dataset CooperBench/dataset --repositories clones --only jinja --no-tests",),
+    ),
     "log": Lazy(
         "coagent_lab.cli.bench_log:log",
         "The engines of the log, with one process and with many.",
