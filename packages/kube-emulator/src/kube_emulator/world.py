@@ -91,10 +91,11 @@ def controlled(obj: Json, uid: str) -> bool:
 
 def condition(obj: Json, kind: str, status: str, reason: str, message: str, now: str) -> Json:
     """A condition of an object's status; an unchanged one keeps its times."""
+    updated = {"lastUpdateTime": now} if obj["kind"] == "Deployment" else {}
     for one in (obj.get("status") or {}).get("conditions") or []:
         if one["type"] == kind and one["status"] == status:
             if (one.get("reason"), one.get("message")) == (reason, message):
                 return dict(one)
-            return dict(one, reason=reason, message=message, lastUpdateTime=now)
+            return dict(one, reason=reason, message=message, **updated)
     made = {"type": kind, "status": status, "reason": reason, "message": message}
-    return made | {"lastUpdateTime": now, "lastTransitionTime": now}
+    return {**made, **updated, "lastTransitionTime": now}

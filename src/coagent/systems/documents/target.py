@@ -32,7 +32,7 @@ from coagent.systems.files.folder_lock import FolderLocked, folder_lock
 from coagent.systems.files.ranges import FileRanges
 from coagent.systems.files.reading import FileReader
 from coagent.systems.files.workspace import Workspace
-from coagent.targets.base import GuardFailed, MustWait, Target, require_wanted
+from coagent.targets.base import Before, GuardFailed, MustWait, Target, require_wanted
 from coagent.targets.news import News
 from coagent.targets.os_failures import os_failure
 from coagent.targets.stamps import ReadCache, Stamp
@@ -264,7 +264,7 @@ class Documents(Target):
                 return
         await anyio.to_thread.run_sync(self._put, key, value, expected, _LOCK_S_MAX)
 
-    async def admit(self, key: Key, value: Value) -> Value:
+    async def admit(self, key: Key, value: Value, before: Before | None = None) -> Value:
         _, section = _split(key)
         if not section:
             return value
