@@ -10,6 +10,7 @@ import contextlib
 import json
 import socket
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -94,11 +95,17 @@ class Server:
             TargetUnavailable: It cannot be reached.
             TargetError: It refuses.
         """
-        answer = self._answer(method, path, body, query, self._timeout_s)
-        try:
-            data = answer.read()
-        except (HTTPError, OSError) as error:
-            raise self._unreachable(error) from None
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            answer = self._answer(method, path, body, query, self._timeout_s)
+            try:
+                data = answer.read()
+            except (HTTPError, OSError) as error:
+                raise self._unreachable(error) from None
+            pause_s = _pause_s(answer)
+            if pause_s is None or time.monotonic() + pause_s > deadline:
+                break
+            time.sleep(pause_s)  # it has too much to do, and says when to come again
         if not 200 <= answer.status < 300:
             raise self._translated(method, path, answer.status, data)
         self._reached = True
@@ -182,6 +189,12 @@ class Server:
         if status in (408, 429) or status >= 500:
             return Unsure(refused, "Try again; if it persists, look at the API server.")
         return (Invalid if status == 422 else TargetError)(refused, _cure(status, said))
+
+
+def _pause_s(answer: Any) -> float | None:
+    """Return how long a server with too much to do asks its clients to wait; None where it does not."""
+    said = answer.headers.get("Retry-After", "") if answer.status == 429 else ""
+    return float(said) if said.isdigit() else None
 
 
 def listed(server: Server, path: str) -> tuple[list[dict[str, Any]], str]:

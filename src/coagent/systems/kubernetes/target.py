@@ -207,7 +207,7 @@ class Kubernetes(Target):
                     found[key] = value
         return found
 
-    def _kinds_named(self, name: str) -> list[Kind]:
+    def _kinds_named(self, name: str) -> Sequence[Kind]:
         try:
             return [self._kinds.named(name)]
         except NoKind:
