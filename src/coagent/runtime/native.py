@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from coagent.errors import AgentNotActive, LogError, TargetUnavailable, ToolFailed
+from coagent.errors import AgentNotActive, LogError, TargetError, TargetUnavailable, ToolFailed
 from coagent.protocol.calls import NOTHING, Call, Footprint, Observation, Position, Rank
 from coagent.protocol.edit_merging import Merge, merged_run
 from coagent.protocol.events import (
@@ -239,7 +239,9 @@ class NativeRunner(Runner):
             if target.admits:
                 try:
                     writes[key] = await target.admit(key, value, _held(failed.reads, key, None))
-                except ToolFailed:
+                except TargetUnavailable:
+                    raise
+                except (ToolFailed, TargetError):
                     return None
             if not self._parts.kernel.base_known(key):
                 bases[key] = failed.reads[key, None]
