@@ -23,6 +23,7 @@ from coagent.systems.kubernetes import changes as kubernetes_changes
 from coagent.systems.kubernetes import watch as kubernetes_watch
 from coagent.systems.kubernetes.server import Unsure
 from coagent.targets import Kubernetes
+from coagent.targets.base import GuardFailed
 from kube_emulator import Emulator
 
 SETTINGS = "k8s:default/configmaps/settings"
@@ -364,6 +365,30 @@ def test_an_answer_that_is_lost_while_an_object_is_created_again_loses_nothing(
     put(target, SETTINGS, value, marked)
     assert lost
     assert got(target, SETTINGS) == value
+
+
+def test_an_object_that_is_not_to_be_created_again_any_more_is_somebody_elses_to_delete(
+    emulator: Emulator, target: Kubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = got(target, SETTINGS)
+    marked = {**value, "immutable": True}
+    put(target, SETTINGS, marked, value)
+    request = target._server.request
+
+    def away(method: str, path: str, **options: Any) -> Any:
+        if method == "POST" and not options.get("query"):
+            raise TargetUnavailable("away")
+        return request(method, path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(target._server, "request", away)
+        with pytest.raises(TargetUnavailable):
+            put(target, SETTINGS, value, marked)
+    put(target, SETTINGS, None, value)
+    put(target, SETTINGS, value, None)
+    emulator.delete("cm", "settings")
+    with pytest.raises(GuardFailed):
+        put(target, SETTINGS, {**value, "data": {}}, value)
 
 
 def test_credentials_that_were_good_may_be_so_again(tmp_path: Path) -> None:

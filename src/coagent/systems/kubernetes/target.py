@@ -275,6 +275,8 @@ class Kubernetes(Target):
         """Write once, unless it is there already; False where it has to be judged anew."""
         live = self._get(key)
         now = _part(key, live)
+        if live is not None or value is None:
+            self._replaced.pop(key, None)  # created again, by whomever, or not wanted any more
         if same(now, value):
             self._noted(key, live)
             return True
