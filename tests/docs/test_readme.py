@@ -16,8 +16,11 @@ import coagent
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+SYSTEMS = sorted((ROOT / "docs" / "systems").glob("*.md"))
 BLOCKS = [
-    block for text in (README, GUIDE) for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    block
+    for text in (README, GUIDE, *(page.read_text(encoding="utf-8") for page in SYSTEMS))
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
 ]
 
 
@@ -86,3 +89,9 @@ def test_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", SYSTEMS, ids=lambda page: str(page.stem))
+def test_links_of_pages_about_systems_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
