@@ -19,10 +19,10 @@ from mcp_types import (
     ListToolsResult,
     PaginatedRequestParams,
     TextContent,
-    Tool,
 )
 
 from coagent.errors import AgentNotActive, AgentRestarted, CoAgentError, InvalidArguments, UnknownTool
+from coagent.gateways.mcp.answers import Answer, answered, in_words, offered
 from coagent.gateways.mcp.asking import decisions
 from coagent.gateways.mcp.clients import Caller, Client, Clients
 from coagent.gateways.mcp.own_tools import (
@@ -32,7 +32,6 @@ from coagent.gateways.mcp.own_tools import (
     OWN_TOOLS,
     WAIT_S_DEFAULT,
     WAIT_S_MAX,
-    with_handle,
 )
 from coagent.gateways.mcp.requests import Requests, answered_before, is_again
 from coagent.runtime.domain import Domain
@@ -43,19 +42,12 @@ from coagent.wording import endings
 from coagent.wording.instructions import for_a_client
 from coagent.wording.quoting import Quoting, one_line
 from coagent.wording.repairs import PREFIXED, call_id_of, changed_of
-from coagent.wording.results import error_text, outcome_data, outcome_text, text_of, undone_text
+from coagent.wording.results import error_text, text_of, undone_text
 
 Identify = Callable[[ServerRequestContext[Any, Any]], Caller]
 """Tells whom a request comes from."""
 _PROGRESS_S = 1.0
 """How often somebody who waits is told so, in seconds."""
-
-
-class _Answer(NamedTuple):
-    """What a call is answered with: a text, and the same as data where the result is data."""
-
-    text: str
-    data: dict[str, Any] | None = None
 
 
 class _Request(NamedTuple):
@@ -81,7 +73,7 @@ class Gateway:
         self._clients = clients
         self._identify = identify
         self._requests: Requests[CallToolResult | InputRequiredResult] = Requests()
-        self._own: dict[str, Callable[[_Request], Awaitable[str | InputRequiredResult]]] = {
+        self._own: dict[str, Callable[[_Request], Awaitable[str | Answer | InputRequiredResult]]] = {
             "coagent_finish": self._finish,
             "coagent_undo": self._undo,
             "coagent_amend": self._amend,
@@ -100,11 +92,7 @@ class Gateway:
     ) -> ListToolsResult:
         allowed = self._identify(context).tools
         tools = [
-            Tool(
-                name=name,
-                description=self._domain.tools[own].description,
-                input_schema=with_handle(self._domain.tools[own].schema),
-            )
+            offered(name, self._domain.tools[own])
             for name, own in function_names(self._domain.tools).items()
             if allowed is None or own in allowed
         ]
@@ -126,7 +114,7 @@ class Gateway:
         quoting = Quoting()
         try:
             if params.name == JOIN.name:
-                answer: _Answer | InputRequiredResult = await self._join(caller, params.arguments or {})
+                answer: Answer | InputRequiredResult = await self._join(caller, params.arguments or {})
             else:
                 arguments = dict(params.arguments or {})
                 client = self._clients.of(caller, _handle(arguments))
@@ -139,11 +127,9 @@ class Gateway:
             )
         if isinstance(answer, InputRequiredResult):
             return answer
-        return CallToolResult(
-            content=[TextContent(type="text", text=answer.text)], structured_content=answer.data
-        )
+        return CallToolResult(content=answer.content, structured_content=answer.data)
 
-    async def _in_turn(self, request: _Request) -> _Answer | InputRequiredResult:
+    async def _in_turn(self, request: _Request) -> Answer | InputRequiredResult:
         client = request.client
         client.busy += 1
         try:
@@ -157,11 +143,11 @@ class Gateway:
             client.busy -= 1
             self._clients.met(client)
 
-    async def _answer_with_progress(self, request: _Request) -> _Answer | InputRequiredResult:
+    async def _answer_with_progress(self, request: _Request) -> Answer | InputRequiredResult:
         """Answer, and tell a client that has asked for it meanwhile for how long, and for whom, it waits."""
         if (request.context.meta or {}).get("progress_token") is None:
             return await self._answer(request)
-        answer: _Answer | InputRequiredResult | CoAgentError
+        answer: Answer | InputRequiredResult | CoAgentError
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tell_of_progress, request)
             try:
@@ -181,7 +167,7 @@ class Gateway:
             said = f"waits for {', '.join(before)}" if before else "at work"
             await request.context.session.report_progress(number * _PROGRESS_S, None, said)
 
-    async def _join(self, caller: Caller, arguments: Mapping[str, Any]) -> _Answer:
+    async def _join(self, caller: Caller, arguments: Mapping[str, Any]) -> Answer:
         name, take_up = arguments.get("name"), arguments.get("take_up", False)
         if name is not None and not (isinstance(name, str) and 0 < len(name) <= NAME_LENGTH_MAX):
             raise InvalidArguments(
@@ -194,13 +180,14 @@ class Gateway:
         session.say(str(arguments.get("goal", "")), goal=True)
         await self._domain.flush()
         how = endings.joined(session.name, session.rank, handle)
-        return _Answer(how, {"how": how, "agent": session.name, "rank": int(session.rank), HANDLE: handle})
+        data = {"how": how, "agent": session.name, "rank": int(session.rank), HANDLE: handle}
+        return in_words(how)._replace(data=data)
 
-    async def _answer(self, request: _Request) -> _Answer | InputRequiredResult:
+    async def _answer(self, request: _Request) -> Answer | InputRequiredResult:
         client, name = request.client, request.params.name
         if name in self._own:
             answer = await self._own[name](request)
-            return _Answer(answer) if isinstance(answer, str) else answer
+            return in_words(answer) if isinstance(answer, str) else answer
         own = function_names(self._domain.tools).get(name)
         if own is None or (client.tools is not None and own not in client.tools):
             known = ", ".join(function_names(client.tools or self._domain.tools))
@@ -210,15 +197,15 @@ class Gateway:
         if unheard is not None and is_again(unheard, own, request.arguments):
             outcome = await answered_before(session, unheard)
             said = endings.not_made_again(unheard.call_id)
-            return _Answer(f"{said}\n{outcome_text(outcome, session.quoting)}")
+            return answered(outcome, session.quoting, self._domain.tools[own], said)
         try:
             outcome = await session.call(own, **request.arguments)
         except AgentRestarted as restarted:
-            return _Answer(f"{restarted} All your calls were withdrawn.")
+            return in_words(f"{restarted} All your calls were withdrawn.", self._domain.tools[own])
         except AgentNotActive:
             client.session = None
             raise
-        return _Answer(outcome_text(outcome, session.quoting), outcome_data(outcome))
+        return answered(outcome, session.quoting, self._domain.tools[own])
 
     async def _finish(self, request: _Request) -> str | InputRequiredResult:
         client, wait_s = request.client, request.arguments.get("wait_s", WAIT_S_DEFAULT)
@@ -259,10 +246,12 @@ class Gateway:
         session = await self._clients.session(request.client)
         return undone_text(await session.undo(call_id_of(request.arguments)), session.quoting)
 
-    async def _amend(self, request: _Request) -> str:
+    async def _amend(self, request: _Request) -> Answer:
         changed = changed_of(request.arguments)
         session = await self._clients.session(request.client)
-        return outcome_text(await session.amend(call_id_of(request.arguments), **changed), session.quoting)
+        outcome = await session.amend(call_id_of(request.arguments), **changed)
+        called = next(one.tool for one in session.calls if one.call_id == outcome.call_id)
+        return answered(outcome, session.quoting, self._domain.tools[called])._replace(data=None)
 
     async def _status(self, request: _Request) -> str:
         client = request.client

@@ -5,21 +5,42 @@ Source: Model Context Protocol specification, "Tools" and "Lifecycle"; mcp Pytho
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 from mcp import Client, StdioServerParameters
+from mcp.shared.dispatcher import ProgressFnT
 from mcp.shared.exceptions import MCPError
-from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT, CallToolResult, TextContent, Tool
+from mcp_types import (
+    CONNECTION_CLOSED,
+    REQUEST_TIMEOUT,
+    CallToolRequest,
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    TextContent,
+    Tool,
+)
+from pydantic import TypeAdapter, ValidationError
 
 from coagent.config.domain_file import Configured
 from coagent.config.upstreams import UpstreamTable
 from coagent.errors import ConfigurationError, TargetError, ToolFailed
+from coagent.gateways.mcp.content import value_of
 from coagent.protocol.values import Value
+
+_Result: TypeAlias = CallToolResult | InputRequiredResult
+_RESULT: TypeAdapter[_Result] = TypeAdapter(_Result)
+_PAGES_MAX = 1000
+"""A server whose pages never end is not followed for ever."""
+PROGRESS: ContextVar[ProgressFnT | None] = ContextVar("progress", default=None)
+"""Hears how far the tool has come that is called in this task."""
 
 
 class UpstreamCrashed(TargetError):
@@ -71,8 +92,16 @@ class Upstream:
         """
         try:
             client = await self._connected()
-            return list((await client.list_tools()).tools)
-        except (TargetError, MCPError) as error:
+            found: list[Tool] = []
+            cursor: str | None = None
+            for _ in range(_PAGES_MAX):
+                page = await client.list_tools(cursor=cursor)
+                found += page.tools
+                if page.next_cursor is None or page.next_cursor == cursor:
+                    break
+                cursor = page.next_cursor
+            return found
+        except (TargetError, MCPError, ValidationError) as error:
             raise ConfigurationError(
                 f"upstream {self.name!r} cannot be used: {error}", "Try its command by hand."
             ) from None
@@ -81,7 +110,7 @@ class Upstream:
         """Call one of its tools.
 
         Returns:
-            Its text; where it answers with more than text, a list of its parts.
+            What it answers, as `content.value_of` gives it.
 
         Raises:
             ToolFailed: The tool says that it has failed.
@@ -91,7 +120,7 @@ class Upstream:
         client = await self._connected()
         try:
             with anyio.fail_after(self.table.call_s):
-                result = await client.call_tool(tool, dict(arguments))
+                result = await self._answer(client, tool, dict(arguments))
         except MCPError as error:
             if error.code not in (CONNECTION_CLOSED, REQUEST_TIMEOUT):
                 raise ToolFailed(f"{tool} of {self.name!r} failed: {error}") from None
@@ -107,7 +136,16 @@ class Upstream:
             raise UpstreamCrashed(
                 f"upstream {self.name!r} has gone in the middle of {tool} ({type(error).__name__})"
             ) from None
-        return _value(self.name, tool, result)
+        if isinstance(result, InputRequiredResult):
+            raise ToolFailed(f"{tool} of {self.name!r} asks a person something, which cannot be done here")
+        if result.is_error:
+            raise ToolFailed(f"{tool} of {self.name!r} failed: {_reason(result)}")
+        return value_of(result)
+
+    async def _answer(self, client: Client, tool: str, arguments: dict[str, Any]) -> _Result:
+        """Return what a tool answers, whether or not it fits its own output schema: it has acted by then."""
+        request = CallToolRequest(params=CallToolRequestParams(name=tool, arguments=arguments))
+        return await client.session.send_request(request, _RESULT, progress_callback=PROGRESS.get())
 
     async def _connected(self) -> Client:
         async with self._connecting:
@@ -178,13 +216,11 @@ async def connected(found: Configured) -> AsyncIterator[None]:
         yield
 
 
-def _value(upstream: str, tool: str, result: CallToolResult) -> Value:
+def _reason(result: CallToolResult) -> str:
     texts = [part.text for part in result.content if isinstance(part, TextContent)]
-    if result.is_error:
-        raise ToolFailed(f"{tool} of {upstream!r} failed: {' '.join(texts) or 'it gives no reason'}")
-    if len(texts) == len(result.content):
-        return "\n".join(texts)
-    return [part.model_dump(mode="json", by_alias=True, exclude_none=True) for part in result.content]
+    if not texts and result.structured_content is not None:
+        texts = [json.dumps(result.structured_content, ensure_ascii=False)]
+    return " ".join(texts) or "it gives no reason"
 
 
 def _told(error: BaseException) -> str:
