@@ -1,4 +1,4 @@
-"""An MCP server with what real ones have: pages, odd names, results of all kinds, resources, prompts, progress.
+"""An MCP server with what real ones have: pages, odd names, all kinds of results, resources, progress.
 
 `odd_server.py STORE` keeps its notes in a file.
 """
@@ -14,6 +14,7 @@ import anyio
 from mcp.server import Server, ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.stdio import stdio_server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from mcp_types import (
     AudioContent,
     BlobResourceContents,
@@ -101,6 +102,7 @@ TOOLS = [
     ),
 ]
 PAGE = 5
+BUS = InMemorySubscriptionBus()
 
 
 def notes() -> dict[str, str]:
@@ -119,9 +121,7 @@ async def list_tools(
     return ListToolsResult(tools=TOOLS[start : start + PAGE], next_cursor=more)
 
 
-async def call_tool(
-    context: ServerRequestContext[Any, Any], params: CallToolRequestParams
-) -> CallToolResult:
+async def call_tool(context: ServerRequestContext[Any, Any], params: CallToolRequestParams) -> CallToolResult:
     given, stored = params.arguments or {}, notes()
     match params.name:
         case "get_note":
@@ -131,7 +131,9 @@ async def call_tool(
             STORE.write_text(json.dumps({**stored, given["note-id"]: "|".join(given[name] for name in ODD)}))
             return said("ok")
         case "delete_note":
-            STORE.write_text(json.dumps({name: one for name, one in stored.items() if name != given["note-id"]}))
+            STORE.write_text(
+                json.dumps({name: one for name, one in stored.items() if name != given["note-id"]})
+            )
             return said("ok")
         case "count":
             return CallToolResult(content=[], structured_content={"n": len(stored)})
@@ -149,6 +151,7 @@ async def call_tool(
         case "grow":
             TOOLS.append(made("grown", reads=True))
             await context.session.send_notification(ToolListChangedNotification())
+            await BUS.publish(ToolsListChanged())
             return said("grown")
     return said(params.name[:20])
 
@@ -221,9 +224,7 @@ async def get_prompt(
     context: ServerRequestContext[Any, Any], params: GetPromptRequestParams
 ) -> GetPromptResult:
     text = f"Greet {(params.arguments or {})['who']}."
-    return GetPromptResult(
-        messages=[PromptMessage(role="user", content=TextContent(type="text", text=text))]
-    )
+    return GetPromptResult(messages=[PromptMessage(role="user", content=TextContent(type="text", text=text))])
 
 
 async def main() -> None:
@@ -236,6 +237,7 @@ async def main() -> None:
         on_read_resource=read_resource,
         on_list_prompts=list_prompts,
         on_get_prompt=get_prompt,
+        on_subscriptions_listen=ListenHandler(BUS),
     )
     options = server.create_initialization_options(NotificationOptions(tools_changed=True))
     async with stdio_server() as (reading, writing):

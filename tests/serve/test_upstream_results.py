@@ -110,7 +110,9 @@ async def test_pictures_sounds_and_resources_come_as_what_they_are(tmp_path: Pat
 def test_two_servers_with_tools_of_one_name_are_named_with_the_cure(tmp_path: Path) -> None:
     second = odd(tmp_path).read_text().partition("\n")[2].replace('name = "odd"', 'name = "two"')
     path = odd(tmp_path, more=second.replace("odd:{", "two:{"))
-    done = subprocess.run(command("serve", str(path)), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command("serve", str(path)), capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 2
     assert "upstreams 'odd' and 'two' both have a tool 'get_note'" in done.stderr
     assert 'prefix = "two_"' in done.stderr

@@ -108,6 +108,7 @@ class UpstreamTable(Table):
         start_s: How long it may take to start.
         call_s: How long one call may take.
         tools: Its tools.
+        resources: Templates of the keys that reading a resource reads, over `uri`; everything by default.
         check: How the declarations are tried.
     """
 
@@ -122,6 +123,7 @@ class UpstreamTable(Table):
     start_s: float = Field(default=60.0, gt=0)
     call_s: float = Field(default=300.0, gt=0)
     tools: dict[str, UpstreamToolTable] = Field(default_factory=dict)
+    resources: list[str] = Field(default_factory=list)
     check: CheckTable = CheckTable()
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ def value_of(result: CallToolResult) -> Value:
         `{"content", "structuredContent"}`.
     """
     dumped = (one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in result.content)
-    parts = [_decoded(one) for one in dumped]
+    parts = [decoded(one) for one in dumped]
     texts = [one["text"] for one in parts if one.keys() == {"type", "text"} and one["type"] == "text"]
     text = "\n".join(texts) if len(texts) == len(parts) else None
     data = result.structured_content
@@ -77,7 +77,7 @@ def _says_the_same(text: str | None, parts: Sequence[Any], data: Mapping[str, An
         return True
     only = next(iter(data.values())) if len(data) == 1 else None
     if text is None:
-        return only is not None and [_decoded(one) for one in _dicts(only)] == list(parts)
+        return only is not None and [decoded(one) for one in _dicts(only)] == list(parts)
     if text == only:
         return True
     try:
@@ -99,7 +99,7 @@ def _parts(value: Value) -> list[dict[str, Any]]:
         if isinstance(only, str):
             return [{"type": "text", "text": only}]
         if _are_parts(only):
-            return [_decoded(one) for one in _dicts(only)]
+            return [decoded(one) for one in _dicts(only)]
     elif _are_parts(value):
         return list(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
@@ -114,7 +114,7 @@ def _are_parts(value: Any) -> bool:
     )
 
 
-def _decoded(part: dict[str, Any]) -> dict[str, Any]:
+def decoded(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a part of a result with bytes in place of base64."""
     found = dict(part)
     for name in _ENCODED:
@@ -124,7 +124,7 @@ def _decoded(part: dict[str, Any]) -> dict[str, Any]:
             except (binascii.Error, ValueError):
                 continue  # not base64: it is passed on as it came
     if isinstance(found.get("resource"), dict):
-        found["resource"] = _decoded(found["resource"])
+        found["resource"] = decoded(found["resource"])
     return found
 
 

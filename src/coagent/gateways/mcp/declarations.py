@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import anyio
 from mcp_types import Tool
 
 from coagent.config.explain import nearest
 from coagent.config.upstreams import StepTable, UpstreamToolTable
 from coagent.errors import ConfigurationError, ToolFailed
 from coagent.gateways.mcp.paths import Returned, filled
-from coagent.gateways.mcp.upstream import Upstream, UpstreamCrashed
+from coagent.gateways.mcp.upstream import UNDER_WAY, UnderWay, Upstream, UpstreamCrashed
 from coagent.protocol.calls import Footprint
 from coagent.protocol.values import Value
 from coagent.tools.declared import DeclaredTool
@@ -98,7 +99,7 @@ def _declared(upstream: Upstream, tool: Tool, declaration: UpstreamToolTable | N
         )
     reads = declaration.reads or ([everything] if declaration.effect == "read" else [])
     writes = declaration.writes or ([everything] if declaration.effect == "irreversible" else [])
-    phases = Phases(upstream, tool.name, declaration)
+    phases = Phases(upstream, tool, declaration)
     schema = dict(tool.input_schema)
     hints = tool.annotations
     return UpstreamTool(
@@ -133,9 +134,10 @@ def _description(tool: Tool, declaration: UpstreamToolTable) -> str:
 class Phases:
     """The three phases of one tool, as calls of tools of its server."""
 
-    def __init__(self, upstream: Upstream, tool: str, declaration: UpstreamToolTable) -> None:
+    def __init__(self, upstream: Upstream, tool: Tool, declaration: UpstreamToolTable) -> None:
         self._upstream = upstream
-        self._tool = tool
+        self._tool = tool.name
+        self._repeatable = tool.annotations is not None and bool(tool.annotations.idempotent_hint)
         self._declaration = declaration
         # Of the run of this task: others may run the tool at the same time, for what has nothing to do with
         # it.
@@ -160,15 +162,26 @@ class Phases:
         A server that crashes in the middle of it may have acted. What can be taken back is, so that the call
         has changed nothing; else the message says what is unknown.
         """
+        under_way = UNDER_WAY.get()
+        name = self._upstream.table.prefix + self._tool
+        mine = under_way if under_way is not None and under_way.is_this(name, arguments) else None
         try:
-            return await self._upstream.call(self._tool, arguments)
+            if self._declaration.effect == "read" and mine is not None:
+                return await _unless_cancelled(mine, lambda: self._call(arguments, mine))
+            return await self._call(arguments, mine)
         except UpstreamCrashed as crash:
             if self._declaration.effect == "read":
                 raise ToolFailed(f"{crash.cause}; it only reads", "Call it again.") from None
+            if self._declaration.reverse is None and self._repeatable:  # once or twice, its server says
+                return await self._call(arguments, mine)
             await self._after_crash(crash, arguments)
             raise ToolFailed(
                 f"{crash.cause}; what it may have done was taken back", "Call it again."
             ) from None
+
+    async def _call(self, arguments: Mapping[str, Any], under_way: UnderWay | None) -> Value:
+        progress = None if under_way is None else under_way.progress
+        return await self._upstream.call(self._tool, arguments, progress)
 
     async def _after_crash(self, crash: UpstreamCrashed, arguments: Mapping[str, Any]) -> None:
         """Take back what a call may have done whose server has crashed."""
@@ -200,3 +213,31 @@ class Phases:
 
     async def _step(self, step: StepTable, values: Mapping[str, Any]) -> Value:
         return await self._upstream.call(step.tool, filled(step.arguments, values, step.tool))
+
+
+async def _unless_cancelled(under_way: UnderWay, act: Callable[[], Awaitable[Value]]) -> Value:
+    """Do what only reads, as long as somebody waits for it.
+
+    Raises:
+        ToolFailed: Nobody does.
+        Exception: What `act` raised.
+    """
+    found: list[Value] = []
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            await under_way.cancelled.wait()
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(watch)
+        try:
+            found.append(await act())
+        except Exception as raised:  # a task group would wrap it
+            failure = raised
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if not found:
+        raise ToolFailed(f"{under_way.tool} was cancelled by its client")
+    return found[0]

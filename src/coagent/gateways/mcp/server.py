@@ -5,7 +5,6 @@ Source: Model Context Protocol specification, "Tools"; mcp Python SDK 2, `mcp.se
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from mcp_types import (
     InputRequiredResult,
     ListToolsResult,
     PaginatedRequestParams,
+    ReadResourceResult,
     TextContent,
 )
 
@@ -33,7 +33,10 @@ from coagent.gateways.mcp.own_tools import (
     WAIT_S_DEFAULT,
     WAIT_S_MAX,
 )
+from coagent.gateways.mcp.passing import Hearers, HearingServer, PassingOn, Progress
+from coagent.gateways.mcp.relay import Relay, ResourceReader, resource_of
 from coagent.gateways.mcp.requests import Requests, answered_before, is_again
+from coagent.gateways.mcp.upstream import UNDER_WAY, UnderWay
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
 from coagent.runtime.standing import stuck_for
@@ -66,10 +69,14 @@ class Gateway:
         domain: An open domain.
         clients: Who is who.
         identify: Tells whom a request comes from.
+        relay: The upstream servers of the domain.
     """
 
-    def __init__(self, domain: Domain, clients: Clients, identify: Identify) -> None:
+    def __init__(self, domain: Domain, clients: Clients, identify: Identify, relay: Relay) -> None:
         self._domain = domain
+        self._relay = relay
+        self._hearers = Hearers()
+        relay.on_change = self._hearers.tell
         self._clients = clients
         self._identify = identify
         self._requests: Requests[CallToolResult | InputRequiredResult] = Requests()
@@ -79,22 +86,44 @@ class Gateway:
             "coagent_amend": self._amend,
             "coagent_status": self._status,
         }
-        self.server: Server[Any] = Server(
+        self.server: Server[Any] = HearingServer(
             "coagent",
             version=_version(),
             instructions=for_a_client(),
             on_list_tools=self._list,
             on_call_tool=self._called,
+            on_subscriptions_listen=self._hearers.listen,
+            **self._passed_on(),
         )
+
+    def _passed_on(self) -> dict[str, Any]:
+        """Return what answers for the upstream servers' resources and prompts, where they have some."""
+        passing = PassingOn(self._relay, self._identify, self._read)
+        found: dict[str, Any] = {}
+        if self._relay.has_resources:
+            found |= {
+                "on_list_resources": passing.resources,
+                "on_list_resource_templates": passing.templates,
+                "on_read_resource": passing.read,
+            }
+        if self._relay.has_prompts:
+            found |= {"on_list_prompts": passing.prompts, "on_get_prompt": passing.prompt}
+        return found
+
+    async def tell_changes(self) -> None:
+        """Tell clients, for ever, when what they are offered has changed."""
+        await self._hearers.run()
 
     async def _list(
         self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        allowed = self._identify(context).tools
+        caller = self._identify(context)
+        self._hearers.met(caller.connection, context)
+        allowed = caller.tools
         tools = [
             offered(name, self._domain.tools[own])
             for name, own in function_names(self._domain.tools).items()
-            if allowed is None or own in allowed
+            if (allowed is None or own in allowed) and self._relay.is_offered(self._domain.tools[own])
         ]
         return ListToolsResult(tools=[*tools, *OWN_TOOLS])
 
@@ -102,6 +131,7 @@ class Gateway:
         self, context: ServerRequestContext[Any, Any], params: CallToolRequestParams
     ) -> CallToolResult | InputRequiredResult:
         caller = self._identify(context)
+        self._hearers.met(caller.connection, context)
         request = None
         if caller.connection is not None and context.request_id is not None:
             request = (caller.connection, context.request_id)
@@ -146,12 +176,13 @@ class Gateway:
     async def _answer_with_progress(self, request: _Request) -> Answer | InputRequiredResult:
         """Answer, and tell a client that has asked for it meanwhile for how long, and for whom, it waits."""
         if (request.context.meta or {}).get("progress_token") is None:
-            return await self._answer(request)
+            return await self._answer(request, None)
         answer: Answer | InputRequiredResult | CoAgentError
+        progress = Progress(request.context)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._tell_of_progress, request)
+            tasks.start_soon(self._tell_of_progress, request, progress)
             try:
-                answer = await self._answer(request)
+                answer = await self._answer(request, progress)
             except CoAgentError as failure:
                 answer = failure  # a task group would wrap it
             tasks.cancel_scope.cancel()
@@ -159,13 +190,12 @@ class Gateway:
             raise answer
         return answer
 
-    async def _tell_of_progress(self, request: _Request) -> None:
-        for number in itertools.count(1):
+    async def _tell_of_progress(self, request: _Request, progress: Progress) -> None:
+        while True:
             await anyio.sleep(_PROGRESS_S)
             session = request.client.session
             before = [] if session is None else self._before(session)
-            said = f"waits for {', '.join(before)}" if before else "at work"
-            await request.context.session.report_progress(number * _PROGRESS_S, None, said)
+            await progress.waited(_PROGRESS_S, f"waits for {', '.join(before)}" if before else "at work")
 
     async def _join(self, caller: Caller, arguments: Mapping[str, Any]) -> Answer:
         name, take_up = arguments.get("name"), arguments.get("take_up", False)
@@ -183,12 +213,14 @@ class Gateway:
         data = {"how": how, "agent": session.name, "rank": int(session.rank), HANDLE: handle}
         return in_words(how)._replace(data=data)
 
-    async def _answer(self, request: _Request) -> Answer | InputRequiredResult:
+    async def _answer(self, request: _Request, progress: Progress | None) -> Answer | InputRequiredResult:
         client, name = request.client, request.params.name
         if name in self._own:
             answer = await self._own[name](request)
             return in_words(answer) if isinstance(answer, str) else answer
         own = function_names(self._domain.tools).get(name)
+        if own is not None and isinstance(self._domain.tools[own], ResourceReader):
+            own = None  # it is for `resources/read`
         if own is None or (client.tools is not None and own not in client.tools):
             known = ", ".join(function_names(client.tools or self._domain.tools))
             raise UnknownTool(f"there is no tool {name!r}", f"There are: {known}.")
@@ -198,6 +230,8 @@ class Gateway:
             outcome = await answered_before(session, unheard)
             said = endings.not_made_again(unheard.call_id)
             return answered(outcome, session.quoting, self._domain.tools[own], said)
+        under_way = UnderWay(own, request.arguments, None if progress is None else progress.of_tool)
+        UNDER_WAY.set(under_way)
         try:
             outcome = await session.call(own, **request.arguments)
         except AgentRestarted as restarted:
@@ -205,7 +239,27 @@ class Gateway:
         except AgentNotActive:
             client.session = None
             raise
+        finally:
+            under_way.cancelled.set()
         return answered(outcome, session.quoting, self._domain.tools[own])
+
+    async def _read(
+        self, context: ServerRequestContext[Any, Any], caller: Caller, tool: str, uri: str
+    ) -> ReadResourceResult:
+        """Read a resource of an upstream server, as the next call of whoever asks."""
+        client = self._clients.of(caller, None)
+        client.busy += 1
+        try:
+            async with client.lock:
+                if client.session is not None:
+                    await client.session.came_back()
+                session = await self._clients.session(client)
+                result = resource_of(await session.call(tool, uri=uri), session.quoting)
+                await self._domain.flush()
+                return result
+        finally:
+            client.busy -= 1
+            self._clients.met(client)
 
     async def _finish(self, request: _Request) -> str | InputRequiredResult:
         client, wait_s = request.client, request.arguments.get("wait_s", WAIT_S_DEFAULT)
