@@ -20,6 +20,7 @@ class StepTable(Table):
             nothing, which is prepared as such.
         when: Of a step that reverses: only if that was prepared and was there.
         unless: Only if that was prepared and was absent.
+        each: Of a step that reverses: a path to a list, such as `result.items`: it is made for each `{item}`.
     """
 
     tool: str
@@ -27,6 +28,7 @@ class StepTable(Table):
     absent: str | None = None
     when: str | None = None
     unless: str | None = None
+    each: str | None = None
 
     @model_validator(mode="after")
     def _one_condition(self) -> StepTable:

@@ -209,7 +209,12 @@ class Phases:
                 continue
             if step.unless is not None and known.get(step.unless) is not None:
                 continue
-            await self._step(step, {**arguments, **returned, "arguments": arguments})
+            values = {**arguments, **returned, "arguments": arguments}
+            if step.each is None:
+                await self._step(step, values)
+                continue
+            for item in filled(f"{{{step.each}}}", values, step.tool):
+                await self._step(step, {**values, "item": item})
 
     async def _step(self, step: StepTable, values: Mapping[str, Any]) -> Value:
         return await self._upstream.call(step.tool, filled(step.arguments, values, step.tool))
