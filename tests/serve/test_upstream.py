@@ -148,6 +148,12 @@ async def test_a_server_that_crashes_in_the_middle_of_a_call_has_done_nothing(fr
     assert (fragile.parent / "value.txt").read_text() == "third"
 
 
+async def test_what_can_be_repeated_is_called_again_where_its_server_has_crashed(fragile: Path) -> None:
+    async with stdio(fragile, "A") as a:
+        assert "marked" in await call(a, "mark")
+        assert "committed" in await call(a, "coagent_finish")
+
+
 async def test_a_reverse_that_fails_says_what_is_unknown(fragile: Path) -> None:
     async with stdio(fragile, "A") as a:
         await call(a, "put", value="no-undo")

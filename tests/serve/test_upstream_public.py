@@ -89,6 +89,7 @@ def test_memory_declarations_pass_the_check(tmp_path: Path) -> None:
     assert found["delete_observations"]["verdict"] == "undeclared"
 
 
+@pytest.mark.long
 async def test_git_each_agent_commits_its_own_files_in_order(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     repository.mkdir()
@@ -121,6 +122,7 @@ async def test_git_each_agent_commits_its_own_files_in_order(tmp_path: Path) -> 
     assert git("show", "--name-only", "--format=%s", "HEAD").split() == ["of", "b", "b.txt"]
 
 
+@pytest.mark.long
 async def test_sqlite_writes_wait_their_turn_and_readers_are_told(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "app.db") as connection:
         connection.execute("create table t (id integer primary key, v text)")

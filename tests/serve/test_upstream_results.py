@@ -36,7 +36,8 @@ def odd(folder: Path, declared: str = DECLARED, more: str = "") -> Path:
     server = json.dumps([sys.executable, str(SERVER), str(folder / "notes.json")])
     path = folder / "domain.toml"
     path.write_text(
-        f'log = "sqlite:log.db"\n[[upstreams]]\nname = "odd"\ncommand = {server}\n{declared}{more}'
+        'log = "sqlite:log.db"\n\n[serve]\nport = 0\n\n'
+        f'[[upstreams]]\nname = "odd"\ncommand = {server}\n{declared}{more}'
     )
     return path
 
@@ -108,7 +109,7 @@ async def test_pictures_sounds_and_resources_come_as_what_they_are(tmp_path: Pat
 
 
 def test_two_servers_with_tools_of_one_name_are_named_with_the_cure(tmp_path: Path) -> None:
-    second = odd(tmp_path).read_text().partition("\n")[2].replace('name = "odd"', 'name = "two"')
+    second = odd(tmp_path).read_text().partition("port = 0\n")[2].replace('name = "odd"', 'name = "two"')
     path = odd(tmp_path, more=second.replace("odd:{", "two:{"))
     done = subprocess.run(
         command("serve", str(path)), capture_output=True, text=True, check=False, timeout=60

@@ -62,6 +62,7 @@ class HearingServer(Server[Any]):
     def create_initialization_options(
         self, notification_options: NotificationOptions | None = None, *args: Any, **options: Any
     ) -> InitializationOptions:
+        """Return what the handshake says, with the promise to tell of changes."""
         told = notification_options or NotificationOptions(True, True, True)
         return super().create_initialization_options(told, *args, **options)
 
@@ -148,16 +149,19 @@ class PassingOn:
         self._read = read
 
     async def resources(self, context: Context, params: PaginatedRequestParams | None) -> ListResourcesResult:
+        """Return the resources of all servers."""
         with _told():
             return ListResourcesResult(resources=await self._relay.resources())
 
     async def templates(
         self, context: Context, params: PaginatedRequestParams | None
     ) -> ListResourceTemplatesResult:
+        """Return the templates of their resources."""
         with _told():
             return ListResourceTemplatesResult(resource_templates=await self._relay.templates())
 
     async def read(self, context: Context, params: ReadResourceRequestParams) -> ReadResourceResult:
+        """Read a resource, as a call of whoever asks."""
         caller = self._identify(context)
         with _told():
             tool = await self._relay.reader(params.uri)
@@ -166,10 +170,12 @@ class PassingOn:
             return await self._read(context, caller, tool, params.uri)
 
     async def prompts(self, context: Context, params: PaginatedRequestParams | None) -> ListPromptsResult:
+        """Return the prompts of all servers."""
         with _told():
             return ListPromptsResult(prompts=await self._relay.prompts())
 
     async def prompt(self, context: Context, params: GetPromptRequestParams) -> GetPromptResult:
+        """Return a prompt with its arguments filled in."""
         with _told():
             return await self._relay.prompt(params.name, params.arguments)
 
