@@ -24,7 +24,7 @@ BENCHMARKS: dict[str, Lazy] = {
     "pairs": Lazy(
         "coagent_lab.cli.bench_pairs:pairs",
         "Gold patches of real pull requests, two at a time in one tree.",
-        ("coagent bench pairs --dataset CooperBench/dataset --repositories clones --only jinja --no-tests",),
+        ("coagent bench pairs --dataset CooperBench/dataset --repositories clones",),
     ),
     "log": Lazy(
         "coagent_lab.cli.bench_log:log",
