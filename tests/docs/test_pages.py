@@ -66,7 +66,7 @@ def test_the_python_on_a_systems_page_runs(system: str, tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", block],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+            env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'packages' / 'kube-emulator' / 'src'}"},
             capture_output=True,
             text=True,
             timeout=60,
