@@ -42,11 +42,16 @@ def contended(
     all_workloads: Annotated[
         bool, typer.Option("--all", help="Beyond the ten, also code, a database and a document.")
     ] = False,
+    benign: Annotated[
+        bool, typer.Option("--benign", help="Instead of the ten: agents that conflict little or not at all.")
+    ] = False,
     only: Annotated[str, typer.Option(help="Comma-separated ids of the workloads to run.")] = "",
     workbench: Annotated[
         Path | None, typer.Option(help="The folder with the data of office workload files.")
     ] = None,
-    protocols: Annotated[str, typer.Option(help="Comma-separated.")] = "serial,naive,2pl,occ,mtpo",
+    protocols: Annotated[
+        str, typer.Option(help="Comma-separated; `one` is one agent with the goals of all.")
+    ] = "serial,naive,2pl,occ,mtpo",
     trials: Annotated[
         int | None,
         typer.Option(
@@ -57,6 +62,9 @@ def contended(
     misjudge: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="How often a notice is judged wrongly.")
     ] = 0.0,
+    dies: Annotated[
+        bool, typer.Option("--dies", help="The first agent's process dies midway, which is seen later.")
+    ] = False,
     without: _Without = "",
     sql: Annotated[
         str | None, typer.Option(help="sqlite or postgresql://…: run SQL and office workloads on that.")
@@ -93,11 +101,13 @@ def contended(
 
     if html is not None:
         check_place(html)
-    chosen = Chosen(workloads, all_workloads, _names(only), workbench, _known(sql))
-    runner = _runner(model, base_url, budget, keep, misjudge, without)
+    chosen = Chosen(workloads, all_workloads, _names(only), workbench, _known(sql), benign)
+    runner = _runner(model, base_url, budget, keep, misjudge, without, dies=dies)
     seeds = trials if trials is not None else (20 if model is None else 1)
     failures: dict[str, str] = {}
-    plan = anyio.run(_plan, chosen, runner, _protocols(protocols), seeds, seed, failures)
+    plan = anyio.run(
+        _plan, chosen, runner, _protocols(protocols, alone=model is None and not dies), seeds, seed, failures
+    )
     measured = anyio.run(_measure, plan, failures)
     _report(measured, html, json_output, scaling=scaling or (html is not None and model is None))
 
@@ -129,6 +139,7 @@ class Chosen:
     only: list[str]
     workbench: Path | None
     sql: str | None
+    benign: bool
 
 
 async def _plan(
@@ -139,6 +150,10 @@ async def _plan(
 
     if chosen.folder is not None:
         found = _from_files(chosen, failures)
+    elif chosen.benign:
+        from coagent_lab.bench.contended.benign import benign
+
+        found = await benign()
     else:
         found = await the_ten(chosen.sql)
         if chosen.beyond_the_ten or chosen.only:
@@ -161,7 +176,14 @@ def _only(found: list[Any], only: list[str]) -> list[Any]:
 
 
 def _runner(
-    model: str | None, base_url: str | None, budget: str, keep: Path | None, misjudge: float, without: str
+    model: str | None,
+    base_url: str | None,
+    budget: str,
+    keep: Path | None,
+    misjudge: float,
+    without: str,
+    *,
+    dies: bool,
 ) -> Runner:
     from coagent_lab.bench.contended.judging import Judging
     from coagent_lab.bench.contended.runner import Simulated
@@ -173,10 +195,10 @@ def _runner(
                 f"{'--base-url' if base_url is not None else '--keep'} is for language models",
                 "Name one with --model PROVIDER:NAME.",
             )
-        return Simulated(judging=Judging(misjudge=misjudge, **ideas))
-    if misjudge or not ideas.keys() <= {"second_look", "short_prompt"}:
+        return Simulated(judging=Judging(misjudge=misjudge, **ideas), dies=dies)
+    if misjudge or dies or not ideas.keys() <= {"second_look", "short_prompt"}:
         raise ConfigurationError(
-            "--misjudge, and --without other than second_look,short_prompt, are for simulated agents",
+            "--misjudge, --dies, and --without other than second_look,short_prompt, are for simulated agents",
             "Leave them out with --model.",
         )
     try:
@@ -236,14 +258,20 @@ def _known(sql: str | None) -> str | None:
     )
 
 
-def _protocols(text: str) -> list[str]:
+def _protocols(text: str, *, alone: bool) -> list[str]:
     import difflib
 
     from coagent.runtime.protocols import PROTOCOLS
+    from coagent_lab.bench.contended.variants import ONE
 
     found = _names(text)
     for one in found:
-        if one not in PROTOCOLS:
+        if one == ONE:
+            if not alone:
+                raise ConfigurationError(
+                    f"{ONE!r} goes neither with --model nor with --dies", "Leave it out."
+                )
+        elif one not in PROTOCOLS:
             nearest = difflib.get_close_matches(one, PROTOCOLS, 1)
             cure = f"Did you mean {nearest[0]!r}?" if nearest else f"There are: {', '.join(PROTOCOLS)}."
             raise ConfigurationError(f"there is no protocol {one!r}", cure)
@@ -296,7 +324,7 @@ def _show(out: Console, data: dict[str, Any], html: Path | None) -> None:
     table.add_column("workload", no_wrap=True, max_width=24)
     table.add_column("", no_wrap=True, min_width=6)
     judged = ["check"] if "model" in data["parameters"] else []
-    for name in ("in order", "serial", *judged, "time s", "speed", "tokens", "notices", "undone"):
+    for name in ("in order", "serial", *judged, "time s", "speed", "bound", "tokens", "notices", "undone"):
         table.add_column(name, justify="right", no_wrap=True, min_width=5)
     for one in data["workloads"]:
         for number, (protocol, figures) in enumerate(one["protocols"].items()):
@@ -333,6 +361,7 @@ def _cells(figures: dict[str, Any], judged: bool) -> list[str]:
         *(["-" if accepted is None else f"{accepted:.0%}"] if judged else []),
         f"{figures['makespan_s']:.1f}",
         f"{figures['speedup']:.2f}x",
+        f"{figures['over_bound']:.2f}x",
         f"{figures['tokens_ratio']:.2f}x",
         f"{figures['notifications']:.1f}",
         f"{figures['aborts']:.1f}",
