@@ -102,6 +102,8 @@ def contended(
     if html is not None:
         check_place(html)
     chosen = Chosen(workloads, all_workloads, _names(only), workbench, _known(sql), benign)
+    if dies and scaling:
+        raise ConfigurationError("--scaling has no agents that die", "Leave --scaling or --dies out.")
     runner = _runner(model, base_url, budget, keep, misjudge, without, dies=dies)
     seeds = trials if trials is not None else (20 if model is None else 1)
     failures: dict[str, str] = {}
@@ -109,7 +111,8 @@ def contended(
         _plan, chosen, runner, _protocols(protocols, alone=model is None and not dies), seeds, seed, failures
     )
     measured = anyio.run(_measure, plan, failures)
-    _report(measured, html, json_output, scaling=scaling or (html is not None and model is None))
+    with_scaling = scaling or (html is not None and model is None and not dies)
+    _report(measured, html, json_output, scaling=with_scaling)
 
 
 def _report(measured: Measured, html: Path | None, json_output: bool, *, scaling: bool) -> None:

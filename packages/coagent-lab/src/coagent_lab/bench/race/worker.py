@@ -114,8 +114,7 @@ class RaceBench:
         def model(spec: Any) -> Paced:
             randomness = random.Random(f"{case}/{spec.id}/{seed}")
             scripted = self._model(script=self._scripts[task.name, spec.id, variant])
-            think = (lambda: 0.0) if order else (lambda: randomness.expovariate(1.0) * think_s)
-            return Paced(scripted, think, *gates[spec.id])
+            return Paced(scripted, lambda: randomness.expovariate(1.0) * think_s, *gates[spec.id])
 
         result = await self._trial.run_trial(task, config, model, log)
         tree = self._scratch / f"{task.name}-{config.trial_id}"
@@ -163,7 +162,7 @@ async def trials(bench: RaceBench, plan: dict[str, Any]) -> Any:
         agents = bench.agents(case)
         serial = []
         for order in permutations(agents):
-            figures, files = await bench.run(case, "naive", 0, 0.0, order)
+            figures, files = await bench.run(case, "naive", 0, plan["think_s"], order)
             serial.append(files)
             yield {"case": "/".join(case), "strategy": "serial", "order": list(order), **figures}
         for seed in range(plan["trials"]):
