@@ -52,12 +52,7 @@ def contended(
     protocols: Annotated[
         str, typer.Option(help="Comma-separated; `one` is one agent with the goals of all.")
     ] = "serial,naive,2pl,occ,mtpo",
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Seeds a workload and protocol: 20, and 1 with --model.", show_default=False
-        ),
-    ] = None,
+    trials: _Trials = None,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
     misjudge: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="How often a notice is judged wrongly.")
@@ -73,13 +68,8 @@ def contended(
         str | None, typer.Option(help="PROVIDER:NAME: run language models instead of simulated agents.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint for --model.")] = None,
-    budget: Annotated[
-        str, typer.Option(help="What an agent may spend: requests,tokens,calls,seconds.")
-    ] = "requests=30,tokens=200000,calls=60,seconds=900",
-    keep: Annotated[
-        Path | None,
-        typer.Option(help="With --model: keep transcripts and results here, and go on from them."),
-    ] = None,
+    budget: _Budget = "requests=30,tokens=200000,calls=60,seconds=900",
+    keep: _Keep = None,
     scaling: Annotated[
         bool, typer.Option("--scaling", help="Also 2 to 64 simulated agents at three contentions.")
     ] = False,
