@@ -75,7 +75,7 @@ def _merge_words(saw: list[str], found: list[str], now: list[str]) -> str | None
     if any(_touch(*pair) for pair in _pairs(edits)):
         return None
     merged = _merge(base, theirs, ours, lambda saw, found, now: None)
-    # Where a space between two words has gone on one side, what stood on both sides of it may have become one.
+    # Where one side took away the space between two words, the merge may have made one of them.
     known = {*base, *theirs, *ours}
     return None if merged is None or not known.issuperset(_WORDS_ALONE.findall(merged)) else merged
 
