@@ -35,6 +35,7 @@ from coagent.gateways.mcp.own_tools import (
     with_handle,
 )
 from coagent.gateways.mcp.requests import Requests, answered_before, is_again
+from coagent.runtime.amending import amend_as_asked
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
 from coagent.runtime.standing import stuck_for
@@ -42,7 +43,7 @@ from coagent.tools.names import function_names
 from coagent.wording import endings
 from coagent.wording.instructions import for_a_client
 from coagent.wording.quoting import Quoting, one_line
-from coagent.wording.repairs import PREFIXED, call_id_of, changed_of
+from coagent.wording.repairs import PREFIXED, call_id_of
 from coagent.wording.results import error_text, outcome_data, outcome_text, text_of, undone_text
 
 Identify = Callable[[ServerRequestContext[Any, Any]], Caller]
@@ -218,7 +219,7 @@ class Gateway:
         except AgentNotActive:
             client.session = None
             raise
-        return _Answer(outcome_text(outcome, session.quoting), outcome_data(outcome))
+        return _Answer(outcome_text(outcome, session.quoting), outcome_data(outcome, session.quoting))
 
     async def _finish(self, request: _Request) -> str | InputRequiredResult:
         client, wait_s = request.client, request.arguments.get("wait_s", WAIT_S_DEFAULT)
@@ -239,7 +240,9 @@ class Gateway:
         if settlement.state == "committed":
             return endings.COMMITTED
         if settlement.state == "notified":
-            return endings.notified(settlement.notifications, PREFIXED, "call coagent_finish")
+            return endings.notified(
+                settlement.notifications, PREFIXED, "call coagent_finish", session.quoting
+            )
         return endings.waiting(settlement.waits_for, wait_s, settlement.unknown)
 
     async def _decided(self, request: _Request, session: AgentSession) -> InputRequiredResult | None:
@@ -260,9 +263,8 @@ class Gateway:
         return undone_text(await session.undo(call_id_of(request.arguments)), session.quoting)
 
     async def _amend(self, request: _Request) -> str:
-        changed = changed_of(request.arguments)
         session = await self._clients.session(request.client)
-        return outcome_text(await session.amend(call_id_of(request.arguments), **changed), session.quoting)
+        return outcome_text(await amend_as_asked(session, request.arguments), session.quoting)
 
     async def _status(self, request: _Request) -> str:
         client = request.client
