@@ -157,6 +157,14 @@ def test_lines_that_were_found_and_only_moved_are_counted_and_no_more() -> None:
     assert replaced_literals(before, after) == [("bad", "good")]
 
 
+def test_rows_behind_one_that_has_gone_have_not_changed() -> None:
+    rows: list[Value] = [{"id": number, "text": f"row {number}"} for number in range(6)]
+    assert difference(rows[:5], rows[1:]).split("\n") == [
+        "{'id': 0, 'text': 'row 0'} -> (gone)",
+        "(absent) -> {'id': 5, 'text': 'row 5'}",
+    ]
+
+
 def test_a_literal_is_replaced_as_a_whole_word_only() -> None:
     assert carries("total 100.", "100")
     for other in ("total 1000", "total 100.5", "x-100", "100-x", "100,000", "a100"):

@@ -127,7 +127,7 @@ def leaves(before: Value, after: Value, path: str = "") -> Iterator[Leaf]:
 
 
 def _list_leaves(before: list[Value], after: list[Value], path: str) -> Iterator[Leaf]:
-    if len(before) == len(after):
+    if len(before) == len(after) and not _has_shifted(before, after):
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
             yield from leaves(old, new, f"{path}/{index}")
         return
@@ -139,6 +139,15 @@ def _list_leaves(before: list[Value], after: list[Value], path: str) -> Iterator
     for new in after:
         if _comparable(new) not in known:
             yield Leaf(path, None, new)
+
+
+def _has_shifted(before: list[Value], after: list[Value]) -> bool:
+    """Tell whether most of a list has only moved to other places: rows behind one that has gone, say."""
+    moved = sum(not same(old, new) for old, new in zip(before, after, strict=True))
+    if moved < 2:
+        return False
+    known, kept = set(map(_comparable, before)), set(map(_comparable, after))
+    return 0 < len(known - kept) + len(kept - known) <= moved
 
 
 def _comparable(value: Value) -> Any:

@@ -20,6 +20,8 @@ LINES_MAX = 20
 _STALE_LENGTH_MAX = 1000
 _PAIRS_MAX = 5
 _PAIR_LENGTH_MAX = 200
+_TELLING_LENGTH = 8
+"""Shorter values stand somewhere in what is shown by chance."""
 _RESULTS_LENGTH_MAX = 600
 _RESULT_LINE_LENGTH_MAX = 120
 _TOGETHER_LENGTH_MAX = 6_000
@@ -221,7 +223,9 @@ def _is_shown(result: str, shown: str) -> bool:
         if line[:1] == " " or line.startswith(("--- ", "+++ ", "@@ ")):
             continue
         piece = line[1:].strip() if line[:1] in "+-" else line.rpartition(": ")[2]
-        if piece not in shown:
+        sides = piece.split(" -> ")
+        told = len(sides) == 2 and all(len(one) >= _TELLING_LENGTH and one in shown for one in sides)
+        if piece not in shown and not told:
             return False
     return True
 

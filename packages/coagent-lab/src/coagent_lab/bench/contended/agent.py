@@ -58,6 +58,11 @@ class SimulatedRun(ScriptedRun):
         self._finished = False
         self._begin()
 
+    @property
+    def false_notices(self) -> int:
+        """How many notices there were after which nothing had to be changed."""
+        return self._walker.false_notices
+
     def _begin(self) -> None:
         """Start a conversation."""
         self._context = self._costs.prompt_tokens + self._goal_tokens
