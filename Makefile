@@ -4,7 +4,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long check format soak crashes model mutate bench page lock clean
+.PHONY: help demo test test-long check format soak crashes model mutate bench page picture lock clean
 
 PYTHON ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
@@ -85,6 +85,15 @@ lock: .venv/.stamp ## Pin the newest allowed versions of all dependencies in req
 	    --extra claude-agent-sdk --extra kubernetes --extra langchain --extra llm --extra mcp \
 	    --extra openai-agents --extra otel --extra sql --extra toolsmith --extra watch --extra dev \
 	    -o requirements.lock pyproject.toml packages/kube-emulator/pyproject.toml
+
+# As the README shows it: the log of `coagent demo repo`, in the page, looked at by a browser.
+picture: .venv/.stamp ## Draw docs/page.png anew, the picture of the page (needs Chromium)
+	@place=$$(mktemp -d) && cd "$$place" && \
+	mv "$$($(CURDIR)/$(BIN)/coagent demo repo --keep | sed -n 's/^Kept: //p')/mtpo.log" repo.log && \
+	$(CURDIR)/$(BIN)/coagent ui repo.log --export page.html > export.txt && \
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,720 \
+	    --virtual-time-budget=4000 --screenshot=page.png "file://$$place/page.html" 2> browser.txt && \
+	cp page.png $(CURDIR)/docs/page.png && echo "docs/page.png: $$(wc -c < page.png) bytes"
 
 clean: ## Remove the environment, caches and built files
 	@rm -rf .venv page/node_modules page/dist .mutation mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist

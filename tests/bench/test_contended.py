@@ -10,6 +10,8 @@ import pytest
 from commands import coagent
 
 from coagent.errors import ConfigurationError
+from coagent_lab.bench.contended.benign import benign
+from coagent_lab.bench.contended.beyond import beyond
 from coagent_lab.bench.contended.costs import Costs
 from coagent_lab.bench.contended.families import family_of
 from coagent_lab.bench.contended.judging import Judging
@@ -18,6 +20,7 @@ from coagent_lab.bench.contended.page import page
 from coagent_lab.bench.contended.runner import Simulated
 from coagent_lab.bench.contended.ten import the_ten
 from coagent_lab.bench.contended.trial import run_trial
+from coagent_lab.bench.contended.variants import without_first
 from coagent_lab.bench.contended.workload import files, load
 
 APPEND = """
@@ -229,3 +232,67 @@ def test_other_files_of_a_directory_are_left_alone(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "tasks.json").write_text('{"schema": "coagent-bash-tasks/1"}')
     assert [path.name for path in files(tmp_path)] == ["append.json"]
+
+
+@pytest.mark.anyio
+async def test_agents_that_do_not_conflict_pay_nothing() -> None:
+    apart = [one for one in await benign() if one[0].id.startswith("benign-")]
+    found = await measure(Plan(apart, protocols=("serial", "naive", "mtpo"), trials=3), quiet)
+    assert not found.failures
+    for one in found.as_data()["workloads"]:
+        naive, mtpo = one["protocols"]["naive"], one["protocols"]["mtpo"]
+        assert mtpo["serial_in_order"] == 1.0
+        assert mtpo["makespan_s"] == naive["makespan_s"]
+        assert mtpo["tokens_ratio"] <= 1.01
+        assert mtpo["notifications"] == 0
+
+
+@pytest.mark.anyio
+async def test_where_only_some_conflict_the_others_are_not_held_up() -> None:
+    mixed = [one for one in await benign() if one[0].id.startswith("mixed-")]
+    found = await measure(Plan(mixed, protocols=("serial", "naive", "2pl", "mtpo"), trials=3), quiet)
+    summary = found.as_data()["summary"]
+    assert summary["mtpo"]["serial_in_order"] == 1.0
+    assert summary["naive"]["serial_in_order"] < 1.0
+    assert summary["mtpo"]["over_bound"] < 1.1 < summary["2pl"]["over_bound"]
+
+
+@pytest.mark.anyio
+async def test_the_bound_is_what_the_busiest_agent_takes_without_waiting() -> None:
+    found = await measure(Plan(await benign(), protocols=("serial", "naive"), trials=1), quiet)
+    for one in found.as_data()["workloads"]:
+        assert one["protocols"]["naive"]["over_bound"] == pytest.approx(1.0), "naive agents never wait"
+        assert one["protocols"]["serial"]["over_bound"] > 1.0
+
+
+@pytest.mark.anyio
+async def test_one_agent_does_the_work_of_all_in_order() -> None:
+    found = await measure(Plan(await the_ten(), protocols=("serial", "one"), trials=1), quiet)
+    summary = found.as_data()["summary"]
+    assert summary["one"]["serial_in_order"] == 1.0
+    assert summary["one"]["tokens_ratio"] > 1.0, "its context grows"
+    assert summary["one"]["done_with_same_tokens"] < 1.0 == summary["serial"]["done_with_same_tokens"]
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_dies_midway_leaves_no_trace_under_mtpo() -> None:
+    plan = Plan(await the_ten(), protocols=("serial", "naive", "mtpo"), trials=3, runner=Simulated(dies=True))
+    found = await measure(plan, quiet)
+    assert not found.failures
+    summary = found.as_data()["summary"]
+    assert summary["mtpo"]["serial_in_order"] == 1.0
+    assert summary["mtpo"]["makespan_s"] < summary["serial"]["makespan_s"]
+    assert summary["naive"]["serial_in_order"] < 1.0, "who had read what the dead one wrote is not told"
+
+
+@pytest.mark.anyio
+async def test_a_death_needs_objects_in_memory() -> None:
+    workload, family = next(one for one in await beyond() if one[0].id == "sql-stock")
+    with pytest.raises(ConfigurationError, match="no objects in memory"):
+        await without_first(workload, family)
+
+
+def test_one_agent_goes_with_no_death() -> None:
+    done = coagent("bench", "contended", "--dies", "--protocols", "one")
+    assert done.returncode == 2
+    assert "goes neither with --model nor with --dies" in done.stderr

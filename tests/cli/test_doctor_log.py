@@ -117,9 +117,8 @@ def test_stuck_objects_are_named_with_what_to_do(tmp_path: Path) -> None:
         ) as domain:
             agent = await domain.join("A")
             made = await agent.call("put")
-            connection.execute(
-                "create trigger no before update on t begin select raise(abort, 'not any more'); end"
-            )
+            connection.execute("insert into t values (2, 'old')")
+            connection.execute("create unique index one_each on t (x)")
             connection.commit()
             await agent.undo(made.call_id)
             await domain.settle()

@@ -169,11 +169,12 @@ def test_the_doctor_names_a_call_that_may_have_run_and_whose_process_has_died(tm
     assert after.returncode == 1
 
 
-def test_a_log_in_the_place_of_a_domain_file_is_named_as_one(tmp_path: Path) -> None:
+def test_a_log_alone_shows_what_may_have_run_and_does_not_decide(tmp_path: Path) -> None:
     killed_in_payment(tmp_path, "keep")
-    refused = coagent("resolve", "--domain", "sqlite:.coagent/log.db", cwd=tmp_path)
-    assert refused.returncode == 2
-    assert "needs the targets and tools of its domain too" in " ".join(refused.stderr.split())
-    taken_for_toml = coagent("status", "--domain", ".coagent/log.db", cwd=tmp_path)
-    assert taken_for_toml.returncode == 2
-    assert "sqlite:.coagent/log.db" in taken_for_toml.stderr
+    for log in ("sqlite:.coagent/log.db", ".coagent/log.db"):
+        shown = coagent("resolve", "--domain", log, "--json", cwd=tmp_path)
+        assert shown.returncode == 0
+        [unknown] = json.loads(shown.stdout)["unknown"]
+        refused = coagent("resolve", unknown["call"], "--retry", "--domain", log, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert "takes the targets and tools of its domain" in " ".join(refused.stderr.split())

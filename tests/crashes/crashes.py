@@ -17,7 +17,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     _TESTS = Path(__file__).resolve().parents[1]
-    sys.path[:0] = [str(_TESTS / "crashes"), str(_TESTS / "targets")]
+    sys.path[:0] = [str(_TESTS / "crashes"), str(_TESTS / "systems" / "sql")]
 
 from crash_breaks import BREAKS
 from crash_plan import LOGS, POINTS, TARGETS, WAYS, Wanted, plan_of

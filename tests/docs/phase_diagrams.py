@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from marked import with_block
 
 from coagent.protocol.phases import AGENT_PHASES, CALL_PHASES, AgentPhase, CallPhase
 
@@ -54,14 +55,7 @@ DIAGRAMS = {
 def drawn(text: str) -> str:
     """Return a document with its diagrams as they should be."""
     for name, made in DIAGRAMS.items():
-        begin, end = f"<!-- phases of {name} -->", f"<!-- end of phases of {name} -->"
-        text, count = re.subn(
-            f"{re.escape(begin)}\n.*?{re.escape(end)}",
-            lambda _, block=f"{begin}\n{made}\n{end}": block,
-            text,
-            flags=re.DOTALL,
-        )
-        assert count == 1, f"the document has {count} places for the phases of {name}"
+        text = with_block(text, f"phases of {name}", made)
     return text
 
 

@@ -15,7 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize(
-    "name", ["bash.md", "toolsmith.md", "serve.md", "upstream.md", "claude-code.md", "telemetry.md"]
+    "name", ["toolsmith.md", "serve.md", "upstream.md", "claude-code.md", "telemetry.md"]
 )
 def test_the_domain_files_shown_are_right(name: str) -> None:
     blocks = re.findall(r"```toml\n(.*?)```", (DOCS / name).read_text(), re.S)

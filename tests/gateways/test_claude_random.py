@@ -59,8 +59,13 @@ class Append:
             tree[self.path] = text.replace("END", f"line of {name}\nEND", 1)
 
     async def follow(self, client: FakeClient, name: str) -> None:
-        text = await client.read(self.path)
-        if text is None or f"line of {name}" in text or text.count("END") != 1:
+        text, line = await client.read(self.path), f"line of {name}\n"
+        if text is not None and line in text:  # it may have been merged into what it would not have edited
+            if text.replace(line, "").count("END") != 1:
+                undo = {"old_string": line, "new_string": ""}
+                await client.tool("Edit", file_path=str(client.root / self.path), **undo)
+            return
+        if text is None or text.count("END") != 1:
             return
         edit = {"old_string": "END", "new_string": f"line of {name}\nEND"}
         await client.tool("Edit", file_path=str(client.root / self.path), **edit)

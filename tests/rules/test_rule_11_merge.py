@@ -116,6 +116,7 @@ def test_rule_11_a_record_says_that_a_run_was_merged() -> None:
         ('"x": 1\n', '"x": 1,\n"b": 2\n', '"x": 1,\n"a": 2\n', '"x": 1,\n"a": 2,\n"b": 2\n'),
         ("a\n", "b\n", "b\n", "b\n"),
         ("", "b\n", "c\n", "c\nb\n"),
+        ("\na b\n\n", "a b\na b\n\n", "b\n", None),  # two words would have become one
     ],
 )
 def test_texts_are_merged_by_lines_and_then_by_words(

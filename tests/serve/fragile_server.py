@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from mcp.server import MCPServer
+from mcp_types import ToolAnnotations
 
 FILE = Path(sys.argv[1])
 server = MCPServer("fragile")
@@ -26,6 +27,16 @@ def put(value: str) -> str:
     if value == "crash":
         os._exit(7)
     return f"was {before}"
+
+
+@server.tool(annotations=ToolAnnotations(idempotent_hint=True))
+def mark() -> str:
+    """Leave a mark; the first time it dies before it can say so."""
+    marked = FILE.with_name("marked")
+    if not marked.exists():
+        marked.touch()
+        os._exit(7)
+    return "marked"
 
 
 server.run()

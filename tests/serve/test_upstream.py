@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mcp import Client
 from serving import call, command, failure, stdio
-from upstreams import filesystem_server, git_server
+from upstreams import documented, npm_server
 
 pytestmark = pytest.mark.anyio
 
@@ -20,74 +20,14 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-FILESYSTEM = """
-log = "sqlite:log.db"
-
-[[upstreams]]
-name = "fs"
-command = {command}
-root = "tree"
-
-[upstreams.tools.read_text_file]
-effect = "read"
-reads = ["fs:{{path:path}}"]
-scratch = [{{ path = "{{scratch}}/a.txt" }}]
-
-[upstreams.tools.list_directory]
-effect = "read"
-reads = ["fs:{{path:path}}/"]
-scratch = [{{ path = "{{scratch}}" }}]
-
-[upstreams.tools.write_file]
-effect = "write"
-writes = ["fs:{{path:path}}"]
-prepare.before = {{ tool = "read_text_file", arguments = {{ path = "{{path}}" }}, absent = "ENOENT" }}
-reverse = [
-  {{ tool = "write_file", arguments = {{ path = "{{path}}", content = "{{before}}" }}, when = "before" }},
-  {{ tool = "move_file", unless = "before", arguments = {{ source = "{{path}}", destination = "{gone}" }} }},
-]
-scratch = [
-  {{ path = "{{scratch}}/a.txt", content = "changed" }},
-  {{ path = "{{scratch}}/new.txt", content = "made" }},
-]
-
-[upstreams.tools.edit_file]
-effect = "write"
-writes = ["fs:{{path:path}}"]
-prepare.before = {{ tool = "read_text_file", arguments = {{ path = "{{path}}" }} }}
-reverse = [{{ tool = "write_file", arguments = {{ path = "{{path}}", content = "{{before}}" }} }}]
-scratch = [{{ path = "{{scratch}}/a.txt", edits = [{{ oldText = "one", newText = "two" }}] }}]
-
-[upstreams.tools.move_file]
-effect = "write"
-writes = ["fs:{{source:path}}", "fs:{{destination:path}}"]
-reverse = [{{ tool = "move_file", arguments = {{ source = "{{destination}}", destination = "{{source}}" }} }}]
-scratch = [{{ source = "{{scratch}}/a.txt", destination = "{{scratch}}/moved.txt" }}]
-
-[upstreams.check]
-command = {check}
-files = {{ "a.txt" = "one\\n" }}
-observe = [
-  {{ tool = "list_directory", arguments = {{ path = "{{scratch}}" }} }},
-  {{ tool = "read_text_file", arguments = {{ path = "{{scratch}}/a.txt" }} }},
-]
-"""
-
-
-def filesystem(folder: Path, text: str = FILESYSTEM) -> Path:
+def filesystem(folder: Path) -> Path:
     tree, trash = folder / "tree", folder / "trash"
     tree.mkdir()
     trash.mkdir()
     (tree / "geo.txt").write_text("image=bad\n")
-    command = filesystem_server()
     path = folder / "domain.toml"
-    path.write_text(
-        text.format(
-            command=json.dumps([*command, str(tree), str(trash)]),
-            check=json.dumps([*command, "{scratch}", str(trash)]),
-            gone=f"{trash}/{{unique}}",
-        )
-    )
+    command = npm_server("mcp-server-filesystem")
+    path.write_text(documented("fs", command=command, srv_data=str(tree), srv_trash=str(trash)))
     return path
 
 
@@ -127,6 +67,8 @@ async def test_what_a_client_leaves_behind_is_taken_back_through_the_server(tmp_
 async def test_a_tool_without_a_table_waits_for_those_before_it(tmp_path: Path) -> None:
     file = filesystem(tmp_path)
     tree = tmp_path / "tree"
+    tables = file.read_text().split("\n\n")
+    file.write_text("\n\n".join(one for one in tables if "tools.create_directory]" not in one))
     async with stdio(file, "A") as a, stdio(file, "B") as b:
         await call(a, "read_text_file", path=str(tree / "geo.txt"))
         described = {one.name: one.description or "" for one in (await b.list_tools()).tools}
@@ -147,76 +89,23 @@ def check(file: Path) -> tuple[int, dict[str, dict[str, str]]]:
 
 def test_right_declarations_pass_the_check(tmp_path: Path) -> None:
     code, found = check(filesystem(tmp_path))
-    tried = ("read_text_file", "list_directory", "write_file", "edit_file", "move_file")
-    assert [found[one]["verdict"] for one in tried] == ["ok"] * 5, found
+    tried = ("read_text_file", "list_directory", "write_file", "edit_file", "move_file", "create_directory")
+    assert [found[one]["verdict"] for one in tried] == ["ok"] * 6, found
     assert code == 0
-    assert found["create_directory"]["verdict"] == "undeclared"
-    assert "irreversible" in found["create_directory"]["why"]
+    assert found["search_files"]["verdict"] == "undeclared"
+    assert "reading everything" in found["search_files"]["why"]
 
 
 def test_wrong_declarations_are_found(tmp_path: Path) -> None:
-    right = 'source = "{{destination}}", destination = "{{source}}"'
-    wrong = FILESYSTEM.replace(right, 'source = "{{destination}}", destination = "{{destination}}.x"')
-    wrong = wrong.replace('content = "{{before}}" }} }}]', 'content = "{{before}}!" }} }}]')
-    code, found = check(filesystem(tmp_path, wrong))
+    file = filesystem(tmp_path)
+    right = 'source = "{destination}", destination = "{source}"'
+    wrong = file.read_text().replace(right, 'source = "{destination}", destination = "{destination}.x"')
+    file.write_text(wrong.replace('content = "{before}" } }]', 'content = "{before}!" } }]'))
+    code, found = check(file)
     assert code == 1
     assert "does not restore" in found["move_file"]["why"]
     assert "does not restore" in found["edit_file"]["why"]
     assert found["write_file"]["verdict"] == "ok"
-
-
-GIT = """
-log = "sqlite:log.db"
-
-[[upstreams]]
-name = "git"
-command = {command}
-
-[upstreams.tools.git_status]
-effect = "read"
-reads = ["git:"]
-
-[upstreams.tools.git_add]
-effect = "write"
-writes = ["git:index"]
-reverse = [{{ tool = "git_reset", arguments = {{ repo_path = "{{repo_path}}" }} }}]
-scratch = [{{ repo_path = "{{scratch}}", files = ["a.txt"] }}]
-
-[upstreams.tools.git_commit]
-effect = "irreversible"
-writes = ["git:index", "git:head"]
-
-[upstreams.check]
-command = {command}
-files = {{ "a.txt" = "one\\n" }}
-observe = [{{ tool = "git_status", arguments = {{ repo_path = "{{scratch}}" }} }}]
-"""
-
-
-@pytest.mark.long
-async def test_the_git_server_commits_when_the_agent_does(tmp_path: Path) -> None:
-    repository = tmp_path / "repository"
-    repository.mkdir()
-
-    def git(*arguments: str) -> str:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        command = ["git", *identity, *arguments]
-        return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout
-
-    git("init", "-q")
-    git("config", "user.name", "t")
-    git("config", "user.email", "t@example.org")
-    git("commit", "-q", "--allow-empty", "-m", "begin")
-    (repository / "a.txt").write_text("one\n")
-    file = tmp_path / "domain.toml"
-    file.write_text(GIT.format(command=json.dumps(git_server())))
-    async with stdio(file, "A") as a:
-        assert "a.txt" in await call(a, "git_status", repo_path=str(repository))
-        await call(a, "git_add", repo_path=str(repository), files=["a.txt"])
-        assert "staged" in await call(a, "git_commit", repo_path=str(repository), message="add a")
-        assert git("log", "--format=%s").split("\n")[0] == "begin"
-        assert "committed" in await call(a, "coagent_finish")
-        assert git("log", "--format=%s").split("\n")[0] == "add a"
 
 
 FRAGILE = """
@@ -257,6 +146,12 @@ async def test_a_server_that_crashes_in_the_middle_of_a_call_has_done_nothing(fr
         await call(a, "put", value="third")
         assert "committed" in await call(a, "coagent_finish")
     assert (fragile.parent / "value.txt").read_text() == "third"
+
+
+async def test_what_can_be_repeated_is_called_again_where_its_server_has_crashed(fragile: Path) -> None:
+    async with stdio(fragile, "A") as a:
+        assert "marked" in await call(a, "mark")
+        assert "committed" in await call(a, "coagent_finish")
 
 
 async def test_a_reverse_that_fails_says_what_is_unknown(fragile: Path) -> None:

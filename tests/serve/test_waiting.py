@@ -24,7 +24,8 @@ url = "sqlite:///shop.db"
 [serve]
 port = 0
 """
-TRIGGER = "create trigger frozen before update on items begin select raise(abort, 'frozen'); end"
+FROZEN = ("insert into items values (3, 3)", "create unique index frozen on items (price)")
+"""The price that is to come back is somebody else's by then."""
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ async def stuck(client: Any, folder: Path, **handle: str) -> None:
     """Have a write taken back that its target will not have taken back."""
     raised = await call(client, "sql_execute", statement="update items set price = 4 where id = 1", **handle)
     await call(client, "sql_query", query="select price from items where id = 1", **handle)
-    changed(folder, TRIGGER)
+    changed(folder, *FROZEN)
     call_id = raised[raised.index("[call ") + 6 : raised.rindex("]")]
     await call(client, "coagent_undo", call_id=call_id, **handle)
 
@@ -75,7 +76,7 @@ async def test_a_person_is_asked_about_what_is_stuck_and_their_decision_is_done(
 
         async def person(context: Any, params: ElicitRequestParams) -> ElicitResult:
             asked.append(params.message)
-            changed(shop.parent, "drop trigger frozen")
+            changed(shop.parent, "drop index frozen")
             if decision is None:
                 return ElicitResult(action="decline")
             return ElicitResult(action="accept", content={"decision": decision})
@@ -84,10 +85,10 @@ async def test_a_person_is_asked_about_what_is_stuck_and_their_decision_is_done(
             handle = await joined(client)
             await stuck(client, shop.parent, **handle)
             await call(client, "coagent_finish", wait_s=0, **handle)
-            assert prices(shop.parent) == [3 if decision == "retry" else 4, 7]
+            assert prices(shop.parent) == [3 if decision == "retry" else 4, 7, 3]
     assert len(asked) == 1
     assert "CoAgent cannot bring sql:items/1 to the state" in asked[0]
-    assert "has triggers" in asked[0]
+    assert "UNIQUE constraint failed" in asked[0]
     still_stuck = "sql:items/1 is stuck" in resolved(shop)
     assert still_stuck == (decision not in ("retry", "accept"))
 

@@ -1,9 +1,15 @@
-"""Real public MCP servers for tests, installed once into a cache; where that cannot be, tests are skipped."""
+"""Real public MCP servers for tests, installed once into a cache; where that cannot be, tests are skipped.
+
+Those that need what the development environment has are in it. The others are pinned here and in `servers/`.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,28 +19,54 @@ from pathlib import Path
 import pytest
 
 CACHE = Path(os.environ.get("COAGENT_TEST_CLIENTS") or Path(__file__).parents[2] / ".cache" / "clients")
-FILESYSTEM = "@modelcontextprotocol/server-filesystem@2026.8.31"
-GIT = "mcp-server-git==2026.10.19"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "upstream.md"
+LOCK = Path(__file__).parent / "servers" / "package-lock.json"
+SQLITE = ["mcp-server-sqlite==2025.4.25", "mcp==1.30.0"]
+"""It needs a library of another version than ours, so it is in a folder of its own."""
 _INSTALL_S_MAX = 300
 
 
 @cache
-def filesystem_server() -> list[str]:
-    """Return the command of the reference filesystem server, without its folders."""
+def npm_server(name: str) -> list[str]:
+    """Return the command of a server from npm: "mcp-server-filesystem" or "mcp-server-memory"."""
     if shutil.which("npm") is None:
-        pytest.skip("npm is not there to install the filesystem server with")
-    folder = CACHE / "server-filesystem"
-    _once(folder, ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), FILESYSTEM])
-    return [str(folder / "node_modules" / ".bin" / "mcp-server-filesystem")]
+        pytest.skip(f"npm is not there to install {name} with")
+    folder = CACHE / f"npm-servers-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
+    copy = f"cp {LOCK.parent}/package.json {LOCK} {folder}"
+    _once(folder, ["sh", "-c", f"{copy} && npm ci --silent --no-audit --no-fund --prefix {folder}"])
+    return [str(folder / "node_modules" / ".bin" / name)]
+
+
+def python_server(name: str) -> list[str]:
+    """Return the command of a server that is in the development environment: "mcp-server-git", "…-time"."""
+    return [str(Path(sys.executable).parent / name)]
 
 
 @cache
-def git_server() -> list[str]:
-    """Return the command of the git server, in an environment of its own."""
-    folder = CACHE / "server-git"
-    install = f"{sys.executable} -m venv {folder} && {folder}/bin/python -m pip install -q {GIT}"
-    _once(folder, ["sh", "-c", install])
-    return [str(folder / "bin" / "mcp-server-git")]
+def sqlite_server() -> list[str]:
+    """Return the command of the SQLite server, without its options."""
+    folder = CACHE / f"server-sqlite-{sys.version_info.major}.{sys.version_info.minor}"
+    _once(folder, [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), *SQLITE])
+    begin = f"import sys; sys.path.insert(0, {str(folder)!r}); from mcp_server_sqlite import main; main()"
+    return [sys.executable, "-c", begin]
+
+
+def documented(name: str, **replaced: str | list[str]) -> str:
+    """Return the declarations of a server as docs/upstream.md has them.
+
+    Args:
+        name: The server's, in its table.
+        replaced: What stands for the command ("command") and for paths (`srv_data` for "/srv/data").
+    """
+    blocks = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(), re.S)
+    block = next(one for one in blocks if f'name = "{name}"' in one)
+    for place, real in replaced.items():
+        if isinstance(real, list):
+            words = json.dumps(real)[1:-1]
+            block = re.sub(r'command = \["[^"]*"', f"command = [{words}".replace("\\", r"\\"), block)
+        else:
+            block = block.replace("/" + place.replace("_", "/"), real)
+    return block
 
 
 def _once(folder: Path, install: list[str]) -> None:

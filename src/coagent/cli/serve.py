@@ -61,13 +61,13 @@ def serve(
 
 
 async def _stdio(found: Configured, name: str | None, rank: int | None, keep: bool) -> None:
+    from coagent.gateways.mcp.relay import connected
     from coagent.gateways.mcp.stdio import serve_stdio
-    from coagent.gateways.mcp.upstream import connected
 
     table = next((one for one in found.file.clients if one.name == name), None)
     if table is not None and rank is None:
         rank = table.rank
-    async with connected(found), found.domain as domain:
+    async with connected(found) as relay, found.domain as domain:
         await serve_stdio(
             domain,
             name=name,
@@ -75,13 +75,14 @@ async def _stdio(found: Configured, name: str | None, rank: int | None, keep: bo
             tools=None if table is None else table.tools,
             on_leave="keep" if keep else found.file.serve.on_leave,
             note=_note,
+            relay=relay,
         )
 
 
 async def _http(found: Configured, host: str | None, port: int | None, keep: bool) -> None:
     from coagent.gateways.mcp.clients import Tokens
     from coagent.gateways.mcp.http import serve_http
-    from coagent.gateways.mcp.upstream import connected
+    from coagent.gateways.mcp.relay import connected
 
     changed = {
         **({} if host is None else {"host": host}),
@@ -90,9 +91,14 @@ async def _http(found: Configured, host: str | None, port: int | None, keep: boo
     }
     settings = found.file.serve.model_copy(update=changed)
     tokens = Tokens(found.file.clients)
-    async with connected(found), found.domain as domain:
+    async with connected(found) as relay, found.domain as domain:
         await serve_http(
-            domain, settings, found.file.clients, tokens, lambda url: _note(f"serving {found.path} at {url}")
+            domain,
+            settings,
+            found.file.clients,
+            tokens,
+            lambda url: _note(f"serving {found.path} at {url}"),
+            relay,
         )
 
 

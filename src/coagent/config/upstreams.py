@@ -20,6 +20,7 @@ class StepTable(Table):
             nothing, which is prepared as such.
         when: Of a step that reverses: only if that was prepared and was there.
         unless: Only if that was prepared and was absent.
+        each: Of a step that reverses: a path to a list, such as `result.items`: it is made for each `{item}`.
     """
 
     tool: str
@@ -27,6 +28,7 @@ class StepTable(Table):
     absent: str | None = None
     when: str | None = None
     unless: str | None = None
+    each: str | None = None
 
     @model_validator(mode="after")
     def _one_condition(self) -> StepTable:
@@ -108,6 +110,7 @@ class UpstreamTable(Table):
         start_s: How long it may take to start.
         call_s: How long one call may take.
         tools: Its tools.
+        resources: Templates of the keys that reading a resource reads, over `uri`; everything by default.
         check: How the declarations are tried.
     """
 
@@ -122,6 +125,7 @@ class UpstreamTable(Table):
     start_s: float = Field(default=60.0, gt=0)
     call_s: float = Field(default=300.0, gt=0)
     tools: dict[str, UpstreamToolTable] = Field(default_factory=dict)
+    resources: list[str] = Field(default_factory=list)
     check: CheckTable = CheckTable()
 
     @model_validator(mode="after")

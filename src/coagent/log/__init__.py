@@ -1,1 +1,1 @@
-"""The append-only event log: in memory or in a SQLite file."""
+"""The append-only event log: in memory, in a SQLite file, or on a PostgreSQL server."""

@@ -20,6 +20,7 @@ Merge: TypeAlias = Callable[[Key, Value, Value, Value], Value | None]
 """(key, saw, found, now) to the change from `saw` to `found`, made in `now`; None where they clash."""
 
 _WORDS: Final = re.compile(r"\w+|\s+|[^\w\s]")
+_WORDS_ALONE: Final = re.compile(r"\w+")
 _WORDS_MAX = 4000
 """Lines that differ in more words than this have not much in common: they clash."""
 
@@ -73,7 +74,10 @@ def _merge_words(saw: list[str], found: list[str], now: list[str]) -> str | None
     edits = [*edits_of(base, theirs, by_found=True), *edits_of(base, ours, by_found=False)]
     if any(_touch(*pair) for pair in _pairs(edits)):
         return None
-    return _merge(base, theirs, ours, lambda saw, found, now: None)
+    merged = _merge(base, theirs, ours, lambda saw, found, now: None)
+    # Where one side took away the space between two words, the merge may have made one of them.
+    known = {*base, *theirs, *ours}
+    return None if merged is None or not known.issuperset(_WORDS_ALONE.findall(merged)) else merged
 
 
 def _merge(

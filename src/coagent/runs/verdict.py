@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import permutations
 from typing import Any, Literal
 
@@ -237,7 +238,7 @@ class _Replay:
             for key, written in state.writes.items():
                 target = self._targets.of(key)
                 if target.admits:
-                    state.writes[key] = await target.admit(key, written)
+                    state.writes[key] = await target.admit(key, written, partial(self._reader.read, key))
         except _Ended:
             raise
         except Exception as failure:

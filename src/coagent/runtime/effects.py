@@ -198,9 +198,7 @@ class Effects:
         """Return effects in the order in which a target takes them, each transaction together."""
         if target.takes_many:
             return [effects]
-        if target.deletes_first:  # what is deleted may be in the way of what is written at the same time
-            effects = sorted(effects, key=lambda effect: effect.value is not None)
-        return [[effect] for effect in effects]
+        return [[one] for one in sorted(effects, key=lambda one: target.precedence(one.key, one.value))]
 
     async def _put(self, target: Target, effects: list[Effect]) -> bool:
         """Put what belongs together, and record what came of it; False where the target is away."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from coagent.errors import AgentNotActive, LogError, TargetUnavailable, ToolFailed
+from coagent.errors import AgentNotActive, LogError, TargetError, TargetUnavailable, ToolFailed
 from coagent.protocol.calls import NOTHING, Call, Footprint, Observation, Position, Rank
 from coagent.protocol.edit_merging import Merge, merged_run
 from coagent.protocol.events import (
@@ -25,14 +25,15 @@ from coagent.protocol.events import (
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
-from coagent.protocol.values import Value
+from coagent.protocol.values import Selector, Value
 from coagent.runtime.outcomes import Run, plain, told
 from coagent.runtime.runner import NotBegun, NotGoneOn, Ran, Runner, new_intent, restart, who_alone_knows
 from coagent.runtime.tasks import Caller
+from coagent.targets.base import Before
 from coagent.tools.base import Tool
 from coagent.tools.intent import under
 from coagent.tools.native import NativeTool
-from coagent.tools.state import State
+from coagent.tools.state import Reader, State
 
 _ACTIVE = AgentPhase.ACTIVE
 _NOTHING = Footprint(frozenset(), frozenset(), frozenset())
@@ -242,8 +243,10 @@ class NativeRunner(Runner):
             target = self._parts.targets.of(key)
             if target.admits:
                 try:
-                    writes[key] = await target.admit(key, value)
-                except ToolFailed:
+                    writes[key] = await target.admit(key, value, _held(failed.reads, key, None))
+                except TargetUnavailable:
+                    raise
+                except (ToolFailed, TargetError):
                     return None
             if not self._parts.kernel.base_known(key):
                 bases[key] = failed.reads[key, None]
@@ -306,12 +309,11 @@ class NativeRunner(Runner):
                 return Run(seen if state.kept is None else seen._replace(prepared=state.kept), None)
             bases: dict[Key, Value] = {}
             for key in writes:
-                target = parts.targets.of(key)
+                target, before = parts.targets.of(key), _held(state.reads, key, reader)
                 if target.admits:
-                    writes[key] = await target.admit(key, writes[key])
+                    writes[key] = await target.admit(key, writes[key], before)
                 if once or not parts.kernel.base_known(key):
-                    whole = (key, None)
-                    bases[key] = state.reads[whole] if whole in state.reads else await reader.read(key)
+                    bases[key] = await before()
         except (TargetUnavailable, LogError) as failure:  # that is no answer of the tool's
             if once:  # it may have acted, so that it did not come to its end is recorded
                 return Run(Observation.failed(told(failure), state.reads, state.scans), failure)
@@ -349,3 +351,13 @@ class NativeRunner(Runner):
         if agent.must_restart:
             await restart(parts, agent)
         return True
+
+
+def _held(reads: Mapping[tuple[Key, Selector | None], Value], key: Key, reader: Reader | None) -> Before:
+    """Return what tells what an object held before a run wrote it: the run has read that, or it is read."""
+
+    async def before() -> Value:
+        whole = (key, None)
+        return reads[whole] if whole in reads or reader is None else await reader.read(key)
+
+    return before

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias
 
 import anyio.from_thread
 
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
+
+Before: TypeAlias = Callable[[], Awaitable[Value]]
+"""Returns what an object held just before a call wrote it, at the call's own place in the order."""
 
 
 class GuardFailed(TargetError):
@@ -194,9 +197,6 @@ class Target(ABC):
     takes_many: ClassVar[bool] = False
     """Whether `put_many` is one transaction, so that changes which belong together need it."""
 
-    deletes_first: ClassVar[bool] = False
-    """Whether what is deleted may be in the way of what is written at the same time (a file, of a folder)."""
-
     instant: ClassVar[bool] = False
     """Whether `get` and `put` answer at once and are never away, so that nobody need wait for them."""
 
@@ -266,6 +266,14 @@ class Target(ABC):
             others: Objects of this target that have no final value yet.
         """
         return False
+
+    def precedence(self, key: Key, value: Value) -> int:
+        """Return when an object is put, among those that are put one after another: lower ones come first.
+
+        What is deleted may be in the way of what is written (a file, of a folder), and objects may need
+        others to be there (a namespace, a definition).
+        """
+        return 0
 
     def unseen(self, key: Key) -> bool:
         """Tell whether an object has no live value at all: it ends with the agent that wrote it."""
@@ -357,8 +365,16 @@ class Target(ABC):
         for key, value, expected in changes:
             await self.put(key, value, expected=expected)
 
-    async def admit(self, key: Key, value: Value) -> Value:
+    async def admit(self, key: Key, value: Value, before: Before | None = None) -> Value:
         """Return `value` as the system would store it, before anything is written (None: a deletion).
+
+        The live object may hold the work of later agents already. What a call may do is judged by what the
+        object held just before it, at its own place in the order, and by nothing that comes after.
+
+        Args:
+            key: The object.
+            value: What is to be written.
+            before: Tells what it held there; None: what it holds now.
 
         Raises:
             TargetError: The system would refuse it; the message says why.

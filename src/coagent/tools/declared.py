@@ -8,6 +8,7 @@ Garcia-Molina & Salem 1987, Sagas).
 from __future__ import annotations
 
 import inspect
+import itertools
 import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,12 +18,13 @@ from coagent.errors import ConfigurationError, FootprintViolation
 from coagent.protocol.calls import Footprint
 from coagent.protocol.keys import Key, Scan, scheme_of
 from coagent.protocol.values import Field, Value
+from coagent.tools.argument_paths import NothingThere, at
 from coagent.tools.base import Effect, Gate, Tool
 from coagent.tools.intent import Probe
 from coagent.tools.native import Arguments, described
 from coagent.tools.schema import SchemaArguments
 
-_FIELD = re.compile(r"\{(\w+)(:path)?\}")
+_FIELD = re.compile(r"\{([^{}:\s]+)(:path)?\}")
 WHOLE = Field("")
 
 
@@ -30,9 +32,10 @@ class DeclaredTool(Tool):
     """A tool with a declared footprint and a reverse.
 
     Templates name keys with the arguments in braces: `crm:customers/{id}`. An argument makes one segment of
-    the key; `{name:path}` stands for a path of several, brought to one form. In `reads`, a template that ends
-    in `/` or `:` stands for the whole range below it. In `writes`, the bare `scheme:` stands for everything
-    of the system. A write is taken to depend on what it replaces. The phases are called one at a time.
+    the key; `{name:path}` stands for a path of several, brought to one form. `{items.*.name}` stands for a
+    field of each item of a list, and gives a key for each. In `reads`, a template that ends in `/` or `:`
+    stands for the whole range below it. In `writes`, the bare `scheme:` stands for everything of the system.
+    A write is taken to depend on what it replaces. The phases are called one at a time.
 
     Args:
         exec: `async def name(**arguments)`: acts, and returns plain data. Its signature is the schema, its
@@ -103,14 +106,17 @@ class DeclaredTool(Tool):
         Raises:
             FootprintViolation: An argument would turn a key into another one or into a range.
         """
-        reads, scans = set(), set()
+        reads: set[Key] = set()
+        scans: set[Scan] = set()
+        writes: set[Key] = set()
         for template in self.reads:
-            key = self._filled(template, arguments)
+            keys = self._filled(template, arguments)
             if template.endswith(("/", ":")):
-                scans.add(Scan(key, None, WHOLE))
+                scans.update(Scan(key, None, WHOLE) for key in keys)
             else:
-                reads.add(key)
-        writes = {self._filled(template, arguments) for template in self.writes}
+                reads.update(keys)
+        for template in self.writes:
+            writes.update(self._filled(template, arguments))
         for scheme in self.schemes:
             everything = Key(f"{scheme}:")
             reads.add(everything)  # so that a call that writes everything concerns every other call
@@ -132,8 +138,11 @@ class DeclaredTool(Tool):
         await self._reverse(prepared, result, **arguments)
 
     def _scheme(self, template: str) -> str:
+        known = self.schema.get("properties", {})
         unknown = [
-            name for name, _ in _FIELD.findall(template) if name not in self.schema.get("properties", {})
+            name
+            for name, _ in _FIELD.findall(template)
+            if name not in known and name.partition(".")[0] not in known
         ]
         if unknown:
             raise ConfigurationError(
@@ -145,24 +154,44 @@ class DeclaredTool(Tool):
         except ValueError as error:
             raise ConfigurationError(f"template {template!r} of tool {self.name!r}: {error}") from None
 
-    def _filled(self, template: str, arguments: Mapping[str, Any]) -> Key:
-        def value(match: re.Match[str]) -> str:
-            text = str(arguments.get(match[1], ""))
-            if match[2] and text:
-                text = posixpath.normpath(f"/{text}").lstrip("/").replace("%", "%25")
-                if not text and template.endswith("}/"):
-                    return ""  # the root, of which everything is below
-            else:
-                text = text.replace("%", "%25").replace("/", "%2F")  # one argument, one segment
-            if not text or "\0" in text:
-                raise FootprintViolation(
-                    f"argument {match[1]!r} of tool {self.name!r} cannot stand in a key: "
-                    f"{arguments.get(match[1])!r}"
-                )
-            return text
+    def _filled(self, template: str, arguments: Mapping[str, Any]) -> list[Key]:
+        """Return the keys that a template stands for: one, or one for each item of a list that it names."""
+        fields = list(dict.fromkeys(_FIELD.findall(template)))
+        choices = [self._segments(name, bool(path), template, arguments) for name, path in fields]
+        found = []
+        for chosen in itertools.product(*choices):
+            values = dict(zip(fields, chosen, strict=True))
+            key = _FIELD.sub(_taken_from(values), template)
+            found.append(Key(key[:-1] if key.endswith(":/") else key))
+        return found
 
-        filled = _FIELD.sub(value, template)
-        return Key(filled[:-1] if filled.endswith(":/") else filled)
+    def _segments(self, name: str, is_path: bool, template: str, arguments: Mapping[str, Any]) -> list[str]:
+        try:
+            value = at(arguments, name)
+        except NothingThere:
+            value = ""
+        several = name.endswith("*") or ".*." in name
+        found = [_segment(str(one), is_path, template) for one in (value if several else [value])]
+        if not found or None in found:
+            raise FootprintViolation(
+                f"argument {name!r} of tool {self.name!r} cannot stand in a key: {value!r}"
+            )
+        return [one for one in found if one is not None]
 
     def __repr__(self) -> str:
         return f"<declared tool {self.name}({self.arguments.signature})>"
+
+
+def _segment(text: str, is_path: bool, template: str) -> str | None:
+    """Return a text as it stands in a key; None where it would turn it into another one or into a range."""
+    if is_path and text:
+        text = posixpath.normpath(f"/{text}").lstrip("/").replace("%", "%25")
+        if not text and template.endswith("}/"):
+            return ""  # the root, of which everything is below
+    else:
+        text = text.replace("%", "%25").replace("/", "%2F")  # one argument, one segment
+    return text if text and "\0" not in text else None
+
+
+def _taken_from(values: Mapping[tuple[str, str], str]) -> Callable[[re.Match[str]], str]:
+    return lambda field: values[field[1], field[2] or ""]

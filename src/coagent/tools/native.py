@@ -108,6 +108,7 @@ class NativeTool(Tool):
     """
 
     kind = "native"
+    merge: Merge | None = None
 
     def __init__(
         self,

@@ -68,19 +68,26 @@ def _json(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
 
 
-def outcome_text(outcome: Answer, quoting: Quoting) -> str:
+def outcome_text(outcome: Answer, quoting: Quoting, said: str | None = None) -> str:
     """Return the outcome of a call, undo or amendment as the model sees it: notices, result, call id.
 
     Args:
         outcome: The outcome.
         quoting: Of the agent that sees it.
+        said: The result in words; by default its value written out.
     """
-    result = quoting.set_apart(text_of(outcome.value))
-    lines = [_STATUS[outcome.status]] if outcome.status in _STATUS else [result]
-    lines += changed_lines(outcome.changed, quoting)
+    result = quoting.set_apart(text_of(outcome.value if said is None else said))
+    lines = [_STATUS.get(outcome.status, result)]
+    end = outcome_end(outcome, quoting)
+    return with_notices(outcome.notifications, "\n".join([*lines, end] if end else lines), quoting)
+
+
+def outcome_end(outcome: Answer, quoting: Quoting) -> str:
+    """Return what stands behind a result: which other results have changed, and the call's id."""
+    lines = changed_lines(outcome.changed, quoting)
     if outcome.call_id:
         lines.append(f"[call {one_line(outcome.call_id)}]")
-    return with_notices(outcome.notifications, "\n".join(lines), quoting)
+    return "\n".join(lines)
 
 
 def outcome_data(outcome: Answer, quoting: Quoting) -> dict[str, Value] | None:

@@ -142,7 +142,7 @@ async def test_patches_of_one_agent_are_applied_by_another(workspace: Path) -> N
 
 
 async def test_work_in_a_subfolder_repository_is_of_one_index_for_all(workspace: Path) -> None:
-    """What docs/git.md says of them: one agent's `add -A` takes what another has not committed."""
+    """What docs/systems/git.md says of them: one agent's `add -A` takes what another has not committed."""
     sub = workspace / "sub"
     sub.mkdir()
     (sub / "f").write_text("begin\n")

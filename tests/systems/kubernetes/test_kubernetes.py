@@ -552,6 +552,7 @@ def test_wrong_credentials_are_named(guarded: Emulator, tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [500, 503, 504, 429])
 def test_a_server_in_trouble_is_named(emulator: Emulator, target: Kubernetes, code: int) -> None:
     target.canonical(SETTINGS)
+    emulator.faults.retry_after_s = 60  # longer than anybody waits
     emulator.faults.fail_next(1, code)
     with pytest.raises(TargetUnavailable, match=rf"\({code}\).*Try again"):
         got(target, SETTINGS)

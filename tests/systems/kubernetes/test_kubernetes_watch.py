@@ -18,9 +18,12 @@ import pytest
 from clusters import config_map, deployment
 
 from coagent.errors import TargetError, TargetUnavailable
+from coagent.protocol.keys import Key
 from coagent.systems.kubernetes import changes as kubernetes_changes
 from coagent.systems.kubernetes import watch as kubernetes_watch
+from coagent.systems.kubernetes.server import Unsure
 from coagent.targets import Kubernetes
+from coagent.targets.base import GuardFailed
 from kube_emulator import Emulator
 
 SETTINGS = "k8s:default/configmaps/settings"
@@ -302,19 +305,90 @@ def test_what_finalizers_hold_is_refused_and_what_only_needs_time_passes(
         put(target, SETTINGS, value, None)
 
 
-def test_what_is_immutable_is_refused_beforehand_and_for_good(target: Kubernetes) -> None:
+def test_what_is_immutable_is_refused_beforehand(target: Kubernetes) -> None:
     value = got(target, SETTINGS)
     marked = {**value, "immutable": True}
     put(target, SETTINGS, marked, value)
-    for act in (
-        lambda: put(target, SETTINGS, value, marked),
-        lambda: anyio.run(target.admit, SETTINGS, {**marked, "data": {"color": "blue"}}),
-    ):
-        with pytest.raises(TargetError, match="immutable") as caught:
-            act()
-        assert not isinstance(caught.value, TargetUnavailable)
-        assert "deleted and created again" in caught.value.cure
+    with pytest.raises(TargetError, match="immutable") as caught:
+        anyio.run(target.admit, SETTINGS, {**marked, "data": {"color": "blue"}})
+    assert not isinstance(caught.value, TargetUnavailable)
+    assert "deleted and created again" in caught.value.cure
     assert got(target, SETTINGS) == marked
+
+
+def test_a_mark_that_cannot_be_taken_back_is_taken_back_with_the_object(
+    emulator: Emulator, target: Kubernetes
+) -> None:
+    value = got(target, SETTINGS)
+    marked = {**value, "immutable": True}
+    put(target, SETTINGS, marked, value)
+    before = emulator.objects("configmaps", "default")
+    put(target, SETTINGS, value, marked)
+    assert got(target, SETTINGS) == value
+    assert {one["metadata"]["uid"] for one in before} != {
+        one["metadata"]["uid"] for one in emulator.objects("configmaps", "default")
+    }
+
+
+def test_what_holds_data_is_never_deleted_to_be_created_again(emulator: Emulator, target: Kubernetes) -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": "default"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    emulator.create(claim)
+    key = Key("k8s:default/persistentvolumeclaims/data")
+    value = got(target, key)
+    uid = emulator.objects("pvc", "default")[0]["metadata"]["uid"]
+    with pytest.raises(TargetError, match="immutable"):
+        put(target, key, {**value, "spec": {**value["spec"], "accessModes": ["ReadOnlyMany"]}}, value)
+    assert emulator.objects("pvc", "default")[0]["metadata"]["uid"] == uid
+
+
+def test_an_answer_that_is_lost_while_an_object_is_created_again_loses_nothing(
+    emulator: Emulator, target: Kubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = got(target, SETTINGS)
+    marked = {**value, "immutable": True}
+    put(target, SETTINGS, marked, value)
+    request = target._server.request
+    lost: list[str] = []
+
+    def losing(method: str, path: str, **options: Any) -> Any:
+        if method == "POST" and not options.get("query") and not lost:
+            lost.append(path)
+            raise Unsure("no answer")
+        return request(method, path, **options)
+
+    monkeypatch.setattr(target._server, "request", losing)
+    put(target, SETTINGS, value, marked)
+    assert lost
+    assert got(target, SETTINGS) == value
+
+
+def test_an_object_that_is_not_to_be_created_again_any_more_is_somebody_elses_to_delete(
+    emulator: Emulator, target: Kubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = got(target, SETTINGS)
+    marked = {**value, "immutable": True}
+    put(target, SETTINGS, marked, value)
+    request = target._server.request
+
+    def away(method: str, path: str, **options: Any) -> Any:
+        if method == "POST" and not options.get("query"):
+            raise TargetUnavailable("away")
+        return request(method, path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(target._server, "request", away)
+        with pytest.raises(TargetUnavailable):
+            put(target, SETTINGS, value, marked)
+    put(target, SETTINGS, None, value)
+    put(target, SETTINGS, value, None)
+    emulator.delete("cm", "settings")
+    with pytest.raises(GuardFailed):
+        put(target, SETTINGS, {**value, "data": {}}, value)
 
 
 def test_credentials_that_were_good_may_be_so_again(tmp_path: Path) -> None:

@@ -61,6 +61,19 @@ async def test_a_command_reaches_a_server_of_its_own_but_none_of_the_machine(
         assert kept == []
 
 
+async def test_a_command_may_listen_on_a_port_that_is_taken_on_the_machine(
+    workspace: Path, server: tuple[int, list[bytes]]
+) -> None:
+    port, _ = server
+    command = (
+        f"python3 -c 'import socket; socket.create_server((\"127.0.0.1\", {port})); print(1)' 2>&1 | tail -1"
+    )
+    async with shells(workspace, view="overlay") as denied:
+        assert (await (await denied.join("A")).call("bash", command=command)).value["output"] == "1\n"
+    async with shells(workspace, network="allow") as allowed:
+        assert "in use" in (await (await allowed.join("A")).call("bash", command=command)).value["output"]
+
+
 async def test_services_of_the_machine_and_what_they_were_told_are_out_of_reach(workspace: Path) -> None:
     async with shells(workspace, view="overlay") as domain:
         a = await domain.join("A")

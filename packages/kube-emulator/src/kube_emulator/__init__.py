@@ -8,5 +8,6 @@ from __future__ import annotations
 from kube_emulator.faults import Faults
 from kube_emulator.server import Emulator, Seen
 from kube_emulator.statuses import ApiError
+from kube_emulator.webhooks import Webhook
 
-__all__ = ["ApiError", "Emulator", "Faults", "Seen"]
+__all__ = ["ApiError", "Emulator", "Faults", "Seen", "Webhook"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from kube_emulator import ApiError, Emulator
+from kube_emulator import ApiError, Emulator, Webhook
 
 Json = dict[str, Any]
 
@@ -38,11 +38,34 @@ def main(arguments: list[str] | None = None) -> int:
         "--node", action="append", help="the name of a node; node-1 and node-2 if never given"
     )
     parser.add_argument("--seed", type=int, default=0, help="what uids and the token are drawn from")
+    unkind = parser.add_argument_group("to be as unkind as a cluster")
+    unkind.add_argument(
+        "--grace", type=float, default=0.0, help="seconds that deleted pods and namespaces still terminate"
+    )
+    unkind.add_argument("--webhook", type=Path, help="rules (YAML) that refuse or change objects")
+    unkind.add_argument(
+        "--history", type=int, default=10_000, help="changes that watches and pages may look back; else 410"
+    )
+    unkind.add_argument("--throttle", type=int, default=0, help="answer 429 to every so many requests")
+    unkind.add_argument("--retry-after", type=int, default=1, help="seconds that a 429 tells to wait")
+    unkind.add_argument("--conflict", type=int, default=0, help="answer 409 to every so many updates")
     chosen = parser.parse_args(arguments)
     try:
         initial = [document for path in chosen.filename for document in read_manifests(path)]
         nodes = chosen.node or ["node-1", "node-2"]
-        emulator = Emulator(chosen.port, initial, chosen.image, nodes=nodes, seed=chosen.seed)
+        rules = [Webhook.read(one) for one in read_manifests(chosen.webhook)] if chosen.webhook else []
+        emulator = Emulator(
+            chosen.port,
+            initial,
+            chosen.image,
+            nodes=nodes,
+            seed=chosen.seed,
+            history=chosen.history,
+            grace_s=chosen.grace,
+            webhooks=rules,
+        )
+        emulator.faults.throttle_every, emulator.faults.conflict_every = chosen.throttle, chosen.conflict
+        emulator.faults.retry_after_s = chosen.retry_after
         emulator.start()
     except (ApiError, ValueError, OSError, yaml.YAMLError) as error:
         print(f"cannot start: {error}", file=sys.stderr)

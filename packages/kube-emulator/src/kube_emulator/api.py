@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from kube_emulator import bodies, controllers, defaults, managers, patches, statuses
+from kube_emulator import bodies, controllers, defaults, managers, patches, statuses, webhooks
 from kube_emulator.changes import check_change
 from kube_emulator.resources import Resource
 from kube_emulator.selectors import field_test, label_test
@@ -158,8 +159,12 @@ class Api:
                         "recreated"
                     )
                     raise statuses.conflict(resource.plural, resource.group, name, why)
+            webhooks.check(self.world.webhooks, resource, "DELETE", old)
             if dry_run:
                 return statuses.success(name, resource.group, resource.plural, metadata["uid"])
+            grace_s = self._grace_s(resource, body)
+            if grace_s and not metadata.get("finalizers"):
+                return self._terminate(resource, old, grace_s)
             if metadata.get("finalizers"):
                 if "deletionTimestamp" not in metadata:
                     marks = {"deletionTimestamp": self.world.now(), "deletionGracePeriodSeconds": 0}
@@ -173,6 +178,37 @@ class Api:
             if resource.key == _PODS and last is not None:
                 return last
             return statuses.success(name, resource.group, resource.plural, metadata["uid"])
+
+    def _grace_s(self, resource: Resource, body: Json) -> float:
+        """For how long a deleted object is still there; the client may ask for no time at all."""
+        if resource.key not in (_PODS, ("", "namespaces")) or body.get("gracePeriodSeconds") == 0:
+            return 0.0
+        return self.world.grace_s
+
+    def _terminate(self, resource: Resource, old: Json, grace_s: float) -> Json:
+        """Marks an object as deleted; it goes when its time is over."""
+        metadata = old["metadata"]
+        if "deletionTimestamp" in metadata:
+            return old
+        marks = {"deletionTimestamp": self.world.now(), "deletionGracePeriodSeconds": max(1, round(grace_s))}
+        marked = dict(old, metadata=dict(metadata, **marks))
+        if resource.key == ("", "namespaces"):
+            marked["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
+        marked = self.store.put(resource.key, marked)
+        controllers.settle(self.world)
+        timer = threading.Timer(grace_s, self._end, (resource, metadata))
+        timer.daemon = True
+        timer.start()
+        return marked
+
+    def _end(self, resource: Resource, metadata: Json) -> None:
+        """Removes what is still there after its grace period, and is not another one of that name."""
+        namespace, name = metadata.get("namespace", ""), metadata["name"]
+        with self.store.lock:
+            held = self.store.get(resource.key, namespace, name)
+            if held is not None and held["metadata"]["uid"] == metadata["uid"]:
+                self.store.remove(resource.key, namespace, name)
+                controllers.settle(self.world)
 
     def _patched(self, resource: Resource, old: Json, media: str, body: Any) -> Any:
         if media == "application/json-patch+json":
@@ -286,6 +322,12 @@ class Api:
             metadata.update({key: old["metadata"][key] for key in _SYSTEM if key in old["metadata"]})
             _carry_over(resource, old, obj)
         self._split_status(resource, old, obj, options)
+        operation = "CREATE" if old is None else "UPDATE"
+        changed = webhooks.mutated(self.world.webhooks, resource, operation, obj)
+        if changed is not obj:
+            obj.clear()
+            obj.update(changed)
+            metadata = obj["metadata"]
         if not resource.custom:
             defaults.fill(resource.kind, obj)
         causes = bodies.missing(resource, obj)
@@ -295,6 +337,7 @@ class Api:
             causes = bodies.check_custom(resource, obj)
         if causes:
             raise statuses.invalid(resource.kind, resource.group, metadata.get("name", ""), causes)
+        webhooks.check(self.world.webhooks, resource, operation, obj)
         if resource.key == _PODS and old is None:
             self._admit_pod(obj)
         if resource.generation:

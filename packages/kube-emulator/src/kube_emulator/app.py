@@ -60,7 +60,7 @@ class App:
         except ApiError as error:
             response = _json(error.status, error.code)
             if error.code == 429:
-                response.headers["Retry-After"] = "1"
+                response.headers["Retry-After"] = str(self._faults.retry_after_s)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -75,6 +75,8 @@ class App:
             return found
         if self._faults.latency:
             await asyncio.sleep(self._faults.latency)
+        if self._faults.throttles():
+            raise statuses.fault(429)
         code = self._faults.take_failure()
         if code > 0:
             raise statuses.fault(code)
@@ -150,6 +152,8 @@ class App:
                 f'in API group "{resource.group}"{where}'
             )
             raise statuses.forbidden(resource.plural, resource.group, target.name, why)
+        if verb in ("update", "patch") and self._faults.conflicts():
+            raise statuses.conflict(resource.plural, resource.group, target.name)
         if verb in ("list", "watch"):
             return self._read_many(request, target, verb)
         if target.subresource:
@@ -187,7 +191,10 @@ class App:
                 query.get("fieldSelector", ""),
             )
             version = str(self._api.store.version)
-        found, more = _page(found, query.get("limit", ""), query.get("continue", ""))
+            since = _version_of(query.get("continue", ""), version)
+            if since != version:
+                self._api.store.since(int(since))  # which says so if that is too long ago
+        found, more = _page(found, query.get("limit", ""), query.get("continue", ""), since)
         resource = target.resource
         if accepted.kind == "Table":
             now = self._api.world.clock()
@@ -303,22 +310,28 @@ def _partial(obj: Json) -> Json:
     return {**kind, "metadata": obj["metadata"]}
 
 
-def _page(found: list[Json], limit: str, token: str) -> tuple[list[Json], Json]:
-    """One page of a list, and what its metadata says of the rest.
+def _version_of(token: str, latest: str) -> str:
+    """The resource version that a list began with.
 
     Raises:
         ApiError: 400 for a token that is none of ours.
     """
-    start = 0
-    if token:
-        try:
-            start = int(base64.urlsafe_b64decode(token))
-        except ValueError:
-            raise statuses.bad_request("continue key is not valid") from None
+    if not token:
+        return latest
+    try:
+        version, start = base64.urlsafe_b64decode(token).decode().split(":")
+        return str(int(version)) if int(start) >= 0 else latest
+    except ValueError:
+        raise statuses.bad_request("continue key is not valid") from None
+
+
+def _page(found: list[Json], limit: str, token: str, version: str) -> tuple[list[Json], Json]:
+    """One page of a list, and what its metadata says of the rest."""
+    start = int(base64.urlsafe_b64decode(token).decode().split(":")[1]) if token else 0
     size = int(limit) if limit.isdigit() else 0
     if not size or start + size >= len(found):
         return found[start:], {}
-    following = base64.urlsafe_b64encode(str(start + size).encode()).decode()
+    following = base64.urlsafe_b64encode(f"{version}:{start + size}".encode()).decode()
     return found[start : start + size], {
         "continue": following,
         "remainingItemCount": len(found) - start - size,

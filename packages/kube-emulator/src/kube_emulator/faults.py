@@ -21,7 +21,14 @@ class Faults:
         self._lock = threading.Lock()
         self._forbidden: list[Rule] = []
         self._failing: list[int] = []
+        self._requests = self._changes = 0
         self.latency = 0.0
+        self.throttle_every = 0
+        """429 is the answer to every so many requests for objects (3: to each third one); 0 for none."""
+        self.retry_after_s = 1
+        """After how many seconds clients are told to try again."""
+        self.conflict_every = 0
+        """409 is the answer to every so many updates, as if somebody else had been faster; 0 for none."""
 
     def forbid(self, verb: str = "*", plural: str = "*", namespace: str = "") -> None:
         """Answers 403 to a verb on a kind, until :meth:`clear`.
@@ -52,6 +59,7 @@ class Faults:
             self._forbidden.clear()
             self._failing.clear()
             self.latency = 0.0
+            self.throttle_every = self.conflict_every = 0
 
     def forbids(self, verb: str, plural: str, namespace: str) -> bool:
         """Whether a refusal applies."""
@@ -62,6 +70,18 @@ class Faults:
                 and rule.namespace in ("", namespace)
                 for rule in self._forbidden
             )
+
+    def throttles(self) -> bool:
+        """Whether the request that has come is one too many."""
+        with self._lock:
+            self._requests += 1
+            return self.throttle_every > 0 and self._requests % self.throttle_every == 0
+
+    def conflicts(self) -> bool:
+        """Whether the update that has come meets somebody who was faster."""
+        with self._lock:
+            self._changes += 1
+            return self.conflict_every > 0 and self._changes % self.conflict_every == 0
 
     def take_failure(self) -> int:
         """The code that the next request fails with: 0 for none, negative if it fails only after its work."""

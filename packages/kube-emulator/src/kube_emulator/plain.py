@@ -45,7 +45,6 @@ def node(world: World, obj: Json) -> None:
     size = {"cpu": "4", "memory": "16Gi", "pods": "110"}
     ready = condition(obj, "Ready", "True", "KubeletReady", "kubelet is posting ready status", now)
     ready["lastHeartbeatTime"] = now
-    ready.pop("lastUpdateTime", None)
     info = {"kubeletVersion": "v1.32.4", "osImage": "Emulated Linux", "kernelVersion": "6.1.0"}
     info |= {
         "containerRuntimeVersion": "containerd://1.7.0",
@@ -80,8 +79,6 @@ def definition(world: World, obj: Json) -> None:
             obj, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now
         ),
     ]
-    for one in conditions:
-        one.pop("lastUpdateTime", None)
     versions = [version["name"] for version in obj["spec"]["versions"] if version.get("storage")]
     status = {"acceptedNames": obj["spec"]["names"], "conditions": conditions, "storedVersions": versions}
     world.put_status(("apiextensions.k8s.io", "customresourcedefinitions"), obj, status)

@@ -24,6 +24,7 @@ from kube_emulator.faults import Faults
 from kube_emulator.listening import Listening
 from kube_emulator.podstates import Registry
 from kube_emulator.resources import Resource
+from kube_emulator.webhooks import Webhook
 from kube_emulator.world import Clock, World, utc_now
 
 Json = dict[str, Any]
@@ -64,7 +65,10 @@ class Emulator:
         nodes: the names of the nodes.
         clock: the source of all times.
         seed: what uids and the token are drawn from: equal seeds and requests give equal objects.
-        history: how many changes a watch may look back before it gets 410.
+        history: how many changes a watch, or a list that is read page by page, may look back before it gets
+            410.
+        grace_s: for how many seconds deleted pods and namespaces are still there, terminating.
+        webhooks: rules that refuse or change objects.
         token: the bearer token clients must send; drawn from the seed by default, none asked for if empty.
         tls: whether to speak HTTPS with a certificate made for this run. ``kubectl`` sends its token over
             HTTPS only, so without it the token must be empty for ``kubectl`` to be let in.
@@ -85,8 +89,10 @@ class Emulator:
         history: int = 10_000,
         token: str | None = None,
         tls: bool = True,
+        grace_s: float = 0.0,
+        webhooks: Iterable[Webhook] = (),
     ) -> None:
-        self._world = World(Registry(images), clock, seed, history)
+        self._world = World(Registry(images), clock, seed, history, grace_s, webhooks)
         self._api = Api(self._world)
         self._port = port
         self._server: Listening | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from kube_emulator.podstates import Registry
 from kube_emulator.resources import Catalogue
 from kube_emulator.store import Key, Store
+from kube_emulator.webhooks import Webhook
 
 Json = dict[str, Any]
 Clock = Callable[[], datetime]
@@ -29,11 +30,21 @@ class World:
         clock: the source of all times.
         seed: what all uids are drawn from; equal seeds and equal requests give equal objects.
         history: how many changes watches may look back.
+        grace_s: for how many seconds deleted pods and namespaces are still there, terminating.
+        webhooks: rules that refuse or change objects.
     """
 
     def __init__(
-        self, registry: Registry, clock: Clock = utc_now, seed: int = 0, history: int = 10_000
+        self,
+        registry: Registry,
+        clock: Clock = utc_now,
+        seed: int = 0,
+        history: int = 10_000,
+        grace_s: float = 0.0,
+        webhooks: Iterable[Webhook] = (),
     ) -> None:
+        self.grace_s = grace_s
+        self.webhooks = tuple(webhooks)
         self.store = Store(history)
         self.catalogue = Catalogue()
         self.registry = registry
@@ -91,10 +102,11 @@ def controlled(obj: Json, uid: str) -> bool:
 
 def condition(obj: Json, kind: str, status: str, reason: str, message: str, now: str) -> Json:
     """A condition of an object's status; an unchanged one keeps its times."""
+    updated = {"lastUpdateTime": now} if obj["kind"] == "Deployment" else {}
     for one in (obj.get("status") or {}).get("conditions") or []:
         if one["type"] == kind and one["status"] == status:
             if (one.get("reason"), one.get("message")) == (reason, message):
                 return dict(one)
-            return dict(one, reason=reason, message=message, lastUpdateTime=now)
+            return dict(one, reason=reason, message=message, **updated)
     made = {"type": kind, "status": status, "reason": reason, "message": message}
-    return made | {"lastUpdateTime": now, "lastTransitionTime": now}
+    return {**made, **updated, "lastTransitionTime": now}

@@ -12,7 +12,8 @@ from mcp_types import Tool
 
 from coagent.config.upstreams import StepTable, UpstreamTable, UpstreamToolTable
 from coagent.errors import CoAgentError
-from coagent.gateways.mcp.declarations import UpstreamTool, declared_tools, filled
+from coagent.gateways.mcp.declarations import UpstreamTool, declared_tools
+from coagent.gateways.mcp.paths import filled
 from coagent.gateways.mcp.upstream import Upstream
 from coagent.protocol.values import Value, same
 

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import anyio
 from mcp_types import Tool
 
 from coagent.config.explain import nearest
-from coagent.config.upstreams import StepTable, UpstreamTable, UpstreamToolTable
-from coagent.errors import ConfigurationError, TargetError, ToolFailed
-from coagent.gateways.mcp.upstream import Upstream, UpstreamCrashed
+from coagent.config.upstreams import StepTable, UpstreamToolTable
+from coagent.errors import ConfigurationError, ToolFailed
+from coagent.gateways.mcp.paths import Returned, filled
+from coagent.gateways.mcp.upstream import UNDER_WAY, UnderWay, Upstream, UpstreamCrashed
 from coagent.protocol.calls import Footprint
 from coagent.protocol.values import Value
 from coagent.tools.declared import DeclaredTool
 from coagent.wording.quoting import printable
 
-_PLACE = re.compile(r"\{([\w.-]+)\}")
 _TOLD_MAX = 500
-_PATH_FIELD = re.compile(r"\{(\w+):path\}")
+_PATH_FIELD = re.compile(r"\{([^{}:\s]+):path\}")
 
 
 def declared_tools(upstream: Upstream, offered: Sequence[Tool], file: Path) -> list[DeclaredTool]:
@@ -55,23 +56,35 @@ def declared_tools(upstream: Upstream, offered: Sequence[Tool], file: Path) -> l
 
 
 class UpstreamTool(DeclaredTool):
-    """A declared tool whose paths stand in keys relative to a root, however its callers write them."""
+    """A declared tool of an upstream server.
 
-    def __init__(self, root: str | None, paths: Sequence[str], **options: Any) -> None:
+    Args:
+        offered: As its server offers it.
+        root: Paths stand in keys relative to it, however its callers write them; None: as they are written.
+        paths: The arguments that are paths.
+        options: As for `DeclaredTool`.
+    """
+
+    def __init__(self, offered: Tool, root: str | None, paths: Sequence[str], **options: Any) -> None:
         super().__init__(**options)
+        self.offered_as = offered
         self._root = root
-        self._paths = tuple(paths)
+        self._paths = tuple(dict.fromkeys(name.partition(".")[0] for name in paths))
 
     def footprint(self, arguments: Mapping[str, Any]) -> Footprint:
         if self._root is None:
             return super().footprint(arguments)
-        shorter = dict(arguments)
-        for name in self._paths:
-            path = str(arguments.get(name, ""))
-            if path:
-                inside = os.path.relpath(os.path.join(self._root, path), self._root)
-                shorter[name] = path if inside.startswith("..") else inside
-        return super().footprint(shorter)
+        shorter = {name: self._below_root(arguments[name]) for name in self._paths if name in arguments}
+        return super().footprint({**arguments, **shorter})
+
+    def _below_root(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._below_root(one) for one in value]
+        if not isinstance(value, str) or not value:
+            return value
+        assert self._root is not None, "paths are made shorter where there is a root"
+        inside = os.path.relpath(os.path.join(self._root, value), self._root)
+        return value if inside.startswith("..") else inside
 
 
 def _declared(upstream: Upstream, tool: Tool, declaration: UpstreamToolTable | None) -> DeclaredTool:
@@ -86,9 +99,11 @@ def _declared(upstream: Upstream, tool: Tool, declaration: UpstreamToolTable | N
         )
     reads = declaration.reads or ([everything] if declaration.effect == "read" else [])
     writes = declaration.writes or ([everything] if declaration.effect == "irreversible" else [])
-    phases = Phases(upstream, tool.name, declaration)
+    phases = Phases(upstream, tool, declaration)
     schema = dict(tool.input_schema)
+    hints = tool.annotations
     return UpstreamTool(
+        tool,
         None if table.root is None else str((upstream.folder / table.root).resolve()),
         [name for template in (*reads, *writes) for name in _PATH_FIELD.findall(template)],
         exec=phases.exec,
@@ -100,6 +115,7 @@ def _declared(upstream: Upstream, tool: Tool, declaration: UpstreamToolTable | N
         description=_description(tool, declaration),
         schema=schema,
         gate=declaration.gate,
+        idempotent=declaration.effect == "irreversible" and hints is not None and bool(hints.idempotent_hint),
     )
 
 
@@ -118,20 +134,21 @@ def _description(tool: Tool, declaration: UpstreamToolTable) -> str:
 class Phases:
     """The three phases of one tool, as calls of tools of its server."""
 
-    def __init__(self, upstream: Upstream, tool: str, declaration: UpstreamToolTable) -> None:
+    def __init__(self, upstream: Upstream, tool: Tool, declaration: UpstreamToolTable) -> None:
         self._upstream = upstream
-        self._tool = tool
+        self._tool = tool.name
+        self._repeatable = tool.annotations is not None and bool(tool.annotations.idempotent_hint)
         self._declaration = declaration
         # Of the run of this task: others may run the tool at the same time, for what has nothing to do with
         # it.
         self._prepared: ContextVar[Value] = ContextVar("prepared", default=None)
 
-    async def prepare(self, **arguments: Any) -> Value:
+    async def prepare(self, /, **arguments: Any) -> Value:
         """Capture what the reverse needs: name to what is there, or None where nothing is."""
         found: dict[str, Value] = {"unique": token_hex(8)}
         for name, step in self._declaration.prepare.items():
             try:
-                found[name] = await self._step(step, arguments)
+                found[name] = await self._step(step, {**arguments, "arguments": arguments})
             except ToolFailed as failure:
                 if step.absent is None or not re.search(step.absent, str(failure)):
                     raise
@@ -139,21 +156,32 @@ class Phases:
         self._prepared.set(found)
         return found
 
-    async def exec(self, **arguments: Any) -> Value:
+    async def exec(self, /, **arguments: Any) -> Value:
         """Call the tool.
 
         A server that crashes in the middle of it may have acted. What can be taken back is, so that the call
         has changed nothing; else the message says what is unknown.
         """
+        under_way = UNDER_WAY.get()
+        name = self._upstream.table.prefix + self._tool
+        mine = under_way if under_way is not None and under_way.is_this(name, arguments) else None
         try:
-            return await self._upstream.call(self._tool, arguments)
+            if self._declaration.effect == "read" and mine is not None:
+                return await _unless_cancelled(mine, lambda: self._call(arguments, mine))
+            return await self._call(arguments, mine)
         except UpstreamCrashed as crash:
             if self._declaration.effect == "read":
                 raise ToolFailed(f"{crash.cause}; it only reads", "Call it again.") from None
+            if self._declaration.reverse is None and self._repeatable:  # once or twice, its server says
+                return await self._call(arguments, mine)
             await self._after_crash(crash, arguments)
             raise ToolFailed(
                 f"{crash.cause}; what it may have done was taken back", "Call it again."
             ) from None
+
+    async def _call(self, arguments: Mapping[str, Any], under_way: UnderWay | None) -> Value:
+        progress = None if under_way is None else under_way.progress
+        return await self._upstream.call(self._tool, arguments, progress)
 
     async def _after_crash(self, crash: UpstreamCrashed, arguments: Mapping[str, Any]) -> None:
         """Take back what a call may have done whose server has crashed."""
@@ -169,43 +197,52 @@ class Phases:
                 f"Look at the system; what was there before it: {str(self._prepared.get())[:_TOLD_MAX]}",
             ) from None
 
-    async def reverse(self, prepared: Value, result: Value, **arguments: Any) -> None:
+    async def reverse(self, prepared: Value, result: Value, /, **arguments: Any) -> None:
         """Take the call back."""
         known = prepared if isinstance(prepared, dict) else {}
+        returned = {
+            name: None if value is None else Returned(value)
+            for name, value in {**known, "result": result}.items()
+        }
         for step in self._declaration.reverse or ():
             if step.when is not None and known.get(step.when) is None:
                 continue
             if step.unless is not None and known.get(step.unless) is not None:
                 continue
-            await self._step(step, {**arguments, **known, "result": result})
+            values = {**arguments, **returned, "arguments": arguments}
+            if step.each is None:
+                await self._step(step, values)
+                continue
+            for item in filled(f"{{{step.each}}}", values, step.tool):
+                await self._step(step, {**values, "item": item})
 
     async def _step(self, step: StepTable, values: Mapping[str, Any]) -> Value:
         return await self._upstream.call(step.tool, filled(step.arguments, values, step.tool))
 
 
-def filled(template: Any, values: Mapping[str, Any], tool: str) -> Any:
-    """Return arguments with the names in braces replaced; a text that is one name alone becomes its value.
+async def _unless_cancelled(under_way: UnderWay, act: Callable[[], Awaitable[Value]]) -> Value:
+    """Do what only reads, as long as somebody waits for it.
 
     Raises:
-        TargetError: A name has no value.
+        ToolFailed: Nobody does.
+        Exception: What `act` raised.
     """
-    if isinstance(template, dict):
-        return {name: filled(one, values, tool) for name, one in template.items()}
-    if isinstance(template, list):
-        return [filled(one, values, tool) for one in template]
-    if not isinstance(template, str):
-        return template
-    whole = _PLACE.fullmatch(template)
+    found: list[Value] = []
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
 
-    def value(name: str) -> Any:
-        if name not in values:
-            known = ", ".join(sorted(values)) or "nothing"
-            raise TargetError(f"a step of {tool!r} asks for {{{name}}}", f"There is {known}.")
-        return values[name]
+        async def watch() -> None:
+            await under_way.cancelled.wait()
+            tasks.cancel_scope.cancel()
 
-    return value(whole[1]) if whole is not None else _PLACE.sub(lambda one: str(value(one[1])), template)
-
-
-def explained(table: UpstreamTable) -> str:
-    """Return in one line how a server is reached, for people."""
-    return table.url or " ".join(table.command or ())
+        tasks.start_soon(watch)
+        try:
+            found.append(await act())
+        except Exception as raised:  # a task group would wrap it
+            failure = raised
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if not found:
+        raise ToolFailed(f"{under_way.tool} was cancelled by its client")
+    return found[0]

@@ -25,6 +25,7 @@ from coagent.config.domain_file import ClientTable, ServeTable
 from coagent.errors import ConfigurationError
 from coagent.gateways.mcp.clients import Caller, Clients, Tokens, token_owner
 from coagent.gateways.mcp.naming import agent_name
+from coagent.gateways.mcp.relay import Relay
 from coagent.gateways.mcp.server import Gateway
 from coagent.runtime.domain import Domain
 
@@ -42,13 +43,19 @@ class HttpGateway:
         settings: How clients are served.
         tables: The clients that have tokens.
         tokens: Their tokens.
+        relay: The upstream servers of the domain.
 
     Raises:
         ConfigurationError: It would be open to others than this machine without any token.
     """
 
     def __init__(
-        self, domain: Domain, settings: ServeTable, tables: list[ClientTable], tokens: Tokens
+        self,
+        domain: Domain,
+        settings: ServeTable,
+        tables: list[ClientTable],
+        tokens: Tokens,
+        relay: Relay,
     ) -> None:
         local = _is_loopback(settings.host)
         if not local and (not tokens or settings.anonymous):
@@ -64,7 +71,7 @@ class HttpGateway:
             on_leave=settings.on_leave,
             reserved=[one.name for one in tables if one.token_env is not None],
         )
-        gateway = Gateway(domain, self.clients, self._identify)
+        gateway = self._gateway = Gateway(domain, self.clients, self._identify, relay)
         hosts = [settings.host, "localhost", "127.0.0.1", "[::1]"]
         self._manager = StreamableHTTPSessionManager(
             gateway.server,
@@ -81,6 +88,7 @@ class HttpGateway:
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         async with self._manager.run(), anyio.create_task_group() as tasks:
             tasks.start_soon(self._expire)
+            tasks.start_soon(self._gateway.tell_changes)
             yield
             tasks.cancel_scope.cancel()
             await self.clients.all_gone()
@@ -138,6 +146,7 @@ async def serve_http(
     tables: list[ClientTable],
     tokens: Tokens,
     ready: Callable[[str], None],
+    relay: Relay,
 ) -> None:
     """Serve until told to end.
 
@@ -147,11 +156,12 @@ async def serve_http(
         tables: The clients that have tokens.
         tokens: Their tokens.
         ready: Called with the URL once clients may come.
+        relay: The upstream servers of the domain.
 
     Raises:
         ConfigurationError: The port is taken, or the settings would let anybody in.
     """
-    gateway = HttpGateway(domain, settings, tables, tokens)
+    gateway = HttpGateway(domain, settings, tables, tokens, relay)
     config = uvicorn.Config(
         gateway.app,
         settings.host,

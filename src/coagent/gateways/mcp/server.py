@@ -5,7 +5,6 @@ Source: Model Context Protocol specification, "Tools"; mcp Python SDK 2, `mcp.se
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -18,11 +17,12 @@ from mcp_types import (
     InputRequiredResult,
     ListToolsResult,
     PaginatedRequestParams,
+    ReadResourceResult,
     TextContent,
-    Tool,
 )
 
 from coagent.errors import AgentNotActive, AgentRestarted, CoAgentError, InvalidArguments, UnknownTool
+from coagent.gateways.mcp.answers import Answer, answered, in_words, offered
 from coagent.gateways.mcp.asking import decisions
 from coagent.gateways.mcp.clients import Caller, Client, Clients
 from coagent.gateways.mcp.own_tools import (
@@ -32,9 +32,11 @@ from coagent.gateways.mcp.own_tools import (
     OWN_TOOLS,
     WAIT_S_DEFAULT,
     WAIT_S_MAX,
-    with_handle,
 )
+from coagent.gateways.mcp.passing import Hearers, HearingServer, PassingOn, Progress
+from coagent.gateways.mcp.relay import Relay, ResourceReader, resource_of
 from coagent.gateways.mcp.requests import Requests, answered_before, is_again
+from coagent.gateways.mcp.upstream import UNDER_WAY, UnderWay
 from coagent.runtime.amending import amend_as_asked
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
@@ -44,19 +46,12 @@ from coagent.wording import endings
 from coagent.wording.instructions import for_a_client
 from coagent.wording.quoting import Quoting, one_line
 from coagent.wording.repairs import PREFIXED, call_id_of
-from coagent.wording.results import error_text, outcome_data, outcome_text, text_of, undone_text
+from coagent.wording.results import error_text, outcome_text, text_of, undone_text
 
 Identify = Callable[[ServerRequestContext[Any, Any]], Caller]
 """Tells whom a request comes from."""
 _PROGRESS_S = 1.0
 """How often somebody who waits is told so, in seconds."""
-
-
-class _Answer(NamedTuple):
-    """What a call is answered with: a text, and the same as data where the result is data."""
-
-    text: str
-    data: dict[str, Any] | None = None
 
 
 class _Request(NamedTuple):
@@ -75,39 +70,61 @@ class Gateway:
         domain: An open domain.
         clients: Who is who.
         identify: Tells whom a request comes from.
+        relay: The upstream servers of the domain.
     """
 
-    def __init__(self, domain: Domain, clients: Clients, identify: Identify) -> None:
+    def __init__(self, domain: Domain, clients: Clients, identify: Identify, relay: Relay) -> None:
         self._domain = domain
+        self._relay = relay
+        self._hearers = Hearers()
+        relay.on_change = self._hearers.tell
         self._clients = clients
         self._identify = identify
         self._requests: Requests[CallToolResult | InputRequiredResult] = Requests()
-        self._own: dict[str, Callable[[_Request], Awaitable[str | InputRequiredResult]]] = {
+        self._own: dict[str, Callable[[_Request], Awaitable[str | Answer | InputRequiredResult]]] = {
             "coagent_finish": self._finish,
             "coagent_undo": self._undo,
             "coagent_amend": self._amend,
             "coagent_status": self._status,
         }
-        self.server: Server[Any] = Server(
+        self.server: Server[Any] = HearingServer(
             "coagent",
             version=_version(),
             instructions=for_a_client(),
             on_list_tools=self._list,
             on_call_tool=self._called,
+            on_subscriptions_listen=self._hearers.listen,
+            **self._passed_on(),
         )
+
+    def _passed_on(self) -> dict[str, Any]:
+        """Return what answers for the upstream servers' resources and prompts, where they have some."""
+        passing = PassingOn(self._relay, self._identify, self._read)
+        found: dict[str, Any] = {}
+        if self._relay.has_resources:
+            found |= {
+                "on_list_resources": passing.resources,
+                "on_list_resource_templates": passing.templates,
+                "on_read_resource": passing.read,
+            }
+        if self._relay.has_prompts:
+            found |= {"on_list_prompts": passing.prompts, "on_get_prompt": passing.prompt}
+        return found
+
+    async def tell_changes(self) -> None:
+        """Tell clients, for ever, when what they are offered has changed."""
+        await self._hearers.run()
 
     async def _list(
         self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        allowed = self._identify(context).tools
+        caller = self._identify(context)
+        self._hearers.met(caller.connection, context)
+        allowed = caller.tools
         tools = [
-            Tool(
-                name=name,
-                description=self._domain.tools[own].description,
-                input_schema=with_handle(self._domain.tools[own].schema),
-            )
+            offered(name, self._domain.tools[own])
             for name, own in function_names(self._domain.tools).items()
-            if allowed is None or own in allowed
+            if (allowed is None or own in allowed) and self._relay.is_offered(self._domain.tools[own])
         ]
         return ListToolsResult(tools=[*tools, *OWN_TOOLS])
 
@@ -115,6 +132,7 @@ class Gateway:
         self, context: ServerRequestContext[Any, Any], params: CallToolRequestParams
     ) -> CallToolResult | InputRequiredResult:
         caller = self._identify(context)
+        self._hearers.met(caller.connection, context)
         request = None
         if caller.connection is not None and context.request_id is not None:
             request = (caller.connection, context.request_id)
@@ -127,7 +145,7 @@ class Gateway:
         quoting = Quoting()
         try:
             if params.name == JOIN.name:
-                answer: _Answer | InputRequiredResult = await self._join(caller, params.arguments or {})
+                answer: Answer | InputRequiredResult = await self._join(caller, params.arguments or {})
             else:
                 arguments = dict(params.arguments or {})
                 client = self._clients.of(caller, _handle(arguments))
@@ -140,11 +158,9 @@ class Gateway:
             )
         if isinstance(answer, InputRequiredResult):
             return answer
-        return CallToolResult(
-            content=[TextContent(type="text", text=answer.text)], structured_content=answer.data
-        )
+        return CallToolResult(content=answer.content, structured_content=answer.data)
 
-    async def _in_turn(self, request: _Request) -> _Answer | InputRequiredResult:
+    async def _in_turn(self, request: _Request) -> Answer | InputRequiredResult:
         client = request.client
         client.busy += 1
         try:
@@ -158,15 +174,16 @@ class Gateway:
             client.busy -= 1
             self._clients.met(client)
 
-    async def _answer_with_progress(self, request: _Request) -> _Answer | InputRequiredResult:
+    async def _answer_with_progress(self, request: _Request) -> Answer | InputRequiredResult:
         """Answer, and tell a client that has asked for it meanwhile for how long, and for whom, it waits."""
         if (request.context.meta or {}).get("progress_token") is None:
-            return await self._answer(request)
-        answer: _Answer | InputRequiredResult | CoAgentError
+            return await self._answer(request, None)
+        answer: Answer | InputRequiredResult | CoAgentError
+        progress = Progress(request.context)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._tell_of_progress, request)
+            tasks.start_soon(self._tell_of_progress, request, progress)
             try:
-                answer = await self._answer(request)
+                answer = await self._answer(request, progress)
             except CoAgentError as failure:
                 answer = failure  # a task group would wrap it
             tasks.cancel_scope.cancel()
@@ -174,15 +191,14 @@ class Gateway:
             raise answer
         return answer
 
-    async def _tell_of_progress(self, request: _Request) -> None:
-        for number in itertools.count(1):
+    async def _tell_of_progress(self, request: _Request, progress: Progress) -> None:
+        while True:
             await anyio.sleep(_PROGRESS_S)
             session = request.client.session
             before = [] if session is None else self._before(session)
-            said = f"waits for {', '.join(before)}" if before else "at work"
-            await request.context.session.report_progress(number * _PROGRESS_S, None, said)
+            await progress.waited(_PROGRESS_S, f"waits for {', '.join(before)}" if before else "at work")
 
-    async def _join(self, caller: Caller, arguments: Mapping[str, Any]) -> _Answer:
+    async def _join(self, caller: Caller, arguments: Mapping[str, Any]) -> Answer:
         name, take_up = arguments.get("name"), arguments.get("take_up", False)
         if name is not None and not (isinstance(name, str) and 0 < len(name) <= NAME_LENGTH_MAX):
             raise InvalidArguments(
@@ -195,14 +211,17 @@ class Gateway:
         session.say(str(arguments.get("goal", "")), goal=True)
         await self._domain.flush()
         how = endings.joined(session.name, session.rank, handle)
-        return _Answer(how, {"how": how, "agent": session.name, "rank": int(session.rank), HANDLE: handle})
+        data = {"how": how, "agent": session.name, "rank": int(session.rank), HANDLE: handle}
+        return in_words(how)._replace(data=data)
 
-    async def _answer(self, request: _Request) -> _Answer | InputRequiredResult:
+    async def _answer(self, request: _Request, progress: Progress | None) -> Answer | InputRequiredResult:
         client, name = request.client, request.params.name
         if name in self._own:
             answer = await self._own[name](request)
-            return _Answer(answer) if isinstance(answer, str) else answer
+            return in_words(answer) if isinstance(answer, str) else answer
         own = function_names(self._domain.tools).get(name)
+        if own is not None and isinstance(self._domain.tools[own], ResourceReader):
+            own = None  # it is for `resources/read`
         if own is None or (client.tools is not None and own not in client.tools):
             known = ", ".join(function_names(client.tools or self._domain.tools))
             raise UnknownTool(f"there is no tool {name!r}", f"There are: {known}.")
@@ -211,15 +230,37 @@ class Gateway:
         if unheard is not None and is_again(unheard, own, request.arguments):
             outcome = await answered_before(session, unheard)
             said = endings.not_made_again(unheard.call_id)
-            return _Answer(f"{said}\n{outcome_text(outcome, session.quoting)}")
+            return answered(outcome, session.quoting, self._domain.tools[own], said)
+        under_way = UnderWay(own, request.arguments, None if progress is None else progress.of_tool)
+        UNDER_WAY.set(under_way)
         try:
             outcome = await session.call(own, **request.arguments)
         except AgentRestarted as restarted:
-            return _Answer(f"{restarted} All your calls were withdrawn.")
+            return in_words(f"{restarted} All your calls were withdrawn.", self._domain.tools[own])
         except AgentNotActive:
             client.session = None
             raise
-        return _Answer(outcome_text(outcome, session.quoting), outcome_data(outcome, session.quoting))
+        finally:
+            under_way.cancelled.set()
+        return answered(outcome, session.quoting, self._domain.tools[own])
+
+    async def _read(
+        self, context: ServerRequestContext[Any, Any], caller: Caller, tool: str, uri: str
+    ) -> ReadResourceResult:
+        """Read a resource of an upstream server, as the next call of whoever asks."""
+        client = self._clients.of(caller, None)
+        client.busy += 1
+        try:
+            async with client.lock:
+                if client.session is not None:
+                    await client.session.came_back()
+                session = await self._clients.session(client)
+                result = resource_of(await session.call(tool, uri=uri), session.quoting)
+                await self._domain.flush()
+                return result
+        finally:
+            client.busy -= 1
+            self._clients.met(client)
 
     async def _finish(self, request: _Request) -> str | InputRequiredResult:
         client, wait_s = request.client, request.arguments.get("wait_s", WAIT_S_DEFAULT)
@@ -262,9 +303,13 @@ class Gateway:
         session = await self._clients.session(request.client)
         return undone_text(await session.undo(call_id_of(request.arguments)), session.quoting)
 
-    async def _amend(self, request: _Request) -> str:
+    async def _amend(self, request: _Request) -> Answer:
         session = await self._clients.session(request.client)
-        return outcome_text(await amend_as_asked(session, request.arguments), session.quoting)
+        outcome = await amend_as_asked(session, request.arguments)
+        if not outcome.call_id:  # a look at what the call would be
+            return in_words(outcome_text(outcome, session.quoting))
+        called = next(one.tool for one in session.calls if one.call_id == outcome.call_id)
+        return answered(outcome, session.quoting, self._domain.tools[called])._replace(data=None)
 
     async def _status(self, request: _Request) -> str:
         client = request.client

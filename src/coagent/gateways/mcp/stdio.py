@@ -12,6 +12,7 @@ from mcp.server.stdio import stdio_server
 from coagent.config.domain_file import OnLeave
 from coagent.gateways.mcp.clients import Caller, Clients
 from coagent.gateways.mcp.naming import agent_name
+from coagent.gateways.mcp.relay import Relay
 from coagent.gateways.mcp.server import Gateway
 from coagent.runtime.domain import Domain
 
@@ -27,6 +28,7 @@ async def serve_stdio(
     tools: list[str] | None,
     on_leave: OnLeave,
     note: Callable[[str], None],
+    relay: Relay,
 ) -> None:
     """Serve until the client closes its end.
 
@@ -37,6 +39,7 @@ async def serve_stdio(
         tools: The tools that it may use; None: all.
         on_leave: What becomes of unfinished work then: "abort", "commit" or "keep".
         note: Tells a person what happens; never on standard output, which is the client's.
+        relay: The upstream servers of the domain.
     """
     clients = Clients(domain, lease_s=float("inf"), on_leave=on_leave)
 
@@ -44,9 +47,11 @@ async def serve_stdio(
         called = name or agent_name(context)
         return Caller(_IDENTITY, _IDENTITY, called, name is not None, rank, tools, _IDENTITY)
 
-    gateway = Gateway(domain, clients, identify)
-    async with stdio_server() as (reading, writing):
+    gateway = Gateway(domain, clients, identify, relay)
+    async with stdio_server() as (reading, writing), anyio.create_task_group() as tasks:
+        tasks.start_soon(gateway.tell_changes)
         await gateway.server.run(reading, writing, gateway.server.create_initialization_options())
+        tasks.cancel_scope.cancel()
     for client in clients.at_work():
         session = client.session
         assert session is not None, "it is at work"

@@ -82,6 +82,28 @@ def parse(text: str) -> Document:
     return Document(pieces[0], headings, bodies, mark)
 
 
+def stands_alone(body: str, *, first: bool) -> bool:
+    """Tell whether a text holds no heading, and lets one follow it: it leaves nothing open.
+
+    A code fence or a comment that is left open hides the headings after it, whoever adds them.
+
+    Args:
+        body: The text.
+        first: Whether it comes before all headings, where front matter may stand.
+    """
+    before = "" if first else "# above\n"
+    found = parse(f"{before}{closed(body)}\n# below\n").headings
+    return len(found) == 2 - first and found[-1].source.strip() == "# below"
+
+
+def open_fence(text: str) -> str:
+    """Return the line that closes the code fence that a text leaves open; empty where there is none."""
+    tokens = [token for token in _MARKDOWN.parse(text) if token.level == 0]
+    if not tokens or tokens[-1].type != "fence" or stands_alone(text, first=False):
+        return ""
+    return tokens[-1].markup
+
+
 def component(title: str) -> str:
     """Return a title as one step of a path: `%`, `/`, `~` and line ends are percent-encoded."""
     return re.sub(r"[%/~\x00-\x1f]", lambda match: f"%{ord(match.group()):02X}", title.strip()) or "untitled"

@@ -12,12 +12,14 @@ the outline drops has lost it by then. In order of key the outline always comes 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import anyio.to_thread
@@ -25,18 +27,19 @@ import anyio.to_thread
 from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
-from coagent.systems.documents.markdown import Document, Heading, parse
+from coagent.systems.documents.markdown import Document, Heading, parse, stands_alone
 from coagent.systems.files import placing, swap
 from coagent.systems.files.encoding import create_file
 from coagent.systems.files.folder_lock import FolderLocked, folder_lock
 from coagent.systems.files.ranges import FileRanges
 from coagent.systems.files.reading import FileReader
 from coagent.systems.files.workspace import Workspace
-from coagent.targets.base import GuardFailed, MustWait, Target, require_wanted
+from coagent.targets.base import Before, GuardFailed, MustWait, Target, require_wanted
 from coagent.targets.news import News
 from coagent.targets.os_failures import os_failure
 from coagent.targets.stamps import ReadCache, Stamp
 
+_WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SUFFIXES = (".md", ".markdown")
 _FILES_MAX, _CHARACTERS_MAX = 1_000, 32 * 1024**2
 _ATTEMPTS = 8
@@ -92,6 +95,7 @@ class Documents(Target):
     """
 
     schemes = ("doc",)
+    admits = True
     asks_last = True
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -168,8 +172,10 @@ class Documents(Target):
         if known is not None and self._stands(name, known):
             return known
         value, stamp, sure = self._reader.read(Key(f"file:{name}"))
-        if type(value) is bytes:
-            raise TargetError(f"{name!r} is not UTF-8 text", "Convert it, or leave it to a file target.")
+        if type(value) is bytes or (type(value) is str and "\0" in value):
+            wide = type(value) is not bytes or value.startswith(_WIDE_MARKS)
+            what = "UTF-16 text" if wide else "not UTF-8 text"
+            raise TargetError(f"{name!r} is {what}", "Convert it to UTF-8, or leave it to a file target.")
         if value is None:
             return self._remember(name, _Parsed(stamp, sure, "", None))
         if known is not None and known.document is not None and known.text == value:
@@ -264,15 +270,19 @@ class Documents(Target):
                 return
         await anyio.to_thread.run_sync(self._put, key, value, expected, _LOCK_S_MAX)
 
-    async def admit(self, key: Key, value: Value) -> Value:
+    async def admit(self, key: Key, value: Value, before: Before | None = None) -> Value:
         _, section = _split(key)
         if not section:
             return value
         if value is not None and type(value) is not str:
             raise TargetError(f"the body {key!r} must be text, not {type(value).__name__}")
-        long = value is not None and len(value) > _LONG
-        if value and (await anyio.to_thread.run_sync(parse, value) if long else parse(value)).headings:
-            raise TargetError(f"the body {key!r} holds a heading", "Write the headings to the outline.")
+        if value:
+            stands = partial(stands_alone, value, first=section == "/")
+            if not (await anyio.to_thread.run_sync(stands) if len(value) > _LONG else stands()):
+                raise TargetError(
+                    f"the body {key!r} holds a heading, or leaves a code fence or a comment open",
+                    "Write headings to the outline, and close what is open: it would hide all that follows.",
+                )
         return value or None
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value], wait_s_max: float) -> None:

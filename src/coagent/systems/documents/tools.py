@@ -6,7 +6,7 @@ import re
 
 from coagent.errors import ToolFailed
 from coagent.protocol.values import Value
-from coagent.systems.documents.markdown import Document, closed, component, parse, paths_of
+from coagent.systems.documents.markdown import Document, closed, component, open_fence, parse, paths_of
 from coagent.tools.native import tool
 from coagent.tools.nearest import nearest
 from coagent.tools.off_loop import off_loop
@@ -66,8 +66,9 @@ async def doc_replace_section(state: State, path: str, heading: str, content: st
     await _refuse_headings(content)
     await _close_heading(state, path, outline, index)
     name: str = outline[index][1]
-    await state.put(f"doc:{path}#{name}", _body(content, outline))
-    return f"replaced section {name!r}"
+    body, note = await _closed_fence(_body(content, outline), _line_end(outline))
+    await state.put(f"doc:{path}#{name}", body)
+    return f"replaced section {name!r}{note}"
 
 
 @tool
@@ -87,13 +88,15 @@ async def doc_append_to_section(state: State, path: str, heading: str, content: 
     old: str | None = await state.get(key)
     end = _line_end(outline)
     if old is None or not old.strip():
-        await state.put(key, _body(content, outline))
+        body = _body(content, outline)
     else:
         text = re.sub(r"\r\n?|\n", end, content.strip("\r\n").rstrip())
         kept = old.rstrip()
         listed = _ITEM.match(text) and _ITEM.match(kept.splitlines()[-1])
-        await state.put(key, f"{kept}{end if listed else end + end}{text}{end}")
-    return f"added to section {outline[index][1]!r}"
+        body = f"{kept}{end if listed else end + end}{text}{end}"
+    body, note = await _closed_fence(body, end)
+    await state.put(key, body)
+    return f"added to section {outline[index][1]!r}{note}"
 
 
 @tool
@@ -113,15 +116,16 @@ async def doc_append_section(state: State, path: str, heading: str, content: str
         )
     found: list[list[Value]] | None = await state.get(f"doc:{path}#")
     outline = found or []
-    end = _line_end(outline)
+    before = f"doc:{path}#{outline[-1][1] if outline else '/'}"
+    last: str | None = await state.get(before)
+    end = _line_end(outline, last or "")
     text = f"{'#' * level} {title}\n" + (f"\n{content.strip()}\n" if content.strip() else "")
-    new = await _parsed(re.sub(r"\r\n?|\n", end, text))
+    whole, note = await _closed_fence(re.sub(r"\r\n?|\n", end, text), end)
+    new = await _parsed(whole or "")
     if new.headings[0].level != level or any(one.level <= level for one in new.headings[1:]):
         raise ToolFailed(
             "a heading in the content is not below the new section", "Append it as a section of its own."
         )
-    before = f"doc:{path}#{outline[-1][1] if outline else '/'}"
-    last: str | None = await state.get(before)
     if last is not None:
         if (kept := closed(last, end) or None) != last:
             await state.put(before, kept)
@@ -136,7 +140,7 @@ async def doc_append_section(state: State, path: str, heading: str, content: str
     await state.put(f"doc:{path}#", outline)
     for one, name in zip(new.headings, paths, strict=True):
         await state.put(f"doc:{path}#{name}", new.bodies.get(one.path))
-    return f"added section {paths[0]!r}"
+    return f"added section {paths[0]!r}{note}"
 
 
 async def _outline(state: State, path: str) -> list[list[Value]]:
@@ -232,8 +236,19 @@ def _body(content: str, outline: list[list[Value]]) -> str | None:
     return re.sub(r"\r\n?|\n", _line_end(outline), "\n" + content.strip("\r\n").rstrip() + "\n")
 
 
-def _line_end(outline: list[list[Value]]) -> str:
-    return "\r\n" if any("\r\n" in entry[2] for entry in outline) else "\n"
+async def _closed_fence(text: str | None, end: str) -> tuple[str | None, str]:
+    """Return a text with its last code fence closed, which would hide headings, and what to say of that."""
+    if text is None:
+        return None, ""
+    short = len(text) <= _INLINE_LENGTH
+    fence = open_fence(text) if short else await off_loop(lambda stopped: open_fence(text))
+    if not fence:
+        return text, ""
+    return f"{text.rstrip()}{end}{fence}{end}", "; its code fence was left open, and is closed now"
+
+
+def _line_end(outline: list[list[Value]], preamble: str = "") -> str:
+    return "\r\n" if any("\r\n" in text for text in (preamble, *(one[2] for one in outline))) else "\n"
 
 
 DOCUMENT_TOOLS = [

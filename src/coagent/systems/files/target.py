@@ -27,7 +27,7 @@ from coagent.systems.files.swap import BeingSaved
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.files.writing import FileWriter
 from coagent.systems.git.references import GitObjects
-from coagent.targets.base import GuardFailed, MustWait, Target
+from coagent.targets.base import Before, GuardFailed, MustWait, Target
 from coagent.targets.stamps import ReadCache, tick_ns
 
 EXCLUDED = (".coagent/**", ".claude/worktrees/**", "**/__pycache__/**", "**/node_modules/**", ".venv/**")
@@ -62,7 +62,6 @@ class Files(Target):
 
     schemes = ("file", "mode", "link", "folder", "gitdir", "git")
     admits = True
-    deletes_first = True
     asks_last = True
 
     def __init__(
@@ -294,7 +293,10 @@ class Files(Target):
                 return
         await anyio.to_thread.run_sync(self._put, key, value, expected, self._lock_wait_s_max)
 
-    async def admit(self, key: Key, value: Value) -> Value:
+    def precedence(self, key: Key, value: Value) -> int:
+        return int(value is not None)
+
+    async def admit(self, key: Key, value: Value, before: Before | None = None) -> Value:
         scheme, _, relative = key.partition(":")
         if scheme == OF_EACH_HOST and self._copy is not None:
             raise TargetError(

@@ -40,6 +40,11 @@ class Kind:
     key: str
 
     @property
+    def own(self) -> bool:
+        """Whether it is one of Kubernetes itself."""
+        return "." not in self.group or self.group.endswith(".k8s.io")
+
+    @property
     def api_version(self) -> str:
         """What stands in `apiVersion`."""
         return f"{self.group}/{self.version}" if self.group else self.version
@@ -53,6 +58,10 @@ class Kind:
     def path(self, namespace: str, name: str) -> str:
         """Return the path of one object."""
         return f"{self.collection(namespace)}/{_segment(name)}"
+
+
+class NoKind(TargetError):
+    """The cluster serves no kind of a name, or not yet."""
 
 
 class Kinds:
@@ -82,6 +91,10 @@ class Kinds:
         """Return a kind as far as it is known already; this asks nobody."""
         return self._by_name.get(name)
 
+    def forget(self) -> None:
+        """Ask anew when a kind is named next: one was defined, or is no more."""
+        self._kinds, self._by_name = [], {}
+
     def named(self, name: str) -> Kind:
         """Return a kind by plural, singular, kind or short name, in any case.
 
@@ -89,7 +102,7 @@ class Kinds:
         alone for the core group.
 
         Raises:
-            TargetError: The cluster has no such kind; the cure names the nearest.
+            NoKind: The cluster has no such kind; the cure names the nearest.
         """
         found = self._by_name.get(name) or self._by_name.get(name.lower())
         if found is None:
@@ -98,7 +111,7 @@ class Kinds:
         if found is None:
             nearest = difflib.get_close_matches(name.lower(), self._by_name, 1)
             cure = f"Did you mean {nearest[0]!r}?" if nearest else "kubectl api-resources lists the kinds."
-            raise TargetError(f"the cluster has no kind {name!r}", cure)
+            raise NoKind(f"the cluster has no kind {name!r}", cure)
         return found
 
     def _discover(self) -> None:
@@ -141,6 +154,12 @@ def _kind(group: str, version: str, one: dict[str, Any], taken: set[str]) -> Kin
         aliases=tuple(name for name in (one.get("singularName"), *(one.get("shortNames") or ())) if name),
         key=plural if own and plural not in taken else f"{plural}.{group}",
     )
+
+
+def is_whole(name: str) -> bool:
+    """Tell whether a kind's name is the one that stands in keys, whether or not the cluster serves it yet."""
+    plural, dot, group = name.partition(".")
+    return bool(plural and dot and "." in group and name == name.lower() and not group.endswith(".k8s.io"))
 
 
 def _segment(name: str) -> str:

@@ -26,7 +26,10 @@ _ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "nodeName", "node
 
 
 def tracked(live: dict[str, Any]) -> dict[str, Any]:
-    """Return an object as agents see it: without status and the metadata that the server writes."""
+    """Return an object as agents see it: without status and the metadata that the server writes.
+
+    Owners go by their names: an owner that comes back after it was deleted has another uid.
+    """
     value = {name: part for name, part in live.items() if name != "status"}
     metadata = {
         name: part for name, part in (live.get("metadata") or {}).items() if name not in _SERVER_METADATA
@@ -38,6 +41,8 @@ def tracked(live: dict[str, Any]) -> dict[str, Any]:
     }
     if annotations:
         metadata["annotations"] = annotations
+    if owners := metadata.get("ownerReferences"):
+        metadata["ownerReferences"] = [{k: v for k, v in owner.items() if k != "uid"} for owner in owners]
     value["metadata"] = metadata
     return value
 
@@ -58,6 +63,25 @@ def carried_over(body: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
     # Where status is no subresource, as in some custom resources, a replace without it would erase it.
     status = {"status": live["status"]} if "status" in live else {}
     return {**body, "metadata": metadata, **status}
+
+
+def assigned_from(body: Any, made: Any) -> Any:
+    """Return what the server made of a body elsewhere, with what it assigns as it is in the body."""
+    if isinstance(body, dict) and isinstance(made, dict):
+        found = {
+            name: assigned_from(body.get(name), part) for name, part in made.items() if name not in _ASSIGNED
+        }
+        return found | {name: body[name] for name in _ASSIGNED if name in body}
+    if isinstance(body, list) and isinstance(made, list) and len(body) == len(made):
+        return [assigned_from(*pair) for pair in zip(body, made, strict=True)]
+    return made
+
+
+def unassigned(body: Any) -> Any:
+    """Return a body without what the server has assigned, as another object of another name would be."""
+    if isinstance(body, dict):
+        return {name: unassigned(part) for name, part in body.items() if name not in _ASSIGNED}
+    return [unassigned(part) for part in body] if isinstance(body, list) else body
 
 
 def terminating(live: dict[str, Any] | None) -> bool:

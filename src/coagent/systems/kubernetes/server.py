@@ -10,6 +10,7 @@ import contextlib
 import json
 import socket
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from coagent.errors import TargetError, TargetUnavailable
 
+_PAGE = 500
+
 
 class Missing(TargetError):
     """404."""
@@ -28,6 +31,10 @@ class Missing(TargetError):
 
 class Raced(TargetError):
     """409: somebody else wrote, created or deleted in between."""
+
+
+class Invalid(TargetError):
+    """422: the object would break a rule, or the step from what is there to it."""
 
 
 class Gone(TargetError):
@@ -88,11 +95,17 @@ class Server:
             TargetUnavailable: It cannot be reached.
             TargetError: It refuses.
         """
-        answer = self._answer(method, path, body, query, self._timeout_s)
-        try:
-            data = answer.read()
-        except (HTTPError, OSError) as error:
-            raise self._unreachable(error) from None
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            answer = self._answer(method, path, body, query, self._timeout_s)
+            try:
+                data = answer.read()
+            except (HTTPError, OSError) as error:
+                raise self._unreachable(error) from None
+            pause_s = _pause_s(answer)
+            if pause_s is None or time.monotonic() + pause_s > deadline:
+                break
+            time.sleep(pause_s)  # it has too much to do, and says when to come again
         if not 200 <= answer.status < 300:
             raise self._translated(method, path, answer.status, data)
         self._reached = True
@@ -175,7 +188,40 @@ class Server:
             return (TargetUnavailable if self._reached else TargetError)(refused, cure)
         if status in (408, 429) or status >= 500:
             return Unsure(refused, "Try again; if it persists, look at the API server.")
-        return TargetError(refused, _cure(status, said))
+        return (Invalid if status == 422 else TargetError)(refused, _cure(status, said))
+
+
+def _pause_s(answer: Any) -> float | None:
+    """Return how long a server with too much to do asks its clients to wait; None where it does not."""
+    said = answer.headers.get("Retry-After", "") if answer.status == 429 else ""
+    return float(said) if said.isdigit() else None
+
+
+def listed(server: Server, path: str) -> tuple[list[dict[str, Any]], str]:
+    """Return all objects of a collection, page by page, and the resource version that they are of.
+
+    Where the server has forgotten the pages meanwhile (410), everything is asked for at once, as its other
+    clients do.
+
+    Raises:
+        TargetError: As for `Server.request`.
+    """
+    items: list[dict[str, Any]] = []
+    more, version = "", ""
+    while True:
+        query = [("limit", str(_PAGE)), *([("continue", more)] if more else [])]
+        try:
+            page = server.request("GET", path, query=query)
+        except Gone:
+            if not more:
+                raise
+            page, items, version = server.request("GET", path), [], ""
+        metadata = page.get("metadata", {})
+        items += page.get("items") or []
+        version = version or str(metadata.get("resourceVersion", ""))
+        more = metadata.get("continue") or ""
+        if not more:
+            return items, version
 
 
 def _cure(status: int, said: str) -> str:

@@ -21,7 +21,7 @@ _MERGE_KEYS = {
     "imagePullSecrets": "name",
     "hostAliases": "ip",
     "topologySpreadConstraints": "topologyKey",
-    "ownerReferences": "uid",
+    "ownerReferences": "name",
     "secrets": "name",
 }
 

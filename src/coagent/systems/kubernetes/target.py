@@ -10,6 +10,7 @@ Every put is a compare-and-set by `resourceVersion` (Kubernetes API concepts, "r
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,12 +23,16 @@ from kubernetes.client import Configuration
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
+from coagent.systems.kubernetes.admission import Admission
 from coagent.systems.kubernetes.changes import Changes
-from coagent.systems.kubernetes.kinds import CLUSTER, Kind, Kinds
+from coagent.systems.kubernetes.kinds import CLUSTER, Kind, Kinds, NoKind, is_whole
 from coagent.systems.kubernetes.objects import carried_over, holds, terminating, tracked
-from coagent.systems.kubernetes.server import Missing, Raced, Server, Unsure
+from coagent.systems.kubernetes.order import DEFINITIONS as _DEFINITIONS
+from coagent.systems.kubernetes.order import precedence
+from coagent.systems.kubernetes.owners import Owners
+from coagent.systems.kubernetes.server import Invalid, Missing, Raced, Server, Unsure, listed
 from coagent.systems.kubernetes.watch import Place
-from coagent.targets.base import GuardFailed, Target, require_wanted
+from coagent.targets.base import Before, GuardFailed, Target, require_wanted
 
 T = TypeVar("T")
 Objects: TypeAlias = list[dict[str, Any]]
@@ -82,7 +87,12 @@ class Kubernetes(Target):
         self._namespace = namespace
         self._stored: dict[Key, tuple[Value, Value]] = {}
         """What was written last without its defaults, and what the server made of it."""
+        self._replaced: dict[Key, dict[str, Any]] = {}
+        """Objects that were deleted to be created again, as they were."""
+        self._replacing = threading.Lock()
         self._kinds = Kinds(lambda path: self._request("GET", path))
+        self._owners = Owners(self._kinds, lambda path: self._maybe(lambda: self._request("GET", path)))
+        self._admission = Admission(self._request)
         self._changes = Changes(self._server)
         weakref.finalize(self, self._changes.close).atexit = False
 
@@ -103,7 +113,12 @@ class Kubernetes(Target):
                 f"{key!r} names no object",
                 f"Write {scheme}:NAMESPACE/KIND/NAME, as k8s:default/deployments/geo.",
             )
-        kind = self._kinds.named(kind_name)
+        try:
+            kind = self._kinds.named(kind_name)
+        except NoKind:
+            if is_whole(kind_name):  # it may be defined by the time it is written
+                return Key(key)
+            raise
         if not kind.namespaced:
             namespace = CLUSTER
         elif namespace == CLUSTER:
@@ -144,6 +159,9 @@ class Kubernetes(Target):
         return dict(sorted(self._list(chosen).items()))
 
     def _seen(self, key: Key) -> Value:
+        if key in self._replaced:
+            with self._replacing:  # it is there again in a moment
+                pass
         return self._noted(key, self._get(key))
 
     def _noted(self, key: Key, live: dict[str, Any] | None) -> Value:
@@ -155,7 +173,10 @@ class Kubernetes(Target):
         return self._changes.note(key, place, version, value)
 
     def _get(self, key: Key) -> dict[str, Any] | None:
-        kind, namespace, name = self._place(key)
+        try:
+            kind, namespace, name = self._place(key)
+        except NoKind:  # what the cluster does not serve is not there
+            return None
         return self._maybe(lambda: self._request("GET", kind.path(namespace, name)))
 
     def _list(self, prefix: str) -> dict[Key, Value]:
@@ -163,7 +184,7 @@ class Kubernetes(Target):
         namespace, _, rest = path.partition("/")
         kind_name, slash, _ = rest.partition("/")
         if slash or (kind_name and self._kinds.known(kind_name)):
-            kinds = [self._kinds.named(kind_name)]
+            kinds = self._kinds_named(kind_name)
         else:
             kinds = [kind for kind in self._kinds.all() if kind.listable and kind.plural not in _ENVIRONMENT]
         found: dict[Key, Value] = {}
@@ -186,16 +207,19 @@ class Kubernetes(Target):
                     found[key] = value
         return found
 
+    def _kinds_named(self, name: str) -> Sequence[Kind]:
+        try:
+            return [self._kinds.named(name)]
+        except NoKind:
+            if is_whole(name):  # what the cluster does not serve, or no more, has no objects
+                return []
+            raise
+
     def _listed(self, kind: Kind, namespace: str | None) -> Objects:
-        items: Objects = []
-        more = ""
-        while True:
-            query = [("limit", "500"), *([("continue", more)] if more else [])]
-            page = self._request("GET", kind.collection(namespace), query=query)
-            items += page.get("items") or []
-            more = page.get("metadata", {}).get("continue") or ""
-            if not more:
-                return items
+        try:
+            return listed(self._server, kind.collection(namespace))[0]
+        except Missing:  # the kind has gone since it was asked for
+            return []
 
     # ---- what others change --------------------------------------------------------------------------------
 
@@ -218,11 +242,16 @@ class Kubernetes(Target):
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
         await anyio.to_thread.run_sync(self._put, key, value, expected)
 
-    async def admit(self, key: Key, value: Value) -> Value:
+    def precedence(self, key: Key, value: Value) -> int:
+        return precedence(key, value)
+
+    async def admit(self, key: Key, value: Value, before: Before | None = None) -> Value:
         if value is None:
             self._check_writable(key, value)
             return None
-        return await anyio.to_thread.run_sync(self._admit, key, value)
+        held = None if before is None else await before()
+        apart = before is not None
+        return await anyio.to_thread.run_sync(lambda: self._admit(key, value, held, apart=apart))
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value]) -> None:
         self._check_writable(key, value)
@@ -246,10 +275,13 @@ class Kubernetes(Target):
         """Write once, unless it is there already; False where it has to be judged anew."""
         live = self._get(key)
         now = _part(key, live)
+        if live is not None or value is None:
+            self._replaced.pop(key, None)  # created again, by whomever, or not wanted any more
         if same(now, value):
             self._noted(key, live)
             return True
-        if not any(self._holds(key, one, now) for one in expected):
+        ours = live is None and key in self._replaced  # deleted by this target, to be created again
+        if not ours and not any(self._holds(key, one, now) for one in expected):
             if self._holds(key, value, now):
                 self._noted(key, live)
                 return True
@@ -265,29 +297,72 @@ class Kubernetes(Target):
 
     def _attempt(self, key: Key, live: dict[str, Any] | None, value: Value) -> bool:
         """Write once; False where somebody else came in between."""
-        kind, namespace, name = self._place(key)
         made: dict[str, Any] | None = None
         try:
-            if live is None:
-                body = self._complete(kind, namespace, name, value)
-                made = self._request("POST", kind.collection(namespace), body=body)
-            elif value is None:
-                guard = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
-                options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": guard}
-                self._request("DELETE", kind.path(namespace, name), body=options)
+            kind, namespace, name = self._place(key)
+            if value is None:
+                assert live is not None, "what is not there is not deleted"
+                self._delete(kind, namespace, name, live)
             else:
-                body = carried_over(self._complete(kind, namespace, name, value), live)
-                made = self._request("PUT", kind.path(namespace, name), body=body)
+                body = self._owners.filled(self._complete(kind, namespace, name, value), live)
+                if live is None:
+                    made = self._request("POST", kind.collection(namespace), body=body)
+                else:
+                    made = self._update(key, kind, body, live)
         except Raced:
             return False
-        except Missing:
-            if live is None:
-                raise  # its namespace is missing
-            return False
+        except (Missing, NoKind):
+            if live is not None:
+                return False
+            if self._is_defined(key):
+                raise TargetUnavailable(
+                    f"the cluster does not serve {key!r} yet, though its kind is defined",
+                    "Look at the conditions of its CustomResourceDefinition.",
+                ) from None
+            raise  # its namespace is missing, or its kind
+        self._replaced.pop(key, None)
+        if key.startswith(_DEFINITIONS):
+            self._kinds.forget()
         if made is not None:
             self._remember(key, value, made)
         self._noted(key, made)
         return True
+
+    def _delete(self, kind: Kind, namespace: str, name: str, live: dict[str, Any]) -> None:
+        guard = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": guard}
+        self._request("DELETE", kind.path(namespace, name), body=options)
+
+    def _update(self, key: Key, kind: Kind, body: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
+        """Replace what an object holds; where nobody may change it so, the object itself.
+
+        An agent can only have made it so by deleting it and creating another one, or by a mark that cannot be
+        taken back. What is done here undoes that, or does it over: by hand it would have been the same.
+        """
+        namespace, name = body["metadata"].get("namespace", CLUSTER), body["metadata"]["name"]
+        try:
+            return self._request("PUT", kind.path(namespace, name), body=carried_over(body, live))
+        except Invalid:
+            if not self._admission.replaceable(kind, body, live):
+                raise
+        with self._replacing:
+            self._replaced[key] = live
+            self._delete(kind, namespace, name, live)
+            try:
+                return self._request("POST", kind.collection(namespace), body=body)
+            except TargetUnavailable:
+                raise  # tried again: what is missing then is known to be so
+            except TargetError:
+                former = self._owners.filled(tracked(live), live)
+                self._request("POST", kind.collection(namespace), body=former)
+                self._replaced.pop(key, None)
+                raise
+
+    def _is_defined(self, key: Key) -> bool:
+        kind = key.split("/")[1]
+        if "." not in kind:
+            return False
+        return self._get(Key(f"{_DEFINITIONS}{kind}")) is not None
 
     def _remember(self, key: Key, value: Value, made: dict[str, Any]) -> None:
         stored = tracked(made)
@@ -296,29 +371,25 @@ class Kubernetes(Target):
         else:
             self._stored[key] = (value, stored)
 
-    def _admit(self, key: Key, value: Value) -> Value:
+    def _admit(self, key: Key, value: Value, held: Value, *, apart: bool) -> Value:
         self._check_writable(key, value)
-        kind, namespace, name = self._place(key)
-        body = self._complete(kind, namespace, name, value)
-        dry_run = [("dryRun", "All"), ("fieldValidation", "Strict")]
+        try:
+            kind, namespace, name = self._place(key)
+        except NoKind:  # the same call, or an earlier one, may define it
+            return tracked(self._named(key, value))
+        whole = self._complete(kind, namespace, name, value)
         for _ in range(_ATTEMPTS):
             live = self._get(key)
-            if live is not None and terminating(live):
+            elsewhere = apart and not self._holds(key, held, _part(key, live))
+            if not elsewhere and live is not None and terminating(live):
                 raise _still_there(key, live)
+            body = self._owners.filled(whole, live, missing_ok=True)
             try:
-                if live is None:
-                    made = self._request("POST", kind.collection(namespace), body=body, query=dry_run)
-                else:
-                    path = kind.path(namespace, name)
-                    made = self._request("PUT", path, body=carried_over(body, live), query=dry_run)
-            except Missing:
-                if live is None:  # the namespace may be about to be made, by the same call
-                    break
+                made = self._admission.judged(kind, body, live, held, apart=elsewhere)
             except Raced:
-                pass
-            else:
-                return tracked(made)
-        return tracked(body)
+                continue
+            return tracked(body if made is None else made)
+        return tracked(whole)
 
     def _check_writable(self, key: Key, value: Value) -> None:
         if key.startswith("k8s-status:"):
@@ -329,6 +400,12 @@ class Kubernetes(Target):
             isinstance(value, dict) and isinstance(value.get("metadata") or {}, dict)
         ):
             raise TargetError(f"{key!r} cannot hold {type(value).__name__}", "An object is a JSON mapping.")
+
+    def _named(self, key: Key, value: dict[str, Any]) -> dict[str, Any]:
+        """Return the value of an object whose kind is not served yet, with its name and namespace."""
+        namespace, _, name = key.partition(":")[2].split("/")
+        place = {} if namespace == CLUSTER else {"namespace": namespace}
+        return {**value, "metadata": {**(value.get("metadata") or {}), "name": name, **place}}
 
     def _complete(self, kind: Kind, namespace: str, name: str, value: dict[str, Any]) -> dict[str, Any]:
         """Return the value as a manifest, with the parts of it that the key says."""

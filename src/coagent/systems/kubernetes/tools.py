@@ -8,6 +8,7 @@ import jsonpatch
 
 from coagent.errors import ToolFailed
 from coagent.systems.kubernetes.manifests import documents, require_small
+from coagent.systems.kubernetes.names import defined_in, key_of, with_name
 from coagent.systems.kubernetes.strategic_merge import merged, strategically_merged
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.nearest import nearest
@@ -98,8 +99,15 @@ async def kube_apply(state: State, manifest: dict[str, Any] | str, namespace: st
         namespace: The namespace for manifests that name none; default by default.
     """
     outcomes = []
-    for one in await _manifests(manifest):
-        key = state.canonical(_key_of(one, namespace))
+    manifests = await _manifests(manifest)
+    defined = defined_in(manifests)
+    for one in manifests:
+        if not one["metadata"].get("name"):
+            raise ToolFailed(
+                "what is applied needs metadata.name: generateName makes another object each time",
+                "Use kube_create, or give it a name.",
+            )
+        key = state.canonical(key_of(one, namespace, defined))
         current = await state.get(key)
         await state.put(key, one if current is None else strategically_merged(current, one))
         outcomes.append(f"{_named(key)} {'created' if current is None else 'configured'}")
@@ -113,12 +121,16 @@ async def kube_create(
     """Create objects; it fails where one exists already.
 
     Args:
-        manifest: An object, or YAML or JSON text of one or several.
+        manifest: An object, or YAML or JSON text of one or several. With metadata.generateName in place of a
+            name, one is made of that and told.
         namespace: The namespace for manifests that name none; default by default.
     """
     outcomes = []
-    for one in await _manifests(manifest):
-        key = state.canonical(_key_of(one, namespace))
+    manifests = await _manifests(manifest)
+    defined = defined_in(manifests)
+    for index, given in enumerate(manifests):
+        one = await with_name(state, given, index, namespace, defined)
+        key = state.canonical(key_of(one, namespace, defined))
         if await state.get(key, path="/metadata/name") is not None:
             raise ToolFailed(f"{_named(key)} already exists", "Use kube_apply or kube_patch to change it.")
         await state.put(key, one)
@@ -338,7 +350,8 @@ async def _manifests(manifest: dict[str, Any] | str) -> list[dict[str, Any]]:
         raise ToolFailed("the manifest is empty", "Give at least one object.")
     for one in found:
         metadata = one.get("metadata") if isinstance(one, dict) else None
-        if not isinstance(metadata, dict) or not metadata.get("name") or not one.get("kind"):
+        named = isinstance(metadata, dict) and (metadata.get("name") or metadata.get("generateName"))
+        if not named or not one.get("kind"):
             raise ToolFailed("a manifest lacks kind or metadata.name", "Give each object both.")
     return found
 
@@ -348,13 +361,6 @@ async def _parsed(text: str) -> Any:
     if len(found) != 1:
         raise ToolFailed(f"a patch is one document, not {len(found)}", "Pass one.")
     return found[0]
-
-
-def _key_of(manifest: dict[str, Any], namespace: str | None) -> str:
-    group = str(manifest.get("apiVersion") or "").rpartition("/")[0]
-    kind = f"{manifest['kind']}.{group}" if manifest.get("apiVersion") else manifest["kind"]
-    place = manifest["metadata"].get("namespace") or namespace or "default"
-    return f"k8s:{place}/{kind}/{manifest['metadata']['name']}"
 
 
 def _requirements(selector: str) -> list[tuple[str, str, list[str]]]:

@@ -20,12 +20,11 @@ from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.systems.kubernetes.kinds import CLUSTER, Kind
 from coagent.systems.kubernetes.objects import terminating, tracked
-from coagent.systems.kubernetes.server import Gone, Server, Stream
+from coagent.systems.kubernetes.server import Gone, Server, Stream, listed
 
 Place: TypeAlias = tuple[Kind, str | None]
 """A kind, and a namespace or None for all."""
 _WATCH_S = 240
-_PAGE = 500
 _BACK_OFF_S_MIN, _BACK_OFF_S_MAX, _REFUSED_S = 0.05, 10.0, 60.0
 _CATCH_UP_S = 0.5
 
@@ -169,17 +168,7 @@ class Scope:
                 back_off_s = min(back_off_s * 2, _BACK_OFF_S_MAX)
 
     def _list(self) -> None:
-        items: list[dict[str, Any]] = []
-        more, version = "", ""
-        while True:
-            query = [("limit", str(_PAGE)), *([("continue", more)] if more else [])]
-            page = self._server.request("GET", self._kind.collection(self._namespace), query=query)
-            items += page.get("items") or []
-            metadata = page.get("metadata", {})
-            version = version or str(metadata.get("resourceVersion", ""))
-            more = metadata.get("continue") or ""
-            if not more:
-                break
+        items, version = listed(self._server, self._kind.collection(self._namespace))
         with self._lock:
             gone = set(self.known)
             for item in items:

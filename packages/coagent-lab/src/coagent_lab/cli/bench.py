@@ -24,7 +24,15 @@ BENCHMARKS: dict[str, Lazy] = {
     "pairs": Lazy(
         "coagent_lab.cli.bench_pairs:pairs",
         "Gold patches of real pull requests, two at a time in one tree.",
-        ("coagent bench pairs --dataset CooperBench/dataset --repositories clones --only jinja --no-tests",),
+        ("coagent bench pairs --dataset CooperBench/dataset --repositories clones",),
+    ),
+    "race": Lazy(
+        "coagent_lab.cli.bench_race:race",
+        "RaceBench's scripted agents, beside the strategies that it comes with.",
+        (
+            "coagent bench race --racebench RaceBench",
+            "coagent bench race --racebench RaceBench --tasks t08_livelock --json",
+        ),
     ),
     "log": Lazy(
         "coagent_lab.cli.bench_log:log",

@@ -42,21 +42,24 @@ def contended(
     all_workloads: Annotated[
         bool, typer.Option("--all", help="Beyond the ten, also code, a database and a document.")
     ] = False,
+    benign: Annotated[
+        bool, typer.Option("--benign", help="Instead of the ten: agents that conflict little or not at all.")
+    ] = False,
     only: Annotated[str, typer.Option(help="Comma-separated ids of the workloads to run.")] = "",
     workbench: Annotated[
         Path | None, typer.Option(help="The folder with the data of office workload files.")
     ] = None,
-    protocols: Annotated[str, typer.Option(help="Comma-separated.")] = "serial,naive,2pl,occ,mtpo",
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Seeds a workload and protocol: 20, and 1 with --model.", show_default=False
-        ),
-    ] = None,
+    protocols: Annotated[
+        str, typer.Option(help="Comma-separated; `one` is one agent with the goals of all.")
+    ] = "serial,naive,2pl,occ,mtpo",
+    trials: _Trials = None,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
     misjudge: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="How often a notice is judged wrongly.")
     ] = 0.0,
+    dies: Annotated[
+        bool, typer.Option("--dies", help="The first agent's process dies midway, which is seen later.")
+    ] = False,
     without: _Without = "",
     sql: Annotated[
         str | None, typer.Option(help="sqlite or postgresql://…: run SQL and office workloads on that.")
@@ -65,13 +68,8 @@ def contended(
         str | None, typer.Option(help="PROVIDER:NAME: run language models instead of simulated agents.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint for --model.")] = None,
-    budget: Annotated[
-        str, typer.Option(help="What an agent may spend: requests,tokens,calls,seconds.")
-    ] = "requests=30,tokens=200000,calls=60,seconds=900",
-    keep: Annotated[
-        Path | None,
-        typer.Option(help="With --model: keep transcripts and results here, and go on from them."),
-    ] = None,
+    budget: _Budget = "requests=30,tokens=200000,calls=60,seconds=900",
+    keep: _Keep = None,
     scaling: Annotated[
         bool, typer.Option("--scaling", help="Also 2 to 64 simulated agents at three contentions.")
     ] = False,
@@ -93,13 +91,18 @@ def contended(
 
     if html is not None:
         check_place(html)
-    chosen = Chosen(workloads, all_workloads, _names(only), workbench, _known(sql))
-    runner = _runner(model, base_url, budget, keep, misjudge, without)
+    chosen = Chosen(workloads, all_workloads, _names(only), workbench, _known(sql), benign)
+    if dies and scaling:
+        raise ConfigurationError("--scaling has no agents that die", "Leave --scaling or --dies out.")
+    runner = _runner(model, base_url, budget, keep, misjudge, without, dies=dies)
     seeds = trials if trials is not None else (20 if model is None else 1)
     failures: dict[str, str] = {}
-    plan = anyio.run(_plan, chosen, runner, _protocols(protocols), seeds, seed, failures)
+    plan = anyio.run(
+        _plan, chosen, runner, _protocols(protocols, alone=model is None and not dies), seeds, seed, failures
+    )
     measured = anyio.run(_measure, plan, failures)
-    _report(measured, html, json_output, scaling=scaling or (html is not None and model is None))
+    with_scaling = scaling or (html is not None and model is None and not dies)
+    _report(measured, html, json_output, scaling=with_scaling)
 
 
 def _report(measured: Measured, html: Path | None, json_output: bool, *, scaling: bool) -> None:
@@ -129,6 +132,7 @@ class Chosen:
     only: list[str]
     workbench: Path | None
     sql: str | None
+    benign: bool
 
 
 async def _plan(
@@ -139,6 +143,10 @@ async def _plan(
 
     if chosen.folder is not None:
         found = _from_files(chosen, failures)
+    elif chosen.benign:
+        from coagent_lab.bench.contended.benign import benign
+
+        found = await benign()
     else:
         found = await the_ten(chosen.sql)
         if chosen.beyond_the_ten or chosen.only:
@@ -161,7 +169,14 @@ def _only(found: list[Any], only: list[str]) -> list[Any]:
 
 
 def _runner(
-    model: str | None, base_url: str | None, budget: str, keep: Path | None, misjudge: float, without: str
+    model: str | None,
+    base_url: str | None,
+    budget: str,
+    keep: Path | None,
+    misjudge: float,
+    without: str,
+    *,
+    dies: bool,
 ) -> Runner:
     from coagent_lab.bench.contended.judging import Judging
     from coagent_lab.bench.contended.runner import Simulated
@@ -173,10 +188,10 @@ def _runner(
                 f"{'--base-url' if base_url is not None else '--keep'} is for language models",
                 "Name one with --model PROVIDER:NAME.",
             )
-        return Simulated(judging=Judging(misjudge=misjudge, **ideas))
-    if misjudge or not ideas.keys() <= {"second_look", "short_prompt"}:
+        return Simulated(judging=Judging(misjudge=misjudge, **ideas), dies=dies)
+    if misjudge or dies or not ideas.keys() <= {"second_look", "short_prompt"}:
         raise ConfigurationError(
-            "--misjudge, and --without other than second_look,short_prompt, are for simulated agents",
+            "--misjudge, --dies, and --without other than second_look,short_prompt, are for simulated agents",
             "Leave them out with --model.",
         )
     try:
@@ -236,14 +251,20 @@ def _known(sql: str | None) -> str | None:
     )
 
 
-def _protocols(text: str) -> list[str]:
+def _protocols(text: str, *, alone: bool) -> list[str]:
     import difflib
 
     from coagent.runtime.protocols import PROTOCOLS
+    from coagent_lab.bench.contended.variants import ONE
 
     found = _names(text)
     for one in found:
-        if one not in PROTOCOLS:
+        if one == ONE:
+            if not alone:
+                raise ConfigurationError(
+                    f"{ONE!r} goes neither with --model nor with --dies", "Leave it out."
+                )
+        elif one not in PROTOCOLS:
             nearest = difflib.get_close_matches(one, PROTOCOLS, 1)
             cure = f"Did you mean {nearest[0]!r}?" if nearest else f"There are: {', '.join(PROTOCOLS)}."
             raise ConfigurationError(f"there is no protocol {one!r}", cure)
@@ -296,7 +317,19 @@ def _show(out: Console, data: dict[str, Any], html: Path | None) -> None:
     table.add_column("workload", no_wrap=True, max_width=24)
     table.add_column("", no_wrap=True, min_width=6)
     judged = ["check"] if "model" in data["parameters"] else []
-    for name in ("in order", "serial", *judged, "time s", "speed", "tokens", "notices", "false", "undone"):
+    names = (
+        "in order",
+        "serial",
+        *judged,
+        "time s",
+        "speed",
+        "bound",
+        "tokens",
+        "notices",
+        "false",
+        "undone",
+    )
+    for name in names:
         table.add_column(name, justify="right", no_wrap=True, min_width=5)
     for one in data["workloads"]:
         for number, (protocol, figures) in enumerate(one["protocols"].items()):
@@ -333,6 +366,7 @@ def _cells(figures: dict[str, Any], judged: bool) -> list[str]:
         *(["-" if accepted is None else f"{accepted:.0%}"] if judged else []),
         f"{figures['makespan_s']:.1f}",
         f"{figures['speedup']:.2f}x",
+        f"{figures['over_bound']:.2f}x",
         f"{figures['tokens_ratio']:.2f}x",
         f"{figures['notifications']:.1f}",
         "-" if figures["false_notices"] is None else f"{figures['false_notices']:.0%}",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from coagent.agents.repair import Step
-from coagent.agents.scripted import ScriptedAgent, ScriptedRun
+from coagent.agents.scripted import AgentReport, ScriptedAgent, ScriptedRun
 from coagent.errors import AgentRestarted, CoAgentError
 from coagent.runtime.clock import Clock
 from coagent.runtime.notices import Notification
@@ -22,6 +22,12 @@ from coagent_lab.bench.contended.costs import Costs, Ledger
 from coagent_lab.bench.contended.judging import Judging, JudgingWalker
 
 CALLS_MAX = 1000
+DETECTED_S = 30.0
+"""How long it takes, in seconds, until somebody sees that a worker has died."""
+
+
+class Died(Exception):
+    """The worker's process is gone."""
 
 
 class SimulatedRun(ScriptedRun):
@@ -50,6 +56,12 @@ class SimulatedRun(ScriptedRun):
         agent = ScriptedAgent(session.name, _priced(program, costs), goal=goal)
         super().__init__(agent, session, clock)
         self.ledger = Ledger()
+        self.busy_s = 0.0
+        """How long it has thought and called tools: what it would take if it never waited."""
+        self.spent: list[int] = []
+        """The tokens that it had used at each call that was no amendment."""
+        self.dies_after: int | None = None
+        """The number of calls after which its process dies; None: it does not."""
         walker = JudgingWalker(agent.program, session, self._think, self.log, self.report.tally)
         walker.prepare(judging, randomness)
         self.walker = self._walker = walker
@@ -70,6 +82,17 @@ class SimulatedRun(ScriptedRun):
         self._absorbed = 0  # how many calls' results are in it
         self._open = True  # whether the agent has yet to say that it is done
         self._riding = False  # whether the next call may be issued together with the amendments before it
+
+    async def run(self) -> AgentReport:
+        """Follow the program to the end, or until the worker dies and that has been seen."""
+        try:
+            return await super().run()
+        except Died:
+            assert self._clock is not None
+            await self._clock.sleep(DETECTED_S)
+            await self.session.abort("its process has died")
+            self.ended("aborted", "its process has died")
+            return self.report
 
     async def _settle(self) -> bool:
         walker = self._walker
@@ -110,6 +133,8 @@ class SimulatedRun(ScriptedRun):
         if tokens is None:
             await self._judge()
             return
+        if self.dies_after is not None and len(self._walker.made) >= self.dies_after:
+            raise Died
         if self.report.tally.restarts and not self._walker.made and self._absorbed:
             self._begin()  # the protocol has undone everything: a new conversation
         self._open = True
@@ -120,6 +145,7 @@ class SimulatedRun(ScriptedRun):
             await self._pause(seconds)
         else:
             await self._infer(self._costs.reasoning_tokens, text, tokens)
+        self.spent.append(self.ledger.tokens)
         await self._pause(self._costs.tool_s)
 
     async def _infer(self, median: float, text: str, call_tokens: int = 0) -> None:
@@ -209,6 +235,7 @@ class SimulatedRun(ScriptedRun):
 
     async def _pause(self, seconds: float) -> None:
         assert self._clock is not None
+        self.busy_s += seconds
         await self._clock.sleep(seconds)
 
 

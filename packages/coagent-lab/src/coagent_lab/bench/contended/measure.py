@@ -14,6 +14,7 @@ from coagent_lab.bench.contended.checks import Check
 from coagent_lab.bench.contended.families import Family
 from coagent_lab.bench.contended.runner import Runner, Simulated
 from coagent_lab.bench.contended.trial import Trial
+from coagent_lab.bench.contended.variants import ONE
 from coagent_lab.bench.contended.workload import Workload
 
 PROTOCOLS = ("serial", "naive", "2pl", "occ", "mtpo")
@@ -160,6 +161,7 @@ def _figures(trials: Sequence[Trial], serial: Sequence[Trial]) -> dict[str, Any]
         return statistics.fmean(float(getattr(one, name)) for one in of)
 
     makespan = mean("makespan_s", ended)
+    bound = mean("busy_s", serial)
     return {
         "trials": len(trials),
         "serial_in_order": mean("serial_in_order", trials),
@@ -167,6 +169,9 @@ def _figures(trials: Sequence[Trial], serial: Sequence[Trial]) -> dict[str, Any]
         "accepted": _share([one.accepted for one in trials]),
         "makespan_s": round(makespan, 3),
         "speedup": _ratio(mean("makespan_s", serial), makespan),
+        "bound_s": round(bound, 3),
+        "over_bound": _ratio(makespan, bound),
+        "done_with_same_tokens": round(_done(ended, serial), 4),
         "tokens_ratio": _ratio(mean("tokens", ended), mean("tokens", serial)),
         "tokens_ratio_cached": _ratio(mean("cached_tokens", ended), mean("cached_tokens", serial)),
         "notifications": mean("notifications", ended),
@@ -184,6 +189,20 @@ def _false_share(trials: Sequence[Trial]) -> float | None:
     """Return the share of notices after which nothing had to be changed; None where there was no notice."""
     told = sum(one.notifications for one in trials)
     return round(sum(one.false_notices for one in trials) / told, 4) if told else None
+
+
+def _done(trials: Sequence[Trial], serial: Sequence[Trial]) -> float:
+    """Return the share of its calls that one agent has made when it has used the tokens of the several.
+
+    These have done all of their work with them, which is what it says of protocols.
+    """
+    tokens = {one.seed: one.tokens for one in serial}
+    shares = [
+        sum(spent <= tokens[one.seed] for spent in one.spent) / len(one.spent)
+        for one in trials
+        if one.protocol == ONE and one.spent and one.seed in tokens
+    ]
+    return statistics.fmean(shares) if shares else 1.0
 
 
 def _ratio(one: float, other: float) -> float:

@@ -29,6 +29,8 @@ class Trial:
         serial_any_order: Whether it ended as some serial run.
         accepted: Whether the workload file's own check accepts the end; None where it has none.
         makespan_s: Virtual seconds from the start to the last commit.
+        busy_s: Virtual seconds that the busiest agent thought and called tools, without any waiting.
+        spent: The tokens that had been used at each call, of all agents one after another.
         tokens: All tokens, without prompt caching.
         cached_tokens: The same with prompt caching.
         false_notices: Notices after which nothing had to be changed.
@@ -42,6 +44,8 @@ class Trial:
     serial_any_order: bool = False
     accepted: bool | None = None
     makespan_s: float = 0.0
+    busy_s: float = 0.0
+    spent: list[int] = field(default_factory=list)
     tokens: int = 0
     cached_tokens: float = 0.0
     inferences: int = 0
@@ -57,9 +61,26 @@ class Trial:
 
 
 async def run_trial(
-    workload: Workload, family: Family, protocol: str, seed: int, costs: Costs, judging: Judging
+    workload: Workload,
+    family: Family,
+    protocol: str,
+    seed: int,
+    costs: Costs,
+    judging: Judging,
+    dies_after: int | None = None,
 ) -> Trial:
-    """Run a workload's agents concurrently under a protocol and judge where they end."""
+    """Run a workload's agents concurrently under a protocol and judge where they end.
+
+    Args:
+        workload: What to run.
+        family: Its family.
+        protocol: The protocol's name.
+        seed: Sets how long the agents think.
+        costs: What thinking costs.
+        judging: How notices are judged.
+        dies_after: The number of calls after which the first agent's process dies; then `workload` has the
+            serial outcomes of the others. None: nobody dies.
+    """
     trial = Trial(workload.id, protocol, seed)
     clock = VirtualClock()
     try:
@@ -71,6 +92,7 @@ async def run_trial(
                 for number, agent in enumerate(workload.agents):
                     session = await domain.join(agent.name)
                     runs.append(_run_of(workload, agent, session, clock, costs, judging, f"{seed}/{number}"))
+                runs[0].dies_after = dies_after
                 await _together(runs, clock)
                 trial.deadlocks = getattr(domain.kernel, "deadlocks", 0)
                 snapshot = target.snapshot()
@@ -128,7 +150,7 @@ def judge(
 
     trial.final = final
     found = comparable(final)
-    in_order = workload.final([agent.name for agent in workload.agents])
+    in_order = workload.final(workload.order)
     finals = [comparable(family.canonical(run.final)) for run in workload.serial]
     trial.serial_in_order = in_order is not None and same(found, comparable(family.canonical(in_order)))
     trial.serial_any_order = any(same(found, one) for one in finals)
@@ -152,6 +174,8 @@ def _without_case(value: Value) -> Value:
 def _count(trial: Trial, runs: list[SimulatedRun]) -> None:
     trial.agents = [run.report for run in runs]
     trial.makespan_s = max(run.report.finished_s for run in runs)
+    trial.busy_s = max(run.busy_s for run in runs)
+    trial.spent = [tokens for run in runs for tokens in run.spent]
     for run in runs:
         trial.tokens += run.ledger.tokens
         trial.cached_tokens += run.ledger.cached_tokens
@@ -161,7 +185,7 @@ def _count(trial: Trial, runs: list[SimulatedRun]) -> None:
         trial.false_notices += run.false_notices
         trial.amended += run.report.tally.amended
         trial.aborts += run.report.tally.restarts + (run.report.state == "aborted")
-        if run.report.state == "aborted":
+        if run.report.state == "aborted" and run.dies_after is None:
             trial.failure = trial.failure or f"agent {run.report.name} aborted: {run.report.failure}"
 
 

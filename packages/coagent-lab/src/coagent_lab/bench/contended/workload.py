@@ -74,6 +74,12 @@ class Workload(_Part):
         found = re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", str(self.initial_state.get("now", "")))
         return found[0] if found else "2023-11-30 00:00:00"
 
+    @property
+    def order(self) -> list[str]:
+        """The agents whose serial run in the order of ranks is right: all but one that dies on the way."""
+        serial = set(self.serial[0].order)
+        return [agent.name for agent in self.agents if agent.name in serial]
+
     def program(self, agent: AgentSpec) -> Program:
         """Return the agent's reference policy as a program; this executes the source in the file.
 
