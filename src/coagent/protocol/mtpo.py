@@ -57,7 +57,7 @@ class Mtpo(Turns):
             events.EffectApplied: self._effect_applied,
             events.Joined: self._joined,
             events.Attached: self._attached,
-            events.Said: lambda event: None,
+            events.Said: self._said,
             events.CallStaged: self._call_staged,
             events.CallBegun: self._call_begun,
             events.RunBegun: self._run_begun,
@@ -120,6 +120,9 @@ class Mtpo(Turns):
         agent.epoch += event.owner != agent.owner
         agent.owner, agent.on_death = event.owner, event.on_death
         return agent
+
+    def _said(self, event: events.Said) -> None:
+        """Nothing follows from words."""
 
     def _call_observed(self, event: events.CallObserved) -> Call:
         call = self._new_call(event.rank, event.tool, event.arguments)

@@ -68,7 +68,7 @@ def test_an_endless_query_is_ended_and_others_go_on_meanwhile(database: Database
         assert error.cause == f"the statement was ended, since it ran longer than {TIMEOUT_S:g} s"
         assert "LIMIT" in error.cure
         assert "timeout_s" in error.cure
-        assert len(done) > 5
+        assert len(done) >= 2, "others go on"
         assert (await b.call("sql_query", query="SELECT count(*) AS n FROM people")).value == {
             "rows": [{"n": 2}]
         }

@@ -75,7 +75,7 @@ class ThrowawayPostgres:
         """
         self._more = more
         listens = "''" if self.on is None else self.on.address
-        settings = "-c fsync=off -c shared_buffers=16MB -c max_connections=30"
+        settings = "-c fsync=off -c shared_buffers=16MB -c max_connections=100"
         options = f"-k {self.folder} -c listen_addresses={listens} {settings} {more}"
         out = str(self.folder / "out")
         self._run(self._control, "-D", self._data, "-w", "-l", out, "-o", options, "start")
