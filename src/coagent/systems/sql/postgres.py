@@ -25,6 +25,7 @@ from coagent.systems.sql.session import (
     DatabaseBusy,
     Row,
     Schema,
+    SchemaMoved,
     SqlSession,
     first_values,
     quoted,
@@ -48,6 +49,8 @@ _BUSY = frozenset({"55P03", "57014", "40001", "40P01", "55006"})
 """Lock not available, cancelled by a time limit, serialization failure, deadlock, object in use."""
 _AWAY = frozenset({"25006", "57P01", "57P02", "57P03", "57P04", "57P05"})
 """Only reading for now (a standby), shut down, crashed, starting up, database dropped, idle for too long."""
+_GONE = re.compile("cache lookup failed|could not open relation with OID|could not find")
+"""What was in a catalog a moment ago (an internal error, and so not translated)."""
 _REFUSED = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist", re.I
 )
@@ -172,9 +175,14 @@ class PostgresSession(SqlSession):
         return first_values(self.execute(statement, parameters).fetchall())
 
     def one(self, statement: str, parameters: Any) -> tuple[Any, ...]:
-        """Return the one row that a question finds."""
-        (row,) = self.execute(statement, parameters).fetchall()
-        return tuple(row)
+        """Return the one row that a question finds.
+
+        Raises:
+            SchemaMoved: There is none any more.
+        """
+        for row in self.execute(statement, parameters).fetchall():
+            return tuple(row)
+        raise _moved()
 
     def tables(self) -> list[str]:
         return self._relations("rp")
@@ -191,24 +199,30 @@ class PostgresSession(SqlSession):
         return [name for name in found if "/" not in name]
 
     def schema(self, table: str) -> Schema | None:
-        found = self.execute(
-            "SELECT oid, relkind FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND NOT relispartition "
-            f"AND relnamespace = {self.namespace} AND relname = %s",
-            (table,),
-        ).fetchone()
-        return None if found is None else relation_schema(self, table, *found)
+        found = self._version(table, "rpvm")
+        if found is None:
+            return None
+        schema = relation_schema(self, table, found[0], found[1])
+        if self._version(table, "rpvm") != found:  # each question sees what has been committed before it
+            raise _moved()
+        return schema
 
-    def row_schema(self, table: str) -> Schema | None:
-        """Return the schema as far as reading and writing rows needs it, from memory where it stands."""
+    def _version(self, table: str, kinds: str) -> tuple[Any, ...] | None:
+        """Return number and kind of a table, and what is another where its columns have changed."""
         found = self.execute(
             "SELECT c.oid, relkind, c.xmin::text, "
             "(SELECT count(*) FROM pg_inherits WHERE inhparent = c.oid), "
             "(SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod), ',')"
             " FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) FROM pg_class c "
-            "WHERE relkind IN ('r', 'p') AND NOT relispartition "
+            "WHERE relkind = ANY(%s) AND NOT relispartition "
             f"AND relnamespace = {self.namespace} AND relname = %s",
-            (table,),
+            (list(kinds), table),
         ).fetchone()
+        return None if found is None else tuple(found)
+
+    def row_schema(self, table: str) -> Schema | None:
+        """Return the schema as far as reading and writing rows needs it, from memory where it stands."""
+        found = self._version(table, "rp")
         if found is None:
             return None
         known = self._known.get(table)
@@ -374,7 +388,16 @@ def _failure(error: psycopg.Error) -> TargetError:
         return _unreachable(said)
     if state.startswith(("53", "58")):  # no disk, memory or connection left; a failing disk
         return TargetUnavailable(f"PostgreSQL is in trouble: {said}", "Look at its server.")
+    if state == "XX000" and _GONE.search(said):
+        return _moved()
     return TargetError(f"PostgreSQL refuses: {said}")
+
+
+def _moved() -> SchemaMoved:
+    return SchemaMoved(
+        "somebody else changes a table's schema again and again while it is read",
+        "Wait until they have done.",
+    )
 
 
 def _unreachable(said: str) -> TargetUnavailable:

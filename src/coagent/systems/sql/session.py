@@ -53,6 +53,10 @@ class DatabaseBusy(TargetUnavailable):
     """Somebody else holds a lock on what is needed."""
 
 
+class SchemaMoved(DatabaseBusy):
+    """Somebody else has changed a table's schema while it was read."""
+
+
 class SqlSession(ABC):
     """Reads and writes over one open connection; transactions are the caller's."""
 

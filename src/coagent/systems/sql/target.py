@@ -14,8 +14,9 @@ number that somebody draws between comparison and put may be drawn again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import anyio.to_thread
 
@@ -26,7 +27,7 @@ from coagent.protocol.values import UNLOADED, Value, same
 from coagent.systems.sql import changes as sql_changes
 from coagent.systems.sql.connections import SQLITE, Connections
 from coagent.systems.sql.ranges import SqlRanges
-from coagent.systems.sql.session import ConstraintFailed, DatabaseBusy, SqlSession, row_schema
+from coagent.systems.sql.session import ConstraintFailed, DatabaseBusy, SchemaMoved, SqlSession, row_schema
 from coagent.systems.sql.url import postgres_identity
 from coagent.targets.base import GuardFailed, Target, require_wanted
 from coagent.targets.stamps import ReadCache, Stamp, settled, stamp_at, tick_ns
@@ -36,6 +37,8 @@ Change: TypeAlias = tuple[Key, Value, Sequence[Value]]
 _Result = TypeVar("_Result")
 _Stamps: TypeAlias = tuple[Stamp | None, Stamp | None]
 """Of the database file and of its write-ahead log."""
+_READ_TRIES: Final = 5
+"""While others change the schema of what is read."""
 
 
 class Sql(Target):
@@ -131,6 +134,14 @@ class Sql(Target):
         return await anyio.to_thread.run_sync(self._read, read, True)
 
     def _read(self, read: Callable[[SqlSession, _Stamps | None, int], _Result], patient: bool) -> _Result:
+        for _ in range(_READ_TRIES - 1):
+            with contextlib.suppress(SchemaMoved):
+                return self._read_once(read, patient)
+        return self._read_once(read, patient)
+
+    def _read_once(
+        self, read: Callable[[SqlSession, _Stamps | None, int], _Result], patient: bool
+    ) -> _Result:
         now_ns, stamp = tick_ns(), self._stamp()
         with self._connections.reading(patient=patient) as session:
             return read(session, stamp, now_ns)
