@@ -11,7 +11,12 @@ whoever sees an older one. So to them each other version counts as written just 
     who sees v1 finds main.c of 7+, newer than target/prog, and builds; after that, so does who sees v2
 
 Files that are built themselves, and are part of the workspace, are not seen so: their versions are each
-agent's own. They keep their times also where they are put back, lest what was stale before seems fresh.
+agent's own. They keep their times also where they are put back, so that what was stale does not seem fresh;
+and one whose time is not known counts as old. What two agents have built may be the same to the byte, such as
+a stamp, and each of them has a time of its own:
+
+    A builds .stamp (empty) at 3, B edits main.c at 5 and builds .stamp (empty) at 7
+    A finds .stamp of 3, B that of 7
 """
 
 from __future__ import annotations
@@ -33,6 +38,8 @@ _VERSIONS_MAX: Final = 100_000
 _FILE_BYTES_MAX: Final = 8 * 1024**2
 _SAID_MAX: Final = 10_000
 _ABSENT: Final = ""
+_LONG_AGO_NS: Final = 10**9
+"""A second after the epoch; zero has meanings of its own."""
 SHARED: Final = -1
 """Instead of the rank of an agent: what all see."""
 
@@ -42,7 +49,7 @@ class VersionTimes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._times: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._times: OrderedDict[tuple[str, str], dict[int, int]] = OrderedDict()  # version, by whom: when
         self._built: OrderedDict[str, dict[tuple[str, int], int]] = (
             OrderedDict()
         )  # version seen, by whom: when
@@ -76,22 +83,25 @@ class VersionTimes:
             time_ns: In nanoseconds since the epoch.
         """
         with self._lock:
-            if self._times.get((path, name := _name(content))) != time_ns:
+            if self._times.get((path, name := _name(content)), {}).get(SHARED) != time_ns:
                 self._note("written", path, name, time_ns)
                 self._keep()
 
-    def say(self, files: Mapping[str, tuple[bytes, int]]) -> None:
-        """Say of what time versions are to be, once they are put.
+    def say(self, files: Mapping[str, tuple[bytes, int]], rank: int) -> None:
+        """Say of what time versions are to be, once they are put, and while others' are in their place.
 
         Args:
             files: Content and time, in nanoseconds since the epoch, by relative path.
+            rank: Of the agent that has written them.
         """
         with self._lock:
             for path, (content, time_ns) in files.items():
                 self._said.pop(path, None)
-                self._said[path] = _name(content), time_ns
+                self._said[path] = (name := _name(content)), time_ns
+                self._note("written", path, name, time_ns, rank)
             while len(self._said) > _SAID_MAX:
                 self._said.pop(next(iter(self._said)))
+            self._keep()
 
     def note_products(self, paths: Iterable[str]) -> None:
         """Take note that files are built from others, so that a version put back is no newer than it was."""
@@ -122,21 +132,26 @@ class VersionTimes:
 
     # ---- what follows --------------------------------------------------------------------------------------
 
-    def when_shown(self, path: str, content: bytes, otherwise_ns: int, *, rank: int) -> tuple[int, int]:
+    def when_shown(
+        self, path: str, content: bytes, live_ns: int | None, now_ns: int, *, rank: int
+    ) -> tuple[int, int]:
         """Return of what time a version is for an agent, and is itself, which orders those of one time.
 
         Args:
             path: The file.
             content: The version.
-            otherwise_ns: Of what time it is where that is not known.
+            live_ns: Of what time the live file is, if that has the same content.
+            now_ns: Of what time a file is that is written now.
             rank: Of the agent.
         """
         with self._lock:
             self._catch_up()
             name = _name(content)
-            time_ns = self._times.get((path, name))
+            time_ns = self._when(path, name, rank)
+            if time_ns is None and live_ns is None and path in self._products:
+                return _LONG_AGO_NS, _LONG_AGO_NS  # it is built once more, at worst
             if time_ns is None:
-                time_ns = otherwise_ns
+                time_ns = now_ns if live_ns is None else live_ns
                 self._note("written", path, name, time_ns)
                 self._ahead[path] = name, time_ns
                 while len(self._ahead) > _SAID_MAX:
@@ -157,7 +172,14 @@ class VersionTimes:
             self._catch_up()
             if ahead is not None and ahead[0] == name:  # calls after it have built with it already
                 return max(ahead[1], self._not_before(path, name, sys.maxsize))
-            return self._times.get((path, name)) if path in self._products else None
+            times = self._times.get((path, name)) if path in self._products else None
+            return min(times.values()) if times else None
+
+    def _when(self, path: str, name: str, rank: int) -> int | None:
+        """Return when the last agent up to a rank that has written a version did so."""
+        times = self._times.get((path, name), {})
+        writer = max((writer for writer in times if writer <= rank), default=None)
+        return None if writer is None else times[writer]
 
     def _not_before(self, path: str, name: str, rank: int) -> int:
         built = self._built.get(path, {}).items()
@@ -173,8 +195,8 @@ class VersionTimes:
 
     def _learn(self, kind: str, path: str, name: str, time_ns: int, rank: int) -> None:
         if kind == "written":
-            self._times.pop((path, name), None)
-            self._times[path, name] = time_ns
+            self._times.setdefault((path, name), {})[rank] = time_ns
+            self._times.move_to_end((path, name))
         elif kind == "product":
             self._products[path] = None
         else:
