@@ -71,7 +71,7 @@ def leave_times(
     places = {one: number for number, one in enumerate(sorted(set(when.values())))}
     end_ns = tick_ns() - _STEP_NS * len(places)  # a file that is edited next is newer
     times = {path: end_ns + _STEP_NS * places[one] for path, one in when.items()}
-    workspace.versions.say({path: (data, times[path]) for path, data in files.items()}, run.moment.rank)
+    workspace.versions.say({path: (data, times[path]) for path, data in files.items()}, run.moment.position)
     for path in anew:
         workspace.make_newer(path, times[path], _status(view, path))
     if not run.moment.written and not run.changes:
