@@ -122,8 +122,7 @@ class Recorder:
                     await self._come_first()
         finally:
             self.reads_may_wait = True
-            await self.log.let_go()
-            self._end_turn()
+            await self._let_go()
 
     def record_now(self, event: Event) -> Made:
         """Record an event in a log that takes it at once and that nobody else appends to (`Log.instant`)."""
@@ -175,8 +174,7 @@ class Recorder:
                 except HeadMoved:
                     await self._come_first()
         finally:
-            await self.log.let_go()
-            self._end_turn()
+            await self._let_go()
 
     async def catch_up(self) -> None:
         """Take what other processes have appended."""
@@ -414,6 +412,13 @@ class Recorder:
         """Have other processes wait until this one has appended, and take what they have appended before."""
         await self.log.hold()
         await self._catch_up()
+
+    async def _let_go(self) -> None:
+        """Let others append: other processes, also where they cannot be told, and other tasks of this one."""
+        try:
+            await self.log.let_go()
+        finally:
+            self._end_turn()
 
     async def _take_turn(self) -> None:
         """Keep the other tasks of this process from appending; no tool runs meanwhile."""

@@ -275,7 +275,9 @@ class AgentSession:
             def goes_on() -> bool:  # be it that an overseer has taken something back
                 return participant.phase is not AgentPhase.FINISHED or participant.unread
 
-            await parts.recorder.until(lambda: goes_on() or participant.must_restart, parts.meanwhile)
+            await parts.recorder.until(
+                lambda: goes_on() or participant.must_restart or self._work.failed, parts.meanwhile
+            )
 
     async def stirred(self, *others: AgentSession) -> None:
         """Wait until this agent, or one of the others, has ended or has something to look at."""

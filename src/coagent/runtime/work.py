@@ -27,6 +27,7 @@ from coagent.runtime.unheard import seen_to
 from coagent.tools.base import Kind, Tool
 
 GRACE_S = 1.0
+NEXT_S = 0.05
 """For how long, in seconds, a call waits for work that follows from it and is not its own."""
 
 
@@ -82,7 +83,7 @@ class Work:
             own: The objects that the caller has written: it waits for them, as long as their targets can be
                 borne with.
             of: The agent that calls: it waits for its own calls that run again, and for its commit, if its
-                turn has come, but not for what others go on beginning.
+                turn has come, but no longer than a moment for what others go on beginning.
 
         Raises:
             LogError: The log cannot be written.
@@ -98,7 +99,7 @@ class Work:
     async def _settle(self, own: Collection[Key], of: Rank | None, all: bool) -> None:
         parts = self._parts
         nothing_begun = not (all and self._pieces)
-        if (
+        if not (
             nothing_begun
             and not parts.kernel.has_work
             and (
@@ -106,10 +107,9 @@ class Work:
                 or (await parts.effects.apply_at_once() and not parts.kernel.has_work)
             )
         ):
-            return
-        self.advance()
-        if self._pieces:
-            await self._wait(own, of, all)
+            self.advance()
+            if self._pieces:
+                await self._wait(own, of, all)
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -183,7 +183,7 @@ class Work:
             try:
                 await act(*arguments)
             except Exception as failure:  # a log that cannot be written, or a defect: the next caller is told
-                self._failure = failure
+                self.fail(failure)
             finally:
                 del self._pieces[number]
                 self._note_progress()
@@ -196,6 +196,12 @@ class Work:
         """Have the next caller told of what went wrong in the background."""
         self._failure = failure
         self._note_progress()
+        self._parts.recorder.wake()
+
+    @property
+    def failed(self) -> bool:
+        """Whether something went wrong in the background of which the next caller is told."""
+        return self._failure is not None
 
     def _note_progress(self) -> None:
         if self._progress is not None:
@@ -333,9 +339,10 @@ class Work:
         started_s, known = parts.clock.now_s(), self._begun
         while self._pieces and self._failure is None:
             now_s = parts.clock.now_s()
-            # Under many agents something begins all the time: none of them waits for what others begin next.
             begun = [begun_s for number, begun_s in self._pieces.items() if of is None or number <= known]
             left_s = max(begun) + GRACE_S - now_s if begun else 0.0
+            # What follows from it is mostly done at once; but under many agents something always begins next.
+            left_s = max(left_s, started_s + NEXT_S - now_s)
             if parts.effects.hopeless(own):
                 return
             mine = of in self._committing or of in self._running.values()
