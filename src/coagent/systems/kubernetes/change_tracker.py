@@ -24,7 +24,7 @@ _JOIN_S_MAX = 2.0
 _POLLS = 10
 
 
-class Changes:
+class ChangeTracker:
     """The objects that were read or put through one target, and the watches over them.
 
     Args:
@@ -64,7 +64,7 @@ class Changes:
             self._cache.forget(key)
             self._stale.discard(key)
 
-    def listed(self, place: Place, items: Collection[dict[str, Any]]) -> None:
+    def note_listing(self, place: Place, items: Collection[dict[str, Any]]) -> None:
         """Take note of what was there when a range was listed, once anybody has asked for changes."""
         if self._round:
             self._scope(place, items)
@@ -157,7 +157,7 @@ class Changes:
                 self._stale.discard(key)
             elif noted.stamp is None or newer(version, str(noted.stamp)):
                 self._stale.add(key)
-        numbers = [known and known.number for known in (heard.before, heard.now)]
+        numbers = [state and state.number for state in (heard.before, heard.now)]
         if numbers[0] != numbers[1]:
             self._news.add([key])
 
