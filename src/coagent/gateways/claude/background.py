@@ -20,7 +20,7 @@ from coagent.errors import AgentNotActive, CoAgentError
 from coagent.protocol.calls import TOP
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
-from coagent.systems.files.changes import change, record_changes
+from coagent.systems.files.changes import file_change, record_changes
 from coagent.systems.shell.background import Beside, Written
 from coagent.systems.shell.live import BESIDE_NAME, GIT_NAME, Given, LiveShell
 from coagent.systems.shell.streams import Streams
@@ -158,7 +158,9 @@ class InBackground:
                 self._say_once("in git was not kept: you have used git meanwhile")
                 return
         changes = [
-            change(key, before[key], value) for key, value in moved.items() if not isinstance(value, dict)
+            file_change(key, before[key], value)
+            for key, value in moved.items()
+            if not isinstance(value, dict)
         ]
         if changes:
             await self._recorded(changes)
@@ -198,7 +200,7 @@ class InBackground:
             changed = {key: (known.get(key), value) for key, value in values(path, before, after)}
             stands = [same(await agent.peek(key), old) for key, (old, _) in changed.items()]
             if all(stands):
-                changes += [change(key, old, new) for key, (old, new) in changed.items()]
+                changes += [file_change(key, old, new) for key, (old, new) in changed.items()]
             else:
                 clashing.append(path)
         beside.taken_over(found)
@@ -214,7 +216,7 @@ class InBackground:
         try:
             await self._called(record_changes.name, what=self._what, changes=changes)
         except CoAgentError as failure:
-            names = listed(sorted({str(one["key"]).partition(":")[2] for one in changes}))
+            names = listed(sorted({str(change["key"]).partition(":")[2] for change in changes}))
             self.session.say(
                 f"[coagent] What {self._what} in the background wrote to {names} was not kept: {failure}"
             )
@@ -232,7 +234,9 @@ class InBackground:
         """Return what agents have written, as it is for the session; without a turn, as it is in the end."""
         kernel = self.session.hub.domain.kernel
         position = TOP if self.session.over else self.session.agent.position
-        return {key: value for one in SCHEMES for key, value in kernel.written_under(f"{one}:", position)}
+        return {
+            key: value for scheme in SCHEMES for key, value in kernel.written_under(f"{scheme}:", position)
+        }
 
     def _say_once(self, failure: str) -> None:
         if failure != self._failure:

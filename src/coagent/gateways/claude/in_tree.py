@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from coagent.gateways.claude.commands import told
 from coagent.gateways.claude.native import NativeWrite
-from coagent.systems.files.changes import change
+from coagent.systems.files.changes import file_change
 from coagent.wording.notices import listed
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def after(session: ClaudeSession, event: Mapping[str, Any]) -> None:
                 "record_changes",
                 f"Bash {command[:COMMAND_SHOWN_MAX]!r}",
                 what=command,
-                changes=[change(key, before, after) for key, (before, after) in changed.items()],
+                changes=[file_change(key, before, after) for key, (before, after) in changed.items()],
                 read=read,
             )
     if differing:

@@ -95,9 +95,9 @@ class LargeFiles:
                     with self._lock:
                         self._names[stamp] = found
                         self._places[found] = str(path)
-                        for known in (self._names, self._places):
-                            while len(known) > _NAMES_MAX:
-                                known.pop(next(iter(known)))  # type: ignore[call-overload]
+                        for cache in (self._names, self._places):
+                            while len(cache) > _NAMES_MAX:
+                                cache.pop(next(iter(cache)))  # type: ignore[call-overload]
                     return found
         raise OSError(errno.EBUSY, "it is being written all the time", str(path))
 
@@ -119,7 +119,7 @@ class LargeFiles:
             self._open()
             temporary = f"{place}.{secrets.token_hex(4)}"
             try:
-                if not _cloned(path, temporary):
+                if not _clone(path, temporary):
                     try:
                         os.link(path, temporary, follow_symlinks=False)
                     except OSError:  # another file system, or too many links
@@ -163,7 +163,7 @@ class LargeFiles:
                 "program has written into it in place",
                 "Make it again.",
             )
-        if _cloned(kept, place):
+        if _clone(kept, place):
             return
         if not alone and os.stat(kept).st_nlink == 1:  # else two paths of the tree would be one file
             with contextlib.suppress(OSError):
@@ -237,7 +237,7 @@ class LargeFiles:
             return False
 
 
-def _cloned(source: str | Path, place: str | Path) -> bool:
+def _clone(source: str | Path, place: str | Path) -> bool:
     """Make a file that shares its blocks with another one; False where the file system does not know that."""
     with open(source, "rb") as from_, open(place, "xb") as to:
         try:

@@ -183,7 +183,7 @@ async def search_files(
     prefix, chosen = await _range(state, path, glob)
     found = await state.select(prefix, selector, glob=chosen, literal=True)
     matches = ((key, number, text) for key, part in found.items() for number, text in part)
-    lines = [f"{key[5:]}:{number}: {_cut(text)}" for key, number, text in islice(matches, MATCHES_MAX)]
+    lines = [f"{key[5:]}:{number}: {_shorten(text)}" for key, number, text in islice(matches, MATCHES_MAX)]
     more = sum(map(len, found.values())) - len(lines)
     return [*lines, f"… and {more} more: narrow the search"] if more else lines
 
@@ -218,7 +218,7 @@ def _literally(path: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", path)
 
 
-def _cut(line: str) -> str:
+def _shorten(line: str) -> str:
     return line if len(line) <= LINE_LENGTH_MAX else f"{line[:LINE_LENGTH_MAX]}…"
 
 

@@ -11,7 +11,8 @@ whoever sees an older one. So to them each other version counts as written just 
     who sees v1 finds main.c of 7+, newer than target/prog, and builds; after that, so does who sees v2
 
 Files that are built themselves, and are part of the workspace, are not seen so: their versions are each
-agent's own. They keep their times also where they are put back, lest what was stale before seems fresh.
+agent's own. They keep their times also where they are put back, so that what was stale before does not seem
+fresh.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class VersionTimes:
 
     # ---- what happens --------------------------------------------------------------------------------------
 
-    def written(self, path: str, content: bytes, time_ns: int) -> None:
+    def note_written(self, path: str, content: bytes, time_ns: int) -> None:
         """Take note that a version of a file is, or was, of a time.
 
         Args:
@@ -101,7 +102,7 @@ class VersionTimes:
                     self._note("product", path, _ABSENT, 0)
             self._keep()
 
-    def built_with(self, seen: Mapping[str, bytes | None], end_ns: int, rank: int) -> None:
+    def note_build(self, seen: Mapping[str, bytes | None], end_ns: int, rank: int) -> None:
         """Take note that something was built from versions that not all see.
 
         Args:
@@ -160,6 +161,9 @@ class VersionTimes:
             return self._times.get((path, name)) if path in self._products else None
 
     def _not_before(self, path: str, name: str, rank: int) -> int:
+        # An agent that sees v1 of main.c must find it newer than a program that was built from v2 at 7 (the
+        # example above): so v1 counts as of 7+. Builds from v1 itself make it no newer, and neither do those
+        # of later agents, which are not in its view.
         built = self._built.get(path, {}).items()
         others = (time_ns for (seen, builder), time_ns in built if seen != name and builder <= rank)
         return max(others, default=-1) + 1

@@ -164,9 +164,9 @@ class Workspace:
         lexical = self._lexical(path)
         if itself and lexical != self.root:
             parent, _, name = lexical.rpartition("/")
-            real = f"{self._resolved(parent)}/{name}"
+            real = f"{self._resolve(parent)}/{name}"
         else:
-            real = self._resolved(lexical)
+            real = self._resolve(lexical)
         if real != self.root and not real.startswith(self.root + "/"):
             raise TargetError(
                 f"path {path!r} leaves the workspace through a symbolic link", "Name a file of the workspace."
@@ -210,7 +210,7 @@ class Workspace:
             raise TargetError(f"path {path!r} is the workspace itself", "Name a file in it.")
         return f"{relative}/" if folder and relative else relative
 
-    def _resolved(self, lexical: str) -> str:
+    def _resolve(self, lexical: str) -> str:
         """Resolve symbolic links below the root; most paths have none, which one `lstat` a folder tells."""
         current = self.root
         for part in lexical[len(self.root) + 1 :].split("/"):

@@ -56,6 +56,10 @@ class Admission:
         """
         if not apart:
             return self._in_place(kind, body, live)
+        # A scales Deployment geo. B, which comes later, has created geo anew with another selector. The
+        # server would refuse A's geo, which has the old one, as a change of what is immutable; yet in A's
+        # view nothing of that has happened. So geo is tried as geo-coagent-tried, and that its selector is
+        # the one that A's call held is compared below.
         made = None
         if live is not None and held is not None and not terminating(live):
             try:

@@ -170,7 +170,12 @@ class ChangeTracker:
 
 
 def _agrees(scope: Scope, key: Key, version: str | None) -> bool:
-    """Tell whether an object as it was read or put is not older than what its watch knows."""
+    """Tell whether an object as it was read or put is not older than what its watch knows.
+
+    Watches are late. Where version 7 has just been put, and the watch knows 5 still, 5 and 6 are news of
+    before: they must not make the object look changed. Where 5 was read by a slow request, and the watch
+    has told of 6 meanwhile, it is stale from the start.
+    """
     known = scope.known.get(key)
     if version is None:
         return known is None

@@ -275,6 +275,9 @@ class Kubernetes(Target):
         """Write once, unless it is there already; False where it has to be judged anew."""
         live = self._get(key)
         now = _part(key, live)
+        # To give a Job another template it is deleted and created again. Where that ends in between, since
+        # the server is away, the next try finds nothing: what none would expect of a Job that it is to
+        # change. That it is missing through this target alone is what `_replaced` remembers.
         if live is not None or value is None:
             self._replaced.pop(key, None)  # created again, by whomever, or not wanted any more
         if same(now, value):

@@ -91,7 +91,7 @@ def _note_build(run: CommandRun, view: Confined, workspace: Workspace, rank: int
     paths = {path for path in paths if not workspace.versions.is_product(path)}
     seen = {path: _data(run.changes.get(path, view.before(path))) for path in paths}
     end_ns = time.time_ns()
-    workspace.versions.built_with(seen, end_ns, rank)
+    workspace.versions.note_build(seen, end_ns, rank)
     hidden = [one for one in paths if one in view.differing or (one in run.changes and one in by_others)]
     hidden = [one for one in hidden if not _is_live(workspace, one, seen[one])]
     known = {path: _status(view, path) for path in hidden}

@@ -459,7 +459,7 @@ def _chosen(view: View) -> tuple[Literal["overlay", "copy"], str]:
         return "copy", why_not
     reasons = "; ".join(one for one in (why_not, no_copy) if one)
     raise ConfigurationError(
-        f"the bash tool cannot be offered: {reasons}", "Leave 'bash' out of `builtin`, or mend that."
+        f"the bash tool cannot be offered: {reasons}", "Leave 'bash' out of `builtin`, or correct that."
     )
 
 

@@ -48,7 +48,7 @@ def _tools(given: Given) -> list[Any]:
     writable = [str((place.folder / Path(one).expanduser()).resolve()) for one in table.writable]
     missing = [one for one in writable if not Path(one).is_dir()]
     if missing:
-        cure = "Mend `writable` in [tools.bash]; relative ones start from the file's folder."
+        cure = "Correct `writable` in [tools.bash]; relative ones start from the file's folder."
         raise place.fault(f"there is no folder {missing[0]!r}", cure)
     limits = Limits(**table.limits.model_dump())
     more = table.model_dump(exclude={"writable", "limits"})

@@ -49,6 +49,11 @@ def write(session: SqlSession, schemas: RowChanges, rows: RowChanges, sequences:
 
 def _write_rows(session: SqlSession, rows: RowChanges) -> None:
     # What is deleted last has nothing left that refers to it, so nothing goes with it.
+    #
+    # Of (1, 'a') and (2, 'b'), with unique names, an agent's statement may have made (1, 'b') and (2, 'a').
+    # Whichever is written first meets the name that the other one still has: no order of single writes
+    # leads there. So those that are stuck are taken out and put in again, where nothing refers to them;
+    # else the constraints go for the length of the transaction.
     ordered = sorted(rows, key=lambda row: row.value is None)
     session.execute("SAVEPOINT all_rows")
     stuck = _in_any_order(session, ordered, lambda row: _write_row(session, row), give_up=True)

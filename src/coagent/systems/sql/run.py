@@ -178,7 +178,13 @@ class StatementRun(Needs):
                     self.rows[member] = await self._matching(member, ["true"], None)
 
     async def _run_until_loaded(self) -> ScratchResult:
-        """Run the statement until it asks for no row that has not been loaded."""
+        """Run the statement until it asks for no row that has not been loaded.
+
+        For instance `INSERT INTO orders VALUES (7, 'ada')`, where `customer` refers to customers: first
+        nothing is loaded, and the foreign key fails, as it would without that customer. What the statement
+        would have changed names the rows that constraints look at, orders/7 and customers/ada; these are
+        read, as premises, and it runs again. Now it succeeds, or fails for what really is so.
+        """
         while True:
             try:
                 outcome = await self._change_in_scratch()

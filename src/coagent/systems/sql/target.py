@@ -300,6 +300,8 @@ class Sql(Target):
             with self._connections.writing() as session:
                 checked = self._check_expected(session, changes)
                 absent = {key for key, _, there in checked if not there}
+                # A row that is absent cannot be locked. Two processes that both insert orders/7 would both
+                # find nothing there; so they lock its name, and who waited for that looks once more.
                 if absent and session.lock_names(absent):
                     anew = [change for change in changes if change[0] in absent]
                     now = {change[0]: change for change in self._check_expected(session, anew)}
