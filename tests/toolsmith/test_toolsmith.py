@@ -556,7 +556,7 @@ def test_a_broken_file_of_the_library_is_named_and_takes_no_other_with_it(
     os.mkfifo(folder / "pipe.toml")  # to open it would wait for ever
     tools, faults = Library(folder).load()
     assert {fault.file for fault in faults} == {"broken.toml", "wrong.toml", "bin.toml", "pipe.toml"}
-    assert all("Mend or remove it" in fault.why for fault in faults)
+    assert all("Correct or remove it" in fault.why for fault in faults)
     assert len(tools) == 4
 
 

@@ -33,7 +33,7 @@ def checked(spec: ToolSpec, workspace: Workspace, arguments: Mapping[str, Any]) 
     if unknown or missing:
         what = f"unknown: {', '.join(unknown)}" if unknown else f"missing: {', '.join(missing)}"
         raise InvalidArguments(f"wrong arguments for tool {spec.name!r} ({what})", f"It is {spec.signature}.")
-    return {name: _value(spec, workspace, name, one) for name, one in arguments.items()}
+    return {name: _value(spec, workspace, name, value) for name, value in arguments.items()}
 
 
 def _value(spec: ToolSpec, workspace: Workspace, name: str, value: Any) -> str:

@@ -106,15 +106,15 @@ async def run_grown(spec: ToolSpec, runner: CommandRunner, state: State, values:
 def schema_of(spec: ToolSpec) -> dict[str, Any]:
     """Return the JSON Schema of a grown tool's arguments."""
     properties: dict[str, Any] = {}
-    for name, one in spec.parameters.items():
-        if one.type == "stages":
+    for name, parameter in spec.parameters.items():
+        if parameter.type == "stages":
             words = {"type": "array", "items": {"type": "string"}}
-            properties[name] = {"type": "array", "items": words, "description": one.description}
+            properties[name] = {"type": "array", "items": words, "description": parameter.description}
             continue
-        kind = one.type if one.type in ("integer", "number") else "string"
-        properties[name] = {"type": kind, "description": one.description}
-        if one.pattern is not None and kind == "string":
-            properties[name]["pattern"] = f"^(?:{one.pattern})$"
+        kind = parameter.type if parameter.type in ("integer", "number") else "string"
+        properties[name] = {"type": kind, "description": parameter.description}
+        if parameter.pattern is not None and kind == "string":
+            properties[name]["pattern"] = f"^(?:{parameter.pattern})$"
     return {
         "type": "object",
         "properties": properties,

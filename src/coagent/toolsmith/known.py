@@ -34,7 +34,7 @@ def known_tools(specs: Iterable[ToolSpec], request: str) -> list[dict[str, str]]
     named = [spec for spec in specs if can_be_named(spec)]
     found: list[dict[str, str]] = []
     size = 0
-    for spec in sorted(named, key=lambda one: (-likeness(one, request), one.name))[:KNOWN_MAX]:
+    for spec in sorted(named, key=lambda spec: (-likeness(spec, request), spec.name))[:KNOWN_MAX]:
         said = {
             "name": spec.name,
             "signature": spec.signature,

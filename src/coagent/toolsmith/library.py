@@ -81,9 +81,9 @@ class Library:
         """
         with self._locked():
             tools, _ = self.load()
-            for one in tools.values():
-                if one.skeleton == spec.skeleton and one.is_verified:
-                    return one
+            for candidate in tools.values():
+                if candidate.skeleton == spec.skeleton and candidate.is_verified:
+                    return candidate
             taken = {*reserved, *(path.stem for path in self.folder.glob("*.toml"))}
             name, number = spec.name, 1
             while name in taken:  # also by an edit of somebody's that is not verified yet: it stays
@@ -146,20 +146,20 @@ class Library:
 
     def _read(self, path: Path, faults: list[Fault]) -> ToolSpec | None:
         if path.exists() and not path.is_file():  # to open a pipe would wait for whoever writes to it
-            faults.append(Fault(path.name, "is no file. Mend or remove it."))
+            faults.append(Fault(path.name, "is no file. Correct or remove it."))
             return None
         try:
             spec = ToolSpec.model_validate(tomlkit.parse(path.read_text(encoding="utf-8")).unwrap())
         except (OSError, UnicodeDecodeError) as error:
-            faults.append(Fault(path.name, f"cannot be read: {error}. Mend or remove it."))
+            faults.append(Fault(path.name, f"cannot be read: {error}. Correct or remove it."))
         except tomlkit.exceptions.TOMLKitError as error:
-            faults.append(Fault(path.name, f"is no TOML: {error}. Mend or remove it."))
+            faults.append(Fault(path.name, f"is no TOML: {error}. Correct or remove it."))
         except ValidationError as error:
             what = "; ".join(
-                f"{'.'.join(str(step) for step in one['loc']) or 'tool'}: {one['msg']}"
-                for one in error.errors()
+                f"{'.'.join(str(step) for step in fault['loc']) or 'tool'}: {fault['msg']}"
+                for fault in error.errors()
             )
-            faults.append(Fault(path.name, f"is no tool: {what}. Mend or remove it."))
+            faults.append(Fault(path.name, f"is no tool: {what}. Correct or remove it."))
         else:
             if spec.name == path.stem:
                 return spec

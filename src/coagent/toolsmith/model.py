@@ -63,7 +63,7 @@ class ByModel:
         self._choice = choice
         missing = ConfigurationError(
             f"the model that makes tools has no key: {choice.api_key_env} is not set",
-            "Set it, or mend `api_key_env` in [tools.toolsmith].",
+            "Set it, or correct `api_key_env` in [tools.toolsmith].",
         )
         key = key_from(choice.api_key_env, missing)
         self._model = resolve_model(choice.model, base_url=choice.base_url, api_key=key)
@@ -150,8 +150,8 @@ class ByModel:
             proposal = tool.proposal(talk.request, talk.usage.total_tokens)
         except ValidationError as error:
             return "no tool: " + "; ".join(
-                f"{'.'.join(str(step) for step in one['loc']) or 'tool'}: {one['msg']}"
-                for one in error.errors()
+                f"{'.'.join(str(step) for step in fault['loc']) or 'tool'}: {fault['msg']}"
+                for fault in error.errors()
             )
         spec = proposal.spec
         if len(spec.parameters) != len(tool.parameters):

@@ -110,9 +110,9 @@ def _node(value: Any, depth: int = 0) -> Node:
     if depth > DEPTH_MAX:
         raise Unclear
     if isinstance(value, dict):
-        return Node("{}", [(name, _node(one, depth + 1)) for name, one in value.items()])
+        return Node("{}", [(name, _node(member, depth + 1)) for name, member in value.items()])
     if isinstance(value, list):
-        return Node("[]", [(str(index), _node(one, depth + 1)) for index, one in enumerate(value)])
+        return Node("[]", [(str(index), _node(item, depth + 1)) for index, item in enumerate(value)])
     if isinstance(value, _Number):
         return Node(str(value))
     if value is None or isinstance(value, str | bool):

@@ -43,11 +43,16 @@ def _check(text: str, delimiters: tuple[str, ...]) -> None:
         if len(line) > _LINE_LENGTH_MAX or _BLANKS.search(line):
             raise Unclear
         bare = line.strip()
-        if bare and line[:1].isspace() and bare[0] not in "#;" and any(one in bare for one in delimiters):
+        if (
+            bare
+            and line[:1].isspace()
+            and bare[0] not in "#;"
+            and any(delimiter in bare for delimiter in delimiters)
+        ):
             raise Unclear
         if bare.startswith("[") and not re.fullmatch(r"\[[^\[\]]+\]", bare):
             raise Unclear
-        if any(ord(one) in (0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029) for one in line):
+        if any(ord(character) in (0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029) for character in line):
             raise Unclear  # Python ends a line there, other programs do not
 
 

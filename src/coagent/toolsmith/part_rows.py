@@ -82,12 +82,12 @@ def _rows(connection: sqlite3.Connection, table: str) -> Iterable[tuple[str, tup
         for _, name, _, _, _, primary, hidden in connection.execute(f"PRAGMA table_xinfo({_quoted(table)})")
         if not hidden
     ]
-    primary = [name for name, place in sorted(columns, key=lambda one: int(one[1])) if place]
+    primary = [name for name, place in sorted(columns, key=lambda item: int(item[1])) if place]
     if table == "sqlite_sequence":
         primary = ["name"]
     if not primary:
         taken = {name.lower() for name, _ in columns}
-        primary = [next((one for one in ("rowid", "_rowid_", "oid") if one not in taken), "")]
+        primary = [next((name for name in ("rowid", "_rowid_", "oid") if name not in taken), "")]
         if primary == [""]:
             raise Unclear
         selected = primary[0]
@@ -95,7 +95,7 @@ def _rows(connection: sqlite3.Connection, table: str) -> Iterable[tuple[str, tup
         selected = ", ".join(_quoted(name) for name in primary)
     values = ", ".join(_quoted(name) for name, _ in columns)
     for row in connection.execute(f"SELECT {selected}, {values} FROM {_quoted(table)}"):
-        yield "/".join(_step(one) for one in row[: len(primary)]), row[len(primary) :]
+        yield "/".join(_step(cell) for cell in row[: len(primary)]), row[len(primary) :]
 
 
 def _step(value: Any) -> str:

@@ -122,7 +122,7 @@ class ToolSmith:
         try:
             from coagent.toolsmith.model import ByModel
 
-            known = [one for one in self.library.load()[0].values() if one.name not in RESERVED]
+            known = [tool for tool in self.library.load()[0].values() if tool.name not in RESERVED]
             maker = ByModel(self.workspace, self.choice, known)
         except ImportError as error:
             cure = "Install it: pip install 'coagent-mtpo[llm]'."
@@ -154,7 +154,7 @@ class ToolSmith:
     async def _judged(self, proposal: Proposal, verifier: Verifier, command: str) -> Answer:
         spec, arguments, _ = proposal
         known, _ = self.library.load()
-        alike = (one for one in known.values() if one.skeleton == spec.skeleton and one.is_verified)
+        alike = (tool for tool in known.values() if tool.skeleton == spec.skeleton and tool.is_verified)
         same = next(alike, None)
         if same is not None:
             if not command.strip():
@@ -170,7 +170,7 @@ class ToolSmith:
         if made.is_verified:
             return Answer("made", self.library.add(made, reserved=RESERVED), arguments)
         assert made.verified is not None
-        failed = [f"{one.name}: {one.why}" for one in made.verified.checks if not one.passed]
+        failed = [f"{check.name}: {check.why}" for check in made.verified.checks if not check.passed]
         return Answer("refused", reason=f"{made.name}: {'; '.join(failed)}")
 
     def _usable(self, spec: ToolSpec, arguments: dict[str, Any]) -> Answer:
@@ -319,4 +319,4 @@ def smith_tools(
 
     known, _ = library.load()
     grown = [tools.grown(spec) for spec in known.values() if spec.is_verified]
-    return (_RequestTool(tools), NativeTool(use_tool), *(one for one in grown if one.name not in RESERVED))
+    return (_RequestTool(tools), NativeTool(use_tool), *(tool for tool in grown if tool.name not in RESERVED))

@@ -180,7 +180,7 @@ def _words(words: list[str], program: _Program, first: bool) -> None:
     texts = operands[: len(operands) - len(places)]
     if operands[len(texts) :] != places or not least <= len(texts) <= most:
         raise NoReader(f"gives {words[0]} other operands than it takes, with {PLACE} for the file")
-    if PLACE in texts or not all(re.fullmatch(program.text, one) for one in texts):
+    if PLACE in texts or not all(re.fullmatch(program.text, text) for text in texts):
         raise NoReader(f"gives {words[0]} a text that is not let in")
 
 
@@ -272,7 +272,7 @@ def _git_grep(words: list[str]) -> None:
     if (
         not 1 <= len(words) <= 2
         or PLACE in words
-        or not all(re.fullmatch(_REVISION, one) for one in words[1:])
+        or not all(re.fullmatch(_REVISION, word) for word in words[1:])
     ):
         raise NoReader("has a git grep of other operands than a pattern and a revision")
 

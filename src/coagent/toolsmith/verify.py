@@ -95,7 +95,7 @@ class Verifier:
                 update={
                     "verified": Verified(digest=found.spec.digest, checks=found.checks),
                     "blind": found.blind,
-                    "examples": [dict(one) for one in arguments],
+                    "examples": [dict(values) for values in arguments],
                 }
             )
 
@@ -197,7 +197,9 @@ class _Verification:
             if parameter.type != "path" or name not in base:
                 continue
             suffix = str(base[name]).rpartition(".")[2]
-            others = [one for one in self._trials.files() if one.endswith(f".{suffix}") and one != base[name]]
+            others = [
+                path for path in self._trials.files() if path.endswith(f".{suffix}") and path != base[name]
+            ]
             for other in others[:_VARIANTS_MAX]:
                 yield {**base, name: other}
 
@@ -222,9 +224,9 @@ class _Verification:
                     refused += bool(found)
                     # Another part of the file that it may change is refused when it happens.
                     stray += [
-                        f"{name}={str(hostile)[-80:]} changes {one}"
-                        for one in found
-                        if one.partition(":")[2].partition("#")[0] not in files
+                        f"{name}={str(hostile)[-80:]} changes {key}"
+                        for key in found
+                        if key.partition(":")[2].partition("#")[0] not in files
                     ]
         why = f"{count} tried" + (f", {refused} refused for what they would change" if refused else "")
         self.say("hostile arguments", not stray, "; ".join(stray[:3]) if stray else why)
@@ -263,16 +265,16 @@ class _Verification:
         for key in filled(self.spec, self.spec.writes, values):
             path = key.partition(":")[2].partition("#")[0]
             if key.endswith(("/", ":")):
-                images.update({one: self._trials.content(one) for one in self._trials.files(path)})
+                images.update({file: self._trials.content(file) for file in self._trials.files(path)})
                 images.update(
-                    {one: None for one in trial.changes if one.startswith(path) and one not in images}
+                    {key: None for key in trial.changes if key.startswith(path) and key not in images}
                 )
             else:
                 images[path] = self._trials.content(path)
         for path in emptied(trial.changes):  # they come and go with what is in them
             images[path] = self._trials.content(path)
         state = {**trial.changes, **images}
-        return {path: one for path, one in state.items() if one != self._trials.content(path)}
+        return {path: value for path, value in state.items() if value != self._trials.content(path)}
 
     def _measure_blind(self, trial: Trial, values: Mapping[str, str]) -> None:
         """Run it where what it writes was something else before: is the result the same?"""
