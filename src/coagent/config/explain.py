@@ -176,7 +176,7 @@ def _names_at(data: Any, location: Location, top: type[Table]) -> list[str]:
             data = data[step]
         if not isinstance(step, int):
             inner = [table.inner(step) for table in tables]
-        tables = [table for one in inner for table in _tables_in(one, data)]
+        tables = [table for argument in inner for table in _tables_in(argument, data)]
     return sorted({name for table in tables for name in table.names()})
 
 
@@ -187,4 +187,4 @@ def _tables_in(annotation: Any, data: Any) -> list[type[Table]]:
     if isinstance(annotation, ByContent):
         found = annotation.table(data)
         return [] if found is None else [found]
-    return [table for one in get_args(annotation) for table in _tables_in(one, data)]
+    return [table for argument in get_args(annotation) for table in _tables_in(argument, data)]

@@ -135,7 +135,7 @@ def _require_same_version(message: dict[str, Any]) -> None:
     if version != VERSION:
         raise CoAgentError(
             f"the daemon of this workspace is of CoAgent {VERSION}, and this session of {version}",
-            f"To mend that, {END_IT}.",
+            f"To correct that, {END_IT}.",
         )
 
 

@@ -119,8 +119,8 @@ class Sessions:
 
     async def _exchanged(self, session: ClaudeSession) -> None:
         """Bring a session and what it runs in the background to the same state."""
-        for one in list(self._hub.in_background.get(session.id, ())):
-            await one.exchange(session)
+        for command in list(self._hub.in_background.get(session.id, ())):
+            await command.exchange(session)
 
     def left(self, message: Mapping[str, Any]) -> None:
         """Note that a session's client waits no longer for the answer to an event."""
@@ -181,11 +181,11 @@ class Sessions:
         found = await anyio.to_thread.run_sync(
             lambda: list(sessions_elsewhere(self._hub.root, set(self._processes.values())))
         )
-        new = [one for one in found if one.pid not in self._spoken_of]
-        self._spoken_of = {one.pid for one in found}
+        new = [session for session in found if session.pid not in self._spoken_of]
+        self._spoken_of = {session.pid for session in found}
         lines, self._for_a_person = self._for_a_person, []
         if new:
-            lines.append(not_governed(sorted({one.folder for one in new}), self._hub.root))
+            lines.append(not_governed(sorted({session.folder for session in new}), self._hub.root))
         return "\n".join(lines)
 
     async def commit_the_gone(self) -> None:
@@ -193,12 +193,12 @@ class Sessions:
 
         It would hold up all who come after it for good. What nobody could look at is told to a person.
         """
-        self._gone = [one for one in self._gone if one.state in ("active", "finished")]
+        self._gone = [agent for agent in self._gone if agent.state in ("active", "finished")]
         for agent in self._gone:
             if agent.notified or agent.state == "active":
                 notices = await agent.notifications()
                 if notices:
-                    keys = sorted({one.key.partition(":")[2] for one in notices})
+                    keys = sorted({notice.key.partition(":")[2] for notice in notices})
                     self._for_a_person.append(nobody_looked(agent.name, keys))
                 await agent.finish()
 
@@ -230,7 +230,7 @@ class Sessions:
 
     async def _tell_again(self) -> None:
         """Have told again what the last daemon may have told to nobody."""
-        agents = {one.rank for family in self._families.values() for one in family.agents}
+        agents = {agent.rank for family in self._families.values() for agent in family.agents}
         told = await anyio.to_thread.run_sync(told_last, self._hub.domain.url, agents)
         for family in self._families.values():
             for conversation in family.conversations:
@@ -247,9 +247,9 @@ class Sessions:
 
         async def agent_of(name: str) -> AgentSession:
             for family in self._families.values():
-                for one in family.agents:
-                    if one.name == name:
-                        return one
+                for agent in family.agents:
+                    if agent.name == name:
+                        return agent
             joined.append(await taken_up_or_joined(hub.domain, name, None))
             return joined[-1]
 
@@ -271,7 +271,9 @@ class Sessions:
             family = self._families.get(id)
             if family is None or family.main is None or family.main.over:
                 environment = message.get("environment", {})
-                self._given[id] = {one: environment[one] for one in (_NAME, _RANK) if one in environment}
+                self._given[id] = {
+                    variable: environment[variable] for variable in (_NAME, _RANK) if variable in environment
+                }
                 family = await self._join(id, self._given[id])
             known = family.main
             assert known is not None, "a session has a main conversation"
@@ -303,8 +305,10 @@ class Sessions:
             raise ConfigurationError(
                 f"COAGENT_RANK={rank!r} is no rank", "Set it to a whole number from 0 on."
             )
-        others = [one.main for other, one in self._families.items() if other != id and one.main is not None]
-        if any(one.agent.name == name and not one.over for one in others):
+        others = [
+            family.main for other, family in self._families.items() if other != id and family.main is not None
+        ]
+        if any(conversation.agent.name == name and not conversation.over for conversation in others):
             name = f"{name}-{id[:_NAME_DIGITS]}"  # two sessions of one name: each is an agent of its own
         family = self._families.get(id) or self._family(id, name)
         agent = await taken_up_or_joined(domain, name, None if rank is None else int(rank))
@@ -333,7 +337,7 @@ class Sessions:
         if family is not None:
             await family.end()
             whatever = self._hub.settings.on_leave == "commit"
-            self._gone += [one for one in family.agents if whatever or one.state == "finished"]
+            self._gone += [agent for agent in family.agents if whatever or agent.state == "finished"]
 
     def _keep(self) -> None:
         kept = {

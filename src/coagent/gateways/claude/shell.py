@@ -119,8 +119,8 @@ class SessionShell:
         if asked.command in self._in_background:
             self._in_background.remove(asked.command)
             return await self._run_beside(shell, asked, to, gone)
-        for one in list(self._ending):  # of commands whose clients have gone: what they did comes first
-            await one.wait()
+        for ending in list(self._ending):  # of commands whose clients have gone: what they did comes first
+            await ending.wait()
         rank, left = session.hub.git_left.pop(session.id, (session.agent.rank, {}))
         if left and rank != session.agent.rank:
             await session.loudly(GIT_NAME, "git: what you had for yourself", private=left)

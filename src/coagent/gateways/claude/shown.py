@@ -67,7 +67,7 @@ def glob_answer(
     if not isinstance(response, dict) or not isinstance(response.get("filenames"), list):
         return None
     ours = f"{root}/{FOLDER}/"
-    names = [one for one in response["filenames"] if not _absolute(one, folder, root).startswith(ours)]
+    names = [name for name in response["filenames"] if not _absolute(name, folder, root).startswith(ours)]
     absolute = any(str(name).startswith("/") for name in names)
     for key, value in differing.items():
         path = f"{root}/{key.removeprefix('file:')}"
@@ -116,7 +116,7 @@ def grep_answer(
         name = path[len(cwd) + 1 :] if path.startswith(f"{cwd}/") else path
         hits = pattern.lines(value) if isinstance(value, str) else []
         lines = [line for line in lines if not re.match(re.escape(name) + r"[:-]", line)]
-        names = [one for one in names if not _same_path(one, path, folder, root)]
+        names = [name for name in names if not _same_path(name, path, folder, root)]
         if hits:
             name = one_line(name, len(name))
             names.append(name)
@@ -128,7 +128,7 @@ def grep_answer(
                     f"{name}:{number}:{text}" if numbered else f"{name}:{text}" for number, text in hits
                 ]
     changed = {"content": "\n".join(lines)} if mode != "files_with_matches" else {"filenames": names}
-    if all(changed[one] == (response.get(one) or type(changed[one])()) for one in changed):
+    if all(changed[field] == (response.get(field) or type(changed[field])()) for field in changed):
         return None
     answer = {**response, **changed}
     if mode == "files_with_matches" and "numFiles" in response:
@@ -137,7 +137,7 @@ def grep_answer(
         answer["numLines"] = len(lines)
     if mode == "count":
         counts = {"numFiles": len(lines), "numMatches": sum(_counted(line) for line in lines)}
-        answer |= {one: count for one, count in counts.items() if one in response}
+        answer |= {field: count for field, count in counts.items() if field in response}
     return answer
 
 

@@ -31,7 +31,9 @@ def main() -> None:
         text = ""
     if text:
         try:
-            sys.stdout.write("".join(one if one.isprintable() else "?" for one in text) + "\n")
+            sys.stdout.write(
+                "".join(character if character.isprintable() else "?" for character in text) + "\n"
+            )
             sys.stdout.flush()
         except (OSError, ValueError):
             os._exit(0)  # whoever reads has gone, or cannot be told like this
@@ -71,7 +73,7 @@ def told(found: "dict[str, Any]", *, has_session: bool = True) -> str:
         notices = int(found.get("notices", 0))
         if notices:
             parts.append(f"{notices} notice{'' if notices == 1 else 's'}")
-        waits_for = [str(one) for one in found.get("waits_for", [])]
+        waits_for = [str(name) for name in found.get("waits_for", [])]
         if waits_for:
             more = len(waits_for) - _WAITS_FOR_MAX
             named = ", ".join(waits_for[:_WAITS_FOR_MAX]) + (f" and {more} more" if more > 0 else "")

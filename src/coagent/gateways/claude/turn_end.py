@@ -24,7 +24,7 @@ async def stopped(session: ClaudeSession, event: Mapping[str, Any]) -> Answer:
     away = session.waits()
     await session.note_git()
     tasks = event.get("background_tasks") or ()
-    running = {str(one.get("id")) for one in tasks if isinstance(one, Mapping)}
+    running = {str(task.get("id")) for task in tasks if isinstance(task, Mapping)}
     for id in session.family.rest(running):
         await session.family.ended(id)  # it was interrupted, of which nobody hears
     waits_for = await _finished(session)
@@ -65,8 +65,8 @@ async def _finished(session: ClaudeSession) -> list[str] | None:
     session.took(None, "", settlement.notifications)
     if settlement.state == "notified":
         return None
-    own = {one.name for one in family.agents}
-    return [one for one in settlement.waits_for if one not in own]
+    own = {agent.name for agent in family.agents}
+    return [name for name in settlement.waits_for if name not in own]
 
 
 async def _waited(session: ClaudeSession, waits_for: list[str], away: anyio.Event) -> list[str] | None:
