@@ -10,6 +10,10 @@ whoever sees an older one. So to them each other version counts as written just 
     main.c  v1 written at 1, v2 at 5; at 7 somebody who sees v2 builds target/prog
     who sees v1 finds main.c of 7+, newer than target/prog, and builds; after that, so does who sees v2
 
+Python compares the second and the size of a source, for equality, with those of what it has compiled. So two
+versions of a source that are as long are never of one second, whoever sees them, nor of that of a version
+which an agent or a person may have run already.
+
 Files that are built themselves, and are part of the workspace, are not seen so: their versions are each
 agent's own. They keep their times also where they are put back, so that what was stale before does not seem
 fresh.
@@ -33,7 +37,11 @@ from coagent.private import open_private
 _VERSIONS_MAX: Final = 100_000
 _FILE_BYTES_MAX: Final = 8 * 1024**2
 _SAID_MAX: Final = 10_000
+_SECONDS_MAX: Final = 1_000
+_SECOND_NS: Final = 10**9
 _ABSENT: Final = ""
+COMPILED: Final = (".py", ".pyw")
+"""The names of sources that Python compiles."""
 SHARED: Final = -1
 """Instead of the rank of an agent: what all see."""
 
@@ -50,6 +58,7 @@ class VersionTimes:
         self._products: OrderedDict[str, None] = OrderedDict()
         self._said: dict[str, tuple[str, int]] = {}
         self._ahead: dict[str, tuple[str, int]] = {}  # what was shown before it was put
+        self._seconds: OrderedDict[tuple[str, str], dict[int, str]] = OrderedDict()  # path and size: versions
         self._file: Path | None = None
         self._read = (0, 0)  # inode of the file, and how much of it is known
         self._unkept: list[str] = []
@@ -143,7 +152,8 @@ class VersionTimes:
                 while len(self._ahead) > _SAID_MAX:
                     self._ahead.pop(next(iter(self._ahead)))
                 self._keep()
-            return max(time_ns, self._not_before(path, name, rank)), time_ns
+            shown_ns = max(time_ns, self._not_before(path, name, rank))
+            return self._in_second_of_its_own(path, name, shown_ns), time_ns
 
     def when_put(self, path: str, content: bytes) -> int | None:
         """Return of what time a version is to be that is put now; None for the present.
@@ -159,6 +169,43 @@ class VersionTimes:
             if ahead is not None and ahead[0] == name:  # calls after it have built with it already
                 return max(ahead[1], self._not_before(path, name, sys.maxsize))
             return self._times.get((path, name)) if path in self._products else None
+
+    def in_second_of_its_own(self, path: str, content: bytes, time_ns: int) -> int:
+        """Return of what time a version is to be that would be of this one, for Python's sake.
+
+        Args:
+            path: The file.
+            content: The version.
+            time_ns: In nanoseconds since the epoch.
+        """
+        with self._lock:
+            self._catch_up()
+            return self._in_second_of_its_own(path, _name(content), time_ns)
+
+    def found_of(self, path: str, content: bytes, time_ns: int) -> None:
+        """Take note that a version was of a time, whatever others are of that second."""
+        with self._lock:
+            self._take_second(path, _name(content), time_ns)
+
+    def _in_second_of_its_own(self, path: str, name: str, time_ns: int) -> int:
+        if not path.endswith(COMPILED):
+            return time_ns
+        known = self._seconds.get((path, _size(name)), {})
+        second = time_ns // _SECOND_NS
+        while known.get(second, name) != name:
+            second += 1
+        time_ns = max(time_ns, second * _SECOND_NS)
+        self._take_second(path, name, time_ns)
+        return time_ns
+
+    def _take_second(self, path: str, name: str, time_ns: int) -> None:
+        if path.endswith(COMPILED):
+            known = self._seconds.setdefault((path, _size(name)), {})
+            self._seconds.move_to_end((path, _size(name)))
+            second = time_ns // _SECOND_NS
+            known[second] = name if known.pop(second, name) == name else _ABSENT  # of two: for no third one
+            while len(known) > _SECONDS_MAX:
+                known.pop(next(iter(known)))
 
     def _not_before(self, path: str, name: str, rank: int) -> int:
         # An agent that sees v1 of main.c must find it newer than a program that was built from v2 at 7 (the
@@ -179,12 +226,13 @@ class VersionTimes:
         if kind == "written":
             self._times.pop((path, name), None)
             self._times[path, name] = time_ns
+            self._take_second(path, name, time_ns)
         elif kind == "product":
             self._products[path] = None
         else:
             self._built.setdefault(path, {})[name, rank] = time_ns
             self._built.move_to_end(path)
-        for kept in (self._times, self._built, self._products):
+        for kept in (self._times, self._built, self._products, self._seconds):
             while len(kept) > _VERSIONS_MAX:
                 kept.popitem(last=False)
 
@@ -235,5 +283,9 @@ def touch(place: str, time_ns: int) -> os.stat_result | None:
     return None
 
 
+def _size(name: str) -> str:
+    return name.partition("-")[2]
+
+
 def _name(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=12).hexdigest()
+    return f"{hashlib.blake2b(content, digest_size=12).hexdigest()}-{len(content):x}"

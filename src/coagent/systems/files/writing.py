@@ -256,8 +256,7 @@ class FileWriter:
             else:
                 create_file(temporary, content, former)
             time_ns = self._workspace.versions.when_put(relative, content)
-            if time_ns is not None:
-                os.utime(temporary, ns=(time_ns, time_ns))
+            self._date(relative, temporary, content, time_ns, former, found)
 
         path = self._workspace.absolute(relative)
         former = None if scheme == "link" else self._reader.status(relative)
@@ -267,6 +266,24 @@ class FileWriter:
             with contextlib.suppress(OSError):  # it has gone again
                 self._note_times(relative, os.lstat(path), value)
         return done
+
+    def _date(
+        self,
+        relative: str,
+        temporary: str,
+        content: bytes,
+        time_ns: int | None,
+        former: os.stat_result | None,
+        found: Value,
+    ) -> None:
+        """Give what is to be put the time that it shall have; None: that of now."""
+        versions = self._workspace.versions
+        now_ns = os.lstat(temporary).st_mtime_ns
+        if former is not None and type(found) in (str, bytes):
+            versions.found_of(relative, encoded(found), former.st_mtime_ns)
+        wanted_ns = versions.in_second_of_its_own(relative, content, now_ns if time_ns is None else time_ns)
+        if wanted_ns != now_ns:
+            os.utime(temporary, ns=(wanted_ns, wanted_ns))
 
     def _delete(self, scheme: str, relative: str, judge: _Replaced, found: Value, patient: bool) -> bool:
         path = self._workspace.absolute(relative)

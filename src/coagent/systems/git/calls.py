@@ -25,8 +25,9 @@ from coagent.protocol.keys import Key
 from coagent.systems.git.index import Built, Indexes, Staged, exclusion
 from coagent.systems.git.layer import Own, keep_objects, lay, own_files, to_hide
 from coagent.systems.git.lower_layers import Laid, LaidFolders
-from coagent.systems.git.nested import refuse_ungoverned, refuse_within
+from coagent.systems.git.nested import refuse_made, refuse_ungoverned, refuse_within
 from coagent.systems.git.references import PREFIX, agent_key
+from coagent.systems.git.refusals import refuse_drops, refuse_outside, refuse_taken, refuse_unwritten, refused
 from coagent.systems.git.repository import Repository, read_refs
 from coagent.systems.git.uncommitted import Unowned
 from coagent.systems.git.views import Seen, Snapshots, View
@@ -102,10 +103,13 @@ class GitCalls:
         root: The workspace.
         snapshots: Of it.
         left_out: Tells of a relative path whether it is no part of the workspace.
+        above: Whether the repository may be one in a folder of which the workspace lies.
     """
 
-    def __init__(self, root: str, snapshots: Snapshots, left_out: Callable[[str], bool]) -> None:
-        self.repository = Repository(root)
+    def __init__(
+        self, root: str, snapshots: Snapshots, left_out: Callable[[str], bool], *, above: bool = True
+    ) -> None:
+        self.repository = Repository(root, above=above)
         self.unowned = Unowned(self.repository, snapshots, left_out)
         self.indexes = Indexes(self.repository, self.unowned.index, lambda: self.unowned.commit)
         self.laid = LaidFolders()
@@ -179,7 +183,9 @@ class GitCalls:
         if self.repository.governed:
             with self._lock:
                 commit = self.repository.commit()
-                differing = self.unowned.paths(commit, (), fresh=False)
+                differing = [
+                    self.repository.prefix + path for path in self.unowned.paths(commit, (), fresh=False)
+                ]
                 self.indexes.index(commit, {}, {}, differing, begun_s=begun_s)
 
     def release(self, place: Place) -> None:
@@ -201,9 +207,10 @@ class GitCalls:
         private = dict(here.shared.get(here.key) or {})
         commit = repository.commit(head, refs)
         differing = self.unowned.paths(commit, files.keys(), fresh=fresh)
-        differing = [path for path in differing if path not in here.own]
-        others = {path: content for path, content in files.items() if path not in here.own}
-        attributes = {one: value for one, value in files.items() if one.endswith(".gitattributes")}
+        prefix = repository.prefix
+        differing = [prefix + path for path in differing if path not in here.own]
+        others = {prefix + path: content for path, content in files.items() if path not in here.own}
+        attributes = {prefix + one: value for one, value in files.items() if one.endswith(".gitattributes")}
         staged = private.get("staged", {})
         built = self.indexes.index(commit, staged, others, differing, attributes, begun_s=here.begun_s)
         refs = dict(sorted(refs.items()))
@@ -253,6 +260,7 @@ class GitCalls:
         text = own.data if own else _bytes(self.repository.common / "info/exclude")
         if text and not text.endswith(b"\n"):
             text += b"\n"
+        text = os.fsencode(_only_below(self.repository.prefix)) + text
         if built.left_new:
             patterns = "".join(f"{exclusion(path)}\n" for path in built.left_new if "\n" not in path)
             text += os.fsencode(_BEGIN + patterns + _END)
@@ -268,6 +276,8 @@ class GitCalls:
         head = (
             f"{user}[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[advice]\n\tupdateSparsePath = false\n"
         )
+        if self.repository.prefix:  # what is marked as outside of the workspace stays so
+            head += "[sparse]\n\texpectFilesOutsideOfPatterns = true\n"
         return head.encode() + _bytes(self.repository.common / "config") + self._here()
 
     # ---- after a command -----------------------------------------------------------------------------------
@@ -297,12 +307,13 @@ class GitCalls:
         if ".git/refs" in seen.opened:
             state.trace(f"{PREFIX}refs/")
 
-    def end(self, view: View, place: Place | None) -> tuple[dict[str, Any], list[str]]:
+    def end(self, view: View, place: Place | None, said: str = "") -> tuple[dict[str, Any], list[str]]:
         """Return what a command has done in the git folder, as writes, and whose work it left alone.
 
         Args:
             view: Its view.
             place: The repository in it; None where it was not meant to use git.
+            said: What it has said.
 
         Raises:
             ToolFailed: It would drop what is not the agent's, or cannot be kept.
@@ -310,13 +321,12 @@ class GitCalls:
         if place is None:
             refuse_ungoverned(view.git_layer)
             return {}, []
+        if self.repository.prefix:
+            refuse_made(view.git_layer)
+            refuse_unwritten(self.repository, said)
         layer = view.git_changes()
         if layer is None:
-            if place.look is not None:
-                with self._lock:
-                    self._idle[place.look] = None
-                    while len(self._idle) > _LOOKS_MAX:
-                        self._idle.pop(next(iter(self._idle)))
+            self._note_idle(place.look)
             return {}, []
         repository = self.repository
         head = _head(layer)
@@ -338,35 +348,41 @@ class GitCalls:
             raise ToolFailed("the command makes the repository shallow", "Leave that to a person.")
         was = place.laid.own
         if own.get(_SPARSE) != was.get(_SPARSE):
-            raise _refused("it chooses which files are checked out", "Leave that to a person.")
+            raise refused("it chooses which files are checked out", "Leave that to a person.")
         refuse_within(path for path, file in own.items() if file is not None and file != was.get(path))
         keep_objects(view.git_layer, repository.common, self._unpack)
-        self._refuse_taken(head, moved, place)
+        heads = [head.removeprefix("ref: ")] if head != place.head else []
+        refuse_taken(repository, [*moved, *heads])
         before = dict(place.private.get("before", {}))
         for name in moved:
             before.setdefault(name, place.refs.get(name))
-        self._check(before, moved, refs)
+        refuse_drops(repository, before, moved, refs)
         private: dict[str, Any] = {"before": before} if before else {}
         staged = self._staged(layer, head, refs, touched, place)
+        old, new = repository.commit(place.head, place.refs), repository.commit(head, refs)
+        refuse_outside(repository, (old, new), staged)
         if staged:
             private["staged"] = staged
-        elif touched and place.look is None:
-            commit = repository.commit(head, refs)
+        elif touched and place.look is None and new is not None and new != old:
             with self._lock:
-                if commit is not None and commit != repository.commit(place.head, place.refs):
-                    self.indexes.go_on_from(commit, layer / "index", place.begun_s)
+                self.indexes.go_on_from(new, layer / "index", place.begun_s)
         files = self._kept(own, place)
         if files:
             private["files"] = files
         writes: dict[str, Any] = {f"{PREFIX}{name}": value for name, value in moved.items()}
         if head != place.head:
             writes[f"{PREFIX}HEAD"] = head
-        left: list[str] = []
         if private != place.private:
             writes[place.key] = private or None
-        if writes:
-            left = self.left(place)
-        return writes, left
+        return writes, self.left(place) if writes else []
+
+    def _note_idle(self, look: Look | None) -> None:
+        """Take note that a command that only reads has found nothing to write."""
+        if look is not None:
+            with self._lock:
+                self._idle[look] = None
+                while len(self._idle) > _LOOKS_MAX:
+                    self._idle.pop(next(iter(self._idle)))
 
     def _unpack(self, pack: bytes) -> None:
         self.repository.run("unpack-objects", "-q", given=pack)
@@ -388,7 +404,7 @@ class GitCalls:
                 continue
             if path == "info/exclude" and file is not None:
                 text = re.sub(
-                    re.escape(_BEGIN.encode()) + b".*" + re.escape(_END.encode()),
+                    re.escape(_BEGIN.encode()) + b".*?" + re.escape(_END.encode()),
                     b"",
                     file.data,
                     flags=re.DOTALL,
@@ -399,55 +415,14 @@ class GitCalls:
             found[path] = _plain(file)
         return dict(sorted(found.items()))
 
-    def _check(
-        self, before: Mapping[str, str | None], moved: Mapping[str, str | None], refs: Mapping[str, str]
-    ) -> None:
-        """Refuse what drops commits, branches or tags that the agent did not make."""
-        for name, new in moved.items():
-            old = before[name]
-            if old is None or old == new or name.startswith("refs/remotes/") or old.startswith("ref: "):
-                continue
-            what = name.removeprefix("refs/").removeprefix("heads/")
-            if new is None:
-                heads = [value for one, value in refs.items() if one.startswith("refs/heads/")]
-                if name.startswith("refs/heads/") and any(
-                    self.repository.is_ancestor(old, one) for one in heads
-                ):
-                    continue
-                raise _refused(
-                    f"it would delete {what!r}, which is not yours", "Leave it, or merge it first."
-                )
-            if name.startswith("refs/tags/"):
-                raise _refused(f"it would move {what!r}, which is not yours", "Choose another name.")
-            if new.startswith("ref: ") or not self.repository.is_ancestor(old, new):
-                dropped = (
-                    self.repository.run("log", "--format=%h %s", "-5", old, f"^{new}").decode().splitlines()
-                )
-                raise _refused(
-                    f"it would drop commits from {what!r} that are not yours ({'; '.join(dropped)})",
-                    "Take them back with git revert, or make a commit of your own on top.",
-                )
-
-    def _refuse_taken(self, head: str, moved: Mapping[str, str | None], place: Place) -> None:
-        """Refuse to take a branch that another working tree has checked out, as git itself does."""
-        taken = self.repository.taken()
-        names = [name for name in moved if name in taken]
-        if head != place.head and head.removeprefix("ref: ") in taken:
-            names.append(head.removeprefix("ref: "))
-        if names:
-            raise _refused(
-                f"{names[0].removeprefix('refs/heads/')!r} is checked out in another working tree "
-                f"({taken[names[0]]})",
-                "Work on another branch: git switch -c NAME.",
-            )
-
     def left(self, place: Place) -> list[str]:
         """Return the paths of work that nobody who is at work has done, left alone by git.
 
         Those of other agents are not among them: what they have not committed changes with each of their
         calls, and no result may hang on what the call has not read.
         """
-        return sorted(set(place.nobodys) & {*place.built.left_tracked, *place.built.left_new})[:_NAMED_MAX]
+        left = set(place.nobodys) & {*place.built.left_tracked, *place.built.left_new}
+        return sorted(path[len(self.repository.prefix) :] for path in left)[:_NAMED_MAX]
 
 
 def _head(layer: Path) -> str:
@@ -463,8 +438,14 @@ def _head(layer: Path) -> str:
     return f"ref: {text[4:].strip()}" if text.startswith("ref:") else text
 
 
-def _refused(what: str, cure: str) -> ToolFailed:
-    return ToolFailed(what, f"Nothing that the command did was kept. {cure}")
+def _only_below(prefix: str) -> str:
+    """Return patterns that exclude all but one folder: `packages/app/`; none where that is everything."""
+    parts = prefix.split("/")[:-1]
+    lines = ""
+    for length in range(len(parts)):
+        above = exclusion("/".join(parts[:length])) + "/" if length else "/"
+        lines += f"{above}*\n!{exclusion('/'.join(parts[: length + 1]))}/\n"
+    return _BEGIN + lines + _END if lines else ""
 
 
 def _identity(place: Path) -> tuple[int, int]:

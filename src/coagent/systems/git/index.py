@@ -214,6 +214,7 @@ class Indexes:
             run("read-tree", "--empty", index=place)
         elif basis == self._known and (commit != self._known_commit() or not basis.is_file()):
             run("read-tree", "--reset", commit, index=place)
+            self._repository.leave_outside(place)
         tracked: list[str] = []
         new: list[str] = []
         if hashes:

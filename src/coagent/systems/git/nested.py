@@ -73,6 +73,18 @@ def refuse_ungoverned(layer: Path) -> None:
                     "way than in files",
                     "Nothing that it did was kept. Leave that repository to a person.",
                 )
+    refuse_made(layer)
+
+
+def refuse_made(layer: Path) -> None:
+    """Refuse a command that has made a git repository of the workspace.
+
+    Args:
+        layer: What it has written in a git folder, beside what it has written in the tree.
+
+    Raises:
+        ToolFailed: It has.
+    """
     if any((layer.parent / "upper" / ".git").glob("*")):
         raise ToolFailed(
             "the command makes a git repository of the workspace",
@@ -106,6 +118,19 @@ def refuse_programs(
                 f"the command changes {path!r}, which a person's git would act on outside of your view",
                 "Nothing that it did was kept. Pass settings with `git -c name=value`.",
             )
+
+
+def refused_outside(what: str, top: str) -> ToolFailed:
+    """Return the refusal of git that would work on files beside the workspace, which is a folder of its tree.
+
+    Args:
+        what: What the command does.
+        top: The top of the working tree.
+    """
+    return ToolFailed(
+        f"the command {what} outside of the workspace, which is a folder of the repository {top!r}",
+        "Nothing that it did was kept. Keep to files in it, or have a person open a workspace at that top.",
+    )
 
 
 _UNWRITABLE = re.compile(
@@ -157,7 +182,8 @@ def _elsewhere(root: str) -> tuple[str, str] | None:
     above = os.path.dirname(root)
     while above != "/":
         if os.path.lexists(f"{above}/.git"):
-            return f"{above}/.git", above
+            leads = _elsewhere(above)
+            return (f"{above}/.git" if leads is None else leads[0]), above
         above = os.path.dirname(above)
     return None
 

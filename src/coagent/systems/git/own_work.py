@@ -57,17 +57,25 @@ exec "$here/real" "$@"
 
 
 def write(
-    folder: Path, here: str, root: str, upper: Path, tracked: Iterable[str], new: Iterable[str]
+    folder: Path,
+    here: str,
+    root: str,
+    upper: Path,
+    tracked: Iterable[str],
+    new: Iterable[str],
+    *,
+    prefix: str = "",
 ) -> None:
     """Write the script and what it needs.
 
     Args:
         folder: Where to.
         here: What that is called in the view; `upper` and `real` in it are the upper layer, and git.
-        root: The tree in the view.
+        root: The working tree in the view.
         upper: The upper layer, as it is before the command.
         tracked: Paths of others' work that git knows in the view.
         new: Those that it does not know.
+        prefix: Where in the working tree that layer is, without the slash at the end.
 
     Raises:
         OSError: It cannot be written.
@@ -80,7 +88,7 @@ def write(
     listed = b"".join(os.fsencode(path) + b"\0" for path in [*paths, f"{here}/paths"])
     (folder / "paths").write_bytes(listed)
     (folder / "known").write_bytes(b"".join(os.fsencode("\t".join(one)) + b"\n" for one in known))
-    lines = [line for path in paths if (line := _line(upper / path, path))]
+    lines = [line for path in paths if (line := _line(upper / os.path.relpath(path, prefix or "."), path))]
     lines.append(_line(folder / "paths", f"{here}/paths"))
     script = _SCRIPT.format(
         here=shlex.quote(here),

@@ -48,7 +48,7 @@ class GitObjects:
     """
 
     def __init__(self, root: str, lock: Callable[[], AbstractContextManager[None]]) -> None:
-        self.repository = Repository(root)
+        self.repository = Repository(root, above=True)
         self._lock = lock
         self._index_at: str | None = None
         self._listed: dict[str, dict[Key, Value]] = {}

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import weakref
-from collections.abc import Callable, Collection, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from functools import partial
 from typing import TypeAlias
 
@@ -80,7 +80,8 @@ class Unowned:
         pair = self._commit or empty(), commit or empty()
         if pair not in self._apart:
             listing = self._repository.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", *pair)
-            self._apart[pair] = frozenset(os.fsdecode(path) for path in listing.split(b"\0")[:-1])
+            names = map(os.fsdecode, listing.split(b"\0")[:-1])
+            self._apart[pair] = frozenset(self._within(names))
             while len(self._apart) > _APART_MAX:
                 self._apart.pop(next(iter(self._apart)))
         return self._apart[pair]
@@ -95,7 +96,7 @@ class Unowned:
         hinges = self._repository.rules()
         listed = self._listed(commit)
         others = [line for line in listed if self._nested(line)]
-        found = {os.fsdecode(line[2:]) for line in listed if line not in others}
+        found = set(self._within(os.fsdecode(line[2:]) for line in listed if line not in others))
         self._found = sorted(path for path in found if not self._left_out(path))
         self._commit = commit
         self._hinges = None if others else hinges  # of other repositories, snapshots do not know enough
@@ -115,10 +116,21 @@ class Unowned:
         else:
             copy.unlink(missing_ok=True)
         run("read-tree", *(("--empty",) if commit is None else ("--reset", commit)), index=copy)
+        self._repository.leave_outside(copy)
         run("update-index", "-q", "--refresh", index=copy, codes=(0, 1))
         date(copy, begun_s)
-        listing = run("ls-files", "-z", "-t", "--others", "--modified", "--exclude-standard", index=copy)
+        prefix = self._repository.prefix
+        here = ("--", f":(top,literal){prefix[:-1]}") if prefix else ()
+        asked = ("--others", "--modified", "--exclude-standard", *here)
+        listing = run("ls-files", "-z", "-t", *asked, index=copy)
         return listing.split(b"\0")[:-1]
+
+    def _within(self, paths: Iterable[str]) -> Iterator[str]:
+        """Yield those of some paths of the working tree that are in the workspace, as its own."""
+        for path in paths:
+            one = self._repository.within(path)
+            if one is not None:
+                yield one
 
     def _nested(self, line: bytes) -> bool:
         """Tell of a line of `git ls-files -t` whether it is the commit of another repository."""

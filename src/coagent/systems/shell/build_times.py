@@ -41,10 +41,10 @@ def products(run: CommandRun, repository: Repository) -> list[str]:
     older = [path for path, time_ns in times.items() if time_ns < newest]
     if not older:
         return []
-    given = b"".join(os.fsencode(path) + b"\0" for path in older)
+    given = b"".join(os.fsencode(repository.prefix + path) + b"\0" for path in older)
     # It ends with 128 where a path lies behind a link, or in another repository: then none counts as built.
     said = repository.run("check-ignore", "-z", "--stdin", given=given, codes=(0, 1, 128))
-    return [os.fsdecode(path) for path in said.split(b"\0") if path]
+    return [os.fsdecode(path)[len(repository.prefix) :] for path in said.split(b"\0") if path]
 
 
 def leave_times(

@@ -231,7 +231,7 @@ class CommandRun:
     def _settle(self, git: GitCalls, view: Confined) -> None:
         """Take what it has changed out of its view."""
         written, text, own_tmp = self.moment.written, self.command.text, self.moment.own_tmp
-        self.moved, left = git.end(view, self.place)
+        self.moved, left = git.end(view, self.place, self.answer["output"])
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
         if self.place is not None and git.used(self.seen):

@@ -108,7 +108,7 @@ class CommandRunner:
         self._snapshots = Snapshots(self._root, own, self._left_out)
         workspace.versions.keep_in(own / "times")
         self._sweeping = Sweeping(self._snapshots)
-        self._git = GitCalls(self._root, self._snapshots, self._left_out)
+        self._git = GitCalls(self._root, self._snapshots, self._left_out, above=self.view == "overlay")
         self._lock = anyio.Lock(fast_acquire=True)
         self._server = LaunchServer()
         self._clearing = Clearing()
@@ -430,6 +430,7 @@ class CommandRunner:
             limits=self._limits,
             devices=self._devices,
             git=self._git.repository.elsewhere if self._git.repository.governed else "",
+            top=self._git.repository.root if self._git.repository.prefix else "",
         )
         view = (Confined if self.view == "overlay" else Copied)(
             frame,

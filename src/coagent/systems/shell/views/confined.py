@@ -46,6 +46,7 @@ class Frame(NamedTuple):
         limits: What it may use.
         devices: Devices that it has beside those that every program needs.
         git: The git folder, where it lies elsewhere than in the tree: the command finds it there.
+        top: The top of the repository of which the tree is a folder, and where its git folder stays.
     """
 
     root: str
@@ -58,6 +59,7 @@ class Frame(NamedTuple):
     limits: Limits = Limits()
     devices: tuple[str, ...] = ()
     git: str = ""
+    top: str = ""
 
     def message(self, scratch: Path) -> bytes:
         """Return it as `launcher.py` takes it, with the folder that the view will have."""
@@ -143,7 +145,8 @@ class Confined(Overlay):
         if self._prepared:
             return
         try:
-            for name in (*self._keep, *self._real):  # what is mounted there needs a place
+            kept = () if self.frame.top else self._keep
+            for name in (*kept, *self._real):  # what is mounted there needs a place
                 place = f"{self._root}/{name}"
                 real = self.frame.git if name == ".git" and self.frame.git else f"{self._tree}/{name}"
                 if os.path.isdir(real) and not os.path.isdir(place):
@@ -216,6 +219,7 @@ class Confined(Overlay):
             "network": self.frame.network,
             "own_tmp": self._own_tmp,
             "temporary": list(PLACES.values()),
+            "followed": self.frame.top or self._tree,
             "trace": self._trace,
             "fence": None,
             "own_work": "",
@@ -230,8 +234,10 @@ class Confined(Overlay):
     def _own_work(self, git: str) -> str:
         """Have git know what the command has changed (`git/own_work.py`); returns git, to be replaced."""
         folder = self._scratch / own_work.FOLDER
-        own_work.write(folder, f"{self._tree}/{own_work.PLACE}", self._tree, self._upper, *self._others)
-        (folder / "upper").mkdir()
+        top = self.frame.top or self._tree
+        prefix = self._tree[len(top) + 1 :]
+        own_work.write(folder, f"{top}/{own_work.PLACE}", top, self._upper, *self._others, prefix=prefix)
+        (folder / "upper" / prefix).mkdir(parents=True)
         (folder / "real").touch()
         return git
 
@@ -259,13 +265,23 @@ class Confined(Overlay):
         if not found["complete"]:
             return bool(found["ready"]), None
         self.looked_in_tmp = found["looked_in_tmp"]
-        length = len(self.name(self._tree, inside=True)) + 1
-        seen = {path[length:]: bits for path, bits in found["seen"].items()}
+        seen = self._seen(found["seen"])
         return True, Seen(
             frozenset(path for path, bits in seen.items() if bits & 1),
             frozenset(path for path, bits in seen.items() if bits & 2),
             frozenset(path for path, bits in seen.items() if bits & 4),
         )
+
+    def _seen(self, places: Mapping[str, int]) -> dict[str, int]:
+        """Return what was looked up by relative paths: in the tree, and in its git folder above."""
+        tree, top = self.name(self._tree, inside=True), self.frame.top
+        length = len(tree) + 1
+        if not top:
+            return {path[length:]: bits for path, bits in places.items()}
+        git = f"{top}/.git"
+        found = {path[length:]: bits for path, bits in places.items() if f"{path}/".startswith(f"{tree}/")}
+        in_git = {path: bits for path, bits in places.items() if f"{path}/".startswith(f"{git}/")}
+        return found | {path[len(top) + 1 :]: bits for path, bits in in_git.items()}
 
     def kind_before(self, path: str) -> Literal["nothing", "file", "folder"]:
         """Return what was at a path when the command began; links count as files."""

@@ -58,6 +58,7 @@ class Copied(Confined):
         real = [f"{self._tree}/{name}" for name in self._real]
         return {
             "root": str(self._copy),
+            "followed": str(self._copy),
             "fence": [str(self._copy), str(temporary), str(self._cache), *real, *self.frame.writable],
             "temporary": [str(temporary)],
             "hidden": self._tree,

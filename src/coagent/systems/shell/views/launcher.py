@@ -300,7 +300,8 @@ def _followed(begun: _Begun, spec: dict, library: "ctypes.CDLL | None") -> int: 
     seen = None
     if listeners:
         python = None if library is not None else _beside("trace.py")
-        folders = spec["root"], begun.mounts.apart if begun.mounts else spec["root"], spec["temporary"]
+        top = spec["followed"]
+        folders = top, begun.mounts.apart if begun.mounts else top, spec["temporary"]
         moves = _moving.Moves(spec["root"], begun.mounts.lower if begun.mounts else -1)
         seen = _lookups.followed(listeners[0], folders, begun.processes, library, python, moves.begins)
         seen = None if seen is None or not spec["trace"] else _both(seen, moves.seen)

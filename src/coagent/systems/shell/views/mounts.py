@@ -45,7 +45,9 @@ class Mounts:
         self._scratch = _held(scratch)
         self._laid = _held(frame["laid"]) if frame["laid"] else -1
         self._layers = _held(frame["layers"]) if frame["layers"] else -1
-        self._git = _held(frame["git"]) if frame["git"] else -1
+        git = frame["git"] or (f"{frame['top']}/.git" if frame["top"] else "")
+        self._git = _held(git) if git else -1
+        self._git_at = f"{frame['top'] or root}/.git"
         self._machines = _held("/tmp")
         self.lower = -1
         """What is below the view of the tree, where that is an overlay; known once it is shown."""
@@ -204,36 +206,38 @@ class Mounts:
             os.makedirs(f"{root}/{name}", exist_ok=True)
             mounted(f"{real}/{name}", f"{root}/{name}", None, _MS_BIND, None)
             attributes(f"{root}/{name}", ATTR_RDONLY, 0)
-        git = f"{real}/.git" if self._git < 0 else f"self/fd/{self._git}"
+        git, place = f"{real}/.git" if self._git < 0 else f"self/fd/{self._git}", self._git_at
         if os.path.isdir(git):
-            os.makedirs(f"{root}/.git", exist_ok=True)
+            os.makedirs(place, exist_ok=True)
             laid = [f"self/fd/{self._laid}/{spec['git_laid']}"] if spec["git_laid"] else []
             below = [*laid, git]
             if laid and not spec["git_layered"]:
                 layers = f"lowerdir={':'.join(map(_escaped, below))}"
             else:
                 layers = _layers(below, f"{scratch}/git-upper", f"{scratch}/git-work")
-            mounted("overlay", f"{root}/.git", "overlay", 0, layers)
+            mounted("overlay", place, "overlay", 0, layers)
         elif os.path.isfile(f"{real}/.git"):  # it leads to a repository elsewhere, which is read-only
-            if not os.path.isfile(f"{root}/.git"):
-                os.close(os.open(f"{root}/.git", os.O_WRONLY | os.O_CREAT, 0o644))
-            mounted(f"{real}/.git", f"{root}/.git", None, _MS_BIND, None)
-            attributes(f"{root}/.git", 0, ATTR_RDONLY)
+            if not os.path.isfile(place):
+                os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o644))
+            mounted(f"{real}/.git", place, None, _MS_BIND, None)
+            attributes(place, 0, ATTR_RDONLY)
         if spec["own_work"]:
-            _take_up(f"{root}/.git/coagent", scratch, spec["own_work"])
+            inside = os.path.relpath(root, os.path.dirname(place))
+            _take_up(f"{place}/coagent", inside, scratch, spec["own_work"])
         if not self._open:
             attributes(self._scratch, 0, ATTR_RDONLY)  # the command shall not write there but by its view
         os.chdir(spec["cwd"])
 
 
-def _take_up(place: str, scratch: str, git: str) -> None:
+def _take_up(place: str, inside: str, scratch: str, git: str) -> None:
     """Have the command find the script in the place of git that knows its own work (`git/own_work.py`)."""
     os.makedirs(place, exist_ok=True)
     mounted(f"{scratch}/own-work", place, None, _MS_BIND, None)
-    mounted(f"{scratch}/upper", f"{place}/upper", None, _MS_BIND, None)
+    upper = os.path.normpath(f"{place}/upper/{inside}")
+    mounted(f"{scratch}/upper", upper, None, _MS_BIND, None)
     mounted(git, f"{place}/real", None, _MS_BIND, None)
     mounted(f"{place}/git", git, None, _MS_BIND, None)
-    for one in (place, f"{place}/upper", f"{place}/real", git):
+    for one in (place, upper, f"{place}/real", git):
         attributes(one, 0, ATTR_RDONLY)
 
 
