@@ -280,7 +280,7 @@ class FileWriter:
         versions = self._workspace.versions
         now_ns = os.lstat(temporary).st_mtime_ns
         if former is not None and type(found) in (str, bytes):
-            versions.found_of(relative, encoded(found), former.st_mtime_ns)
+            versions.found_of(relative, encode(found), former.st_mtime_ns)
         wanted_ns = versions.in_second_of_its_own(relative, content, now_ns if time_ns is None else time_ns)
         if wanted_ns != now_ns:
             os.utime(temporary, ns=(wanted_ns, wanted_ns))
