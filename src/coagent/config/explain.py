@@ -55,7 +55,7 @@ def read_toml(path: Path, table: type[_T], *, what: str, cure: str) -> _T:
     try:
         return table.model_validate(data)
     except ValidationError as error:
-        raise explained(path, text, error, table, cure) from error
+        raise explain_error(path, text, error, table, cure) from error
 
 
 def at(path: Path, text: str, location: Location) -> str:
@@ -118,7 +118,7 @@ def nearest(name: str, known: list[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(known) or 'none'}."
 
 
-def explained(
+def explain_error(
     path: Path, text: str, error: ValidationError, table: type[Table], cure: str
 ) -> ConfigurationError:
     """Return what is wrong with a file, by line.

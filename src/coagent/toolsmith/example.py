@@ -16,7 +16,7 @@ from typing import Any
 from coagent.errors import ToolFailed
 from coagent.systems.files.workspace import Workspace
 from coagent.toolsmith.file_shapes import FILES
-from coagent.toolsmith.idioms import gone_to, named_temporaries, sorted_in_place
+from coagent.toolsmith.idioms import name_temporaries, sorted_in_place, with_folder_named
 from coagent.toolsmith.maker import Judge, Proposal
 from coagent.toolsmith.parse import Simple, parse
 from coagent.toolsmith.piped import PIPED
@@ -73,8 +73,8 @@ class ByExample:
         Raises:
             ToolFailed: It is no valid bash, or only running it would tell what it is.
         """
-        steps = parse(named_temporaries(command))
-        core, in_place = _core(gone_to(steps))
+        steps = parse(name_temporaries(command))
+        core, in_place = _core(with_folder_named(steps))
         found: list[Proposal] = []
         if not any(step.globs or step.merged for step in core):
             drafts = (shape(core, in_place) for shape in (*SHAPES, *FILES, *PIPED))
@@ -194,7 +194,7 @@ class _Words:
                 "the command is code of which no word can be another, so its tool could do nothing else",
                 "Run it with bash.",
             )
-        shown = " ".join(part for step in self._steps for part in self._shown(step))
+        shown = " ".join(part for step in self._steps for part in self._show(step))
         return Draft(self._name(), f"Run: {shown}"[:300], command, self.arguments, self.parameters)
 
     def _step(self, step: Simple) -> Iterator[str]:
@@ -219,15 +219,15 @@ class _Words:
 
     def _code(self, step: Simple, word: str) -> str:
         if step.program == "awk" and "'" not in word and not word.startswith("-"):
-            return f"'{awk_program(word, lambda value, _: self._compared(value))}'"
+            return f"'{awk_program(word, lambda value, _: self._comparison(value))}'"
         return shlex.quote(word)
 
-    def _compared(self, value: str) -> str:
+    def _comparison(self, value: str) -> str:
         known = next((name for name, argument in self.arguments.items() if argument == value), "")
         described = Parameter(type="string", description=f"Such as {value!r}.", option_safe=True)
         return known or self._add("text", value, described)
 
-    def _shown(self, step: Simple) -> list[str]:
+    def _show(self, step: Simple) -> list[str]:
         by_value = {str(value): name for name, value in self.arguments.items()}
         words = [by_value.get(word, word).upper() if word in by_value else word for word in step.words]
         places = [

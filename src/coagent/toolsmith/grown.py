@@ -16,8 +16,8 @@ from coagent.systems.shell.command_run import Changes, Command
 from coagent.systems.shell.commands import CommandRunner
 from coagent.tools.native import Arguments, NativeTool, signature_of
 from coagent.tools.state import State
-from coagent.toolsmith.arguments import checked
-from coagent.toolsmith.footprint import filled, outside
+from coagent.toolsmith.arguments import check_arguments
+from coagent.toolsmith.footprint import fill_templates, outside
 from coagent.toolsmith.spec import ToolSpec
 from coagent.toolsmith.trial import plain_environment
 
@@ -33,8 +33,8 @@ class SpecArguments(Arguments):
         self._workspace = workspace
         self.schema = schema_of(spec)
 
-    def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(checked(self._spec, self._workspace, arguments))
+    def check_arguments(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(check_arguments(self._spec, self._workspace, arguments))
 
     @property
     def signature(self) -> str:
@@ -75,13 +75,13 @@ async def run_grown(spec: ToolSpec, runner: CommandRunner, state: State, values:
         spec: The tool.
         runner: Runs its command.
         state: The state at the call's position.
-        values: As `arguments.checked` returned them.
+        values: As `arguments.check_arguments` returned them.
 
     Raises:
         FootprintViolation: It would change what it does not declare; nothing is kept.
         ToolFailed: Its command failed; nothing is kept.
     """
-    keys = filled(spec, spec.writes, values)
+    keys = fill_templates(spec, spec.writes, values)
 
     def check(changes: Changes, before: Callable[[str], Content | None]) -> None:
         stray = outside(keys, changes, before)

@@ -15,7 +15,7 @@ _TEMPORARY = "/tmp/of-the-command"
 _EXECUTED = [["-exec", "rm", *force, "{}", end] for force in ([], ["-f"]) for end in ("+", ";")]
 
 
-def named_temporaries(command: str) -> str:
+def name_temporaries(command: str) -> str:
     """Return a command with a fixed name for the file that it has made by `mktemp`, or named by `$$`.
 
     Args:
@@ -33,7 +33,7 @@ def named_temporaries(command: str) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def gone_to(steps: list[Simple]) -> list[Simple]:
+def with_folder_named(steps: list[Simple]) -> list[Simple]:
     """Return steps that ask git in the folder that a `cd` names as git's own `-C` says it."""
     rest = steps[1:]
     if steps[0].program != "cd" or len(steps[0].words) != 2 or not rest or rest[0].joined != "&&":

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from coagent.toolsmith.look import SHOWN_MAX, shown
+from coagent.toolsmith.model_look import SHOWN_MAX, show_text
 from coagent.toolsmith.spec import ToolSpec
 
 KNOWN_MAX = 40
@@ -39,7 +39,7 @@ def known_tools(specs: Iterable[ToolSpec], request: str) -> list[dict[str, str]]
             "name": spec.name,
             "signature": spec.signature,
             "effect": spec.effect,
-            "description": shown(spec.description)[:_DESCRIPTION_MAX],
+            "description": show_text(spec.description)[:_DESCRIPTION_MAX],
         }
         size += len(json.dumps(said))
         if size > SHOWN_MAX:

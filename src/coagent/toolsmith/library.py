@@ -79,7 +79,7 @@ class Library:
         Raises:
             ConfigurationError: The folder cannot be written.
         """
-        with self._locked():
+        with self._lock():
             tools, _ = self.load()
             for candidate in tools.values():
                 if candidate.skeleton == spec.skeleton and candidate.is_verified:
@@ -102,7 +102,7 @@ class Library:
         Raises:
             ConfigurationError: The folder cannot be written.
         """
-        with self._locked():
+        with self._lock():
             self._write(self.folder / f"{spec.name}.toml", _document(spec))
 
     def remove(self, name: str) -> None:
@@ -114,7 +114,7 @@ class Library:
         path = self.folder / f"{Path(name).name}.toml"
         if not os.path.lexists(path):
             raise self.unknown(name)
-        with self._locked():
+        with self._lock():
             try:
                 path.unlink()
             except FileNotFoundError:
@@ -139,7 +139,7 @@ class Library:
 
     def count_use(self, name: str) -> None:
         """Count one call of a tool; where that cannot be written, the call goes on."""
-        with contextlib.suppress(ConfigurationError), self._locked():
+        with contextlib.suppress(ConfigurationError), self._lock():
             uses = self.uses()
             uses[name] = uses.get(name, 0) + 1
             self._write(self.folder / _USES, json.dumps(dict(sorted(uses.items())), indent=2) + "\n")
@@ -167,7 +167,7 @@ class Library:
         return None
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         try:
             if HOME in self.folder.parts or not self.folder.is_dir():
                 private_folder(self.folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from coagent.toolsmith.look import Look
+from coagent.toolsmith.model_look import Look
 
 _LISTED_MAX = 120
 _OPENED_MAX = 3

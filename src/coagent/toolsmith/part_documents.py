@@ -33,7 +33,7 @@ class _Number(str):
     """A number as it is written: 1.0 is not 1, and none is too long."""
 
 
-def escaped(name: str) -> str:
+def escape(name: str) -> str:
     """Return a name as one step of a JSON Pointer.
 
     Raises:
@@ -135,4 +135,4 @@ def _flat(prefix: str, root: Node, parts_max: int = PARTS_MAX) -> dict[str, str]
 
 
 def _steps(key: str, children: Iterable[tuple[str, Node]], depth: int) -> Iterable[tuple[str, Node, int]]:
-    return ((f"{key}/{escaped(name)}", child, depth) for name, child in children)
+    return ((f"{key}/{escape(name)}", child, depth) for name, child in children)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import re
 
-from coagent.toolsmith.part_documents import PARTS_MAX, Unclear, escaped, text_of
+from coagent.toolsmith.part_documents import PARTS_MAX, Unclear, escape, text_of
 
 _LINE_LENGTH_MAX = 2000
 _NO_SECTION = "\x01"
@@ -59,11 +59,11 @@ def _check(text: str, delimiters: tuple[str, ...]) -> None:
 def _parts(path: str, parser: configparser.RawConfigParser) -> dict[str, str]:
     parts: dict[str, str] = {}
     for section in parser.sections():
-        name = "" if section == _NO_SECTION else escaped(section)
+        name = "" if section == _NO_SECTION else escape(section)
         if name:
             parts[f"ini:{path}#{name}"] = ""
         for key, value in parser.items(section):
-            parts[f"ini:{path}#{name}/{escaped(key)}"] = "(no value)" if value is None else f"={value}"
+            parts[f"ini:{path}#{name}/{escape(key)}"] = "(no value)" if value is None else f"={value}"
     if len(parts) > PARTS_MAX:
         raise Unclear
     return parts
@@ -77,7 +77,7 @@ def table_parts(path: str, data: bytes) -> dict[str, str] | None:
             if not line.strip() or line.startswith("#"):
                 continue
             name, colon, _ = line.partition(":")
-            key = f"line:{path}#{escaped(name)}"
+            key = f"line:{path}#{escape(name)}"
             if not name or not colon or key in parts or len(parts) >= PARTS_MAX:
                 return None
             parts[key] = line

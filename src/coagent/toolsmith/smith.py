@@ -19,13 +19,13 @@ from coagent.systems.files.workspace import Workspace
 from coagent.systems.shell.commands import CommandRunner
 from coagent.tools.native import NativeTool
 from coagent.tools.state import State
-from coagent.toolsmith.arguments import checked
+from coagent.toolsmith.arguments import check_arguments
 from coagent.toolsmith.example import ByExample
 from coagent.toolsmith.grown import GrownTool, run_grown
 from coagent.toolsmith.known import likeness
 from coagent.toolsmith.library import Library
-from coagent.toolsmith.look import SecludedTrials
 from coagent.toolsmith.maker import Maker, ModelChoice, Proposal
+from coagent.toolsmith.model_look import IsolatedTrials
 from coagent.toolsmith.spec import ToolSpec
 from coagent.toolsmith.verify import Verifier
 
@@ -73,7 +73,7 @@ class ToolSmith:
     def __post_init__(self) -> None:
         self._maker = ByExample(self.workspace)
         self._verifier = Verifier(self.workspace)
-        self._secluded = Verifier(self.workspace, trials=SecludedTrials)
+        self._isolated = Verifier(self.workspace, trials=IsolatedTrials)
 
     async def request(self, request: str, command: str = "") -> Answer:
         """Return a tool for what a worker asks.
@@ -129,7 +129,7 @@ class ToolSmith:
             return Answer("refused", reason=f"no model can make tools here: {error}. {cure}")
         except ConfigurationError as error:
             return Answer("refused", reason=str(error))
-        return await self._by(maker, self._secluded, request, command)
+        return await self._by(maker, self._isolated, request, command)
 
     async def _by(self, maker: Maker, verifier: Verifier, request: str, command: str) -> Answer:
         """Let a maker propose until a tool is taken; the lock is held while one is verified only."""
@@ -138,7 +138,7 @@ class ToolSmith:
 
         async def judge(proposal: Proposal) -> str:
             async with self._lock:
-                answer = await self._judged(proposal, verifier, command)
+                answer = await self._judge(proposal, verifier, command)
             if answer.tool is None:
                 reasons.append(answer.reason)
             else:
@@ -151,7 +151,7 @@ class ToolSmith:
             return Answer("refused", reason=str(failure))
         return taken[0] if taken else Answer("refused", reason=" | ".join(dict.fromkeys(reasons)))
 
-    async def _judged(self, proposal: Proposal, verifier: Verifier, command: str) -> Answer:
+    async def _judge(self, proposal: Proposal, verifier: Verifier, command: str) -> Answer:
         spec, arguments, _ = proposal
         known, _ = self.library.load()
         alike = (tool for tool in known.values() if tool.skeleton == spec.skeleton and tool.is_verified)
@@ -175,7 +175,7 @@ class ToolSmith:
 
     def _usable(self, spec: ToolSpec, arguments: dict[str, Any]) -> Answer:
         try:
-            checked(spec, self.workspace, arguments)
+            check_arguments(spec, self.workspace, arguments)
         except ToolFailed as failure:
             return Answer("refused", reason=f"{spec.name}: {failure}")
         return Answer("reused", spec, arguments)
@@ -282,7 +282,7 @@ class _Tools:
             raise ToolFailed(f"tool {name!r} is not verified as it is now", "Run `coagent tools verify`.")
         if spec.effect == "irreversible":  # it would run at once here, ahead of its turn
             raise ToolFailed(f"tool {name!r} cannot be taken back, so it waits", f"Call {name!r} itself.")
-        values = checked(spec, self._smith.workspace, arguments)
+        values = check_arguments(spec, self._smith.workspace, arguments)
         self._smith.library.count_use(name)
         return await run_grown(spec, self._runner, state, values)
 

@@ -17,11 +17,11 @@ import anyio.to_thread
 from coagent.content import Content
 from coagent.errors import ToolFailed
 from coagent.systems.files.workspace import Workspace
-from coagent.toolsmith.arguments import checked
-from coagent.toolsmith.footprint import emptied, filled, observed, outside
+from coagent.toolsmith.arguments import check_arguments
+from coagent.toolsmith.footprint import emptied_folders, fill_templates, observed_templates, outside
 from coagent.toolsmith.hostile import HOSTILE
 from coagent.toolsmith.spec import Check, ToolSpec, Verified
-from coagent.toolsmith.stages import decoded
+from coagent.toolsmith.stages import decode
 from coagent.toolsmith.trial import Trial, Trials
 
 _VARIANTS_MAX = 3
@@ -70,9 +70,9 @@ class Verifier:
 
         def compare() -> bool:
             with self._trials(self._workspace, timeout_s=self._timeout_s) as trials:
-                values = checked(spec, self._workspace, arguments)
+                values = check_arguments(spec, self._workspace, arguments)
                 trial = trials.run(spec.command, values)
-                keys = filled(spec, spec.writes, values)
+                keys = fill_templates(spec, spec.writes, values)
                 if trial.unkept or outside(keys, trial.changes, trials.content):
                     return False
                 return trial.effect == trials.run(like).effect
@@ -100,7 +100,7 @@ class Verifier:
             )
 
 
-def _said(output: str) -> str:
+def _last_line(output: str) -> str:
     """Return the end of an output in one line, without what moves the cursor of a terminal."""
     return " ".join(_ESCAPES.sub(" ", output).split())[-300:]
 
@@ -123,7 +123,7 @@ class _Verification:
         self.checks.append(Check(name=name, passed=passed, why=why[:500]))
 
     def run(self, arguments: list[Mapping[str, Any]], like: str) -> None:
-        values = checked(self.spec, self._workspace, arguments[0] if arguments else {})
+        values = check_arguments(self.spec, self._workspace, arguments[0] if arguments else {})
         first = self._trials.run(self.spec.command, values)
         self._ends(first)
         if self.spec.maker == "example" and not self.spec.writes and first.changes:
@@ -138,7 +138,7 @@ class _Verification:
         )  # fmt: skip
         self._within(first, values, "footprint")
         for number, other in enumerate([*arguments[1:], *self._variants(arguments)]):
-            self._tried(other, f"footprint with other arguments ({number + 1})")
+            self._try(other, f"footprint with other arguments ({number + 1})")
         self._hostile(arguments[0] if arguments else {})
         if self.spec.effect == "write":
             self._reverses(first, values)
@@ -149,16 +149,16 @@ class _Verification:
             self.say("ends", False, "it has not ended in time, or waits for something")
             raise _Stopped
         passed = trial.exit_code == 0
-        what = f"exit code {trial.exit_code}: {_said(trial.output)}"
+        what = f"exit code {trial.exit_code}: {_last_line(trial.output)}"
         if trial.exit_code == 127:
-            what = f"a program is not installed: {_said(trial.output)}"
+            what = f"a program is not installed: {_last_line(trial.output)}"
         self.say("ends", passed, "" if passed else what)
         if not passed:
             raise _Stopped
 
     def _observe(self, trial: Trial, values: Mapping[str, str]) -> None:
         """Declare what was seen to be written; whether it is so with other arguments is tried next."""
-        writes = observed(self.spec, values, trial.changes.keys() - emptied(trial.changes))
+        writes = observed_templates(self.spec, values, trial.changes.keys() - emptied_folders(trial.changes))
         update = {"writes": writes, "effect": "write", "reverse": _BEFORE_IMAGE}
         self.spec = self.spec.model_copy(update=update)
 
@@ -177,13 +177,13 @@ class _Verification:
         )  # fmt: skip
 
     def _within(self, trial: Trial, values: Mapping[str, str], name: str) -> None:
-        keys = filled(self.spec, self.spec.writes, values)
+        keys = fill_templates(self.spec, self.spec.writes, values)
         stray = outside(keys, trial.changes, self._trials.content)
         self.say(name, not stray, f"it changes {', '.join(stray[:5])}" if stray else "")
 
-    def _tried(self, arguments: Mapping[str, Any], name: str) -> None:
+    def _try(self, arguments: Mapping[str, Any], name: str) -> None:
         try:
-            values = checked(self.spec, self._workspace, arguments)
+            values = check_arguments(self.spec, self._workspace, arguments)
         except ToolFailed:
             return
         trial = self._trials.run(self.spec.command, values)
@@ -210,7 +210,7 @@ class _Verification:
         for name in self.spec.parameters:
             for hostile in self._hostile_values(name, arguments):
                 try:
-                    values = checked(self.spec, self._workspace, {**arguments, name: hostile})
+                    values = check_arguments(self.spec, self._workspace, {**arguments, name: hostile})
                 except ToolFailed:
                     continue
                 count += 1
@@ -218,7 +218,7 @@ class _Verification:
                 if trial.exit_code is None:
                     stray.append(f"{name}={str(hostile)[-80:]} never ends")
                 elif trial.exit_code == 0:
-                    keys = filled(self.spec, self.spec.writes, values)
+                    keys = fill_templates(self.spec, self.spec.writes, values)
                     found = outside(keys, trial.changes, self._trials.content)
                     files = {key.partition(":")[2].partition("#")[0] for key in keys}
                     refused += bool(found)
@@ -237,7 +237,7 @@ class _Verification:
             yield from HOSTILE
             return
         value = arguments[name]
-        stages = decoded(value) if isinstance(value, str) else value
+        stages = decode(value) if isinstance(value, str) else value
         for at, stage in enumerate(stages):
             for number in range(len(stage)):
                 for hostile in HOSTILE:
@@ -247,7 +247,7 @@ class _Verification:
     def _reverses(self, trial: Trial, values: dict[str, str]) -> None:
         """Take a run back and compare the tree with what it was."""
         if self.spec.reverse == _BEFORE_IMAGE:
-            after = self._restored(trial, values)
+            after = self._restore(trial, values)
         else:
             environment = dict(values)
             if self.spec.prepare:
@@ -259,10 +259,10 @@ class _Verification:
         why = f"after it {', '.join(left[:5])} is not as before" if left else ""
         self.say("reverse restores the state", not left, why)
 
-    def _restored(self, trial: Trial, values: Mapping[str, str]) -> dict[str, Content | None]:
+    def _restore(self, trial: Trial, values: Mapping[str, str]) -> dict[str, Content | None]:
         """Put back what the declared keys held before, from a copy taken by these keys alone."""
         images: dict[str, Content | None] = {}
-        for key in filled(self.spec, self.spec.writes, values):
+        for key in fill_templates(self.spec, self.spec.writes, values):
             path = key.partition(":")[2].partition("#")[0]
             if key.endswith(("/", ":")):
                 images.update({file: self._trials.content(file) for file in self._trials.files(path)})
@@ -271,7 +271,7 @@ class _Verification:
                 )
             else:
                 images[path] = self._trials.content(path)
-        for path in emptied(trial.changes):  # they come and go with what is in them
+        for path in emptied_folders(trial.changes):  # they come and go with what is in them
             images[path] = self._trials.content(path)
         state = {**trial.changes, **images}
         return {path: value for path, value in state.items() if value != self._trials.content(path)}

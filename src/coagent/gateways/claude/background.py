@@ -86,7 +86,7 @@ class InBackground:
         """
         over = anyio.Event()
         with self._shell.beside(asked, to, at_start) as beside:
-            await self._called(BESIDE_NAME, command=asked.command, run=asked.run)
+            await self._call(BESIDE_NAME, command=asked.command, run=asked.run)
         self._beside = beside
         failures: list[CoAgentError] = []
         try:
@@ -122,7 +122,7 @@ class InBackground:
             try:
                 found = await anyio.to_thread.run_sync(lambda: beside.written(quickly=settled))
                 if settled:
-                    found = self._settled(beside, found)
+                    found = self._without_latest(beside, found)
                 if not beside.ended:
                     found = self._not_too_often(found)
                 if found:
@@ -163,12 +163,12 @@ class InBackground:
             if not isinstance(value, dict)
         ]
         if changes:
-            await self._recorded(changes)
+            await self._record(changes)
         for value in moved.values():
             if isinstance(value, dict) and not self.session.over:
-                await self._called(GIT_NAME, private=value)
+                await self._call(GIT_NAME, private=value)
 
-    def _settled(self, beside: Beside, found: Written) -> Written:
+    def _without_latest(self, beside: Beside, found: Written) -> Written:
         """Leave out what has changed since the last look: it may be half written."""
         before, self._stamps = self._stamps, beside.stamps(found)
         resting = self.session.over or self.session.resting
@@ -205,23 +205,23 @@ class InBackground:
                 clashing.append(path)
         beside.taken_over(found)
         if changes:
-            await self._recorded(changes)
+            await self._record(changes)
         if clashing:
             self.session.say(
                 f"[coagent] {self._what} in the background wrote {listed(sorted(clashing))}, which you, or "
                 "an agent before you, had changed meanwhile: that stands, and the command sees it."
             )
 
-    async def _recorded(self, changes: list[dict[str, Any]]) -> None:
+    async def _record(self, changes: list[dict[str, Any]]) -> None:
         try:
-            await self._called(record_changes.name, what=self._what, changes=changes)
+            await self._call(record_changes.name, what=self._what, changes=changes)
         except CoAgentError as failure:
             names = listed(sorted({str(change["key"]).partition(":")[2] for change in changes}))
             self.session.say(
                 f"[coagent] What {self._what} in the background wrote to {names} was not kept: {failure}"
             )
 
-    async def _called(self, tool: str, **arguments: Any) -> None:
+    async def _call(self, tool: str, **arguments: Any) -> None:
         try:
             outcome = await self.session.agent.call(tool, **arguments)
         except AgentNotActive:  # its turn has ended just now

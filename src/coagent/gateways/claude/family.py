@@ -90,25 +90,25 @@ class Family:
                 return
             if main.id not in self.hub.git_left:
                 self.hub.git_left[main.id] = main.agent.rank, await git_left.of(main.agent)
-            before, main.agent = main.agent, await self._placed(self._numbered(self.name), last)
+            before, main.agent = main.agent, await self._place(self._number(self.name), last)
             self.behind.append(before)
             self._changed()
 
     async def place_of_subagent(self, id: str, kind: str) -> AgentSession:
         """Return a place for a subagent that begins: after all that the session has done so far."""
         async with self._placing:
-            agent = await self._placed(self._free(f"{self.name}/{_plain(kind)}"), self.last)
+            agent = await self._place(self._free(f"{self.name}/{_plain(kind)}"), self.last)
             self._of_subagents[agent.name] = kind
             if self.main is not None and not self.main.over:
                 left = self._given[id] = await git_left.of(self.main.agent)
                 self.hub.git_left[f"{self.id}/{id}"] = self.main.agent.rank, left
             return agent
 
-    async def _placed(self, name: str, last: AgentSession | None) -> AgentSession:
+    async def _place(self, name: str, last: AgentSession | None) -> AgentSession:
         domain = self.hub.domain
         return await (domain.join(name) if last is None else domain.join(name, after=last))
 
-    def _numbered(self, name: str) -> str:
+    def _number(self, name: str) -> str:
         taken = self._taken()
         return next(one for n in itertools.count(2) if (one := f"{name}/{n}") not in taken)
 

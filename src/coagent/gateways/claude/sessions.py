@@ -19,7 +19,7 @@ from coagent.gateways.claude.family import Family
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.left_behind import taken_over
 from coagent.gateways.claude.session import Answer, ClaudeSession
-from coagent.gateways.claude.shell import ended, given
+from coagent.gateways.claude.shell import client_command, ended
 from coagent.gateways.claude.told_before import told_before, told_last
 from coagent.gateways.claude.words import heard
 from coagent.gateways.membership import taken_up_or_joined
@@ -98,15 +98,15 @@ class Sessions:
         async with session.lock:
             if session.over:  # it has committed with its last turn: this is a new one
                 session = await self._conversation(id, message)
-            await self._exchanged(session)
+            await self._exchange(session)
             if name != "PreToolUse":
                 self._hear(session, event)
             answer = await react(session, event)
             if name == "PreToolUse":  # by now it is known as whom the session makes the call
                 self._hear(session, event)
             if name in ("PostToolUse", "PostToolUseFailure"):
-                await self._exchanged(session)
-            if name in ("SessionStart", "UserPromptSubmit") and (told := await self._told_to_a_person()):
+                await self._exchange(session)
+            if name in ("SessionStart", "UserPromptSubmit") and (told := await self._news_for_a_person()):
                 answer = {"systemMessage": told, **answer}
             await self._hub.domain.flush()  # the session may outlive this process, and knows the answer
             if session.governed:
@@ -117,7 +117,7 @@ class Sessions:
         if self._hub.domain.keeps_words:
             heard(session.agent, event)
 
-    async def _exchanged(self, session: ClaudeSession) -> None:
+    async def _exchange(self, session: ClaudeSession) -> None:
         """Bring a session and what it runs in the background to the same state."""
         for command in list(self._hub.in_background.get(session.id, ())):
             await command.exchange(session)
@@ -150,7 +150,7 @@ class Sessions:
                 "this is no command of a Claude Code session", "Is the prefix of this version?"
             )
         main = await self._conversation(id, message)  # whose hooks may wait for a turn: it needs no lock
-        asked = given(message)
+        asked = client_command(message)
         session = main.family.announced(asked.command) or main
         answer = await session.shell.run(asked, to, gone)
         try:
@@ -176,7 +176,7 @@ class Sessions:
         """Return where an agent stands, for a status line."""
         return place_in_order(self._hub.domain.kernel, name)
 
-    async def _told_to_a_person(self) -> str:
+    async def _news_for_a_person(self) -> str:
         """Return what a person is to know of other sessions: whom nobody governs, whom nobody can ask."""
         found = await anyio.to_thread.run_sync(
             lambda: list(sessions_elsewhere(self._hub.root, set(self._processes.values())))
@@ -218,7 +218,7 @@ class Sessions:
 
                 async def made(one: str, agent: str, family: Family = family) -> ClaudeSession | None:
                     try:
-                        return self._made(family, one, await self._hub.domain.attach(agent))
+                        return self._make(family, one, await self._hub.domain.attach(agent))
                     except UnknownAgent:
                         return None
 
@@ -293,7 +293,7 @@ class Sessions:
         known = family.subagents.get(id)
         if known is None or known.over:
             agent = await family.place_of_subagent(id, str(event.get("agent_type") or ""))
-            known = family.subagents[id] = self._made(family, f"{family.id}/{id}", agent)
+            known = family.subagents[id] = self._make(family, f"{family.id}/{id}", agent)
             self._keep()
         return known
 
@@ -312,11 +312,11 @@ class Sessions:
             name = f"{name}-{id[:_NAME_DIGITS]}"  # two sessions of one name: each is an agent of its own
         family = self._families.get(id) or self._family(id, name)
         agent = await taken_up_or_joined(domain, name, None if rank is None else int(rank))
-        family.main = self._made(family, id, agent)
+        family.main = self._make(family, id, agent)
         self._families[id] = family
         return family
 
-    def _made(self, family: Family, id: str, agent: AgentSession) -> ClaudeSession:
+    def _make(self, family: Family, id: str, agent: AgentSession) -> ClaudeSession:
         async def goes_on_as() -> ClaudeSession:
             async with self._joining:
                 known = family.main

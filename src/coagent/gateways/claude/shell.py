@@ -29,7 +29,7 @@ _AFTER = " && pwd -P >| "
 _EVAL = " && eval "
 
 
-def given(message: Mapping[str, Any]) -> Given:
+def client_command(message: Mapping[str, Any]) -> Given:
     """Return the command that a message of the prefix holds.
 
     Claude Code gives `source SNAPSHOT … && eval 'COMMAND' < /dev/null && pwd -P >| FILE`; something else is
@@ -134,7 +134,7 @@ class SessionShell:
             live.interrupt()
 
         try:
-            return await beside(interrupt, lambda: self._called(shell, asked, to, live))
+            return await beside(interrupt, lambda: self._call(shell, asked, to, live))
         finally:
             self._running.remove(live)
             shell.over(live)
@@ -167,7 +167,7 @@ class SessionShell:
             session.hub.notes.over(asked.run)
             all_of_session.remove(command)
 
-    async def _called(self, shell: LiveShell, asked: Given, to: Streams, live: LiveRun) -> dict[str, Any]:
+    async def _call(self, shell: LiveShell, asked: Given, to: Streams, live: LiveRun) -> dict[str, Any]:
         session = self._session
         what = f"Bash {asked.command[:COMMAND_SHOWN_MAX]!r}"
         try:
@@ -191,7 +191,7 @@ class SessionShell:
                 "coagent: what this command reads was changed by an agent before you while it ran, so it ran "
                 f"again, and this counts:\n{answer['output']}"
             )
-        for line in _said(answer):
+        for line in _remarks(answer):
             session.say(line)
         if live.ended is not None:
             session.family.say_what_git_leaves(live.ended.run.left_alone, session)
@@ -209,7 +209,7 @@ async def _call_of(shell: LiveShell, session: ClaudeSession, asked: Given, live:
         return await agent.call(NAME, **asked.arguments)
 
 
-def _said(answer: Mapping[str, Any]) -> list[str]:
+def _remarks(answer: Mapping[str, Any]) -> list[str]:
     """Return what an agent is told of a command beside its output."""
     told: list[str] = []
     if answer.get("left_running"):

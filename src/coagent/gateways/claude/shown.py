@@ -74,7 +74,7 @@ def glob_answer(
         known = next((name for name in names if _same_path(name, path, folder, root)), None)
         if value is None and known is not None:
             names.remove(known)
-        elif value is not None and known is None and _globbed(path, folder, pattern):
+        elif value is not None and known is None and _matches_glob(path, folder, pattern):
             names.append(one_line(path if absolute else path[len(root) + 1 :], len(path)))
     if names == response["filenames"]:
         return None
@@ -111,7 +111,7 @@ def grep_answer(
         path = f"{root}/{key.removeprefix('file:')}"
         if not path.startswith(folder.rstrip("/") + "/") and path != folder:
             continue
-        if tool_input.get("glob") and not _globbed(path, folder, f"**/{tool_input['glob']}"):
+        if tool_input.get("glob") and not _matches_glob(path, folder, f"**/{tool_input['glob']}"):
             continue
         name = path[len(cwd) + 1 :] if path.startswith(f"{cwd}/") else path
         hits = pattern.lines(value) if isinstance(value, str) else []
@@ -136,17 +136,17 @@ def grep_answer(
     if mode == "content" and "numLines" in response:
         answer["numLines"] = len(lines)
     if mode == "count":
-        counts = {"numFiles": len(lines), "numMatches": sum(_counted(line) for line in lines)}
+        counts = {"numFiles": len(lines), "numMatches": sum(_count(line) for line in lines)}
         answer |= {field: count for field, count in counts.items() if field in response}
     return answer
 
 
-def _counted(line: str) -> int:
+def _count(line: str) -> int:
     count = line.rpartition(":")[2]
     return int(count) if count.isdecimal() else 0
 
 
-def _globbed(path: str, folder: str, pattern: str) -> bool:
+def _matches_glob(path: str, folder: str, pattern: str) -> bool:
     if pattern.startswith("/"):
         return glob_matches(pattern.lstrip("/"), path.lstrip("/"))
     base = folder.rstrip("/") + "/"

@@ -55,11 +55,11 @@ def line(given: str) -> str:
     if root is None:
         return NOT_HERE
     name = _name(root, str(said.get("session_id") or ""))
-    found = _asked(root, name)
-    return told(_read(root, name) if found is None else found, has_session=bool(said.get("session_id")))
+    found = _ask(root, name)
+    return describe(_read(root, name) if found is None else found, has_session=bool(said.get("session_id")))
 
 
-def told(found: "dict[str, Any]", *, has_session: bool = True) -> str:
+def describe(found: "dict[str, Any]", *, has_session: bool = True) -> str:
     """Return in words where an agent stands.
 
     Args:
@@ -113,7 +113,7 @@ def _name(root: str, session: str) -> str:
         return ""
 
 
-def _asked(root: str, name: str) -> "dict[str, Any] | None":
+def _ask(root: str, name: str) -> "dict[str, Any] | None":
     """Return what the daemon says; None where none listens, or it is of a version that does not know."""
     path = f"{root}/{_FOLDER}/daemon.sock"
     if len(os.fsencode(path)) > _SOCKET_PATH_MAX:

@@ -1,6 +1,6 @@
 """Runs a command of a trial that can read the workspace and the system's programs, and nothing else.
 
-It is a script of its own, run in a view: `python secluded.py BASH ROOT COMMAND`. Landlock takes the rest away
+It is a script of its own, run in a view: `python isolated.py BASH ROOT COMMAND`. Landlock takes the rest away
 from it and from all that it starts: home folders with their keys, other processes, most of `/etc`. A seccomp
 filter takes the sockets of the machine's services, which the absence of a network leaves. Without both,
 nothing is run.
