@@ -33,7 +33,7 @@ class SpecArguments(Arguments):
         self._workspace = workspace
         self.schema = schema_of(spec)
 
-    def check_arguments(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         return dict(check_arguments(self._spec, self._workspace, arguments))
 
     @property

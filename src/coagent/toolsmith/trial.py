@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from coagent.content import Content
 from coagent.errors import TargetError
 from coagent.systems.files.workspace import Workspace
-from coagent.systems.shell.views.confined import Confined, Frame, Seen
+from coagent.systems.shell.views.confined import Confined, Frame, ReadSet
 from coagent.systems.shell.views.launch_server import LaunchServer
 from coagent.systems.shell.views.overlay import tree_content
 from coagent.systems.shell.views.snapshot import Snapshots
@@ -41,7 +41,7 @@ class Trial(NamedTuple):
     output: str
     changes: dict[str, Content | None]
     unkept: list[str]
-    seen: Seen | None
+    seen: ReadSet | None
 
     @property
     def effect(self) -> tuple[int | None, str, dict[str, Content | None]]:

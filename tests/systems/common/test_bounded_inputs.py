@@ -17,7 +17,7 @@ import coagent
 from coagent.protocol.patterns import TOO_LARGE
 from coagent.systems.documents.tools import DOCUMENT_TOOLS
 from coagent.systems.files.tools import FILE_TOOLS
-from coagent.systems.git.nested import _sweeping
+from coagent.systems.git.nested import _overwriting_verb
 from coagent.systems.kubernetes import manifests
 from coagent.systems.kubernetes.strategic_merge import merge_strategically
 from coagent.systems.kubernetes.tools import _apply_patch, kube_apply, kube_patch
@@ -234,7 +234,7 @@ def test_the_text_of_a_section_is_bounded(tmp_path: Path) -> None:
 
 
 def test_long_commands_are_looked_through_in_linear_time() -> None:
-    assert _sweeping("git " * 200_000) is None
-    assert _sweeping("cd a && git -C b checkout .") == "checkout"
-    assert _sweeping("git status; echo checkout") is None
-    assert _sweeping("git\tstash") == "stash"
+    assert _overwriting_verb("git " * 200_000) is None
+    assert _overwriting_verb("cd a && git -C b checkout .") == "checkout"
+    assert _overwriting_verb("git status; echo checkout") is None
+    assert _overwriting_verb("git\tstash") == "stash"

@@ -22,7 +22,7 @@ from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.systems.files.changes import file_change, record_changes
 from coagent.systems.shell.background import Beside, Written
-from coagent.systems.shell.live import BESIDE_NAME, GIT_NAME, Given, LiveShell
+from coagent.systems.shell.live import BESIDE_NAME, GIT_NAME, ClientCommand, LiveShell
 from coagent.systems.shell.streams import Streams
 from coagent.systems.shell.tree_values import SCHEMES, values
 from coagent.systems.shell.views.confined import Confined
@@ -73,7 +73,9 @@ class InBackground:
         if self._beside is not None:
             self._beside.interrupt()
 
-    async def run(self, asked: Given, to: Streams, at_start: Callable[[Confined], None]) -> dict[str, Any]:
+    async def run(
+        self, asked: ClientCommand, to: Streams, at_start: Callable[[Confined], None]
+    ) -> dict[str, Any]:
         """Run it to its end, and return what its client is to be told.
 
         Args:

@@ -53,7 +53,12 @@ class Notes:
             agent: The name of its agent.
             view: Its view.
         """
-        note = {"command": command, "agent": agent, "scratch": str(view.scratch), "shown": view.prepared()}
+        note = {
+            "command": command,
+            "agent": agent,
+            "scratch": str(view.scratch),
+            "shown": view.prepared_state(),
+        }
         with contextlib.suppress(OSError):
             keep_when_left()
             write_private(self._place(run), json.dumps(note))
@@ -160,7 +165,7 @@ def _code(scratch: Path) -> int | None:
 def _changes(
     runner: CommandRunner, scratch: Path, written: dict[Any, Any], shown: dict[str, list[int]]
 ) -> list[dict[str, Any]]:
-    view, _ = runner.left(scratch, written)
+    view, _ = runner.left_view(scratch, written)
     found: list[dict[str, Any]] = []
     for path, content in view.changes().items():
         if path in shown and list(view.identity(path)) == shown[path]:

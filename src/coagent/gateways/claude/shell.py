@@ -16,7 +16,7 @@ from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Outcome
 from coagent.systems.shell.command_run import OUTPUT_LENGTH_MAX
-from coagent.systems.shell.live import GIT_NAME, NAME, Given, LiveShell
+from coagent.systems.shell.live import GIT_NAME, NAME, ClientCommand, LiveShell
 from coagent.systems.shell.live_runs import LiveRun
 from coagent.systems.shell.streams import Streams
 from coagent.systems.shell.views.confined import Confined
@@ -29,7 +29,7 @@ _AFTER = " && pwd -P >| "
 _EVAL = " && eval "
 
 
-def client_command(message: Mapping[str, Any]) -> Given:
+def client_command(message: Mapping[str, Any]) -> ClientCommand:
     """Return the command that a message of the prefix holds.
 
     Claude Code gives `source SNAPSHOT … && eval 'COMMAND' < /dev/null && pwd -P >| FILE`; something else is
@@ -46,8 +46,8 @@ def client_command(message: Mapping[str, Any]) -> Given:
         command = ""
     run, cwd = str(message["run"]), str(message["cwd"])
     if not command:
-        return Given(run, whole, "", "", shell, cwd, known)
-    return Given(run, command, setup, f"{end}{file}", shell, cwd, known)
+        return ClientCommand(run, whole, "", "", shell, cwd, known)
+    return ClientCommand(run, command, setup, f"{end}{file}", shell, cwd, known)
 
 
 def streams(descriptors: list[int]) -> Streams:
@@ -101,7 +101,7 @@ class SessionShell:
         for live in (*self._running, *self._session.hub.in_background.get(self._session.id, ())):
             live.interrupt()
 
-    async def run(self, asked: Given, to: Streams, gone: anyio.Event) -> dict[str, Any]:
+    async def run(self, asked: ClientCommand, to: Streams, gone: anyio.Event) -> dict[str, Any]:
         """Run a command, and return what its prefix is to be told.
 
         Args:
@@ -142,13 +142,13 @@ class SessionShell:
             session.hub.notes.over(asked.run)
             self._ending.discard(over)
 
-    def _noting(self, asked: Given) -> Callable[[Confined], None]:
+    def _noting(self, asked: ClientCommand) -> Callable[[Confined], None]:
         """Return what notes that a command begins."""
         session = self._session
         return lambda view: session.hub.notes.begun(asked.run, asked.command, session.agent.name, view)
 
     async def _run_beside(
-        self, shell: LiveShell, asked: Given, to: Streams, gone: anyio.Event
+        self, shell: LiveShell, asked: ClientCommand, to: Streams, gone: anyio.Event
     ) -> dict[str, Any]:
         """Run a command in the background."""
         session = self._session
@@ -167,7 +167,9 @@ class SessionShell:
             session.hub.notes.over(asked.run)
             all_of_session.remove(command)
 
-    async def _call(self, shell: LiveShell, asked: Given, to: Streams, live: LiveRun) -> dict[str, Any]:
+    async def _call(
+        self, shell: LiveShell, asked: ClientCommand, to: Streams, live: LiveRun
+    ) -> dict[str, Any]:
         session = self._session
         what = f"Bash {asked.command[:COMMAND_SHOWN_MAX]!r}"
         try:
@@ -202,7 +204,7 @@ class SessionShell:
         return {"exit_code": answer["exit_code"]}
 
 
-async def _call_of(shell: LiveShell, session: ClaudeSession, asked: Given, live: LiveRun) -> Outcome:
+async def _call_of(shell: LiveShell, session: ClaudeSession, asked: ClientCommand, live: LiveRun) -> Outcome:
     agent = session.agent
     shell.goes_on_from(agent.rank, session.family.note_work())
     with shell.waiting(agent.rank, asked, live):

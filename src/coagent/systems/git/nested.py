@@ -120,7 +120,7 @@ def refuse_programs(
             )
 
 
-def refused_outside(what: str, top: str) -> ToolFailed:
+def refusal_outside(what: str, top: str) -> ToolFailed:
     """Return the refusal of git that would work on files beside the workspace, which is a folder of its tree.
 
     Args:
@@ -190,7 +190,7 @@ def _elsewhere(root: str) -> tuple[str, str] | None:
 
 _COMMANDS_APART = re.compile(r"[;&|\n]")
 _GIT = re.compile(r"\bgit\b")
-_SWEEPING = re.compile(
+_OVERWRITING = re.compile(
     r"\b(stash|clean|reset|checkout|switch|restore|submodule|pull|merge|rebase|revert|cherry-pick|read-tree|"
     r"checkout-index)\b"
 )
@@ -199,17 +199,17 @@ _LEADS_BYTES_MAX = 8192
 _ASKED_S_MAX = 60
 
 
-def _sweeping(text: str) -> str | None:
+def _overwriting_verb(text: str) -> str | None:
     """Return the git command in a text that takes away changes, None for none; in time linear in the text."""
     for part in _COMMANDS_APART.split(text):
         named = _GIT.search(part)
-        verb = _SWEEPING.search(part, named.end()) if named is not None else None
+        verb = _OVERWRITING.search(part, named.end()) if named is not None else None
         if verb is not None:
             return verb[1]
     return None
 
 
-def refuse_sweeps(
+def refuse_overwriting_others(
     text: str,
     changes: Mapping[str, Content | None],
     before: Callable[[str], Content | None],
@@ -233,10 +233,10 @@ def refuse_sweeps(
     Raises:
         ToolFailed: It would.
     """
-    verb = _sweeping(text)
+    verb = _overwriting_verb(text)
     if verb is None and _GIT.search(text):
         return
-    swept: dict[str, list[str]] = {}
+    overwritten: dict[str, list[str]] = {}
     for path, after in changes.items():
         if path not in others or "/.git/" in path:
             continue
@@ -246,8 +246,8 @@ def refuse_sweeps(
                 continue
             gone = after is None or not after.is_file
             if verb is not None or gone or _knows(os.path.join(root, git), after):
-                swept.setdefault(folder, []).append(path)
-    for folder, paths in swept.items():
+                overwritten.setdefault(folder, []).append(path)
+    for folder, paths in overwritten.items():
         raise ToolFailed(
             f"git {verb or '(in a script)'} changes files of other agents in the repository {folder!r} "
             f"({', '.join(sorted(paths)[:5])})",

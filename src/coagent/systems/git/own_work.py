@@ -82,12 +82,12 @@ def write(
     """
     folder.mkdir(exist_ok=True)
     known = [("tracked", path, "") for path in tracked] + [("new", path, exclusion(path)) for path in new]
-    known = [one for one in known if not set(one[1]) & {"\n", "\t"}]
+    known = [fields for fields in known if not set(fields[1]) & {"\n", "\t"}]
     paths = sorted({path for _, path, _ in known})
     folders = sorted({above for path in paths for above in _above(path)})
     listed = b"".join(os.fsencode(path) + b"\0" for path in [*paths, f"{here}/paths"])
     (folder / "paths").write_bytes(listed)
-    (folder / "known").write_bytes(b"".join(os.fsencode("\t".join(one)) + b"\n" for one in known))
+    (folder / "known").write_bytes(b"".join(os.fsencode("\t".join(fields)) + b"\n" for fields in known))
     lines = [line for path in paths if (line := _line(upper / os.path.relpath(path, prefix or "."), path))]
     lines.append(_line(folder / "paths", f"{here}/paths"))
     script = _SCRIPT.format(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from coagent.errors import ToolFailed
-from coagent.systems.git.nested import refused_outside
+from coagent.systems.git.nested import refusal_outside
 from coagent.systems.git.repository import Repository
 
 _UNWRITTEN = re.compile(
@@ -38,15 +38,17 @@ def refuse_drops(
             continue
         what = name.removeprefix("refs/").removeprefix("heads/")
         if new is None:
-            heads = [value for one, value in refs.items() if one.startswith("refs/heads/")]
-            if name.startswith("refs/heads/") and any(repository.is_ancestor(old, one) for one in heads):
+            heads = [value for reference, value in refs.items() if reference.startswith("refs/heads/")]
+            if name.startswith("refs/heads/") and any(
+                repository.is_ancestor(old, commit) for commit in heads
+            ):
                 continue
-            raise refused(f"it would delete {what!r}, which is not yours", "Leave it, or merge it first.")
+            raise refusal(f"it would delete {what!r}, which is not yours", "Leave it, or merge it first.")
         if name.startswith("refs/tags/"):
-            raise refused(f"it would move {what!r}, which is not yours", "Choose another name.")
+            raise refusal(f"it would move {what!r}, which is not yours", "Choose another name.")
         if new.startswith("ref: ") or not repository.is_ancestor(old, new):
             dropped = repository.run("log", "--format=%h %s", "-5", old, f"^{new}").decode().splitlines()
-            raise refused(
+            raise refusal(
                 f"it would drop commits from {what!r} that are not yours ({'; '.join(dropped)})",
                 "Take them back with git revert, or make a commit of your own on top.",
             )
@@ -62,10 +64,10 @@ def refuse_taken(repository: Repository, names: Iterable[str]) -> None:
     Raises:
         ToolFailed: There is one.
     """
-    taken = repository.taken()
+    taken = repository.checked_out_elsewhere()
     for name in names:
         if name in taken:
-            raise refused(
+            raise refusal(
                 f"{name.removeprefix('refs/heads/')!r} is checked out in another working tree "
                 f"({taken[name]})",
                 "Work on another branch: git switch -c NAME.",
@@ -96,7 +98,7 @@ def refuse_outside(
         listing = repository.run(*how, *pair, "--", *repository.outside())
         found.update(os.fsdecode(path) for path in listing.split(b"\0")[:-1])
     if found:
-        raise refused_outside(f"changes {', '.join(sorted(found)[:5])}", repository.root)
+        raise refusal_outside(f"changes {', '.join(sorted(found)[:5])}", repository.root)
 
 
 def refuse_unwritten(repository: Repository, said: str) -> None:
@@ -111,10 +113,10 @@ def refuse_unwritten(repository: Repository, said: str) -> None:
     """
     found = _UNWRITTEN.search(said) if repository.prefix else None
     if found is not None:
-        raise refused_outside(f"would change {found[1]} and the like", repository.root)
+        raise refusal_outside(f"would change {found[1]} and the like", repository.root)
 
 
-def refused(what: str, cure: str) -> ToolFailed:
+def refusal(what: str, cure: str) -> ToolFailed:
     """Return the refusal of what a command has done.
 
     Args:

@@ -189,7 +189,7 @@ class Repository:
         """Return where the file of HEAD or of a reference is."""
         return (self.path if name == "HEAD" else self.common) / name
 
-    def taken(self) -> dict[str, str]:
+    def checked_out_elsewhere(self) -> dict[str, str]:
         """Return the branches that other working trees have checked out, where this one is a linked one."""
         found: dict[str, str] = {}
         if self.path == self.common:
@@ -260,7 +260,9 @@ class Repository:
         listing = self.run("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after)
         changes = list(raw_changes(listing))
         index = self.entries(paths=[path for path, _, _ in changes])
-        along = [one for one in changes if index.get(one[0], ()) == ((one[1],) if one[1] else ())]
+        along = [
+            change for change in changes if index.get(change[0], ()) == ((change[1],) if change[1] else ())
+        ]
         if not along:
             return
         lines = (index_line(path, now, len(before)) for path, _, now in along)

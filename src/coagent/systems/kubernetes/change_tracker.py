@@ -12,7 +12,7 @@ from coagent.errors import TargetUnavailable
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.systems.kubernetes.server import Server
-from coagent.systems.kubernetes.watch import Heard, Place, Scope, newer
+from coagent.systems.kubernetes.watch import Heard, Scope, WatchedRange, newer
 from coagent.targets.news import News
 from coagent.targets.stamps import ReadCache
 
@@ -36,12 +36,12 @@ class ChangeTracker:
         self._cache = ReadCache()
         self._stale: set[Key] = set()
         self._news = News()
-        self._scopes: OrderedDict[Place, Scope] = OrderedDict()
-        self._asked: dict[Place, float] = {}
+        self._scopes: OrderedDict[WatchedRange, Scope] = OrderedDict()
+        self._asked: dict[WatchedRange, float] = {}
         self._round = 0
         self._lock = threading.RLock()
 
-    def note(self, key: Key, place: Place, version: str | None, value: Value) -> Value:
+    def note(self, key: Key, place: WatchedRange, version: str | None, value: Value) -> Value:
         """Take note of an object that was read or put, and return its value.
 
         Args:
@@ -64,19 +64,21 @@ class ChangeTracker:
             self._cache.forget(key)
             self._stale.discard(key)
 
-    def note_listing(self, place: Place, items: Collection[dict[str, Any]]) -> None:
+    def note_listing(self, place: WatchedRange, items: Collection[dict[str, Any]]) -> None:
         """Take note of what was there when a range was listed, once anybody has asked for changes."""
         if self._round:
             self._scope(place, items)
 
-    def unchanged(self, key: Key, place: Place) -> bool:
+    def unchanged(self, key: Key, place: WatchedRange) -> bool:
         """Tell whether an object is as it was noted, as far as is known without asking."""
         scope = self._scope(place)
         if scope is None or not scope.healthy:
             return False
         return key not in self._stale and self._cache.find(key) is not None
 
-    def changed(self, keys: Mapping[Key, Place], prefixes: Mapping[str, Place | None]) -> set[Key]:
+    def changed(
+        self, keys: Mapping[Key, WatchedRange], prefixes: Mapping[str, WatchedRange | None]
+    ) -> set[Key]:
         """Return objects that have changed, or may have where no watch tells.
 
         Args:
@@ -122,7 +124,7 @@ class ChangeTracker:
             return self._round % _POLLS == 0
         return True
 
-    def _scope(self, place: Place, items: Collection[dict[str, Any]] | None = None) -> Scope | None:
+    def _scope(self, place: WatchedRange, items: Collection[dict[str, Any]] | None = None) -> Scope | None:
         """Return the watch over a place, begun where it is not there; None where there are too many.
 
         Args:

@@ -31,7 +31,7 @@ from coagent.systems.kubernetes.order import DEFINITIONS as _DEFINITIONS
 from coagent.systems.kubernetes.order import precedence
 from coagent.systems.kubernetes.owners import Owners
 from coagent.systems.kubernetes.server import Invalid, Missing, Raced, Server, Unsure, list_collection
-from coagent.systems.kubernetes.watch import Place
+from coagent.systems.kubernetes.watch import WatchedRange
 from coagent.targets.base import Before, GuardFailed, Target, require_wanted
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class Kubernetes(Target):
         namespace, kind_name, name = path.split("/")
         return self._kinds.find_kind(kind_name), namespace, name
 
-    def _place_to_watch(self, prefix: str) -> Place | None:
+    def _place_to_watch(self, prefix: str) -> WatchedRange | None:
         """Return the kind and namespace of a key or prefix, as far as it names them; this asks nobody."""
         scheme, _, path = prefix.partition(":")
         namespace, _, rest = path.partition("/")

@@ -22,7 +22,7 @@ from coagent.systems.kubernetes.kinds import CLUSTER, Kind
 from coagent.systems.kubernetes.objects import terminating, tracked_part
 from coagent.systems.kubernetes.server import Gone, Server, Stream, list_collection
 
-Place: TypeAlias = tuple[Kind, str | None]
+WatchedRange: TypeAlias = tuple[Kind, str | None]
 """A kind, and a namespace or None for all."""
 _WATCH_S = 240
 _BACK_OFF_S_MIN, _BACK_OFF_S_MAX, _REFUSED_S = 0.05, 10.0, 60.0
@@ -73,7 +73,7 @@ class Scope:
     def __init__(
         self,
         server: Server,
-        place: Place,
+        place: WatchedRange,
         heard: Callable[[Heard], None],
         listed: Callable[[Scope], None],
         lock: threading.RLock,

@@ -83,7 +83,7 @@ def values(path: str, old: Content | None, new: Content | None) -> Iterator[tupl
     Raises:
         ToolFailed: A link leads to what is no valid text.
     """
-    was, now = (_values(path, one) for one in (old, new))
+    was, now = (_values(path, content) for content in (old, new))
     for key in {**was, **now}:
         if was.get(key) != now.get(key):
             yield key, now.get(key)
