@@ -15,15 +15,18 @@ pytestmark = [
     needs_views,
     pytest.mark.skipif(IN_COPIES, reason="in a copy no socket can be made at all"),
 ]
-_TRY = (
-    'python3 -IS -c "import socket, sys\n"
-    "open('node_modules/begun', 'w').close()\n"
-    "open('node_modules/listening').read()\n"
-    "for place in sys.argv[1:]:\n"
-    "    try: socket.socket(socket.AF_UNIX).connect(place.replace('@', chr(0))); print('REACHED', place)\n"
-    '    except OSError as error: print(error.strerror)"'
-)
-"""Says that it has begun, waits until the sockets are there, and tries them; through pipes that are left out."""
+_TRY = """
+import socket, sys
+open("node_modules/begun", "w").close()
+open("node_modules/listening").read()
+for place in sys.argv[1:]:
+    try:
+        socket.socket(socket.AF_UNIX).connect(place.replace("@", chr(0)))
+        print("REACHED", place)
+    except OSError as error:
+        print(error.strerror)
+"""
+"""Says that it has begun, waits for the sockets, and tries them; by way of pipes that are left out."""
 
 
 async def test_none_in_the_tree_in_temporary_folders_or_without_a_path_is_reached(workspace: Path) -> None:
@@ -31,6 +34,7 @@ async def test_none_in_the_tree_in_temporary_folders_or_without_a_path_is_reache
     pipes.mkdir()
     for name in ("begun", "listening"):
         os.mkfifo(pipes / name)
+    (workspace / "try.py").write_text(_TRY)
     number = os.getpid()
     places = [f"{workspace}/late.sock", f"/tmp/late-{number}.sock", f"/dev/shm/late-{number}.sock"]
     listening: list[socket.socket] = []
@@ -50,7 +54,7 @@ async def test_none_in_the_tree_in_temporary_folders_or_without_a_path_is_reache
         async with shells(workspace) as domain:
             a = await domain.join("A")
             names = " ".join([*places, f"@late-{number}"])
-            value = (await a.call("bash", command=f"{_TRY} {names}", timeout_s=60)).value
+            value = (await a.call("bash", command=f"python3 -IS try.py {names}", timeout_s=60)).value
             await a.abort()
         assert len(listening) == len(places) + 1
         assert value["output"].count("\n") == len(places) + 1, value
