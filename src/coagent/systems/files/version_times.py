@@ -42,6 +42,8 @@ _SECOND_NS: Final = 10**9
 _ABSENT: Final = ""
 COMPILED: Final = (".py", ".pyw")
 """The names of sources that Python compiles."""
+JUST_AFTER_NS: Final = 10**6
+"""How much later a time must be to be later for all: Node, and so tsc, knows milliseconds only."""
 SHARED: Final = -1
 """Instead of the rank of an agent: what all see."""
 
@@ -213,7 +215,7 @@ class VersionTimes:
         # of later agents, which are not in its view.
         built = self._built.get(path, {}).items()
         others = (time_ns for (seen, builder), time_ns in built if seen != name and builder <= rank)
-        return max(others, default=-1) + 1
+        return max((time_ns + JUST_AFTER_NS for time_ns in others), default=0)
 
     # ---- keeping -------------------------------------------------------------------------------------------
 

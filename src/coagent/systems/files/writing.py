@@ -283,7 +283,7 @@ class FileWriter:
             versions.found_of(relative, encode(found), former.st_mtime_ns)
         wanted_ns = versions.in_second_of_its_own(relative, content, now_ns if time_ns is None else time_ns)
         if wanted_ns != now_ns:
-            os.utime(temporary, ns=(wanted_ns, wanted_ns))
+            self._workspace.large.date(temporary, wanted_ns)
 
     def _delete(self, scheme: str, relative: str, judge: _Replaced, found: Value, patient: bool) -> bool:
         path = self._workspace.absolute(relative)

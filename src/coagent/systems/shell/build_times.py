@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from coagent.content import Content
-from coagent.systems.files.version_times import SHARED
+from coagent.systems.files.version_times import JUST_AFTER_NS, SHARED
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.git.repository import Repository
 from coagent.systems.shell.command_run import CommandRun
@@ -101,7 +101,7 @@ def _note_build(run: CommandRun, view: Confined, workspace: Workspace, rank: int
     known = {path: _status(view, path) for path in hidden}
     hidden.sort(key=lambda path: (0 if (status := known[path]) is None else status.st_mtime_ns, path))
     for number, path in enumerate(hidden, 1):
-        workspace.make_newer(path, end_ns + number, known[path])
+        workspace.make_newer(path, end_ns + JUST_AFTER_NS + number, known[path])
 
 
 def _left_something(

@@ -129,7 +129,10 @@ class Overlay:
         last_ns = 0
         for path, (time_ns, _) in sorted(known.items(), key=lambda item: (item[1], item[0])):
             last_ns = max(time_ns, last_ns + 1)
-            os.utime(self._upper / path, ns=(last_ns, last_ns))
+            if self.large is None:
+                os.utime(self._upper / path, ns=(last_ns, last_ns))
+            else:
+                self.large.date(self._upper / path, last_ns)
             self._dated[path] = last_ns
 
     def _time(self, path: str, data: bytes) -> tuple[int, int]:
