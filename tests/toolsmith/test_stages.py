@@ -17,7 +17,7 @@ from coagent.errors import InvalidArguments, ToolFailed
 from coagent.systems.files.target import Files
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.shell.views.overlay import available
-from coagent.toolsmith.arguments import checked
+from coagent.toolsmith.arguments import check_arguments
 from coagent.toolsmith.example import ByExample
 from coagent.toolsmith.footprint import fill_templates
 from coagent.toolsmith.hostile import HOSTILE
@@ -173,8 +173,8 @@ def test_a_word_reaches_its_program_as_it_is(tmp_path_factory: pytest.TempPathFa
     (root / "file").write_text(f"{pattern}\nother\n")
     proposal = ByExample(Workspace(str(root))).propose("x", "grep -c x file")[0]
     stages = [["grep", "-nFxe", pattern, "{}"], ["cat"]]
-    values = checked(proposal.spec, Workspace(str(root)), {"file": "file", "stages": stages})
-    assert checked(proposal.spec, Workspace(str(root)), values) == values
+    values = check_arguments(proposal.spec, Workspace(str(root)), {"file": "file", "stages": stages})
+    assert check_arguments(proposal.spec, Workspace(str(root)), values) == values
     done = subprocess.run(
         ["bash", "-c", proposal.spec.command],
         cwd=root,
@@ -210,7 +210,7 @@ async def test_writers_of_one_kind_share_a_tool_and_declare_what_they_change(
         assert second.tool is not None, second.reason
         assert (first.tool.name, second.tool.name, second.status) == (name, name, "reused")
         assert second.arguments is not None
-        values = checked(second.tool, workspace, second.arguments)
+        values = check_arguments(second.tool, workspace, second.arguments)
         assert (
             fill_templates(second.tool, second.tool.writes, values)
             == {
@@ -274,14 +274,14 @@ def test_a_name_for_a_commit_stays_below_its_kind(workspace: Workspace) -> None:
     for wrong in ({"name": "../heads/main"}, {"name": "a/../../x"}, {"name": "-d"}, {"name": "a.lock"},
                   {"kind": "remotes"}, {"kind": "tags/../heads"}, {"commit": "--delete"}):  # fmt: skip
         with pytest.raises(InvalidArguments):
-            checked(spec, workspace, {**arguments, **wrong})
+            check_arguments(spec, workspace, {**arguments, **wrong})
 
 
 def test_only_a_find_is_what_is_deleted_by(workspace: Workspace) -> None:
     spec, arguments, _ = ByExample(workspace).propose("x", "find notes -name '*.bak' -delete")[0]
     for wrong in ([["cat", "{}"]], [["find", "{}"], ["sort"]], [["find", "{}", "-exec", "rm", ";"]]):
         with pytest.raises(InvalidArguments):
-            checked(spec, workspace, {**arguments, "stages": wrong})
+            check_arguments(spec, workspace, {**arguments, "stages": wrong})
 
 
 _ODD = (
