@@ -116,8 +116,8 @@ class DomainFile(Table):
                 f"there is no protocol {self.protocol!r}: choose one of {', '.join(sorted(PROTOCOLS))}"
             )
         for kind, names in (
-            ("clients", [one.name for one in self.clients]),
-            ("upstreams", [one.name for one in self.upstreams]),
+            ("clients", [client.name for client in self.clients]),
+            ("upstreams", [upstream.name for upstream in self.upstreams]),
         ):
             for name in names:
                 if names.count(name) > 1:

@@ -84,12 +84,12 @@ def make_tools(
     """
     names = table.builtin
     if names is None:
-        names = [one.kind for one in targets if system_of(one).tools is not None]
+        names = [target.kind for target in targets if system_of(target).tools is not None]
     tools: list[Any] = []
     for name in names:
         found = system(name)
         if found is None or found.tools is None:
-            known = [one for one in registered() if _tools(one) is not None]
+            known = [name for name in registered() if _tools(name) is not None]
             raise ConfigurationError(f"{place}: there are no built-in tools {name!r}", nearest(name, known))
         given = Given(table.settings(name), targets, live, Place(folder, place))
         try:

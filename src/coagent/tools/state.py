@@ -15,7 +15,18 @@ from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position, Rank
 from coagent.protocol.keys import Key, Scan, glob_matches, glob_too_large
 from coagent.protocol.patterns import BadPattern, line_pattern
-from coagent.protocol.values import UNLOADED, Field, Lines, Matches, Selector, Traced, Value, copied, selected
+from coagent.protocol.values import (
+    LARGE_FIELD,
+    UNLOADED,
+    Field,
+    Lines,
+    Matches,
+    Selector,
+    Traced,
+    Value,
+    copied,
+    selected,
+)
 from coagent.tools.off_loop import off_loop
 
 Found: TypeAlias = dict[Key, list[tuple[int, str]]]
@@ -276,7 +287,11 @@ class State:
             for key in keys:
                 if values[key] is not UNLOADED:  # a target may leave out what is too large to be searched
                     self._values.setdefault(key, values[key])
-            self.scans[scan] = await _parts(self._values, keys, selector, states)
+            seen = self._values
+            if isinstance(selector, Matches):
+                unread = [key for key in keys if values[key] is UNLOADED and key not in seen]
+                seen = {**seen, **{key: {LARGE_FIELD: ""} for key in unread}} if unread else seen
+            self.scans[scan] = await _parts(seen, keys, selector, states)
         result = dict(self.scans[scan])
         for key, value in self.writes.items():
             if scan.covers(key):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from coagent.protocol.calls import Position, position_of
 from coagent.protocol.keys import Key
-from coagent.systems.files.version_times import SHARED, VersionTimes
+from coagent.systems.files.version_times import JUST_AFTER_NS, SHARED, VersionTimes
 
 STAMP, SOURCE = "target/.stamp", "main.c"
 LOW, HIGH = position_of(0, 1), position_of(1, 1)
@@ -52,8 +52,8 @@ def test_a_source_nobody_knows_of_is_of_now_and_stays_of_that_time() -> None:
 
 def test_a_source_that_others_have_built_without_is_newer_than_what_they_built() -> None:
     times = VersionTimes()
-    times.written(SOURCE, b"mine", 1)
-    times.built_with({SOURCE: b"theirs"}, 50, SHARED)
+    times.note_written(SOURCE, b"mine", 1)
+    times.note_build({SOURCE: b"theirs"}, 50, SHARED)
     assert _shown(times, SOURCE, b"mine", None) > 50
 
 
@@ -64,12 +64,12 @@ def test_another_process_learns_all_of_it_from_the_file(tmp_path: Path) -> None:
     other.keep_in(file)
     one.note_products([STAMP])
     one.say({STAMP: (b"", 3)}, LOW)
-    one.written(SOURCE, b"x", 4)
-    one.built_with({SOURCE: b"y"}, 50, 0)
+    one.note_written(SOURCE, b"x", 4)
+    one.note_build({SOURCE: b"y"}, 50, 0)
     assert _shown(other, STAMP, b"", LOW) == 3
-    assert _shown(other, SOURCE, b"x", None) == 51
+    assert _shown(other, SOURCE, b"x", None) == 50 + JUST_AFTER_NS
     with file.open("ab") as lines:  # of a process that died, and one that nobody understands
         lines.write(b'["written", "half", \n["written", "main.c", "x", 1, -1]\n')
-    one.written(SOURCE, b"z", 8)
+    one.note_written(SOURCE, b"z", 8)
     assert other.is_product(STAMP)
-    assert _shown(other, SOURCE, b"z", None) == 51
+    assert _shown(other, SOURCE, b"z", None) == 50 + JUST_AFTER_NS

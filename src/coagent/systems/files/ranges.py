@@ -44,7 +44,7 @@ class FileRanges:
                 self._watch.begin()
                 self._watching = True
 
-    def listed(self, prefix: str) -> None:
+    def note_listing(self, prefix: str) -> None:
         """Say that the folders under a prefix (without its scheme) have been watched while it was listed."""
         if self._watching:
             self._covered[prefix] = self._round
@@ -70,7 +70,7 @@ class FileRanges:
             if events is None:  # too many, or the root was moved: what happened meanwhile is not known
                 self._watch.begin()
                 self._covered.clear()
-            names, folders = self._happened(events or ())
+            names, folders = self._affected(events or ())
             self._cover({prefix.partition(":")[2] for prefix in prefixes if prefix.startswith(_STARTS)})
             self._news.add(Key(f"{scheme}:{path}") for path in names for scheme in ("file", "mode", "link"))
             self._news.add(Key(f"folder:{path}") for path in folders)
@@ -131,7 +131,7 @@ class FileRanges:
         except OSError:
             return []
 
-    def _happened(self, events: Iterable[FolderEvent]) -> tuple[set[str], set[str]]:
+    def _affected(self, events: Iterable[FolderEvent]) -> tuple[set[str], set[str]]:
         """Return the names, and the folders, that events are about; what is in a new folder is among them."""
         names: set[str] = set()
         folders: set[str] = set()

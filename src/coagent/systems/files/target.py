@@ -18,7 +18,7 @@ from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, same
 from coagent.systems.files import kinds
 from coagent.systems.files.checkout import OF_EACH_HOST, FileCopy
-from coagent.systems.files.encoding import decoded
+from coagent.systems.files.encoding import decode
 from coagent.systems.files.folder_lock import FolderLocked
 from coagent.systems.files.large import large_name, large_size
 from coagent.systems.files.ranges import FileRanges
@@ -95,14 +95,14 @@ class Files(Target):
     # ---- names ---------------------------------------------------------------------------------------------
 
     def canonical(self, key: str) -> Key:
-        return self._named(key, self._canonical)
+        return self._key(key, self._canonical)
 
     def literal(self, key: str) -> Key:
-        return self._named(
+        return self._key(
             key, lambda scheme, path: self.workspace.literal(path, in_repository=scheme in _IN_REPOSITORY)
         )
 
-    def _named(self, key: str, relative_of: Callable[[str, str], str]) -> Key:
+    def _key(self, key: str, relative_of: Callable[[str, str], str]) -> Key:
         if key.startswith("git:"):
             return self._git.canonical(key)
         scheme, _, path = key.partition(":")
@@ -201,7 +201,7 @@ class Files(Target):
         if prefix.startswith("git:"):
             return self._git.listed(prefix)
         found = self._reader.list(prefix, self._ranges.watch)
-        self._ranges.listed(prefix.partition(":")[2])
+        self._ranges.note_listing(prefix.partition(":")[2])
         with contextlib.suppress(FolderLocked):
             self.workspace.tidy()
         return found
@@ -314,9 +314,9 @@ class Files(Target):
         if value is None:
             return None
         if large_name(value):
-            value = await anyio.to_thread.run_sync(self._writer.admitted, relative, value)
+            value = await anyio.to_thread.run_sync(self._writer.admit_content, relative, value)
         else:
-            value = self._writer.admitted(relative, value)
+            value = self._writer.admit_content(relative, value)
         if self._copy is not None and (name := large_name(value)):
             raise TargetError(
                 f"{relative!r} has {large_size(name)} bytes, more than goes to the other hosts",
@@ -338,7 +338,7 @@ class Files(Target):
             self._cache.forget(key)
             return
         if type(value) is bytes:
-            value = decoded(value)
+            value = decode(value)
         # Whatever was written is of this very tick, so that it must be read once more to be sure.
         self._cache.note(key, stamp, value, sure=stamp is None and value is None)
 

@@ -10,6 +10,10 @@ whoever sees an older one. So to them each other version counts as written just 
     main.c  v1 written at 1, v2 at 5; at 7 somebody who sees v2 builds target/prog
     who sees v1 finds main.c of 7+, newer than target/prog, and builds; after that, so does who sees v2
 
+Python compares the second and the size of a source, for equality, with those of what it has compiled. So two
+versions of a source that are as long are never of one second, whoever sees them, nor of that of a version
+which an agent or a person may have run already.
+
 Files that are built themselves, and are part of the workspace, are not seen so: their versions are each
 agent's own. They keep their times also where they are put back, so that what was stale does not seem fresh;
 and one whose time is not known counts as old. What two agents have built may be the same to the byte, such as
@@ -39,7 +43,13 @@ from coagent.protocol.keys import Key
 _VERSIONS_MAX: Final = 100_000
 _FILE_BYTES_MAX: Final = 8 * 1024**2
 _SAID_MAX: Final = 10_000
+_SECONDS_MAX: Final = 1_000
+_SECOND_NS: Final = 10**9
 _ABSENT: Final = ""
+COMPILED: Final = (".py", ".pyw")
+"""The names of sources that Python compiles."""
+JUST_AFTER_NS: Final = 10**6
+"""How much later a time must be to be later for all: Node, and so tsc, knows milliseconds only."""
 _Writer: TypeAlias = tuple[int, ...]
 _ANYBODY: Final[_Writer] = ()
 """Instead of the position of a call: whoever has put a version last."""
@@ -61,6 +71,7 @@ class VersionTimes:
         self._products: OrderedDict[str, None] = OrderedDict()
         self._said: dict[str, tuple[str, int]] = {}
         self._ahead: dict[str, tuple[str, int]] = {}  # what was shown before it was put
+        self._seconds: OrderedDict[tuple[str, str], dict[int, str]] = OrderedDict()  # path and size: versions
         self._file: Path | None = None
         self._read = (0, 0)  # inode of the file, and how much of it is known
         self._unkept: list[str] = []
@@ -79,7 +90,7 @@ class VersionTimes:
 
     # ---- what happens --------------------------------------------------------------------------------------
 
-    def written(self, path: str, content: bytes, time_ns: int) -> None:
+    def note_written(self, path: str, content: bytes, time_ns: int) -> None:
         """Take note that a version of a file is, or was, of a time.
 
         Args:
@@ -116,7 +127,7 @@ class VersionTimes:
                     self._note("product", path, _ABSENT, 0, SHARED)
             self._keep()
 
-    def built_with(self, seen: Mapping[str, bytes | None], end_ns: int, rank: int) -> None:
+    def note_build(self, seen: Mapping[str, bytes | None], end_ns: int, rank: int) -> None:
         """Take note that something was built from versions that not all see.
 
         Args:
@@ -170,7 +181,8 @@ class VersionTimes:
                 while len(self._ahead) > _SAID_MAX:
                     self._ahead.pop(next(iter(self._ahead)))
                 self._keep()
-            return max(time_ns, self._not_before(path, name, rank)), time_ns
+            shown_ns = max(time_ns, self._not_before(path, name, rank))
+            return self._in_second_of_its_own(path, name, shown_ns), time_ns
 
     def when_put(self, path: str, content: bytes) -> int | None:
         """Return of what time a version is to be that is put now; None for the present.
@@ -193,10 +205,50 @@ class VersionTimes:
         times = self._times.get((path, name), {})
         return times.get(_ANYBODY) if writer is None else times.get(writer, times.get(_ANYBODY))
 
+    def in_second_of_its_own(self, path: str, content: bytes, time_ns: int) -> int:
+        """Return of what time a version is to be that would be of this one, for Python's sake.
+
+        Args:
+            path: The file.
+            content: The version.
+            time_ns: In nanoseconds since the epoch.
+        """
+        with self._lock:
+            self._catch_up()
+            return self._in_second_of_its_own(path, _name(content), time_ns)
+
+    def found_of(self, path: str, content: bytes, time_ns: int) -> None:
+        """Take note that a version was of a time, whatever others are of that second."""
+        with self._lock:
+            self._take_second(path, _name(content), time_ns)
+
+    def _in_second_of_its_own(self, path: str, name: str, time_ns: int) -> int:
+        if not path.endswith(COMPILED):
+            return time_ns
+        known = self._seconds.get((path, _size(name)), {})
+        second = time_ns // _SECOND_NS
+        while known.get(second, name) != name:
+            second += 1
+        time_ns = max(time_ns, second * _SECOND_NS)
+        self._take_second(path, name, time_ns)
+        return time_ns
+
+    def _take_second(self, path: str, name: str, time_ns: int) -> None:
+        if path.endswith(COMPILED):
+            known = self._seconds.setdefault((path, _size(name)), {})
+            self._seconds.move_to_end((path, _size(name)))
+            second = time_ns // _SECOND_NS
+            known[second] = name if known.pop(second, name) == name else _ABSENT  # of two: for no third one
+            while len(known) > _SECONDS_MAX:
+                known.pop(next(iter(known)))
+
     def _not_before(self, path: str, name: str, rank: int) -> int:
+        # An agent that sees v1 of main.c must find it newer than a program that was built from v2 at 7 (the
+        # example above): so v1 counts as of 7+. Builds from v1 itself make it no newer, and neither do those
+        # of later agents, which are not in its view.
         built = self._built.get(path, {}).items()
         others = (time_ns for (seen, builder), time_ns in built if seen != name and builder <= rank)
-        return max(others, default=-1) + 1
+        return max((time_ns + JUST_AFTER_NS for time_ns in others), default=0)
 
     # ---- keeping -------------------------------------------------------------------------------------------
 
@@ -209,12 +261,13 @@ class VersionTimes:
         if isinstance(by, tuple):
             self._times.setdefault((path, name), {})[by] = time_ns
             self._times.move_to_end((path, name))
+            self._take_second(path, name, time_ns)
         elif kind == "product":
             self._products[path] = None
         else:
             self._built.setdefault(path, {})[name, by] = time_ns
             self._built.move_to_end(path)
-        for kept in (self._times, self._built, self._products):
+        for kept in (self._times, self._built, self._products, self._seconds):
             while len(kept) > _VERSIONS_MAX:
                 kept.popitem(last=False)
 
@@ -266,5 +319,9 @@ def touch(place: str, time_ns: int) -> os.stat_result | None:
     return None
 
 
+def _size(name: str) -> str:
+    return name.partition("-")[2]
+
+
 def _name(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=12).hexdigest()
+    return f"{hashlib.blake2b(content, digest_size=12).hexdigest()}-{len(content):x}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -16,7 +17,7 @@ from coagent.protocol.keys import any_glob_matches
 from coagent.systems.files import temporaries
 from coagent.systems.files.folder_lock import folder_lock
 from coagent.systems.files.large import LargeFiles
-from coagent.systems.files.version_times import VersionTimes, touch
+from coagent.systems.files.version_times import COMPILED, VersionTimes, touch
 from coagent.targets.os_failures import os_failure
 
 _PUT_MAX = 10_000
@@ -102,6 +103,10 @@ class Workspace:
             known: What is known of it: as long as it was that, nobody outside is taken to have changed it.
         """
         as_put = self.stands_as_put(path)
+        with contextlib.suppress(OSError):  # it has gone again
+            if path.endswith(COMPILED):
+                content = Path(self.absolute(path)).read_bytes()
+                time_ns = self.versions.in_second_of_its_own(path, content, time_ns)
         was = touch(self.absolute(path), time_ns)
         as_known = (
             was is not None
@@ -164,9 +169,9 @@ class Workspace:
         lexical = self._lexical(path)
         if itself and lexical != self.root:
             parent, _, name = lexical.rpartition("/")
-            real = f"{self._resolved(parent)}/{name}"
+            real = f"{self._resolve(parent)}/{name}"
         else:
-            real = self._resolved(lexical)
+            real = self._resolve(lexical)
         if real != self.root and not real.startswith(self.root + "/"):
             raise TargetError(
                 f"path {path!r} leaves the workspace through a symbolic link", "Name a file of the workspace."
@@ -210,7 +215,7 @@ class Workspace:
             raise TargetError(f"path {path!r} is the workspace itself", "Name a file in it.")
         return f"{relative}/" if folder and relative else relative
 
-    def _resolved(self, lexical: str) -> str:
+    def _resolve(self, lexical: str) -> str:
         """Resolve symbolic links below the root; most paths have none, which one `lstat` a folder tells."""
         current = self.root
         for part in lexical[len(self.root) + 1 :].split("/"):
