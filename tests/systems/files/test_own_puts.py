@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -121,3 +122,14 @@ async def test_half_of_a_put_is_nobody_elses(
     await target.put(Key("file:new/x"), "new\n", expected=[None])
     asks.join(_S_MAX)
     assert heard == [set()]
+
+
+async def test_a_link_to_a_file_or_another_time_changes_nothing_in_it(
+    target: Files, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    await _own(target)
+    os.link(root / "src/a", tmp_path_factory.mktemp("elsewhere") / "a")
+    os.utime(root / "c")
+    assert await target.changed((), ["file:", "link:", "folder:"]) == set()
+    (root / "src/a").chmod(0o755)
+    assert "mode:src/a" in await target.changed((), _ALL)

@@ -70,9 +70,15 @@ class FileRanges:
             if events is None:  # too many, or the root was moved: what happened meanwhile is not known
                 self._watch.begin()
                 self._covered.clear()
-            names, folders = self._happened(events or ())
+            # Snapshots link files, others give them times: nothing in them changes, but it may be rights.
+            slight = [event for event in events or () if event.attributes and not event.is_folder]
+            rights, _ = self._happened(slight)
+            names, folders = self._happened(
+                event for event in events or () if event.is_folder or not event.attributes
+            )
             self._cover({prefix.partition(":")[2] for prefix in prefixes if prefix.startswith(_STARTS)})
             self._news.add(Key(f"{scheme}:{path}") for path in names for scheme in ("file", "mode", "link"))
+            self._news.add(Key(f"mode:{path}") for path in rights)
             self._news.add(Key(f"folder:{path}") for path in folders)
             return self._news.take(prefixes)
 
