@@ -399,7 +399,7 @@ class CommandRunner:
         if not again and run.seen is not None:
             touched |= run.seen.looked_up | run.seen.opened | run.seen.emptied
         for path in sorted(touched if changed is None else touched & changed):
-            if not self._workspace.stands_as_put(path):
+            if not self._workspace.own_puts.stands(path):
                 raise ChangedMeanwhile(path)
 
     def _run_context(self, state: State, command: Command, lower: Path, begun_s: float) -> RunContext:
