@@ -4,7 +4,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long check format soak crashes model mutate bench page picture lock clean
+.PHONY: help demo test test-long check format soak crashes model mutate bench page site picture lock clean
 
 PYTHON ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
@@ -83,8 +83,11 @@ lock: .venv/.stamp ## Pin the newest allowed versions of all dependencies in req
 	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
 	    --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
 	    --extra claude-agent-sdk --extra kubernetes --extra langchain --extra llm --extra mcp \
-	    --extra openai-agents --extra otel --extra sql --extra toolsmith --extra watch --extra dev \
+	    --extra openai-agents --extra otel --extra sql --extra toolsmith --extra watch --extra dev --extra docs \
 	    -o requirements.lock pyproject.toml packages/kube-emulator/pyproject.toml
+
+site: .venv/.stamp ## Build the site of the documents into build/site; a broken link or a page too many fails
+	@$(BIN)/python tests/docs/site_pages.py
 
 # As the README shows it: the log of `coagent demo repo`, in the page, looked at by a browser.
 picture: .venv/.stamp ## Draw docs/page.png anew, the picture of the page (needs Chromium)
@@ -96,7 +99,7 @@ picture: .venv/.stamp ## Draw docs/page.png anew, the picture of the page (needs
 	cp page.png $(CURDIR)/docs/page.png && echo "docs/page.png: $$(wc -c < page.png) bytes"
 
 clean: ## Remove the environment, caches and built files
-	@rm -rf .venv page/node_modules page/dist .mutation mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
+	@rm -rf .venv page/node_modules page/dist .mutation mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .cache build dist
 	@find src packages tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: requirements.lock pyproject.toml $(PACKAGES:=/pyproject.toml)
