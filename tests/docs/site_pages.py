@@ -33,10 +33,16 @@ def pages(root: Path) -> list[Path]:
     return sorted(path.relative_to(root) for path in found)
 
 
+def configuration(root: Path) -> dict[str, Any]:
+    """Return what the site of a repository is built by."""
+    with (root / CONFIG).open("rb") as file:
+        project: dict[str, Any] = tomllib.load(file)["project"]
+    return project
+
+
 def navigation(root: Path) -> dict[str, dict[str, str]]:
     """Return the sections of the site, each with its pages by title, in order."""
-    with (root / CONFIG).open("rb") as file:
-        sections = tomllib.load(file)["project"]["nav"]
+    sections = configuration(root)["nav"]
     return {
         title: {name: path for page in listed for name, path in page.items()}
         for section in sections
@@ -69,6 +75,8 @@ def build(root: Path) -> list[str]:
         said = _COLOURS.sub("", done.stdout + done.stderr)
         return [*wrong, said.partition("Traceback")[0].strip()]
     site = root / "build" / "site"
+    for path in (*pages(root), Path("llms.txt")):  # where llms.txt leads
+        shutil.copy(root / path, site / path)
     return [*wrong, *lost(site), *outside(site)]
 
 

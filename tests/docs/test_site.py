@@ -16,7 +16,7 @@ _REPOSITORY = MarkdownIt("gfm-like", {"linkify": False})
 
 def _copied(folder: Path) -> Path:
     """Return a copy of what the site is made of."""
-    for path in (*ROOT.glob("*.md"), ROOT / "LICENSE", ROOT / CONFIG):
+    for path in (*ROOT.glob("*.md"), ROOT / "LICENSE", ROOT / "llms.txt", ROOT / CONFIG):
         shutil.copy(path, folder)
     shutil.copytree(ROOT / "docs", folder / "docs")
     return folder
