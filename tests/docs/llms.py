@@ -13,7 +13,7 @@ from site_pages import ROOT, configuration, navigation
 FILE = "llms.txt"
 _OPTIONAL = "The code"
 """The section that a reader short of room passes over; the format calls it so."""
-_SENTENCE = re.compile(r"(.+?[.:?])(?=\s|$)", re.S)
+_SENTENCE = re.compile(r"(.+?[.?]|.+:)(?=\s|$)")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 
 

@@ -84,11 +84,12 @@ _INTRODUCTIONS = {
     ),
     "frameworks.md": "What governs the tools of an agent framework. Written from the docstrings.",
     "config.md": (
-        "Every table of CoAgent's TOML files, with its settings, their types and defaults. A key that a table "
-        "does not have is an error, told by its line. Written from what checks them."
+        "Every table of CoAgent's TOML files, with its settings, their types and defaults. A key that a "
+        "table does not have is an error, told by its line. Written from what checks them."
     ),
     "commands.md": (
-        "Every command, as its `--help` has it. Exit codes: 0 done, 1 the work failed, 2 bad usage, 130 interrupted. "
+        "Every command, as its `--help` has it. Exit codes: 0 done, 1 the work failed, 2 bad usage, "
+        "130 interrupted. "
         "`coagent bench` comes with `packages/coagent-lab`."
     ),
 }
