@@ -72,7 +72,7 @@ def test_an_extra_brings_what_it_is_for(wheel: Path, versions: Path, tmp_path: P
     python = tmp_path / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path], check=True)
     wanted = f"{PRODUCT}[{extra}] @ {wheel.as_uri()}" if extra else f"{PRODUCT} @ {wheel.as_uri()}"
-    subprocess.run([python, *_PIP, "install", "-c", versions, wanted], check=True)
+    subprocess.run([python, *_PIP, "install", "--no-compile", "-c", versions, wanted], check=True)
     done = subprocess.run(
         [python, "-I", "-c", _IMPORT, *_EXTRAS[extra]], capture_output=True, text=True, check=False
     )
@@ -90,6 +90,6 @@ def test_an_extra_can_be_added_to_what_is_installed_as_messages_say(
     """`pip install 'coagent-mtpo[ui]'` takes the product that is there, though no index has it."""
     python = tmp_path / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path], check=True)
-    subprocess.run([python, *_PIP, "install", "-c", versions, wheel], check=True)
-    subprocess.run([python, *_PIP, "install", "-c", versions, f"{PRODUCT}[ui]"], check=True)
+    subprocess.run([python, *_PIP, "install", "--no-compile", "-c", versions, wheel], check=True)
+    subprocess.run([python, *_PIP, "install", "--no-compile", "-c", versions, f"{PRODUCT}[ui]"], check=True)
     subprocess.run([python, "-I", "-c", "import coagent.ui.server"], check=True)
