@@ -145,6 +145,9 @@ class _SerialReader:
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return {key: value for key, value in self.values.items() if key.startswith(prefix)}
 
+    def writers(self, prefix: str) -> Mapping[Key, Position | None]:
+        return dict.fromkeys(self.written(prefix))
+
     def own(self, *prefixes: str) -> frozenset[Key]:
         return frozenset(key for key in self.owned if key.startswith(prefixes))
 

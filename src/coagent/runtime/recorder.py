@@ -66,6 +66,8 @@ class Recorder:
         """The number of the last event that the kernel has taken."""
         self._acknowledged: dict[Key, EffectApplied] = {}
         self.waiting = WaitingRoom(kernel, clock.moment_s)
+        self.reads_may_wait = True
+        """Whether reads may: not while something else waits for those that do, or it would wait for ever."""
         self._in_doubt = False
         """Whether reads that wait may have been appended all the same: nothing was heard of the last try."""
         self._unheard: list[Event] = []
@@ -112,12 +114,14 @@ class Recorder:
                 try:
                     # What else than a call may depend on the reads that wait: they have to be there first.
                     if type(event) is not CallObserved and self.waiting.has_calls:
+                        self.reads_may_wait = False
                         await self._append(None)
                     else:
                         return await self._append(event, insists=insists)
                 except HeadMoved:
                     await self._come_first()
         finally:
+            self.reads_may_wait = True
             await self.log.let_go()
             self._end_turn()
 
@@ -163,9 +167,11 @@ class Recorder:
             return
         await self._take_turn()
         try:
+            # What comes meanwhile is for the next one: under many agents, some of it always does.
             while self.waiting or self._acknowledged:
                 try:
                     await self._append(None)
+                    return
                 except HeadMoved:
                     await self._come_first()
         finally:

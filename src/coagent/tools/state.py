@@ -68,6 +68,9 @@ class Reader(Protocol):
     def written(self, prefix: str) -> Mapping[Key, Value]:
         """Return the filtered values of the objects that agents have written and not committed."""
 
+    def writers(self, prefix: str) -> Mapping[Key, Position | None]:
+        """Return where the same objects got their filtered values; None: below all that is at work."""
+
     def own(self, *prefixes: str) -> frozenset[Key]:
         """Return the objects under prefixes that the agent itself has written before this position."""
 
@@ -295,6 +298,10 @@ class State:
         prefix = self._name(prefix, literal)
         shown = self._shown[prefix] = dict(self._reader.written(prefix))
         return dict(shown)
+
+    def writers(self, prefix: str) -> Mapping[Key, Position | None]:
+        """Return the places of the calls that have written what `written` returns; None: of none at work."""
+        return self._reader.writers(self._reader.canonical(prefix))
 
     def own(self, *prefixes: str) -> frozenset[Key]:
         """Return the objects under prefixes that earlier calls of the same agent have written.

@@ -11,7 +11,12 @@ whoever sees an older one. So to them each other version counts as written just 
     who sees v1 finds main.c of 7+, newer than target/prog, and builds; after that, so does who sees v2
 
 Files that are built themselves, and are part of the workspace, are not seen so: their versions are each
-agent's own. They keep their times also where they are put back, lest what was stale before seems fresh.
+agent's own. They keep their times also where they are put back, so that what was stale does not seem fresh;
+and one whose time is not known counts as old. What two agents have built may be the same to the byte, such as
+a stamp, and each of them has a time of its own:
+
+    A builds .stamp (empty) at 3, B edits main.c at 5 and builds .stamp (empty) at 7
+    A finds .stamp of 3, B that of 7
 """
 
 from __future__ import annotations
@@ -25,14 +30,21 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from coagent.private import open_private
+from coagent.protocol.calls import Position
+from coagent.protocol.keys import Key
 
 _VERSIONS_MAX: Final = 100_000
 _FILE_BYTES_MAX: Final = 8 * 1024**2
 _SAID_MAX: Final = 10_000
 _ABSENT: Final = ""
+_Writer: TypeAlias = tuple[int, ...]
+_ANYBODY: Final[_Writer] = ()
+"""Instead of the position of a call: whoever has put a version last."""
+_LONG_AGO_NS: Final = 10**9
+"""A second after the epoch; zero has meanings of its own."""
 SHARED: Final = -1
 """Instead of the rank of an agent: what all see."""
 
@@ -42,7 +54,7 @@ class VersionTimes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._times: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._times: OrderedDict[tuple[str, str], dict[_Writer, int]] = OrderedDict()  # version, writer: when
         self._built: OrderedDict[str, dict[tuple[str, int], int]] = (
             OrderedDict()
         )  # version seen, by whom: when
@@ -76,29 +88,32 @@ class VersionTimes:
             time_ns: In nanoseconds since the epoch.
         """
         with self._lock:
-            if self._times.get((path, name := _name(content))) != time_ns:
-                self._note("written", path, name, time_ns)
+            if self._times.get((path, name := _name(content)), {}).get(_ANYBODY) != time_ns:
+                self._note("written", path, name, time_ns, _ANYBODY)
                 self._keep()
 
-    def say(self, files: Mapping[str, tuple[bytes, int]]) -> None:
-        """Say of what time versions are to be, once they are put.
+    def say(self, files: Mapping[str, tuple[bytes, int]], position: Position) -> None:
+        """Say of what time versions are to be, once they are put, and while others' are in their place.
 
         Args:
             files: Content and time, in nanoseconds since the epoch, by relative path.
+            position: Of the call that has written them.
         """
         with self._lock:
             for path, (content, time_ns) in files.items():
                 self._said.pop(path, None)
-                self._said[path] = _name(content), time_ns
+                self._said[path] = (name := _name(content)), time_ns
+                self._note("written", path, name, time_ns, position)
             while len(self._said) > _SAID_MAX:
                 self._said.pop(next(iter(self._said)))
+            self._keep()
 
     def note_products(self, paths: Iterable[str]) -> None:
         """Take note that files are built from others, so that a version put back is no newer than it was."""
         with self._lock:
             for path in paths:
                 if path not in self._products:
-                    self._note("product", path, _ABSENT, 0)
+                    self._note("product", path, _ABSENT, 0, SHARED)
             self._keep()
 
     def built_with(self, seen: Mapping[str, bytes | None], end_ns: int, rank: int) -> None:
@@ -122,22 +137,35 @@ class VersionTimes:
 
     # ---- what follows --------------------------------------------------------------------------------------
 
-    def when_shown(self, path: str, content: bytes, otherwise_ns: int, *, rank: int) -> tuple[int, int]:
+    def when_shown(
+        self,
+        path: str,
+        content: bytes,
+        live_ns: int | None,
+        now_ns: int,
+        *,
+        rank: int,
+        writers: Mapping[Key, Position | None],
+    ) -> tuple[int, int]:
         """Return of what time a version is for an agent, and is itself, which orders those of one time.
 
         Args:
             path: The file.
             content: The version.
-            otherwise_ns: Of what time it is where that is not known.
+            live_ns: Of what time the live file is, if that has the same content.
+            now_ns: Of what time a file is that is written now.
             rank: Of the agent.
+            writers: Where the versions were written that it sees, as far as by calls at work.
         """
         with self._lock:
             self._catch_up()
             name = _name(content)
-            time_ns = self._times.get((path, name))
+            time_ns = self._when(path, name, writers.get(Key(f"file:{path}")))
+            if time_ns is None and live_ns is None and path in self._products:
+                return _LONG_AGO_NS, _LONG_AGO_NS  # it is built once more, at worst
             if time_ns is None:
-                time_ns = otherwise_ns
-                self._note("written", path, name, time_ns)
+                time_ns = now_ns if live_ns is None else live_ns
+                self._note("written", path, name, time_ns, _ANYBODY)
                 self._ahead[path] = name, time_ns
                 while len(self._ahead) > _SAID_MAX:
                     self._ahead.pop(next(iter(self._ahead)))
@@ -157,7 +185,13 @@ class VersionTimes:
             self._catch_up()
             if ahead is not None and ahead[0] == name:  # calls after it have built with it already
                 return max(ahead[1], self._not_before(path, name, sys.maxsize))
-            return self._times.get((path, name)) if path in self._products else None
+            times = self._times.get((path, name)) if path in self._products else None
+            return min(times.values()) if times else None
+
+    def _when(self, path: str, name: str, writer: Position | None) -> int | None:
+        """Return when a version was written, by a call if that is known, or by whoever put it last."""
+        times = self._times.get((path, name), {})
+        return times.get(_ANYBODY) if writer is None else times.get(writer, times.get(_ANYBODY))
 
     def _not_before(self, path: str, name: str, rank: int) -> int:
         built = self._built.get(path, {}).items()
@@ -166,19 +200,19 @@ class VersionTimes:
 
     # ---- keeping -------------------------------------------------------------------------------------------
 
-    def _note(self, kind: str, path: str, name: str, time_ns: int, rank: int = SHARED) -> None:
-        self._learn(kind, path, name, time_ns, rank)
+    def _note(self, kind: str, path: str, name: str, time_ns: int, by: int | _Writer) -> None:
+        self._learn(kind, path, name, time_ns, by)
         if self._file is not None:
-            self._unkept.append(json.dumps([kind, path, name, time_ns, rank]))
+            self._unkept.append(json.dumps([kind, path, name, time_ns, by]))
 
-    def _learn(self, kind: str, path: str, name: str, time_ns: int, rank: int) -> None:
-        if kind == "written":
-            self._times.pop((path, name), None)
-            self._times[path, name] = time_ns
+    def _learn(self, kind: str, path: str, name: str, time_ns: int, by: int | _Writer) -> None:
+        if isinstance(by, tuple):
+            self._times.setdefault((path, name), {})[by] = time_ns
+            self._times.move_to_end((path, name))
         elif kind == "product":
             self._products[path] = None
         else:
-            self._built.setdefault(path, {})[name, rank] = time_ns
+            self._built.setdefault(path, {})[name, by] = time_ns
             self._built.move_to_end(path)
         for kept in (self._times, self._built, self._products):
             while len(kept) > _VERSIONS_MAX:
@@ -212,8 +246,9 @@ class VersionTimes:
                 self._read = status.st_ino, file.tell() - len(text) + len(whole)
             for line in whole.splitlines():
                 with contextlib.suppress(ValueError, TypeError):  # half a line of a process that died
-                    kind, path, name, time_ns, rank = json.loads(line)
-                    self._learn(str(kind), str(path), str(name), int(time_ns), int(rank))
+                    kind, path, name, time_ns, by = json.loads(line)
+                    writer = tuple(map(int, by)) if kind == "written" else int(by)
+                    self._learn(str(kind), str(path), str(name), int(time_ns), writer)
 
 
 def touch(place: str, time_ns: int) -> os.stat_result | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from coagent.systems.git.repository import Repository
 from coagent.systems.shell.command_run import CommandRun
 from coagent.systems.shell.views.confined import Confined
 from coagent.systems.shell.views.copied import Copied
+from coagent.targets.stamps import tick_ns
 
 _STEP_NS = 1000
 _TICK_NS = 20_000_000
@@ -69,9 +69,9 @@ def leave_times(
     anew = {} if view.differing or others else view.rewritten
     when = {**{path: view.changed_ns(path) for path in files}, **anew}
     places = {one: number for number, one in enumerate(sorted(set(when.values())))}
-    end_ns = time.time_ns() - _STEP_NS * len(places)
+    end_ns = tick_ns() - _STEP_NS * len(places)  # a file that is edited next is newer
     times = {path: end_ns + _STEP_NS * places[one] for path, one in when.items()}
-    workspace.versions.say({path: (data, times[path]) for path, data in files.items()})
+    workspace.versions.say({path: (data, times[path]) for path, data in files.items()}, run.moment.position)
     for path in anew:
         workspace.make_newer(path, times[path], _status(view, path))
     if not run.moment.written and not run.changes:
@@ -90,7 +90,7 @@ def _note_build(run: CommandRun, view: Confined, workspace: Workspace, rank: int
         paths &= run.seen.looked_up | run.seen.opened | run.seen.emptied | run.changes.keys()
     paths = {path for path in paths if not workspace.versions.is_product(path)}
     seen = {path: _data(run.changes.get(path, view.before(path))) for path in paths}
-    end_ns = time.time_ns()
+    end_ns = tick_ns()
     workspace.versions.built_with(seen, end_ns, rank)
     hidden = [one for one in paths if one in view.differing or (one in run.changes and one in by_others)]
     hidden = [one for one in hidden if not _is_live(workspace, one, seen[one])]

@@ -15,6 +15,7 @@ from typing import IO, Any, TypeAlias
 
 from coagent.content import Content
 from coagent.errors import TargetError, ToolFailed
+from coagent.protocol.calls import Position
 from coagent.protocol.keys import Key
 from coagent.systems.git.calls import TO_TAKE, GitCalls, Here, Place
 from coagent.systems.git.nested import refuse_elsewhere, refuse_programs, refuse_sweeps, refuse_undeclared
@@ -99,10 +100,12 @@ class Moment:
         lower: The snapshot.
         left_out: Folders that are not in it and that the command has all the same.
         written: What agents have written, as it is here.
+        writers: Where files of that were written.
         own: Which of it are files, links and modes of the agent itself.
         here: What is to be known of the repository.
         environment: All variables of the command.
         rank: Of the agent.
+        position: Of the call.
         own_tmp: What the agent has left in temporary folders, where that is there for it.
         installs: The packages in folders that are left out, where those are watched.
     """
@@ -110,10 +113,12 @@ class Moment:
     lower: Path
     left_out: list[str]
     written: dict[Key, Any]
+    writers: Mapping[Key, Position | None]
     own: frozenset[Key]
     here: Here
     environment: dict[str, str]
     rank: int
+    position: Position
     own_tmp: OwnTmp | None = None
     installs: Installs | None = None
 

@@ -405,10 +405,12 @@ class CommandRunner:
             left_out,
             # Asked only now: what has come into the snapshot meanwhile is among it.
             {key: value for one in SCHEMES for key, value in state.written(f"{one}:").items()},
+            state.writers("file:"),
             own,
             GitCalls.here(state, own, self.goes_on_from(state.rank), begun_s),
             self._git.environment(state.position, command.text, variables),
             state.rank,
+            state.position,
             OwnTmp.here(state, self._layers) if command.own_tmp and self._keeps_tmp else None,
             Installs(self._root, left_out, self._installing) if command.installs and left_out else None,
         )
@@ -440,7 +442,8 @@ class CommandRunner:
             left_out=self._left_out,
         )
         view.file_bytes_max, view.large = self._workspace.file_bytes_max, self._workspace.large
-        view.time_of = partial(self._workspace.versions.when_shown, rank=run.moment.rank)
+        when_shown = self._workspace.versions.when_shown
+        view.time_of = partial(when_shown, rank=run.moment.rank, writers=run.moment.writers)
         try:
             run.carry_out(self._server, self._git, view)
             self._workspace.versions.note_products(products(run, self._git.repository))

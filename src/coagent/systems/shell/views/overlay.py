@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 from coagent.content import EMPTY_FOLDER, Content, above, content_at, put_content
 from coagent.errors import TargetError
@@ -44,6 +45,7 @@ unset COAGENT_KEEP
 cd "$cwd"
 exec "$@"
 """
+_TimeOf: TypeAlias = Callable[[str, bytes, int | None, int], tuple[int, int]]
 
 
 class Overlay:
@@ -68,9 +70,9 @@ class Overlay:
         """How large a file may be that is read."""
         self.large: LargeFiles | None = None
         """What keeps larger ones."""
-        self.time_of: Callable[[str, bytes, int], tuple[int, int]] = lambda path, data, now: (now, 0)
+        self.time_of: _TimeOf = lambda path, data, live, now: (now if live is None else live, 0)
         """Returns of what time a version of a file is, in nanoseconds since the epoch, and what orders it
-        among those of one time; gets what it is where that is not known."""
+        among those of one time; gets that of the live file, if that is the same, and of one written now."""
         self.rewritten: dict[str, int] = {}
         """Files that the command has written anew just as they were, and when; known after `changes`."""
         self._left_out = left_out
@@ -129,13 +131,13 @@ class Overlay:
             self._dated[path] = last_ns
 
     def _time(self, path: str, data: bytes) -> tuple[int, int]:
-        otherwise_ns = self.changed_ns(path)
+        live_ns = None
         with contextlib.suppress(OSError):
             status = os.lstat(f"{self._root}/{path}")
             same_size = stat.S_ISREG(status.st_mode) and status.st_size == len(data)
             if same_size and (Path(self._root) / path).read_bytes() == data:  # other rights only
-                otherwise_ns = status.st_mtime_ns
-        return self.time_of(path, data, otherwise_ns)
+                live_ns = status.st_mtime_ns
+        return self.time_of(path, data, live_ns, self.changed_ns(path))
 
     def before_ns(self, path: str) -> int | None:
         """Return of what time a file was when the view was made; None where there was none."""

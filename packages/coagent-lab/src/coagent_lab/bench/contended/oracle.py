@@ -43,6 +43,9 @@ class _Dict:
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return {}
 
+    def writers(self, prefix: str) -> Mapping[Key, Position | None]:
+        return {}
+
     def own(self, *prefixes: str) -> frozenset[Key]:
         return frozenset()
 
