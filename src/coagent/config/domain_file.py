@@ -91,6 +91,9 @@ class DomainFile(Table):
     """One shared state, its tools, and who may work on it.
 
     Args:
+        protocol: "mtpo", or a baseline to compare it with: "serial", "naive", "2pl", "occ".
+        log: Where its log is: "sqlite:PATH", relative to the file, or "postgresql://…" for several hosts.
+        targets: The live systems, a table for each; what it may say depends on its `kind`.
         order: "early": whoever has finished need not wait for those before it that it has nothing to do with.
             "fixed": all count in the order in which they joined. By default what its log was begun with, and
             "early" for a new one: an idle session holds nobody up.

@@ -19,7 +19,12 @@ from coagent.targets.base import Target
 
 
 class ToolsTable(Table):
-    """What the agents may call; for each of the built-in tools it may have a table with their settings."""
+    """What the agents may call; for each of the built-in tools it may have a table with their settings.
+
+    Args:
+        builtin: The systems whose tools the agents get; by default those of the targets.
+        modules: Python files with functions made with `@coagent.tool`, relative to the file.
+    """
 
     builtin: list[str] | None = None
     modules: list[str] = Field(default_factory=list)

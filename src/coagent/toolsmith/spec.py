@@ -84,6 +84,7 @@ class ToolSpec(_Strict):
     """A grown tool.
 
     Args:
+        schema: The version of this format.
         name: What agents call it.
         description: What models are told.
         parameters: By name, in the order in which they are shown.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 """Of CoAgent, as pyproject.toml has it; a daemon of another one may take what we ask for something else."""
 FOLDER = ".coagent"
 START_S_MAX = 15.0

@@ -24,7 +24,7 @@ _END_S_MAX = 5
 """How long a command that is told to end may take for that, in seconds."""
 _POLL_S = 0.02
 _DONE = b'{"answer": {"exit_code": '
-_VERSION = "0.1.0"  # as hook.py has it
+_VERSION = "0.2.0"  # as hook.py has it
 
 
 def main() -> None:
