@@ -238,18 +238,18 @@ def _changes(call: Call, base: Base) -> Iterator[tuple[Key, str | None, Value, V
     if any_change:
         return
     traced = list(islice(_traced_changes(call, base), _TRACED_MAX))
-    for key, part, before, after in traced:
-        if same(before, after):  # what was there has been forgotten since
-            yield key, "result", news.before, news.after
-        else:
-            yield key, part, before, after
+    yield from traced
     if not traced:  # it read something else altogether, or its target refused it: show the results
-        key = (
-            next(iter(call.writes), None)
-            or next((key for key, _ in call.seen.reads), None)
-            or Key(f"call:{call.id}")
-        )
-        yield key, "result", news.before, news.after
+        yield _shown_by_result(call), "result", news.before, news.after
+
+
+def _shown_by_result(call: Call) -> Key:
+    """Return what a change is named by where only the call's result shows it."""
+    # Of a program nothing says which of what it looked at is another: what it wrote or read may be as it was.
+    if not any(isinstance(scan.selector, Traced) for scan in call.seen.scans):
+        for key in (*call.writes, *(key for key, _ in call.seen.reads)):
+            return key
+    return Key(f"call:{call.id}")
 
 
 def _traced_changes(call: Call, base: Base) -> Iterator[tuple[Key, str | None, Value, Value]]:
@@ -264,11 +264,12 @@ def _traced_changes(call: Call, base: Base) -> Iterator[tuple[Key, str | None, V
                 found.add(key)
                 # What is in none of them was below all that agents had written.
                 below = None if key in told and key in now else base(key)
-                if below is UNLOADED:  # forgotten since
-                    yield key, None, None, None
+                if below is UNLOADED:  # forgotten since: whether it has changed cannot be said
                     continue
-                before, after = (side[key] if key in side else selector.of(below) for side in (told, now))
-                yield key, None if selector.part == "content" else "name", _content(before), _content(after)
+                sides = (_content(side[key] if key in side else selector.of(below)) for side in (told, now))
+                before, after = sides
+                if not same(before, after):
+                    yield key, None if selector.part == "content" else "name", before, after
 
 
 def _content(traced: Value) -> Value:

@@ -155,6 +155,8 @@ def _number_like(value: int | float, literal: str | None) -> Value:
 @lru_cache(maxsize=256)
 def _whole(literal: str) -> re.Pattern[str]:
     """Return a pattern that finds the literal where no longer word, name or number goes on at its ends."""
-    begin = r"(?<![\w-])(?<!\w[.@])" if re.match(r"\w", literal) else ""
+    # A name is whole behind the dot of its module too: `lib.fetch` carries `fetch`. A number is not.
+    before = r"(?<!\w@)" if literal.isidentifier() else r"(?<!\w[.@])"
+    begin = rf"(?<![\w-]){before}" if re.match(r"\w", literal) else ""
     end = r"(?![\w-]|[.@]\w|,\d)" if re.search(r"\w\Z", literal) else ""
     return re.compile(begin + re.escape(literal) + end)
