@@ -238,9 +238,13 @@ def _changes(call: Call, base: Base) -> Iterator[tuple[Key, str | None, Value, V
     if any_change:
         return
     traced = list(islice(_traced_changes(call, base), _TRACED_MAX))
-    yield from traced
-    if not traced:  # it read something else altogether, or its target refused it: show the results
-        yield _shown_by_result(call), "result", news.before, news.after
+    known = [one for one in traced if not same(one[2], one[3])]
+    yield from known
+    if not known:  # it read something else altogether, or its target refused it: show the results
+        forgotten = next((key for key, *_ in traced), None)
+        # What came from outside is in none of an agent's writes: those only became known meanwhile.
+        named = forgotten if call.cause is not None and call.cause.rank >= 0 else None
+        yield named or _shown_by_result(call), "result", news.before, news.after
 
 
 def _shown_by_result(call: Call) -> Key:
@@ -265,6 +269,7 @@ def _traced_changes(call: Call, base: Base) -> Iterator[tuple[Key, str | None, V
                 # What is in none of them was below all that agents had written.
                 below = None if key in told and key in now else base(key)
                 if below is UNLOADED:  # forgotten since: whether it has changed cannot be said
+                    yield key, None, None, None
                     continue
                 sides = (_content(side[key] if key in side else selector.of(below)) for side in (told, now))
                 before, after = sides
