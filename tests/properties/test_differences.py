@@ -180,3 +180,9 @@ def test_words_of_single_lines_are_paired_where_it_is_clear() -> None:
     found = dict(replaced_literals("delete the old file", "keep a new one now"))
     assert set(found.values()) == {"keep a new one now", None}
     assert dict(replaced_literals({"a": 1, "b": 1}, {"a": 2, "b": 3})) == {"1": None}
+
+
+def test_a_name_is_found_behind_the_dot_of_its_module_and_a_number_is_not() -> None:
+    assert carries("lib.fetch('b')", "fetch")
+    assert not carries("prefetch('b')", "fetch")
+    assert not carries("1.250", "250")
