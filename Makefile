@@ -4,7 +4,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long check format soak crashes model mutate bench page picture lock clean
+.PHONY: help demo test test-long check format soak crashes model mutate bench page site picture dist audit lock clean
 
 PYTHON ?=
 PYTEST_ARGS ?= -n 2 --dist worksteal
@@ -79,12 +79,32 @@ page/node_modules/.stamp: page/package.json page/package-lock.json
 	@cd page && npm ci --silent --no-audit --no-fund
 	@touch $@
 
+# The time that the files in them bear is that of the last commit, so that who builds it again gets the same bytes.
+dist: .venv/.stamp .audit/.stamp ## Build wheels and source packages of all packages into dist, with a bill of materials (CycloneDX)
+	@rm -rf dist
+	@export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; \
+	for package in . $(PACKAGES); do \
+	    said=$$(cd "$$package" && $(CURDIR)/$(BIN)/python -m hatchling build -d $(CURDIR)/dist 2>&1) || { \
+	        printf '%s\n' "$$said" >&2; exit 1; }; \
+	done
+	@PYTHONPATH=.audit $(BIN)/python tests/packages/bill_of_materials.py dist/coagent-mtpo.cdx.json
+	@cd dist && sha256sum *
+
+audit: .venv/.stamp .audit/.stamp ## Ask for known weaknesses of all packages in requirements.lock (needs an advisory service)
+	@PYTHONPATH=.audit $(BIN)/python -m pip_audit --strict --disable-pip --require-hashes --progress-spinner off \
+	    -r requirements.lock || { \
+	    echo "audit: failed: a weakness is named above, or the advisory service did not answer for a package." >&2; \
+	    exit 1; }
+
 lock: .venv/.stamp ## Pin the newest allowed versions of all dependencies in requirements.lock
 	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
 	    --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
 	    --extra claude-agent-sdk --extra kubernetes --extra langchain --extra llm --extra mcp \
-	    --extra openai-agents --extra otel --extra sql --extra toolsmith --extra watch --extra dev \
+	    --extra openai-agents --extra otel --extra sql --extra toolsmith --extra watch --extra dev --extra docs \
 	    -o requirements.lock pyproject.toml packages/kube-emulator/pyproject.toml
+
+site: .venv/.stamp ## Build the site of the documents into build/site; a broken link or a page too many fails
+	@$(BIN)/python tests/docs/site_pages.py
 
 # As the README shows it: the log of `coagent demo repo`, in the page, looked at by a browser.
 picture: .venv/.stamp ## Draw docs/page.png anew, the picture of the page (needs Chromium)
@@ -96,7 +116,7 @@ picture: .venv/.stamp ## Draw docs/page.png anew, the picture of the page (needs
 	cp page.png $(CURDIR)/docs/page.png && echo "docs/page.png: $$(wc -c < page.png) bytes"
 
 clean: ## Remove the environment, caches and built files
-	@rm -rf .venv page/node_modules page/dist .mutation mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
+	@rm -rf .venv page/node_modules page/dist .audit .mutation mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .cache build dist
 	@find src packages tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.stamp: requirements.lock pyproject.toml $(PACKAGES:=/pyproject.toml)
@@ -126,6 +146,11 @@ clean: ## Remove the environment, caches and built files
 	$(PIP) install --no-deps --no-build-isolation --editable . $(PACKAGES:%=--editable %) || exit 1; \
 	$(BIN)/python -m compileall -qq -j 0 .venv/lib; \
 	touch .venv/.stamp
+
+# Beside .venv, not in it: what they bring along would change what the product finds there (formats of jsonschema).
+.audit/.stamp: .venv/.stamp
+	@$(PIP) install --upgrade --target .audit cyclonedx-bom==7.5.0 pip-audit==2.10.1
+	@touch .audit/.stamp
 
 # Beside .venv, not in it: nothing else needs it, and it brings a terminal interface along.
 .mutation/.stamp: .venv/.stamp

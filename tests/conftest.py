@@ -38,14 +38,14 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compile the tracer of commands once for a test worker: that takes as long as some ten commands."""
     from coagent.systems.shell.views import launch_server
 
-    compiled = launch_server._compiled
+    compiled = launch_server._compile
 
     @cache
     def library() -> list[str]:
         return compiled(tmp_path_factory.mktemp("tracer"))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch_server, "_compiled", lambda _folder: library())
+        patch.setattr(launch_server, "_compile", lambda _folder: library())
         yield
 
 

@@ -34,12 +34,14 @@ class FolderEvent(NamedTuple):
         name: The name in it that has come, gone or changed; empty for the folder itself.
         is_folder: Whether that name is, or was, a folder.
         moved: Whether it has come or gone, so that what is below it has, too.
+        attributes: Whether no more than its rights, times or links have changed.
     """
 
     folder: str
     name: str
     is_folder: bool
     moved: bool
+    attributes: bool = False
 
 
 class FolderWatch:
@@ -174,7 +176,8 @@ class FolderWatch:
                 found.append(FolderEvent(above, name, True, True))
             else:
                 moved = event.mask & (flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO)
-                found.append(FolderEvent(folder, event.name, bool(event.mask & flags.ISDIR), bool(moved)))
+                is_folder, attributes = bool(event.mask & flags.ISDIR), bool(event.mask & flags.ATTRIB)
+                found.append(FolderEvent(folder, event.name, is_folder, bool(moved), attributes))
         return found
 
 

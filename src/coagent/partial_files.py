@@ -23,7 +23,7 @@ def drop_left(path: Path) -> None:
     """Remove what processes of this host that have died left under such names for a path."""
     name = re.compile(rf"\.{re.escape(path.name)}\.([0-9a-f]+\.\d+\.[0-9a-f]*)\.[0-9a-f]{{8}}")
     with contextlib.suppress(OSError):
-        for one in os.listdir(path.parent):
-            known = name.fullmatch(one)
+        for entry in os.listdir(path.parent):
+            known = name.fullmatch(entry)
             if known is not None and lives(known[1]) is False:
-                (path.parent / one).unlink()
+                (path.parent / entry).unlink()

@@ -55,8 +55,8 @@ class ScratchFolder:
     def leave(self) -> None:
         """Leave it to the process that this one was forked from: keep its lock no longer than that lives."""
         if self._end.detach() is not None:
-            for one in self._held:
-                os.close(one)
+            for descriptor in self._held:
+                os.close(descriptor)
 
 
 _guard = threading.RLock()
@@ -190,8 +190,8 @@ def _removed(path: Path, held: int, *locks: int) -> None:
                 remove_tree(name, held)
         if os.listdir(held) == [_LOCK]:
             os.unlink(_LOCK, dir_fd=held)
-    for one in (*locks, held):
-        os.close(one)
+    for descriptor in (*locks, held):
+        os.close(descriptor)
     with contextlib.suppress(OSError):
         path.rmdir()
 
@@ -199,8 +199,8 @@ def _removed(path: Path, held: int, *locks: int) -> None:
 def _forked() -> None:
     """In a process that was forked from this one: have nothing of it."""
     _of_process.clear()
-    for one in _living:
-        one.leave()
+    for scratch in _living:
+        scratch.leave()
     _living.clear()
     _guard.release()
 

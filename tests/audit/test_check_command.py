@@ -227,7 +227,7 @@ def test_a_log_of_a_newer_version_is_refused(log: Path) -> None:
     done = coagent("check", str(log))
     assert done.returncode == 1
     assert "format 99" in done.stderr
-    assert "Upgrade CoAgent" in done.stderr
+    assert "Install a newer CoAgent" in done.stderr
 
 
 def test_what_is_no_log_is_refused(tmp_path: Path) -> None:

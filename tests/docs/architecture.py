@@ -82,16 +82,16 @@ def _floors(
 
 def tree() -> str:
     """Return the packages and modules of the product, and live systems one by one, with what each is for."""
-    lines = ["```"]
+    rows = ["| in `src/coagent/` | what it says of itself |", "|---|---|"]
     for path in sorted(PRODUCT.iterdir(), key=lambda each: (each.is_file(), each.name)):
         name = path.stem
         if path.name.startswith("_") or not (path.suffix == ".py" or (path / "__init__.py").exists()):
             continue
-        lines.append(f"{path.name}{'/' * path.is_dir():<{18 - len(path.name)}}{purpose(name)}")
+        rows.append(f"| `{path.name}{'/' * path.is_dir()}` | {purpose(name)} |")
         if name in _OPENED:
             for inner in sorted(each.name for each in path.iterdir() if (each / "__init__.py").exists()):
-                lines.append(f"  {inner + '/':<16}{purpose(f'{name}.{inner}')}")
-    return "\n".join([*lines, "```"])
+                rows.append(f"| `{name}/{inner}/` | {purpose(f'{name}.{inner}')} |")
+    return "\n".join(rows)
 
 
 def rules() -> str:

@@ -27,7 +27,7 @@ def test_every_module_of_a_layer_is_in_the_picture() -> None:
 
 
 def test_a_rule_or_a_module_too_many_would_be_seen() -> None:
-    assert drawn(TEXT.replace("log/  ", "gone/ ")) == TEXT
+    assert drawn(TEXT.replace("`log/`", "`gone/`")) == TEXT
     assert drawn(TEXT.replace("- Log engines", "- Nobody imports anything.\n- Log engines")) == TEXT
 
 

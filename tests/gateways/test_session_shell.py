@@ -189,11 +189,11 @@ async def test_what_the_first_command_needs_is_there_before_it(root: Path) -> No
         assert sessions.commanding.is_set()
         await shell.prepare()
         runner = shell.runner
-        made = runner._snapshots.moment, runner._git.unowned.looked, runner._git.indexes.made
+        made = runner._snapshots.generation, runner._git.foreign.looked, runner._git.indexes.made
         assert runner.tracer
         assert await one.run("cat a.txt") == (0, "a\n")
         assert made == (1, 1, 1)
-        assert (runner._snapshots.moment, runner._git.unowned.looked, runner._git.indexes.made) == made
+        assert (runner._snapshots.generation, runner._git.foreign.looked, runner._git.indexes.made) == made
 
 
 async def test_a_session_may_look_at_its_domain_and_is_told_how(root: Path) -> None:

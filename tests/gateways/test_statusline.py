@@ -23,7 +23,7 @@ from coagent.config.domain_file import ClaudeTable
 from coagent.gateways.claude.hook import socket_path
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.sessions import Sessions
-from coagent.gateways.claude.statusline import NOT_HERE, line, told
+from coagent.gateways.claude.statusline import NOT_HERE, describe, line
 from coagent.gateways.claude.workspace import open_workspace
 from coagent.gateways.setup import workspace as setup
 from coagent.runtime.domain import Domain
@@ -110,14 +110,16 @@ async def test_a_daemon_that_knows_is_asked_and_the_log_left_alone(shared: Share
 
 def test_the_line_in_all_its_forms() -> None:
     here = {"of": 12, "stuck": 0, "place": 11, "finished": False, "notices": 0, "waits_for": []}
-    assert told(here) == "coagent: 11th of 12"
-    assert told({**here, "place": 3, "notices": 2, "stuck": 1}) == "coagent: 3rd of 12 · 2 notices · 1 stuck"
+    assert describe(here) == "coagent: 11th of 12"
+    assert (
+        describe({**here, "place": 3, "notices": 2, "stuck": 1}) == "coagent: 3rd of 12 · 2 notices · 1 stuck"
+    )
     waiting = {**here, "place": 4, "finished": True, "waits_for": ["a", "b", "c"]}
-    assert told(waiting) == "coagent: 4th of 12 · waits for a, b and 1 more"
-    assert told({**here, "place": 1, "finished": True}) == "coagent: 1st of 12 · finished"
-    assert told({"of": 0, "stuck": 0}) == "coagent: not at work"
-    assert told({"of": 0, "stuck": 2}, has_session=False) == "coagent: nobody at work · 2 stuck"
-    assert told({"of": 1, "stuck": 0}) == "coagent: not at work, one other is"
+    assert describe(waiting) == "coagent: 4th of 12 · waits for a, b and 1 more"
+    assert describe({**here, "place": 1, "finished": True}) == "coagent: 1st of 12 · finished"
+    assert describe({"of": 0, "stuck": 0}) == "coagent: not at work"
+    assert describe({"of": 0, "stuck": 2}, has_session=False) == "coagent: nobody at work · 2 stuck"
+    assert describe({"of": 1, "stuck": 0}) == "coagent: not at work, one other is"
 
 
 def typed(root: Path, text: str) -> tuple[int, str, str]:

@@ -8,22 +8,16 @@ import re
 import subprocess
 import sys
 import sysconfig
-import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from building import OURS, PACKAGES, ROOT, build, project
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = {
-    "coagent": ROOT,
-    "coagent_lab": ROOT / "packages" / "coagent-lab",
-    "kube_emulator": ROOT / "packages" / "kube-emulator",
-}
-OURS = {"coagent-mtpo", "coagent-lab", "kube-emulator"}
+VERSION = project()["version"]
 
 pytestmark = pytest.mark.slow
 
@@ -57,19 +51,8 @@ class Installed:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("packages")
-    for name, project in PACKAGES.items():
-        build = [
-            sys.executable,
-            "-m",
-            "hatchling",
-            "build",
-            "-t",
-            "wheel",
-            "-d",
-            str(folder / f"{name}.dist"),
-        ]
-        subprocess.run(build, cwd=project, check=True, capture_output=True)
-        (wheel,) = (folder / f"{name}.dist").glob("*.whl")
+    for name, place in PACKAGES.items():
+        (wheel,) = build(place, folder / f"{name}.dist", "wheel")
         zipfile.ZipFile(wheel).extractall(folder / "wheels" / name)
     others = folder / "others"
     others.mkdir()
@@ -80,9 +63,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 
 def test_each_wheel_holds_its_own_package_and_no_other(installed: Installed) -> None:
-    assert installed.names("coagent") == {"coagent", "coagent_mtpo-0.1.0.dist-info"}
-    assert installed.names("coagent_lab") == {"coagent_lab", "coagent_lab-0.1.0.dist-info"}
-    assert installed.names("kube_emulator") == {"kube_emulator", "kube_emulator-0.1.0.dist-info"}
+    assert installed.names("coagent") == {"coagent", f"coagent_mtpo-{VERSION}.dist-info"}
+    assert installed.names("coagent_lab") == {"coagent_lab", f"coagent_lab-{VERSION}.dist-info"}
+    assert installed.names("kube_emulator") == {"kube_emulator", f"kube_emulator-{VERSION}.dist-info"}
     assert {"sim", "bench", "emulator"}.isdisjoint(
         path.name for path in (installed.wheels / "coagent" / "coagent").iterdir()
     )
@@ -112,7 +95,7 @@ def test_the_product_alone_names_the_package_that_brings_the_rest(
     assert (code, output) == (2, "")
     assert " ".join(errors.split()) == (
         f"error: {what} comes with the package 'coagent-lab', which is not installed "
-        "Install it: pip install coagent-lab"
+        "Install it from CoAgent's repository: pip install . packages/kube-emulator packages/coagent-lab"
     )
 
 
@@ -143,11 +126,7 @@ def test_with_the_others_all_of_it_works(installed: Installed) -> None:
 def test_the_lock_has_what_all_packages_need() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\n]+)", lock, re.M))
-    needed = [
-        Requirement(text)
-        for project in PACKAGES.values()
-        for text in tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
-    ]
+    needed = [Requirement(text) for folder in PACKAGES.values() for text in project(folder)["dependencies"]]
     assert [
         str(one)
         for one in needed

@@ -417,3 +417,33 @@ async def test_that_a_run_failed_where_another_process_has_begun_it_again_is_not
         assert sent == ["paid"]
         await two.settle()
         assert taken.effective(unknown.id)
+
+
+@pytest.mark.anyio
+async def test_who_joins_or_ends_does_not_wait_until_others_read_no_more(tmp_path: Path) -> None:
+    async with process(tmp_path / "log", targets.Memory({"kv:x": 0})) as domain:
+        a = await domain.join("A")
+        log, reads, left = domain._opened.parts.recorder.log, 0, 300
+        append = log.append
+
+        async def slow(events: Sequence[Event]) -> None:
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            await append(events)
+
+        async def go_on_reading() -> None:
+            nonlocal reads
+            while reads < left:
+                reads += 1
+                await a.call("read", key="kv:x")
+                await anyio.lowlevel.checkpoint()
+
+        log.append = slow  # type: ignore[method-assign]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(go_on_reading)
+            await anyio.lowlevel.checkpoint()
+            b = await domain.join("B")
+            await b.abort()
+            assert reads < left
+            left = 0
+        assert (await a.finish(wait=True)).state == "committed"

@@ -160,7 +160,7 @@ async def test_a_reverse_that_fails_says_what_is_unknown(fragile: Path) -> None:
         said = await failure(a, "coagent_undo", call_id="A.1")
         assert "could not be reversed" in said
         assert "the state of fragile:value is unknown" in said
-        assert "mend it by hand" in said
+        assert "put it right by hand" in said
 
 
 async def test_a_server_that_does_not_start_is_named(tmp_path: Path) -> None:

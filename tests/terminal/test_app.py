@@ -45,7 +45,8 @@ class Seen:
         while True:
             await self._pilot.pause(0.01)
             text = self.text()
-            if all(one in text for one in words) and (gone is None or gone not in text):
+            said = " ".join(text.split())  # a long path above may wrap it
+            if all(word in text or word in said for word in words) and (gone is None or gone not in text):
                 return text
             assert monotonic() < until, f"no {words} in\n{text}"
 

@@ -15,8 +15,8 @@ import coagent
 from coagent.errors import CoAgentError
 from coagent.systems.files.target import Files
 from coagent.systems.shell.views.overlay import available
-from coagent.toolsmith.arguments import checked
-from coagent.toolsmith.footprint import filled
+from coagent.toolsmith.arguments import check_arguments
+from coagent.toolsmith.footprint import fill_templates
 from coagent.toolsmith.hostile import HOSTILE
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.smith import smith_tools
@@ -124,7 +124,7 @@ async def test_a_call_changes_what_it_declares_and_is_undone(root: Path) -> None
                 assert not differing(before, tree_of(root)), (spec.name, arguments)
                 continue
             changed = differing(before, tree_of(root))
-            keys = filled(spec, spec.writes, checked(spec, files.workspace, arguments))
+            keys = fill_templates(spec, spec.writes, check_arguments(spec, files.workspace, arguments))
             assert [path for path in changed if not _covered(keys, path)] == [], (spec.name, arguments)
             assert list(_aside(root)) == aside, (spec.name, arguments)
             done += 1

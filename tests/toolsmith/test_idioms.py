@@ -11,10 +11,10 @@ import pytest
 from coagent.systems.files.target import Files
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.shell.views.overlay import available
-from coagent.toolsmith.idioms import named_temporaries, sed_of_perl
+from coagent.toolsmith.idioms import name_temporaries, sed_of_perl
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.smith import ToolSmith
-from coagent.toolsmith.stages import NoReader, checked_stages
+from coagent.toolsmith.stages import NoReader, check_stages
 
 pytest.importorskip("tree_sitter_bash")
 pytestmark = [
@@ -166,9 +166,9 @@ async def test_a_program_that_is_run_by_another_is_no_value(
 
 
 def test_names_of_temporary_files_are_fixed_and_nothing_else_is() -> None:
-    assert named_temporaries("t=$(mktemp); sort a > $t; mv ${t} a").count("/tmp/of-the-command") == 2
-    assert named_temporaries("echo '$$' > \"$x.$$\"") == "echo '$$' > \"$x.0\""
-    assert named_temporaries("sed 's/a$/b/' x") == "sed 's/a$/b/' x"
+    assert name_temporaries("t=$(mktemp); sort a > $t; mv ${t} a").count("/tmp/of-the-command") == 2
+    assert name_temporaries("echo '$$' > \"$x.$$\"") == "echo '$$' > \"$x.0\""
+    assert name_temporaries("sed 's/a$/b/' x") == "sed 's/a$/b/' x"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_substitution_of_perl_is_one_of_sed_or_none(script: str, sed: str | No
 )
 def test_stages_that_are_not_let_in(stages: list[list[str]]) -> None:
     with pytest.raises(NoReader):
-        checked_stages(stages)
+        check_stages(stages)
 
 
 async def test_two_files_are_compared_as_they_are_named(workspace: Workspace, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from coagent.systems.shell.views import kernel_bounds
 from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith import smith as smith_module
 from coagent.toolsmith.library import Library
-from coagent.toolsmith.look import Look, SecludedTrials
 from coagent.toolsmith.maker import ModelChoice
+from coagent.toolsmith.model_look import IsolatedTrials, Look
 from coagent.toolsmith.overview import overview
 from coagent.toolsmith.smith import ToolSmith
 
@@ -42,7 +42,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def look(workspace: Workspace) -> Iterator[Look]:
-    with SecludedTrials(workspace) as trials:
+    with IsolatedTrials(workspace) as trials:
         yield Look(workspace, trials)
 
 
@@ -82,7 +82,7 @@ async def test_files_that_are_named_are_opened_first(look: Look) -> None:
 async def test_the_overview_is_bounded(workspace: Workspace) -> None:
     for number in range(300):
         (Path(workspace.root) / f"file{number}").write_text("x\n" * 1000)
-    with SecludedTrials(workspace) as trials:
+    with IsolatedTrials(workspace) as trials:
         found = await overview(Look(workspace, trials), "conf/long.txt, file297, file298 and file299.")
     assert len(found["files"]) == 120
     assert found["files_left_out"] == 184

@@ -16,8 +16,8 @@ from coagent.systems.shell.views import kernel_bounds
 from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith.known import KNOWN_MAX, known_tools
 from coagent.toolsmith.library import Library
-from coagent.toolsmith.look import SHOWN_MAX
 from coagent.toolsmith.maker import Answers, ModelChoice
+from coagent.toolsmith.model_look import SHOWN_MAX
 from coagent.toolsmith.smith import ToolSmith
 from coagent.toolsmith.spec import Check, ToolSpec, Verified
 

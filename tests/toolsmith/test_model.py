@@ -27,8 +27,8 @@ from coagent.systems.shell.tools import bash_tools
 from coagent.systems.shell.views import kernel_bounds
 from coagent.systems.shell.views.overlay import available
 from coagent.toolsmith.library import Library
-from coagent.toolsmith.look import SHOWN_MAX, Look, SecludedTrials
 from coagent.toolsmith.maker import ModelChoice
+from coagent.toolsmith.model_look import SHOWN_MAX, IsolatedTrials, Look
 from coagent.toolsmith.smith import Answer, ToolSmith, smith_tools
 from coagent.toolsmith.trial import Trials
 from coagent.toolsmith.verify import Verifier
@@ -66,7 +66,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def look(workspace: Workspace, home: Path) -> Iterator[Look]:
-    with SecludedTrials(workspace) as trials:
+    with IsolatedTrials(workspace) as trials:
         yield Look(workspace, trials)
 
 
@@ -207,7 +207,7 @@ async def test_nonsense_is_refused_with_reasons(
 async def test_what_does_not_end_is_refused(workspace: Workspace, tmp_path: Path, command: str) -> None:
     endless = Scripted({**UPPER, "command": command, "effect": "read", "writes": []})
     smith = _smith(workspace, tmp_path, endless.model, tries=1)
-    smith._secluded = Verifier(workspace, timeout_s=0.3, trials=SecludedTrials)
+    smith._isolated = Verifier(workspace, timeout_s=0.3, trials=IsolatedTrials)
     answer = await smith.request(_ASKED)
     assert answer.status == "refused"
     assert "ends" in answer.reason
@@ -231,7 +231,7 @@ async def test_a_model_that_looks_for_ever_or_only_talks_is_stopped(
 
 @pytest.mark.parametrize("name", [".ssh/id", ".aws/credentials", ".kube/config", ".config/token"])
 async def test_a_look_sees_no_keys(look: Look, workspace: Workspace, home: Path, name: str) -> None:
-    with Trials(workspace) as trials:  # what is not secluded sees them
+    with Trials(workspace) as trials:  # what is not isolated sees them
         assert "SECRET" in trials.run(f"cat {home}/{name}").output
     for place in ("~", "$HOME", str(home)):
         assert "SECRET" not in await look.run_command(f"cat {place}/{name}; ls -la {place}")

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from coagent.toolsmith.quoting import unquoted
+from coagent.toolsmith.quoting import unquoted_parameters
 
 _LOOSE = (
     "cat $file", "cat ${file}", "cat x$file", "cat < $file", "echo x > $file", 'echo "a" $file',
@@ -26,12 +26,12 @@ _WHOLE = (
 
 @pytest.mark.parametrize("command", _LOOSE)
 def test_outside_quotes_it_is_found(command: str) -> None:
-    assert unquoted(command, {"file"}) == ["file"]
+    assert unquoted_parameters(command, {"file"}) == ["file"]
 
 
 @pytest.mark.parametrize("command", _WHOLE)
 def test_what_stays_one_word_is_let_be(command: str) -> None:
-    assert unquoted(command, {"file"}) == []
+    assert unquoted_parameters(command, {"file"}) == []
 
 
 def _words(word: str) -> list[str]:
@@ -44,4 +44,4 @@ def _words(word: str) -> list[str]:
 
 @pytest.mark.parametrize("word", ["$file", "${file}", "${file:-x}", '"$file"', '"${file%x}"', "${file%x}"])
 def test_bash_agrees(word: str) -> None:
-    assert (len(_words(word)) > 1) == bool(unquoted(f"echo {word}", {"file"}))
+    assert (len(_words(word)) > 1) == bool(unquoted_parameters(f"echo {word}", {"file"}))

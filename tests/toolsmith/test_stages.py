@@ -17,13 +17,13 @@ from coagent.errors import InvalidArguments, ToolFailed
 from coagent.systems.files.target import Files
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.shell.views.overlay import available
-from coagent.toolsmith.arguments import checked
+from coagent.toolsmith.arguments import check_arguments
 from coagent.toolsmith.example import ByExample
-from coagent.toolsmith.footprint import filled
+from coagent.toolsmith.footprint import fill_templates
 from coagent.toolsmith.hostile import HOSTILE
 from coagent.toolsmith.library import Library
 from coagent.toolsmith.smith import ToolSmith, smith_tools
-from coagent.toolsmith.stages import PROGRAMS, NoReader, checked_stages, decoded, encoded, placed
+from coagent.toolsmith.stages import PROGRAMS, NoReader, check_stages, decode, encode, placed
 
 views = pytest.mark.skipif(bool(available()), reason=available() or "private views can be had")
 
@@ -142,7 +142,7 @@ def test_what_may_do_more_than_read_is_never_let_in(workspace: Workspace, comman
 def test_a_hostile_word_is_no_program_and_no_option(word: str) -> None:
     for stages in ([[word, "{}"]], [["cat", "{}"], [word]], [["find", "{}", word]], [["tar", word, "{}"]]):
         with pytest.raises(NoReader):
-            checked_stages(stages)
+            check_stages(stages)
     assert word == "" or placed([["cat", "hosts", word]]) is None
 
 
@@ -155,13 +155,13 @@ _word = st.text(st.characters(blacklist_categories=["Cs"]), max_size=12) | st.sa
 @given(st.lists(st.lists(_word, min_size=1, max_size=5), min_size=1, max_size=3))
 def test_what_is_let_in_has_one_place_known_programs_and_one_form(stages: list[list[str]]) -> None:
     try:
-        found = checked_stages(stages)
+        found = check_stages(stages)
     except NoReader:
         return
     assert [stage.count("{}") for stage in found] == [1] + [0] * (len(found) - 1)
     assert {stage[0] for stage in found} <= set(PROGRAMS)
-    assert decoded(encoded(found)) == found
-    assert checked_stages(found) == found
+    assert decode(encode(found)) == found
+    assert check_stages(found) == found
     words = {word for stage in found for word in stage}
     assert not words & {"-delete", "-exec", "--output=x", "-i"} or {"grep", "awk", "sed", "tr"} & words
 
@@ -173,8 +173,8 @@ def test_a_word_reaches_its_program_as_it_is(tmp_path_factory: pytest.TempPathFa
     (root / "file").write_text(f"{pattern}\nother\n")
     proposal = ByExample(Workspace(str(root))).propose("x", "grep -c x file")[0]
     stages = [["grep", "-nFxe", pattern, "{}"], ["cat"]]
-    values = checked(proposal.spec, Workspace(str(root)), {"file": "file", "stages": stages})
-    assert checked(proposal.spec, Workspace(str(root)), values) == values
+    values = check_arguments(proposal.spec, Workspace(str(root)), {"file": "file", "stages": stages})
+    assert check_arguments(proposal.spec, Workspace(str(root)), values) == values
     done = subprocess.run(
         ["bash", "-c", proposal.spec.command],
         cwd=root,
@@ -210,9 +210,9 @@ async def test_writers_of_one_kind_share_a_tool_and_declare_what_they_change(
         assert second.tool is not None, second.reason
         assert (first.tool.name, second.tool.name, second.status) == (name, name, "reused")
         assert second.arguments is not None
-        values = checked(second.tool, workspace, second.arguments)
+        values = check_arguments(second.tool, workspace, second.arguments)
         assert (
-            filled(second.tool, second.tool.writes, values)
+            fill_templates(second.tool, second.tool.writes, values)
             == {
                 "rewrite_file": ["file:notes/a.txt"],
                 "delete_found": ["file:"],
@@ -274,14 +274,14 @@ def test_a_name_for_a_commit_stays_below_its_kind(workspace: Workspace) -> None:
     for wrong in ({"name": "../heads/main"}, {"name": "a/../../x"}, {"name": "-d"}, {"name": "a.lock"},
                   {"kind": "remotes"}, {"kind": "tags/../heads"}, {"commit": "--delete"}):  # fmt: skip
         with pytest.raises(InvalidArguments):
-            checked(spec, workspace, {**arguments, **wrong})
+            check_arguments(spec, workspace, {**arguments, **wrong})
 
 
 def test_only_a_find_is_what_is_deleted_by(workspace: Workspace) -> None:
     spec, arguments, _ = ByExample(workspace).propose("x", "find notes -name '*.bak' -delete")[0]
     for wrong in ([["cat", "{}"]], [["find", "{}"], ["sort"]], [["find", "{}", "-exec", "rm", ";"]]):
         with pytest.raises(InvalidArguments):
-            checked(spec, workspace, {**arguments, "stages": wrong})
+            check_arguments(spec, workspace, {**arguments, "stages": wrong})
 
 
 _ODD = (
@@ -306,7 +306,7 @@ def test_nothing_that_is_let_in_writes_even_without_a_view(
     tmp_path_factory: pytest.TempPathFactory, stages: list[tuple[str, list[str]]]
 ) -> None:
     try:
-        found = checked_stages(
+        found = check_stages(
             [[program, *words, *([] if number else ["{}"])] for number, (program, words) in enumerate(stages)]
         )
     except NoReader:
@@ -321,7 +321,7 @@ def test_nothing_that_is_let_in_writes_even_without_a_view(
         subprocess.run(
             ["bash", "-c", proposal.spec.command],
             cwd=root,
-            env={"PATH": os.environ["PATH"], "file": place, "stages": encoded(found)},
+            env={"PATH": os.environ["PATH"], "file": place, "stages": encode(found)},
             capture_output=True,
             check=False,
             timeout=60,

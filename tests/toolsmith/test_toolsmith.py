@@ -27,7 +27,7 @@ from coagent.systems.files.target import Files
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.shell.tools import bash_tools
 from coagent.systems.shell.views.overlay import available
-from coagent.toolsmith.arguments import checked
+from coagent.toolsmith.arguments import check_arguments
 from coagent.toolsmith.example import ByExample
 from coagent.toolsmith.hostile import HOSTILE
 from coagent.toolsmith.library import Library
@@ -383,12 +383,15 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_paths_and_values_of_arguments_are_checked(workspace: Workspace) -> None:
     spec = _spec(parameters={"file": Parameter(type="path"), "n": Parameter(type="integer")})
-    assert checked(spec, workspace, {"file": "./notes/../hosts", "n": 3}) == {"file": "hosts", "n": "3"}
+    assert check_arguments(spec, workspace, {"file": "./notes/../hosts", "n": 3}) == {
+        "file": "hosts",
+        "n": "3",
+    }
     for wrong in ({"file": "../x", "n": 1}, {"file": ".git/config", "n": 1}, {"file": "a#b", "n": 1},
                   {"file": "hosts", "n": "1; x"}, {"file": "hosts", "n": True}, {"file": "hosts"},
                   {"file": "hosts", "n": 1, "more": 2}, {"file": "x\0y", "n": 1}):  # fmt: skip
         with pytest.raises(InvalidArguments):
-            checked(spec, workspace, wrong)
+            check_arguments(spec, workspace, wrong)
 
 
 @settings(max_examples=100, deadline=None)
@@ -398,7 +401,7 @@ def test_whatever_an_argument_is_it_stays_one_word_in_the_workspace(text: str, k
     file = Parameter(type="path")
     spec = _spec(parameters={"file": file, "value": Parameter(type=kind)})
     try:
-        value = checked(spec, workspace, {"file": "x", "value": text})["value"]
+        value = check_arguments(spec, workspace, {"file": "x", "value": text})["value"]
     except InvalidArguments:
         return
     assert not value.startswith("-") or kind in ("integer", "number")
@@ -406,7 +409,7 @@ def test_whatever_an_argument_is_it_stays_one_word_in_the_workspace(text: str, k
     if kind == "path":
         place = os.path.normpath(Path(workspace.root) / value)
         assert place == workspace.root or place.startswith(f"{workspace.root}/")
-        assert value == checked(spec, workspace, {"file": "x", "value": value})["value"]
+        assert value == check_arguments(spec, workspace, {"file": "x", "value": value})["value"]
     if kind in ("integer", "number"):
         assert re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", value)
     said = subprocess.run(
@@ -444,7 +447,7 @@ async def test_a_program_of_awk_is_a_parameter_only_where_it_does_no_more_than_p
     if harmless:
         return
     with pytest.raises(InvalidArguments, match="do no more than print"):
-        checked(proposal.spec, workspace, {"file": "hosts", "stages": [["awk", program, "{}"]]})
+        check_arguments(proposal.spec, workspace, {"file": "hosts", "stages": [["awk", program, "{}"]]})
 
 
 async def test_why_a_tool_fails_is_told_without_what_moves_a_cursor(workspace: Workspace) -> None:
@@ -460,7 +463,7 @@ def test_numbers_have_one_form(workspace: Workspace) -> None:
     spec = _spec(parameters={"file": Parameter(type="path"), **parameters})
 
     def given_as(n: object, x: object) -> tuple[str, str]:
-        values = checked(spec, workspace, {"file": "hosts", "n": n, "x": x})
+        values = check_arguments(spec, workspace, {"file": "hosts", "n": n, "x": x})
         return values["n"], values["x"]
 
     assert given_as("007", "-00.50") == ("7", "-0.50")
@@ -556,7 +559,7 @@ def test_a_broken_file_of_the_library_is_named_and_takes_no_other_with_it(
     os.mkfifo(folder / "pipe.toml")  # to open it would wait for ever
     tools, faults = Library(folder).load()
     assert {fault.file for fault in faults} == {"broken.toml", "wrong.toml", "bin.toml", "pipe.toml"}
-    assert all("Mend or remove it" in fault.why for fault in faults)
+    assert all("Correct or remove it" in fault.why for fault in faults)
     assert len(tools) == 4
 
 

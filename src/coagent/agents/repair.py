@@ -147,6 +147,7 @@ class Walker:
         self.session = session
         self.tally = tally
         self.made: list[Made] = []
+        self._for_good: list[Made] = []  # what was to be withdrawn, and has happened for good
         self.failure: BaseException | None = None
         """Why the program ended early; the agent is to abort once its premises are final."""
         self.last_words = ""
@@ -315,6 +316,12 @@ class Walker:
     # ---- actions -------------------------------------------------------------------------------------------
 
     async def _call(self, asked: Step) -> None:
+        for made in self._for_good:
+            if _equal(made, asked):  # nobody sends the same message a second time for having sent it too soon
+                self._for_good.remove(made)
+                self.made.append(made)
+                self._feed(made)
+                return
         await self._think(asked.think_s, asked.tokens, asked.tool)
         self._repairing = False
         self.session.say(asked.says)
@@ -383,7 +390,8 @@ class Walker:
         try:
             outcome = await self.session.undo(made.call_id)
         except NotReversible:
-            return  # it has happened; what is left is to go on from there
+            self._for_good.append(made)  # it has happened; what is left is to go on from there
+            return
         except UnknownCall:
             return
         self.heed(outcome.notifications, outcome.changed)

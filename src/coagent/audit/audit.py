@@ -130,11 +130,11 @@ class Audit:
             wrong: Those that do not hold what they should, with what they hold.
         """
         self._compared = compared
-        for expected, found in wrong:
+        for expected, live in wrong:
             key, by = expected.key, expected.by
             left, who = _left_by(expected)
             held = expected.values[-1]
-            due, there = self._replay.show(held, key, found), self._replay.show(found, key, held)
+            due, there = self._replay.show(held, key, live), self._replay.show(live, key, held)
             self._replay.findings.add(
                 Finding(
                     "ungoverned writer",
@@ -238,7 +238,7 @@ class Report(NamedTuple):
     def of(self, classes: Iterable[Class]) -> list[Finding]:
         """Return the findings of some classes."""
         wanted = set(classes)
-        return [one for one in self.findings.kept if one.cls in wanted]
+        return [finding for finding in self.findings.kept if finding.cls in wanted]
 
     def data(self) -> dict[str, Any]:
         """Return it as JSON data."""

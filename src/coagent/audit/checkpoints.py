@@ -28,16 +28,16 @@ def begin(replay: Replay, number: int, text: str) -> None:
         half_reversed = rest[0] if rest else []
         replay.number, replay.top = number, top
         replay.things.versions = versions
-        for one in objects:
-            _restore_object(replay, one)
-        for one in agents:
-            _restore_agent(replay, number, one)
-        for one in calls:
-            _restore_call(replay, number, one)
-        for one in agents:
-            _restore_inbox(replay, one)
-        for one in objects:
-            _restore_edits(replay, one)
+        for object_fields in objects:
+            _restore_object(replay, object_fields)
+        for agent_fields in agents:
+            _restore_agent(replay, number, agent_fields)
+        for call_fields in calls:
+            _restore_call(replay, number, call_fields)
+        for agent_fields in agents:
+            _restore_inbox(replay, agent_fields)
+        for object_fields in objects:
+            _restore_edits(replay, object_fields)
         for key in unapplied:
             thing = replay.things.all[key]
             thing.lagging = True
@@ -108,18 +108,18 @@ def _restore_inbox(replay: Replay, fields: list[Any]) -> None:
     agent = replay.agents.get(fields[1])
     if agent is not None:
         agent.pending = {call_id: agent.calls[call_id] for call_id in fields[8]}
-        agent.disturbed = {key: one[3] for key, one in fields[9].items() if one[0] == "stuck"}
+        agent.disturbed = {key: entry[3] for key, entry in fields[9].items() if entry[0] == "stuck"}
 
 
 def _restore_edits(replay: Replay, fields: list[Any]) -> None:
     """Put outsiders' edits above the writes that they saw, and say what wrote what targets may hold."""
     key, _, _, _, accepted_at, _, _, edits = fields
     thing = replay.things.all[key]
-    for position, saw, found, value, _ in edits:
+    for position, saw, result, value, _ in edits:
         below = thing.below(tuple(position))
         if below is None:
             raise NotUnderstood(f"an edit of {key!r} stands above nothing")
-        edit = Write(below.call, value, position[2], saw, found)
+        edit = Write(below.call, value, position[2], saw, result)
         thing.enter(edit)
     by_place = {write.position: write for write in thing.writes}
     thing.accepted_by = [by_place.get(tuple(position)) for position in accepted_at]

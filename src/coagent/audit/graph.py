@@ -98,7 +98,7 @@ def _shortest(edges: Sequence[Edge], kinds: set[str], starts: set[str]) -> list[
     """Return the shortest circle of one edge of `starts` and others of `kinds`; none where there is none."""
     best: list[Edge] = []
     allowed = _by_agent(edges, lambda edge: edge.kind in kinds)
-    for edge in [one for one in edges if one.kind in starts][:_TRIED_MAX]:
+    for edge in [candidate for candidate in edges if candidate.kind in starts][:_TRIED_MAX]:
         path = _path(allowed, edge.after, edge.before)
         if path and (not best or len(path) + 1 < len(best)):
             best = [edge, *path]

@@ -110,10 +110,10 @@ class History:
         orders = {key: self._in_order(key) for key in self._versions}
         keys = sorted(orders)
         for key, versions in orders.items():
-            for one, other in pairwise(versions):
-                if self._is_new(one.call, other.call, "ww"):
-                    why = f"{one.call.id} wrote {key}, {other.call.id} over it"
-                    self._add(one.call, other.call, "ww", key, why)
+            for version, other in pairwise(versions):
+                if self._is_new(version.call, other.call, "ww"):
+                    why = f"{version.call.id} wrote {key}, {other.call.id} over it"
+                    self._add(version.call, other.call, "ww", key, why)
         for call in self._standing:
             if call.agent in self.committed:
                 for read in _reads_of(call, keys):
@@ -123,14 +123,18 @@ class History:
         return list(self._edges.values())
 
     def _in_order(self, key: str) -> list[Version]:
-        found = [one for one in self._versions[key] if one.standing and one.call.agent in self.committed]
-        return sorted(found, key=lambda one: one.call.place)
+        found = [
+            version
+            for version in self._versions[key]
+            if version.standing and version.call.agent in self.committed
+        ]
+        return sorted(found, key=lambda version: version.call.place)
 
     def _follow(self, read: Read, versions: list[Version]) -> None:
         """Add the dependencies that follow from a read."""
         base = self._bases[read.key]
-        looks = [_look(one.value, read.part) for one in versions]
-        at = bisect_left(versions, read.call.place, key=lambda one: one.call.place) - 1
+        looks = [_look(version.value, read.part) for version in versions]
+        at = bisect_left(versions, read.call.place, key=lambda version: version.call.place) - 1
         seen = read.seen
         if read.part is not None and read.part[0] == "traced" and seen is UNKNOWN:
             seen = looks[at] if at >= 0 else _look(base, read.part)  # as it was; what, the log does not say
@@ -149,8 +153,8 @@ class History:
             self._add(source, read.call, "wr", read.key, why)
         later = next(
             (
-                one
-                for one, look in islice(zip(versions, looks, strict=True), at + 1, None)
+                version
+                for version, look in islice(zip(versions, looks, strict=True), at + 1, None)
                 if not same(look, seen)
             ),
             None,

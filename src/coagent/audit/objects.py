@@ -174,7 +174,7 @@ class Thing:
         while self.writes and self.writes[0].edit:
             edit = self.writes.pop(0)
             self.set_base(merged(edit.saw, edit.found, self.base), number, "outside")
-            self.accepted_by = [None if one is edit else one for one in self.accepted_by]
+            self.accepted_by = [None if acceptor is edit else acceptor for acceptor in self.accepted_by]
         if self.blurred and not self.writes:
             self.blurred, self.sure, self.base = False, False, UNKNOWN
 
@@ -372,7 +372,7 @@ class Things:
         if self.exact:
             return thing if thing.version == version else None
         alone = self.last_lagging is thing and len(self.lagging) == 1 and len(thing.accepted) == 2
-        if self.settled and alone and not any(one.live is UNKNOWN for one in self.written_in("")):
+        if self.settled and alone and not any(written.live is UNKNOWN for written in self.written_in("")):
             self.versions = thing.version = version  # it can only be the latest of all
             self.exact = True
         return thing

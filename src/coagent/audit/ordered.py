@@ -123,7 +123,7 @@ class OrderedReplay(Replay):
                 self.tally.edges += thing is not None and "." in thing.base_by
             for scan, seen in call.seen.scans:
                 # What it shows, and what it would show otherwise but for somebody's write meanwhile.
-                covered = {one.key for one in self.things.in_range(scan.prefix, agent.number)}
+                covered = {thing.key for thing in self.things.in_range(scan.prefix, agent.number)}
                 for key in {key for key in covered if scan.covers(key)}.union(seen):
                     thing = self.things.all.get(key)
                     self.tally.edges += thing is not None and "." in thing.base_by

@@ -33,7 +33,7 @@ def shortened(text: str, beside: str, length_max: int) -> str:
     if len(text) <= length_max:
         return text
     pairs = enumerate(zip(text, beside, strict=False))
-    alike = next((at for at, (one, other) in pairs if one != other), min(len(text), len(beside)))
+    alike = next((at for at, (character, other) in pairs if character != other), min(len(text), len(beside)))
     begin = 0 if alike < length_max // 2 else min(alike - length_max // 3, len(text) - length_max)
     end = begin + length_max
     return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''} ({len(text)} characters)"

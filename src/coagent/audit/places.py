@@ -66,8 +66,8 @@ def _in_the_way(state: State, call: Call, below: list[Agent]) -> Agent | None:
             if rank in ranks:
                 return ranks[rank]
         for other in below:
-            for one in other.scanning.values():
-                if any(scan.covers(key) for scan, _ in one.seen.scans):
+            for scanning in other.scanning.values():
+                if any(scan.covers(key) for scan, _ in scanning.seen.scans):
                     return other
     read = [things.all[key] for key, _, _ in call.seen.reads if key in things.all]
     for scan, _ in call.seen.scans:

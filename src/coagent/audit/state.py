@@ -150,7 +150,7 @@ class State:
         if thing.sure or thing.writes:
             return
         if thing.written and thing.base is not UNKNOWN and not same(thing.base, value):
-            if not any(same(value, one) for one in thing.accepted):
+            if not any(same(value, accepted) for accepted in thing.accepted):
                 self.tally.between += 1
             thing.base_by = thing.written = "outside"
             thing.person = ""
@@ -291,7 +291,7 @@ class State:
             self.things.refresh(thing)
             return
         made = [merged(saw, found, thing.base) for saw in thing.accepted]
-        certain = self.things.exact and all(same(one, made[0]) for one in made)
+        certain = self.things.exact and all(same(value, made[0]) for value in made)
         value = made[0] if certain else UNKNOWN
         thing.set_base(value, self.number, "outside")
         self.things.changed(thing, self.number)

@@ -56,7 +56,7 @@ def accept(
     if yes and chosen:
         anyio.run(take, configured(path).domain, chosen)
     if json_output:
-        print_json({"objects": [_data(one) for one in chosen], "accepted": yes and bool(chosen)})
+        print_json({"objects": [_data(change) for change in chosen], "accepted": yes and bool(chosen)})
     elif not chosen:
         print_lines([_NOTHING])
     elif keys or all_of_them:
@@ -68,7 +68,7 @@ def accept(
 def _chosen(found: list[Unexplained], keys: list[str]) -> list[Unexplained]:
     if not keys:
         return found
-    by_key: dict[str, Unexplained] = {one.key: one for one in found}
+    by_key: dict[str, Unexplained] = {change.key: change for change in found}
     for key in keys:
         if key not in by_key:
             others = ", ".join(list(by_key)[:_NAMED_MAX])
@@ -92,9 +92,9 @@ def _data(one: Unexplained) -> dict[str, Any]:
 def _list(found: list[Unexplained]) -> None:
     from coagent.wording.quoting import one_line
 
-    for one in found:
-        act = "made" if one.due is None else "removed" if one.there is None else "changed"
-        print_lines([f"{one_line(one.key)}  {act}, and no record says by whom"])
+    for change in found:
+        act = "made" if change.due is None else "removed" if change.there is None else "changed"
+        print_lines([f"{one_line(change.key)}  {act}, and no record says by whom"])
     print_lines(
         [
             "",
@@ -107,11 +107,11 @@ def _list(found: list[Unexplained]) -> None:
 def _show(chosen: list[Unexplained], yes: bool) -> None:
     from coagent.wording.quoting import one_line
 
-    for one in chosen:
-        lines = [line for line in _difference(one).splitlines() if line not in ("--- before", "+++ after")]
-        print_lines([f"{one_line(one.key)}, from what the log says to what is there:"])
+    for change in chosen:
+        lines = [line for line in _difference(change).splitlines() if line not in ("--- before", "+++ after")]
+        print_lines([f"{one_line(change.key)}, from what the log says to what is there:"])
         print_lines(f"  {line}" for line in lines)
     if yes:
-        print_lines(["", *(f"{one_line(one.key)} is accepted as it is there." for one in chosen)])
+        print_lines(["", *(f"{one_line(change.key)} is accepted as it is there." for change in chosen)])
     else:
         print_lines(["", "Nothing was recorded. --yes accepts it."])

@@ -171,8 +171,8 @@ def _print_record(known: Blame, only: str | None, name: str, domain: str | None,
     files = {key.removeprefix("file:"): known.lines(key) for key in keys} if alone else {}
     prefix, revision = "", None
     if not alone:
-        for key, found in _there(keys, domain).items():
-            text = "" if found is None else found
+        for key, content in _there(keys, domain).items():
+            text = "" if content is None else content
             if isinstance(text, str):
                 files[key.removeprefix("file:")] = known.lines(key, text)
         prefix, revision = _checked_out(_root(domain), list(files))

@@ -83,8 +83,8 @@ def _data(log: str, checked: Checked) -> dict[str, Any]:
         **checked.report.data(),
         "read_to": checked.read,
         "last": checked.last,
-        "unreachable": [one.why for one in checked.unseen if one.wanted],
-        "not_looked_at": [{"objects": one.objects, "why": one.why} for one in checked.unseen],
+        "unreachable": [unseen.why for unseen in checked.unseen if unseen.wanted],
+        "not_looked_at": [{"objects": unseen.objects, "why": unseen.why} for unseen in checked.unseen],
     }
 
 
@@ -113,19 +113,19 @@ def _print(log: str, checked: Checked, not_live: str) -> None:
         what = "what there is" if unseen.objects is None else _counted(unseen.objects, "object")
         out.print(f"{what}: {unseen.why}", style="yellow", markup=False, soft_wrap=True)
     out.print()
-    failing = [one for one in report.findings.kept if one.failing]
-    rest = [one for one in report.findings.kept if not one.failing]
+    failing = [finding for finding in report.findings.kept if finding.failing]
+    rest = [finding for finding in report.findings.kept if not finding.failing]
     said, style = _judgement(checked, failing, not_live)
     out.print(said, style=f"bold {style}".strip())
-    for one in failing[:_FINDINGS_SHOWN_MAX]:
-        _print_finding(one)
+    for finding in failing[:_FINDINGS_SHOWN_MAX]:
+        _print_finding(finding)
     if report.findings.failing > _FINDINGS_SHOWN_MAX:
         out.print(f"\nand {report.findings.failing - _FINDINGS_SHOWN_MAX} more: --json has them.")
     if rest:
         out.print("\nNot wrong by the log, but for a person to judge:", style="bold")
-        for one in rest[:_FINDINGS_SHOWN_MAX]:
-            _print_finding(one)
-    if any(one.cls == "ungoverned writer" for one in failing):
+        for finding in rest[:_FINDINGS_SHOWN_MAX]:
+            _print_finding(finding)
+    if any(finding.cls == "ungoverned writer" for finding in failing):
         out.print("\ncoagent accept KEY    takes what is there for right")
         out.print("coagent restore KEY   brings back what was")
 
@@ -134,7 +134,7 @@ def _judgement(checked: Checked, failing: list[Finding], not_live: str) -> tuple
     """Return the verdict, and its colour: green only where all that there is was looked at."""
     report = checked.report
     count = _counted(report.findings.failing, "finding")
-    if failing and all(one.cls == "damaged log" for one in failing):
+    if failing and all(finding.cls == "damaged log" for finding in failing):
         return f"The log is damaged, and does not tell whether the state is the serial one: {count}.", "red"
     if failing:
         return f"The state is not the serial one: {count}.", "red"

@@ -92,9 +92,9 @@ def _entry(name: str) -> EntryPoint:
 
 def _checked(protocols: list[str]) -> list[str]:
     known = (*_PROTOCOLS, *_OTHERS)
-    for one in protocols:
-        if one not in known:
-            raise ConfigurationError(f"there is no protocol {one!r}", _nearest(one, known))
+    for protocol in protocols:
+        if protocol not in known:
+            raise ConfigurationError(f"there is no protocol {protocol!r}", _nearest(protocol, known))
     return list(dict.fromkeys(protocols))
 
 

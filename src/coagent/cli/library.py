@@ -35,7 +35,7 @@ def list_tools(workspace: _Workspace = Path(), library: _Folder = None, json_out
     tools, faults = kept.load()
     uses = kept.uses()
     if json_output:
-        rows = [{**_row(one), "uses": uses.get(one.name, 0)} for one in tools.values()]
+        rows = [{**_row(tool), "uses": uses.get(tool.name, 0)} for tool in tools.values()]
         print_json({"tools": rows, "faults": [fault._asdict() for fault in faults]})
     else:
         _show_list(list(tools.values()), uses, kept)
@@ -96,15 +96,15 @@ def verify(
             found.append(anyio.run(verifier.verify, spec, spec.examples))
             kept.replace(found[-1])
     if json_output:
-        broken = [{"file": one.file, "why": one.why} for one in faults]
-        print_json({"tools": [_row(one) for one in found], "faults": broken})
+        broken = [{"file": fault.file, "why": fault.why} for fault in faults]
+        print_json({"tools": [_row(tool) for tool in found], "faults": broken})
     else:
-        for one in found:
-            console().print(one.name, style="bold", markup=False)
-            _show_checks(one)
+        for tool in found:
+            console().print(tool.name, style="bold", markup=False)
+            _show_checks(tool)
     for fault in faults:
         console(stderr=True).print(f"{fault.file} {fault.why}", style="red", markup=False)
-    if faults or not all(one.is_verified for one in found):
+    if faults or not all(tool.is_verified for tool in found):
         raise typer.Exit(1)
 
 
@@ -158,7 +158,7 @@ def _row(spec: ToolSpec) -> dict[str, Any]:
         "signature": spec.signature,
         "effect": spec.effect,
         "verified": spec.is_verified,
-        "failed": [f"{one.name}: {one.why}" for one in checks if not one.passed],
+        "failed": [f"{check.name}: {check.why}" for check in checks if not check.passed],
     }
 
 
@@ -172,10 +172,10 @@ def _show_list(tools: list[ToolSpec], uses: dict[str, int], library: Library) ->
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("tool", "effect", "verified", "calls", "what it does"):
         table.add_column(column, justify="right" if column == "calls" else "left")
-    for one in tools:
-        state = "[green]yes[/]" if one.is_verified else "[bold red]no[/]"
-        described = one.description.replace("[", r"\[")
-        table.add_row(one.name, one.effect, state, str(uses.get(one.name, 0)), described)
+    for tool in tools:
+        state = "[green]yes[/]" if tool.is_verified else "[bold red]no[/]"
+        described = tool.description.replace("[", r"\[")
+        table.add_row(tool.name, tool.effect, state, str(uses.get(tool.name, 0)), described)
     out.print(table)
 
 
@@ -185,7 +185,7 @@ def _show_checks(spec: ToolSpec) -> None:
     if verified is None or verified.digest != spec.digest:
         out.print("not verified as it is now: coagent tools verify", style="red", markup=False)
         return
-    for one in verified.checks:
-        mark, style = ("ok", "green") if one.passed else ("FAILED", "bold red")
-        why = one.why.replace("[", r"\[")
-        out.print(f"  [{style}]{mark}[/] {one.name}{f': {why}' if why else ''}", highlight=False)
+    for check in verified.checks:
+        mark, style = ("ok", "green") if check.passed else ("FAILED", "bold red")
+        why = check.why.replace("[", r"\[")
+        out.print(f"  [{style}]{mark}[/] {check.name}{f': {why}' if why else ''}", highlight=False)

@@ -137,7 +137,7 @@ def _looked_up(
         records = latest.backwards
         if records is None:
             return _opened(url, agent, key, tail)
-        known: dict[int, str] = {rank: one.name for rank, one in latest.kernel.agents.items()}
+        known: dict[int, str] = {rank: agent.name for rank, agent in latest.kernel.agents.items()}
         lookback = Lookback(records, agent, key, known)
         count = tail
         while True:

@@ -200,7 +200,7 @@ def _only_cause(error: BaseException) -> BaseException:
     """Return what a group of errors was made for: its first error of ours, or its first one."""
     if not isinstance(error, BaseExceptionGroup):
         return error
-    leaves = [_only_cause(one) for one in error.exceptions]
+    leaves = [_only_cause(part) for part in error.exceptions]
     return next((leaf for leaf in leaves if isinstance(leaf, CoAgentError)), leaves[0])
 
 
@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if _DEBUG in given:  # people add it last, when something has gone wrong
-        given = [_DEBUG, *(one for one in given if one != _DEBUG)]
+        given = [_DEBUG, *(argument for argument in given if argument != _DEBUG)]
     try:
         get_command(app).main(given, prog_name="coagent")
     except KeyboardInterrupt:  # before a command had begun

@@ -40,5 +40,6 @@ def incomplete(entry: EntryPoint, error: Exception) -> ConfigurationError:
 def not_installed(what: str) -> ConfigurationError:
     """Return the error that names the package that brings what is asked for."""
     return ConfigurationError(
-        f"{what} comes with the package {LAB!r}, which is not installed", f"Install it: pip install {LAB}"
+        f"{what} comes with the package {LAB!r}, which is not installed",
+        f"Install it from CoAgent's repository: pip install . packages/kube-emulator packages/{LAB}",
     )

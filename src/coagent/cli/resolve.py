@@ -72,7 +72,7 @@ def resolve(
     if key is None:
         _list(stuck, unknown, json_output)
         return
-    lost = next((one for one in unknown if one.call == key), None)
+    lost = next((call for call in unknown if call.call == key), None)
     if lost is not None:
         if chosen:
             found = configured(domain_file(domain))
@@ -80,9 +80,9 @@ def resolve(
         else:
             _show_call(lost, json_output)
         return
-    meant = next((one for one in stuck if one.key == key), None)
+    meant = next((item for item in stuck if item.key == key), None)
     if meant is None:
-        known = ", ".join([*(one.key for one in stuck), *(one.call for one in unknown)]) or "nothing"
+        known = ", ".join([*(item.key for item in stuck), *(call.call for call in unknown)]) or "nothing"
         raise ConfigurationError(f"{key!r} is not stuck", f"Stuck is: {known}.")
     if drop:
         raise ConfigurationError(f"{key!r} is an object, and --drop is for calls", "Choose --accept.")
@@ -107,8 +107,8 @@ def _looked(url: str) -> tuple[list[StuckObject], dict[str, Value], list[Unknown
             for _ in found.events():
                 pass
             stuck = found.stuck()
-            if not found.first or reach is None or all(one.since is not None for one in stuck):
-                wanted: dict[str, Value] = {one.key: found.kernel.live_value(one.key) for one in stuck}
+            if not found.first or reach is None or all(item.since is not None for item in stuck):
+                wanted: dict[str, Value] = {item.key: found.kernel.live_value(item.key) for item in stuck}
                 return stuck, wanted, found.unknown()
             reach = max(reach * _FURTHER, _REACH_MIN)
             reach = reach if reach < found.last else None
@@ -118,19 +118,24 @@ def _looked(url: str) -> tuple[list[StuckObject], dict[str, Value], list[Unknown
 
 def _list(stuck: list[StuckObject], unknown: list[UnknownCall], json_output: bool) -> None:
     if json_output:
-        print_json({"stuck": [asdict(one) for one in stuck], "unknown": [_call_data(one) for one in unknown]})
+        print_json(
+            {
+                "stuck": [asdict(item) for item in stuck],
+                "unknown": [_call_data(call) for call in unknown],
+            }
+        )
         return
     if not stuck and not unknown:
         console().print("Nothing is stuck.")
         return
-    for one in stuck:
-        print_lines(_described(one))
+    for item in stuck:
+        print_lines(_described(item))
     if stuck:
         print_lines(["", *_ways("KEY")])
     for lost in unknown:
         print_lines(_described_call(lost))
     if unknown:
-        print_lines(["", *_ways_of_a_call("CALL", any(one.wanted for one in unknown))])
+        print_lines(["", *_ways_of_a_call("CALL", any(call.wanted for call in unknown))])
 
 
 def _call_data(one: UnknownCall) -> dict[str, object]:

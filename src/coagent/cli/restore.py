@@ -54,9 +54,9 @@ def restore(
     if to is None:
         _list_versions(configured(path), key, versions, json_output)
         return
-    chosen = next((one for one in versions if one.number == to), None)
+    chosen = next((version for version in versions if version.number == to), None)
     if chosen is None:
-        known = ", ".join(str(one.number) for one in versions)
+        known = ", ".join(str(version.number) for version in versions)
         raise ConfigurationError(f"{key!r} has no version {to}", f"There are: {known}.")
     _restore(configured(path), key, versions, chosen, yes, json_output)
 
@@ -113,7 +113,7 @@ def _unrecorded(configured: Configured) -> tuple[list[Key], str]:
 
     try:
         with progress() as say:
-            return [one.key for one in unexplained(configured.domain, value_shown, say)], ""
+            return [change.key for change in unexplained(configured.domain, value_shown, say)], ""
     except NothingYet:
         return [], ""
     except CoAgentError as error:
@@ -127,16 +127,15 @@ def _list_versions(found: Configured, key: str, versions: list[Version], json_ou
     from coagent.protocol.values import same
 
     there = anyio.run(there_now, found.domain, key)
-    newest = next((one for one in reversed(versions) if same(one.value, there)), None)
-    rows = [(one, one is newest) for one in versions]
+    newest = next((version for version in reversed(versions) if same(version.value, there)), None)
+    rows = [(version, version is newest) for version in versions]
     if json_output:
-        print_json({"key": key, "versions": [_data(one, key) | {"there": now} for one, now in rows]})
+        print_json({"key": key, "versions": [_data(version, key) | {"there": now} for version, now in rows]})
         return
-    for one, now in rows:
-        who = f"{one.agent or one.person or 'somebody outside'} {_HOW[one.how]}"
-        print_lines(
-            [f"{one.number:>6}  {who:<28} {_brief(one.value, key)}{'   <- is there now' if now else ''}"]
-        )
+    for version, now in rows:
+        mark = "   <- is there now" if now else ""
+        who = f"{version.agent or version.person or 'somebody outside'} {_HOW[version.how]}"
+        print_lines([f"{version.number:>6}  {who:<28} {_brief(version.value, key)}{mark}"])
     if not any(now for _, now in rows):
         print_lines(["What is there now is none of these: it is in no record (see coagent accept)."])
     print_lines(["", "coagent restore KEY --to NUMBER   shows what would change; with --yes it is written"])

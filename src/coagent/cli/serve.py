@@ -64,7 +64,7 @@ async def _stdio(found: Configured, name: str | None, rank: int | None, keep: bo
     from coagent.gateways.mcp.relay import connected
     from coagent.gateways.mcp.stdio import serve_stdio
 
-    table = next((one for one in found.file.clients if one.name == name), None)
+    table = next((client for client in found.file.clients if client.name == name), None)
     if table is not None and rank is None:
         rank = table.rank
     async with connected(found) as relay, found.domain as domain:

@@ -74,10 +74,10 @@ def _data(url: str, found: Watch) -> dict[str, Any]:
         "domain": shown_url(url),
         "protocol": found.protocol,
         "events": found.number,
-        "agents": [asdict(one) for one in found.agents()],
+        "agents": [asdict(agent) for agent in found.agents()],
         "outstanding": found.outstanding(),
-        "stuck": [asdict(one) for one in found.stuck()],
-        "unknown": [_unknown_data(one) for one in found.unknown()],
+        "stuck": [asdict(stuck) for stuck in found.stuck()],
+        "unknown": [_unknown_data(call) for call in found.unknown()],
     }
 
 
@@ -111,13 +111,15 @@ def _table(found: Watch) -> Table:
     table.add_column("calls", justify="right")
     table.add_column("")
     agents = found.agents()
-    ended = [one for one in agents if one.state in ("committed", "aborted")]
-    hidden = {one.rank for one in ended[:-_ENDED_SHOWN_MAX]}
-    for one in agents:
-        if one.rank not in hidden:
-            style = {"committed": "dim", "aborted": "dim red", "active": "bold"}.get(one.state, "")
-            standing = "" if one in ended else str(one.calls)  # those of agents that have ended are not kept
-            row = (str(one.rank), _plain(one.name), one.state, standing, _what(one))
+    ended = [agent for agent in agents if agent.state in ("committed", "aborted")]
+    hidden = {agent.rank for agent in ended[:-_ENDED_SHOWN_MAX]}
+    for agent in agents:
+        if agent.rank not in hidden:
+            style = {"committed": "dim", "aborted": "dim red", "active": "bold"}.get(agent.state, "")
+            standing = (
+                "" if agent in ended else str(agent.calls)
+            )  # those of agents that have ended are not kept
+            row = (str(agent.rank), _plain(agent.name), agent.state, standing, _what(agent))
             table.add_row(*row, style=style)
     return table
 
@@ -127,15 +129,15 @@ def _tell_rest(found: Watch) -> None:
     agents = found.agents()
     if not agents:
         out.print("Nobody has joined this domain yet.")
-    hidden = len([one for one in agents if one.state in ("committed", "aborted")]) - _ENDED_SHOWN_MAX
+    hidden = len([agent for agent in agents if agent.state in ("committed", "aborted")]) - _ENDED_SHOWN_MAX
     if hidden > 0:
         out.print(f"and {hidden} that ended before", style="dim")
     rest = found.outstanding()
     if rest["runs_again"]:
         out.print(f"{_plain(rest['runs_again'])} has yet to run again", style="yellow")
     stuck = found.stuck()
-    for one in stuck[:_STUCK_SHOWN_MAX]:
-        out.print(f"{_plain(one.key)} is stuck: {_plain(MASK.text(one.error))}", style="red")
+    for item in stuck[:_STUCK_SHOWN_MAX]:
+        out.print(f"{_plain(item.key)} is stuck: {_plain(MASK.text(item.error))}", style="red")
     if len(stuck) > _STUCK_SHOWN_MAX:
         out.print(f"and {len(stuck) - _STUCK_SHOWN_MAX} more are stuck", style="red")
     unknown = found.unknown()

@@ -100,7 +100,7 @@ class Chart:
 
     def _axis(self) -> Text:
         canvas = Canvas(self._width)
-        tick_s = next((one for one in _TICKS_S if one * self._per_s >= _TICK_WIDTH), _TICKS_S[-1])
+        tick_s = next((step_s for step_s in _TICKS_S if step_s * self._per_s >= _TICK_WIDTH), _TICKS_S[-1])
         for tick in range(int(self._seconds // tick_s) + 1):
             canvas.put(self._column(tick * tick_s), f"{tick * tick_s} s" if tick else "0", _DIM)
         return self._row("", canvas)
@@ -141,10 +141,10 @@ class Chart:
     def _notices(self, told: Sequence[Told]) -> Canvas:
         canvas = Canvas(self._width)
         arrivals: dict[int, list[Told]] = {}
-        for one in told:
-            arrivals.setdefault(self._column(one.told_s), []).append(one)
+        for notice in told:
+            arrivals.setdefault(self._column(notice.told_s), []).append(notice)
         for column, notices in arrivals.items():
-            start = min(self._column(one.changed_s) for one in notices)
+            start = min(self._column(notice.changed_s) for notice in notices)
             if start < column:
                 canvas.put(start, "╰" + "─" * (column - start - 1), _TOLD)
             canvas.put(column, "▼", f"bold {_TOLD}")

@@ -81,7 +81,7 @@ def check(
     path = file if file is not None else find(Path())
     findings = anyio.run(_findings, path, read_domain_file(path).upstreams)
     if json_output:
-        print_json([asdict(one) for one in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         _show(findings)
     if failed(findings):
@@ -109,8 +109,8 @@ def _show(findings: list[Finding]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("server", "tool", "effect", "found", "why"):
         table.add_column(name, overflow="fold")
-    for one in findings:
-        style = _STYLES[one.verdict]
-        why = one.why.replace("[", r"\[")
-        table.add_row(one.upstream, one.tool, one.effect, f"[{style}]{one.verdict}[/]", why)
+    for finding in findings:
+        style = _STYLES[finding.verdict]
+        why = finding.why.replace("[", r"\[")
+        table.add_row(finding.upstream, finding.tool, finding.effect, f"[{style}]{finding.verdict}[/]", why)
     out.print(table)

@@ -58,7 +58,7 @@ def ui(
     url, other = domain_log(domain), None if compare is None else domain_log(compare)
     if other is not None:
         open_reader(other).close()  # what is compared is there: nobody waits for a name that was mistyped
-    stories = [_story(one, tail, export is None) for one in (url, other) if one is not None]
+    stories = [_story(address, tail, export is None) for address in (url, other) if address is not None]
     if export is not None:
         _export(stories, export, json_output)
         return
@@ -112,7 +112,9 @@ def _export(stories: list[Story], path: Path, json_output: bool) -> None:
             f"the page {str(path)!r} cannot be written: {error.strerror}", "Name a file in a folder of yours."
         ) from None
     if json_output:
-        print_json({"file": str(path), "bytes": len(text.encode()), "steps": [len(one) for one in stories]})
+        print_json(
+            {"file": str(path), "bytes": len(text.encode()), "steps": [len(story) for story in stories]}
+        )
     else:
         print_lines([f"{path}: {sum(map(len, stories)):,} steps. It holds what agents read and wrote."])
     for story in stories:

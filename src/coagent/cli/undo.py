@@ -67,9 +67,9 @@ async def _undo(found: Any, what: str, yes: bool, abort: bool) -> dict[str, Any]
         )
     return {
         "agent": done.agent,
-        "undone": [one._asdict() for one in done.undone],
-        "kept": [one._asdict() for one in done.kept],
-        "changed": {one: MASK.result(value, given) for one, (value, given) in done.changed.items()},
+        "undone": [call._asdict() for call in done.undone],
+        "kept": [call._asdict() for call in done.kept],
+        "changed": {call: MASK.result(value, given) for call, (value, given) in done.changed.items()},
         "aborted": done.aborted,
     }
 

@@ -91,6 +91,9 @@ class DomainFile(Table):
     """One shared state, its tools, and who may work on it.
 
     Args:
+        protocol: "mtpo", or a baseline to compare it with: "serial", "naive", "2pl", "occ".
+        log: Where its log is: "sqlite:PATH", relative to the file, or "postgresql://…" for several hosts.
+        targets: The live systems, a table for each; what it may say depends on its `kind`.
         order: "early": whoever has finished need not wait for those before it that it has nothing to do with.
             "fixed": all count in the order in which they joined. By default what its log was begun with, and
             "early" for a new one: an idle session holds nobody up.
@@ -116,8 +119,8 @@ class DomainFile(Table):
                 f"there is no protocol {self.protocol!r}: choose one of {', '.join(sorted(PROTOCOLS))}"
             )
         for kind, names in (
-            ("clients", [one.name for one in self.clients]),
-            ("upstreams", [one.name for one in self.upstreams]),
+            ("clients", [client.name for client in self.clients]),
+            ("upstreams", [upstream.name for upstream in self.upstreams]),
         ):
             for name in names:
                 if names.count(name) > 1:

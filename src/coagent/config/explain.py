@@ -55,7 +55,7 @@ def read_toml(path: Path, table: type[_T], *, what: str, cure: str) -> _T:
     try:
         return table.model_validate(data)
     except ValidationError as error:
-        raise explained(path, text, error, table, cure) from error
+        raise explain_error(path, text, error, table, cure) from error
 
 
 def at(path: Path, text: str, location: Location) -> str:
@@ -118,7 +118,7 @@ def nearest(name: str, known: list[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(known) or 'none'}."
 
 
-def explained(
+def explain_error(
     path: Path, text: str, error: ValidationError, table: type[Table], cure: str
 ) -> ConfigurationError:
     """Return what is wrong with a file, by line.
@@ -176,7 +176,7 @@ def _names_at(data: Any, location: Location, top: type[Table]) -> list[str]:
             data = data[step]
         if not isinstance(step, int):
             inner = [table.inner(step) for table in tables]
-        tables = [table for one in inner for table in _tables_in(one, data)]
+        tables = [table for argument in inner for table in _tables_in(argument, data)]
     return sorted({name for table in tables for name in table.names()})
 
 
@@ -187,4 +187,4 @@ def _tables_in(annotation: Any, data: Any) -> list[type[Table]]:
     if isinstance(annotation, ByContent):
         found = annotation.table(data)
         return [] if found is None else [found]
-    return [table for one in get_args(annotation) for table in _tables_in(one, data)]
+    return [table for argument in get_args(annotation) for table in _tables_in(argument, data)]

@@ -39,7 +39,7 @@ def load_module(path: Path) -> ModuleType:
         del sys.modules[name]
         raise ConfigurationError(
             f"{path}{_line_in(error, path)} cannot be imported: {type(error).__name__}: {error}",
-            "Mend the file, or install what it imports.",
+            "Correct the file, or install what it imports.",
         ) from error
     finally:
         sys.path.remove(str(path.parent.resolve()))
@@ -53,8 +53,8 @@ def load_tools(path: Path) -> list[Any]:
         ConfigurationError: It cannot be imported, or has none.
     """
     module = load_module(path)
-    found = [one for one in vars(module).values() if isinstance(one, Tool)]
-    tools = list({id(one): one for one in found}.values())
+    found = [value for value in vars(module).values() if isinstance(value, Tool)]
+    tools = list({id(tool): tool for tool in found}.values())
     if not tools:
         raise ConfigurationError(f"{path} has no tools", "Decorate async functions in it with @coagent.tool.")
     return tools

@@ -64,7 +64,7 @@ def _own() -> dict[str, EntryPoint]:
         found = distribution(_PACKAGE).entry_points
     except PackageNotFoundError:
         found = entry_points(group=GROUP)
-    ours = {one.name: one for one in found if one.group == GROUP}
+    ours = {entry.name: entry for entry in found if entry.group == GROUP}
     if not ours:
         raise ConfigurationError(
             f"the package {_PACKAGE!r} as it is installed registers no systems",
@@ -76,7 +76,7 @@ def _own() -> dict[str, EntryPoint]:
 @cache
 def _others(_path: tuple[str, ...]) -> dict[str, EntryPoint]:
     """Return what other packages register that are on this import path, by name."""
-    return {one.name: one for one in entry_points(group=GROUP)}
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def _package(entry: EntryPoint) -> str:

@@ -32,7 +32,7 @@ def _kind(name: Any) -> TargetKind | None:
     return None if found is None else found.target
 
 
-def _checked(given: Any) -> Table:
+def _check(given: Any) -> Table:
     """Return what the table of its kind makes of it; what that says against it keeps its place."""
     if isinstance(given, Table):
         return given
@@ -52,7 +52,7 @@ def _kinds() -> list[str]:
     return [name for name in registered() if _kind(name) is not None]
 
 
-TargetTable: TypeAlias = Annotated[Any, PlainValidator(_checked), ByKind()]
+TargetTable: TypeAlias = Annotated[Any, PlainValidator(_check), ByKind()]
 
 
 def system_of(table: Any) -> System:

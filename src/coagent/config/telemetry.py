@@ -68,7 +68,7 @@ def telemetry(
         yield
 
 
-def continued(environment: Mapping[str, Any]) -> AbstractContextManager[None]:
+def continue_trace(environment: Mapping[str, Any]) -> AbstractContextManager[None]:
     """Have what is traced within go on with the trace of the program that has these variables.
 
     Args:

@@ -19,7 +19,12 @@ from coagent.targets.base import Target
 
 
 class ToolsTable(Table):
-    """What the agents may call; for each of the built-in tools it may have a table with their settings."""
+    """What the agents may call; for each of the built-in tools it may have a table with their settings.
+
+    Args:
+        builtin: The systems whose tools the agents get; by default those of the targets.
+        modules: Python files with functions made with `@coagent.tool`, relative to the file.
+    """
 
     builtin: list[str] | None = None
     modules: list[str] = Field(default_factory=list)
@@ -84,12 +89,12 @@ def make_tools(
     """
     names = table.builtin
     if names is None:
-        names = [one.kind for one in targets if system_of(one).tools is not None]
+        names = [target.kind for target in targets if system_of(target).tools is not None]
     tools: list[Any] = []
     for name in names:
         found = system(name)
         if found is None or found.tools is None:
-            known = [one for one in registered() if _tools(one) is not None]
+            known = [name for name in registered() if _tools(name) is not None]
             raise ConfigurationError(f"{place}: there are no built-in tools {name!r}", nearest(name, known))
         given = Given(table.settings(name), targets, live, Place(folder, place))
         try:

@@ -57,7 +57,8 @@ def drawn(seed: int, seconds: Mapping[str, float]) -> dict[str, float]:
     """Return think times around those given; the spread is too small to change who comes first."""
     randomness = random.Random(seed)
     return {
-        name: round(one * (1 + randomness.uniform(-_JITTER, _JITTER)), 1) for name, one in seconds.items()
+        name: round(mean_s * (1 + randomness.uniform(-_JITTER, _JITTER)), 1)
+        for name, mean_s in seconds.items()
     }
 
 
@@ -99,7 +100,7 @@ async def play_one(role: Role, targets: Iterable[Target], tools: Any) -> None:
 
 def order_of(final: Value, serial: Mapping[tuple[str, ...], Value]) -> list[str] | None:
     """Return the order of agents whose serial run ends in this state, None where there is none."""
-    return next((list(order) for order, one in serial.items() if same(final, one)), None)
+    return next((list(order) for order, state in serial.items() if same(final, state)), None)
 
 
 def lanes_of(report: RunReport, roles: Sequence[Role], labelled: Sequence[Labelled], told: str) -> list[Lane]:
@@ -111,7 +112,9 @@ def lanes_of(report: RunReport, roles: Sequence[Role], labelled: Sequence[Labell
         labelled: How calls are drawn.
         told: The label of a notice.
     """
-    return [_lane(one, role, report, labelled, told) for one, role in zip(report.agents, roles, strict=True)]
+    return [
+        _lane(agent, role, report, labelled, told) for agent, role in zip(report.agents, roles, strict=True)
+    ]
 
 
 def _scripted(role: Role) -> ScriptedAgent:
@@ -143,7 +146,7 @@ def _lane(one: AgentReport, role: Role, report: RunReport, labelled: Sequence[La
 
 
 def _mark(kind: str, text: str, time_s: float, labelled: Sequence[Labelled]) -> Mark | None:
-    known = next((one for one in labelled if re.search(one.pattern, text)), Labelled("", "read"))
+    known = next((call for call in labelled if re.search(call.pattern, text)), Labelled("", "read"))
     if kind in ("call", "staged"):
         return Mark(time_s, known.kind, known.label)
     if kind == "amend":
@@ -167,9 +170,9 @@ def _time_of(call_id: str, report: RunReport) -> float | None:
     name, sequence = parsed
     made = [
         event.time_s
-        for one in report.agents
-        if one.name == name
-        for event in one.tally.timeline
+        for agent in report.agents
+        if agent.name == name
+        for event in agent.tally.timeline
         if event.kind in ("call", "staged", "failed")
     ]
     return made[sequence - 1] if sequence <= len(made) else None

@@ -137,7 +137,7 @@ async def _run(
         sound=passed,
         lanes=lanes_of(report, roles, _LABELLED, "B is told: pricing.py has changed"),
         details={} if passed else {"python -m unittest": [*reasons, summary]},
-        failure="; ".join(one.failure for one in report.agents if one.failure),
+        failure="; ".join(agent.failure for agent in report.agents if agent.failure),
     )
 
 

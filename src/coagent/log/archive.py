@@ -222,22 +222,24 @@ class Archive:
         Raises:
             LogError: The segment is damaged.
         """
-        segment = next((one for one in self.segments() if one.first <= at.number + 1 <= one.last), None)
+        segment = next(
+            (segment for segment in self.segments() if segment.first <= at.number + 1 <= segment.last), None
+        )
         if segment is None:
             return [], at
         records: list[str] = []
         number, chain = at
-        for found, stored, record in _rows(segment):
-            if found < number or (found == number and stored == chain):
+        for recorded, stored, record in _rows(segment):
+            if recorded < number or (recorded == number and stored == chain):
                 continue
-            if found != number + 1 or checksum(record, chain) != stored:
+            if recorded != number + 1 or checksum(record, chain) != stored:
                 if records:
                     break  # whoever asks for more is told of it
                 raise LogError(
-                    f"record {found} in archive {str(segment.path)!r} is damaged, or not in its place",
+                    f"record {recorded} in archive {str(segment.path)!r} is damaged, or not in its place",
                     "Restore a copy of it.",
                 )
-            number, chain = found, stored
+            number, chain = recorded, stored
             records.append(record)
         return records, Position(number, chain)
 
@@ -268,7 +270,7 @@ class Archive:
         Raises:
             LogError: It is damaged.
         """
-        return next((found for one in self.segments() if (found := _state_of(one)) is not None), None)
+        return next((found for segment in self.segments() if (found := _state_of(segment)) is not None), None)
 
 
 def read_on(

@@ -40,8 +40,8 @@ def followed(
     """
     records: list[str] = []
     number, chain = at
-    for found, stored, record in rows:
-        if found != number + 1:
+    for recorded, stored, record in rows:
+        if recorded != number + 1:
             if records:
                 break
             raise Gap(f"log {log!r} lacks record {number + 1}", cure)
@@ -49,7 +49,7 @@ def followed(
         if made != stored:
             if records:
                 break
-            raise LogError(f"record {found} of log {log!r} is damaged, or not in its place", cure)
-        number, chain = found, made
+            raise LogError(f"record {recorded} of log {log!r} is damaged, or not in its place", cure)
+        number, chain = recorded, made
         records.append(record)
     return records, Position(number, chain)

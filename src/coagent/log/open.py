@@ -110,8 +110,8 @@ def _check(url: str, begun: LogSettings, given: LogSettings) -> None:
             )
     for identity in begun.targets:
         kind = identity.partition(":")[0]
-        others = [one for one in given.targets if one.partition(":")[0] == kind]
-        if others and not any(same_target(identity, one) for one in others):
+        others = [identity for identity in given.targets if identity.partition(":")[0] == kind]
+        if others and not any(same_target(identity, other) for other in others):
             raise LogError(
                 f"log {url!r} is about {identity!r}, not about {others[0]!r}",
                 "Open it over the live system that it was begun with, or name another log: on a server, "

@@ -54,7 +54,7 @@ def failed(place: Place, act: str, error: BaseException) -> LogError:
     if isinstance(error, psycopg.ProgrammingError) and not state:
         return LogError(text, "Write it as postgresql://USER@HOST:PORT/DATABASE.")
     if state == "42501":
-        what = next((one for one in RIGHTS if f" for {one} " in said), "schema")
+        what = next((right for right in RIGHTS if f" for {right} " in said), "schema")
         return LogError(text, RIGHTS[what].format(schema=place.schema))
     if state in _CURES and state not in _AWAY:
         return LogError(text, _CURES[state])

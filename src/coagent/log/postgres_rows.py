@@ -182,7 +182,7 @@ def from_segment(row: Sequence[Any] | None, at: Position, place: Place) -> tuple
     rows = [] if row is None else unpacked(row[0], place)
     if rows and any(n == at.number and stored != at.chain for n, stored, _ in rows):
         raise LogError(f"record {at.number} of log {place.shown!r} is another one in its archive", RESTORE)
-    found = [one for one in rows if one[0] > at.number]
+    found = [row for row in rows if row[0] > at.number]
     if not found:
         raise LogError(f"log {place.shown!r} lacks record {at.number + 1}", RESTORE)
     return followed(found, at, place.shown, RESTORE)

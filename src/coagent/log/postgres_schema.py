@@ -294,5 +294,5 @@ def _begun(place: Place, domain: int, format: int, protocol: str, order: str, ta
 def _newer(what: str, known: int) -> LogError:
     return LogError(
         f"{what}, this version of CoAgent knows {known}",
-        "Upgrade CoAgent: pip install --upgrade coagent-mtpo",
+        "Install a newer CoAgent.",
     )

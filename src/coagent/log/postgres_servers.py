@@ -157,7 +157,7 @@ def connected_at_once(urls: Sequence[str], options: dict[str, Any]) -> psycopg.C
 def _newest(standings: dict[int, Standing]) -> tuple[int, tuple[Standing, ...]]:
     """Return which of some servers was promoted last, and those that were left behind by it."""
     best = max(standings, key=lambda at: (standings[at].timeline, -at))
-    return best, tuple(one for one in standings.values() if one.left_behind(standings[best]))
+    return best, tuple(standing for standing in standings.values() if standing.left_behind(standings[best]))
 
 
 async def _standing(connection: Connection) -> Standing:

@@ -126,9 +126,9 @@ class LogReader(Reader):
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
         if first > 1:
-            for found, record in Archive(self._path).backwards():
-                if found < number:
-                    yield found, record
+            for recorded, record in Archive(self._path).backwards():
+                if recorded < number:
+                    yield recorded, record
 
     def leases(self) -> list[Lease]:
         try:

@@ -113,7 +113,7 @@ def settings_of(path: Path, meta: Mapping[str, str]) -> tuple[LogSettings, int]:
     if version > FORMAT:
         raise LogError(
             f"log {str(path)!r} has format {version}, this version of CoAgent knows {FORMAT}",
-            "Upgrade CoAgent: pip install --upgrade coagent-mtpo",
+            "Install a newer CoAgent.",
         )
     return settings, version
 

@@ -142,4 +142,4 @@ def _secrets_of(url: str) -> set[str]:
         pass
     if (credentials := _CREDENTIALS.match(url)) is not None:
         found.add(credentials[0][len(credentials[1]) + 1 : -1])
-    return {one for secret in found if secret for one in (secret, unquote(secret))}
+    return {form for secret in found if secret for form in (secret, unquote(secret))}

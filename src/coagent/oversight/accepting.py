@@ -53,8 +53,10 @@ def unexplained(domain: Domain, show: Show, say: Say = lambda text: None) -> lis
     for unseen in checked.unseen:
         if unseen.wanted:
             raise TargetError(unseen.why)
-    found = (Unexplained(Key(one.key), one.values[-1], there) for one, there in checked.wrong)
-    return sorted(found, key=lambda one: one.key)
+    found = (
+        Unexplained(Key(difference.key), difference.values[-1], there) for difference, there in checked.wrong
+    )
+    return sorted(found, key=lambda change: change.key)
 
 
 async def accept(domain: Domain, chosen: Iterable[Unexplained]) -> None:
@@ -68,9 +70,9 @@ async def accept(domain: Domain, chosen: Iterable[Unexplained]) -> None:
         TargetError: One is otherwise by now, or cannot be looked at; those before it are done.
     """
     async with domain:
-        for one in chosen:
-            target = domain.targets.of(one.key)
-            if not same(await target.get(target.canonical(one.key)), one.there):
-                raise TargetError(f"{one.key!r} has changed since it was looked at", "Look at it again.")
-            await domain.claim(one.key, person())
+        for change in chosen:
+            target = domain.targets.of(change.key)
+            if not same(await target.get(target.canonical(change.key)), change.there):
+                raise TargetError(f"{change.key!r} has changed since it was looked at", "Look at it again.")
+            await domain.claim(change.key, person())
         await domain.settle()

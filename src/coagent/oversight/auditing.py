@@ -51,7 +51,7 @@ class Checked(NamedTuple):
     @property
     def failed(self) -> bool:
         """Whether something is wrong, or could not be looked at that should have been."""
-        return not self.report.serial or any(one.wanted for one in self.unseen)
+        return not self.report.serial or any(unseen.wanted for unseen in self.unseen)
 
 
 def audit(
@@ -163,11 +163,11 @@ async def _compared(
             _read(reader, auditor, say)  # agents may be at work: what there is may be news of theirs
             if not wrong or reader.head == before:
                 break
-            now = {one.key: one for one in auditor.expected() if one.key in wrong}
+            now = {expected.key: expected for expected in auditor.expected() if expected.key in wrong}
             wrong = {
-                key: (one, found[0])
-                for key, one in now.items()
-                if (found := await _found(targets, key, missed)) and not auditor.holds(one, found[0])
+                key: (expected, found[0])
+                for key, expected in now.items()
+                if (found := await _found(targets, key, missed)) and not auditor.holds(expected, found[0])
             }
         auditor.looked_at(compared, wrong.values())
     finally:

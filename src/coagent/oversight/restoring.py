@@ -35,8 +35,8 @@ async def all_there(domain: Domain, keys: Iterable[str]) -> dict[str, Value | Ta
             except TargetError as error:
                 found[key] = error
     finally:
-        for one in targets.all:
-            await one.close()
+        for opened in targets.all:
+            await opened.close()
     return found
 
 
@@ -59,7 +59,7 @@ async def put_back(domain: Domain, key: str, versions: Sequence[Version], chosen
     await domain.look(key)  # what somebody has changed in an object that agents have touched is logged now
     found = await target.get(canonical)
     kernel = domain.kernel
-    held = [one.value for one in versions]
+    held = [version.value for version in versions]
     if kernel.base_known(canonical):
         held += [*kernel.may_hold(canonical), *(edit.found for edit in kernel.edits(canonical))]
     if not any(same(found, value) for value in held):

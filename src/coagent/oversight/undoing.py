@@ -65,23 +65,23 @@ async def undo(
     session.person = person()
     confirm(session, calls)
     done = Undone(session.name)
-    for one in reversed(calls):
+    for named in reversed(calls):
         try:
-            outcome = await session.undo(one.call)
+            outcome = await session.undo(named.call)
         except NotReversible:
-            done.kept.append(one)
+            done.kept.append(named)
             continue
-        done.undone.append(one)
+        done.undone.append(named)
         arguments: dict[str, Mapping[str, Value]] = {call.call_id: call.arguments for call in session.calls}
         for changed, value in outcome.changed.items():
             done.changed[changed] = (value, arguments.get(changed, {}))
-    for one in calls:
-        done.changed.pop(one.call, None)
+    for named in calls:
+        done.changed.pop(named.call, None)
     if abort:
         tools = {call.call_id: call.tool for call in session.calls}
         stay = await session.abort(BY_HAND)
-        known = {one.call for one in done.kept}
-        done.kept += [Named(one, tools[one]) for one in stay if one not in known]
+        known = {named.call for named in done.kept}
+        done.kept += [Named(call_id, tools[call_id]) for call_id in stay if call_id not in known]
         done.aborted = True
     return done
 
@@ -93,14 +93,14 @@ async def meant(domain: Domain, what: str) -> tuple[AgentSession, list[Named]]:
         ConfigurationError: There is no such agent at work, or it has no such call.
     """
     parsed = parsed_call_id(what)
-    known = {one.name for one in domain.agents}
+    known = {agent.name for agent in domain.agents}
     if parsed is not None and parsed[0] in known and what not in known:
         name = parsed[0]
         _require_open(domain, name)
         session = await domain.oversee(name)
-        calls = [Named(one.call_id, one.tool) for one in session.calls if one.call_id == what]
+        calls = [Named(call.call_id, call.tool) for call in session.calls if call.call_id == what]
         if not calls:
-            standing = ", ".join(one.call_id for one in session.calls[-_SHOWN_MAX:]) or "none"
+            standing = ", ".join(call.call_id for call in session.calls[-_SHOWN_MAX:]) or "none"
             raise ConfigurationError(
                 f"agent {name!r} has no standing call {what!r}", f"There are: {standing}."
             )
@@ -110,12 +110,12 @@ async def meant(domain: Domain, what: str) -> tuple[AgentSession, list[Named]]:
         session = await domain.oversee(what)
     except UnknownAgent as unknown:
         raise ConfigurationError(unknown.cause, unknown.cure) from None
-    return session, [Named(one.call_id, one.tool) for one in session.calls]
+    return session, [Named(call.call_id, call.tool) for call in session.calls]
 
 
 def _require_open(domain: Domain, name: str) -> None:
     """Say so where the agent's last work of that name has ended."""
-    last = [one for one in domain.agents if one.name == name]
+    last = [agent for agent in domain.agents if agent.name == name]
     if last and last[-1].ended:
         state = last[-1].phase.value
         cure = "What is committed stays: make up for it by new work." if state == "committed" else ""

@@ -198,6 +198,10 @@ class Kernel(ABC):
         """Yield the tracked objects under a prefix whose live state may differ from the filtered one."""
 
     @abstractmethod
+    def writers_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Position | None]]:
+        """Yield the same objects with where their filtered values were written; None: by nobody here."""
+
+    @abstractmethod
     def known_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
         """Yield the objects under a prefix whose values are known, with what they are at a position."""
 

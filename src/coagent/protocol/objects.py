@@ -86,6 +86,11 @@ class Objects:
         for key in self.written.under(prefix):
             yield key, self.trajectories[key].filtered(position)
 
+    def writers_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Position | None]]:
+        """Yield the written objects under a prefix with where their filtered values were written."""
+        for key in self.written.under(prefix):
+            yield key, self.trajectories[key].writer_before(position)
+
     def known_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
         """Yield the objects under a prefix whose values are known, written or read, with filtered values."""
         for key, trajectory in self.trajectories.items():

@@ -32,6 +32,8 @@ UTF_16: Final = "(UTF-16)"
 """The same of one that says so itself, by a byte order mark."""
 BINARY: Final = "(a binary file; it matches)"
 """Stands as line 0, and alone, where something in a binary file matches."""
+NOT_SEARCHED: Final = "(not searched: too large, or not readable)"
+"""Stands as line 0, and alone, of a file that is kept by reference, or cannot be read."""
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF_32_MARK = b"\xff\xfe\0\0"
 

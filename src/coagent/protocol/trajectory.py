@@ -102,6 +102,11 @@ class Trajectory:
         index = bisect_left(positions, position)
         return self.writers[index - 1].writes[self.key] if index else self.base
 
+    def writer_before(self, position: Position) -> Position | None:
+        """Return where the value was written that the writes before `position` leave; None: below all."""
+        index = bisect_left(self.positions, position)
+        return self.positions[index - 1] if index else None
+
     def live(self) -> Value:
         """Return the value that all writes leave."""
         return self.writers[-1].writes[self.key] if self.writers else self.base

@@ -358,6 +358,9 @@ class Turns(MtpoState):
     def written_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
         return self._objects.written_under(prefix, position)
 
+    def writers_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Position | None]]:
+        return self._objects.writers_under(prefix, position)
+
     def known_under(self, prefix: str, position: Position) -> Iterator[tuple[Key, Value]]:
         return self._objects.known_under(prefix, position)
 

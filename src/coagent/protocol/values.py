@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from coagent.protocol.patterns import matching_lines
+from coagent.protocol.patterns import NOT_SEARCHED, matching_lines
 
 # JSON scalars, text and bytes, and lists and string-keyed dicts of them. mypy has no use for the
 # recursive form in a code base that passes values through unchanged, so the alias documents it.
@@ -26,6 +26,9 @@ class Unloaded:
 
 UNLOADED: Final = Unloaded()
 """Stands in a listing for the value of an object that exists but was not read along with it."""
+
+LARGE_FIELD: Final = "large_file"
+"""The one field of the value of an object whose content is kept by reference: what that is called."""
 
 NESTING_MAX: Final = 200
 """How deep lists and dicts may lie in one another: values are walked by recursion."""
@@ -122,7 +125,8 @@ class Lines(NamedTuple):
 class Matches(NamedTuple):
     """The lines of a text that a regular expression matches, as `[[number, line], ...]`.
 
-    Of bytes, which are a text that is not valid UTF-8 or none at all, line 0 says how they were read.
+    Of bytes, which are a text that is not valid UTF-8 or none at all, line 0 says how they were read. Of
+    a file that is kept by reference it says that it was not.
 
     The syntax and its bounds are those of `coagent.protocol.patterns`. A pattern that is not supported any
     more, in a log of an earlier version, matches nothing.
@@ -134,6 +138,8 @@ class Matches(NamedTuple):
     def of(self, value: Value) -> Value:
         """Return the matching lines with their numbers; an empty list where nothing matches."""
         searched = type(value) is str or type(value) is bytes
+        if type(value) is dict and value.keys() == {LARGE_FIELD}:
+            return [[0, NOT_SEARCHED]]
         return matching_lines(self.pattern, self.ignore_case, value) if searched else []
 
     def __str__(self) -> str:

@@ -55,7 +55,7 @@ async def execute(
         LogError, TargetError: The log or a target cannot be opened.
     """
     await check_endpoints(plan)
-    progress = Progress(plan, changed=changed or (lambda one: None))
+    progress = Progress(plan, changed=changed or (lambda progress: None))
     async with plan.domain as domain:
         _require_rest(domain)
         history = progress.history = History(domain, lambda: progress.changed(progress), mask)
@@ -63,9 +63,9 @@ async def execute(
         started = domain.clock.now_s()
         first = domain.kernel.next_rank()
         sessions = {}
-        for one in sorted(plan.agents, key=lambda one: one.order):
-            rank = first + one.order if one.pinned or domain.order == "fixed" else None
-            sessions[one.name] = await domain.join(one.name, rank=rank)
+        for agent in sorted(plan.agents, key=lambda agent: agent.order):
+            rank = first + agent.order if agent.pinned or domain.order == "fixed" else None
+            sessions[agent.name] = await domain.join(agent.name, rank=rank)
         await _run_all(progress, domain, sessions)
         seconds = domain.clock.now_s() - started
         verdict, changes = Verdict("unknown", "the run did not come to its end"), []
@@ -75,7 +75,7 @@ async def execute(
             verdict = await judge(domain, history)
         except CoAgentError as error:
             verdict = Verdict("unknown", history.mask.text(str(error)))
-        agents = [_report(one, progress, sessions[one.name]) for one in plan.agents]
+        agents = [_report(agent, progress, sessions[agent.name]) for agent in plan.agents]
         return RunReport(domain.protocol, agents, changes, verdict, seconds, progress.stopped)
 
 
@@ -94,18 +94,18 @@ async def _run_all(progress: Progress, domain: Domain, sessions: dict[str, Agent
         outer.start_soon(_watch_signals, progress, outer)
         with anyio.move_on_after(progress.plan.file.timeout_s) as scope:
             async with anyio.create_task_group() as inner:
-                for one in progress.plan.agents:
+                for agent in progress.plan.agents:
                     known = domain.clock.participant()
                     await (
                         known.__aenter__()
                     )  # a virtual clock has to know all of them before the first one thinks
-                    inner.start_soon(_run_one, one, progress, sessions[one.name], known)
+                    inner.start_soon(_run_one, agent, progress, sessions[agent.name], known)
         if scope.cancelled_caught:
             progress.stopped = f"the agents were not done after {progress.plan.file.timeout_s:g} s"
         outer.cancel_scope.cancel()
     with anyio.CancelScope(shield=True), anyio.move_on_after(_ABORT_TIME_MAX_S):
-        for one in reversed(progress.plan.agents):
-            await _abort(sessions[one.name], progress, progress.stopped or "it did not come to its end")
+        for agent in reversed(progress.plan.agents):
+            await _abort(sessions[agent.name], progress, progress.stopped or "it did not come to its end")
 
 
 async def _watch_signals(progress: Progress, group: TaskGroup) -> None:

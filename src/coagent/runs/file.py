@@ -18,7 +18,16 @@ from coagent.systems.base import Table
 
 
 class ModelTable(Table):
-    """A model under a name of the file's own."""
+    """A model under a name of the file's own.
+
+    Args:
+        model: `provider:name`, or with `base_url` the name by which that server knows it.
+        base_url: An OpenAI-compatible endpoint to use instead of the provider's own.
+        api_key_env: The environment variable that holds its key; by default the provider's own, and none for
+            a `base_url`.
+        temperature: How freely it answers; by default the server's own.
+        max_tokens: How long one answer may be; by default the server's own.
+    """
 
     model: str
     base_url: str | None = None
@@ -28,7 +37,14 @@ class ModelTable(Table):
 
 
 class BudgetTable(Table):
-    """What an agent may spend; the defaults are those of `coagent.agents.budget.Budget`."""
+    """What an agent may spend before it is stopped and all that it wrote is withdrawn.
+
+    Args:
+        requests: Answers of the model; 60 by default.
+        tokens: Input and output tokens together; 1,000,000 by default.
+        calls: Calls, undos and amendments; 300 by default.
+        seconds: Time at work; 1800 by default. Waiting for the agents that come before is free.
+    """
 
     requests: int | None = Field(default=None, gt=0)
     tokens: int | None = Field(default=None, gt=0)
@@ -37,7 +53,19 @@ class BudgetTable(Table):
 
 
 class AgentTable(Table):
-    """One agent: `goal` and `model`, or `script`."""
+    """One agent: `goal` and `model`, or `script`.
+
+    Args:
+        name: What it is called in notices, reports and the log.
+        rank: Its place in the order: agents with a rank come first, the others as they stand in the file.
+        goal: What it is to reach.
+        model: A name under `[models]`, or `provider:name`.
+        instructions: What its model is told beside the goal.
+        tools: The tools that it may use; all by default.
+        script: `FILE.py:FUNCTION`, a generator that yields calls, instead of a model.
+        params: What the script is called with.
+        think_s: How long a script thinks before each call, in seconds.
+    """
 
     name: str = Field(min_length=1, max_length=100)
     rank: int | None = Field(default=None, ge=0)
@@ -75,6 +103,11 @@ class RunFile(Table):
     """A run: the shared state, the tools, and the agents in the order in which they count.
 
     Args:
+        protocol: "mtpo", or a baseline to compare it with: "serial", "naive", "2pl", "occ".
+        log: "memory:", "sqlite:PATH", relative to the file, or "postgresql://…".
+        timeout_s: When all agents that are not done are aborted, in seconds.
+        clock: "real", or "virtual" for scripts alone: thinking takes no time then.
+        targets: The live systems, a table for each; what it may say depends on its `kind`.
         order: "fixed": the agents count as they stand in the file. "early": one that has finished need not
             wait for those before it that it has nothing to do with, unless these have a `rank`.
     """

@@ -241,7 +241,7 @@ class History:
         edits = [edit for edit in self._domain.kernel.edits(event.key) if same(edit.found, event.value)]
         if edits:  # it counts right above the call that the outsider saw
             order, sequence, _ = edits[-1].position
-            rank = next((one.rank for one in self._domain.agents if one.order == order), None)
+            rank = next((agent.rank for agent in self._domain.agents if agent.order == order), None)
             change = OutsideChange(event.key, edits[-1].saw, event.value, rank, sequence)
         else:
             change = OutsideChange(event.key, None, event.value, None, 0, frozenset(self.committed))
@@ -251,7 +251,9 @@ class History:
 
     def _acted_on(self, call_id: CallId, kind: ActKind) -> None:
         call = self._calls[call_id]
-        agent = next(agent for agent in self.agents.values() if any(one is call for one in agent.calls))
+        agent = next(
+            agent for agent in self.agents.values() if any(candidate is call for candidate in agent.calls)
+        )
         self._act(agent.rank, kind, (call_id,), f"{call_id} {self._call_text(call)}")
 
     def _act(self, rank: Rank, kind: ActKind, call_ids: tuple[CallId, ...] = (), detail: str = "") -> None:

@@ -133,7 +133,7 @@ async def check_endpoints(plan: Plan) -> None:
         except (OSError, TimeoutError, ValueError) as error:
             raise ConfigurationError(
                 f"no model server answers at {base_url}: {str(error) or 'no answer'}",
-                "Start it, or mend `base_url`.",
+                "Start it, or correct `base_url`.",
             ) from error
 
 

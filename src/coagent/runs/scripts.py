@@ -19,7 +19,7 @@ def load_script(path: Path, name: str, params: dict[str, Any]) -> Callable[..., 
         ConfigurationError: It is not there, is no generator function, or takes other parameters.
     """
     module = load_module(path)
-    functions = sorted(one for one, value in vars(module).items() if inspect.isgeneratorfunction(value))
+    functions = sorted(name for name, value in vars(module).items() if inspect.isgeneratorfunction(value))
     function = getattr(module, name, None)
     if function is None:
         raise ConfigurationError(f"{path} has no {name!r}", nearest(name, functions))

@@ -67,16 +67,16 @@ class Show:
         if self._progress is None or self._progress.history is None:
             return table
         agents = {agent.name: agent for agent in list(self._progress.history.agents.values())}
-        for one in self._progress.plan.agents:
-            agent = agents.get(one.name)
+        for planned in self._progress.plan.agents:
+            agent = agents.get(planned.name)
             if agent is None:
                 continue
-            usage = getattr(one.agent, "usage", None)
+            usage = getattr(planned.agent, "usage", None)
             tokens = "" if usage is None else f"{usage.input_tokens + usage.output_tokens:,}"
             notices = sum(act.kind == "told" for act in agent.acts)
             last = one_line(f"{agent.acts[-1].kind} {agent.acts[-1].detail}") if agent.acts else ""
             table.add_row(
-                escape(one_line(one.name)),
+                escape(one_line(planned.name)),
                 agent.phase,
                 f"{len(agent.calls)}",
                 f"{notices}",
@@ -95,5 +95,5 @@ def plan_lines(progress: Progress) -> Iterator[str]:
         options = [f"{name} {value!r}" for name, value in masked_arguments(settings, hidden=False).items()]
         yield f"  target: {', '.join(options)}"
     yield f"  {count(len(plan.domain.tools), 'tool')}: {', '.join(sorted(plan.domain.tools))}"
-    for one in plan.agents:
-        yield f"  {one.order + 1}. {one.name}: {one.kind} {one.what}"
+    for agent in plan.agents:
+        yield f"  {agent.order + 1}. {agent.name}: {agent.kind} {agent.what}"

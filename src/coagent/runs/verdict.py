@@ -145,6 +145,9 @@ class _SerialReader:
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return {key: value for key, value in self.values.items() if key.startswith(prefix)}
 
+    def writers(self, prefix: str) -> Mapping[Key, Position | None]:
+        return dict.fromkeys(self.written(prefix))
+
     def own(self, *prefixes: str) -> frozenset[Key]:
         return frozenset(key for key in self.owned if key.startswith(prefixes))
 
@@ -247,7 +250,9 @@ class _Replay:
             self._volatile = True
         elif error != seen.error or not same(value, seen.value):
             shown = self._mask.arguments(call.arguments, seen.writes)
-            arguments = ", ".join(f"{name}={_brief(self._mask, one)}" for name, one in shown.items())
+            arguments = ", ".join(
+                f"{name}={_brief(self._mask, argument)}" for name, argument in shown.items()
+            )
             then, now = _both(self._end(call, seen.value, seen.error), self._end(call, value, error))
             raise _Ended(
                 "not serial",

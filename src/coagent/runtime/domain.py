@@ -475,10 +475,11 @@ def open_domain(
         The domain, to be entered with `async with`. An existing log is resumed where it ended.
 
     Raises:
-        ConfigurationError: Unknown protocol or log engine, two tools of one name, something that is no tool.
+        ConfigurationError: Unknown protocol or log engine, two tools of one name, something that is no tool;
+            on entering: the log was begun with another protocol or order.
         FootprintViolation: Two targets own one scheme.
         LogError: On entering: the log is damaged, comes from a newer version, belongs to other targets, or
-            cannot be opened. ConfigurationError: It was begun with another protocol or order.
+            cannot be opened.
     """
     return Domain(
         url,

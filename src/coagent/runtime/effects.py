@@ -91,6 +91,8 @@ class Effects:
         """The objects that a target of this process has yet to take."""
         self.delayed: dict[Key, TargetUnavailable] = {}
         """The objects whose target is away just now, and how it failed last."""
+        self.on_taken: Callable[[], None] = lambda: None
+        """Called when a target has taken something, and has more to take."""
         self.on_delay: Callable[[], None] = lambda: None
         """Called when a target turns out to be away."""
 
@@ -156,7 +158,7 @@ class Effects:
         tried = 0
         try:
             while effects := self._of(target):
-                self.under_way.update(effect.key for effect in effects)
+                self._is_under_way(target, {effect.key for effect in effects})
                 away = 0
                 for batch in self._batches(target, effects):
                     away += not await self._put(target, batch)
@@ -171,6 +173,14 @@ class Effects:
                 self.delayed.pop(key, None)
                 self._tried.pop(key, None)
                 self._left.pop(key, None)
+
+    def _is_under_way(self, target: Target, keys: set[Key]) -> None:
+        """Note what a target has yet to take; who waits for what it has taken need not wait for the rest."""
+        taken = {key for key in self.under_way - keys if self._targets.of(key) is target}
+        self.under_way -= taken
+        self.under_way |= keys
+        if taken:
+            self.on_taken()
 
     def _open(self, effects: Sequence[Effect]) -> list[Effect]:
         """Return those effects that the target is not known to have taken."""

@@ -76,6 +76,7 @@ class NativeRunner(Runner):
                 not observation.writes
                 and failure is None
                 and kernel.reads_may_wait
+                and recorder.reads_may_wait
                 and not parts.copies.any  # what it read may be behind the log, which only an append tells
                 and agent.phase is _ACTIVE
                 and agent.called

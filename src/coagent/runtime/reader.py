@@ -284,6 +284,9 @@ class PositionReader:
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return dict(self._sources.kernel.written_under(prefix, self.position))
 
+    def writers(self, prefix: str) -> Mapping[Key, Position | None]:
+        return dict(self._sources.kernel.writers_under(prefix, self.position))
+
     def own(self, *prefixes: str) -> frozenset[Key]:
         agent = self._sources.kernel.agents.get(self.rank)
         return frozenset(

@@ -66,6 +66,8 @@ class Recorder:
         """The number of the last event that the kernel has taken."""
         self._acknowledged: dict[Key, EffectApplied] = {}
         self.waiting = WaitingRoom(kernel, clock.moment_s)
+        self.reads_may_wait = True
+        """Whether reads may: not while something else waits for those that do, or it would wait for ever."""
         self._in_doubt = False
         """Whether reads that wait may have been appended all the same: nothing was heard of the last try."""
         self._unheard: list[Event] = []
@@ -112,14 +114,15 @@ class Recorder:
                 try:
                     # What else than a call may depend on the reads that wait: they have to be there first.
                     if type(event) is not CallObserved and self.waiting.has_calls:
+                        self.reads_may_wait = False
                         await self._append(None)
                     else:
                         return await self._append(event, insists=insists)
                 except HeadMoved:
                     await self._come_first()
         finally:
-            await self.log.let_go()
-            self._end_turn()
+            self.reads_may_wait = True
+            await self._let_go()
 
     def record_now(self, event: Event) -> Made:
         """Record an event in a log that takes it at once and that nobody else appends to (`Log.instant`)."""
@@ -163,14 +166,15 @@ class Recorder:
             return
         await self._take_turn()
         try:
+            # What comes meanwhile is for the next one: under many agents, some of it always does.
             while self.waiting or self._acknowledged:
                 try:
                     await self._append(None)
+                    return
                 except HeadMoved:
                     await self._come_first()
         finally:
-            await self.log.let_go()
-            self._end_turn()
+            await self._let_go()
 
     async def catch_up(self) -> None:
         """Take what other processes have appended."""
@@ -408,6 +412,13 @@ class Recorder:
         """Have other processes wait until this one has appended, and take what they have appended before."""
         await self.log.hold()
         await self._catch_up()
+
+    async def _let_go(self) -> None:
+        """Let others append: other processes, also where they cannot be told, and other tasks of this one."""
+        try:
+            await self.log.let_go()
+        finally:
+            self._end_turn()
 
     async def _take_turn(self) -> None:
         """Keep the other tasks of this process from appending; no tool runs meanwhile."""

@@ -65,6 +65,8 @@ class Parts:
     """Starts whatever outstanding work this process can do, without waiting for it (`work.py`)."""
     ending: set[Rank] = field(default_factory=set)
     """The agents that this process is just taking back, to end them."""
+    doubtful: set[str] = field(default_factory=set)
+    """The intents of runs that this process has begun once more, not knowing whether they had been before."""
 
     @contextmanager
     def ends(self, rank: Rank) -> Iterator[None]:
@@ -208,6 +210,8 @@ class Runner(ABC):
             prepared: What has been captured to take it back by.
         """
         owner = self._parts.recorder.tenure.owner
+        if call.phase is CallPhase.UNKNOWN:
+            self._parts.doubtful.add(intent)
         return RunBegun(call.id, footprint, owner, intent or new_intent(), arguments, prepared)
 
     async def begun_anew(self, call: Call, footprint: Footprint, intent: str, owner: str) -> bool:

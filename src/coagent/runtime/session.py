@@ -128,7 +128,7 @@ class AgentSession:
             ran = await self._work.runners[made.kind].perform(participant, made, stored, checked)
         call, failure = ran.call, ran.failure
         if kernel.has_effects or kernel.has_work:
-            await self._work.settle(() if call is None else call.writes)
+            await self._work.settle(() if call is None else call.writes, self._participant.rank)
         if parts.effects.delayed and call is not None and not call.irreversible:
             await self._give_up_if_delayed(call)
         if call is None:
@@ -155,7 +155,7 @@ class AgentSession:
         away = [parts.effects.delayed[key] for key in written if key in parts.effects.delayed]
         if away and self._participant.calls.get(call.id) is call:
             await self._work.runner_of(call).undo(call)
-            await self._work.settle(written)
+            await self._work.settle(written, self._participant.rank)
             failure = parts.patience.over(away[0])
             failure.notifications = (await self._deliver(apart=False))[0]
             raise failure from away[0]
@@ -193,7 +193,7 @@ class AgentSession:
             call = own_call(self._participant, call_id)
             written = list(call.writes)
             await self._work.runner_of(call).undo(call, self.person)
-            await self._work.settle(written)
+            await self._work.settle(written, self._participant.rank)
         notifications, changed = await self._deliver()
         return Outcome(None, CallId(call_id), notifications, changed=changed)
 
@@ -223,7 +223,7 @@ class AgentSession:
             await parts.recorder.record(lambda: StagedAmended(call.id, stored))
             return Outcome("staged", call.id, (await self._deliver(apart=False))[0], "staged")
         run = await self._work.runner(made).amend(call, made, stored, checked)
-        await self._work.settle(call.writes)
+        await self._work.settle(call.writes, self._participant.rank)
         if run.failure is not None or call.refused:
             raise await self._failed(call, run.failure)
         value = copied(call.told.value)
@@ -253,7 +253,7 @@ class AgentSession:
         parts, participant = self._parts, self._participant
         while True:
             await parts.recorder.catch_up()
-            await self._work.settle(committing=participant.rank)
+            await self._work.settle(of=participant.rank)
             if participant.phase is AgentPhase.COMMITTED:
                 return Settlement("committed")
             require_active(participant)
@@ -277,7 +277,9 @@ class AgentSession:
             def goes_on() -> bool:  # be it that an overseer has taken something back
                 return participant.phase is not AgentPhase.FINISHED or participant.unread
 
-            await parts.recorder.until(lambda: goes_on() or participant.must_restart, parts.meanwhile)
+            await parts.recorder.until(
+                lambda: goes_on() or participant.must_restart or self._work.failed, parts.meanwhile
+            )
 
     async def stirred(self, *others: AgentSession) -> None:
         """Wait until this agent, or one of the others, has ended or has something to look at."""

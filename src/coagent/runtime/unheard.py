@@ -55,6 +55,8 @@ async def seen_to(
             ):  # it stays unknown; whoever resolves it by hand is told why
                 await runner.run_again(call, tool)
             return
+        if call.intent in parts.doubtful:
+            return  # that it has not run this time says nothing of the time before: it stays unknown
     await runner.record_outcome(call, lambda: CallRan(call.id, failed) if not _is_reversing(call) else None)
 
 

@@ -27,6 +27,7 @@ from coagent.runtime.unheard import seen_to
 from coagent.tools.base import Kind, Tool
 
 GRACE_S = 1.0
+NEXT_S = 0.05
 """For how long, in seconds, a call waits for work that follows from it and is not its own."""
 
 
@@ -46,12 +47,12 @@ class Work:
     def __init__(self, parts: Parts, runners: dict[Kind, Runner]) -> None:
         self._parts = parts
         self.runners = runners
-        self._running: set[CallId] = set()
+        self._running: dict[CallId, Rank] = {}
         self._committing: set[Rank] = set()
         self._pieces: dict[int, float] = {}  # by number, when each was begun
         self._begun = 0
         self._progress: anyio.Event | None = None
-        parts.effects.on_delay = self._note_progress
+        parts.effects.on_delay = parts.effects.on_taken = self._note_progress
         parts.recorder.puts.on_late = lambda late: self._start(parts.effects.mend, late)
         parts.recorder.on_unheard = self._see_to_unheard
         self._set_aside: dict[CallId | Rank, int] = {}
@@ -74,21 +75,20 @@ class Work:
 
     # ---- doing it ------------------------------------------------------------------------------------------
 
-    async def settle(
-        self, own: Collection[Key] = (), committing: Rank | None = None, *, all: bool = False
-    ) -> None:
+    async def settle(self, own: Collection[Key] = (), of: Rank | None = None, *, all: bool = False) -> None:
         """Do the outstanding work.
 
         Args:
             all: Whether to wait until nothing is left that this process can do.
             own: The objects that the caller has written: it waits for them, as long as their targets can be
                 borne with.
-            committing: The agent whose commit the caller waits for, if its turn has come.
+            of: The agent that calls: it waits for its own calls that run again, and for its commit, if its
+                turn has come, but no longer than a moment for what others go on beginning.
 
         Raises:
             LogError: The log cannot be written.
         """
-        await self._settle(own, committing, all)
+        await self._settle(own, of, all)
         if self._parts.copies.behind:
             with contextlib.suppress(TargetError):  # whoever comes next to call is told, if it is so still
                 await self._parts.copies.bring()
@@ -96,10 +96,10 @@ class Work:
             if target.keeps and all_ended(self._parts.kernel):
                 await anyio.to_thread.run_sync(target.settled)
 
-    async def _settle(self, own: Collection[Key], committing: Rank | None, all: bool) -> None:
+    async def _settle(self, own: Collection[Key], of: Rank | None, all: bool) -> None:
         parts = self._parts
         nothing_begun = not (all and self._pieces)
-        if (
+        if not (
             nothing_begun
             and not parts.kernel.has_work
             and (
@@ -107,10 +107,9 @@ class Work:
                 or (await parts.effects.apply_at_once() and not parts.kernel.has_work)
             )
         ):
-            return
-        self.advance()
-        if self._pieces:
-            await self._wait(own, committing, all)
+            self.advance()
+            if self._pieces:
+                await self._wait(own, of, all)
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -147,7 +146,7 @@ class Work:
             return
         if self._parts.catalog.find(call.tool) is None:
             return  # another process has the tool
-        self._running.add(call.id)
+        self._running[call.id] = call.rank
 
         async def run() -> None:
             try:
@@ -156,7 +155,7 @@ class Work:
                 # Something is in the way, or the target is away: again when something has changed.
                 self._set_aside[call.id] = self._parts.kernel.steps
             finally:
-                self._running.discard(call.id)
+                del self._running[call.id]
 
         self._start(run)
 
@@ -184,7 +183,7 @@ class Work:
             try:
                 await act(*arguments)
             except Exception as failure:  # a log that cannot be written, or a defect: the next caller is told
-                self._failure = failure
+                self.fail(failure)
             finally:
                 del self._pieces[number]
                 self._note_progress()
@@ -197,6 +196,12 @@ class Work:
         """Have the next caller told of what went wrong in the background."""
         self._failure = failure
         self._note_progress()
+        self._parts.recorder.wake()
+
+    @property
+    def failed(self) -> bool:
+        """Whether something went wrong in the background of which the next caller is told."""
+        return self._failure is not None
 
     def _note_progress(self) -> None:
         if self._progress is not None:
@@ -327,17 +332,21 @@ class Work:
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
-    async def _wait(self, own: Collection[Key], committing: Rank | None, all: bool) -> None:
+    async def _wait(self, own: Collection[Key], of: Rank | None, all: bool) -> None:
         """Wait for what is the caller's own, and a moment for what was begun just now."""
         parts = self._parts
         patient = all or isinstance(parts.clock, VirtualClock)  # virtual time stands still meanwhile
-        started_s = parts.clock.now_s()
+        started_s, known = parts.clock.now_s(), self._begun
         while self._pieces and self._failure is None:
             now_s = parts.clock.now_s()
-            left_s = max(self._pieces.values()) + GRACE_S - now_s
+            begun = [begun_s for number, begun_s in self._pieces.items() if of is None or number <= known]
+            left_s = max(begun) + GRACE_S - now_s if begun else 0.0
+            # What follows from it is mostly done at once; but under many agents something always begins next.
+            left_s = max(left_s, started_s + NEXT_S - now_s)
             if parts.effects.hopeless(own):
                 return
-            if committing in self._committing or any(key in parts.effects.under_way for key in own):
+            mine = of in self._committing or of in self._running.values()
+            if mine or any(key in parts.effects.under_way for key in own):
                 left_s = max(left_s, started_s + parts.patience.limit_s - now_s)
             if not patient and left_s <= 0:
                 return

@@ -101,11 +101,11 @@ class About:
         self._call, self._notices = call, []
         self._touched = [] if call is None else [*call.writes, *call.seen.writes]
         if isinstance(event, NoticesDelivered):
-            self._notices = [self._notice(one) for one in moved[:_NOTICES_MAX]]
+            self._notices = [self._notice(premise) for premise in moved[:_NOTICES_MAX]]
         elif isinstance(event, Committed | Aborted | Restarted):
             agent = self._kernel.agents.get(event.rank)
             calls = [] if agent is None else agent.calls.values()
-            self._touched = [key for one in calls for key in one.writes]
+            self._touched = [key for call in calls for key in call.writes]
 
     def _notice(self, moved: Moved) -> dict[str, Any]:
         stuck = any(news.kind == "stuck" for news in moved.calls)
@@ -117,9 +117,10 @@ class About:
             "cause": self._cause(moved.cause, moved.key),
             "own": moved.own,
             "calls": [self._uid(news.call_id) for news in moved.calls],
-            "dependents": [self._uid(one) for one in moved.dependents[:_PREMISES_MAX]],
+            "dependents": [self._uid(call) for call in moved.dependents[:_PREMISES_MAX]],
             "stale": [
-                self._stale(one.call_id, one.argument, one.old, one.new) for one in moved.stale_literals
+                self._stale(literal.call_id, literal.argument, literal.old, literal.new)
+                for literal in moved.stale_literals
             ],
             "diff": self._bounded(diff),
         }
@@ -134,7 +135,7 @@ class About:
         # What an agent's end has changed came with that, and not with its call.
         steps = [self._last.get(f"outside {key}") if outside else self._last.get(uid or "")]
         steps.append(None if outside else self._last.get(f"end {cause.rank}"))
-        number = max((one for one in steps if one is not None), default=None)
+        number = max((step for step in steps if step is not None), default=None)
         return {"rank": None if outside else cause.rank, "call": uid, "name": cause.agent, "n": number}
 
     def _uid(self, call_id: str) -> str:

@@ -172,7 +172,7 @@ class Blame:
     def _author(self, who: str, key: str, number: int | None, *, committed: bool) -> Author:
         if who == OUTSIDE:
             found = self._outside.get(key, [])
-            until = [one for one in found if number is None or (one.number or 0) <= number]
+            until = [version for version in found if number is None or (version.number or 0) <= number]
             return until[-1] if until else Author("outside")
         author = self._authors.get(who)
         if author is None:
@@ -182,18 +182,18 @@ class Blame:
 
 def _rested_on(call: dict[str, Any]) -> Iterator[str]:
     """Yield what a call has read, but for what it looked for on the way to its files."""
-    reads = [one["key"] for one in call.get("reads", ())]
-    written = [one["key"] for one in call.get("writes", ())]
+    reads = [read["key"] for read in call.get("reads", ())]
+    written = [write["key"] for write in call.get("writes", ())]
     paths = [_path(key) for key in (*reads, *written) if key.startswith(_ON_THE_WAY)]
 
     def leads(key: str, *, to_itself: bool) -> bool:
         path = _path(key)
         return bool(path and key.startswith(_ON_THE_WAY)) and any(
-            one.startswith(f"{path}/") or (to_itself and one == path) for one in paths
+            read.startswith(f"{path}/") or (to_itself and read == path) for read in paths
         )
 
     yield from (key for key in reads if not leads(key, to_itself=not key.startswith("file:")))
-    scanned = (one["prefix"] for one in call.get("scans", ()))
+    scanned = (scan["prefix"] for scan in call.get("scans", ()))
     yield from (f"{prefix}*" for prefix in scanned if not leads(prefix, to_itself=True))
 
 
@@ -221,8 +221,8 @@ def _changed(before: list[Line], text: str, author: Author) -> Iterator[Line]:
 
 def _shared(pairs: Iterable[tuple[str, str]]) -> int:
     count = 0
-    for one, other in pairs:
-        if one != other:
+    for line, other in pairs:
+        if line != other:
             break
         count += 1
     return count

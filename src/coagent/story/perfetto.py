@@ -158,7 +158,7 @@ def _slice(step: dict[str, Any], track: int, at_us: int) -> dict[str, Any]:
     if kind in ("again", "amend", "undo", "reverse"):
         label = f"{kind} {label}"
     shown = {name: step[name] for name in ("text", "args", "state", "error", "diff") if step.get(name)}
-    shown |= {name: [one["key"] for one in step[name]] for name in ("reads", "writes") if step.get(name)}
+    shown |= {name: [entry["key"] for entry in step[name]] for name in ("reads", "writes") if step.get(name)}
     event = {"name": label, "cat": kind, "ph": "X", "ts": at_us, "dur": _SLICE_US}
     return {**event, "pid": _PROCESS, "tid": track, "args": {"record": step["n"], **shown}}
 

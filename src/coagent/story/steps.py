@@ -130,17 +130,17 @@ class Story:
     def _begin(self) -> None:
         known = self._watch.kernel.agents
         agents = [
-            {"rank": one.rank, "name": one.name, "order": one.order, "phase": one.phase.value}
-            for one in known.values()
+            {"rank": agent.rank, "name": agent.name, "order": agent.order, "phase": agent.phase.value}
+            for agent in known.values()
         ]
-        self._orders = {rank: one.order for rank, one in known.items()}
+        self._orders = {rank: agent.order for rank, agent in known.items()}
         step = {"n": self._watch.first, "at": None, "kind": "begin", "agents": agents}
         why = "left out" if self._cut else "not there any more"
         step |= {"text": f"records 1 to {self._watch.first} are {why}", **self._about.begin()}
         self._add(step)
 
     def _moved_orders(self) -> list[tuple[Rank, int]]:
-        now = {rank: one.order for rank, one in self._watch.kernel.agents.items() if not one.ended}
+        now = {rank: agent.order for rank, agent in self._watch.kernel.agents.items() if not agent.ended}
         moved = [(rank, order) for rank, order in now.items() if self._orders.get(rank) != order]
         self._orders.update(moved)
         return moved
@@ -158,7 +158,7 @@ class Story:
             after: The number of the step after which to begin; 0: at the first.
             most: How many at the most.
         """
-        return [json.loads(one) for one in self.texts(after, most)]
+        return [json.loads(text) for text in self.texts(after, most)]
 
     def texts(self, after: int = 0, most: int | None = None) -> list[bytes]:
         """Return the same as JSON texts."""
@@ -175,7 +175,7 @@ class Story:
 
         For whoever follows step by step: several may have one number.
         """
-        return [json.loads(one) for one in self._spool.between(first, end)]
+        return [json.loads(text) for text in self._spool.between(first, end)]
 
     def close(self) -> None:
         """Release the log and what was kept."""

@@ -62,7 +62,7 @@ class Trajectories:
 
     def tracked(self) -> list[Key]:
         """Return the objects that agents at work have written."""
-        return [key for key, one in self._known.items() if one.writes]
+        return [key for key, entry in self._known.items() if entry.writes]
 
     def number_of(self, key: Key, value: Value, *, declared: bool = False) -> int:
         """Return the number of a value; nobody can see what a declared call leaves."""
@@ -76,7 +76,7 @@ class Trajectories:
             return _Known(base, {})
         base = before.base
         if trajectory.base_known and not (committed and not trajectory.writers and not before.writes):
-            declared = any(isinstance(one, Call) and one.declared for one in trajectory.writers)
+            declared = any(isinstance(writer, Call) and writer.declared for writer in trajectory.writers)
             base = self.number_of(key, trajectory.base, declared=declared)
         return _Known(base, self._writes(key, trajectory))
 

@@ -43,7 +43,9 @@ class Memory(Target):
 
     async def put(self, key: Key, value: Value, *, expected: Sequence[Value]) -> None:
         found = self._objects.get(key)
-        if not any(found is one or same(found, one) for one in expected) and not same(found, value):
+        if not any(found is allowed or same(found, allowed) for allowed in expected) and not same(
+            found, value
+        ):
             raise GuardFailed(key, copied(found))
         self._outside.discard(key)
         self._store(key, value)

@@ -226,7 +226,7 @@ class Book:
         found: dict[str, Any] = {
             names.NOTICE_CAUSE: notice.cause.agent,
             names.NOTICE_CALL: str(notice.cause.call_id),
-            names.NOTICE_PREMISES: [str(one) for one in notice.premises],
+            names.NOTICE_PREMISES: [str(premise) for premise in notice.premises],
             names.NOTICE_KINDS: sorted({news.kind for news in notice.calls}),
         }
         if self.content is not None:

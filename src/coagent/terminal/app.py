@@ -210,14 +210,14 @@ class Terminal(App[None]):
         if news.now is not None:
             self.board.settle(news.now)
         rows = _last(self.board.rows, self.board.steps - steps)
-        self._steps.extend([one for one in rows if self._wanted.row(one)])
+        self._steps.extend([row for row in rows if self._wanted.row(row)])
         notices = _last(self.board.notices, self.board.told - told)
-        self._notices.extend([one for one in notices if self._wanted.told(one)])
+        self._notices.extend([notice for notice in notices if self._wanted.told(notice)])
 
     def _fill(self) -> None:
         """Show what is wanted of all that there is."""
-        self._steps.replace([one for one in self.board.rows if self._wanted.row(one)])
-        self._notices.replace([one for one in self.board.notices if self._wanted.told(one)])
+        self._steps.replace([row for row in self.board.rows if self._wanted.row(row)])
+        self._notices.replace([notice for notice in self.board.notices if self._wanted.told(notice)])
 
     def _look_closer(self) -> None:
         """Show all of the step that the cursor stands on, where there is room beside."""
@@ -250,10 +250,10 @@ class Terminal(App[None]):
         base.set_class(height < 16, "low")
         chosen = self._agents.chosen
         agents = self.board.agents(ended=self._ended_too)
-        place = next((number for number, one in enumerate(agents) if one is chosen), None)
+        place = next((number for number, agent in enumerate(agents) if agent is chosen), None)
         idle = not self._agents.has_focus  # those at work are looked at, where not all are in sight
         if idle:
-            place = next((number for number, one in enumerate(agents) if not one.ended), place)
+            place = next((number for number, agent in enumerate(agents) if not agent.ended), place)
         self._agents.replace(agents, place, top=idle)
         self._agents.styles.height = max(min(len(agents), max((height - 6) * 2 // 5, 2)), 1)
         gone = f"{self._gone} What was read of it stays here." if self._gone else ""

@@ -211,8 +211,8 @@ class Board:
         self._tell(step, lane, mark)
 
     def _begin(self, step: Mapping[str, Any]) -> None:
-        for one in step["agents"]:
-            lane = Lane(one["rank"], one["name"], one["order"], one["phase"])
+        for agent in step["agents"]:
+            lane = Lane(agent["rank"], agent["name"], agent["order"], agent["phase"])
             self.lanes[lane.rank] = lane
         for call in step.get("calls", ()):
             lane = self.lanes[call["rank"]]
@@ -281,18 +281,20 @@ class Board:
         keys = _keys(step)
         rank = step.get("rank")
         self.rows.append(Row(number, at, step["kind"], rank, name, step["text"][:_TEXT_MAX], keys, mark))
-        for one in step.get("notices", ()):
+        for notice in step.get("notices", ()):
             self.told += 1
-            source = "outside" if one["cause"]["rank"] is None else one["cause"]["name"]
-            diff = one_line_difference(one["diff"])
-            self.notices.append(Told(number, at, one["kind"], source, step["rank"], name, one["key"], diff))
+            source = "outside" if notice["cause"]["rank"] is None else notice["cause"]["name"]
+            diff = one_line_difference(notice["diff"])
+            self.notices.append(
+                Told(number, at, notice["kind"], source, step["rank"], name, notice["key"], diff)
+            )
 
     # ---- how it stands -------------------------------------------------------------------------------------
 
     def settle(self, now: Now) -> None:
         """Take where agents stand."""
         self.now = now
-        self._standing = {one.rank: one for one in now.agents}
+        self._standing = {agent.rank: agent for agent in now.agents}
 
     def agents(self, *, ended: bool = True) -> list[Lane]:
         """Return the agents in serialization order.
@@ -300,8 +302,8 @@ class Board:
         Args:
             ended: Also those that have committed or aborted.
         """
-        shown = [one for one in self.lanes.values() if ended or not one.ended]
-        return sorted(shown, key=lambda one: (one.order, one.rank))
+        shown = [lane for lane in self.lanes.values() if ended or not lane.ended]
+        return sorted(shown, key=lambda lane: (lane.order, lane.rank))
 
     def unread(self, lane: Lane) -> int:
         """Return how many notices an agent has yet to read."""
@@ -355,8 +357,8 @@ class Board:
     def alerts(self) -> list[tuple[str, str]]:
         """Return what a person has to decide about, each with the command that decides."""
         found = []
-        for one in self.now.stuck:
-            found.append((f"{one.key} is stuck: {one.error}", f"coagent resolve {quoted(one.key)}"))
+        for stuck in self.now.stuck:
+            found.append((f"{stuck.key} is stuck: {stuck.error}", f"coagent resolve {quoted(stuck.key)}"))
         for lost in self.now.unknown:
             text = f"{lost.call} {lost.tool} may have run or not: its process has died"
             found.append((text, f"coagent resolve {quoted(lost.call)}"))
@@ -380,7 +382,7 @@ def _stands(lane: Lane, call: str, state: str) -> None:
 def _keys(step: Mapping[str, Any]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for name, part in (("writes", "key"), ("reads", "key"), ("scans", "prefix"), ("notices", "key")):
-        found.update((one[part], None) for one in list(step.get(name, ()))[:_KEYS_MAX])
+        found.update((entry[part], None) for entry in list(step.get(name, ()))[:_KEYS_MAX])
     if "key" in step:
         found[step["key"]] = None
     return tuple(found)[:_KEYS_MAX]

@@ -124,11 +124,11 @@ def header(
     if not gone and read < last:
         state, style = f"reading {100 * read // last} %", "yellow"
     room = width - len(state) - 2
-    for one in texts:
-        if text.cell_len + len(one) + 3 > room:
+    for part in texts:
+        if text.cell_len + len(part) + 3 > room:
             break
         text.append(look.own(" · "), "dim")
-        text.append(one)
+        text.append(part)
     text.truncate(room)
     text.append(" " * (room - text.cell_len + 1))
     text.append(state, style)
@@ -339,20 +339,20 @@ def _arguments(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
 
 
 def _footprint(step: Mapping[str, Any], look: Look) -> Iterator[Text]:
-    reads = [(one["key"], one["part"]) for one in step.get("reads", ())]
-    scans = [(one["prefix"], one["part"]) for one in step.get("scans", ())]
-    for title, found in (("reads", reads), ("scans", scans)):
-        if found:
+    reads = [(read["key"], read["part"]) for read in step.get("reads", ())]
+    scans = [(scan["prefix"], scan["part"]) for scan in step.get("scans", ())]
+    for title, entries in (("reads", reads), ("scans", scans)):
+        if entries:
             yield Text()
             yield Text(title, "dim")
-            for key, part in found:
+            for key, part in entries:
                 yield Text(f"  {look.plain(key)}{'' if part is None else f'  ({look.plain(part)})'}")
     if step.get("writes"):
         yield Text()
         yield Text("writes", "dim")
-        for one in step["writes"]:
-            value = step.get("values", {}).get(one.get("v"))
-            yield Text(f"  {look.plain(one['key'])}", "green")
+        for write in step["writes"]:
+            value = step.get("values", {}).get(write.get("v"))
+            yield Text(f"  {look.plain(write['key'])}", "green")
             yield from _value(value, look)
 
 
@@ -392,13 +392,13 @@ def _notice(number: int, notice: Mapping[str, Any], board: Board, look: Look) ->
     )
     for title, calls in (("was seen by", notice["calls"]), ("may rest on it", notice["dependents"])):
         if calls:
-            names = ", ".join(look.plain(board.call_name(one)) for one in calls)
+            names = ", ".join(look.plain(board.call_name(call)) for call in calls)
             yield Text.assemble((f"  {title}  ", "dim"), names)
-    for one in notice["stale"]:
-        new = "" if one["new"] is None else look.own(" → ") + look.plain(one["new"])
-        where = f"{look.plain(board.call_name(one['call']))} {look.plain(one['argument'])}"
+    for literal in notice["stale"]:
+        new = "" if literal["new"] is None else look.own(" → ") + look.plain(literal["new"])
+        where = f"{look.plain(board.call_name(literal['call']))} {look.plain(literal['argument'])}"
         yield Text.assemble(
-            ("  still holds the old value  ", "dim"), f"{where}: {look.plain(one['old'])}{new}"
+            ("  still holds the old value  ", "dim"), f"{where}: {look.plain(literal['old'])}{new}"
         )
     yield from difference(notice["diff"], look)
 

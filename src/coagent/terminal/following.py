@@ -215,10 +215,12 @@ class Following:
     def _whole(self, number: int, kind: str) -> dict[str, Any]:
         story = self._story
         found = [] if story is None else story.steps(number - 1, 1)
-        step = next((one for one in found if one["n"] == number and one["kind"] == kind), None)
+        step = next(
+            (candidate for candidate in found if candidate["n"] == number and candidate["kind"] == kind), None
+        )
         if story is None or step is None:
             raise LookupError(f"step {number} is not there any more")
-        numbers = [one["v"] for one in step.get("writes", ()) if one.get("v") is not None][:_VALUES_MAX]
+        numbers = [write["v"] for write in step.get("writes", ()) if write.get("v") is not None][:_VALUES_MAX]
         return {**step, "values": {v: story.values.shown(v) for v in numbers}}
 
     def _end(self) -> None:

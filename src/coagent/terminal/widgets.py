@@ -208,7 +208,7 @@ class Lines(ScrollView, Generic[Item], can_focus=True):
         strip = strip_of(self._draw(item, width), width, self.app)
         if index != self.cursor or not self.has_focus or self._read:
             return strip
-        return Strip(Segment(one.text, _CURSOR) for one in strip)
+        return Strip(Segment(segment.text, _CURSOR) for segment in strip)
 
 
 class Band(Widget):

@@ -41,8 +41,8 @@ def below(value: Any, fields: list[str]) -> Any:
         return value
     name, *rest = fields
     if name == "*" and isinstance(value, list):
-        found = [below(one, rest) for one in value]
-        return [one for inner in found for one in inner] if "*" in rest else found
+        found = [below(item, rest) for item in value]
+        return [value for inner in found for value in inner] if "*" in rest else found
     if isinstance(value, Mapping) and name in value:
         return below(value[name], rest)
     raise NothingThere

@@ -171,12 +171,12 @@ class DeclaredTool(Tool):
         except NothingThere:
             value = ""
         several = name.endswith("*") or ".*." in name
-        found = [_segment(str(one), is_path, template) for one in (value if several else [value])]
+        found = [_segment(str(part), is_path, template) for part in (value if several else [value])]
         if not found or None in found:
             raise FootprintViolation(
                 f"argument {name!r} of tool {self.name!r} cannot stand in a key: {value!r}"
             )
-        return [one for one in found if one is not None]
+        return [segment for segment in found if segment is not None]
 
     def __repr__(self) -> str:
         return f"<declared tool {self.name}({self.arguments.signature})>"

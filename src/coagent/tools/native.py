@@ -85,7 +85,9 @@ def signature_of(schema: Mapping[str, Any]) -> str:
     parts = []
     for name, field in schema.get("properties", {}).items():
         kind = (
-            field.get("type") or "/".join(one.get("type", "any") for one in field.get("anyOf", ())) or "any"
+            field.get("type")
+            or "/".join(choice.get("type", "any") for choice in field.get("anyOf", ()))
+            or "any"
         )
         kind = "/".join(kind) if isinstance(kind, list) else kind
         parts.append(f"{name}: {kind}" + ("" if name in required else f" = {field.get('default')!r}"))

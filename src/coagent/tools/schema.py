@@ -42,8 +42,8 @@ class SchemaArguments:
             raise ConfigurationError(f"the schema of tool {name!r} is not that of an object")
         self._validator = validator(self.schema)
         self._defaults = {
-            one: field["default"]
-            for one, field in self.schema["properties"].items()
+            name: field["default"]
+            for name, field in self.schema["properties"].items()
             if isinstance(field, dict) and "default" in field
         }
 

@@ -15,7 +15,18 @@ from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position, Rank
 from coagent.protocol.keys import Key, Scan, glob_matches, glob_too_large
 from coagent.protocol.patterns import BadPattern, line_pattern
-from coagent.protocol.values import UNLOADED, Field, Lines, Matches, Selector, Traced, Value, copied, selected
+from coagent.protocol.values import (
+    LARGE_FIELD,
+    UNLOADED,
+    Field,
+    Lines,
+    Matches,
+    Selector,
+    Traced,
+    Value,
+    copied,
+    selected,
+)
 from coagent.tools.off_loop import off_loop
 
 Found: TypeAlias = dict[Key, list[tuple[int, str]]]
@@ -67,6 +78,9 @@ class Reader(Protocol):
 
     def written(self, prefix: str) -> Mapping[Key, Value]:
         """Return the filtered values of the objects that agents have written and not committed."""
+
+    def writers(self, prefix: str) -> Mapping[Key, Position | None]:
+        """Return where the same objects got their filtered values; None: below all that is at work."""
 
     def own(self, *prefixes: str) -> frozenset[Key]:
         """Return the objects under prefixes that the agent itself has written before this position."""
@@ -273,7 +287,11 @@ class State:
             for key in keys:
                 if values[key] is not UNLOADED:  # a target may leave out what is too large to be searched
                     self._values.setdefault(key, values[key])
-            self.scans[scan] = await _parts(self._values, keys, selector, states)
+            seen = self._values
+            if isinstance(selector, Matches):
+                unread = [key for key in keys if values[key] is UNLOADED and key not in seen]
+                seen = {**seen, **{key: {LARGE_FIELD: ""} for key in unread}} if unread else seen
+            self.scans[scan] = await _parts(seen, keys, selector, states)
         result = dict(self.scans[scan])
         for key, value in self.writes.items():
             if scan.covers(key):
@@ -295,6 +313,10 @@ class State:
         prefix = self._name(prefix, literal)
         shown = self._shown[prefix] = dict(self._reader.written(prefix))
         return dict(shown)
+
+    def writers(self, prefix: str) -> Mapping[Key, Position | None]:
+        """Return the places of the calls that have written what `written` returns; None: of none at work."""
+        return self._reader.writers(self._reader.canonical(prefix))
 
     def own(self, *prefixes: str) -> frozenset[Key]:
         """Return the objects under prefixes that earlier calls of the same agent have written.

@@ -44,8 +44,10 @@ class ProposedTool(BaseModel):
             ValidationError: It is no tool.
         """
         described = {
-            one.name: Parameter(type=one.type, description=one.description[:500], multiline=one.multiline)
-            for one in self.parameters
+            parameter.name: Parameter(
+                type=parameter.type, description=parameter.description[:500], multiline=parameter.multiline
+            )
+            for parameter in self.parameters
         }
         spec = ToolSpec(
             name=self.name,
@@ -61,7 +63,7 @@ class ProposedTool(BaseModel):
             request=request,
             tokens=tokens,
         )
-        return Proposal(spec, {one.name: one.value for one in self.parameters}, tokens)
+        return Proposal(spec, {parameter.name: parameter.value for parameter in self.parameters}, tokens)
 
 
 class ExistingTool(BaseModel):

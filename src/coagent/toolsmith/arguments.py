@@ -10,13 +10,13 @@ from coagent.errors import InvalidArguments, TargetError
 from coagent.protocol.patterns import BadPattern, whole_pattern
 from coagent.systems.files.workspace import Workspace
 from coagent.toolsmith.spec import TEXT_LENGTH_MAX, Parameter, ToolSpec
-from coagent.toolsmith.stages import NoReader, checked_stages, decoded, encoded
+from coagent.toolsmith.stages import NoReader, check_stages, decode, encode
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Also what ends lines for some programs, and what turns the direction of text that people review."""
 
 
-def checked(spec: ToolSpec, workspace: Workspace, arguments: Mapping[str, Any]) -> dict[str, str]:
+def check_arguments(spec: ToolSpec, workspace: Workspace, arguments: Mapping[str, Any]) -> dict[str, str]:
     """Return arguments as the command gets them.
 
     Args:
@@ -33,7 +33,7 @@ def checked(spec: ToolSpec, workspace: Workspace, arguments: Mapping[str, Any]) 
     if unknown or missing:
         what = f"unknown: {', '.join(unknown)}" if unknown else f"missing: {', '.join(missing)}"
         raise InvalidArguments(f"wrong arguments for tool {spec.name!r} ({what})", f"It is {spec.signature}.")
-    return {name: _value(spec, workspace, name, one) for name, one in arguments.items()}
+    return {name: _value(spec, workspace, name, value) for name, value in arguments.items()}
 
 
 def _value(spec: ToolSpec, workspace: Workspace, name: str, value: Any) -> str:
@@ -77,11 +77,11 @@ def _number(name: str, parameter: Parameter, value: Any) -> str:
 
 def _stages(name: str, parameter: Parameter, value: Any) -> str:
     """Return a pipeline as the command gets it; a value that has that form already is checked as well."""
-    stages = decoded(value) if isinstance(value, str) else value
+    stages = decode(value) if isinstance(value, str) else value
     if not isinstance(stages, list) or not all(isinstance(stage, list) for stage in stages):
         raise _wrong(name, "is no list of stages, each a list of words")
     try:
-        text = encoded(checked_stages(stages))
+        text = encode(check_stages(stages))
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise _wrong(name, "is not valid Unicode") from None

@@ -16,7 +16,7 @@ from typing import Any
 from coagent.errors import ToolFailed
 from coagent.systems.files.workspace import Workspace
 from coagent.toolsmith.file_shapes import FILES
-from coagent.toolsmith.idioms import gone_to, named_temporaries, sorted_in_place
+from coagent.toolsmith.idioms import name_temporaries, sorted_in_place, with_folder_named
 from coagent.toolsmith.maker import Judge, Proposal
 from coagent.toolsmith.parse import Simple, parse
 from coagent.toolsmith.piped import PIPED
@@ -73,12 +73,14 @@ class ByExample:
         Raises:
             ToolFailed: It is no valid bash, or only running it would tell what it is.
         """
-        steps = parse(named_temporaries(command))
-        core, in_place = _core(gone_to(steps))
+        steps = parse(name_temporaries(command))
+        core, in_place = _core(with_folder_named(steps))
         found: list[Proposal] = []
-        if not any(one.globs or one.merged for one in core):
+        if not any(step.globs or step.merged for step in core):
             drafts = (shape(core, in_place) for shape in (*SHAPES, *FILES, *PIPED))
-            found = [_proposal(one, request) for one in drafts if one is not None and self._usable(one)]
+            found = [
+                _proposal(draft, request) for draft in drafts if draft is not None and self._usable(draft)
+            ]
         try:
             found.append(_proposal(_Words(self._workspace, steps).draft(), request))
         except ToolFailed:
@@ -94,13 +96,13 @@ class ByExample:
         return 0
 
     def _usable(self, draft: Draft) -> bool:
-        places = [name for name, one in draft.parameters.items() if one.type == "path"]
+        places = [name for name, parameter in draft.parameters.items() if parameter.type == "path"]
         return all(_inside(self._workspace, draft.arguments[name]) for name in places)
 
 
 def _core(steps: list[Simple]) -> tuple[list[Simple], str]:
     """Return the steps without the idiom that puts their output in the place of a file, and that file."""
-    end = next((number for number, one in enumerate(steps) if number and one.joined != "|"), len(steps))
+    end = next((number for number, step in enumerate(steps) if number and step.joined != "|"), len(steps))
     core, rest = steps[:end], steps[end:]
     last = core[-1]
     if len(steps) == 1:
@@ -117,14 +119,14 @@ def _core(steps: list[Simple]) -> tuple[list[Simple], str]:
         place = redirects[0].file if len(redirects) == 1 and redirects[0].operator == ">" else ""
     elif len(rest) == 1 and rest[0].program == "mv" and rest[0].operands == [temporary, rest[0].words[-1]]:
         place = rest[0].words[-1]
-    if not place or place not in core[0].words or any(one.joined != "&&" for one in rest):
+    if not place or place not in core[0].words or any(step.joined != "&&" for step in rest):
         return steps, ""
     return [*core[:-1], Simple(last.words, last.globs, last.joined, [], last.merged)], place
 
 
 def _proposal(draft: Draft, request: str) -> Proposal:
     command = _IN_PLACE.format(command="@@").replace("@@", draft.command) if draft.in_place else draft.command
-    reads = [f"file:{{{name}}}" for name, one in draft.parameters.items() if one.type == "path"]
+    reads = [f"file:{{{name}}}" for name, parameter in draft.parameters.items() if parameter.type == "path"]
     spec = ToolSpec(
         name=draft.name,
         description=draft.description,
@@ -192,7 +194,7 @@ class _Words:
                 "the command is code of which no word can be another, so its tool could do nothing else",
                 "Run it with bash.",
             )
-        shown = " ".join(part for step in self._steps for part in self._shown(step))
+        shown = " ".join(part for step in self._steps for part in self._show(step))
         return Draft(self._name(), f"Run: {shown}"[:300], command, self.arguments, self.parameters)
 
     def _step(self, step: Simple) -> Iterator[str]:
@@ -217,20 +219,20 @@ class _Words:
 
     def _code(self, step: Simple, word: str) -> str:
         if step.program == "awk" and "'" not in word and not word.startswith("-"):
-            return f"'{awk_program(word, lambda value, _: self._compared(value))}'"
+            return f"'{awk_program(word, lambda value, _: self._comparison(value))}'"
         return shlex.quote(word)
 
-    def _compared(self, value: str) -> str:
-        known = next((name for name, one in self.arguments.items() if one == value), "")
+    def _comparison(self, value: str) -> str:
+        known = next((name for name, argument in self.arguments.items() if argument == value), "")
         described = Parameter(type="string", description=f"Such as {value!r}.", option_safe=True)
         return known or self._add("text", value, described)
 
-    def _shown(self, step: Simple) -> list[str]:
+    def _show(self, step: Simple) -> list[str]:
         by_value = {str(value): name for name, value in self.arguments.items()}
         words = [by_value.get(word, word).upper() if word in by_value else word for word in step.words]
         places = [
-            f"{one.operator} {by_value.get(one.file, one.file).upper() if one.file in by_value else one.file}"
-            for one in step.redirects
+            f"{operator} {by_value.get(file, file).upper() if file in by_value else file}"
+            for operator, file in ((redirect.operator, redirect.file) for redirect in step.redirects)
         ]
         return [*([step.joined] if step.joined else []), *words, *places]
 
@@ -265,7 +267,7 @@ class _Words:
         return name
 
     def _name(self) -> str:
-        programs = [one for one in self._steps if one.program not in ("cd", "sort")] or self._steps
+        programs = [step for step in self._steps if step.program not in ("cd", "sort")] or self._steps
         first = programs[0]
         parts = [_NAMES.get(first.program, first.program)]
         if first.program in _WITH_VERBS:
@@ -273,7 +275,7 @@ class _Words:
                 word for option, word in zip(first.words, first.words[1:], strict=False) if option == "-C"
             }
             parts += [word for word in first.operands if word not in skip][:1]
-        parts += [one.program for one in programs[1:3] if one.program != first.program]
+        parts += [step.program for step in programs[1:3] if step.program != first.program]
         parts = [part for at, part in enumerate(parts) if part not in parts[:at]]
         name = re.sub(r"[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
         return name[:40] if re.match(r"[a-z]", name) and len(name) > 1 else f"run_{name[:36]}"

@@ -17,13 +17,13 @@ from coagent.toolsmith.spec import ToolSpec
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
-def filled(spec: ToolSpec, templates: Iterable[str], values: Mapping[str, str]) -> list[str]:
+def fill_templates(spec: ToolSpec, templates: Iterable[str], values: Mapping[str, str]) -> list[str]:
     """Return key templates with the values of a call put in, in one form.
 
     Args:
         spec: The tool; its paths are brought to one form.
         templates: Such as `file:{file}`.
-        values: As `arguments.checked` returned them.
+        values: As `arguments.check_arguments` returned them.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -51,11 +51,11 @@ def outside(
         before: Returns a file as it was.
     """
     known = list(keys)
-    rest = changes.keys() - emptied(changes)
+    rest = changes.keys() - emptied_folders(changes)
     return sorted(part for path in rest for part in _uncovered(known, path, before(path), changes[path]))
 
 
-def emptied(changes: Mapping[str, Content | None]) -> set[str]:
+def emptied_folders(changes: Mapping[str, Content | None]) -> set[str]:
     """Return the folders that became empty, or are no more, for what was changed in them."""
     inside = {parent for path in changes for parent in above(path)}
     return {
@@ -92,7 +92,7 @@ def _covers(key: str, part: str) -> bool:
     return part == key or part.startswith(f"{key}/") or key.startswith(f"{part}/")
 
 
-def observed(spec: ToolSpec, values: Mapping[str, str], changed: Iterable[str]) -> list[str]:
+def observed_templates(spec: ToolSpec, values: Mapping[str, str], changed: Iterable[str]) -> list[str]:
     """Return key templates for files that a run changed, by the parameters that name them."""
     paths = {name: posixpath.normpath(value) for name, value in values.items() if value}
     places = [name for name in paths if spec.parameters[name].type == "path"]

@@ -16,8 +16,8 @@ from coagent.systems.shell.command_run import Changes, Command
 from coagent.systems.shell.commands import CommandRunner
 from coagent.tools.native import Arguments, NativeTool, signature_of
 from coagent.tools.state import State
-from coagent.toolsmith.arguments import checked
-from coagent.toolsmith.footprint import filled, outside
+from coagent.toolsmith.arguments import check_arguments
+from coagent.toolsmith.footprint import fill_templates, outside
 from coagent.toolsmith.spec import ToolSpec
 from coagent.toolsmith.trial import plain_environment
 
@@ -34,7 +34,7 @@ class SpecArguments(Arguments):
         self.schema = schema_of(spec)
 
     def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(checked(self._spec, self._workspace, arguments))
+        return dict(check_arguments(self._spec, self._workspace, arguments))
 
     @property
     def signature(self) -> str:
@@ -75,13 +75,13 @@ async def run_grown(spec: ToolSpec, runner: CommandRunner, state: State, values:
         spec: The tool.
         runner: Runs its command.
         state: The state at the call's position.
-        values: As `arguments.checked` returned them.
+        values: As `arguments.check_arguments` returned them.
 
     Raises:
         FootprintViolation: It would change what it does not declare; nothing is kept.
         ToolFailed: Its command failed; nothing is kept.
     """
-    keys = filled(spec, spec.writes, values)
+    keys = fill_templates(spec, spec.writes, values)
 
     def check(changes: Changes, before: Callable[[str], Content | None]) -> None:
         stray = outside(keys, changes, before)
@@ -106,15 +106,15 @@ async def run_grown(spec: ToolSpec, runner: CommandRunner, state: State, values:
 def schema_of(spec: ToolSpec) -> dict[str, Any]:
     """Return the JSON Schema of a grown tool's arguments."""
     properties: dict[str, Any] = {}
-    for name, one in spec.parameters.items():
-        if one.type == "stages":
+    for name, parameter in spec.parameters.items():
+        if parameter.type == "stages":
             words = {"type": "array", "items": {"type": "string"}}
-            properties[name] = {"type": "array", "items": words, "description": one.description}
+            properties[name] = {"type": "array", "items": words, "description": parameter.description}
             continue
-        kind = one.type if one.type in ("integer", "number") else "string"
-        properties[name] = {"type": kind, "description": one.description}
-        if one.pattern is not None and kind == "string":
-            properties[name]["pattern"] = f"^(?:{one.pattern})$"
+        kind = parameter.type if parameter.type in ("integer", "number") else "string"
+        properties[name] = {"type": kind, "description": parameter.description}
+        if parameter.pattern is not None and kind == "string":
+            properties[name]["pattern"] = f"^(?:{parameter.pattern})$"
     return {
         "type": "object",
         "properties": properties,

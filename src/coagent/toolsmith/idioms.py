@@ -15,7 +15,7 @@ _TEMPORARY = "/tmp/of-the-command"
 _EXECUTED = [["-exec", "rm", *force, "{}", end] for force in ([], ["-f"]) for end in ("+", ";")]
 
 
-def named_temporaries(command: str) -> str:
+def name_temporaries(command: str) -> str:
     """Return a command with a fixed name for the file that it has made by `mktemp`, or named by `$$`.
 
     Args:
@@ -25,7 +25,7 @@ def named_temporaries(command: str) -> str:
     name = found[1] if found else ""
     text = command[found.end() :] if found else command
     data = text.encode("utf-8", "surrogateescape")
-    for node in reversed([one for one in walk(syntax(text)) if one.type in _EXPANSIONS]):
+    for node in reversed([candidate for candidate in walk(syntax(text)) if candidate.type in _EXPANSIONS]):
         said = (node.text or b"").decode("utf-8", "surrogateescape")
         if said == "$$" or (name and said in (f"${name}", f"${{{name}}}")):
             put = b"0" if said == "$$" else _TEMPORARY.encode()
@@ -33,14 +33,14 @@ def named_temporaries(command: str) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def gone_to(steps: list[Simple]) -> list[Simple]:
+def with_folder_named(steps: list[Simple]) -> list[Simple]:
     """Return steps that ask git in the folder that a `cd` names as git's own `-C` says it."""
     rest = steps[1:]
     if steps[0].program != "cd" or len(steps[0].words) != 2 or not rest or rest[0].joined != "&&":
         return steps
     if rest[0].program != "git" or rest[0].words[1:2] == ["-C"] or steps[0].redirects:
         return steps
-    if any(one.joined != "|" for one in rest[1:]) or any(one.redirects or one.globs for one in rest):
+    if any(step.joined != "|" for step in rest[1:]) or any(step.redirects or step.globs for step in rest):
         return steps
     return [Simple(["git", "-C", steps[0].words[1], *rest[0].words[1:]]), *rest[1:]]
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from coagent.toolsmith.look import SHOWN_MAX, shown
+from coagent.toolsmith.model_look import SHOWN_MAX, show_text
 from coagent.toolsmith.spec import ToolSpec
 
 KNOWN_MAX = 40
@@ -34,12 +34,12 @@ def known_tools(specs: Iterable[ToolSpec], request: str) -> list[dict[str, str]]
     named = [spec for spec in specs if can_be_named(spec)]
     found: list[dict[str, str]] = []
     size = 0
-    for spec in sorted(named, key=lambda one: (-likeness(one, request), one.name))[:KNOWN_MAX]:
+    for spec in sorted(named, key=lambda spec: (-likeness(spec, request), spec.name))[:KNOWN_MAX]:
         said = {
             "name": spec.name,
             "signature": spec.signature,
             "effect": spec.effect,
-            "description": shown(spec.description)[:_DESCRIPTION_MAX],
+            "description": show_text(spec.description)[:_DESCRIPTION_MAX],
         }
         size += len(json.dumps(said))
         if size > SHOWN_MAX:

@@ -79,11 +79,11 @@ class Library:
         Raises:
             ConfigurationError: The folder cannot be written.
         """
-        with self._locked():
+        with self._lock():
             tools, _ = self.load()
-            for one in tools.values():
-                if one.skeleton == spec.skeleton and one.is_verified:
-                    return one
+            for candidate in tools.values():
+                if candidate.skeleton == spec.skeleton and candidate.is_verified:
+                    return candidate
             taken = {*reserved, *(path.stem for path in self.folder.glob("*.toml"))}
             name, number = spec.name, 1
             while name in taken:  # also by an edit of somebody's that is not verified yet: it stays
@@ -102,7 +102,7 @@ class Library:
         Raises:
             ConfigurationError: The folder cannot be written.
         """
-        with self._locked():
+        with self._lock():
             self._write(self.folder / f"{spec.name}.toml", _document(spec))
 
     def remove(self, name: str) -> None:
@@ -114,7 +114,7 @@ class Library:
         path = self.folder / f"{Path(name).name}.toml"
         if not os.path.lexists(path):
             raise self.unknown(name)
-        with self._locked():
+        with self._lock():
             try:
                 path.unlink()
             except FileNotFoundError:
@@ -139,27 +139,27 @@ class Library:
 
     def count_use(self, name: str) -> None:
         """Count one call of a tool; where that cannot be written, the call goes on."""
-        with contextlib.suppress(ConfigurationError), self._locked():
+        with contextlib.suppress(ConfigurationError), self._lock():
             uses = self.uses()
             uses[name] = uses.get(name, 0) + 1
             self._write(self.folder / _USES, json.dumps(dict(sorted(uses.items())), indent=2) + "\n")
 
     def _read(self, path: Path, faults: list[Fault]) -> ToolSpec | None:
         if path.exists() and not path.is_file():  # to open a pipe would wait for whoever writes to it
-            faults.append(Fault(path.name, "is no file. Mend or remove it."))
+            faults.append(Fault(path.name, "is no file. Correct or remove it."))
             return None
         try:
             spec = ToolSpec.model_validate(tomlkit.parse(path.read_text(encoding="utf-8")).unwrap())
         except (OSError, UnicodeDecodeError) as error:
-            faults.append(Fault(path.name, f"cannot be read: {error}. Mend or remove it."))
+            faults.append(Fault(path.name, f"cannot be read: {error}. Correct or remove it."))
         except tomlkit.exceptions.TOMLKitError as error:
-            faults.append(Fault(path.name, f"is no TOML: {error}. Mend or remove it."))
+            faults.append(Fault(path.name, f"is no TOML: {error}. Correct or remove it."))
         except ValidationError as error:
             what = "; ".join(
-                f"{'.'.join(str(step) for step in one['loc']) or 'tool'}: {one['msg']}"
-                for one in error.errors()
+                f"{'.'.join(str(step) for step in fault['loc']) or 'tool'}: {fault['msg']}"
+                for fault in error.errors()
             )
-            faults.append(Fault(path.name, f"is no tool: {what}. Mend or remove it."))
+            faults.append(Fault(path.name, f"is no tool: {what}. Correct or remove it."))
         else:
             if spec.name == path.stem:
                 return spec
@@ -167,7 +167,7 @@ class Library:
         return None
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         try:
             if HOME in self.folder.parts or not self.folder.is_dir():
                 private_folder(self.folder)

@@ -23,13 +23,13 @@ from coagent.protocol.patterns import BadPattern, whole_pattern
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.shell.views import kernel_bounds
 from coagent.toolsmith.answers import ExistingTool, ProposedTool, ToolAnswer
-from coagent.toolsmith.arguments import checked
+from coagent.toolsmith.arguments import check_arguments
 from coagent.toolsmith.instructions import instructions
 from coagent.toolsmith.known import can_be_named, known_tools
-from coagent.toolsmith.look import Look, SecludedTrials, shown
 from coagent.toolsmith.maker import Judge, ModelChoice, Proposal
+from coagent.toolsmith.model_look import IsolatedTrials, Look, show_text
 from coagent.toolsmith.overview import overview
-from coagent.toolsmith.quoting import unquoted
+from coagent.toolsmith.quoting import unquoted_parameters
 from coagent.toolsmith.spec import ToolSpec
 from coagent.toolsmith.trial import Trial
 
@@ -63,7 +63,7 @@ class ByModel:
         self._choice = choice
         missing = ConfigurationError(
             f"the model that makes tools has no key: {choice.api_key_env} is not set",
-            "Set it, or mend `api_key_env` in [tools.toolsmith].",
+            "Set it, or correct `api_key_env` in [tools.toolsmith].",
         )
         key = key_from(choice.api_key_env, missing)
         self._model = resolve_model(choice.model, base_url=choice.base_url, api_key=key)
@@ -78,7 +78,7 @@ class ByModel:
         usage = RunUsage()
         reasons: list[str] = []
         try:
-            trials = await anyio.to_thread.run_sync(SecludedTrials(self._workspace).__enter__)
+            trials = await anyio.to_thread.run_sync(IsolatedTrials(self._workspace).__enter__)
             try:
                 with anyio.fail_after(self._choice.seconds):
                     talk = _Talk(request, judge, usage, reasons)
@@ -93,7 +93,7 @@ class ByModel:
             TimeoutError,
             TargetError,
         ) as stop:
-            raise _failed(stop, usage, self._choice, reasons) from stop
+            raise _failure(stop, usage, self._choice, reasons) from stop
         return usage.total_tokens
 
     def _agent(self, look: Look, *, may_name: bool) -> Agent[None, ToolAnswer]:
@@ -127,11 +127,11 @@ class ByModel:
         for _ in range(self._choice.tries):
             result = await agent.run(prompt, message_history=history, usage=talk.usage, usage_limits=limits)
             history = result.all_messages()
-            reason = await self._judged(result.output, talk)
+            reason = await self._judge(result.output, talk)
             if not reason:
                 return
             talk.reasons.append(reason)
-            said = json.dumps({"refused": shown(reason)})
+            said = json.dumps({"refused": show_text(reason)})
             prompt = (
                 f"The verifier refuses the tool, for reasons given as data:\n{said}\nPropose a better one."
             )
@@ -142,16 +142,16 @@ class ByModel:
             "Send a bash command that does it once.",
         )
 
-    async def _judged(self, tool: ToolAnswer, talk: _Talk) -> str:
+    async def _judge(self, tool: ToolAnswer, talk: _Talk) -> str:
         """Return why an answer is refused; nothing where it was taken."""
         if isinstance(tool, ExistingTool):
-            return await self._named(tool, talk)
+            return await self._judge_named(tool, talk)
         try:
             proposal = tool.proposal(talk.request, talk.usage.total_tokens)
         except ValidationError as error:
             return "no tool: " + "; ".join(
-                f"{'.'.join(str(step) for step in one['loc']) or 'tool'}: {one['msg']}"
-                for one in error.errors()
+                f"{'.'.join(str(step) for step in fault['loc']) or 'tool'}: {fault['msg']}"
+                for fault in error.errors()
             )
         spec = proposal.spec
         if len(spec.parameters) != len(tool.parameters):
@@ -164,38 +164,38 @@ class ByModel:
                 whole_pattern(parameter.pattern or "")
             except BadPattern as bad:
                 return f"{spec.name}: {bad}"
-        return await anyio.to_thread.run_sync(self._tried, proposal) or await talk.judge(proposal)
+        return await anyio.to_thread.run_sync(self._try, proposal) or await talk.judge(proposal)
 
-    async def _named(self, tool: ExistingTool, talk: _Talk) -> str:
+    async def _judge_named(self, tool: ExistingTool, talk: _Talk) -> str:
         """Return why a tool that is there is refused; nothing where it was taken."""
         spec = self._known.get(tool.name)
         if spec is None:
             return f"there is no tool {tool.name!r}"
         try:
-            values = checked(spec, self._workspace, tool.arguments)
+            values = check_arguments(spec, self._workspace, tool.arguments)
         except ToolFailed as failure:
             return f"{spec.name}: {failure}"
         trial = await anyio.to_thread.run_sync(self._run, spec.command, values)
         if trial.exit_code != 0:
-            return f"{spec.name}: it fails with these arguments: {shown(trial.output.strip())[-300:]}"
+            return f"{spec.name}: it fails with these arguments: {show_text(trial.output.strip())[-300:]}"
         return await talk.judge(Proposal(spec, tool.arguments, talk.usage.total_tokens))
 
     def _run(self, command: str, values: dict[str, str]) -> Trial:
-        with SecludedTrials(self._workspace) as trials:
+        with IsolatedTrials(self._workspace) as trials:
             return trials.run(command, values)
 
-    def _tried(self, proposal: Proposal) -> str:
+    def _try(self, proposal: Proposal) -> str:
         """Return what of a proposal is wrong that the verifier takes as it is."""
         spec = proposal.spec
         values = {name: str(value) for name, value in proposal.arguments.items()}
-        with SecludedTrials(self._workspace) as trials:
+        with IsolatedTrials(self._workspace) as trials:
             parsed = trials.run('bash -n -c "$checked_command"', {"checked_command": spec.command})
             if parsed.exit_code:
-                return f"{spec.name}: the command is no valid bash: {shown(parsed.output.strip())[-300:]}"
+                return f"{spec.name}: the command is no valid bash: {show_text(parsed.output.strip())[-300:]}"
             trial = trials.run(f"set -u\n{spec.command}", values)
         if "unbound variable" in trial.output and trial.exit_code:
             return f"{spec.name}: it uses a variable that is no parameter: {trial.output.strip()[-300:]}"
-        loose = unquoted(spec.command, spec.parameters)
+        loose = unquoted_parameters(spec.command, spec.parameters)
         if loose:
             quoted = ", ".join(f'"${name}"' for name in loose)
             return f"{spec.name}: the shell would take values apart; in the command, write {quoted}"
@@ -204,12 +204,12 @@ class ByModel:
         return ""
 
 
-def _failed(stop: Exception, usage: RunUsage, choice: ModelChoice, reasons: list[str]) -> ToolFailed:
+def _failure(stop: Exception, usage: RunUsage, choice: ModelChoice, reasons: list[str]) -> ToolFailed:
     used = f"{usage.total_tokens} tokens, {usage.requests} answers"
     refused = f"; refused: {' | '.join(dict.fromkeys(reasons))}" if reasons else ""
     if isinstance(stop, ModelAPIError):
         return ToolFailed(
-            f"the model that makes tools cannot be reached: {shown(str(stop))[:500]}",
+            f"the model that makes tools cannot be reached: {show_text(str(stop))[:500]}",
             "Check its endpoint and key ([tools.toolsmith]), or send a bash command that does it once.",
         )
     if isinstance(stop, UsageLimitExceeded | TimeoutError):
@@ -220,7 +220,7 @@ def _failed(stop: Exception, usage: RunUsage, choice: ModelChoice, reasons: list
         )
     if isinstance(stop, UnexpectedModelBehavior):
         return ToolFailed(
-            f"the model does not answer with a tool ({used}): {shown(str(stop))[:500]}{refused}",
+            f"the model does not answer with a tool ({used}): {show_text(str(stop))[:500]}{refused}",
             "Send a bash command that does it once, or name another model.",
         )
     return ToolFailed(str(stop), "Send a bash command that does it once.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from coagent.toolsmith.look import Look
+from coagent.toolsmith.model_look import Look
 
 _LISTED_MAX = 120
 _OPENED_MAX = 3
@@ -23,19 +23,19 @@ async def overview(look: Look, asked: str) -> dict[str, Any]:
     Returns:
         `files`, `files_left_out` where there are more, and `first_lines` by file.
     """
-    files = [one for one in await look.files() if ".git" not in one.split("/")]
+    files = [path for path in await look.files() if ".git" not in path.split("/")]
     opened = _meant(files, asked)[:_OPENED_MAX]
-    listed = [*opened, *(one for one in files if one not in opened)][:_LISTED_MAX]
+    listed = [*opened, *(path for path in files if path not in opened)][:_LISTED_MAX]
     found: dict[str, Any] = {"files": sorted(listed)}
     if len(files) > _LISTED_MAX:
         found["files_left_out"] = len(files) - _LISTED_MAX
-    found["first_lines"] = {one: await look.first_lines(one, _LINES_MAX, _LENGTH_MAX) for one in opened}
+    found["first_lines"] = {path: await look.first_lines(path, _LINES_MAX, _LENGTH_MAX) for path in opened}
     return found
 
 
 def _meant(files: list[str], asked: str) -> list[str]:
     """Return the files that a text names; without any, those that share words with it, likeliest first."""
-    named = {one.strip("./") for one in re.findall(r"[\w./-]+", asked)}
+    named = {word.strip("./") for word in re.findall(r"[\w./-]+", asked)}
     outright = [file for file in files if file in named or file.rpartition("/")[2] in named]
     if outright:
         return outright
@@ -46,4 +46,4 @@ def _meant(files: list[str], asked: str) -> list[str]:
 
 def _words(text: str) -> set[str]:
     """Return the words of a text, without the s that many of them end in."""
-    return {one.rstrip("s") for one in re.findall(r"[a-z]{3,}", text.lower())}
+    return {word.rstrip("s") for word in re.findall(r"[a-z]{3,}", text.lower())}

@@ -80,10 +80,10 @@ def parse(command: str) -> list[Simple]:
     data = command.strip().encode("utf-8", "surrogateescape")
     root = _parser().parse(data).root_node
     if root.has_error:
-        place = next((one for one in walk(root) if one.is_error or one.is_missing), root)
+        place = next((node for node in walk(root) if node.is_error or node.is_missing), root)
         line, column = place.start_point
         raise ToolFailed(
-            f"the command is no valid bash (line {line + 1}, column {column + 1})", "Mend the command."
+            f"the command is no valid bash (line {line + 1}, column {column + 1})", "Correct the command."
         )
     found: list[Simple] = []
     _program(root, found, "")
@@ -140,8 +140,8 @@ def _command(node: Node, found: list[Simple], joined: str) -> None:
     if node.type == "redirected_statement":
         body = node.child_by_field_name("body")
         if body is None or body.type not in ("command", "list", "pipeline"):
-            raise _refused(node)
-        if any(one.type == "heredoc_redirect" for one in node.children):
+            raise _refusal(node)
+        if any(child.type == "heredoc_redirect" for child in node.children):
             _here(node, body, found, joined)
             return
         if body.type == "command":
@@ -152,7 +152,7 @@ def _command(node: Node, found: list[Simple], joined: str) -> None:
             _redirect(redirect, found[-1])
         return
     if node.type != "command":
-        raise _refused(node)
+        raise _refusal(node)
     simple = Simple([], joined=joined)
     for child in node.children:
         if child.type == "variable_assignment" and _text(child) in LOCALES:
@@ -168,35 +168,35 @@ def _command(node: Node, found: list[Simple], joined: str) -> None:
             simple.globs.add(len(simple.words))
         simple.words.append(text)
     if not simple.words or simple.program.startswith("-"):
-        raise _refused(node)
+        raise _refusal(node)
     found.append(simple)
 
 
 def _here(node: Node, body: Node, found: list[Simple], joined: str) -> None:
     """Take `cat > FILE <<'END'` for the printf that does the same."""
-    here = next(one for one in node.children if one.type == "heredoc_redirect")
-    parts = {one.type: one for one in here.children}
+    here = next(child for child in node.children if child.type == "heredoc_redirect")
+    parts = {child.type: child for child in here.children}
     known = {"<<", "heredoc_start", "file_redirect", "heredoc_body", "heredoc_end"}
     if _text(body) != "cat" or len(parts) != len(here.children) or "<<" not in parts or parts.keys() - known:
-        raise _refused(node)
+        raise _refusal(node)
     text = _text(parts["heredoc_body"]) if "heredoc_body" in parts else ""
     quoted = any(sign in _text(parts["heredoc_start"]) for sign in "'\"\\")
     if not text.endswith("\n") or (not quoted and any(sign in text for sign in "$`\\")):
-        raise _refused(node)
+        raise _refusal(node)
     simple = Simple(["printf", "%s\\n", text[:-1]], joined=joined)
-    for one in (*node.children, *here.children):
-        if one.type == "file_redirect":
-            _redirect(one, simple)
+    for child in (*node.children, *here.children):
+        if child.type == "file_redirect":
+            _redirect(child, simple)
     found.append(simple)
 
 
 def _redirect(node: Node, simple: Simple) -> None:
     place = node.child_by_field_name("destination")
-    operator = next((one.type for one in node.children if one.type in (">", ">>", "<", ">&", "&>")), "")
+    operator = next((child.type for child in node.children if child.type in (">", ">>", "<", ">&", "&>")), "")
     descriptor = node.child_by_field_name("descriptor")
     number = _text(descriptor) if descriptor is not None else ""
     if place is None or not operator:
-        raise _refused(node)
+        raise _refusal(node)
     text, _ = _word(place)
     if operator == ">&" and (number, text) == ("2", "1"):
         simple.merged = True
@@ -205,32 +205,32 @@ def _redirect(node: Node, simple: Simple) -> None:
     elif operator in (">", ">>", "<") and not number:
         simple.redirects.append(Redirect(operator, text))
     else:
-        raise _refused(node)
+        raise _refusal(node)
 
 
 def _word(node: Node) -> tuple[str, bool]:
     """Return a word with its quotes removed, and whether the shell would look for file names in it."""
     text = _text(node)
     if node.type in ("word", "number", "file_descriptor"):
-        if any(one.type not in ("word",) for one in node.children):
-            raise _refused(node)
-        plain = "".join(_unescaped(text))
+        if any(child.type not in ("word",) for child in node.children):
+            raise _refusal(node)
+        plain = "".join(_unescape(text))
         return plain, any(sign in text for sign in "*?[") and "\\" not in text
     if node.type == "raw_string":
         return text[1:-1], False
     if node.type == "string":
-        if any(one.type not in ('"', "string_content") for one in node.children):
-            raise _refused(node)
-        return "".join(_unescaped(text[1:-1], only='$`"\\')), False
+        if any(child.type not in ('"', "string_content") for child in node.children):
+            raise _refusal(node)
+        return "".join(_unescape(text[1:-1], only='$`"\\')), False
     if node.type == "concatenation":
         parts = [_word(child) for child in node.children]
         return "".join(part for part, _ in parts), any(globbed for _, globbed in parts)
     if node.type in ("[", "]"):
         return text, True
-    raise _refused(node)
+    raise _refusal(node)
 
 
-def _unescaped(text: str, only: str = "") -> Iterator[str]:
+def _unescape(text: str, only: str = "") -> Iterator[str]:
     signs = iter(text)
     for sign in signs:
         if sign == "\\":
@@ -268,7 +268,7 @@ _WORDS = {
 }
 
 
-def _refused(node: Node) -> ToolFailed:
-    kinds = [_WORDS[one.type] for one in walk(node) if one.type in _WORDS]
+def _refusal(node: Node) -> ToolFailed:
+    kinds = [_WORDS[child.type] for child in walk(node) if child.type in _WORDS]
     what = kinds[0] if kinds else f"has {_text(node)[:60]!r} in it"
     return ToolFailed(f"no tool can be made of a command that {what}", _CURE)

@@ -33,7 +33,7 @@ class _Number(str):
     """A number as it is written: 1.0 is not 1, and none is too long."""
 
 
-def escaped(name: str) -> str:
+def escape(name: str) -> str:
     """Return a name as one step of a JSON Pointer.
 
     Raises:
@@ -110,9 +110,9 @@ def _node(value: Any, depth: int = 0) -> Node:
     if depth > DEPTH_MAX:
         raise Unclear
     if isinstance(value, dict):
-        return Node("{}", [(name, _node(one, depth + 1)) for name, one in value.items()])
+        return Node("{}", [(name, _node(member, depth + 1)) for name, member in value.items()])
     if isinstance(value, list):
-        return Node("[]", [(str(index), _node(one, depth + 1)) for index, one in enumerate(value)])
+        return Node("[]", [(str(index), _node(item, depth + 1)) for index, item in enumerate(value)])
     if isinstance(value, _Number):
         return Node(str(value))
     if value is None or isinstance(value, str | bool):
@@ -135,4 +135,4 @@ def _flat(prefix: str, root: Node, parts_max: int = PARTS_MAX) -> dict[str, str]
 
 
 def _steps(key: str, children: Iterable[tuple[str, Node]], depth: int) -> Iterable[tuple[str, Node, int]]:
-    return ((f"{key}/{escaped(name)}", child, depth) for name, child in children)
+    return ((f"{key}/{escape(name)}", child, depth) for name, child in children)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import re
 
-from coagent.toolsmith.part_documents import PARTS_MAX, Unclear, escaped, text_of
+from coagent.toolsmith.part_documents import PARTS_MAX, Unclear, escape, text_of
 
 _LINE_LENGTH_MAX = 2000
 _NO_SECTION = "\x01"
@@ -43,22 +43,27 @@ def _check(text: str, delimiters: tuple[str, ...]) -> None:
         if len(line) > _LINE_LENGTH_MAX or _BLANKS.search(line):
             raise Unclear
         bare = line.strip()
-        if bare and line[:1].isspace() and bare[0] not in "#;" and any(one in bare for one in delimiters):
+        if (
+            bare
+            and line[:1].isspace()
+            and bare[0] not in "#;"
+            and any(delimiter in bare for delimiter in delimiters)
+        ):
             raise Unclear
         if bare.startswith("[") and not re.fullmatch(r"\[[^\[\]]+\]", bare):
             raise Unclear
-        if any(ord(one) in (0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029) for one in line):
+        if any(ord(character) in (0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029) for character in line):
             raise Unclear  # Python ends a line there, other programs do not
 
 
 def _parts(path: str, parser: configparser.RawConfigParser) -> dict[str, str]:
     parts: dict[str, str] = {}
     for section in parser.sections():
-        name = "" if section == _NO_SECTION else escaped(section)
+        name = "" if section == _NO_SECTION else escape(section)
         if name:
             parts[f"ini:{path}#{name}"] = ""
         for key, value in parser.items(section):
-            parts[f"ini:{path}#{name}/{escaped(key)}"] = "(no value)" if value is None else f"={value}"
+            parts[f"ini:{path}#{name}/{escape(key)}"] = "(no value)" if value is None else f"={value}"
     if len(parts) > PARTS_MAX:
         raise Unclear
     return parts
@@ -72,7 +77,7 @@ def table_parts(path: str, data: bytes) -> dict[str, str] | None:
             if not line.strip() or line.startswith("#"):
                 continue
             name, colon, _ = line.partition(":")
-            key = f"line:{path}#{escaped(name)}"
+            key = f"line:{path}#{escape(name)}"
             if not name or not colon or key in parts or len(parts) >= PARTS_MAX:
                 return None
             parts[key] = line

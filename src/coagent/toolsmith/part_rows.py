@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from coagent.toolsmith.part_documents import PARTS_MAX, Unclear, escaped
+from coagent.toolsmith.part_documents import PARTS_MAX, Unclear, escape
 
 MAGIC = b"SQLite format 3\x00"
 """How an SQLite database begins (https://www.sqlite.org/fileformat.html)."""
@@ -63,10 +63,10 @@ def _parts(path: str, connection: sqlite3.Connection) -> dict[str, str]:
         text = b"" if sql is None else sql
         if text[:14].upper() == b"CREATE VIRTUAL":
             raise Unclear
-        _put(parts, f"schema:{path}#{kind.decode()}/{escaped(name.decode())}", text)
+        _put(parts, f"schema:{path}#{kind.decode()}/{escape(name.decode())}", text)
         if kind == b"table":
             for key, row in _rows(connection, name.decode()):
-                _put(parts, f"row:{path}#{escaped(name.decode())}/{key}", row)
+                _put(parts, f"row:{path}#{escape(name.decode())}/{key}", row)
     return parts
 
 
@@ -79,31 +79,31 @@ def _put(parts: dict[str, str], key: str, value: Any) -> None:
 def _rows(connection: sqlite3.Connection, table: str) -> Iterable[tuple[str, tuple[Any, ...]]]:
     columns = [  # without those that are computed
         (name.decode(), primary)
-        for _, name, _, _, _, primary, hidden in connection.execute(f"PRAGMA table_xinfo({_quoted(table)})")
+        for _, name, _, _, _, primary, hidden in connection.execute(f"PRAGMA table_xinfo({_quote(table)})")
         if not hidden
     ]
-    primary = [name for name, place in sorted(columns, key=lambda one: int(one[1])) if place]
+    primary = [name for name, place in sorted(columns, key=lambda item: int(item[1])) if place]
     if table == "sqlite_sequence":
         primary = ["name"]
     if not primary:
         taken = {name.lower() for name, _ in columns}
-        primary = [next((one for one in ("rowid", "_rowid_", "oid") if one not in taken), "")]
+        primary = [next((name for name in ("rowid", "_rowid_", "oid") if name not in taken), "")]
         if primary == [""]:
             raise Unclear
         selected = primary[0]
     else:
-        selected = ", ".join(_quoted(name) for name in primary)
-    values = ", ".join(_quoted(name) for name, _ in columns)
-    for row in connection.execute(f"SELECT {selected}, {values} FROM {_quoted(table)}"):
-        yield "/".join(_step(one) for one in row[: len(primary)]), row[len(primary) :]
+        selected = ", ".join(_quote(name) for name in primary)
+    values = ", ".join(_quote(name) for name, _ in columns)
+    for row in connection.execute(f"SELECT {selected}, {values} FROM {_quote(table)}"):
+        yield "/".join(_step(cell) for cell in row[: len(primary)]), row[len(primary) :]
 
 
 def _step(value: Any) -> str:
     """Return a value of a primary key as one step; text stands as it is, so that people can write it."""
     if isinstance(value, bytes):
-        return escaped(value.decode())
+        return escape(value.decode())
     return "NULL" if value is None else str(value)
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

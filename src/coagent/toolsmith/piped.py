@@ -60,12 +60,12 @@ _STAGES = Parameter(
 
 def _stages(steps: list[Simple]) -> tuple[list[list[str]], str] | None:
     """Return a pipeline as stages, and the file or folder that it looks at."""
-    if any(one.joined != "|" for one in steps[1:]) or any(one.redirects for one in steps[1:]):
+    if any(step.joined != "|" for step in steps[1:]) or any(step.redirects for step in steps[1:]):
         return None
     first = steps[0]
-    words = [one.words for one in steps]
+    words = [step.words for step in steps]
     if first.redirects:
-        if [one.operator for one in first.redirects] != ["<"]:
+        if [redirect.operator for redirect in first.redirects] != ["<"]:
             return None
         words.insert(0, ["cat", first.redirects[0].file])
     return placed(words)
@@ -131,12 +131,18 @@ def compare(steps: list[Simple], in_place: str) -> Draft | None:
     """Print, or put into a file, what programs that look at two files find in them."""
     last = steps[-1]
     redirects = last.redirects
-    if in_place or any(one.joined != "|" for one in steps[1:]) or any(one.redirects for one in steps[:-1]):
+    if (
+        in_place
+        or any(step.joined != "|" for step in steps[1:])
+        or any(step.redirects for step in steps[:-1])
+    ):
         return None
-    if len(redirects) > 1 or any(one.operator != ">" or one.file.startswith("/dev/") for one in redirects):
+    if len(redirects) > 1 or any(
+        redirect.operator != ">" or redirect.file.startswith("/dev/") for redirect in redirects
+    ):
         return None
-    found = placed_pair([one.words for one in steps])
-    if found is None or any(one.file in found[1:] for one in redirects):
+    found = placed_pair([step.words for step in steps])
+    if found is None or any(redirect.file in found[1:] for redirect in redirects):
         return None
     parameters = {
         "file": Parameter(type="path", description="The first file."),

@@ -18,7 +18,7 @@ _ANEW = frozenset(
 """In these words begin anew, whatever is around them."""
 
 
-def unquoted(command: str, names: Collection[str]) -> list[str]:
+def unquoted_parameters(command: str, names: Collection[str]) -> list[str]:
     """Return the parameters that a command expands outside quotes somewhere.
 
     Args:

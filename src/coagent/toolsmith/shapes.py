@@ -77,7 +77,9 @@ def jq(steps: list[Simple], in_place: str) -> Draft | None:
         value = json.dumps(json.loads(found[2]), ensure_ascii=False)
     except ValueError:
         return None
-    parts = [next(part for part in one.groups() if part is not None) for one in _JQ_STEP.finditer(found[1])]
+    parts = [
+        next(part for part in match.groups() if part is not None) for match in _JQ_STEP.finditer(found[1])
+    ]
     pointer = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
     return Draft(
         "json_set",
@@ -106,10 +108,12 @@ def sqlite(steps: list[Simple], in_place: str) -> Draft | None:
     from sqlglot import exp
 
     try:
-        statements = [one for one in sqlglot.parse(sql, dialect="sqlite") if one is not None]
+        statements = [
+            statement for statement in sqlglot.parse(sql, dialect="sqlite") if statement is not None
+        ]
     except sqlglot.errors.SqlglotError:
         statements = []
-    reads = bool(statements) and all(isinstance(one, exp.Query) for one in statements)
+    reads = bool(statements) and all(isinstance(statement, exp.Query) for statement in statements)
     statement = _text("SQL; no dot commands.", pattern=r"(?s)\s*[^.\s].*", multiline=True)
     if reads:
         return Draft(
@@ -272,9 +276,9 @@ def awk(steps: list[Simple], in_place: str) -> Draft | None:
     parameters, arguments = {"file": _FILE}, {"file": file}
 
     def parameter(value: str, name: str) -> str:
-        for known, one in arguments.items():
-            if one == value and known != "file":
-                return known
+        for earlier, argument in arguments.items():
+            if argument == value and earlier != "file":
+                return earlier
         name = _awk_name(program, value, name, arguments)
         parameters[name] = _text(f"Such as {value!r}.", pattern="(?s).+", option_safe=True)
         arguments[name] = value
@@ -346,7 +350,7 @@ def _printed(one: Simple) -> str | None:
     if values or re.search(r"%|\\[^nt\\]", form) or not form.endswith("\\n"):
         return None
     signs = {"n": "\n", "t": "\t", "\\": "\\"}
-    return re.sub(r"\\([nt\\])", lambda found: signs[found[1]], form)[:-1]
+    return re.sub(r"\\([nt\\])", lambda match: signs[match[1]], form)[:-1]
 
 
 SHAPES: tuple[Callable[[list[Simple], str], Draft | None], ...] = (

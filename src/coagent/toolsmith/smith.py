@@ -19,13 +19,13 @@ from coagent.systems.files.workspace import Workspace
 from coagent.systems.shell.commands import CommandRunner
 from coagent.tools.native import NativeTool
 from coagent.tools.state import State
-from coagent.toolsmith.arguments import checked
+from coagent.toolsmith.arguments import check_arguments
 from coagent.toolsmith.example import ByExample
 from coagent.toolsmith.grown import GrownTool, run_grown
 from coagent.toolsmith.known import likeness
 from coagent.toolsmith.library import Library
-from coagent.toolsmith.look import SecludedTrials
 from coagent.toolsmith.maker import Maker, ModelChoice, Proposal
+from coagent.toolsmith.model_look import IsolatedTrials
 from coagent.toolsmith.spec import ToolSpec
 from coagent.toolsmith.verify import Verifier
 
@@ -73,7 +73,7 @@ class ToolSmith:
     def __post_init__(self) -> None:
         self._maker = ByExample(self.workspace)
         self._verifier = Verifier(self.workspace)
-        self._secluded = Verifier(self.workspace, trials=SecludedTrials)
+        self._isolated = Verifier(self.workspace, trials=IsolatedTrials)
 
     async def request(self, request: str, command: str = "") -> Answer:
         """Return a tool for what a worker asks.
@@ -122,14 +122,14 @@ class ToolSmith:
         try:
             from coagent.toolsmith.model import ByModel
 
-            known = [one for one in self.library.load()[0].values() if one.name not in RESERVED]
+            known = [tool for tool in self.library.load()[0].values() if tool.name not in RESERVED]
             maker = ByModel(self.workspace, self.choice, known)
         except ImportError as error:
             cure = "Install it: pip install 'coagent-mtpo[llm]'."
             return Answer("refused", reason=f"no model can make tools here: {error}. {cure}")
         except ConfigurationError as error:
             return Answer("refused", reason=str(error))
-        return await self._by(maker, self._secluded, request, command)
+        return await self._by(maker, self._isolated, request, command)
 
     async def _by(self, maker: Maker, verifier: Verifier, request: str, command: str) -> Answer:
         """Let a maker propose until a tool is taken; the lock is held while one is verified only."""
@@ -138,7 +138,7 @@ class ToolSmith:
 
         async def judge(proposal: Proposal) -> str:
             async with self._lock:
-                answer = await self._judged(proposal, verifier, command)
+                answer = await self._judge(proposal, verifier, command)
             if answer.tool is None:
                 reasons.append(answer.reason)
             else:
@@ -151,10 +151,10 @@ class ToolSmith:
             return Answer("refused", reason=str(failure))
         return taken[0] if taken else Answer("refused", reason=" | ".join(dict.fromkeys(reasons)))
 
-    async def _judged(self, proposal: Proposal, verifier: Verifier, command: str) -> Answer:
+    async def _judge(self, proposal: Proposal, verifier: Verifier, command: str) -> Answer:
         spec, arguments, _ = proposal
         known, _ = self.library.load()
-        alike = (one for one in known.values() if one.skeleton == spec.skeleton and one.is_verified)
+        alike = (tool for tool in known.values() if tool.skeleton == spec.skeleton and tool.is_verified)
         same = next(alike, None)
         if same is not None:
             if not command.strip():
@@ -170,12 +170,12 @@ class ToolSmith:
         if made.is_verified:
             return Answer("made", self.library.add(made, reserved=RESERVED), arguments)
         assert made.verified is not None
-        failed = [f"{one.name}: {one.why}" for one in made.verified.checks if not one.passed]
+        failed = [f"{check.name}: {check.why}" for check in made.verified.checks if not check.passed]
         return Answer("refused", reason=f"{made.name}: {'; '.join(failed)}")
 
     def _usable(self, spec: ToolSpec, arguments: dict[str, Any]) -> Answer:
         try:
-            checked(spec, self.workspace, arguments)
+            check_arguments(spec, self.workspace, arguments)
         except ToolFailed as failure:
             return Answer("refused", reason=f"{spec.name}: {failure}")
         return Answer("reused", spec, arguments)
@@ -282,7 +282,7 @@ class _Tools:
             raise ToolFailed(f"tool {name!r} is not verified as it is now", "Run `coagent tools verify`.")
         if spec.effect == "irreversible":  # it would run at once here, ahead of its turn
             raise ToolFailed(f"tool {name!r} cannot be taken back, so it waits", f"Call {name!r} itself.")
-        values = checked(spec, self._smith.workspace, arguments)
+        values = check_arguments(spec, self._smith.workspace, arguments)
         self._smith.library.count_use(name)
         return await run_grown(spec, self._runner, state, values)
 
@@ -319,4 +319,4 @@ def smith_tools(
 
     known, _ = library.load()
     grown = [tools.grown(spec) for spec in known.values() if spec.is_verified]
-    return (_RequestTool(tools), NativeTool(use_tool), *(one for one in grown if one.name not in RESERVED))
+    return (_RequestTool(tools), NativeTool(use_tool), *(tool for tool in grown if tool.name not in RESERVED))

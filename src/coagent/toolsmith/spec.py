@@ -84,6 +84,7 @@ class ToolSpec(_Strict):
     """A grown tool.
 
     Args:
+        schema: The version of this format.
         name: What agents call it.
         description: What models are told.
         parameters: By name, in the order in which they are shown.
@@ -160,9 +161,9 @@ class ToolSpec(_Strict):
         """What tells one definition from another: all but what was verified and where it came from."""
         left_out = {"verified", "request", "maker", "examples", "blind", "tokens"}
         plain = self.model_dump(mode="json", by_alias=True, exclude=left_out)
-        for one in plain["parameters"].values():
-            if not one["itself"]:  # it came later: tools that are older keep their digests
-                del one["itself"]
+        for parameter in plain["parameters"].values():
+            if not parameter["itself"]:  # it came later: tools that are older keep their digests
+                del parameter["itself"]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -173,17 +174,18 @@ class ToolSpec(_Strict):
             verified is not None
             and verified.digest == self.digest
             and bool(verified.checks)
-            and all(one.passed for one in verified.checks)
+            and all(check.passed for check in verified.checks)
         )
 
     @property
     def signature(self) -> str:
         """The name and the parameters in one line."""
-        return f"{self.name}({', '.join(f'{name}: {one.type}' for name, one in self.parameters.items())})"
+        parts = [f"{name}: {parameter.type}" for name, parameter in self.parameters.items()]
+        return f"{self.name}({', '.join(parts)})"
 
     def keys(self, templates: list[str], arguments: dict[str, Any]) -> list[str]:
         """Return templates with the arguments put in."""
-        return [_FIELD.sub(lambda found: str(arguments[found[1]]), one) for one in templates]
+        return [_FIELD.sub(lambda match: str(arguments[match[1]]), template) for template in templates]
 
 
 _TAKEN = frozenset({"path", "home", "ifs", "prepared", "pwd", "shell", "user", "env", "bash_env", "ps1"})

@@ -108,7 +108,7 @@ _PAIRED = {
 """Programs that look at two files."""
 
 
-def checked_stages(stages: Sequence[Sequence[str]]) -> list[list[str]]:
+def check_stages(stages: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return stages in the one form in which they are run; a sed has its `--sandbox`.
 
     Args:
@@ -136,25 +136,25 @@ def checked_stages(stages: Sequence[Sequence[str]]) -> list[list[str]]:
         if check is not None:
             check(words, number == 0)
         else:
-            _known(words, number == 0)
+            _require_known(words, number == 0)
         if words[0] == "sed" and "--sandbox" not in words:
             words.insert(1, "--sandbox")
         found.append([*before, *words])
     return found
 
 
-def encoded(stages: Sequence[Sequence[str]]) -> str:
+def encode(stages: Sequence[Sequence[str]]) -> str:
     """Return stages as the text that the command takes apart again: each word and each stage is ended."""
     return "".join("".join(f"{word}{WORD_END}" for word in (*stage, STAGE_END)) for stage in stages)
 
 
-def decoded(text: str) -> list[list[str]]:
-    """Return the stages of a text that `encoded` made, or nonsense that no check lets pass."""
+def decode(text: str) -> list[list[str]]:
+    """Return the stages of a text that `encode` made, or nonsense that no check lets pass."""
     stages = text.removesuffix(f"{STAGE_END}{WORD_END}").split(f"{STAGE_END}{WORD_END}")
     return [stage.removesuffix(WORD_END).split(WORD_END) for stage in stages]
 
 
-def _known(words: list[str], first: bool) -> None:
+def _require_known(words: list[str], first: bool) -> None:
     pair = first and words[-2:] == [PLACE, OTHER]
     program = (_PAIRED if pair else _PROGRAMS).get(words[0])
     if program is None:
@@ -180,7 +180,7 @@ def _words(words: list[str], program: _Program, first: bool) -> None:
     texts = operands[: len(operands) - len(places)]
     if operands[len(texts) :] != places or not least <= len(texts) <= most:
         raise NoReader(f"gives {words[0]} other operands than it takes, with {PLACE} for the file")
-    if PLACE in texts or not all(re.fullmatch(program.text, one) for one in texts):
+    if PLACE in texts or not all(re.fullmatch(program.text, text) for text in texts):
         raise NoReader(f"gives {words[0]} a text that is not let in")
 
 
@@ -272,7 +272,7 @@ def _git_grep(words: list[str]) -> None:
     if (
         not 1 <= len(words) <= 2
         or PLACE in words
-        or not all(re.fullmatch(_REVISION, one) for one in words[1:])
+        or not all(re.fullmatch(_REVISION, word) for word in words[1:])
     ):
         raise NoReader("has a git grep of other operands than a pattern and a revision")
 
@@ -325,7 +325,7 @@ def placed(stages: list[list[str]]) -> tuple[list[list[str]], str] | None:
         if first[number].startswith("-"):
             continue
         try:
-            return checked_stages([with_place, *stages[1:]]), first[number]
+            return check_stages([with_place, *stages[1:]]), first[number]
         except NoReader:
             continue
     return None
@@ -337,6 +337,6 @@ def placed_pair(stages: list[list[str]]) -> tuple[list[list[str]], str, str] | N
     if one.startswith("-") or other.startswith("-"):
         return None
     try:
-        return checked_stages([[*words, PLACE, OTHER], *stages[1:]]), one, other
+        return check_stages([[*words, PLACE, OTHER], *stages[1:]]), one, other
     except NoReader:
         return None

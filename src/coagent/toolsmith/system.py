@@ -44,7 +44,7 @@ def _tools(given: Given) -> list[Any]:
     table: ToolsmithTable = given.settings
     shelf = table.folder(given.place.folder)
     if shelf is not None and shelf.exists() and not shelf.is_dir():
-        raise given.place.fault(f"{str(shelf)!r} is no folder", "Mend `library` in [tools.toolsmith].")
+        raise given.place.fault(f"{str(shelf)!r} is no folder", "Correct `library` in [tools.toolsmith].")
     choice = None
     if table.model is not None:
         limits: dict[str, Any] = {"tokens": table.tokens, "seconds": table.seconds}

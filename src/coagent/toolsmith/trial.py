@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from coagent.content import Content
 from coagent.errors import TargetError
 from coagent.systems.files.workspace import Workspace
-from coagent.systems.shell.views.confined import Confined, Frame, Seen
+from coagent.systems.shell.views.confined import Confined, Frame, ReadSet
 from coagent.systems.shell.views.launch_server import LaunchServer
 from coagent.systems.shell.views.overlay import tree_content
 from coagent.systems.shell.views.snapshot import Snapshots
@@ -41,12 +41,12 @@ class Trial(NamedTuple):
     output: str
     changes: dict[str, Content | None]
     unkept: list[str]
-    seen: Seen | None
+    seen: ReadSet | None
 
     @property
     def effect(self) -> tuple[int | None, str, dict[str, Content | None]]:
         """What makes two runs equal; git's index tells when files were written, and differs always."""
-        changes = {path: one for path, one in self.changes.items() if not path.endswith(".git/index")}
+        changes = {path: change for path, change in self.changes.items() if not path.endswith(".git/index")}
         return self.exit_code, self.output.rstrip("\n"), changes
 
 
@@ -136,7 +136,7 @@ class Trials:
             if not begun:
                 raise TargetError(f"no view of the workspace could be made: {text.strip()}")
             changes = {**(begin or {}), **view.changes()}
-            changes = {path: one for path, one in changes.items() if one != self.content(path)}
+            changes = {path: change for path, change in changes.items() if change != self.content(path)}
             return Trial(exit_code, text, changes, [*view.lost(), *_moved(view.git_layer)], seen)
         finally:
             view.remove()
@@ -149,11 +149,11 @@ def _moved(layer: Path) -> list[str]:
         layer: What lies over the git folder.
     """
     found = [
-        os.path.relpath(os.path.join(at, one), layer) for at, _, names in os.walk(layer) for one in names
+        os.path.relpath(os.path.join(at, name), layer) for at, _, names in os.walk(layer) for name in names
     ]
-    objects = any(one.startswith("objects/") for one in found)  # else the index was only refreshed
+    objects = any(path.startswith("objects/") for path in found)  # else the index was only refreshed
     return sorted(
-        f".git/{one}" for one in found if not one.startswith("objects/") and (objects or one != "index")
+        f".git/{path}" for path in found if not path.startswith("objects/") and (objects or path != "index")
     )
 
 

@@ -17,11 +17,11 @@ import anyio.to_thread
 from coagent.content import Content
 from coagent.errors import ToolFailed
 from coagent.systems.files.workspace import Workspace
-from coagent.toolsmith.arguments import checked
-from coagent.toolsmith.footprint import emptied, filled, observed, outside
+from coagent.toolsmith.arguments import check_arguments
+from coagent.toolsmith.footprint import emptied_folders, fill_templates, observed_templates, outside
 from coagent.toolsmith.hostile import HOSTILE
 from coagent.toolsmith.spec import Check, ToolSpec, Verified
-from coagent.toolsmith.stages import decoded
+from coagent.toolsmith.stages import decode
 from coagent.toolsmith.trial import Trial, Trials
 
 _VARIANTS_MAX = 3
@@ -70,9 +70,9 @@ class Verifier:
 
         def compare() -> bool:
             with self._trials(self._workspace, timeout_s=self._timeout_s) as trials:
-                values = checked(spec, self._workspace, arguments)
+                values = check_arguments(spec, self._workspace, arguments)
                 trial = trials.run(spec.command, values)
-                keys = filled(spec, spec.writes, values)
+                keys = fill_templates(spec, spec.writes, values)
                 if trial.unkept or outside(keys, trial.changes, trials.content):
                     return False
                 return trial.effect == trials.run(like).effect
@@ -95,12 +95,12 @@ class Verifier:
                 update={
                     "verified": Verified(digest=found.spec.digest, checks=found.checks),
                     "blind": found.blind,
-                    "examples": [dict(one) for one in arguments],
+                    "examples": [dict(values) for values in arguments],
                 }
             )
 
 
-def _said(output: str) -> str:
+def _last_line(output: str) -> str:
     """Return the end of an output in one line, without what moves the cursor of a terminal."""
     return " ".join(_ESCAPES.sub(" ", output).split())[-300:]
 
@@ -123,7 +123,7 @@ class _Verification:
         self.checks.append(Check(name=name, passed=passed, why=why[:500]))
 
     def run(self, arguments: list[Mapping[str, Any]], like: str) -> None:
-        values = checked(self.spec, self._workspace, arguments[0] if arguments else {})
+        values = check_arguments(self.spec, self._workspace, arguments[0] if arguments else {})
         first = self._trials.run(self.spec.command, values)
         self._ends(first)
         if self.spec.maker == "example" and not self.spec.writes and first.changes:
@@ -138,7 +138,7 @@ class _Verification:
         )  # fmt: skip
         self._within(first, values, "footprint")
         for number, other in enumerate([*arguments[1:], *self._variants(arguments)]):
-            self._tried(other, f"footprint with other arguments ({number + 1})")
+            self._try(other, f"footprint with other arguments ({number + 1})")
         self._hostile(arguments[0] if arguments else {})
         if self.spec.effect == "write":
             self._reverses(first, values)
@@ -149,16 +149,16 @@ class _Verification:
             self.say("ends", False, "it has not ended in time, or waits for something")
             raise _Stopped
         passed = trial.exit_code == 0
-        what = f"exit code {trial.exit_code}: {_said(trial.output)}"
+        what = f"exit code {trial.exit_code}: {_last_line(trial.output)}"
         if trial.exit_code == 127:
-            what = f"a program is not installed: {_said(trial.output)}"
+            what = f"a program is not installed: {_last_line(trial.output)}"
         self.say("ends", passed, "" if passed else what)
         if not passed:
             raise _Stopped
 
     def _observe(self, trial: Trial, values: Mapping[str, str]) -> None:
         """Declare what was seen to be written; whether it is so with other arguments is tried next."""
-        writes = observed(self.spec, values, trial.changes.keys() - emptied(trial.changes))
+        writes = observed_templates(self.spec, values, trial.changes.keys() - emptied_folders(trial.changes))
         update = {"writes": writes, "effect": "write", "reverse": _BEFORE_IMAGE}
         self.spec = self.spec.model_copy(update=update)
 
@@ -177,13 +177,13 @@ class _Verification:
         )  # fmt: skip
 
     def _within(self, trial: Trial, values: Mapping[str, str], name: str) -> None:
-        keys = filled(self.spec, self.spec.writes, values)
+        keys = fill_templates(self.spec, self.spec.writes, values)
         stray = outside(keys, trial.changes, self._trials.content)
         self.say(name, not stray, f"it changes {', '.join(stray[:5])}" if stray else "")
 
-    def _tried(self, arguments: Mapping[str, Any], name: str) -> None:
+    def _try(self, arguments: Mapping[str, Any], name: str) -> None:
         try:
-            values = checked(self.spec, self._workspace, arguments)
+            values = check_arguments(self.spec, self._workspace, arguments)
         except ToolFailed:
             return
         trial = self._trials.run(self.spec.command, values)
@@ -197,7 +197,9 @@ class _Verification:
             if parameter.type != "path" or name not in base:
                 continue
             suffix = str(base[name]).rpartition(".")[2]
-            others = [one for one in self._trials.files() if one.endswith(f".{suffix}") and one != base[name]]
+            others = [
+                path for path in self._trials.files() if path.endswith(f".{suffix}") and path != base[name]
+            ]
             for other in others[:_VARIANTS_MAX]:
                 yield {**base, name: other}
 
@@ -208,7 +210,7 @@ class _Verification:
         for name in self.spec.parameters:
             for hostile in self._hostile_values(name, arguments):
                 try:
-                    values = checked(self.spec, self._workspace, {**arguments, name: hostile})
+                    values = check_arguments(self.spec, self._workspace, {**arguments, name: hostile})
                 except ToolFailed:
                     continue
                 count += 1
@@ -216,15 +218,15 @@ class _Verification:
                 if trial.exit_code is None:
                     stray.append(f"{name}={str(hostile)[-80:]} never ends")
                 elif trial.exit_code == 0:
-                    keys = filled(self.spec, self.spec.writes, values)
+                    keys = fill_templates(self.spec, self.spec.writes, values)
                     found = outside(keys, trial.changes, self._trials.content)
                     files = {key.partition(":")[2].partition("#")[0] for key in keys}
                     refused += bool(found)
                     # Another part of the file that it may change is refused when it happens.
                     stray += [
-                        f"{name}={str(hostile)[-80:]} changes {one}"
-                        for one in found
-                        if one.partition(":")[2].partition("#")[0] not in files
+                        f"{name}={str(hostile)[-80:]} changes {key}"
+                        for key in found
+                        if key.partition(":")[2].partition("#")[0] not in files
                     ]
         why = f"{count} tried" + (f", {refused} refused for what they would change" if refused else "")
         self.say("hostile arguments", not stray, "; ".join(stray[:3]) if stray else why)
@@ -235,7 +237,7 @@ class _Verification:
             yield from HOSTILE
             return
         value = arguments[name]
-        stages = decoded(value) if isinstance(value, str) else value
+        stages = decode(value) if isinstance(value, str) else value
         for at, stage in enumerate(stages):
             for number in range(len(stage)):
                 for hostile in HOSTILE:
@@ -245,7 +247,7 @@ class _Verification:
     def _reverses(self, trial: Trial, values: dict[str, str]) -> None:
         """Take a run back and compare the tree with what it was."""
         if self.spec.reverse == _BEFORE_IMAGE:
-            after = self._restored(trial, values)
+            after = self._restore(trial, values)
         else:
             environment = dict(values)
             if self.spec.prepare:
@@ -257,22 +259,22 @@ class _Verification:
         why = f"after it {', '.join(left[:5])} is not as before" if left else ""
         self.say("reverse restores the state", not left, why)
 
-    def _restored(self, trial: Trial, values: Mapping[str, str]) -> dict[str, Content | None]:
+    def _restore(self, trial: Trial, values: Mapping[str, str]) -> dict[str, Content | None]:
         """Put back what the declared keys held before, from a copy taken by these keys alone."""
         images: dict[str, Content | None] = {}
-        for key in filled(self.spec, self.spec.writes, values):
+        for key in fill_templates(self.spec, self.spec.writes, values):
             path = key.partition(":")[2].partition("#")[0]
             if key.endswith(("/", ":")):
-                images.update({one: self._trials.content(one) for one in self._trials.files(path)})
+                images.update({file: self._trials.content(file) for file in self._trials.files(path)})
                 images.update(
-                    {one: None for one in trial.changes if one.startswith(path) and one not in images}
+                    {key: None for key in trial.changes if key.startswith(path) and key not in images}
                 )
             else:
                 images[path] = self._trials.content(path)
-        for path in emptied(trial.changes):  # they come and go with what is in them
+        for path in emptied_folders(trial.changes):  # they come and go with what is in them
             images[path] = self._trials.content(path)
         state = {**trial.changes, **images}
-        return {path: one for path, one in state.items() if one != self._trials.content(path)}
+        return {path: value for path, value in state.items() if value != self._trials.content(path)}
 
     def _measure_blind(self, trial: Trial, values: Mapping[str, str]) -> None:
         """Run it where what it writes was something else before: is the result the same?"""

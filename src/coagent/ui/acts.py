@@ -113,12 +113,12 @@ class Acts:
         agent, calls = self._meant(story, body)
         seen = preview(story.watch, calls)
         ends = body["act"] == "abort"
-        lines = [f"{one} would be taken back" for one in seen.undone[:_CALLS_SHOWN_MAX]]
+        lines = [f"{call} would be taken back" for call in seen.undone[:_CALLS_SHOWN_MAX]]
         lines += _more(seen.undone)
-        lines += [f"{one} cannot be taken back and stays" for one in seen.kept]
-        lines += [_run_again(story, one) for one in seen.again[:_CALLS_SHOWN_MAX]]
+        lines += [f"{call} cannot be taken back and stays" for call in seen.kept]
+        lines += [_run_again(story, call) for call in seen.again[:_CALLS_SHOWN_MAX]]
         lines += _more(seen.again)
-        unsure = seen.reversed_outside or any(_written(story, one) for one in seen.again)
+        unsure = seen.reversed_outside or any(_written(story, call) for call in seen.again)
         if seen.reversed_outside:
             lines.append("a tool would take back what it did in its system, which cannot be seen from here")
         if ends:
@@ -133,7 +133,7 @@ class Acts:
         return _preview(title, changes, lines, why_not, unsure=unsure)
 
     def _meant(self, story: Story, body: Mapping[str, Any]) -> tuple[Participant, list[CallId]]:
-        agents = [one for one in story.watch.kernel.agents.values() if not one.ended]
+        agents = [agent for agent in story.watch.kernel.agents.values() if not agent.ended]
         if body["act"] == "undo" and "call" in body:
             for agent in agents:
                 for call in agent.calls.values():
@@ -143,7 +143,7 @@ class Acts:
                 "that call does not stand any more",
                 "It was taken back meanwhile, or its agent has ended: what is committed can be restored.",
             )
-        found = next((one for one in agents if one.rank == body.get("agent")), None)
+        found = next((agent for agent in agents if agent.rank == body.get("agent")), None)
         if found is None:
             raise _Gone("that agent has ended", "What is committed stays; single versions can be restored.")
         return found, list(found.calls)
@@ -152,7 +152,7 @@ class Acts:
         what, how = body.get("what"), body.get("how")
         if how not in _HOWS:
             raise ConfigurationError(f"there is no decision {how!r}", "There are: retry, accept, drop.")
-        unknown = {one.call for one in story.watch.unknown()}
+        unknown = {call.call for call in story.watch.unknown()}
         if what in unknown:
             done = {
                 "retry": "it would run again, under the name it had",
@@ -181,19 +181,22 @@ class Acts:
             if len(self._versions(story, body)) > 1:
                 found = configured(self._path)
         lines.append("it would be written as if you had done so with an editor; agents at work are told")
-        keys = ", ".join(one["key"] for one in changes) or "nothing"
+        keys = ", ".join(change["key"] for change in changes) or "nothing"
         return _preview(f"Bring back {keys}", changes, lines, None if changes else "there is nothing to do")
 
     def _versions(self, story: Story, body: Mapping[str, Any]) -> list[tuple[str, Version, list[Version]]]:
         asked = body.get("versions") or [{"key": body.get("key"), "v": body.get("v")}]
         url = log_url(read_domain_file(self._path).log, self._path.resolve().parent)
         found = []
-        for one in asked:
-            key, number = one.get("key"), one.get("v")
+        for change in asked:
+            key, number = change.get("key"), change.get("v")
             if not isinstance(key, str) or not isinstance(number, int):
                 raise ConfigurationError("a version is named by its object and its number")
             versions = versions_of(url, Key(key))
-            chosen = next((one for one in versions if story.values.number_of(key, one.value) == number), None)
+            chosen = next(
+                (version for version in versions if story.values.number_of(key, version.value) == number),
+                None,
+            )
             if chosen is None:
                 raise ConfigurationError(f"{key!r} has no such version in the log")
             found.append((key, chosen, versions))
@@ -228,9 +231,9 @@ class Acts:
         what = calls[0] if "call" in body else agent.name
         async with found.domain as domain:
             done = await undo(domain, what, abort=body["act"] == "abort")
-        lines = [f"{one.call} {one.tool} was taken back" for one in done.undone]
-        lines += [f"{one.call} {one.tool} cannot be taken back and stays" for one in done.kept]
-        lines += [f"{one} gives something else now" for one in done.changed]
+        lines = [f"{call.call} {call.tool} was taken back" for call in done.undone]
+        lines += [f"{call.call} {call.tool} cannot be taken back and stays" for call in done.kept]
+        lines += [f"{call} gives something else now" for call in done.changed]
         return [*lines, *([f"{done.agent} was ended"] if done.aborted else [])]
 
 

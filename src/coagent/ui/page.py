@@ -47,13 +47,13 @@ def exported(stories: Sequence[Story]) -> str:
     Args:
         stories: One, or two that are to be compared.
     """
-    told = [{**one.header, "id": number, "steps": one.steps()} for number, one in enumerate(stories)]
+    told = [{**story.header, "id": number, "steps": story.steps()} for number, story in enumerate(stories)]
     left = _EMBEDDED_MAX
     values: dict[str, dict[str, Any]] = {}
-    for number, one in enumerate(stories):
+    for number, story in enumerate(stories):
         found = values[str(number)] = {}
-        for value in range(ABSENT, one.values.count):
-            shown = one.values.shown(value)
+        for value in range(ABSENT, story.values.count):
+            shown = story.values.shown(value)
             left -= len(shown["text"])
             if left < 0:
                 shown = {**shown, "text": "(left out of this file: it would be too large)", "cut": True}

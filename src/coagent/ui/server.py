@@ -98,8 +98,8 @@ class Server:
 
     async def _list(self, request: Request) -> Response:
         told = [
-            {"id": number, **one.header, "last": one.watch.last}
-            for number, one in enumerate(self._stories.all)
+            {"id": number, **story.header, "last": story.watch.last}
+            for number, story in enumerate(self._stories.all)
         ]
         return _json({"stories": told, "actions": self._acts is not None})
 
@@ -122,7 +122,7 @@ class Server:
         values = self._story(request).values
         given = request.query_params.get("v", "").split(",")
         try:
-            numbers = [int(one) for one in given if one][:_VALUES_MAX]
+            numbers = [int(number) for number in given if number][:_VALUES_MAX]
             return _json({str(number): values.shown(number) for number in numbers})
         except (ValueError, IndexError) as error:
             raise ConfigurationError(f"there is no such value: {error}") from None

@@ -17,10 +17,10 @@ import coagent
 from coagent.protocol.patterns import TOO_LARGE
 from coagent.systems.documents.tools import DOCUMENT_TOOLS
 from coagent.systems.files.tools import FILE_TOOLS
-from coagent.systems.git.nested import _sweeping
+from coagent.systems.git.nested import _overwriting_verb
 from coagent.systems.kubernetes import manifests
-from coagent.systems.kubernetes.strategic_merge import strategically_merged
-from coagent.systems.kubernetes.tools import _patched, kube_apply, kube_patch
+from coagent.systems.kubernetes.strategic_merge import merge_strategically
+from coagent.systems.kubernetes.tools import _apply_patch, kube_apply, kube_patch
 from coagent.targets import Documents, Files, Memory
 from coagent.tools import state as tool_state
 from coagent.tools.nearest import nearest
@@ -185,15 +185,15 @@ def test_ordinary_yaml_with_aliases_and_merges_is_read() -> None:
 def test_a_json_patch_that_doubles_the_object_again_and_again_is_refused() -> None:
     copies = [{"op": "copy", "from": "/spec", "path": f"/spec/c{i}"} for i in range(60)]
     with pytest.raises(coagent.ToolFailed, match="more than 100000 values"):
-        _patched({"spec": {"a": 1}}, copies)
+        _apply_patch({"spec": {"a": 1}}, copies)
     with pytest.raises(coagent.ToolFailed, match="1001 operations"):
-        _patched({}, [{"op": "test", "path": "", "value": {}}] * 1001)
+        _apply_patch({}, [{"op": "test", "path": "", "value": {}}] * 1001)
 
 
 def test_long_lists_of_named_items_merge_as_short_ones_do() -> None:
     items = [{"name": f"n{i}", "value": "a"} for i in range(20_000)]
     patch = [{"name": "n7", "$patch": "delete"}, {"name": "n8", "value": "b"}, {"name": "new", "value": "c"}]
-    merged = strategically_merged({"env": items}, {"env": [*patch, *items[100:]]})["env"]
+    merged = merge_strategically({"env": items}, {"env": [*patch, *items[100:]]})["env"]
     assert len(merged) == 20_000
     assert merged[7] == {"name": "n8", "value": "b"}
     assert merged[-1] == {"name": "new", "value": "c"}
@@ -234,7 +234,7 @@ def test_the_text_of_a_section_is_bounded(tmp_path: Path) -> None:
 
 
 def test_long_commands_are_looked_through_in_linear_time() -> None:
-    assert _sweeping("git " * 200_000) is None
-    assert _sweeping("cd a && git -C b checkout .") == "checkout"
-    assert _sweeping("git status; echo checkout") is None
-    assert _sweeping("git\tstash") == "stash"
+    assert _overwriting_verb("git " * 200_000) is None
+    assert _overwriting_verb("cd a && git -C b checkout .") == "checkout"
+    assert _overwriting_verb("git status; echo checkout") is None
+    assert _overwriting_verb("git\tstash") == "stash"

@@ -153,8 +153,9 @@ def test_searches_are_bounded(root: Path) -> None:
 
     async def story(a: Session, b: Session) -> None:
         found = await value(a, "search_files", pattern="needle")
-        assert len(found) == MATCHES_MAX + 1
-        assert found[-1] == "… and 8 more: narrow the search"
+        assert len(found) == MATCHES_MAX + 2
+        assert found[-2] == "… and 8 more: narrow the search"
+        assert found[-1].startswith("… not searched, too large or not readable: huge (")
         (line,) = await value(a, "search_files", pattern="needle", path="wide")
         assert len(line) == len("wide:1: ") + LINE_LENGTH_MAX + 1
         assert "'huge' has 104857600 bytes" in await fails(a, "read_file", path="huge")

@@ -36,7 +36,7 @@ async def test_no_program_of_the_settings_runs_outside_of_a_view(
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    place = {
+    settings = {
         "home": home / ".gitconfig",
         "repository": workspace / ".git/config",
         "included": workspace / "shared.config",
@@ -47,9 +47,9 @@ async def test_no_program_of_the_settings_runs_outside_of_a_view(
         "core.fsmonitor", "diff.external", "gpg.program",
     ):  # fmt: skip
         program, marker = _program(home, setting)
-        git(workspace, "config", "--file", str(place), setting, str(program))
+        git(workspace, "config", "--file", str(settings), setting, str(program))
         markers.append(marker)
-    git(workspace, "config", "--file", str(place), "log.showSignature", "true")
+    git(workspace, "config", "--file", str(settings), "log.showSignature", "true")
     if where == "included":
         git(workspace, "config", "include.path", str(workspace / "shared.config"))
     async with shells(workspace) as domain:

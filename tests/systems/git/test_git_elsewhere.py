@@ -82,19 +82,23 @@ async def test_what_another_working_tree_has_is_left_to_it(workspace: Path) -> N
 
 
 @pytest.mark.skipif(IN_COPIES, reason="a copy does not lie in the repository")
-async def test_a_workspace_in_a_folder_of_a_repository_has_that_read_only(workspace: Path) -> None:
-    async with shells(workspace / "src") as domain:
+async def test_a_workspace_in_a_folder_of_a_linked_worktree_has_its_repository_read_only(
+    workspace: Path,
+) -> None:
+    linked = workspace.parent / "linked"
+    git(workspace, "worktree", "add", "-q", "-b", "other", str(linked))
+    async with shells(linked / "src") as domain:
         a = await domain.join("A")
         for status in ("git status --short", "git status --short | cat"):
             assert await _run(a, status) == (0, "")
         assert await _run(a, "echo new > new.txt; git status --short") == (0, "?? new.txt\n")
         for command in ("git add -A", "echo x > x; git commit -qam mine; git stash; true"):
             with pytest.raises(
-                ToolFailed, match=r"open the workspace at the top of the repository, '.*/work'"
+                ToolFailed, match=r"open the workspace at the top of the repository, '.*/linked'"
             ):
                 await _run(a, command)
         await a.abort()
-    assert git(workspace, "status", "--short") == ""
+    assert git(linked, "status", "--short") == ""
 
 
 @pytest.mark.parametrize("command", ["ls -A", "ls -A; true"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest_sandbox import git, needs_views, shells, tree
+from conftest_sandbox import IN_COPIES, git, needs_views, shells, tree
 
 pytestmark = [pytest.mark.anyio, needs_views]
 
@@ -63,7 +63,7 @@ def _state(root: Path, *, index: bool = True) -> dict[str, Any]:
         if "ref:" in (root / ".git/HEAD").read_text()
         else "detached",
         "commits": {name: _commits(root, name) for name in [*names, "HEAD"]},
-        "files": tree(root),
+        "files": {path: one for path, one in tree(root).items() if ".coagent" not in path.split("/")},
         "status": git(root, "status", "--short") if index else "",
     }
 
@@ -103,13 +103,17 @@ def _scripts(seed: int) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
+    "below", ["", pytest.param("packages/app", marks=pytest.mark.skipif(IN_COPIES, reason="-"))]
+)
+@pytest.mark.parametrize(
     "seed", [3, 5, 8, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2, 4, 6))]
 )
 async def test_several_agents_end_where_plain_git_ends_in_the_order_of_ranks(
-    workspace: Path, seed: int
+    workspace: Path, seed: int, below: str
 ) -> None:
+    (workspace / below).mkdir(parents=True, exist_ok=True)
     for name in ("a1", "a2", "b1", "b2", "c1", "c2"):
-        (workspace / f"{name}.txt").write_text(f"of {name}\n")
+        (workspace / below / f"{name}.txt").write_text(f"of {name}\n")
     git(workspace, "add", "-A")
     git(workspace, "commit", "-qm", "more")
     plain = workspace.parent / "plain"
@@ -117,11 +121,11 @@ async def test_several_agents_end_where_plain_git_ends_in_the_order_of_ranks(
     scripts = _scripts(seed)
     for script in scripts:
         for command in script:
-            _plain(plain, command)
+            _plain(plain / below, command)
         git(plain, "stash", "clear")
     order = [rank for rank, script in enumerate(scripts) for _ in script]
     random.Random(seed + 1000).shuffle(order)
-    async with shells(workspace) as domain:
+    async with shells(workspace / below) as domain:
         agents = [await domain.join(f"agent{rank}") for rank in range(len(scripts))]
         ahead = [list(script) for script in scripts]
         for rank in order:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from conftest_sandbox import git, needs_views, shells
-from test_git_laid import _Calls
+from test_git_seeded import _Calls
 
-from coagent.systems.git.calls import Place
+from coagent.systems.git.calls import RepositoryView
 from coagent.systems.shell.views.confined import Confined
 
 pytestmark = [pytest.mark.anyio, needs_views]
@@ -21,45 +21,45 @@ pytestmark = [pytest.mark.anyio, needs_views]
 _LONG_AGO = 1_000_000_000
 
 
-def _looked(calls: _Calls) -> tuple[Confined, Place, Path]:
+def _looked(calls: _Calls) -> tuple[Confined, RepositoryView, Path]:
     """Begin a command that writes its index anew; return where that is."""
-    view, place = calls.begin("git status")
+    view, git_view = calls.begin("git status")
     view.git_layer.mkdir(parents=True)
     index = view.git_layer / "index"
-    shutil.copyfile(place.laid.folder / "index", index)
-    return view, place, index
+    shutil.copyfile(git_view.seeded.folder / "index", index)
+    return view, git_view, index
 
 
 def test_what_a_look_has_found_unchanged_is_known_to_the_next_command(workspace: Path) -> None:
     calls = _Calls(workspace)
-    view, place, index = _looked(calls)
+    view, git_view, index = _looked(calls)
     index.write_bytes(index.read_bytes() + b"refreshed")
-    assert calls.git.end(view, place) == ({}, [])
+    assert calls.git.end(view, git_view) == ({}, [])
     _, after = calls.begin()
-    assert (after.laid.folder / "index").read_bytes() == index.read_bytes()
-    assert (after.built.name, calls.git.indexes.made) == (place.built.name, 1)
-    assert not place.built.place.exists()
+    assert (after.seeded.folder / "index").read_bytes() == index.read_bytes()
+    assert (after.built.name, calls.git.indexes.made) == (git_view.built.name, 1)
+    assert not git_view.built.place.exists()
     calls.snapshots.close()
 
 
 def test_of_two_looks_at_once_the_first_one_is_kept(workspace: Path) -> None:
     calls = _Calls(workspace)
     first, second = _looked(calls), _looked(calls)
-    for number, (view, place, index) in enumerate((first, second)):
+    for number, (view, git_view, index) in enumerate((first, second)):
         index.write_bytes(index.read_bytes() + b"%d" % number)
-        assert calls.git.end(view, place) == ({}, [])
-    assert (calls.begin()[1].laid.folder / "index").read_bytes() == first[2].read_bytes()
+        assert calls.git.end(view, git_view) == ({}, [])
+    assert (calls.begin()[1].seeded.folder / "index").read_bytes() == first[2].read_bytes()
     calls.snapshots.close()
 
 
 def test_an_index_never_seems_younger_than_what_it_knows_of(workspace: Path) -> None:
     calls = _Calls(workspace)
     before = time.time()
-    view, place, index = _looked(calls)
-    assert (place.laid.folder / "index").stat().st_mtime < before - 1
-    calls.git.end(view, place)
+    view, git_view, index = _looked(calls)
+    assert (git_view.seeded.folder / "index").stat().st_mtime < before - 1
+    calls.git.end(view, git_view)
     os.utime(index)
-    assert (calls.begin()[1].laid.folder / "index").stat().st_mtime < before - 1
+    assert (calls.begin()[1].seeded.folder / "index").stat().st_mtime < before - 1
     calls.snapshots.close()
 
 
@@ -71,14 +71,14 @@ def test_only_a_look_that_has_found_nothing_to_write_goes_without_a_layer_the_ne
         return bool(json.loads((view.scratch / "spec.json").read_text())["git_layered"])
 
     calls = _Calls(workspace)
-    view, place, index = _looked(calls)
+    view, git_view, index = _looked(calls)
     index.write_bytes(index.read_bytes() + b"refreshed")
-    calls.git.end(view, place)
+    calls.git.end(view, git_view)
     for expected in (True, False):
-        view, place = calls.begin("git status")
+        view, git_view = calls.begin("git status")
         view.scratch.mkdir(exist_ok=True)
         assert layered(view) is expected
-        assert calls.git.end(view, place) == ({}, [])
+        assert calls.git.end(view, git_view) == ({}, [])
     for looks in ("", "git diff"):
         view, _ = calls.begin(looks)
         view.scratch.mkdir(exist_ok=True)
@@ -91,8 +91,8 @@ def test_only_a_look_that_has_found_nothing_to_write_goes_without_a_layer_the_ne
 
 
 async def test_files_as_old_as_the_index_are_read_once(workspace: Path) -> None:
-    for place in (*workspace.glob("*.*"), workspace / "src/run.sh", workspace / ".git/index"):
-        os.utime(place, (_LONG_AGO, _LONG_AGO))  # as after a clone: whether they have changed must be read
+    for path in (*workspace.glob("*.*"), workspace / "src/run.sh", workspace / ".git/index"):
+        os.utime(path, (_LONG_AGO, _LONG_AGO))  # as after a clone: whether they have changed must be read
     async with shells(workspace) as domain:
         a = await domain.join("A")
         seen = await a.call(

@@ -14,7 +14,7 @@ import yaml
 from clusters import Json, Kubectl, config_map, custom, deployment
 
 import coagent
-from coagent.systems.kubernetes.strategic_merge import merged, strategically_merged
+from coagent.systems.kubernetes.strategic_merge import merge, merge_strategically
 from coagent.systems.kubernetes.tools import KUBERNETES_TOOLS
 from coagent.targets import Kubernetes
 from kube_emulator import Emulator
@@ -286,7 +286,7 @@ VOLUMES = [{"name": "v", "emptyDir": None}, {"name": "w", "$patch": "delete"}]
 )
 def test_strategic_patches_merge_by_name(patch: Json, result: Json) -> None:
     before = copy.deepcopy(POD)
-    assert strategically_merged(POD, patch) == result
+    assert merge_strategically(POD, patch) == result
     assert before == POD
 
 
@@ -302,7 +302,7 @@ def test_merge_patches_are_those_of_rfc_7386() -> None:
         ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ):
-        assert merged(current, patch) == result
+        assert merge(current, patch) == result
 
 
 # ---- failures ----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from clusters import config_map, deployment
 
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import Key
-from coagent.systems.kubernetes import changes as kubernetes_changes
+from coagent.systems.kubernetes import change_tracker
 from coagent.systems.kubernetes import watch as kubernetes_watch
 from coagent.systems.kubernetes.server import Unsure
 from coagent.targets import Kubernetes
@@ -255,13 +255,13 @@ def test_what_may_not_be_watched_is_read_now_and_then(emulator: Emulator, target
 def test_no_more_is_watched_than_there_is_room_for(
     emulator: Emulator, target: Kubernetes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kubernetes_changes, "SCOPES_MAX", 1)
+    monkeypatch.setattr(change_tracker, "SCOPES_MAX", 1)
     got(target, SETTINGS)
     got(target, GEO)
     eventually(lambda: target.unchanged(SETTINGS))
     assert not target.unchanged(GEO)
     assert len(watchers()) == 1
-    monkeypatch.setattr(kubernetes_changes, "_IDLE_S", 0.0)
+    monkeypatch.setattr(change_tracker, "_IDLE_S", 0.0)
     eventually(lambda: target.unchanged(GEO))
     eventually(lambda: len(watchers()) == 1)
 

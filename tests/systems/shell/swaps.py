@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from conftest_sandbox import shells, tree
 
 import coagent
+from coagent.protocol.events import Event, OutsideWrite
 
 Script: TypeAlias = list[str]
 Ended: TypeAlias = dict[str, tuple[bytes, str]]
@@ -132,11 +133,16 @@ class Careful:
 async def together(
     made: Sequence[Script], order: Sequence[int], root: Path, **options: Any
 ) -> tuple[Ended, list[str]]:
-    """Return how agents leave the tree that work at the same time, and what was refused to them."""
+    """Return how agents leave the tree that work at the same time, and what was refused to them.
+
+    Nobody else writes, and nobody is taken to, but of rights: that snapshots link files looks alike.
+    """
+    happened: list[Event] = []
     if not root.exists():
         lay(root)
     ahead = [list(script) for script in made]
     async with shells(root, **options) as domain:
+        domain.observe(happened.append)
         agents = [Careful(await domain.join(f"agent{rank}")) for rank in range(len(made))]
         for rank in order:
             await agents[rank].call(ahead[rank].pop(0))
@@ -144,4 +150,6 @@ async def together(
             if all([await agent.finish() for agent in agents]):
                 break
         assert all(agent.session.state == "committed" for agent in agents)
+    outside = {event.key for event in happened if isinstance(event, OutsideWrite)}
+    assert not {key for key in outside if not key.startswith("mode:")}
     return tree(root), [one for agent in agents for one in agent.refused]

@@ -386,7 +386,7 @@ async def test_two_domains_on_one_workspace_do_not_take_each_others_snapshots_aw
 @pytest.mark.parametrize(
     "command",
     [
-        "head -c 2G /dev/zero > big",
+        "head -c 70M /dev/zero > big",
         'rm -rf . .. / 2>/dev/null; cd /; rm -rf "$OLDPWD"',
         "cd .. && mv work elsewhere",
         "mount -o remount,rw / 2>/dev/null; touch /coagent-was-here; chmod 777 /etc",

@@ -311,6 +311,24 @@ async def test_cargo_builds_what_each_sees(workspace: Path, exclude: tuple[str, 
     assert "by" not in said
 
 
+@needs_cargo
+async def test_a_stamp_is_not_newer_than_an_edit_just_after_it(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Files are of the last tick, some milliseconds before what the clock says; here, some more.
+    read = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: read() + 300_000_000)
+    _make_crate(workspace)
+    _plainly(workspace, "cargo build -q --offline")
+    async with _open(workspace) as domain:
+        a, b = await domain.join("A"), await domain.join("B")
+        await _edit(b, "src/words.rs", "words0", "words by B")
+        await _build(b, _IN_CARGO)
+        await _edit(a, "src/end.rs", "end0", "end by A")
+        await _build_alone(a, (), _IN_CARGO)
+        assert _is_right(_plainly(workspace, _IN_CARGO))
+
+
 _NINJA = """\
 rule compiled
   command = sed 's/^/obj /' $in > $out

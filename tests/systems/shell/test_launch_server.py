@@ -17,7 +17,7 @@ import pytest
 from conftest_sandbox import needs_views, shells
 
 from coagent.errors import ToolFailed
-from coagent.systems.shell.views.confined import Confined, Frame, Seen
+from coagent.systems.shell.views.confined import Confined, Frame, ReadSet
 from coagent.systems.shell.views.launch_server import LaunchServer
 
 pytestmark = [pytest.mark.anyio, needs_views]
@@ -32,7 +32,7 @@ def servers() -> Iterator[dict[str, LaunchServer]]:
         server.close()
 
 
-def _seen(server: LaunchServer, workspace: Path, command: str) -> tuple[int, Seen]:
+def _seen(server: LaunchServer, workspace: Path, command: str) -> tuple[int, ReadSet]:
     scratch = Path(tempfile.mkdtemp(prefix="coagent-test-"))
     view = Confined(Frame(str(workspace)), workspace, scratch)
     try:

@@ -13,7 +13,7 @@ from conftest_sandbox import needs_views, shells
 import coagent
 from coagent.errors import ToolFailed
 from coagent.systems.shell.limits import Limits
-from coagent.systems.shell.watch import LimitExceeded, Watch
+from coagent.systems.shell.resource_monitor import LimitExceeded, ResourceMonitor
 
 pytestmark = [pytest.mark.anyio, needs_views]
 _FORKS = (
@@ -81,18 +81,18 @@ async def test_a_command_that_fills_the_disk_is_ended(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = [10 << 30, 1 << 30]
-    monkeypatch.setattr(Watch, "_free", lambda self: free[0] if len(free) == 1 else free.pop(0))
+    monkeypatch.setattr(ResourceMonitor, "_free", lambda self: free[0] if len(free) == 1 else free.pop(0))
     with pytest.raises(ToolFailed, match="leaves less than 2048 MiB free on the disk, and was ended"):
         await _run(workspace, "sleep 60", disk_free_mib_min=2048)
 
 
 def test_a_disk_that_was_full_before_ends_no_command(tmp_path: Path) -> None:
-    Watch(os.getpid(), tmp_path, Limits(disk_free_mib_min=1 << 40)).look()
+    ResourceMonitor(os.getpid(), tmp_path, Limits(disk_free_mib_min=1 << 40)).check()
 
 
 def test_more_processes_than_the_kernel_can_count_are_seen(tmp_path: Path) -> None:
     with pytest.raises(LimitExceeded, match="more than -8 processes"):
-        Watch(os.getpid(), tmp_path, Limits(processes_max=-8)).look()
+        ResourceMonitor(os.getpid(), tmp_path, Limits(processes_max=-8)).check()
 
 
 async def test_no_call_can_ask_for_more_time_than_there_is(workspace: Path) -> None:

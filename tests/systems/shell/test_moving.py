@@ -19,7 +19,7 @@ _RENAME = 'python3 -c \'import os; os.rename("{}", "{}")\''
 def options(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """How views are made and followed."""
     if request.param == "traced in Python":
-        monkeypatch.setattr(launch_server, "_compiled", lambda _folder: [])
+        monkeypatch.setattr(launch_server, "_compile", lambda _folder: [])
     if request.param == "copy":
         return {"view": "copy"}
     return {"trace": request.param != "coarse"}

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from conftest_sandbox import SOURCES, give_away, needs_views, ordinary_python
 
-from coagent.systems.shell.views.confined import Confined, Frame, Seen, Trace
+from coagent.systems.shell.views.confined import Confined, Frame, ReadSet, Trace
 from coagent.systems.shell.views.launch_server import LaunchServer
 from coagent.systems.shell.views.trace import Trace as PythonTrace
 
@@ -117,7 +117,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[LaunchServer]:
 
 def _seen(
     server: LaunchServer, root: Path, command: str, trace: Trace = True
-) -> tuple[list[str], Seen | None]:
+) -> tuple[list[str], ReadSet | None]:
     scratch = Path(tempfile.mkdtemp(prefix="coagent-test-"))
     view = Confined(Frame(str(root)), root, scratch, trace=trace)
     try:

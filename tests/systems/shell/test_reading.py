@@ -108,7 +108,7 @@ def test_nothing_can_be_written_but_in_what_is_no_part_of_the_tree(workspace: Pa
     scratch = Path(tempfile.mkdtemp(prefix="coagent-test-"))
     view = Confined(Frame(str(workspace)), snapshots.take(), scratch, real=snapshots.left_out())
     view.prepare({})
-    view.only_look()
+    view.expect_only_reads()
     said = _output(view, f"cat a.txt; echo x > {name}/x; echo x > a.txt; echo x > new")
     assert (workspace / name / "x").read_text() == "x\n"
     assert (workspace / "a.txt").read_text() == "one\n"

@@ -11,7 +11,7 @@ import pytest
 from conftest_sandbox import needs_views
 from probing import WHO, probed
 
-from coagent.systems.shell.variables import allowed
+from coagent.systems.shell.variables import allowed_variables
 
 pytestmark = needs_views
 _TRY = (
@@ -92,5 +92,5 @@ def test_keys_in_the_environment_are_not_handed_on(workspace: Path, view: str, w
 
 def test_what_is_allowed_is_a_list_of_names() -> None:
     given = {"PATH": "/bin", "PYTEST_ADDOPTS": "-q", "PYTEST_TOKEN": "x", "MY_KEY": "y", "GITHUB_TOKEN": "z"}
-    assert allowed(given) == {"PATH": "/bin", "PYTEST_ADDOPTS": "-q", "TERM": "dumb"}
-    assert allowed(given, ["MY_*"]) == {**allowed(given), "MY_KEY": "y"}
+    assert allowed_variables(given) == {"PATH": "/bin", "PYTEST_ADDOPTS": "-q", "TERM": "dumb"}
+    assert allowed_variables(given, ["MY_*"]) == {**allowed_variables(given), "MY_KEY": "y"}

@@ -110,10 +110,10 @@ def test_a_snapshot_is_the_tree_after_any_changes(
     snapshots = _snapshots(root)
     held: list[tuple[Path, dict[str, object]]] = []
     for number in range(60):
-        moment, before = snapshots.moment, _is(root)
+        moment, before = snapshots.generation, _is(root)
         for _ in range(chance.randint(0, 5)):
             _change(root, chance, number)
-        snapshot, now = snapshots.unchanged() or snapshots.take(), _is(root)
+        snapshot, now = snapshots.take_unchanged() or snapshots.take(), _is(root)
         assert _is(snapshot) == now
         changed = snapshots.changed_since(moment)
         if number and changed is not None:

@@ -32,7 +32,7 @@ def run(workspace: Path) -> Iterator[Callable[..., tuple[int, str]]]:
         view = Confined(Frame(str(workspace)), lower, scratch, trace=False)
         view.prepare({})
         if looks:
-            view.only_look()
+            view.expect_only_reads()
         view.spec(argv, str(workspace), {**os.environ, "KNOWN": "é"}, program)
         try:
             with tempfile.TemporaryFile() as output:

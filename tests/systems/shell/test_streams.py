@@ -24,7 +24,7 @@ def test_what_goes_into_one_file_is_kept_from_where_it_began(tmp_path: Path, fla
     os.lseek(held, 0, os.SEEK_END)
     streams = Streams(held, os.dup(held), 8)
     run(streams, "echo out; echo err >&2")
-    assert streams.written() == (b"out\nerr\n", 8)
+    assert streams.read_output() == (b"out\nerr\n", 8)
     streams.close()
     assert place.read_text() == "before\nout\nerr\n"
 
@@ -34,7 +34,7 @@ def test_of_much_the_first_is_kept_and_all_arrives(tmp_path: Path) -> None:
     held = os.open(place, os.O_WRONLY | os.O_CREAT)
     streams = Streams(held, os.dup(held), 5)
     run(streams, "printf 0123456789")
-    assert streams.written() == (b"01234", 10)
+    assert streams.read_output() == (b"01234", 10)
     streams.close()
     assert place.read_text() == "0123456789"
 
@@ -43,7 +43,7 @@ def test_what_goes_into_pipes_is_handed_on_and_kept() -> None:
     (out, to_out), (err, to_err) = os.pipe(), os.pipe()
     streams = Streams(to_out, to_err, 100)
     run(streams, "echo out; echo err >&2")
-    assert streams.written() == (b"out\nerr\n", 8)
+    assert streams.read_output() == (b"out\nerr\n", 8)
     streams.close()
     with open(out, "rb") as output, open(err, "rb") as errors:
         assert (output.read(), errors.read()) == (b"out\n", b"err\n")
@@ -54,5 +54,5 @@ def test_a_client_that_has_gone_holds_nothing_up() -> None:
     os.close(reading)
     streams = Streams(writing, os.dup(writing), 100)
     run(streams, "echo out")
-    assert streams.written() == (b"out\n", 4)
+    assert streams.read_output() == (b"out\n", 4)
     streams.close()

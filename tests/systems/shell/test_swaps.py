@@ -8,6 +8,9 @@ import pytest
 from conftest_sandbox import needs_views, shells, tree
 from swaps import plainly, scripts, together
 
+from coagent.systems.shell.command_run import CommandRun
+from coagent.systems.shell.commands import CommandRunner
+
 pytestmark = [pytest.mark.anyio, needs_views]
 
 
@@ -31,6 +34,24 @@ async def test_commands_end_as_in_plain_bash_in_the_order_of_ranks(tmp_path: Pat
     ended, refused = await together(made, order, tmp_path / "work")
     assert ended == plainly(made, tmp_path / "plain"), (made, order)
     assert not refused
+
+
+@pytest.mark.parametrize(("seed", "view"), [(17, "auto"), (142, "auto"), (118, "copy")])
+async def test_a_command_runs_again_only_where_something_before_it_is_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, view: str
+) -> None:
+    ranks: list[int] = []
+    carry_out = CommandRunner._carry_out
+
+    def counted(self: CommandRunner, run: CommandRun) -> None:
+        ranks.append(run.moment.rank)
+        carry_out(self, run)
+
+    monkeypatch.setattr(CommandRunner, "_carry_out", counted)
+    made, order = scripts(seed)
+    await together(made, order, tmp_path / "work", view=view)
+    assert ranks.count(0) == len(made[0]), "nobody is before it"
+    assert len(ranks) <= 4 * len(order)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
 
 def before_writing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
     """Let something happen when everything has been compared and nothing written."""
-    guarded, waiting = Sql._guarded, [act]
+    guarded, waiting = Sql._check_expected, [act]
 
     def later(self: Sql, session: SqlSession, *arguments: Any, **rest: Any) -> Any:
         found = guarded(self, session, *arguments, **rest)
@@ -82,7 +82,7 @@ def before_writing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> N
             waiting.pop()()
         return found
 
-    monkeypatch.setattr(Sql, "_guarded", later)
+    monkeypatch.setattr(Sql, "_check_expected", later)
 
 
 # ---- SQLite ------------------------------------------------------------------------------------------------

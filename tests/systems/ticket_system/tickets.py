@@ -128,7 +128,7 @@ class Tickets(Target):
                 raise TargetError(f"the server refuses {key!r}: {said}", "Change the ticket.") from error
             raise TargetUnavailable(f"the server is in trouble: {said}", "Try again.") from error
         except (OSError, HTTPException) as error:
-            cure = "Start it, or mend `url`; the same request is tried again."
+            cure = "Start it, or correct `url`; the same request is tried again."
             raise TargetUnavailable(f"{self._url} does not answer: {error}", cure) from error
 
 

@@ -36,7 +36,7 @@ def hooks(place: Place) -> Iterator[Finding]:
     with_ours: list[Path] = []
     for path, settings in claude_settings(place.root, place.home).items():
         if isinstance(settings, Unreadable):
-            yield Finding(_ABOUT, "problem", f"{settings}: Claude Code leaves it out", "Mend it.")
+            yield Finding(_ABOUT, "problem", f"{settings}: Claude Code leaves it out", "Correct it.")
             continue
         if settings.get("disableAllHooks") is True:
             text = f"{path} has disableAllHooks: no session here is governed"
@@ -58,8 +58,10 @@ def ungoverned(place: Place) -> Iterator[Finding]:
     """Yield the sessions at work here of which no hook tells."""
     if not place.is_workspace:
         return
-    for one in sessions_elsewhere(str(place.root), known_processes(place.root)):
-        text = f"a session of Claude Code (process {one.pid}) works in {one.folder} and is not governed"
+    for session in sessions_elsewhere(str(place.root), known_processes(place.root)):
+        text = (
+            f"a session of Claude Code (process {session.pid}) works in {session.folder} and is not governed"
+        )
         yield Finding(
             "claude code",
             "warning",
@@ -69,7 +71,7 @@ def ungoverned(place: Place) -> Iterator[Finding]:
 
 
 def _in_one(place: Place, path: Path, settings: dict[str, Any], commands: set[str]) -> Iterator[Finding]:
-    wrong = [one for command in sorted(commands) for one in _command(path, command)]
+    wrong = [finding for command in sorted(commands) for finding in _command(path, command)]
     yield from wrong
     lacking = _lacking(place, settings)
     if lacking:
@@ -80,7 +82,7 @@ def _in_one(place: Place, path: Path, settings: dict[str, Any], commands: set[st
 
 
 def _our_commands(settings: dict[str, Any]) -> set[str]:
-    return {str(one["command"]) for _, _, one in _entries(settings)}
+    return {str(hook["command"]) for _, _, hook in _entries(settings)}
 
 
 def _entries(settings: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -91,9 +93,9 @@ def _entries(settings: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
     for event, groups in (events if isinstance(events, dict) else {}).items():
         for group in groups if isinstance(groups, list) else []:
             entries = group.get("hooks") if isinstance(group, dict) else None
-            for one in entries if isinstance(entries, list) else []:
-                if isinstance(one, dict) and MARK in str(one.get("command", "")):
-                    yield str(event), str(group.get("matcher", "")), one
+            for hook in entries if isinstance(entries, list) else []:
+                if isinstance(hook, dict) and MARK in str(hook.get("command", "")):
+                    yield str(event), str(group.get("matcher", "")), hook
 
 
 def _command(path: Path, command: str) -> Iterator[Finding]:
@@ -143,7 +145,7 @@ def _lacking(place: Place, settings: dict[str, Any]) -> list[str]:
         return []
 
     def as_set(held: dict[str, Any]) -> dict[tuple[str, str], Any]:
-        return {(event, matcher): one.get("timeout") for event, matcher, one in _entries(held)}
+        return {(event, matcher): hook.get("timeout") for event, matcher, hook in _entries(held)}
 
     wanted = as_set(with_hooks({}, place.domain.claude.wait_s))
     there = as_set(settings)

@@ -51,27 +51,27 @@ def _data(place: Place, found: Sequence[Finding]) -> dict[str, Any]:
         "workspace": str(place.root),
         "domain_file": None if place.file is None else str(place.file),
         "worst": worst(found),
-        "count": {state: sum(one.state == state for one in found) for state in STATES},
-        "findings": [asdict(one) for one in found],
+        "count": {state: sum(finding.state == state for finding in found) for state in STATES},
+        "findings": [asdict(finding) for finding in found],
     }
 
 
 def _print(place: Place, found: Sequence[Finding]) -> None:
     out = console()
     out.print(f"CoAgent in {place.root}", markup=False, soft_wrap=True)
-    width = max(len(one.about) for one in found)
-    for one in found:
-        out.print(f"  {one.state:<9}", style=_STYLES[one.state], end="")
-        out.print(f"{one.about:<{width}}  {_line(one.text)}", markup=False, soft_wrap=True)
-        if one.cure:
-            out.print(f"{'':<11}{'':<{width}}  > {_line(one.cure)}", markup=False, soft_wrap=True)
-    wrong = sum(one.state == "problem" for one in found)
-    warned = sum(one.state == "warning" for one in found)
+    width = max(len(finding.about) for finding in found)
+    for finding in found:
+        out.print(f"  {finding.state:<9}", style=_STYLES[finding.state], end="")
+        out.print(f"{finding.about:<{width}}  {_line(finding.text)}", markup=False, soft_wrap=True)
+        if finding.cure:
+            out.print(f"{'':<11}{'':<{width}}  > {_line(finding.cure)}", markup=False, soft_wrap=True)
+    wrong = sum(finding.state == "problem" for finding in found)
+    warned = sum(finding.state == "warning" for finding in found)
     if not wrong and not warned:
         out.print("Nothing is wrong.")
     else:
         counts = [_counted(wrong, "problem"), _counted(warned, "warning")]
-        out.print(" and ".join(one for one in counts if one) + ".")
+        out.print(" and ".join(count for count in counts if count) + ".")
 
 
 def _counted(number: int, what: str) -> str:

@@ -26,7 +26,7 @@ def domain_file(place: Place) -> Iterator[Finding]:
     if isinstance(read, CoAgentError):
         yield Finding(_ABOUT, "problem", read.cause, read.cure)
         return
-    kinds = ", ".join(one.kind for one in place.domain.targets) if place.domain else ""
+    kinds = ", ".join(target.kind for target in place.domain.targets) if place.domain else ""
     yield Finding(_ABOUT, "ok", f"{place.file}: targets {kinds or 'none'}")
     if place.domain is not None and not place.domain.targets and not place.domain.upstreams:
         text = "it names no target: there is nothing that agents could share"
@@ -45,7 +45,7 @@ def _modules(place: Place) -> Iterator[Finding]:
             ast.parse(path.read_bytes(), str(path))
         except OSError as error:
             text = f"the tools in {path} cannot be read: {error.strerror}"
-            yield Finding(_ABOUT, "problem", text, "Mend `modules` in [tools].")
+            yield Finding(_ABOUT, "problem", text, "Correct `modules` in [tools].")
         except (SyntaxError, ValueError) as error:
             yield Finding(_ABOUT, "problem", f"the tools in {path} are no Python: {error}")
 

@@ -31,4 +31,4 @@ class Finding:
 
 def worst(findings: Iterable[Finding]) -> State:
     """Return the worst state among findings; "ok" where there are none."""
-    return STATES[max((STATES.index(one.state) for one in findings), default=0)]
+    return STATES[max((STATES.index(finding.state) for finding in findings), default=0)]

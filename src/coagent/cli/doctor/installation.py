@@ -14,7 +14,7 @@ from coagent.cli.doctor.finding import Finding
 
 PACKAGE = "coagent-mtpo"
 """Its name among installed packages."""
-_NO_FEATURES = {"all", "dev"}
+_NO_FEATURES = {"all", "dev", "docs"}
 
 
 def installation() -> Iterator[Finding]:

@@ -49,15 +49,15 @@ def log(place: Place) -> Iterator[Finding]:
         yield from _begun(place)
         for _ in watch.events():
             pass
-        at_work = [one for one in watch.agents() if one.state in ("active", "finished")]
-        named = ", ".join(one.name for one in at_work[:_NAMED_MAX])
+        at_work = [agent for agent in watch.agents() if agent.state in ("active", "finished")]
+        named = ", ".join(agent.name for agent in at_work[:_NAMED_MAX])
         more = len(at_work) - _NAMED_MAX
         who = f": {named}{f' and {more} more' if more > 0 else ''}" if at_work else ""
         agents = f"{len(at_work)} {'agent' if len(at_work) == 1 else 'agents'} at work{who}"
         yield Finding(_ABOUT, "ok", f"{watch.number} records, {watch.size / 1024**2:.1f} MiB; {agents}")
-        for one in watch.stuck():
-            cure = f"coagent resolve {one.key}"
-            yield Finding("stuck", "problem", f"{one.key}: {one.error}", cure)
+        for stuck in watch.stuck():
+            cure = f"coagent resolve {stuck.key}"
+            yield Finding("stuck", "problem", f"{stuck.key}: {stuck.error}", cure)
         yield from _left(watch)
     except LogError as error:
         yield Finding(_ABOUT, "problem", error.cause, error.cure)
@@ -70,7 +70,7 @@ def _left(watch: Watch) -> Iterator[Finding]:
     for lost in watch.unknown():
         text = f"{lost.call} {lost.tool} may have run or not: its process has died"
         yield Finding("unknown", "problem" if lost.noted else "warning", text, f"coagent resolve {lost.call}")
-    dead = [one.name for one in watch.agents() if one.served == "dead"]
+    dead = [agent.name for agent in watch.agents() if agent.served == "dead"]
     if dead:
         more = f" and {len(dead) - _NAMED_MAX} more" if len(dead) > _NAMED_MAX else ""
         text = f"the process of {', '.join(dead[:_NAMED_MAX])}{more} has died"

@@ -55,7 +55,7 @@ def type_at(mounts: str, path: Path) -> str:
     whole, best, kind = os.path.realpath(path), "", "unknown"
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
-        point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), before.split(" ")[4])
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), before.split(" ")[4])
         below = whole == point or whole.startswith(point.rstrip("/") + "/")
         if below and len(point) >= len(best):  # of two at one place the later one covers the other
             best, kind = point, after.split(" ")[0]

@@ -82,7 +82,7 @@ def _words(entry: dict[str, Any]) -> list[str]:
     """Return the command line of an entry: one list, or a command and its arguments."""
     command, arguments = entry.get("command"), entry.get("args")
     start = command if isinstance(command, list) else [command] if isinstance(command, str) else []
-    return [str(one) for one in (*start, *(arguments if isinstance(arguments, list) else []))]
+    return [str(word) for word in (*start, *(arguments if isinstance(arguments, list) else []))]
 
 
 def _is_ours(name: str, entry: dict[str, Any], words: list[str]) -> bool:
@@ -101,7 +101,7 @@ def _entry(
         yield from _url(about, where, str(entry.get("url")))
         return
     if shutil.which(words[0]) is None:
-        cure = f"coagent init, or mend `command` in {path}"
+        cure = f"coagent init, or correct `command` in {path}"
         yield Finding(about, "problem", f"{where} starts {words[0]}, which is not there", cure)
         return
     file = _served(words)

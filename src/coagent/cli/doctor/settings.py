@@ -43,8 +43,8 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        plain = _COMMENT_OR_STRING.sub(lambda found: found[1] or " ", text)
-        plain = _LAST_COMMA.sub(lambda found: found[1] or "", plain)
+        plain = _COMMENT_OR_STRING.sub(lambda match: match[1] or " ", text)
+        plain = _LAST_COMMA.sub(lambda match: match[1] or "", plain)
         if plain == text:
             raise
         return json.loads(plain)

@@ -41,7 +41,7 @@ def prefix(place: Place) -> Iterator[Finding]:
         yield from _ours(where, value, str(ours))
     elif shutil.which(value.split()[0] if value.split() else value) is None:
         text = f"{PREFIX} in {where} names {value!r}, which cannot be run: no Bash command can"
-        yield Finding(_ABOUT, "problem", text, f"Mend {PREFIX} there, or take it out.")
+        yield Finding(_ABOUT, "problem", text, f"Correct {PREFIX} there, or take it out.")
     else:
         text = f"{PREFIX} in {where} is yours ({value!r}): it goes before CoAgent's"
         yield Finding(_ABOUT, "note", text, "coagent init says whether Bash commands are governed with it")

@@ -63,8 +63,8 @@ def _identity(place: Place, target: Any, about: str) -> Iterator[Finding]:
         return  # it is asked below, and says then what is wrong
     begun = begun_with(place.log)
     kind = ours.partition(":")[0]
-    others = [one for one in (begun.targets if begun else ()) if one.partition(":")[0] == kind]
-    if ours and others and not any(same_target(one, ours) for one in others):
+    others = [identity for identity in (begun.targets if begun else ()) if identity.partition(":")[0] == kind]
+    if ours and others and not any(same_target(identity, ours) for identity in others):
         cure = "Name the live system that the log was begun with, or another log."
         yield Finding(about, "problem", f"the log is about {others[0]}, not about {ours}", cure)
 

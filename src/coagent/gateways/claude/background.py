@@ -20,9 +20,9 @@ from coagent.errors import AgentNotActive, CoAgentError
 from coagent.protocol.calls import TOP
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
-from coagent.systems.files.changes import change, record_changes
+from coagent.systems.files.changes import file_change, record_changes
 from coagent.systems.shell.background import Beside, Written
-from coagent.systems.shell.live import BESIDE_NAME, GIT_NAME, Given, LiveShell
+from coagent.systems.shell.live import BESIDE_NAME, GIT_NAME, ClientCommand, LiveShell
 from coagent.systems.shell.streams import Streams
 from coagent.systems.shell.tree_values import SCHEMES, values
 from coagent.systems.shell.views.confined import Confined
@@ -73,7 +73,9 @@ class InBackground:
         if self._beside is not None:
             self._beside.interrupt()
 
-    async def run(self, asked: Given, to: Streams, at_start: Callable[[Confined], None]) -> dict[str, Any]:
+    async def run(
+        self, asked: ClientCommand, to: Streams, at_start: Callable[[Confined], None]
+    ) -> dict[str, Any]:
         """Run it to its end, and return what its client is to be told.
 
         Args:
@@ -86,7 +88,7 @@ class InBackground:
         """
         over = anyio.Event()
         with self._shell.beside(asked, to, at_start) as beside:
-            await self._called(BESIDE_NAME, command=asked.command, run=asked.run)
+            await self._call(BESIDE_NAME, command=asked.command, run=asked.run)
         self._beside = beside
         failures: list[CoAgentError] = []
         try:
@@ -122,7 +124,7 @@ class InBackground:
             try:
                 found = await anyio.to_thread.run_sync(lambda: beside.written(quickly=settled))
                 if settled:
-                    found = self._settled(beside, found)
+                    found = self._without_latest(beside, found)
                 if not beside.ended:
                     found = self._not_too_often(found)
                 if found:
@@ -158,15 +160,17 @@ class InBackground:
                 self._say_once("in git was not kept: you have used git meanwhile")
                 return
         changes = [
-            change(key, before[key], value) for key, value in moved.items() if not isinstance(value, dict)
+            file_change(key, before[key], value)
+            for key, value in moved.items()
+            if not isinstance(value, dict)
         ]
         if changes:
-            await self._recorded(changes)
+            await self._record(changes)
         for value in moved.values():
             if isinstance(value, dict) and not self.session.over:
-                await self._called(GIT_NAME, private=value)
+                await self._call(GIT_NAME, private=value)
 
-    def _settled(self, beside: Beside, found: Written) -> Written:
+    def _without_latest(self, beside: Beside, found: Written) -> Written:
         """Leave out what has changed since the last look: it may be half written."""
         before, self._stamps = self._stamps, beside.stamps(found)
         resting = self.session.over or self.session.resting
@@ -198,28 +202,28 @@ class InBackground:
             changed = {key: (known.get(key), value) for key, value in values(path, before, after)}
             stands = [same(await agent.peek(key), old) for key, (old, _) in changed.items()]
             if all(stands):
-                changes += [change(key, old, new) for key, (old, new) in changed.items()]
+                changes += [file_change(key, old, new) for key, (old, new) in changed.items()]
             else:
                 clashing.append(path)
         beside.taken_over(found)
         if changes:
-            await self._recorded(changes)
+            await self._record(changes)
         if clashing:
             self.session.say(
                 f"[coagent] {self._what} in the background wrote {listed(sorted(clashing))}, which you, or "
                 "an agent before you, had changed meanwhile: that stands, and the command sees it."
             )
 
-    async def _recorded(self, changes: list[dict[str, Any]]) -> None:
+    async def _record(self, changes: list[dict[str, Any]]) -> None:
         try:
-            await self._called(record_changes.name, what=self._what, changes=changes)
+            await self._call(record_changes.name, what=self._what, changes=changes)
         except CoAgentError as failure:
-            names = listed(sorted({str(one["key"]).partition(":")[2] for one in changes}))
+            names = listed(sorted({str(change["key"]).partition(":")[2] for change in changes}))
             self.session.say(
                 f"[coagent] What {self._what} in the background wrote to {names} was not kept: {failure}"
             )
 
-    async def _called(self, tool: str, **arguments: Any) -> None:
+    async def _call(self, tool: str, **arguments: Any) -> None:
         try:
             outcome = await self.session.agent.call(tool, **arguments)
         except AgentNotActive:  # its turn has ended just now
@@ -232,7 +236,9 @@ class InBackground:
         """Return what agents have written, as it is for the session; without a turn, as it is in the end."""
         kernel = self.session.hub.domain.kernel
         position = TOP if self.session.over else self.session.agent.position
-        return {key: value for one in SCHEMES for key, value in kernel.written_under(f"{one}:", position)}
+        return {
+            key: value for scheme in SCHEMES for key, value in kernel.written_under(f"{scheme}:", position)
+        }
 
     def _say_once(self, failure: str) -> None:
         if failure != self._failure:

@@ -71,7 +71,7 @@ def _asks(part: list[str]) -> bool:
     return False
 
 
-def told(command: str) -> Told:
+def parse_command(command: str) -> Told:
     """Read a command; one that cannot be parsed is taken to do anything."""
     try:
         parts = list(_simple_commands(command))

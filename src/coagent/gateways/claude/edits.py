@@ -20,11 +20,11 @@ def effective_edit(bases: Sequence[str], after: str, given: Mapping[str, Any]) -
     """
     old, new = str(given.get("old_string", "")), str(given.get("new_string", ""))
     everywhere = bool(given.get("replace_all"))
-    for before, one in itertools.product(bases, (old, f"{old}\n")):
-        if not one or one == new or not (everywhere or before.count(one) == 1):
+    for before, replaced in itertools.product(bases, (old, f"{old}\n")):
+        if not replaced or replaced == new or not (everywhere or before.count(replaced) == 1):
             continue
-        if before.replace(one, new, -1 if everywhere else 1) == after:
-            return {"old_string": one, "new_string": new, "replace_all": everywhere}
+        if before.replace(replaced, new, -1 if everywhere else 1) == after:
+            return {"old_string": replaced, "new_string": new, "replace_all": everywhere}
     return _least_edit(bases[0], after)
 
 

@@ -64,18 +64,20 @@ class Family:
     @property
     def last(self) -> AgentSession | None:
         """The agent of the session that stands last in the order, of those that have not ended."""
-        return max(self.agents, key=lambda one: one.position, default=None)
+        return max(self.agents, key=lambda agent: agent.position, default=None)
 
     @property
     def agents(self) -> list[AgentSession]:
         """All agents of the session that have not ended."""
-        heads = [one.agent for one in self.conversations]
-        return [one for one in (*self.behind, *heads) if not _over(one)]
+        heads = [conversation.agent for conversation in self.conversations]
+        return [agent for agent in (*self.behind, *heads) if not _over(agent)]
 
     @property
     def conversations(self) -> list[ClaudeSession]:
         """The main conversation, and those of the subagents at work."""
-        return [one for one in (self.main, *self.subagents.values()) if one is not None]
+        return [
+            conversation for conversation in (self.main, *self.subagents.values()) if conversation is not None
+        ]
 
     async def go_on(self) -> None:
         """Let the main conversation stand after the subagents that have begun since it last did something."""
@@ -88,25 +90,25 @@ class Family:
                 return
             if main.id not in self.hub.git_left:
                 self.hub.git_left[main.id] = main.agent.rank, await git_left.of(main.agent)
-            before, main.agent = main.agent, await self._placed(self._numbered(self.name), last)
+            before, main.agent = main.agent, await self._place(self._number(self.name), last)
             self.behind.append(before)
             self._changed()
 
     async def place_of_subagent(self, id: str, kind: str) -> AgentSession:
         """Return a place for a subagent that begins: after all that the session has done so far."""
         async with self._placing:
-            agent = await self._placed(self._free(f"{self.name}/{_plain(kind)}"), self.last)
+            agent = await self._place(self._free(f"{self.name}/{_plain(kind)}"), self.last)
             self._of_subagents[agent.name] = kind
             if self.main is not None and not self.main.over:
                 left = self._given[id] = await git_left.of(self.main.agent)
                 self.hub.git_left[f"{self.id}/{id}"] = self.main.agent.rank, left
             return agent
 
-    async def _placed(self, name: str, last: AgentSession | None) -> AgentSession:
+    async def _place(self, name: str, last: AgentSession | None) -> AgentSession:
         domain = self.hub.domain
         return await (domain.join(name) if last is None else domain.join(name, after=last))
 
-    def _numbered(self, name: str) -> str:
+    def _number(self, name: str) -> str:
         taken = self._taken()
         return next(one for n in itertools.count(2) if (one := f"{name}/{n}") not in taken)
 
@@ -119,7 +121,7 @@ class Family:
         )
 
     def _taken(self) -> set[str]:
-        return {one.name for one in self.hub.domain.kernel.agents.values() if not one.ended}
+        return {agent.name for agent in self.hub.domain.kernel.agents.values() if not agent.ended}
 
     # ---- subagents -----------------------------------------------------------------------------------------
 
@@ -130,7 +132,7 @@ class Family:
             return
         conversation.shell.end()
         await self.hub.gone(conversation.id)
-        self._announced = [one for one in self._announced if one[1] is not conversation]
+        self._announced = [announced for announced in self._announced if announced[1] is not conversation]
         await self._take_over_git(id, conversation)
         if not _over(conversation.agent):
             self.behind.append(conversation.agent)
@@ -172,7 +174,7 @@ class Family:
     async def news(self) -> list[tuple[str, list[Notification]]]:
         """Take the notices of what is behind: the kind of the subagent, if it was one, and what has come."""
         found = []
-        self.behind = [one for one in self.behind if not _over(one)]
+        self.behind = [agent for agent in self.behind if not _over(agent)]
         for agent in self.behind:
             if agent.notified:
                 finished = agent.state == "finished"
@@ -197,12 +199,12 @@ class Family:
 
     def unannounce(self, conversation: ClaudeSession) -> None:
         """Note that all commands of a conversation have begun, or never will."""
-        self._announced = [one for one in self._announced if one[1] is not conversation]
+        self._announced = [announced for announced in self._announced if announced[1] is not conversation]
 
     def announced(self, command: str) -> ClaudeSession | None:
         """Return whose a command is that has begun."""
-        for index, (known, conversation) in enumerate(self._announced):
-            if known == command:
+        for index, (announced, conversation) in enumerate(self._announced):
+            if announced == command:
                 del self._announced[index]
                 return conversation
         return None
@@ -242,10 +244,10 @@ class Family:
         return {
             "name": self.name,
             "work": sorted(self.note_work()),
-            "behind": [[one.name, self._of_subagents.get(one.name, "")] for one in self.behind],
+            "behind": [[agent.name, self._of_subagents.get(agent.name, "")] for agent in self.behind],
             "subagents": {
-                id: [one.agent.name, self._of_subagents.get(one.agent.name, "")]
-                for id, one in self.subagents.items()
+                id: [conversation.agent.name, self._of_subagents.get(conversation.agent.name, "")]
+                for id, conversation in self.subagents.items()
             },
         }
 
@@ -279,7 +281,11 @@ def _over(agent: AgentSession) -> bool:
 def _held(left: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of git a conversation holds, without what git notes of each command."""
     files = {name: value for name, value in left.get("files", {}).items() if name not in _NOTED}
-    return {**left, "files": files} if files else {name: one for name, one in left.items() if name != "files"}
+    return (
+        {**left, "files": files}
+        if files
+        else {name: value for name, value in left.items() if name != "files"}
+    )
 
 
 def _plain(kind: str) -> str:

@@ -32,7 +32,7 @@ def stashes(left: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the stashes in it, oldest first: commits, and what they were called."""
     log = left.get("files", {}).get("logs/refs/stash") or {}
     found = (_STASHED.match(line) for line in str(log.get("text", "")).splitlines())
-    return [(one["commit"], one["what"]) for one in found if one is not None]
+    return [(answer["commit"], answer["what"]) for answer in found if answer is not None]
 
 
 def hand_over(root: str, left: Mapping[str, Any], name: str) -> None:
@@ -43,7 +43,7 @@ def hand_over(root: str, left: Mapping[str, Any], name: str) -> None:
         left: What the session had.
         name: Of its last agent.
     """
-    known = {one: value for one, value in os.environ.items() if not one.startswith("GIT_")}
+    known = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     for commit, what in stashes(left):
         store = ["git", "-c", "core.hooksPath=/dev/null", "stash", "store", "-m", f"{name}: {what}", commit]
         with contextlib.suppress(OSError, subprocess.SubprocessError):

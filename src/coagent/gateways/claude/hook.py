@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 """Of CoAgent, as pyproject.toml has it; a daemon of another one may take what we ask for something else."""
 FOLDER = ".coagent"
 START_S_MAX = 15.0
@@ -95,16 +95,14 @@ def ask(root: str, message: "dict[str, Any]", limit_s: float = ANSWER_S_MAX) -> 
     """
     import json
 
-    received = _asked(connected(root), json.dumps(message).encode(), limit_s, lambda: limit_s)
+    received = _ask(connect(root), json.dumps(message).encode(), limit_s, lambda: limit_s)
     answer = json.loads(received)
     if "error" in answer:
         raise HookError(str(answer["error"]))
     return dict(answer["answer"])
 
 
-def _asked(
-    connection: _socket.socket, message: bytes, soon_s: float, limit_s: "Callable[[], float]"
-) -> bytes:
+def _ask(connection: _socket.socket, message: bytes, soon_s: float, limit_s: "Callable[[], float]") -> bytes:
     """Return the line that the daemon answers a line with.
 
     Args:
@@ -147,7 +145,7 @@ def _asked(
         connection.close()
 
 
-def connected(root: str) -> _socket.socket:
+def connect(root: str) -> _socket.socket:
     """Return a connection to the daemon of a workspace, which is started where none listens.
 
     Raises:
@@ -323,14 +321,14 @@ def _answer(root: str, given: bytes) -> bytes:
     """Return what the daemon answers an event."""
     event = given.replace(b"\n", b" ")  # as in JSON they can only stand between its parts
     environment = b",".join(
-        _quoted(name) + b":" + _quoted(os.environ[name]) for name in _PASSED_ON if name in os.environ
+        _quote(name) + b":" + _quote(os.environ[name]) for name in _PASSED_ON if name in os.environ
     )
     version = VERSION.encode()
     message = b'{"event":%b,"environment":{%b},"pid":%d,"version":"%b"}' % (
         event, environment, _client(), version
     )  # fmt: skip
     try:
-        received = _asked(connected(root), message, _SOON_S, lambda: answer_limit_s(root, _read(given)))
+        received = _ask(connect(root), message, _SOON_S, lambda: answer_limit_s(root, _read(given)))
     except BrokenOff:
         received = _asked_of_the_next(root, message, lambda: answer_limit_s(root, _read(given)))
     end = b', "version": "%b"}\n' % version
@@ -352,7 +350,7 @@ def _asked_of_the_next(root: str, message: bytes, limit_s: "Callable[[], float]"
     while True:
         began = time.monotonic()
         try:
-            return _asked(connected(root), message, _SOON_S, limit_s)
+            return _ask(connect(root), message, _SOON_S, limit_s)
         except BrokenOff:
             # What the dead one has left behind, such as its launcher, may hold its socket for a moment.
             if time.monotonic() > until or time.monotonic() - began > _AT_ONCE_S:
@@ -360,7 +358,7 @@ def _asked_of_the_next(root: str, message: bytes, limit_s: "Callable[[], float]"
         time.sleep(_POLL_S)
 
 
-def _quoted(text: str) -> bytes:
+def _quote(text: str) -> bytes:
     import _json
 
     return _json.encode_basestring_ascii(text).encode()

@@ -137,7 +137,7 @@ class Hub:
 
     def under_way(self, session: str) -> list[Key]:
         """Return the files that a session's own tools are about to write."""
-        return [key for key, one in self._under_way.items() if one.session == session]
+        return [key for key, change in self._under_way.items() if change.session == session]
 
     async def settled(self, key: Key, session: str) -> None:
         """Wait until no other session's own tool is writing a file; not long: it may wait for a person."""

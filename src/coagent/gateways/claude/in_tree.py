@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from coagent.gateways.claude.commands import told
+from coagent.gateways.claude.commands import parse_command
 from coagent.gateways.claude.native import NativeWrite
-from coagent.systems.files.changes import change
+from coagent.systems.files.changes import file_change
 from coagent.wording.notices import listed
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ async def before(session: ClaudeSession, given: Mapping[str, Any]) -> str:
         Why it may not run now; empty where it may.
     """
     hub = session.hub
-    if told(str(given.get("command", ""))).looks or await hub.begin_command(session.id):
+    if parse_command(str(given.get("command", ""))).looks or await hub.begin_command(session.id):
         return ""
     return (
         f"[coagent] Another agent's command has been running for {hub.settings.busy_s:g} s in this "
@@ -52,7 +52,7 @@ async def after(session: ClaudeSession, event: Mapping[str, Any]) -> None:
                 "record_changes",
                 f"Bash {command[:COMMAND_SHOWN_MAX]!r}",
                 what=command,
-                changes=[change(key, before, after) for key, (before, after) in changed.items()],
+                changes=[file_change(key, before, after) for key, (before, after) in changed.items()],
                 read=read,
             )
     if differing:
@@ -66,7 +66,7 @@ async def after(session: ClaudeSession, event: Mapping[str, Any]) -> None:
 async def _named(session: ClaudeSession, command: str, cwd: str) -> list[str]:
     """Return the files that a command names, as far as they are governed."""
     found: dict[str, None] = {}
-    for word in told(command).words:
+    for word in parse_command(command).words:
         key = session.hub.key_of(word, cwd)
         if key is None or len(found) >= _NAMED_MAX:
             continue

@@ -16,5 +16,5 @@ def known_processes(root: Path) -> set[int]:
     """Return the processes of the sessions that are governed in a workspace."""
     with contextlib.suppress(OSError, ValueError, TypeError, IndexError):
         kept = json.loads((root / FOLDER / NAME).read_text())
-        return {int(one[1]) for one in kept.values()}
+        return {int(entry[1]) for entry in kept.values()}
     return set()

@@ -22,7 +22,7 @@ from coagent.private import private_folder, write_private
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
 from coagent.scratch import keep_when_left, remove_left
-from coagent.systems.files.changes import change, record_changes
+from coagent.systems.files.changes import file_change, record_changes
 from coagent.systems.shell.commands import CommandRunner
 from coagent.systems.shell.tree_values import SCHEMES, values
 from coagent.systems.shell.views.confined import Confined
@@ -53,7 +53,12 @@ class Notes:
             agent: The name of its agent.
             view: Its view.
         """
-        note = {"command": command, "agent": agent, "scratch": str(view.scratch), "shown": view.prepared()}
+        note = {
+            "command": command,
+            "agent": agent,
+            "scratch": str(view.scratch),
+            "shown": view.prepared_state(),
+        }
         with contextlib.suppress(OSError):
             keep_when_left()
             write_private(self._place(run), json.dumps(note))
@@ -115,8 +120,8 @@ async def _one(
         code = await anyio.to_thread.run_sync(_code, scratch)
         written = {
             key: value
-            for one in SCHEMES
-            for key, value in domain.kernel.written_under(f"{one}:", agent.position)
+            for scheme in SCHEMES
+            for key, value in domain.kernel.written_under(f"{scheme}:", agent.position)
         }
         changes = await anyio.to_thread.run_sync(_changes, runner, scratch, written, note["shown"])
         if changes:
@@ -127,7 +132,7 @@ async def _one(
             "says": f"{_DIED}. What it had changed in the workspace could not be kept ({failure}): look at "
             "what is there, and run it again.",
         }
-    names = listed(sorted({str(one["key"]).partition(":")[2] for one in changes}))
+    names = listed(sorted({str(change["key"]).partition(":")[2] for change in changes}))
     kept = f"What it had changed is kept: {names}." if names else "It had changed nothing in the workspace."
     end = "which had ended by itself" if code is not None else "and the command with it"
     return {
@@ -160,12 +165,12 @@ def _code(scratch: Path) -> int | None:
 def _changes(
     runner: CommandRunner, scratch: Path, written: dict[Any, Any], shown: dict[str, list[int]]
 ) -> list[dict[str, Any]]:
-    view, _ = runner.left(scratch, written)
+    view, _ = runner.left_view(scratch, written)
     found: list[dict[str, Any]] = []
     for path, content in view.changes().items():
         if path in shown and list(view.identity(path)) == shown[path]:
             continue  # it was shown so, and others have changed it since
         before = view.before(path)
         known = dict(values(path, None, before))
-        found += [change(key, known.get(key), value) for key, value in values(path, before, content)]
+        found += [file_change(key, known.get(key), value) for key, value in values(path, before, content)]
     return found

@@ -24,14 +24,14 @@ _END_S_MAX = 5
 """How long a command that is told to end may take for that, in seconds."""
 _POLL_S = 0.02
 _DONE = b'{"answer": {"exit_code": '
-_VERSION = "0.1.0"  # as hook.py has it
+_VERSION = "0.2.0"  # as hook.py has it
 
 
 def main() -> None:
     """Run the command that the command line names."""
     root, script = sys.argv[1:3]
     run = os.urandom(8).hex()
-    connection = _connected(root, script)
+    connection = _connect(root, script)
     told: list[int] = []
 
     def end(number: int, frame: object) -> None:
@@ -46,15 +46,15 @@ def main() -> None:
 
     for number in (*_ENDING, _signal.SIGALRM):
         _signal.signal(number, end)
-    received = _asked(connection, script, run)
+    received = _ask(connection, script, run)
     code = received[len(_DONE) :].partition(b"}")[0]
     if not received.startswith(_DONE) or not code.isdigit():
-        code = _told(root, script, run, received)
+        code = _exit_code(root, script, run, received)
     sys.stderr.flush()
     os._exit(128 + told[0] if told else int(code))
 
 
-def _connected(root: str, script: str) -> _socket.socket:
+def _connect(root: str, script: str) -> _socket.socket:
     """Return a connection to the daemon, which is started where none listens."""
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
@@ -67,7 +67,7 @@ def _connected(root: str, script: str) -> _socket.socket:
     connection.close()
     hook = _hook()
     try:
-        found: _socket.socket = hook.connected(root)
+        found: _socket.socket = hook.connect(root)
     except (hook.HookError, OSError) as error:
         _without(root, script, str(error))
     return found
@@ -79,7 +79,7 @@ def _hook() -> "Any":
     return __import__("hook")
 
 
-def _asked(connection: _socket.socket, script: str, run: str) -> bytes:
+def _ask(connection: _socket.socket, script: str, run: str) -> bytes:
     """Have the daemon run the command; return its answer, less than a line where it has broken off."""
     quoted = _json.encode_basestring_ascii
     known = os.environ
@@ -124,11 +124,11 @@ def _cwd() -> str:
         return os.environ.get("PWD", "/")
 
 
-def _told(root: str, script: str, run: str, received: bytes) -> bytes:
+def _exit_code(root: str, script: str, run: str, received: bytes) -> bytes:
     """Return the exit code, after an answer that says more."""
     import json
 
-    answer = json.loads(received) if received.endswith(b"\n") else _looked_up(root, run)
+    answer = json.loads(received) if received.endswith(b"\n") else _look_up(root, run)
     if "error" in answer:
         _without(root, script, str(answer["error"]))
     found = answer["answer"]
@@ -139,7 +139,7 @@ def _told(root: str, script: str, run: str, received: bytes) -> bytes:
     return str(found["exit_code"]).encode()
 
 
-def _looked_up(root: str, run: str) -> "dict[str, Any]":
+def _look_up(root: str, run: str) -> "dict[str, Any]":
     """Ask the next daemon what has become of a command whose daemon has died."""
     import json
     import time
@@ -148,7 +148,7 @@ def _looked_up(root: str, run: str) -> "dict[str, Any]":
     until = time.monotonic() + hook.NEXT_S_MAX
     while time.monotonic() < until:
         try:
-            connection = hook.connected(root)
+            connection = hook.connect(root)
             connection.sendall(json.dumps({"ended": run}).encode() + b"\n")
             received = _line(connection)
         except hook.HookError:

@@ -22,7 +22,7 @@ from anyio.abc import UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from coagent.config.domain_file import FOLDER, DomainFile
-from coagent.config.telemetry import continued, telemetry
+from coagent.config.telemetry import continue_trace, telemetry
 from coagent.errors import CoAgentError
 from coagent.gateways.claude.hook import END_IT, VERSION, socket_path
 from coagent.gateways.claude.hub import Hub
@@ -99,8 +99,8 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
                 if to is not None:
                     to.close()
                 raise
-            with continued(message.get("environment", {})):
-                found = await _done(stream, message, to, sessions)
+            with continue_trace(message.get("environment", {})):
+                found = await _do(stream, message, to, sessions)
             answer: dict[str, Any] = {"answer": found, "version": VERSION}
         except (anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.ClosedResourceError, anyio.EndOfStream):
             return
@@ -114,12 +114,12 @@ async def _answer(stream: UNIXSocketStream, sessions: Sessions) -> None:
             await stream.send(json.dumps(answer).encode() + b"\n")
 
 
-async def _done(
+async def _do(
     stream: UNIXSocketStream, message: dict[str, Any], to: Streams | None, sessions: Sessions
 ) -> dict[str, Any]:
     """Do what a client asks for."""
     if to is not None:
-        return await _commanded(stream, message, to, sessions)
+        return await _run_command(stream, message, to, sessions)
     if "ended" in message:
         return sessions.ended(str(message["ended"]))
     if "place_of" in message:
@@ -135,11 +135,11 @@ def _require_same_version(message: dict[str, Any]) -> None:
     if version != VERSION:
         raise CoAgentError(
             f"the daemon of this workspace is of CoAgent {VERSION}, and this session of {version}",
-            f"To mend that, {END_IT}.",
+            f"To correct that, {END_IT}.",
         )
 
 
-async def _commanded(
+async def _run_command(
     stream: UNIXSocketStream, message: dict[str, Any], to: Streams, sessions: Sessions
 ) -> dict[str, Any]:
     """Run a command into the streams of its client, and end it when that gives up."""

@@ -29,7 +29,7 @@ from coagent.protocol.values import Value, same
 from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Outcome
 from coagent.runtime.session import AgentSession
-from coagent.systems.files.changes import change, digest
+from coagent.systems.files.changes import digest, file_change
 from coagent.wording.instructions import for_a_session
 from coagent.wording.notices import concerns_a_subagent, listed, session_notices
 from coagent.wording.quoting import one_line
@@ -247,7 +247,7 @@ class ClaudeSession:
 
     def _paths_read(self) -> set[Any]:
         own = [self.agent, *(self.family.behind if self._is_main else ())]
-        return {one.arguments.get("path") for agent in own for one in agent.calls}
+        return {call.arguments.get("path") for agent in own for call in agent.calls}
 
     async def _after_read(self, key: Key, given: Mapping[str, Any], response: Any) -> Any:
         hub, path = self.hub, _path(key)
@@ -287,12 +287,12 @@ class ClaudeSession:
             edit = effective_edit([base for base in bases if isinstance(base, str)], after, given)
             await self.loudly("edit_file", what, path=path, **edit)
             return
-        await self.loudly("record_changes", what, what=what, changes=[change(key, bases[-1], after)])
+        await self.loudly("record_changes", what, what=what, changes=[file_change(key, bases[-1], after)])
 
     async def _instead(self, tool: str, key: Key, given: Mapping[str, Any], error: str) -> None:
         """Do what the client refused to do for the file on disk, where it is right at the session's place."""
-        stale = any(one in error for one in _STALE)
-        absent = any(one in error for one in _ABSENT)
+        stale = any(phrase in error for phrase in _STALE)
+        absent = any(phrase in error for phrase in _ABSENT)
         if tool == "NotebookEdit" or not (stale or absent):
             return
         await self.hub.look(key)
@@ -403,12 +403,12 @@ class ClaudeSession:
         return path if path.startswith("/") else f"{cwd}/{path}"
 
     async def _call(self, tool: str, what: str, /, **arguments: Any) -> Outcome:
-        calls = {one.call_id for one in self.agent.calls}
+        calls = {call.call_id for call in self.agent.calls}
         try:
             return await self.agent.call(tool, **arguments)
         finally:
-            for one in self.agent.calls[len(calls) :]:
-                self._described.setdefault(one.call_id, what)
+            for call in self.agent.calls[len(calls) :]:
+                self._described.setdefault(call.call_id, what)
 
     async def _quietly(self, tool: str, what: str, /, **arguments: Any) -> None:
         """Record a read; where it fails, that is what the session has been told by its own tool."""
@@ -433,7 +433,9 @@ class ClaudeSession:
     def _tell(self, notices: list[Notification]) -> None:
         if notices:
             named = self._described
-            self._told.append(session_notices(notices, lambda one: named.get(one, one), self.agent.quoting))
+            self._told.append(
+                session_notices(notices, lambda name: named.get(name, name), self.agent.quoting)
+            )
 
     def say(self, text: str) -> None:
         """Have something told with the next answer."""

@@ -19,7 +19,7 @@ from coagent.gateways.claude.family import Family
 from coagent.gateways.claude.hub import Hub
 from coagent.gateways.claude.left_behind import taken_over
 from coagent.gateways.claude.session import Answer, ClaudeSession
-from coagent.gateways.claude.shell import ended, given
+from coagent.gateways.claude.shell import client_command, ended
 from coagent.gateways.claude.told_before import told_before, told_last
 from coagent.gateways.claude.words import heard
 from coagent.gateways.membership import taken_up_or_joined
@@ -98,15 +98,15 @@ class Sessions:
         async with session.lock:
             if session.over:  # it has committed with its last turn: this is a new one
                 session = await self._conversation(id, message)
-            await self._exchanged(session)
+            await self._exchange(session)
             if name != "PreToolUse":
                 self._hear(session, event)
             answer = await react(session, event)
             if name == "PreToolUse":  # by now it is known as whom the session makes the call
                 self._hear(session, event)
             if name in ("PostToolUse", "PostToolUseFailure"):
-                await self._exchanged(session)
-            if name in ("SessionStart", "UserPromptSubmit") and (told := await self._told_to_a_person()):
+                await self._exchange(session)
+            if name in ("SessionStart", "UserPromptSubmit") and (told := await self._news_for_a_person()):
                 answer = {"systemMessage": told, **answer}
             await self._hub.domain.flush()  # the session may outlive this process, and knows the answer
             if session.governed:
@@ -117,10 +117,10 @@ class Sessions:
         if self._hub.domain.keeps_words:
             heard(session.agent, event)
 
-    async def _exchanged(self, session: ClaudeSession) -> None:
+    async def _exchange(self, session: ClaudeSession) -> None:
         """Bring a session and what it runs in the background to the same state."""
-        for one in list(self._hub.in_background.get(session.id, ())):
-            await one.exchange(session)
+        for command in list(self._hub.in_background.get(session.id, ())):
+            await command.exchange(session)
 
     def left(self, message: Mapping[str, Any]) -> None:
         """Note that a session's client waits no longer for the answer to an event."""
@@ -150,7 +150,7 @@ class Sessions:
                 "this is no command of a Claude Code session", "Is the prefix of this version?"
             )
         main = await self._conversation(id, message)  # whose hooks may wait for a turn: it needs no lock
-        asked = given(message)
+        asked = client_command(message)
         session = main.family.announced(asked.command) or main
         answer = await session.shell.run(asked, to, gone)
         try:
@@ -176,16 +176,16 @@ class Sessions:
         """Return where an agent stands, for a status line."""
         return place_in_order(self._hub.domain.kernel, name)
 
-    async def _told_to_a_person(self) -> str:
+    async def _news_for_a_person(self) -> str:
         """Return what a person is to know of other sessions: whom nobody governs, whom nobody can ask."""
         found = await anyio.to_thread.run_sync(
             lambda: list(sessions_elsewhere(self._hub.root, set(self._processes.values())))
         )
-        new = [one for one in found if one.pid not in self._spoken_of]
-        self._spoken_of = {one.pid for one in found}
+        new = [session for session in found if session.pid not in self._spoken_of]
+        self._spoken_of = {session.pid for session in found}
         lines, self._for_a_person = self._for_a_person, []
         if new:
-            lines.append(not_governed(sorted({one.folder for one in new}), self._hub.root))
+            lines.append(not_governed(sorted({session.folder for session in new}), self._hub.root))
         return "\n".join(lines)
 
     async def commit_the_gone(self) -> None:
@@ -193,12 +193,12 @@ class Sessions:
 
         It would hold up all who come after it for good. What nobody could look at is told to a person.
         """
-        self._gone = [one for one in self._gone if one.state in ("active", "finished")]
+        self._gone = [agent for agent in self._gone if agent.state in ("active", "finished")]
         for agent in self._gone:
             if agent.notified or agent.state == "active":
                 notices = await agent.notifications()
                 if notices:
-                    keys = sorted({one.key.partition(":")[2] for one in notices})
+                    keys = sorted({notice.key.partition(":")[2] for notice in notices})
                     self._for_a_person.append(nobody_looked(agent.name, keys))
                 await agent.finish()
 
@@ -218,7 +218,7 @@ class Sessions:
 
                 async def made(one: str, agent: str, family: Family = family) -> ClaudeSession | None:
                     try:
-                        return self._made(family, one, await self._hub.domain.attach(agent))
+                        return self._make(family, one, await self._hub.domain.attach(agent))
                     except UnknownAgent:
                         return None
 
@@ -230,7 +230,7 @@ class Sessions:
 
     async def _tell_again(self) -> None:
         """Have told again what the last daemon may have told to nobody."""
-        agents = {one.rank for family in self._families.values() for one in family.agents}
+        agents = {agent.rank for family in self._families.values() for agent in family.agents}
         told = await anyio.to_thread.run_sync(told_last, self._hub.domain.url, agents)
         for family in self._families.values():
             for conversation in family.conversations:
@@ -247,9 +247,9 @@ class Sessions:
 
         async def agent_of(name: str) -> AgentSession:
             for family in self._families.values():
-                for one in family.agents:
-                    if one.name == name:
-                        return one
+                for agent in family.agents:
+                    if agent.name == name:
+                        return agent
             joined.append(await taken_up_or_joined(hub.domain, name, None))
             return joined[-1]
 
@@ -271,7 +271,9 @@ class Sessions:
             family = self._families.get(id)
             if family is None or family.main is None or family.main.over:
                 environment = message.get("environment", {})
-                self._given[id] = {one: environment[one] for one in (_NAME, _RANK) if one in environment}
+                self._given[id] = {
+                    variable: environment[variable] for variable in (_NAME, _RANK) if variable in environment
+                }
                 family = await self._join(id, self._given[id])
             known = family.main
             assert known is not None, "a session has a main conversation"
@@ -291,7 +293,7 @@ class Sessions:
         known = family.subagents.get(id)
         if known is None or known.over:
             agent = await family.place_of_subagent(id, str(event.get("agent_type") or ""))
-            known = family.subagents[id] = self._made(family, f"{family.id}/{id}", agent)
+            known = family.subagents[id] = self._make(family, f"{family.id}/{id}", agent)
             self._keep()
         return known
 
@@ -303,16 +305,18 @@ class Sessions:
             raise ConfigurationError(
                 f"COAGENT_RANK={rank!r} is no rank", "Set it to a whole number from 0 on."
             )
-        others = [one.main for other, one in self._families.items() if other != id and one.main is not None]
-        if any(one.agent.name == name and not one.over for one in others):
+        others = [
+            family.main for other, family in self._families.items() if other != id and family.main is not None
+        ]
+        if any(conversation.agent.name == name and not conversation.over for conversation in others):
             name = f"{name}-{id[:_NAME_DIGITS]}"  # two sessions of one name: each is an agent of its own
         family = self._families.get(id) or self._family(id, name)
         agent = await taken_up_or_joined(domain, name, None if rank is None else int(rank))
-        family.main = self._made(family, id, agent)
+        family.main = self._make(family, id, agent)
         self._families[id] = family
         return family
 
-    def _made(self, family: Family, id: str, agent: AgentSession) -> ClaudeSession:
+    def _make(self, family: Family, id: str, agent: AgentSession) -> ClaudeSession:
         async def goes_on_as() -> ClaudeSession:
             async with self._joining:
                 known = family.main
@@ -333,7 +337,7 @@ class Sessions:
         if family is not None:
             await family.end()
             whatever = self._hub.settings.on_leave == "commit"
-            self._gone += [one for one in family.agents if whatever or one.state == "finished"]
+            self._gone += [agent for agent in family.agents if whatever or agent.state == "finished"]
 
     def _keep(self) -> None:
         kept = {

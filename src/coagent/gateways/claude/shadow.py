@@ -20,7 +20,7 @@ from coagent.gateways.claude.native import NativeWrite, SharedTree
 from coagent.private import private_folder
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.systems.files.encoding import decoded
+from coagent.systems.files.encoding import decode
 
 _GIT_TIME_MAX_S = 30
 
@@ -74,7 +74,7 @@ class Shadow:
             after = None if new is None else self._live(path)
             if before != after or type(before) is not type(after):
                 found[Key(f"file:{path}")] = NativeWrite(before, after)
-            modes = [None if one is None else one.mode for one in (old, new)]
+            modes = [None if status is None else status.mode for status in (old, new)]
             if modes[0] != modes[1]:
                 found[Key(f"mode:{path}")] = NativeWrite(modes[0], modes[1])
             if new is None:
@@ -128,10 +128,10 @@ class Shadow:
         return self._folder / hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
 
     def _kept(self, path: str) -> Value:
-        return decoded(self._place(path).read_bytes())
+        return decode(self._place(path).read_bytes())
 
     def _live(self, path: str) -> Value:
         try:
-            return decoded(Path(self._tree.workspace.absolute(path)).read_bytes())
+            return decode(Path(self._tree.workspace.absolute(path)).read_bytes())
         except FileNotFoundError:
             return None

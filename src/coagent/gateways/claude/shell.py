@@ -16,7 +16,7 @@ from coagent.gateways.claude.in_tree import COMMAND_SHOWN_MAX
 from coagent.runtime.domain import Domain
 from coagent.runtime.outcomes import Outcome
 from coagent.systems.shell.command_run import OUTPUT_LENGTH_MAX
-from coagent.systems.shell.live import GIT_NAME, NAME, Given, LiveShell
+from coagent.systems.shell.live import GIT_NAME, NAME, ClientCommand, LiveShell
 from coagent.systems.shell.live_runs import LiveRun
 from coagent.systems.shell.streams import Streams
 from coagent.systems.shell.views.confined import Confined
@@ -29,7 +29,7 @@ _AFTER = " && pwd -P >| "
 _EVAL = " && eval "
 
 
-def given(message: Mapping[str, Any]) -> Given:
+def client_command(message: Mapping[str, Any]) -> ClientCommand:
     """Return the command that a message of the prefix holds.
 
     Claude Code gives `source SNAPSHOT … && eval 'COMMAND' < /dev/null && pwd -P >| FILE`; something else is
@@ -46,8 +46,8 @@ def given(message: Mapping[str, Any]) -> Given:
         command = ""
     run, cwd = str(message["run"]), str(message["cwd"])
     if not command:
-        return Given(run, whole, "", "", shell, cwd, known)
-    return Given(run, command, setup, f"{end}{file}", shell, cwd, known)
+        return ClientCommand(run, whole, "", "", shell, cwd, known)
+    return ClientCommand(run, command, setup, f"{end}{file}", shell, cwd, known)
 
 
 def streams(descriptors: list[int]) -> Streams:
@@ -101,7 +101,7 @@ class SessionShell:
         for live in (*self._running, *self._session.hub.in_background.get(self._session.id, ())):
             live.interrupt()
 
-    async def run(self, asked: Given, to: Streams, gone: anyio.Event) -> dict[str, Any]:
+    async def run(self, asked: ClientCommand, to: Streams, gone: anyio.Event) -> dict[str, Any]:
         """Run a command, and return what its prefix is to be told.
 
         Args:
@@ -119,8 +119,8 @@ class SessionShell:
         if asked.command in self._in_background:
             self._in_background.remove(asked.command)
             return await self._run_beside(shell, asked, to, gone)
-        for one in list(self._ending):  # of commands whose clients have gone: what they did comes first
-            await one.wait()
+        for ending in list(self._ending):  # of commands whose clients have gone: what they did comes first
+            await ending.wait()
         rank, left = session.hub.git_left.pop(session.id, (session.agent.rank, {}))
         if left and rank != session.agent.rank:
             await session.loudly(GIT_NAME, "git: what you had for yourself", private=left)
@@ -134,7 +134,7 @@ class SessionShell:
             live.interrupt()
 
         try:
-            return await beside(interrupt, lambda: self._called(shell, asked, to, live))
+            return await beside(interrupt, lambda: self._call(shell, asked, to, live))
         finally:
             self._running.remove(live)
             shell.over(live)
@@ -142,13 +142,13 @@ class SessionShell:
             session.hub.notes.over(asked.run)
             self._ending.discard(over)
 
-    def _noting(self, asked: Given) -> Callable[[Confined], None]:
+    def _noting(self, asked: ClientCommand) -> Callable[[Confined], None]:
         """Return what notes that a command begins."""
         session = self._session
         return lambda view: session.hub.notes.begun(asked.run, asked.command, session.agent.name, view)
 
     async def _run_beside(
-        self, shell: LiveShell, asked: Given, to: Streams, gone: anyio.Event
+        self, shell: LiveShell, asked: ClientCommand, to: Streams, gone: anyio.Event
     ) -> dict[str, Any]:
         """Run a command in the background."""
         session = self._session
@@ -167,7 +167,9 @@ class SessionShell:
             session.hub.notes.over(asked.run)
             all_of_session.remove(command)
 
-    async def _called(self, shell: LiveShell, asked: Given, to: Streams, live: LiveRun) -> dict[str, Any]:
+    async def _call(
+        self, shell: LiveShell, asked: ClientCommand, to: Streams, live: LiveRun
+    ) -> dict[str, Any]:
         session = self._session
         what = f"Bash {asked.command[:COMMAND_SHOWN_MAX]!r}"
         try:
@@ -191,7 +193,7 @@ class SessionShell:
                 "coagent: what this command reads was changed by an agent before you while it ran, so it ran "
                 f"again, and this counts:\n{answer['output']}"
             )
-        for line in _said(answer):
+        for line in _remarks(answer):
             session.say(line)
         if live.ended is not None:
             session.family.say_what_git_leaves(live.ended.run.left_alone, session)
@@ -202,14 +204,14 @@ class SessionShell:
         return {"exit_code": answer["exit_code"]}
 
 
-async def _call_of(shell: LiveShell, session: ClaudeSession, asked: Given, live: LiveRun) -> Outcome:
+async def _call_of(shell: LiveShell, session: ClaudeSession, asked: ClientCommand, live: LiveRun) -> Outcome:
     agent = session.agent
     shell.goes_on_from(agent.rank, session.family.note_work())
     with shell.waiting(agent.rank, asked, live):
         return await agent.call(NAME, **asked.arguments)
 
 
-def _said(answer: Mapping[str, Any]) -> list[str]:
+def _remarks(answer: Mapping[str, Any]) -> list[str]:
     """Return what an agent is told of a command beside its output."""
     told: list[str] = []
     if answer.get("left_running"):

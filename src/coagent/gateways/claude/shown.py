@@ -67,14 +67,14 @@ def glob_answer(
     if not isinstance(response, dict) or not isinstance(response.get("filenames"), list):
         return None
     ours = f"{root}/{FOLDER}/"
-    names = [one for one in response["filenames"] if not _absolute(one, folder, root).startswith(ours)]
+    names = [name for name in response["filenames"] if not _absolute(name, folder, root).startswith(ours)]
     absolute = any(str(name).startswith("/") for name in names)
     for key, value in differing.items():
         path = f"{root}/{key.removeprefix('file:')}"
         known = next((name for name in names if _same_path(name, path, folder, root)), None)
         if value is None and known is not None:
             names.remove(known)
-        elif value is not None and known is None and _globbed(path, folder, pattern):
+        elif value is not None and known is None and _matches_glob(path, folder, pattern):
             names.append(one_line(path if absolute else path[len(root) + 1 :], len(path)))
     if names == response["filenames"]:
         return None
@@ -111,12 +111,12 @@ def grep_answer(
         path = f"{root}/{key.removeprefix('file:')}"
         if not path.startswith(folder.rstrip("/") + "/") and path != folder:
             continue
-        if tool_input.get("glob") and not _globbed(path, folder, f"**/{tool_input['glob']}"):
+        if tool_input.get("glob") and not _matches_glob(path, folder, f"**/{tool_input['glob']}"):
             continue
         name = path[len(cwd) + 1 :] if path.startswith(f"{cwd}/") else path
         hits = pattern.lines(value) if isinstance(value, str) else []
         lines = [line for line in lines if not re.match(re.escape(name) + r"[:-]", line)]
-        names = [one for one in names if not _same_path(one, path, folder, root)]
+        names = [name for name in names if not _same_path(name, path, folder, root)]
         if hits:
             name = one_line(name, len(name))
             names.append(name)
@@ -128,7 +128,7 @@ def grep_answer(
                     f"{name}:{number}:{text}" if numbered else f"{name}:{text}" for number, text in hits
                 ]
     changed = {"content": "\n".join(lines)} if mode != "files_with_matches" else {"filenames": names}
-    if all(changed[one] == (response.get(one) or type(changed[one])()) for one in changed):
+    if all(changed[field] == (response.get(field) or type(changed[field])()) for field in changed):
         return None
     answer = {**response, **changed}
     if mode == "files_with_matches" and "numFiles" in response:
@@ -136,17 +136,17 @@ def grep_answer(
     if mode == "content" and "numLines" in response:
         answer["numLines"] = len(lines)
     if mode == "count":
-        counts = {"numFiles": len(lines), "numMatches": sum(_counted(line) for line in lines)}
-        answer |= {one: count for one, count in counts.items() if one in response}
+        counts = {"numFiles": len(lines), "numMatches": sum(_count(line) for line in lines)}
+        answer |= {field: count for field, count in counts.items() if field in response}
     return answer
 
 
-def _counted(line: str) -> int:
+def _count(line: str) -> int:
     count = line.rpartition(":")[2]
     return int(count) if count.isdecimal() else 0
 
 
-def _globbed(path: str, folder: str, pattern: str) -> bool:
+def _matches_glob(path: str, folder: str, pattern: str) -> bool:
     if pattern.startswith("/"):
         return glob_matches(pattern.lstrip("/"), path.lstrip("/"))
     base = folder.rstrip("/") + "/"

@@ -31,7 +31,9 @@ def main() -> None:
         text = ""
     if text:
         try:
-            sys.stdout.write("".join(one if one.isprintable() else "?" for one in text) + "\n")
+            sys.stdout.write(
+                "".join(character if character.isprintable() else "?" for character in text) + "\n"
+            )
             sys.stdout.flush()
         except (OSError, ValueError):
             os._exit(0)  # whoever reads has gone, or cannot be told like this
@@ -53,11 +55,11 @@ def line(given: str) -> str:
     if root is None:
         return NOT_HERE
     name = _name(root, str(said.get("session_id") or ""))
-    found = _asked(root, name)
-    return told(_read(root, name) if found is None else found, has_session=bool(said.get("session_id")))
+    found = _ask(root, name)
+    return describe(_read(root, name) if found is None else found, has_session=bool(said.get("session_id")))
 
 
-def told(found: "dict[str, Any]", *, has_session: bool = True) -> str:
+def describe(found: "dict[str, Any]", *, has_session: bool = True) -> str:
     """Return in words where an agent stands.
 
     Args:
@@ -71,7 +73,7 @@ def told(found: "dict[str, Any]", *, has_session: bool = True) -> str:
         notices = int(found.get("notices", 0))
         if notices:
             parts.append(f"{notices} notice{'' if notices == 1 else 's'}")
-        waits_for = [str(one) for one in found.get("waits_for", [])]
+        waits_for = [str(name) for name in found.get("waits_for", [])]
         if waits_for:
             more = len(waits_for) - _WAITS_FOR_MAX
             named = ", ".join(waits_for[:_WAITS_FOR_MAX]) + (f" and {more} more" if more > 0 else "")
@@ -111,7 +113,7 @@ def _name(root: str, session: str) -> str:
         return ""
 
 
-def _asked(root: str, name: str) -> "dict[str, Any] | None":
+def _ask(root: str, name: str) -> "dict[str, Any] | None":
     """Return what the daemon says; None where none listens, or it is of a version that does not know."""
     path = f"{root}/{_FOLDER}/daemon.sock"
     if len(os.fsencode(path)) > _SOCKET_PATH_MAX:

@@ -75,9 +75,9 @@ def told_before(agents: Sequence[AgentSession], told: ToldLast) -> str:
     for agent in agents:
         calls, keys = told.get(agent.rank, ((), ()))
         names += [
-            f"{one.tool} {one.arguments.get('path', '')}".strip()
-            for one in agent.calls
-            if one.call_id in calls
+            f"{call.tool} {call.arguments.get('path', '')}".strip()
+            for call in agent.calls
+            if call.call_id in calls
         ]
         names += [key.partition(":")[2] for key in keys]
     if not names:

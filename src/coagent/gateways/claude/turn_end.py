@@ -24,12 +24,12 @@ async def stopped(session: ClaudeSession, event: Mapping[str, Any]) -> Answer:
     away = session.waits()
     await session.note_git()
     tasks = event.get("background_tasks") or ()
-    running = {str(one.get("id")) for one in tasks if isinstance(one, Mapping)}
+    running = {str(task.get("id")) for task in tasks if isinstance(task, Mapping)}
     for id in session.family.rest(running):
         await session.family.ended(id)  # it was interrupted, of which nobody hears
-    waits_for = await _finished(session)
+    waits_for = await _finish(session)
     if waits_for:
-        waits_for = await _waited(session, waits_for, away)
+        waits_for = await _wait(session, waits_for, away)
     if waits_for is None:
         session.resting = False
         return _look_again(session)
@@ -51,7 +51,7 @@ def _look_again(session: ClaudeSession) -> Answer:
     return {"decision": "block", "reason": notified_session(session.taken())}
 
 
-async def _finished(session: ClaudeSession) -> list[str] | None:
+async def _finish(session: ClaudeSession) -> list[str] | None:
     """Finish all that the session is, but for subagents at work.
 
     Returns:
@@ -65,19 +65,19 @@ async def _finished(session: ClaudeSession) -> list[str] | None:
     session.took(None, "", settlement.notifications)
     if settlement.state == "notified":
         return None
-    own = {one.name for one in family.agents}
-    return [one for one in settlement.waits_for if one not in own]
+    own = {agent.name for agent in family.agents}
+    return [name for name in settlement.waits_for if name not in own]
 
 
-async def _waited(session: ClaudeSession, waits_for: list[str], away: anyio.Event) -> list[str] | None:
-    """Wait for those before until somebody needs the session again; returns as `_finished` does."""
+async def _wait(session: ClaudeSession, waits_for: list[str], away: anyio.Event) -> list[str] | None:
+    """Wait for those before until somebody needs the session again; returns as `_finish` does."""
     found: list[str] | None = waits_for
 
     async def look() -> None:
         nonlocal found
         while found:
             await session.agent.stirred(*session.family.behind)
-            found = await _finished(session)
+            found = await _finish(session)
 
     with anyio.move_on_after(session.hub.settings.wait_s) as waiting:
 

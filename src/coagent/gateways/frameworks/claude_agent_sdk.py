@@ -102,7 +102,7 @@ def govern_tools(
     governed.check_declarations(tool.name for tool in tools)
     made = [tool if governed.is_local(tool.name) else _governed(tool, governed) for tool in tools]
     made += [
-        SdkMcpTool(one.name, one.description, one.schema, _handler(one.call)) for one in governed.offered
+        SdkMcpTool(tool.name, tool.description, tool.schema, _handler(tool.call)) for tool in governed.offered
     ]
     return GovernedTools(governed, create_sdk_mcp_server(name, tools=made), name)
 
@@ -166,7 +166,7 @@ async def _turn(
         if on_message is not None:
             on_message(message)
         if isinstance(message, AssistantMessage) and message.parent_tool_use_id is None:
-            session.say("\n".join(one.text for one in message.content if isinstance(one, TextBlock)))
+            session.say("\n".join(block.text for block in message.content if isinstance(block, TextBlock)))
         if isinstance(message, ResultMessage):
             if message.is_error:
                 why = message.result or "; ".join(message.errors or ()) or message.subtype

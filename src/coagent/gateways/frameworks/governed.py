@@ -186,7 +186,7 @@ class Governed:
             ConfigurationError: Its name is taken, or its declaration does not fit its arguments.
             FootprintViolation: It is declared to write what a target owns.
         """
-        if any(existing.name == one.name for one in self.offered):
+        if any(existing.name == tool.name for tool in self.offered):
             raise ConfigurationError(
                 f"tool {existing.name!r} has the name of one that CoAgent offers",
                 "Rename it, or leave the domain's own out with offer=[...].",
@@ -237,15 +237,15 @@ class Governed:
         return await self._shown(lambda: amend_as_asked(self.session, arguments), outcome_text)
 
     def _offered(self, names: Collection[str] | None) -> list[Offered]:
-        own = {name: one for name, one in self.domain.tools.items() if one.origin is None}
+        own = {name: tool for name, tool in self.domain.tools.items() if tool.origin is None}
         for name in names or ():
             if name not in own:
                 known = ", ".join(sorted(own)) or "none"
                 raise ConfigurationError(f"there is no tool {name!r} to offer", f"The domain has: {known}.")
         shown = function_names(own if names is None else names)
         offered = [
-            Offered(name, own[one].description, own[one].schema, self._caller(one))
-            for name, one in shown.items()
+            Offered(name, own[tool].description, own[tool].schema, self._caller(tool))
+            for name, tool in shown.items()
         ]
         return [
             *offered,

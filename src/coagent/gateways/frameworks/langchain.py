@@ -70,7 +70,7 @@ class CoAgentMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         super().__init__()
         self._governed = Governed(domain, session, declarations, offer=offer, scheme=scheme)
         self._runs: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {}
-        self.tools = [_offered(one) for one in self._governed.offered]
+        self.tools = [_offered(tool) for tool in self._governed.offered]
         self._offered = {tool.name for tool in self.tools}
 
     async def awrap_model_call(
@@ -89,7 +89,7 @@ class CoAgentMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         self._say(request.state)
         if tool is None or not self._is_governed(name):
             return await handler(request)
-        self._governed.check_declarations(one.name for one in request.runtime.tools)
+        self._governed.check_declarations(tool.name for tool in request.runtime.tools)
         if not _is_plain(tool):
             self._runs[name] = _bound(request, handler)
         self._governed.add(self._existing(tool))
@@ -118,7 +118,7 @@ class CoAgentMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     def _say(self, state: Any) -> None:
         """Note the text that the model's last message has beside its calls."""
         messages = state.get("messages") if isinstance(state, dict) else None
-        said = next((one for one in reversed(messages or ()) if isinstance(one, AIMessage)), None)
+        said = next((message for message in reversed(messages or ()) if isinstance(message, AIMessage)), None)
         if said is not None:
             self._governed.session.say(str(said.text))
 

@@ -77,7 +77,7 @@ def govern_tools(
     governed.check_declarations(tool.name for tool in tools)
     return [
         *(tool if governed.is_local(tool.name) else _governed(tool, governed) for tool in tools),
-        *(_offered(one) for one in governed.offered),
+        *(_offered(tool) for tool in governed.offered),
     ]
 
 
@@ -139,7 +139,7 @@ class _Listening(RunHooks[Any]):
     ) -> None:
         for item in response.output:
             if isinstance(item, ResponseOutputMessage):
-                self._session.say("".join(one.text for one in item.content if one.type == "output_text"))
+                self._session.say("".join(part.text for part in item.content if part.type == "output_text"))
         if self._own is not None:
             await self._own.on_llm_end(context, agent, response)
 

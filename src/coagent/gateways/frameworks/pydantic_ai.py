@@ -166,15 +166,15 @@ class _GovernedToolset(WrapperToolset[AgentDepsT]):
                 args_validator=_ANY_OBJECT,
                 original=tool,
             )
-        for one in self.governed.offered:
+        for offered in self.governed.offered:
             definition = ToolDefinition(
-                name=one.name,
-                description=one.description,
-                parameters_json_schema=one.schema,
+                name=offered.name,
+                description=offered.description,
+                parameters_json_schema=offered.schema,
                 sequential=True,
             )
-            shown[one.name] = _OfferedTool(
-                toolset=self, tool_def=definition, max_retries=1, args_validator=_ANY_OBJECT, offered=one
+            shown[offered.name] = _OfferedTool(
+                toolset=self, tool_def=definition, max_retries=1, args_validator=_ANY_OBJECT, offered=offered
             )
         return shown
 

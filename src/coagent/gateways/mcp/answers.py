@@ -125,14 +125,14 @@ def _output_schema(tool: DomainTool | None) -> dict[str, Any] | None:
 def _moved(schema: Any) -> Any:
     """Return a schema in which references into itself find what they mean from its new place."""
     if isinstance(schema, list):
-        return [_moved(one) for one in schema]
+        return [_moved(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        name: f"{_RESULT}{one[1:]}"
-        if name == "$ref" and isinstance(one, str) and (one == "#" or one.startswith("#/"))
-        else _moved(one)
-        for name, one in schema.items()
+        name: f"{_RESULT}{part[1:]}"
+        if name == "$ref" and isinstance(part, str) and (part == "#" or part.startswith("#/"))
+        else _moved(part)
+        for name, part in schema.items()
     }
 
 

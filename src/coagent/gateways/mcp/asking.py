@@ -67,8 +67,12 @@ async def decisions(
         if params.input_responses is None:
             requests: dict[str, InputRequest] = {key: _request(key, why) for key, why in asked.items()}
             return InputRequiredResult(input_requests=requests)
-        answers = {key: one for key, one in params.input_responses.items() if isinstance(one, ElicitResult)}
-        return {key: how for key, one in answers.items() if key in asked and (how := _decided(one))}
+        answers = {
+            key: response
+            for key, response in params.input_responses.items()
+            if isinstance(response, ElicitResult)
+        }
+        return {key: how for key, answer in answers.items() if key in asked and (how := _decided(answer))}
     decided: dict[str, Decision] = {}
     for key, why in asked.items():
         try:

@@ -63,12 +63,12 @@ async def check(table: UpstreamTable, folder: Path, file: Path) -> list[Finding]
         async with Upstream(instance, folder).running() as upstream:
             offered = await upstream.tools()
             tools = {
-                one.name.removeprefix(table.prefix): one for one in declared_tools(upstream, offered, file)
+                tool.name.removeprefix(table.prefix): tool for tool in declared_tools(upstream, offered, file)
             }
             for step in table.check.setup:
                 await upstream.call(step.tool, filled(step.arguments, places, step.tool))
             trial = _Trial(upstream, table, places)
-            return [await trial.of(one, tools.get(one.name)) for one in offered]
+            return [await trial.of(tool, tools.get(tool.name)) for tool in offered]
 
 
 class _Trial:
@@ -142,7 +142,7 @@ class _Trial:
 
 def failed(findings: Sequence[Finding]) -> bool:
     """Tell whether any declaration is wrong."""
-    return any(one.verdict == "wrong" for one in findings)
+    return any(finding.verdict == "wrong" for finding in findings)
 
 
 def _guess(tool: Any) -> str:

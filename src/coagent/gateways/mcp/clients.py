@@ -123,8 +123,8 @@ class Tokens:
     def owner(self, token: str) -> ClientTable | None:
         """Return whose token it is; takes equally long whichever it is."""
         given, found = token.encode("utf-8", "replace"), None
-        for one, table in self._tables.items():
-            if hmac.compare_digest(one, given):
+        for expected, table in self._tables.items():
+            if hmac.compare_digest(expected, given):
                 found = table
         return found
 
@@ -215,7 +215,9 @@ class Clients:
         return self.met(client), handle
 
     async def _taken_up(self, caller: Caller, name: str, handle: str) -> Client:
-        held = next((one for one in self._clients.values() if one.name == name and not one.over), None)
+        held = next(
+            (client for client in self._clients.values() if client.name == name and not client.over), None
+        )
         if held is not None and not held.identity.startswith(_HANDLED):
             raise JoinRefused(f"agent {name!r} needs no handle", "Join without take_up.")
         if held is not None and (held.owner is None or held.owner != caller.owner):
@@ -270,14 +272,14 @@ class Clients:
         return client.session
 
     def _is_at_work(self, name: str) -> bool:
-        return any(one.name == name and not one.ended for one in self.domain.agents)
+        return any(agent.name == name and not agent.ended for agent in self.domain.agents)
 
     async def _joined_as_another(self, client: Client, rank: int | None) -> AgentSession:
         """Join under the first free name: other processes may take names at the same time."""
         base = client.name
         for number in range(1, _NAMES_MAX):
             client.name = base if number == 1 else f"{base}-{number}"
-            if any(one.name == client.name for one in self._clients.values() if one is not client):
+            if any(other.name == client.name for other in self._clients.values() if other is not client):
                 continue
             if not self._claims.free(client.name):
                 continue
@@ -295,7 +297,7 @@ class Clients:
 
     def at_work(self) -> list[Client]:
         """Return the clients whose agents have not ended."""
-        return [one for one in self._clients.values() if not one.over]
+        return [client for client in self._clients.values() if not client.over]
 
     async def gone(self, identity: str) -> None:
         """Let a client go; what becomes of its unfinished work is configured."""
@@ -309,10 +311,14 @@ class Clients:
     async def expire(self) -> list[str]:
         """Let those clients go whose lease has run out, and return their names."""
         now_s = self._now_s()
-        late = [one for one in self._clients.values() if not one.busy and now_s - one.seen_s > self._lease_s]
+        late = [
+            client
+            for client in self._clients.values()
+            if not client.busy and now_s - client.seen_s > self._lease_s
+        ]
         for client in late:
             await self.gone(client.identity)
-        return [one.name for one in late]
+        return [client.name for client in late]
 
     async def all_gone(self) -> None:
         """Let every client go: the server ends."""

@@ -32,9 +32,9 @@ def value_of(result: CallToolResult) -> Value:
         Its text; or its data, where the content says nothing else; or the parts of its content; or both, as
         `{"content", "structuredContent"}`.
     """
-    dumped = (one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in result.content)
-    parts = [decoded(one) for one in dumped]
-    texts = [one["text"] for one in parts if one.keys() == {"type", "text"} and one["type"] == "text"]
+    dumped = (block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in result.content)
+    parts = [decode(part) for part in dumped]
+    texts = [part["text"] for part in parts if part.keys() == {"type", "text"} and part["type"] == "text"]
     text = "\n".join(texts) if len(texts) == len(parts) else None
     data = result.structured_content
     if data is None:
@@ -53,7 +53,7 @@ def structured_of(value: Value) -> Any:
 
 def said_in_text(value: Value) -> str:
     """Return the text of a value: what a server that takes only texts is given for it."""
-    return "\n".join(str(one["text"]) for one in _parts(value) if one.get("type") == "text")
+    return "\n".join(str(part["text"]) for part in _parts(value) if part.get("type") == "text")
 
 
 def blocks_of(value: Value, quoting: Quoting) -> list[ContentBlock]:
@@ -63,12 +63,12 @@ def blocks_of(value: Value, quoting: Quoting) -> list[ContentBlock]:
         value: As `value_of` gives it.
         quoting: Sets apart what could pass for a line of ours.
     """
-    return [_block(one, quoting) for one in _parts(value)]
+    return [_block(part, quoting) for part in _parts(value)]
 
 
 def is_plain(value: Value) -> bool:
     """Tell whether all of a value's content is text."""
-    return all(one.keys() == {"type", "text"} for one in _parts(value))
+    return all(part.keys() == {"type", "text"} for part in _parts(value))
 
 
 def _says_the_same(text: str | None, parts: Sequence[Any], data: Mapping[str, Any]) -> bool:
@@ -77,7 +77,7 @@ def _says_the_same(text: str | None, parts: Sequence[Any], data: Mapping[str, An
         return True
     only = next(iter(data.values())) if len(data) == 1 else None
     if text is None:
-        return only is not None and [decoded(one) for one in _dicts(only)] == list(parts)
+        return only is not None and [decode(part) for part in _dicts(only)] == list(parts)
     if text == only:
         return True
     try:
@@ -88,7 +88,7 @@ def _says_the_same(text: str | None, parts: Sequence[Any], data: Mapping[str, An
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
 
 
 def _parts(value: Value) -> list[dict[str, Any]]:
@@ -99,7 +99,7 @@ def _parts(value: Value) -> list[dict[str, Any]]:
         if isinstance(only, str):
             return [{"type": "text", "text": only}]
         if _are_parts(only):
-            return [decoded(one) for one in _dicts(only)]
+            return [decode(part) for part in _dicts(only)]
     elif _are_parts(value):
         return list(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
@@ -110,11 +110,11 @@ def _are_parts(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(one, dict) and one.get("type") in _TYPES for one in value)
+        and all(isinstance(part, dict) and part.get("type") in _TYPES for part in value)
     )
 
 
-def decoded(part: Mapping[str, Any]) -> dict[str, Any]:
+def decode(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a part of a result with bytes in place of base64."""
     found = dict(part)
     for name in _ENCODED:
@@ -124,12 +124,12 @@ def decoded(part: Mapping[str, Any]) -> dict[str, Any]:
             except (binascii.Error, ValueError):
                 continue  # not base64: it is passed on as it came
     if isinstance(found.get("resource"), dict):
-        found["resource"] = decoded(found["resource"])
+        found["resource"] = decode(found["resource"])
     return found
 
 
 def _block(part: Mapping[str, Any], quoting: Quoting) -> ContentBlock:
-    shown = encoded(part)
+    shown = encode(part)
     inner = shown.get("resource")
     for place in (shown, inner):
         if isinstance(place, dict) and isinstance(place.get("text"), str):
@@ -140,13 +140,13 @@ def _block(part: Mapping[str, Any], quoting: Quoting) -> ContentBlock:
         return TextContent(type="text", text=quoting.set_apart(json.dumps(shown, ensure_ascii=False)))
 
 
-def encoded(part: Mapping[str, Any]) -> dict[str, Any]:
+def encode(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a part with base64 in place of bytes, as it goes over the wire."""
     return {
-        name: base64.b64encode(one).decode()
-        if isinstance(one, bytes)
-        else encoded(one)
-        if isinstance(one, dict)
-        else one
-        for name, one in part.items()
+        name: base64.b64encode(field).decode()
+        if isinstance(field, bytes)
+        else encode(field)
+        if isinstance(field, dict)
+        else field
+        for name, field in part.items()
     }

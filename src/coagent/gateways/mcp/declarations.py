@@ -39,7 +39,7 @@ def declared_tools(upstream: Upstream, offered: Sequence[Tool], file: Path) -> l
         ConfigurationError: A table names a tool or an argument that the server does not have.
     """
     table = upstream.table
-    by_name = {one.name: one for one in offered}
+    by_name = {tool.name: tool for tool in offered}
     for name, declaration in table.tools.items():
         steps = [*declaration.prepare.values(), *(declaration.reverse or ())]
         for called in (name, *(step.tool for step in steps)):
@@ -79,7 +79,7 @@ class UpstreamTool(DeclaredTool):
 
     def _below_root(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [self._below_root(one) for one in value]
+            return [self._below_root(item) for item in value]
         if not isinstance(value, str) or not value:
             return value
         assert self._root is not None, "paths are made shorter where there is a root"
@@ -188,7 +188,9 @@ class Phases:
         told = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         unknown = f"{crash.cause}: whether {self._tool}({told[:_TOLD_MAX]}) took effect is unknown"
         if self._declaration.reverse is None:
-            raise UpstreamCrashed(unknown, "Look at the system, and mend it by hand if need be.") from None
+            raise UpstreamCrashed(
+                unknown, "Look at the system, and put it right by hand if need be."
+            ) from None
         try:
             await self.reverse(self._prepared.get(), None, **arguments)
         except Exception as failure:

@@ -69,7 +69,7 @@ class HttpGateway:
             domain,
             lease_s=settings.lease_s,
             on_leave=settings.on_leave,
-            reserved=[one.name for one in tables if one.token_env is not None],
+            reserved=[table.name for table in tables if table.token_env is not None],
         )
         gateway = self._gateway = Gateway(domain, self.clients, self._identify, relay)
         hosts = [settings.host, "localhost", "127.0.0.1", "[::1]"]
@@ -78,7 +78,7 @@ class HttpGateway:
             session_idle_timeout=None,  # leases are ours
             security_settings=TransportSecuritySettings(
                 enable_dns_rebinding_protection=local,
-                allowed_hosts=[one for host in hosts for one in (host, f"{host}:*")],
+                allowed_hosts=[pattern for host in hosts for pattern in (host, f"{host}:*")],
                 allowed_origins=[f"http://{host}:*" for host in hosts],
             ),
         )

@@ -18,6 +18,9 @@ def agent_name(context: ServerRequestContext) -> str:
     """
     params = context.session.client_params
     called = "" if params is None else params.client_info.name
-    name = "".join(one for one in called if one.isprintable()).strip()[:_LENGTH_MAX] or _NAMELESS
+    name = (
+        "".join(character for character in called if character.isprintable()).strip()[:_LENGTH_MAX]
+        or _NAMELESS
+    )
     call = parsed_call_id(name)
     return name if call is None else f"{call[0]}-{call[1]}"

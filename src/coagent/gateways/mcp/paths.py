@@ -54,9 +54,9 @@ def filled(template: Any, values: Mapping[str, Any], tool: str) -> Any:
         TargetError: A name has no value.
     """
     if isinstance(template, dict):
-        return {name: filled(one, values, tool) for name, one in template.items()}
+        return {name: filled(part, values, tool) for name, part in template.items()}
     if isinstance(template, list):
-        return [filled(one, values, tool) for one in template]
+        return [filled(part, values, tool) for part in template]
     if not isinstance(template, str):
         return template
 
@@ -73,4 +73,4 @@ def filled(template: Any, values: Mapping[str, Any], tool: str) -> Any:
         return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
     whole = _PLACE.fullmatch(template)
-    return value(whole[1]) if whole is not None else _PLACE.sub(lambda one: text(one[1]), template)
+    return value(whole[1]) if whole is not None else _PLACE.sub(lambda match: text(match[1]), template)

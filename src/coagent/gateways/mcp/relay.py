@@ -28,7 +28,7 @@ from mcp_types import (
 
 from coagent.config.domain_file import Configured
 from coagent.errors import CoAgentError, ConfigurationError, InvalidArguments, ToolFailed
-from coagent.gateways.mcp.content import decoded, encoded
+from coagent.gateways.mcp.content import decode, encode
 from coagent.gateways.mcp.declarations import UpstreamTool, declared_tools
 from coagent.gateways.mcp.own_tools import OWN_TOOLS
 from coagent.gateways.mcp.upstream import ListKind, Upstream
@@ -50,7 +50,7 @@ class ResourceReader(UpstreamTool):
     def __init__(self, upstream: Upstream) -> None:
         async def read(uri: str) -> Value:
             result = await upstream.read_resource(uri)
-            return [decoded(one.model_dump(mode="json", by_alias=True)) for one in result.contents]
+            return [decode(block.model_dump(mode="json", by_alias=True)) for block in result.contents]
 
         name = resource_tool(upstream.name)
         super().__init__(
@@ -118,12 +118,14 @@ class Relay:
         """Tell whether clients may call a tool: its server has it still, and it is no reader of resources."""
         if isinstance(tool, ResourceReader):
             return False
-        return not isinstance(tool, UpstreamTool) or any(tool.name in one for one in self._offered.values())
+        return not isinstance(tool, UpstreamTool) or any(
+            tool.name in names for names in self._offered.values()
+        )
 
     async def _offer(self, upstream: Upstream) -> None:
         tools = declared_tools(upstream, await upstream.tools(), self._file)
         mine = self._offered.get(upstream.name, frozenset())
-        own = {one.name for one in OWN_TOOLS}
+        own = {tool.name for tool in OWN_TOOLS}
         for tool in tools:
             other = next((name for name, names in self._offered.items() if tool.name in names), None)
             taken = tool.name in own or (tool.name in self._domain.tools and other is None)
@@ -137,17 +139,21 @@ class Relay:
                     ),
                     f'Give one of them a prefix: prefix = "{upstream.name}_".',
                 )
-        self._domain.add_tools([one for one in tools if one.name not in mine])
-        self._domain.tools.update({one.name: one for one in tools if one.name in mine})
-        self._offered[upstream.name] = frozenset(one.name for one in tools)
+        self._domain.add_tools([tool for tool in tools if tool.name not in mine])
+        self._domain.tools.update({tool.name: tool for tool in tools if tool.name in mine})
+        self._offered[upstream.name] = frozenset(tool.name for tool in tools)
 
     async def resources(self) -> list[Resource]:
         """Return the resources of all servers."""
-        return [one for upstream in await self._with("resources") for one in await upstream.resources()]
+        return [
+            resource for upstream in await self._with("resources") for resource in await upstream.resources()
+        ]
 
     async def templates(self) -> list[ResourceTemplate]:
         """Return the templates of resources of all servers."""
-        return [one for upstream in await self._with("resources") for one in await upstream.templates()]
+        return [
+            template for upstream in await self._with("resources") for template in await upstream.templates()
+        ]
 
     async def reader(self, uri: str) -> str:
         """Return the tool that reads a resource: of the server that lists it, or has a template for it.
@@ -157,7 +163,7 @@ class Relay:
         """
         best, chosen = -1, None
         for upstream in await self._with("resources"):
-            if any(one.uri == uri for one in await upstream.resources()):
+            if any(resource.uri == uri for resource in await upstream.resources()):
                 return resource_tool(upstream.name)
             for template in await upstream.templates():
                 start = template.uri_template.partition("{")[0]
@@ -170,9 +176,9 @@ class Relay:
     async def prompts(self) -> list[Prompt]:
         """Return the prompts of all servers, under the names that their tools would have."""
         return [
-            one.model_copy(update={"name": upstream.table.prefix + one.name})
+            prompt.model_copy(update={"name": upstream.table.prefix + prompt.name})
             for upstream in await self._with("prompts")
-            for one in await upstream.prompts()
+            for prompt in await upstream.prompts()
         ]
 
     async def prompt(self, name: str, arguments: dict[str, str] | None) -> GetPromptResult:
@@ -182,13 +188,13 @@ class Relay:
             InvalidArguments: No server has it.
         """
         for upstream in await self._with("prompts"):
-            for one in await upstream.prompts():
-                if upstream.table.prefix + one.name == name:
-                    return await upstream.prompt(one.name, arguments)
+            for prompt in await upstream.prompts():
+                if upstream.table.prefix + prompt.name == name:
+                    return await upstream.prompt(prompt.name, arguments)
         raise InvalidArguments(f"there is no prompt {name!r}", "List the prompts.")
 
     async def _with(self, kind: Any) -> Sequence[Upstream]:
-        return [one for one in self._upstreams if await one.has(kind)]
+        return [upstream for upstream in self._upstreams if await upstream.has(kind)]
 
 
 def resource_of(outcome: Outcome, quoting: Quoting) -> ReadResourceResult:
@@ -198,7 +204,7 @@ def resource_of(outcome: Outcome, quoting: Quoting) -> ReadResourceResult:
         outcome: Of a call of a `ResourceReader`.
         quoting: Of the agent that reads.
     """
-    contents: list[Any] = [_contents(one, quoting) for one in outcome.value]
+    contents: list[Any] = [_contents(part, quoting) for part in outcome.value]
     if outcome.notifications:
         text = with_notices(outcome.notifications, "", quoting).strip()
         contents.insert(0, TextResourceContents(uri=NOTICES_URI, mime_type="text/plain", text=text))
@@ -206,7 +212,7 @@ def resource_of(outcome: Outcome, quoting: Quoting) -> ReadResourceResult:
 
 
 def _contents(value: dict[str, Any], quoting: Quoting) -> ResourceContents:
-    given = encoded(value)
+    given = encode(value)
     if "blob" in given:
         return BlobResourceContents.model_validate(given, by_name=False)
     if not isinstance(given.get("text"), str):

@@ -308,7 +308,7 @@ class Gateway:
         outcome = await amend_as_asked(session, request.arguments)
         if not outcome.call_id:  # a look at what the call would be
             return in_words(outcome_text(outcome, session.quoting))
-        called = next(one.tool for one in session.calls if one.call_id == outcome.call_id)
+        called = next(call.tool for call in session.calls if call.call_id == outcome.call_id)
         return answered(outcome, session.quoting, self._domain.tools[called])._replace(data=None)
 
     async def _status(self, request: _Request) -> str:
@@ -324,17 +324,17 @@ class Gateway:
             else "No notices.",
             "Your calls:",
             *(
-                f"[call {one_line(one.call_id)}] {one_line(one.tool)} "
-                + one_line(text_of(dict(one.arguments), 300), 400)
-                + ("" if one.effective else " (has no effect)")
-                for one in session.calls
+                f"[call {one_line(call.call_id)}] {one_line(call.tool)} "
+                + one_line(text_of(dict(call.arguments), 300), 400)
+                + ("" if call.effective else " (has no effect)")
+                for call in session.calls
             ),
         ]
         return "\n".join(lines)
 
     def _before(self, session: AgentSession) -> list[str]:
-        before = [one for one in self._domain.agents if one.rank < session.rank and not one.ended]
-        return [one_line(one.name) for one in before]
+        before = [agent for agent in self._domain.agents if agent.rank < session.rank and not agent.ended]
+        return [one_line(agent.name) for agent in before]
 
 
 def _handle(arguments: dict[str, Any]) -> str | None:

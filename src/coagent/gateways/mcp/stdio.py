@@ -55,7 +55,7 @@ async def serve_stdio(
     for client in clients.at_work():
         session = client.session
         assert session is not None, "it is at work"
-        if session.state == "finished" and any(one.staged for one in session.calls):
+        if session.state == "finished" and any(call.staged for call in session.calls):
             note(f"agent {session.name!r} has staged calls: waiting until they have run")
             with anyio.move_on_after(_STAGED_S_MAX):
                 await session.finish(wait=True)

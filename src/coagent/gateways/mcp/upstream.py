@@ -322,5 +322,5 @@ def _reason(result: CallToolResult) -> str:
 
 def _told(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
-        return "; ".join(_told(one) for one in error.exceptions)
+        return "; ".join(_told(part) for part in error.exceptions)
     return str(error) or type(error).__name__

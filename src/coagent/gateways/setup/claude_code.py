@@ -122,14 +122,14 @@ def is_our_prefix(value: str) -> bool:
 
 def _is_ours(group: Any) -> bool:
     entries = group.get("hooks", []) if isinstance(group, dict) else []
-    return any(_is_our_hook(one) for one in entries)
+    return any(_is_our_hook(entry) for entry in entries)
 
 
 def _without_ours(group: Any) -> Any:
     """Return a group without our hook; None where nothing is left."""
     if not _is_ours(group):
         return group
-    left = [one for one in group["hooks"] if not _is_our_hook(one)]
+    left = [hook for hook in group["hooks"] if not _is_our_hook(hook)]
     return {**group, "hooks": left} if left else None
 
 

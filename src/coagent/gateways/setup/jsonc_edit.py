@@ -55,7 +55,7 @@ def _step(text: str, node: Node, wanted: Any) -> str:
 
 
 def _list_step(text: str, node: Node, wanted: list[Any]) -> str:
-    there, to_be = [_sorted(one) for one in node.value], [_sorted(one) for one in wanted]
+    there, to_be = [_sorted(item) for item in node.value], [_sorted(item) for item in wanted]
     steps = SequenceMatcher(None, there, to_be, autojunk=False).get_opcodes()
     tag, index, _, other, _ = next(step for step in steps if step[0] != "equal")
     if tag == "insert":

@@ -24,7 +24,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 _UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
 """How byte order marks of UTF-16 are read as UTF-8, with surrogates for what is none."""
 _OURS = "coagent"
-_MEND = "Mend it first; nothing has been changed."
+_CORRECT_FIRST = "Correct it first; nothing has been changed."
 
 
 class WrongEntry(ValueError):
@@ -148,8 +148,8 @@ class SettingsFile:
         made = memory / f"{self.path.name}-{key}.made"
         if not made.exists() and memory.is_dir() and os.access(self.path, os.R_OK) and self.path.is_file():
             digest = _digest(self._text() or "")
-            found = (one for one in memory.glob("*.made") if one.name.startswith(f"{self.path.name}-"))
-            return next((one for one in found if one.read_text() == digest), made)
+            found = (path for path in memory.glob("*.made") if path.name.startswith(f"{self.path.name}-"))
+            return next((path for path in found if path.read_text() == digest), made)
         return made
 
     def _put(self, new: str, before: str | None) -> bool:
@@ -188,7 +188,7 @@ class SettingsFile:
             wanted = change(copy.deepcopy(data))
             return None if wanted == data else mark + self._form.changed(text[len(mark) :], wanted)
         except WrongEntry as error:
-            raise ConfigurationError(f"{self.path}: {error}", _MEND) from None
+            raise ConfigurationError(f"{self.path}: {error}", _CORRECT_FIRST) from None
 
     def _untouched(self, text: str) -> bool:
         return self._made.exists() and self._made.read_text() == _digest(text)
@@ -199,7 +199,9 @@ class SettingsFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ConfigurationError(f"{self.path} cannot be read: {error.strerror}", _MEND) from None
+            raise ConfigurationError(
+                f"{self.path} cannot be read: {error.strerror}", _CORRECT_FIRST
+            ) from None
 
     def _data(self, text: str | None) -> dict[str, Any]:
         text = (text or "").removeprefix(_BYTE_ORDER_MARK)
@@ -210,16 +212,20 @@ class SettingsFile:
         try:
             data = self._form.read(text)
         except ValueError as error:
-            raise ConfigurationError(f"{self.path} is not valid {self._form.name}: {error}", _MEND) from None
+            raise ConfigurationError(
+                f"{self.path} is not valid {self._form.name}: {error}", _CORRECT_FIRST
+            ) from None
         if not isinstance(data, dict):
-            raise ConfigurationError(f"{self.path} holds no {self._form.name} object", _MEND)
+            raise ConfigurationError(f"{self.path} holds no {self._form.name} object", _CORRECT_FIRST)
         return data
 
     def _require_read_by_client(self, text: str | None) -> None:
         try:
             self._form.require_read_by_client((text or "").removeprefix(_BYTE_ORDER_MARK))
         except ValueError as error:
-            raise ConfigurationError(f"{self.path} is not read by its client: {error}", _MEND) from None
+            raise ConfigurationError(
+                f"{self.path} is not read by its client: {error}", _CORRECT_FIRST
+            ) from None
 
 
 def _digest(text: str) -> str:

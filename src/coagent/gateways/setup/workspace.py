@@ -85,13 +85,13 @@ def remove(root: Path) -> list[str]:
     try:
         if _is_changed(folder):
             (folder / NAME).replace(folder / _KEPT)
-        for one in sorted(folder.iterdir()):
-            if not any(fnmatch(one.name, pattern) for pattern in _OURS):
-                kept.append(one.name)
-            elif one.is_dir() and not one.is_symlink():
-                shutil.rmtree(one, ignore_errors=True)
+        for path in sorted(folder.iterdir()):
+            if not any(fnmatch(path.name, pattern) for pattern in _OURS):
+                kept.append(path.name)
+            elif path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
             else:
-                one.unlink()
+                path.unlink()
         if not kept:
             folder.unlink() if folder.is_symlink() else folder.rmdir()
     except OSError as error:
@@ -134,12 +134,12 @@ def ignored_folders(root: Path) -> list[str]:
         lines = []
     except (OSError, ValueError, subprocess.SubprocessError):
         return []
-    there = [one for one in done.stdout.split("\0") if one.endswith("/")]
-    found = [f"{one}**" for one in there if _PLAIN_FOLDER.fullmatch(one)]
+    there = [path for path in done.stdout.split("\0") if path.endswith("/")]
+    found = [f"{path}**" for path in there if _PLAIN_FOLDER.fullmatch(path)]
     for line in lines:
         named = _PLAIN_FOLDER.fullmatch(line)
         if named is not None:
             within = "/" in named["path"] or named["here"]
             found.append(f"{named['path']}/**" if within else f"**/{named['path']}/**")
     covered = ("node_modules/**", "__pycache__/**", ".venv/**", f"{FOLDER}/**")
-    return [one for one in dict.fromkeys(found) if not one.endswith(covered)][:_FOLDERS_MAX]
+    return [pattern for pattern in dict.fromkeys(found) if not pattern.endswith(covered)][:_FOLDERS_MAX]

@@ -52,7 +52,7 @@ class Document(NamedTuple):
         for heading in self.headings:
             parts += heading.source, self.bodies.get(heading.path, "")
         *inner, last = parts
-        text = "".join(closed(part) if index % 2 == 0 else part for index, part in enumerate(inner))
+        text = "".join(close_section(part) if index % 2 == 0 else part for index, part in enumerate(inner))
         return self.mark + text + last
 
 
@@ -92,7 +92,7 @@ def stands_alone(body: str, *, first: bool) -> bool:
         first: Whether it comes before all headings, where front matter may stand.
     """
     before = "" if first else "# above\n"
-    found = parse(f"{before}{closed(body)}\n# below\n").headings
+    found = parse(f"{before}{close_section(body)}\n# below\n").headings
     return len(found) == 2 - first and found[-1].source.strip() == "# below"
 
 
@@ -130,7 +130,7 @@ def _lines(text: str) -> list[str]:
     return [line for line in _LINE.findall(text) if line]
 
 
-def closed(text: str, line_end: str = "\n") -> str:
+def close_section(text: str, line_end: str = "\n") -> str:
     """Return a text that a heading can follow: blank lines at its end belong to that heading."""
     lines = _lines(text)
     while lines and not lines[-1].strip():

@@ -158,7 +158,7 @@ class Documents(Target):
             return [name]
         self._workspace.check()
         found = sorted(self._workspace.walk(name, before=self._ranges.watch))
-        self._ranges.listed(name)
+        self._ranges.note_listing(name)
         with contextlib.suppress(FolderLocked):
             self._workspace.tidy()
         return [path for path in found if _is_document(path)]
@@ -237,15 +237,15 @@ class Documents(Target):
         for changed in self._ranges.changed(files):
             name = changed.removeprefix("file:")
             if _is_document(name):
-                self._news.add(self._compared(name))
+                self._news.add(self._changed_objects(name))
         return found | {key for key in self._news.take(prefixes) if not self.unchanged(key)}
 
     def _watch(self, name: str) -> None:
         """Watch the folder of a file, and not all that is below it."""
         self._ranges.watch(name.rpartition("/")[0])
-        self._ranges.listed(name)
+        self._ranges.note_listing(name)
 
-    def _compared(self, name: str) -> Collection[Key]:
+    def _changed_objects(self, name: str) -> Collection[Key]:
         """Return the objects of a file that are not as they were when it was listed."""
         try:
             now = self._read(name).document
@@ -317,7 +317,7 @@ class Documents(Target):
                 if placing.take_away(path, judge, now.text, patient):
                     return
                 continue
-            text = _changed(key, now.document, section, value)
+            text = _change_text(key, now.document, section, value)
             if self._place(name, path, text, now, patient):
                 return
         raise swap.BeingSaved(
@@ -372,7 +372,7 @@ def _part(document: Document | None, section: str) -> Value:
     return document.bodies.get(section)
 
 
-def _changed(key: Key, document: Document | None, section: str, value: Value) -> str:
+def _change_text(key: Key, document: Document | None, section: str, value: Value) -> str:
     """Return the file's text with one object changed.
 
     Raises:

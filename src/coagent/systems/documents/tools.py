@@ -6,7 +6,7 @@ import re
 
 from coagent.errors import ToolFailed
 from coagent.protocol.values import Value
-from coagent.systems.documents.markdown import Document, closed, component, open_fence, parse, paths_of
+from coagent.systems.documents.markdown import Document, close_section, component, open_fence, parse, paths_of
 from coagent.tools.native import tool
 from coagent.tools.nearest import nearest
 from coagent.tools.off_loop import off_loop
@@ -66,7 +66,7 @@ async def doc_replace_section(state: State, path: str, heading: str, content: st
     await _refuse_headings(content)
     await _close_heading(state, path, outline, index)
     name: str = outline[index][1]
-    body, note = await _closed_fence(_body(content, outline), _line_end(outline))
+    body, note = await _close_fence(_body(content, outline), _line_end(outline))
     await state.put(f"doc:{path}#{name}", body)
     return f"replaced section {name!r}{note}"
 
@@ -94,7 +94,7 @@ async def doc_append_to_section(state: State, path: str, heading: str, content: 
         kept = old.rstrip()
         listed = _ITEM.match(text) and _ITEM.match(kept.splitlines()[-1])
         body = f"{kept}{end if listed else end + end}{text}{end}"
-    body, note = await _closed_fence(body, end)
+    body, note = await _close_fence(body, end)
     await state.put(key, body)
     return f"added to section {outline[index][1]!r}{note}"
 
@@ -120,26 +120,26 @@ async def doc_append_section(state: State, path: str, heading: str, content: str
     last: str | None = await state.get(before)
     end = _line_end(outline, last or "")
     text = f"{'#' * level} {title}\n" + (f"\n{content.strip()}\n" if content.strip() else "")
-    whole, note = await _closed_fence(re.sub(r"\r\n?|\n", end, text), end)
-    new = await _parsed(whole or "")
-    if new.headings[0].level != level or any(one.level <= level for one in new.headings[1:]):
+    whole, note = await _close_fence(re.sub(r"\r\n?|\n", end, text), end)
+    new = await _parse_content(whole or "")
+    if new.headings[0].level != level or any(other.level <= level for other in new.headings[1:]):
         raise ToolFailed(
             "a heading in the content is not below the new section", "Append it as a section of its own."
         )
     if last is not None:
-        if (kept := closed(last, end) or None) != last:
+        if (kept := close_section(last, end) or None) != last:
             await state.put(before, kept)
     elif outline and not outline[-1][2].endswith(("\n", "\r")):
         outline[-1][2] += end
     steps = [(int(old[0]), _own_step(old[1])) for old in outline]
-    steps += [(one.level, component(_title(one.source))) for one in new.headings]
+    steps += [(added.level, component(_title(added.source))) for added in new.headings]
     paths = paths_of(steps)[len(outline) :]
     first = not outline and last is None
-    for index, (one, name) in enumerate(zip(new.headings, paths, strict=True)):
-        outline.append([one.level, name, one.source if first or index else end + one.source])
+    for index, (added, name) in enumerate(zip(new.headings, paths, strict=True)):
+        outline.append([added.level, name, added.source if first or index else end + added.source])
     await state.put(f"doc:{path}#", outline)
-    for one, name in zip(new.headings, paths, strict=True):
-        await state.put(f"doc:{path}#{name}", new.bodies.get(one.path))
+    for added, name in zip(new.headings, paths, strict=True):
+        await state.put(f"doc:{path}#{name}", new.bodies.get(added.path))
     return f"added section {paths[0]!r}{note}"
 
 
@@ -160,20 +160,23 @@ def _find(outline: list[list[Value]], path: str, heading: str) -> int:
     if wanted in paths:
         return paths.index(wanted)
     named = [
-        at for at, one in enumerate(paths) if one.endswith(f"/{wanted}") or _title(outline[at][2]) == wanted
+        at
+        for at, candidate in enumerate(paths)
+        if candidate.endswith(f"/{wanted}") or _title(outline[at][2]) == wanted
     ]
     if len(named) == 1:
         return named[0]
     if named:
         raise ToolFailed(
-            f"{path!r} has {len(named)} sections {heading!r}", f"Write one of: {_listed(paths, named)}."
+            f"{path!r} has {len(named)} sections {heading!r}",
+            f"Write one of: {_list_sections(paths, named)}.",
         )
     near = nearest(wanted, paths, 0.4)
-    cure = f"Did you mean {near!r}?" if near else f"It has: {_listed(paths, range(len(paths)))}."
+    cure = f"Did you mean {near!r}?" if near else f"It has: {_list_sections(paths, range(len(paths)))}."
     raise ToolFailed(f"{path!r} has no section {heading!r}", cure)
 
 
-def _listed(paths: list[str], chosen: range | list[int]) -> str:
+def _list_sections(paths: list[str], chosen: range | list[int]) -> str:
     return ", ".join(repr(paths[index]) for index in list(chosen)[:20]) or "none"
 
 
@@ -190,7 +193,7 @@ def _own_step(path: str) -> str:
     return re.sub(r"~\d+\Z", "", path.rpartition("/")[2])
 
 
-async def _parsed(text: str) -> Document:
+async def _parse_content(text: str) -> Document:
     """Return what an agent's text holds; a long one is read in a thread.
 
     Raises:
@@ -208,14 +211,14 @@ async def _parsed(text: str) -> Document:
 
 async def _without_heading(content: str, entry: list[Value]) -> str:
     """Drop the section's own heading, which models like to repeat, from the start of its new text."""
-    first = await _parsed(content.lstrip("\r\n"))
+    first = await _parse_content(content.lstrip("\r\n"))
     if first.headings and not first.preamble.strip() and _title(first.headings[0].source) == _title(entry[2]):
         return content.lstrip("\r\n")[len(first.headings[0].source) :]
     return content
 
 
 async def _refuse_headings(content: str) -> None:
-    found = (await _parsed(content)).headings
+    found = (await _parse_content(content)).headings
     if found:
         raise ToolFailed(
             f"the content holds a heading, {_title(found[0].source)!r}",
@@ -236,7 +239,7 @@ def _body(content: str, outline: list[list[Value]]) -> str | None:
     return re.sub(r"\r\n?|\n", _line_end(outline), "\n" + content.strip("\r\n").rstrip() + "\n")
 
 
-async def _closed_fence(text: str | None, end: str) -> tuple[str | None, str]:
+async def _close_fence(text: str | None, end: str) -> tuple[str | None, str]:
     """Return a text with its last code fence closed, which would hide headings, and what to say of that."""
     if text is None:
         return None, ""
@@ -248,7 +251,7 @@ async def _closed_fence(text: str | None, end: str) -> tuple[str | None, str]:
 
 
 def _line_end(outline: list[list[Value]], preamble: str = "") -> str:
-    return "\r\n" if any("\r\n" in text for text in (preamble, *(one[2] for one in outline))) else "\n"
+    return "\r\n" if any("\r\n" in text for text in (preamble, *(entry[2] for entry in outline))) else "\n"
 
 
 DOCUMENT_TOOLS = [

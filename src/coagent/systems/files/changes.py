@@ -20,7 +20,7 @@ from coagent.tools.state import State
 _DIGEST_LENGTH = 16
 
 
-class Change(BaseModel):
+class FileChange(BaseModel):
     """What became of one file.
 
     Args:
@@ -41,7 +41,7 @@ class Change(BaseModel):
         return self.text if self.base64 is None else base64.b64decode(self.base64)
 
 
-def change(key: str, before: Value, after: Value) -> dict[str, Any]:
+def file_change(key: str, before: Value, after: Value) -> dict[str, Any]:
     """Return a change as an argument of `record_changes`."""
     made: dict[str, Any] = {"key": key, "before": digest(before)}
     if isinstance(after, bytes):
@@ -61,7 +61,7 @@ def digest(value: Value) -> str:
 
 @tool
 async def record_changes(
-    state: State, what: str, changes: list[Change], read: list[str] | None = None
+    state: State, what: str, changes: list[FileChange], read: list[str] | None = None
 ) -> dict[str, Any]:
     """Record what a command has changed in the workspace.
 
@@ -70,15 +70,15 @@ async def record_changes(
         changes: What it has changed.
         read: Files that it names, and so has read.
     """
-    for one in changes:
-        if digest(await state.get(one.key)) != one.before:
+    for change in changes:
+        if digest(await state.get(change.key)) != change.before:
             raise ToolFailed(
-                f"{one.key.partition(':')[2]!r} was something else before {what!r} changed it",
+                f"{change.key.partition(':')[2]!r} was something else before {what!r} changed it",
                 "What it changed was put back: run it again.",
             )
-        await state.put(one.key, one.after)
+        await state.put(change.key, change.after)
     seen = {path: digest(await state.get(f"file:{path}")) for path in read or ()}
-    return {"changed": sorted(one.key for one in changes), "read": seen}
+    return {"changed": sorted(change.key for change in changes), "read": seen}
 
 
 CHANGE_TOOLS = (record_changes,)

@@ -87,9 +87,9 @@ class FileCopy(Copy):
             return
         known = self._lags.pop(key, None)
         before = [] if known is None else [*known.held, known.value]
-        for one in held:
-            if not any(one is other or same(one, other) for other in before):
-                before.append(one)
+        for value_held in held:
+            if not any(value_held is other or same(value_held, other) for other in before):
+                before.append(value_held)
         self._lags[key] = Lag(value, before)
 
     def arrived(self, key: Key, value: Value) -> None:
@@ -102,7 +102,7 @@ class FileCopy(Copy):
             return
         if same(lag.value, value):
             del self._lags[key]
-        elif not any(same(value, one) for one in lag.held):
+        elif not any(same(value, value_held) for value_held in lag.held):
             lag.held.append(value)
 
     async def bring(self) -> list[tuple[Key, Value]]:
@@ -134,7 +134,7 @@ class FileCopy(Copy):
     def check(self, identities: Sequence[str]) -> None:
         if self._number >= 0:
             return  # it was compared when it was taken into use
-        begun = next((one for one in identities if one.startswith(_IDENTITY)), None)
+        begun = next((identity for identity in identities if identity.startswith(_IDENTITY)), None)
         tree = self._tree() if begun is None else begun.partition("@")[2]
         if not tree:
             return
@@ -179,7 +179,7 @@ class FileCopy(Copy):
 
     def _may_take(self, key: Key, lag: Lag) -> bool:
         found = self._look(key)
-        return any(same(found, one) for one in (lag.value, *lag.held))
+        return any(same(found, value) for value in (lag.value, *lag.held))
 
     def _tree(self) -> str:
         commit = self._repository.commit() if self._repository.governed else None

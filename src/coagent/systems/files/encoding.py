@@ -33,7 +33,7 @@ def read_content(path: str, size: int) -> tuple[bytes, os.stat_result, os.stat_r
         os.close(descriptor)
 
 
-def decoded(content: bytes) -> Value:
+def decode(content: bytes) -> Value:
     """Return the content of a file as text where it is valid UTF-8, else as it is."""
     try:
         return content.decode("utf-8")
@@ -41,7 +41,7 @@ def decoded(content: bytes) -> Value:
         return content
 
 
-def encoded(value: Value) -> bytes:
+def encode(value: Value) -> bytes:
     """Return the bytes of a file's content."""
     return value if isinstance(value, bytes) else str(value).encode("utf-8")
 

@@ -39,7 +39,7 @@ def folder_lock(folder: str, wait_s_max: float) -> Iterator[None]:
         raise os_failure(f"folder {folder!r} cannot be locked", error) from error
     try:
         deadline = time.monotonic() + wait_s_max
-        while not _locked(descriptor, folder):
+        while not _try_lock(descriptor, folder):
             if time.monotonic() >= deadline:
                 raise FolderLocked(
                     f"workspace {folder!r} was locked for {wait_s_max:g} s",
@@ -51,7 +51,7 @@ def folder_lock(folder: str, wait_s_max: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _locked(descriptor: int, folder: str) -> bool:
+def _try_lock(descriptor: int, folder: str) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

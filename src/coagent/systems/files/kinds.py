@@ -61,13 +61,7 @@ def folder(workspace: Workspace, relative: str) -> str | None:
     if workspace.excluded(f"{relative}/x"):
         return None
     try:
-        if not stat.S_ISDIR(os.lstat(workspace.absolute(relative)).st_mode):
-            return None
-        with os.scandir(workspace.absolute(relative)) as entries:
-            for entry in entries:
-                path = f"{relative}/{entry.name}"
-                if not workspace.excluded(path) and not workspace.excluded(f"{path}/x"):
-                    return None
+        is_folder = stat.S_ISDIR(os.lstat(workspace.absolute(relative)).st_mode)
     except OSError:
         return None
-    return FOLDER
+    return FOLDER if is_folder and workspace.is_empty(relative) else None

@@ -14,7 +14,6 @@ import errno
 import fcntl
 import os
 import secrets
-import shutil
 import stat
 import threading
 from hashlib import blake2b
@@ -23,10 +22,8 @@ from typing import Final, TypeAlias
 
 from coagent.errors import TargetError
 from coagent.private import private_folder, write_private
-from coagent.protocol.values import Value
+from coagent.protocol.values import LARGE_FIELD, Value
 
-FIELD: Final = "large_file"
-"""The one field of the value of an object that is a large file."""
 _FICLONE: Final = 0x40049409
 _PIECE: Final = 1 << 20
 _NAMES_MAX: Final = 10_000
@@ -35,12 +32,12 @@ _Stamp: TypeAlias = tuple[int, int, int, int]
 
 def large_value(name: str) -> Value:
     """Return the value of an object that is the large file of a name."""
-    return {FIELD: name}
+    return {LARGE_FIELD: name}
 
 
 def large_name(value: Value) -> str:
     """Return the name of the large file that a value stands for; empty where it is another value."""
-    found = value.get(FIELD) if type(value) is dict and len(value) == 1 else None
+    found = value.get(LARGE_FIELD) if type(value) is dict and len(value) == 1 else None
     return found if isinstance(found, str) else ""
 
 
@@ -95,9 +92,9 @@ class LargeFiles:
                     with self._lock:
                         self._names[stamp] = found
                         self._places[found] = str(path)
-                        for known in (self._names, self._places):
-                            while len(known) > _NAMES_MAX:
-                                known.pop(next(iter(known)))  # type: ignore[call-overload]
+                        for cache in (self._names, self._places):
+                            while len(cache) > _NAMES_MAX:
+                                cache.pop(next(iter(cache)))  # type: ignore[call-overload]
                     return found
         raise OSError(errno.EBUSY, "it is being written all the time", str(path))
 
@@ -119,11 +116,11 @@ class LargeFiles:
             self._open()
             temporary = f"{place}.{secrets.token_hex(4)}"
             try:
-                if not _cloned(path, temporary):
+                if not _clone(path, temporary):
                     try:
                         os.link(path, temporary, follow_symlinks=False)
                     except OSError:  # another file system, or too many links
-                        shutil.copyfile(path, temporary, follow_symlinks=False)
+                        _copy(path, temporary)
                 os.replace(temporary, place)
             finally:
                 with contextlib.suppress(FileNotFoundError):
@@ -163,18 +160,42 @@ class LargeFiles:
                 "program has written into it in place",
                 "Make it again.",
             )
-        if _cloned(kept, place):
+        if _clone(kept, place):
+            self._same(name, kept, place)
             return
         if not alone and os.stat(kept).st_nlink == 1:  # else two paths of the tree would be one file
             with contextlib.suppress(OSError):
                 os.link(kept, place, follow_symlinks=False)
                 return
         try:
-            shutil.copyfile(kept, place)
+            _copy(kept, place)
         except OSError:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(place)
             raise
+        self._same(name, kept, place)
+
+    def _same(self, name: str, kept: Path, place: str | Path) -> None:
+        """Take note that a copy has the content of what it was made of, if nobody has written to that."""
+        if self._names.get(_stamp(kept)) == name:
+            with self._lock:
+                self._names[_stamp(place)] = name
+
+    def date(self, place: str | Path, time_ns: int) -> None:
+        """Give a file a time; whose content is known need not be read again for that.
+
+        Args:
+            place: The file.
+            time_ns: In nanoseconds since the epoch.
+
+        Raises:
+            OSError: That cannot be done.
+        """
+        known = self._names.get(_stamp(place))
+        os.utime(place, ns=(time_ns, time_ns))
+        if known is not None:
+            with self._lock:
+                self._names[_stamp(place)] = known
 
     def take(self, content: bytes) -> str:
         """Keep a content that is in memory; returns its name.
@@ -237,7 +258,38 @@ class LargeFiles:
             return False
 
 
-def _cloned(source: str | Path, place: str | Path) -> bool:
+def _stamp(place: str | Path) -> _Stamp:
+    status = os.lstat(place)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _copy(source: str | Path, place: str | Path) -> None:
+    """Copy a file, but not its holes: images of disks are mostly empty (lseek(2), SEEK_DATA)."""
+    with open(source, "rb", buffering=0) as from_, open(place, "xb", buffering=0) as to:
+        try:
+            _copy_data(from_.fileno(), to.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(place)) from error
+
+
+def _copy_data(source: int, to: int) -> None:
+    size, end = os.fstat(source).st_size, 0
+    while end < size:
+        try:
+            begin = os.lseek(source, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            break  # there is nothing more but a hole
+        end = os.lseek(source, begin, os.SEEK_HOLE)
+        os.lseek(source, begin, os.SEEK_SET)
+        os.lseek(to, begin, os.SEEK_SET)
+        while begin < end and (done := os.sendfile(to, source, None, end - begin)):
+            begin += done
+    os.ftruncate(to, size)
+
+
+def _clone(source: str | Path, place: str | Path) -> bool:
     """Make a file that shares its blocks with another one; False where the file system does not know that."""
     with open(source, "rb") as from_, open(place, "xb") as to:
         try:

@@ -42,20 +42,20 @@ def merge_file(key: Key, saw: Value, found: Value, now: Value) -> Value | None:
         return merged
     if merged is not None and _reads(read, merged):
         return merged
-    return _merged_fields(saw, found, now) if read is _read_json else None
+    return _merge_fields(saw, found, now) if read is _read_json else None
 
 
-def _merged_fields(saw: str, found: str, now: str) -> str | None:
+def _merge_fields(saw: str, found: str, now: str) -> str | None:
     for indent in _INDENTS:
         end = "\n" if now.endswith("\n") else ""
 
-        def written(value: Any, indent: int | str | None = indent, end: str = end) -> str:
+        def dump(value: Any, indent: int | str | None = indent, end: str = end) -> str:
             return json.dumps(value, indent=indent, ensure_ascii=False) + end
 
         values = [json.loads(text) for text in (saw, found, now)]
-        if [written(value) for value in values] == [saw, found, now]:
+        if [dump(value) for value in values] == [saw, found, now]:
             merged = merge(*values)
-            return written(merged.value) if merged.clean else None
+            return dump(merged.value) if merged.clean else None
     return None
 
 

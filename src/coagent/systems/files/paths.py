@@ -27,19 +27,19 @@ async def place(state: State, path: str) -> str:
     if not literal:
         return literal
     written = state.written("link:")
-    through = (one for one in (*above(literal.rstrip("/")), literal.rstrip("/")))
+    through = (prefix for prefix in (*above(literal.rstrip("/")), literal.rstrip("/")))
     try:
         leads_on = state.canonical(f"file:{literal}")[5:] != literal
     except TargetError:
         leads_on = True
-    if not leads_on and all(written.get(Key(f"link:{one}")) is None for one in through):
+    if not leads_on and all(written.get(Key(f"link:{prefix}")) is None for prefix in through):
         state.trace(f"link:{literal.partition('/')[0]}")  # none of them is a link
         return literal
     slash = "/" if literal.endswith("/") else ""
-    return state.literal(f"file:{await _followed(state, path, literal.rstrip('/'))}{slash}")[5:]
+    return state.literal(f"file:{await _follow_links(state, path, literal.rstrip('/'))}{slash}")[5:]
 
 
-async def _followed(state: State, path: str, literal: str) -> str:
+async def _follow_links(state: State, path: str, literal: str) -> str:
     done: list[str] = []
     ahead = deque(literal.split("/"))
     links = 0

@@ -46,7 +46,7 @@ def place(
             _drop(begun)
             _drop(ready)
             raise
-        done = _created(ready, path, judge) if found is None else _replaced(ready, path, judge, patient)
+        done = _create(ready, path, judge) if found is None else _replace(ready, path, judge, patient)
     finally:
         if not done:
             for folder in reversed(made):
@@ -77,7 +77,7 @@ def take_away(path: str, judge: swap.Judge, found: Value, patient: bool) -> bool
         return True
 
 
-def _created(temporary: str, path: str, judge: swap.Judge) -> bool:
+def _create(temporary: str, path: str, judge: swap.Judge) -> bool:
     try:
         for attempt in range(2):
             try:
@@ -95,7 +95,7 @@ def _created(temporary: str, path: str, judge: swap.Judge) -> bool:
     return False
 
 
-def _replaced(temporary: str, path: str, judge: swap.Judge, patient: bool) -> bool:
+def _replace(temporary: str, path: str, judge: swap.Judge, patient: bool) -> bool:
     try:
         return swap.replace(temporary, path, judge, patient=patient)
     except FileNotFoundError:  # somebody has deleted it

@@ -44,7 +44,7 @@ class FileRanges:
                 self._watch.begin()
                 self._watching = True
 
-    def listed(self, prefix: str) -> None:
+    def note_listing(self, prefix: str) -> None:
         """Say that the folders under a prefix (without its scheme) have been watched while it was listed."""
         if self._watching:
             self._covered[prefix] = self._round
@@ -70,9 +70,15 @@ class FileRanges:
             if events is None:  # too many, or the root was moved: what happened meanwhile is not known
                 self._watch.begin()
                 self._covered.clear()
-            names, folders = self._happened(events or ())
+            # Snapshots link files, others give them times: nothing in them changes, but it may be rights.
+            slight = [event for event in events or () if event.attributes and not event.is_folder]
+            rights, _ = self._affected(slight)
+            names, folders = self._affected(
+                event for event in events or () if event.is_folder or not event.attributes
+            )
             self._cover({prefix.partition(":")[2] for prefix in prefixes if prefix.startswith(_STARTS)})
             self._news.add(Key(f"{scheme}:{path}") for path in names for scheme in ("file", "mode", "link"))
+            self._news.add(Key(f"mode:{path}") for path in rights)
             self._news.add(Key(f"folder:{path}") for path in folders)
             return self._news.take(prefixes)
 
@@ -108,10 +114,15 @@ class FileRanges:
                     self._watch.forget(folder)
 
     def _watch_below(self, top: str) -> tuple[list[str], list[str]]:
-        """Watch a folder and all below it; returns the names and folders there, as far as there is room."""
+        """Watch a folder and all below it; returns the names and folders there, as far as there is room.
+
+        What lies behind a link is watched under its own name only: a folder has but one watch.
+        """
         names: list[str] = []
         folders: list[str] = []
-        waiting = [top]
+        root = self._workspace.root
+        real, straight = os.path.realpath(os.path.join(root, top)), os.path.join(os.path.realpath(root), top)
+        waiting = [top] if real == straight or not top else []
         while waiting and len(names) < _PATHS_MAX:
             folder = waiting.pop()
             if not self._add(folder):
@@ -131,7 +142,7 @@ class FileRanges:
         except OSError:
             return []
 
-    def _happened(self, events: Iterable[FolderEvent]) -> tuple[set[str], set[str]]:
+    def _affected(self, events: Iterable[FolderEvent]) -> tuple[set[str], set[str]]:
         """Return the names, and the folders, that events are about; what is in a new folder is among them."""
         names: set[str] = set()
         folders: set[str] = set()
@@ -139,7 +150,7 @@ class FileRanges:
         for event in events:
             path = "/".join(part for part in (event.folder, event.name) if part)
             (folders if event.is_folder else names).add(path)
-            if event.is_folder or not self._is_ours(path):
+            if not self._is_ours(path):
                 folders.add(event.folder)  # one is an object only as long as nothing is in it
             if event.is_folder and event.moved:
                 moved.add(path)
@@ -149,7 +160,7 @@ class FileRanges:
             for watched in self._watch.folders:
                 if f"{watched}/".startswith(f"{folder}/"):
                     self._watch.forget(watched)
-            if self._is_object(folder) and os.path.isdir(self._workspace.absolute(folder)):
+            if self._is_object(folder):
                 new_names, new_folders = self._watch_below(folder)
                 names.update(new_names)
                 folders.update(new_folders)
@@ -161,7 +172,7 @@ class FileRanges:
 
     def _is_ours(self, path: str) -> bool:
         """Tell whether what is, or is no more, at a path was put by the domain alone, or is no object."""
-        return not self._is_object(path) or self._workspace.stands_as_put(path)
+        return not self._is_object(path) or self._workspace.own_puts.stands(path)
 
     def _is_object(self, path: str) -> bool:
         name = path.rpartition("/")[2]

@@ -14,7 +14,7 @@ from coagent.folder_watch import is_local
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value
 from coagent.systems.files import kinds
-from coagent.systems.files.encoding import decoded, read_content
+from coagent.systems.files.encoding import decode, read_content
 from coagent.systems.files.large import large_value
 from coagent.systems.files.workspace import Workspace
 from coagent.targets.os_failures import os_failure
@@ -144,7 +144,7 @@ class FileReader:
         except OSError as error:
             raise os_failure(f"{relative!r} cannot be read", error) from error
         stamp = stamp_of(after)
-        return Reading(decoded(content), stamp, stamp == stamp_of(before) and self.sure(stamp, now_ns))
+        return Reading(decode(content), stamp, stamp == stamp_of(before) and self.sure(stamp, now_ns))
 
     def _read_large(self, relative: str, status: os.stat_result, now_ns: int) -> Reading:
         place, stamp = self._workspace.absolute(relative), stamp_of(status)

@@ -74,6 +74,9 @@ def replace(new: str, path: str, judge: Judge, *, patient: bool) -> bool:
         OSError: It cannot be done; FileNotFoundError where nothing is at `path` any more.
     """
     try:
+        # From here on `new` names what was at `path`. Say it was v1 as we looked, and an editor has saved v2
+        # since: then v2 is in our hands, nobody has read our v3 for longer than a moment, and a second
+        # exchange gives v2 its place back. After a plain rename, v2 would be gone for good.
         if not _rename(new, path, _EXCHANGE):
             return _replace_late(new, path, judge)
     except BaseException:

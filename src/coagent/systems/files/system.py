@@ -64,7 +64,7 @@ def workspace_of(name: str, given: Given) -> Workspace:
     Raises:
         ConfigurationError: There is none, or there are several.
     """
-    found: Sequence[Workspace] = [one.workspace for one in given.targets if isinstance(one, Files)]
+    found: Sequence[Workspace] = [target.workspace for target in given.targets if isinstance(target, Files)]
     if len(found) != 1:
         raise given.place.fault(
             f'{name!r} needs one target of kind "files", and there are {len(found)}',

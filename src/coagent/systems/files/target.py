@@ -18,7 +18,7 @@ from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, same
 from coagent.systems.files import kinds
 from coagent.systems.files.checkout import OF_EACH_HOST, FileCopy
-from coagent.systems.files.encoding import decoded
+from coagent.systems.files.encoding import decode
 from coagent.systems.files.folder_lock import FolderLocked
 from coagent.systems.files.large import large_name, large_size
 from coagent.systems.files.ranges import FileRanges
@@ -95,14 +95,14 @@ class Files(Target):
     # ---- names ---------------------------------------------------------------------------------------------
 
     def canonical(self, key: str) -> Key:
-        return self._named(key, self._canonical)
+        return self._key(key, self._canonical)
 
     def literal(self, key: str) -> Key:
-        return self._named(
+        return self._key(
             key, lambda scheme, path: self.workspace.literal(path, in_repository=scheme in _IN_REPOSITORY)
         )
 
-    def _named(self, key: str, relative_of: Callable[[str, str], str]) -> Key:
+    def _key(self, key: str, relative_of: Callable[[str, str], str]) -> Key:
         if key.startswith("git:"):
             return self._git.canonical(key)
         scheme, _, path = key.partition(":")
@@ -201,7 +201,7 @@ class Files(Target):
         if prefix.startswith("git:"):
             return self._git.listed(prefix)
         found = self._reader.list(prefix, self._ranges.watch)
-        self._ranges.listed(prefix.partition(":")[2])
+        self._ranges.note_listing(prefix.partition(":")[2])
         with contextlib.suppress(FolderLocked):
             self.workspace.tidy()
         return found
@@ -246,20 +246,25 @@ class Files(Target):
             if key in found or self.unchanged(key) or not (itself or not self._is_known_file(key)):
                 continue
             # What is nobody's but ours: with a file come and go its rights, which nobody has asked for.
-            as_put = self.workspace.stands_as_put(key.partition(":")[2])
+            as_put = self.workspace.own_puts.stands_at_rest(key.partition(":")[2])
             if not as_put or (itself and not self._holds_what_was_put(key)):
                 found.add(key)
         return found
 
     def _holds_what_was_put(self, key: Key) -> bool:
-        """Tell whether a file that stands as it was put also holds that: times do not tell it at once."""
-        known = self._cache.find(key)
-        if known is None or known.value is None or known.value is UNLOADED:
-            return False
-        before = known.value
+        """Tell whether a file that stands as it was put also holds that: times do not tell it at once.
+
+        Where no file is, but a link, a folder or nothing, there is nothing that it could hold.
+        """
         try:
+            if self._reader.stamp(key) is None:
+                return True
+            known = self._cache.find(key)
+            if known is None or known.value is None or known.value is UNLOADED:
+                return False
+            before = known.value
             return same(self._read(key), before)
-        except TargetError:
+        except (OSError, TargetError):
             return False
 
     async def tidy(self, keys: Collection[Key]) -> None:
@@ -314,9 +319,9 @@ class Files(Target):
         if value is None:
             return None
         if large_name(value):
-            value = await anyio.to_thread.run_sync(self._writer.admitted, relative, value)
+            value = await anyio.to_thread.run_sync(self._writer.admit_content, relative, value)
         else:
-            value = self._writer.admitted(relative, value)
+            value = self._writer.admit_content(relative, value)
         if self._copy is not None and (name := large_name(value)):
             raise TargetError(
                 f"{relative!r} has {large_size(name)} bytes, more than goes to the other hosts",
@@ -326,21 +331,21 @@ class Files(Target):
         return value
 
     def _put(self, key: Key, value: Value, expected: Sequence[Value], wait_s_max: float) -> None:
-        try:
-            self._writer.put(key, value, expected, wait_s_max)
-        except BaseException:
-            self._cache.forget(key)
-            raise
-        self.workspace.note_put(key.partition(":")[2])
-        try:
-            stamp = self._reader.stamp(key)
-        except OSError:
-            self._cache.forget(key)
-            return
-        if type(value) is bytes:
-            value = decoded(value)
-        # Whatever was written is of this very tick, so that it must be read once more to be sure.
-        self._cache.note(key, stamp, value, sure=stamp is None and value is None)
+        with self.workspace.own_puts.under_way(key.partition(":")[2]):
+            try:
+                self._writer.put(key, value, expected, wait_s_max)
+            except BaseException:
+                self._cache.forget(key)
+                raise
+            try:
+                stamp = self._reader.stamp(key)
+            except OSError:
+                self._cache.forget(key)
+                return
+            if type(value) is bytes:
+                value = decode(value)
+            # Whatever was written is of this very tick, so that it must be read once more to be sure.
+            self._cache.note(key, stamp, value, sure=stamp is None and value is None)
 
     @property
     def keeps(self) -> bool:

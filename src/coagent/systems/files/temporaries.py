@@ -24,7 +24,7 @@ from coagent.folder_watch import is_local
 from coagent.processes import label, lives
 from coagent.protocol.values import Value
 from coagent.systems.files import swap
-from coagent.systems.files.encoding import encoded
+from coagent.systems.files.encoding import encode
 from coagent.systems.files.large import large_name, short_digest
 
 TEMPORARY: Final = ".coagent-tmp-"
@@ -99,7 +99,7 @@ class Leftovers:
     def after_another(self, path: str) -> bool:
         """See to the folder of a file that another process has put; True where a person's file is back."""
         folder = os.path.dirname(path)
-        return self._looked.get(folder) != _changed_ns(folder) and self.tidy(folder)
+        return self._looked.get(folder) != _change_time_ns(folder) and self.tidy(folder)
 
     def tidy(self, folder: str) -> bool:
         """Remove what the dead left in a folder, and bring back what a person had saved.
@@ -120,7 +120,7 @@ class Leftovers:
                         back |= _settle(f"{folder}/{name}", known)
         if len(self._looked) >= _FOLDERS_MAX:
             self._looked.clear()
-        self._looked[folder] = _changed_ns(folder)
+        self._looked[folder] = _change_time_ns(folder)
         return back
 
 
@@ -202,7 +202,7 @@ def _is_dead(known: re.Match[str], path: str, status: os.stat_result) -> bool:
     return not alive
 
 
-def _changed_ns(folder: str) -> int:
+def _change_time_ns(folder: str) -> int:
     try:
         return os.stat(folder).st_mtime_ns
     except OSError:
@@ -219,7 +219,7 @@ def _is_same(status: os.stat_result, path: str) -> bool:
 def _digest(value: Value) -> str:
     if large := large_name(value):
         return short_digest(large)
-    return "" if value is None else blake2b(encoded(value), digest_size=8).hexdigest()
+    return "" if value is None else blake2b(encode(value), digest_size=8).hexdigest()
 
 
 def _content(path: str) -> str:

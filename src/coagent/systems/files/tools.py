@@ -12,6 +12,7 @@ from typing import Any
 from coagent.content import above
 from coagent.errors import ToolFailed
 from coagent.protocol.keys import Key
+from coagent.protocol.patterns import NOT_SEARCHED
 from coagent.protocol.values import Matches
 from coagent.systems.files.large import large_name, large_size
 from coagent.systems.files.merging import merge_file
@@ -22,6 +23,7 @@ from coagent.tools.state import State, steps_of
 
 LINE_LENGTH_MAX = 500
 MATCHES_MAX = 500
+_NAMED_MAX = 5
 NAMES_MAX = 2000
 _COMPARED_LINES_MAX = 500
 _COMPARED_LENGTH_MAX = 1_000_000
@@ -166,7 +168,7 @@ async def search_files(
     """Search the files under a folder for lines that match a regular expression.
 
     Files that are not UTF-8 are searched byte by byte, which line 0 says; of binary files line 0 says that
-    they match. Very large ones are left out.
+    they match. Very large ones are left out, and the last line names them.
 
     Args:
         pattern: A regular expression, in RE2's syntax (as for ripgrep: no looking around, no references to
@@ -182,10 +184,14 @@ async def search_files(
     steps_of(selector)  # first of all, so that it is no matter of what is in the folder
     prefix, chosen = await _range(state, path, glob)
     found = await state.select(prefix, selector, glob=chosen, literal=True)
+    large = [key for key, part in found.items() if list(part[0]) == [0, NOT_SEARCHED]]
+    for key in large:
+        del found[key]
     matches = ((key, number, text) for key, part in found.items() for number, text in part)
-    lines = [f"{key[5:]}:{number}: {_cut(text)}" for key, number, text in islice(matches, MATCHES_MAX)]
+    lines = [f"{key[5:]}:{number}: {_shorten(text)}" for key, number, text in islice(matches, MATCHES_MAX)]
     more = sum(map(len, found.values())) - len(lines)
-    return [*lines, f"… and {more} more: narrow the search"] if more else lines
+    said = [f"… and {more} more: narrow the search"] if more else []
+    return [*lines, *said, *_left_out([key[5:] for key in large])]
 
 
 FILE_TOOLS: tuple[NativeTool, ...] = (
@@ -213,12 +219,21 @@ async def _range(state: State, path: str, glob: str) -> tuple[str, str | None]:
     return folder, _literally(folder[5:]) + glob
 
 
+def _left_out(paths: list[str]) -> list[str]:
+    """Return the line that says of which files a search has seen nothing; none where there are none."""
+    if not paths:
+        return []
+    more = f" and {len(paths) - _NAMED_MAX} more" if len(paths) > _NAMED_MAX else ""
+    names = ", ".join(paths[:_NAMED_MAX])
+    return [f"… not searched, too large or not readable: {names}{more} (grep in a shell searches any file)"]
+
+
 def _literally(path: str) -> str:
     """Return a glob that matches the path alone."""
     return re.sub(r"([*?\[])", r"[\1]", path)
 
 
-def _cut(line: str) -> str:
+def _shorten(line: str) -> str:
     return line if len(line) <= LINE_LENGTH_MAX else f"{line[:LINE_LENGTH_MAX]}…"
 
 

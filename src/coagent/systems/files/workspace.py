@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from coagent.content import mode_value
 from coagent.errors import TargetError, TargetUnavailable
@@ -16,11 +17,9 @@ from coagent.protocol.keys import any_glob_matches
 from coagent.systems.files import temporaries
 from coagent.systems.files.folder_lock import folder_lock
 from coagent.systems.files.large import LargeFiles
-from coagent.systems.files.version_times import VersionTimes, touch
+from coagent.systems.files.own_puts import OwnPuts
+from coagent.systems.files.version_times import COMPILED, VersionTimes, touch
 from coagent.targets.os_failures import os_failure
-
-_PUT_MAX = 10_000
-_Signature: TypeAlias = tuple[int, int, int, int]
 
 
 class Workspace:
@@ -49,8 +48,8 @@ class Workspace:
         if self.root == "/":
             raise TargetError("the whole file system is no workspace", "Name a directory in it.")
         self.file_bytes_max = file_bytes_max
+        self.own_puts = OwnPuts(self.root, self.is_empty)
         self._exclude = tuple(exclude)
-        self._put: dict[str, _Signature | None] = {}
         self._at_close: list[Callable[[], None]] = []
         self.leftovers = temporaries.Leftovers()
         self.large = LargeFiles(self.root)
@@ -82,17 +81,6 @@ class Workspace:
                 f"workspace {self.root!r} is gone", "Mount it again, or put it back in its place."
             )
 
-    def note_put(self, path: str) -> None:
-        """Note that what is at a relative path now has been put there for the domain."""
-        self._put.pop(path, None)
-        self._put[path] = self._signature(path)
-        while len(self._put) > _PUT_MAX:
-            self._put.pop(next(iter(self._put)))
-
-    def stands_as_put(self, path: str) -> bool:
-        """Tell whether what is at a relative path was put there for the domain, by this process."""
-        return path in self._put and self._put[path] == self._signature(path)
-
     def make_newer(self, path: str, time_ns: int, known: os.stat_result | None) -> None:
         """Make the file at a relative path one of a later time, unless it is already.
 
@@ -101,7 +89,11 @@ class Workspace:
             time_ns: In nanoseconds since the epoch.
             known: What is known of it: as long as it was that, nobody outside is taken to have changed it.
         """
-        as_put = self.stands_as_put(path)
+        as_put = self.own_puts.stands(path)
+        with contextlib.suppress(OSError):  # it has gone again
+            if path.endswith(COMPILED):
+                content = Path(self.absolute(path)).read_bytes()
+                time_ns = self.versions.in_second_of_its_own(path, content, time_ns)
         was = touch(self.absolute(path), time_ns)
         as_known = (
             was is not None
@@ -110,20 +102,25 @@ class Workspace:
                 (was.st_ino, was.st_size, was.st_mtime_ns) == (known.st_ino, known.st_size, known.st_mtime_ns)
             )
         )
-        now = self._signature(path)
+        now = self.own_puts.signature(path)
         if (
             was is not None
             and (as_put or as_known)
             and now == (was.st_ino, time_ns, was.st_size, was.st_mode)
         ):
-            self.note_put(path)
+            self.own_puts.note(path)
 
-    def _signature(self, path: str) -> _Signature | None:
+    def is_empty(self, folder: str) -> bool:
+        """Tell whether no object is in a folder, nor can be in those in it; not so where nobody can look."""
         try:
-            status = os.lstat(f"{self.root}/{path}")
+            with os.scandir(self.absolute(folder)) as entries:
+                for entry in entries:
+                    path = f"{folder}/{entry.name}"
+                    if not self.excluded(path) and not self.excluded(f"{path}/x"):
+                        return False
         except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
+            return False
+        return True
 
     def tidy(self, paths: Iterable[str] = ()) -> None:
         """See to what the dead left beside some files, and where a listing has met it.
@@ -164,9 +161,9 @@ class Workspace:
         lexical = self._lexical(path)
         if itself and lexical != self.root:
             parent, _, name = lexical.rpartition("/")
-            real = f"{self._resolved(parent)}/{name}"
+            real = f"{self._resolve(parent)}/{name}"
         else:
-            real = self._resolved(lexical)
+            real = self._resolve(lexical)
         if real != self.root and not real.startswith(self.root + "/"):
             raise TargetError(
                 f"path {path!r} leaves the workspace through a symbolic link", "Name a file of the workspace."
@@ -210,7 +207,7 @@ class Workspace:
             raise TargetError(f"path {path!r} is the workspace itself", "Name a file in it.")
         return f"{relative}/" if folder and relative else relative
 
-    def _resolved(self, lexical: str) -> str:
+    def _resolve(self, lexical: str) -> str:
         """Resolve symbolic links below the root; most paths have none, which one `lstat` a folder tells."""
         current = self.root
         for part in lexical[len(self.root) + 1 :].split("/"):

@@ -17,7 +17,7 @@ from coagent.errors import TargetError
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.systems.files import kinds, placing, swap
-from coagent.systems.files.encoding import alike, create_file, decoded, encoded
+from coagent.systems.files.encoding import alike, create_file, decode, encode
 from coagent.systems.files.folder_lock import folder_lock
 from coagent.systems.files.large import large_name, large_size, large_value
 from coagent.systems.files.reading import CONTENTS, FileReader
@@ -73,7 +73,7 @@ class _Replaced:
             found = self._look(path)
         except TargetError:
             return False
-        if found is None or not encoded(found).startswith(encoded(self._value)):
+        if found is None or not encode(found).startswith(encode(self._value)):
             return False
         self.found = found
         return True
@@ -122,9 +122,9 @@ class FileWriter:
         if scheme not in CONTENTS:
             kinds.check(key, value)
         elif large_name(value):
-            self.admitted(relative, value)
+            self.admit_content(relative, value)
         elif value is not None:
-            self._require_small(relative, self._encoded(relative, value))
+            self._require_small(relative, self._encode(relative, value))
         itself = scheme in ("link", "folder")
         if value is not None and relative != self._workspace.canonical(
             relative, in_repository=scheme in ("gitdir", "folder"), itself=itself
@@ -139,7 +139,7 @@ class FileWriter:
         except OSError as error:
             raise os_failure(f"{relative!r} cannot be written", error) from error
 
-    def admitted(self, relative: str, value: Value) -> Value:
+    def admit_content(self, relative: str, value: Value) -> Value:
         """Return a content as it is read again.
 
         Raises:
@@ -147,9 +147,9 @@ class FileWriter:
         """
         name = large_name(value)
         if not name:
-            content = self._encoded(relative, value)
+            content = self._encode(relative, value)
             if len(content) <= self._max_bytes:
-                return decoded(content)
+                return decode(content)
             try:
                 return large_value(self._workspace.large.take(content))
             except OSError as error:
@@ -164,7 +164,7 @@ class FileWriter:
             "Make it again.",
         )
 
-    def _encoded(self, relative: str, value: Value) -> bytes:
+    def _encode(self, relative: str, value: Value) -> bytes:
         """Return a content as bytes.
 
         Raises:
@@ -175,7 +175,7 @@ class FileWriter:
                 f"{relative!r} cannot hold {type(value).__name__}", "A file's content is text or bytes."
             )
         try:
-            content = encoded(value)
+            content = encode(value)
         except UnicodeEncodeError as error:
             raise TargetError(
                 f"{relative!r} cannot hold the character {value[error.start]!r}", "Write valid Unicode."
@@ -249,15 +249,14 @@ class FileWriter:
                 os.symlink(str(value), temporary)
                 return
             name = large_name(value)
-            content = name.encode() if name else encoded(value)
+            content = name.encode() if name else encode(value)
             if name:
                 self._workspace.large.put(name, temporary)
                 os.chmod(temporary, stat.S_IMODE(former.st_mode) if former else rights(None, 0))
             else:
                 create_file(temporary, content, former)
             time_ns = self._workspace.versions.when_put(relative, content)
-            if time_ns is not None:
-                os.utime(temporary, ns=(time_ns, time_ns))
+            self._date(relative, temporary, content, time_ns, former, found)
 
         path = self._workspace.absolute(relative)
         former = None if scheme == "link" else self._reader.status(relative)
@@ -267,6 +266,24 @@ class FileWriter:
             with contextlib.suppress(OSError):  # it has gone again
                 self._note_times(relative, os.lstat(path), value)
         return done
+
+    def _date(
+        self,
+        relative: str,
+        temporary: str,
+        content: bytes,
+        time_ns: int | None,
+        former: os.stat_result | None,
+        found: Value,
+    ) -> None:
+        """Give what is to be put the time that it shall have; None: that of now."""
+        versions = self._workspace.versions
+        now_ns = os.lstat(temporary).st_mtime_ns
+        if former is not None and type(found) in (str, bytes):
+            versions.found_of(relative, encode(found), former.st_mtime_ns)
+        wanted_ns = versions.in_second_of_its_own(relative, content, now_ns if time_ns is None else time_ns)
+        if wanted_ns != now_ns:
+            self._workspace.large.date(temporary, wanted_ns)
 
     def _delete(self, scheme: str, relative: str, judge: _Replaced, found: Value, patient: bool) -> bool:
         path = self._workspace.absolute(relative)
@@ -280,7 +297,7 @@ class FileWriter:
     def _note_times(self, relative: str, status: os.stat_result | None, content: Value) -> None:
         """Keep of what time a version of a file is, for those who see it when it has been replaced."""
         if status is not None and type(content) in (str, bytes):
-            self._workspace.versions.written(relative, encoded(content), status.st_mtime_ns)
+            self._workspace.versions.note_written(relative, encode(content), status.st_mtime_ns)
 
     def _put_folder(self, relative: str, value: Value) -> None:
         path = self._workspace.absolute(relative)

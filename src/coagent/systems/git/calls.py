@@ -22,14 +22,15 @@ from coagent.content import Content
 from coagent.errors import ToolFailed
 from coagent.protocol.calls import Position
 from coagent.protocol.keys import Key
+from coagent.systems.git.foreign_changes import ForeignChanges
 from coagent.systems.git.index import Built, Indexes, Staged, exclusion
-from coagent.systems.git.layer import Own, keep_objects, lay, own_files, to_hide
-from coagent.systems.git.lower_layers import Laid, LaidFolders
-from coagent.systems.git.nested import refuse_ungoverned, refuse_within
+from coagent.systems.git.layer import Own, keep_objects, own_files, to_hide, write_layer
+from coagent.systems.git.nested import refuse_made, refuse_ungoverned, refuse_within
 from coagent.systems.git.references import PREFIX, agent_key
+from coagent.systems.git.refusals import refusal, refuse_drops, refuse_outside, refuse_taken, refuse_unwritten
 from coagent.systems.git.repository import Repository, read_refs
-from coagent.systems.git.uncommitted import Unowned
-from coagent.systems.git.views import Seen, Snapshots, View
+from coagent.systems.git.seeded_layers import SeededLayer, SeededLayers
+from coagent.systems.git.views import ReadSet, Snapshots, View
 from coagent.tools.state import State
 
 _BEGIN, _END = "# begin: others' work\n", "# end: others' work\n"
@@ -53,7 +54,7 @@ _ELSEWHERE = (  # variables that would lead git somewhere else
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class RepositoryState:
     """What the state says of the repository at one call's place in the order.
 
     Args:
@@ -69,12 +70,12 @@ class Here:
     begun_s: float
 
 
-Look: TypeAlias = tuple[str, str, Path]
+ReadOnlyRun: TypeAlias = tuple[str, str, Path]
 """A command that only reads, the tree that it sees, and the git folder."""
 
 
 @dataclass(slots=True)
-class Place:
+class RepositoryView:
     """The repository as it is at one call's place in the order."""
 
     head: str
@@ -83,9 +84,9 @@ class Place:
     key: str
     built: Built
     nobodys: list[str]
-    laid: Laid
+    seeded: SeededLayer
     begun_s: float
-    look: Look | None = None
+    read_only_run: ReadOnlyRun | None = None
 
     def value(self, name: str) -> Any:
         """Return what one of its objects was."""
@@ -102,20 +103,23 @@ class GitCalls:
         root: The workspace.
         snapshots: Of it.
         left_out: Tells of a relative path whether it is no part of the workspace.
+        above: Whether the repository may be one in a folder of which the workspace lies.
     """
 
-    def __init__(self, root: str, snapshots: Snapshots, left_out: Callable[[str], bool]) -> None:
-        self.repository = Repository(root)
-        self.unowned = Unowned(self.repository, snapshots, left_out)
-        self.indexes = Indexes(self.repository, self.unowned.index, lambda: self.unowned.commit)
-        self.laid = LaidFolders()
+    def __init__(
+        self, root: str, snapshots: Snapshots, left_out: Callable[[str], bool], *, above: bool = True
+    ) -> None:
+        self.repository = Repository(root, above=above)
+        self.foreign = ForeignChanges(self.repository, snapshots, left_out)
+        self.indexes = Indexes(self.repository, self.foreign.index, lambda: self.foreign.commit)
+        self.seeded = SeededLayers()
         self._lock = threading.Lock()  # views are made in threads, several at a time
         self._times: dict[tuple[Position, str], str] = {}
         # Those that have found nothing to write: the next time they need no layer for that.
-        self._idle: dict[Look | None, None] = {}
+        self._idle: dict[ReadOnlyRun | None, None] = {}
 
     @staticmethod
-    def named(text: str) -> bool:
+    def mentions_git(text: str) -> bool:
         """Tell whether a command names git; others may come to it through a script."""
         return re.search(r"\bgit\b", text) is not None
 
@@ -134,7 +138,7 @@ class GitCalls:
         return {"GIT_AUTHOR_DATE": now, "GIT_COMMITTER_DATE": now} | found
 
     @staticmethod
-    def here(state: State, own: Iterable[Key], before: Iterable[str], begun_s: float) -> Here:
+    def git_state(state: State, own: Iterable[Key], before: Iterable[str], begun_s: float) -> RepositoryState:
         """Return what is to be known of the state; all at one moment, on the thread that changes it.
 
         Args:
@@ -143,29 +147,34 @@ class GitCalls:
             before: The paths of what agents have written from which it goes on.
             begun_s: When the snapshot of the tree was taken at the earliest, in seconds since the epoch.
         """
-        paths = frozenset((*(one.partition(":")[2] for one in own), *before))
-        return Here(agent_key(state.rank), state.written(PREFIX), paths, begun_s)
+        paths = frozenset((*(key.partition(":")[2] for key in own), *before))
+        return RepositoryState(agent_key(state.rank), state.written(PREFIX), paths, begun_s)
 
     def begin(
-        self, here: Here, view: View, files: Mapping[str, Content | None], fresh: bool, looks: str = ""
-    ) -> Place:
+        self,
+        git_state: RepositoryState,
+        view: View,
+        files: Mapping[str, Content | None],
+        fresh: bool,
+        read_only_command: str = "",
+    ) -> RepositoryView:
         """Make the git folder of a view; give it back with `release`.
 
         Args:
-            here: What the state says.
+            git_state: What the state says.
             view: The view.
             files: The files that any agent has written, as they are here, by relative path.
             fresh: Whether to look anew for changes that nobody in the domain has made.
-            looks: What the command is, if it is known to change nothing but times of files in the index.
+            read_only_command: The command, if it is known to change nothing but times in the index.
         """
         with self._lock:
-            place = self._place(here, files, fresh)
-            if looks:
-                place.look = (looks, view.lower, place.laid.folder)
-            layered = not looks or place.look not in self._idle
-        others = ([], []) if looks else (place.built.left_tracked, place.built.left_new)
-        view.lay_git(place.laid.folder, layered=layered, others=others)
-        return place
+            git_view = self._place(git_state, files, fresh)
+            if read_only_command:
+                git_view.read_only_run = (read_only_command, view.lower, git_view.seeded.folder)
+            layered = not read_only_command or git_view.read_only_run not in self._idle
+        others = ([], []) if read_only_command else (git_view.built.left_tracked, git_view.built.left_new)
+        view.seed_git(git_view.seeded.folder, layered=layered, others=others)
+        return git_view
 
     def make_ahead(self, begun_s: float) -> None:
         """Make the index of an agent that has done nothing yet, before the first command has need of it.
@@ -179,38 +188,45 @@ class GitCalls:
         if self.repository.governed:
             with self._lock:
                 commit = self.repository.commit()
-                differing = self.unowned.paths(commit, (), fresh=False)
+                differing = [
+                    self.repository.prefix + path for path in self.foreign.paths(commit, (), fresh=False)
+                ]
                 self.indexes.index(commit, {}, {}, differing, begun_s=begun_s)
 
-    def release(self, place: Place) -> None:
+    def release(self, git_view: RepositoryView) -> None:
         """Say that the command over a place has ended."""
         with self._lock:
-            self.laid.release(place.laid)
+            self.seeded.release(git_view.seeded)
 
-    def _place(self, here: Here, files: Mapping[str, Content | None], fresh: bool) -> Place:
+    def _place(
+        self, git_state: RepositoryState, files: Mapping[str, Content | None], fresh: bool
+    ) -> RepositoryView:
         repository = self.repository
         head, refs = repository.head(), repository.refs()
-        for one, value in here.shared.items():
-            name = one[len(PREFIX) :]
+        for key, value in git_state.shared.items():
+            name = key[len(PREFIX) :]
             if name == "HEAD":
                 head = str(value)
             elif name.startswith("refs/"):
                 refs.pop(name, None)
                 if value is not None:
                     refs[name] = value
-        private = dict(here.shared.get(here.key) or {})
+        private = dict(git_state.shared.get(git_state.key) or {})
         commit = repository.commit(head, refs)
-        differing = self.unowned.paths(commit, files.keys(), fresh=fresh)
-        differing = [path for path in differing if path not in here.own]
-        others = {path: content for path, content in files.items() if path not in here.own}
-        attributes = {one: value for one, value in files.items() if one.endswith(".gitattributes")}
+        differing = self.foreign.paths(commit, files.keys(), fresh=fresh)
+        prefix = repository.prefix
+        differing = [prefix + path for path in differing if path not in git_state.own]
+        others = {prefix + path: content for path, content in files.items() if path not in git_state.own}
+        attributes = {
+            prefix + path: value for path, value in files.items() if path.endswith(".gitattributes")
+        }
         staged = private.get("staged", {})
-        built = self.indexes.index(commit, staged, others, differing, attributes, begun_s=here.begun_s)
+        built = self.indexes.index(commit, staged, others, differing, attributes, begun_s=git_state.begun_s)
         refs = dict(sorted(refs.items()))
-        laid = self._laid(head, refs, private, built)
-        return Place(head, refs, private, here.key, built, differing, laid, here.begun_s)
+        seeded = self._seed(head, refs, private, built)
+        return RepositoryView(head, refs, private, git_state.key, built, differing, seeded, git_state.begun_s)
 
-    def _laid(self, head: str, refs: dict[str, str], private: Mapping[str, Any], built: Built) -> Laid:
+    def _seed(self, head: str, refs: dict[str, str], private: Mapping[str, Any], built: Built) -> SeededLayer:
         """Return the folder that makes the real git folder one's own."""
         git = self.repository.common
         own: dict[str, Own | None] = dict.fromkeys(self._of_others())
@@ -226,14 +242,14 @@ class GitCalls:
                 packed += f"{value} {name}\n"
 
         def make(folder: Path) -> dict[str, Own | None]:
-            lay(folder, git, own)
+            write_layer(folder, git, own)
             (folder / "packed-refs").write_text(packed, encoding="utf-8")
             (folder / "HEAD").write_text(f"{head}\n", encoding="utf-8")
             shutil.copy2(built.place, folder / "index")
             return own_files(folder, git)
 
         hidden = tuple(path for path, file in own.items() if file is None and os.path.lexists(git / path))
-        return self.laid.take((head, packed, own, built.place.name, to_hide(git), hidden), make)
+        return self.seeded.take((head, packed, own, built.place.name, to_hide(git), hidden), make)
 
     def _of_others(self) -> list[str]:
         """Return what a shared git folder has of other working trees' own, such as a merge under way."""
@@ -243,7 +259,7 @@ class GitCalls:
         own = repository.path.relative_to(repository.common).as_posix()
         return [own, *(name for name in os.listdir(repository.common) if _TREES_OWN.fullmatch(name))]
 
-    def _here(self) -> bytes:
+    def _worktree_settings(self) -> bytes:
         """Return settings by which git in a view takes the workspace for its working tree."""
         if not self.repository.elsewhere:
             return b""
@@ -253,6 +269,7 @@ class GitCalls:
         text = own.data if own else _bytes(self.repository.common / "info/exclude")
         if text and not text.endswith(b"\n"):
             text += b"\n"
+        text = os.fsencode(_only_below(self.repository.prefix)) + text
         if built.left_new:
             patterns = "".join(f"{exclusion(path)}\n" for path in built.left_new if "\n" not in path)
             text += os.fsencode(_BEGIN + patterns + _END)
@@ -268,11 +285,13 @@ class GitCalls:
         head = (
             f"{user}[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[advice]\n\tupdateSparsePath = false\n"
         )
-        return head.encode() + _bytes(self.repository.common / "config") + self._here()
+        if self.repository.prefix:  # what is marked as outside of the workspace stays so
+            head += "[sparse]\n\texpectFilesOutsideOfPatterns = true\n"
+        return head.encode() + _bytes(self.repository.common / "config") + self._worktree_settings()
 
     # ---- after a command -----------------------------------------------------------------------------------
 
-    def used(self, seen: Seen | None) -> bool:
+    def was_used(self, seen: ReadSet | None) -> bool:
         """Tell whether a command has looked into the git folder, or into that of a submodule in it."""
         if seen is None or ".git/HEAD" in seen.looked_up or ".git/HEAD" in seen.opened:
             return True
@@ -280,14 +299,14 @@ class GitCalls:
             return False
         return any(path.startswith(".git/modules/") for path in seen.opened | seen.looked_up)
 
-    def record(self, state: State, place: Place, seen: Seen | None) -> None:
+    def record(self, state: State, git_view: RepositoryView, seen: ReadSet | None) -> None:
         """Make what a command has seen of the repository the reads of its call."""
-        if not self.used(seen):
+        if not self.was_used(seen):
             return
         state.trace(f"{PREFIX}HEAD")
-        state.trace(place.key)
-        if place.head.startswith("ref: "):
-            state.trace(PREFIX + place.head[5:])
+        state.trace(git_view.key)
+        if git_view.head.startswith("ref: "):
+            state.trace(PREFIX + git_view.head[5:])
         if seen is None:
             state.trace(f"{PREFIX}refs/")
             return
@@ -297,98 +316,112 @@ class GitCalls:
         if ".git/refs" in seen.opened:
             state.trace(f"{PREFIX}refs/")
 
-    def end(self, view: View, place: Place | None) -> tuple[dict[str, Any], list[str]]:
+    def end(
+        self, view: View, git_view: RepositoryView | None, said: str = ""
+    ) -> tuple[dict[str, Any], list[str]]:
         """Return what a command has done in the git folder, as writes, and whose work it left alone.
 
         Args:
             view: Its view.
-            place: The repository in it; None where it was not meant to use git.
+            git_view: The repository in it; None where it was not meant to use git.
+            said: What it has said.
 
         Raises:
             ToolFailed: It would drop what is not the agent's, or cannot be kept.
         """
-        if place is None:
+        if git_view is None:
             refuse_ungoverned(view.git_layer)
             return {}, []
+        if self.repository.prefix:
+            refuse_made(view.git_layer)
+            refuse_unwritten(self.repository, said)
         layer = view.git_changes()
         if layer is None:
-            if place.look is not None:
-                with self._lock:
-                    self._idle[place.look] = None
-                    while len(self._idle) > _LOOKS_MAX:
-                        self._idle.pop(next(iter(self._idle)))
+            self._note_idle(git_view.read_only_run)
             return {}, []
         repository = self.repository
         head = _head(layer)
         refs = read_refs(layer)
         moved = {
             name: refs.get(name)
-            for name in sorted(refs.keys() | place.refs.keys())
-            if refs.get(name) != place.refs.get(name)
+            for name in sorted(refs.keys() | git_view.refs.keys())
+            if refs.get(name) != git_view.refs.get(name)
         }
         own = own_files(layer, repository.common)
-        touched = _identity(layer / "index") != _identity(place.laid.folder / "index")
-        if touched and place.look is not None:
+        touched = _identity(layer / "index") != _identity(git_view.seeded.folder / "index")
+        if touched and git_view.read_only_run is not None:
             touched = False
             with self._lock:
-                self.indexes.renew(place.built, layer / "index", place.begun_s)
-        if not moved and head == place.head and own == place.laid.own and not touched:
+                self.indexes.renew(git_view.built, layer / "index", git_view.begun_s)
+        if not moved and head == git_view.head and own == git_view.seeded.own and not touched:
             return {}, []
         if "shallow" in own:
             raise ToolFailed("the command makes the repository shallow", "Leave that to a person.")
-        was = place.laid.own
+        was = git_view.seeded.own
         if own.get(_SPARSE) != was.get(_SPARSE):
-            raise _refused("it chooses which files are checked out", "Leave that to a person.")
+            raise refusal("it chooses which files are checked out", "Leave that to a person.")
         refuse_within(path for path, file in own.items() if file is not None and file != was.get(path))
         keep_objects(view.git_layer, repository.common, self._unpack)
-        self._refuse_taken(head, moved, place)
-        before = dict(place.private.get("before", {}))
+        heads = [head.removeprefix("ref: ")] if head != git_view.head else []
+        refuse_taken(repository, [*moved, *heads])
+        before = dict(git_view.private.get("before", {}))
         for name in moved:
-            before.setdefault(name, place.refs.get(name))
-        self._check(before, moved, refs)
+            before.setdefault(name, git_view.refs.get(name))
+        refuse_drops(repository, before, moved, refs)
         private: dict[str, Any] = {"before": before} if before else {}
-        staged = self._staged(layer, head, refs, touched, place)
+        staged = self._staged_now(layer, head, refs, touched, git_view)
+        old, new = repository.commit(git_view.head, git_view.refs), repository.commit(head, refs)
+        refuse_outside(repository, (old, new), staged)
         if staged:
             private["staged"] = staged
-        elif touched and place.look is None:
-            commit = repository.commit(head, refs)
+        elif touched and git_view.read_only_run is None and new is not None and new != old:
             with self._lock:
-                if commit is not None and commit != repository.commit(place.head, place.refs):
-                    self.indexes.go_on_from(commit, layer / "index", place.begun_s)
-        files = self._kept(own, place)
+                self.indexes.go_on_from(new, layer / "index", git_view.begun_s)
+        files = self._own_files(own, git_view)
         if files:
             private["files"] = files
         writes: dict[str, Any] = {f"{PREFIX}{name}": value for name, value in moved.items()}
-        if head != place.head:
+        if head != git_view.head:
             writes[f"{PREFIX}HEAD"] = head
-        left: list[str] = []
-        if private != place.private:
-            writes[place.key] = private or None
-        if writes:
-            left = self.left(place)
-        return writes, left
+        if private != git_view.private:
+            writes[git_view.key] = private or None
+        return writes, self.left_alone(git_view) if writes else []
+
+    def _note_idle(self, read_only_run: ReadOnlyRun | None) -> None:
+        """Take note that a command that only reads has found nothing to write."""
+        if read_only_run is not None:
+            with self._lock:
+                self._idle[read_only_run] = None
+                while len(self._idle) > _LOOKS_MAX:
+                    self._idle.pop(next(iter(self._idle)))
 
     def _unpack(self, pack: bytes) -> None:
         self.repository.run("unpack-objects", "-q", given=pack)
 
-    def _staged(self, layer: Path, head: str, refs: dict[str, str], touched: bool, place: Place) -> Staged:
+    def _staged_now(
+        self, layer: Path, head: str, refs: dict[str, str], touched: bool, git_view: RepositoryView
+    ) -> Staged:
         commit = self.repository.commit(head, refs)
-        if not touched and commit == self.repository.commit(place.head, place.refs):
-            found: Staged = place.private.get("staged", {})
+        if not touched and commit == self.repository.commit(git_view.head, git_view.refs):
+            found: Staged = git_view.private.get("staged", {})
             return found
         index = layer / "index"
         return self.indexes.staged(index, commit) if index.is_file() else {}
 
-    def _kept(self, own: dict[str, Own | None], place: Place) -> dict[str, Any]:
-        """Return the agent's own files as plain data, without those that are as they were laid anew."""
-        mine = place.private.get("files", {})
+    def _own_files(self, own: dict[str, Own | None], git_view: RepositoryView) -> dict[str, Any]:
+        """Return the agent's own files as plain data, without those that are as they were seeded anew."""
+        mine = git_view.private.get("files", {})
         found: dict[str, Any] = {}
         for path, file in own.items():
-            if path in ("config", "info/exclude") and path not in mine and file == place.laid.own.get(path):
+            if (
+                path in ("config", "info/exclude")
+                and path not in mine
+                and file == git_view.seeded.own.get(path)
+            ):
                 continue
             if path == "info/exclude" and file is not None:
                 text = re.sub(
-                    re.escape(_BEGIN.encode()) + b".*" + re.escape(_END.encode()),
+                    re.escape(_BEGIN.encode()) + b".*?" + re.escape(_END.encode()),
                     b"",
                     file.data,
                     flags=re.DOTALL,
@@ -399,55 +432,14 @@ class GitCalls:
             found[path] = _plain(file)
         return dict(sorted(found.items()))
 
-    def _check(
-        self, before: Mapping[str, str | None], moved: Mapping[str, str | None], refs: Mapping[str, str]
-    ) -> None:
-        """Refuse what drops commits, branches or tags that the agent did not make."""
-        for name, new in moved.items():
-            old = before[name]
-            if old is None or old == new or name.startswith("refs/remotes/") or old.startswith("ref: "):
-                continue
-            what = name.removeprefix("refs/").removeprefix("heads/")
-            if new is None:
-                heads = [value for one, value in refs.items() if one.startswith("refs/heads/")]
-                if name.startswith("refs/heads/") and any(
-                    self.repository.is_ancestor(old, one) for one in heads
-                ):
-                    continue
-                raise _refused(
-                    f"it would delete {what!r}, which is not yours", "Leave it, or merge it first."
-                )
-            if name.startswith("refs/tags/"):
-                raise _refused(f"it would move {what!r}, which is not yours", "Choose another name.")
-            if new.startswith("ref: ") or not self.repository.is_ancestor(old, new):
-                dropped = (
-                    self.repository.run("log", "--format=%h %s", "-5", old, f"^{new}").decode().splitlines()
-                )
-                raise _refused(
-                    f"it would drop commits from {what!r} that are not yours ({'; '.join(dropped)})",
-                    "Take them back with git revert, or make a commit of your own on top.",
-                )
-
-    def _refuse_taken(self, head: str, moved: Mapping[str, str | None], place: Place) -> None:
-        """Refuse to take a branch that another working tree has checked out, as git itself does."""
-        taken = self.repository.taken()
-        names = [name for name in moved if name in taken]
-        if head != place.head and head.removeprefix("ref: ") in taken:
-            names.append(head.removeprefix("ref: "))
-        if names:
-            raise _refused(
-                f"{names[0].removeprefix('refs/heads/')!r} is checked out in another working tree "
-                f"({taken[names[0]]})",
-                "Work on another branch: git switch -c NAME.",
-            )
-
-    def left(self, place: Place) -> list[str]:
+    def left_alone(self, git_view: RepositoryView) -> list[str]:
         """Return the paths of work that nobody who is at work has done, left alone by git.
 
         Those of other agents are not among them: what they have not committed changes with each of their
-        calls, and no result may hang on what the call has not read.
+        calls, and no result may depend on what the call has not read.
         """
-        return sorted(set(place.nobodys) & {*place.built.left_tracked, *place.built.left_new})[:_NAMED_MAX]
+        left = set(git_view.nobodys) & {*git_view.built.left_tracked, *git_view.built.left_new}
+        return sorted(path[len(self.repository.prefix) :] for path in left)[:_NAMED_MAX]
 
 
 def _head(layer: Path) -> str:
@@ -463,21 +455,27 @@ def _head(layer: Path) -> str:
     return f"ref: {text[4:].strip()}" if text.startswith("ref:") else text
 
 
-def _refused(what: str, cure: str) -> ToolFailed:
-    return ToolFailed(what, f"Nothing that the command did was kept. {cure}")
+def _only_below(prefix: str) -> str:
+    """Return patterns that exclude all but one folder: `packages/app/`; none where that is everything."""
+    parts = prefix.split("/")[:-1]
+    lines = ""
+    for length in range(len(parts)):
+        above = exclusion("/".join(parts[:length])) + "/" if length else "/"
+        lines += f"{above}*\n!{exclusion('/'.join(parts[: length + 1]))}/\n"
+    return _BEGIN + lines + _END if lines else ""
 
 
-def _identity(place: Path) -> tuple[int, int]:
+def _identity(path: Path) -> tuple[int, int]:
     try:
-        status = place.stat()
+        status = path.stat()
     except FileNotFoundError:
         return (0, 0)
     return status.st_ino, status.st_mtime_ns
 
 
-def _bytes(place: Path | str) -> bytes:
+def _bytes(path: Path | str) -> bytes:
     try:
-        with open(place, "rb") as file:
+        with open(path, "rb") as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return b""

@@ -98,15 +98,15 @@ class Indexes:
         """
         rules = self._rules(others, attributes or {})
         hashes: dict[str, tuple[str, bool] | None] = dict.fromkeys(differing, ("", False))
-        hashes |= {path: _hashed(content, commit) for path, content in others.items()}
+        hashes |= {path: _hash(content, commit) for path, content in others.items()}
         hashes = dict(sorted(hashes.items()))
-        all_of_it = json.dumps([commit, staged, hashes, {path: one.hex() for path, one in rules.items()}])
+        all_of_it = json.dumps([commit, staged, hashes, {path: rule.hex() for path, rule in rules.items()}])
         name = hashlib.sha256(all_of_it.encode("utf-8", "surrogateescape")).hexdigest()
         built = self._kept.pop(name, None)
         if built is None:
             basis = self._after.get(commit or "", self._known)
-            known_s = _modified_s(basis) + _MARGIN_S  # what it does not know, this one neither
-            built = self._made(self._folder / name, basis, commit, staged, hashes, _Kept(others, rules))
+            known_s = _modification_time_s(basis) + _MARGIN_S  # what it does not know, this one neither
+            built = self._make(self._folder / name, basis, commit, staged, hashes, _Kept(others, rules))
             date(built.place, min(known_s, begun_s))
             self.made += 1
         self._kept[name] = built
@@ -182,14 +182,14 @@ class Indexes:
                 found[name] = data
         return found
 
-    def _converted(self, paths: Iterable[str], kept: _Kept) -> dict[str, str]:
+    def _convert(self, paths: Iterable[str], kept: _Kept) -> dict[str, str]:
         """Return what git calls the contents of files once their line ends are as in objects.
 
         No filter runs, since those are programs: what goes through one is taken as it is.
         """
         with tempfile.TemporaryDirectory(prefix="ends-", dir=self._folder) as name:
             tree = Path(name)
-            files = {path: one.data for path, one in kept.contents.items() if one is not None}
+            files = {path: content.data for path, content in kept.contents.items() if content is not None}
             asked = [path for path in paths if "\n" not in path and path in files]
             for path, data in {**{path: files[path] for path in asked}, **kept.rules}.items():
                 (tree / path).parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +198,7 @@ class Indexes:
             said = self._repository.run("hash-object", "--stdin-paths", given=given, tree=tree)
         return dict(zip(asked, said.decode().split(), strict=True))
 
-    def _made(
+    def _make(
         self,
         place: Path,
         basis: Path,
@@ -214,6 +214,7 @@ class Indexes:
             run("read-tree", "--empty", index=place)
         elif basis == self._known and (commit != self._known_commit() or not basis.is_file()):
             run("read-tree", "--reset", commit, index=place)
+            self._repository.leave_outside(place)
         tracked: list[str] = []
         new: list[str] = []
         if hashes:
@@ -225,7 +226,7 @@ class Indexes:
                 elif entry is None and now is not None:
                     new.append(path)
             doubtful = [path for path in tracked if _may_be_converted(kept.contents.get(path))]
-            named = self._converted(doubtful, kept) if doubtful else {}
+            named = self._convert(doubtful, kept) if doubtful else {}
             for path, sha in named.items():
                 (entry,) = there[path][:1]
                 content = kept.contents[path]
@@ -241,6 +242,9 @@ class Indexes:
             run("update-index", "-z", "--index-info", index=place, given=lines)
             # `merge --abort` and `reset --merge` take a file without times for one with work in it.
             run("update-index", "-q", "--refresh", index=place, codes=(0, 1), linked=True)
+        # A has edited f and not committed it; B, which comes later, sees f as A left it. Were f not marked,
+        # B's `git commit -am x` would commit A's lines as B's. So of the files that differ from the commit
+        # those of others are marked: git takes them for unchanged. What B has staged itself stays B's.
         marked = [os.fsencode(path) + b"\0" for path in tracked if path not in staged]
         if marked:
             run("update-index", "-z", "--skip-worktree", "--stdin", index=place, given=b"".join(marked))
@@ -251,7 +255,7 @@ class Indexes:
         run = self._repository.run
         if commit is None:
             return {
-                path: [list(one) for one in stages]
+                path: [list(stage) for stage in stages]
                 for path, stages in self._repository.entries(index).items()
             }
         listing = run(
@@ -261,7 +265,7 @@ class Indexes:
         if b" U\0" in listing:
             for path, stages in self._repository.entries(index).items():
                 if stages[0].stage:
-                    found[path] = [list(one) for one in stages]
+                    found[path] = [list(stage) for stage in stages]
         return dict(sorted(found.items()))
 
 
@@ -279,14 +283,14 @@ def date(index: Path, begun_s: float) -> None:
     os.utime(index, (seconds, seconds))
 
 
-def _modified_s(place: Path) -> float:
+def _modification_time_s(place: Path) -> float:
     try:
         return place.stat().st_mtime
     except FileNotFoundError:
         return math.inf
 
 
-def _hashed(content: Content | None, commit: str | None) -> tuple[str, bool] | None:
+def _hash(content: Content | None, commit: str | None) -> tuple[str, bool] | None:
     """Return the name that git has for a content, and whether it is executable."""
     if content is None:
         return None
@@ -303,5 +307,5 @@ def _may_be_converted(content: Content | None) -> bool:
 
 def exclusion(path: str) -> str:
     """Return the pattern that excludes just one file."""
-    escaped = "".join(f"\\{one}" if one in "\\*?[" else one for one in path)
+    escaped = "".join(f"\\{character}" if character in "\\*?[" else character for character in path)
     return "/" + (escaped[:-1] + "\\ " if escaped.endswith(" ") else escaped)

@@ -1,4 +1,4 @@
-"""The git folder of a private view: a layer of files over the real one, laid before a command, read after it.
+"""The git folder of a private view: a layer over the real one, seeded before a command and read after it.
 
 The real folder stays as it is under the layer. What the layer holds or hides before the command is what its
 agent has there; what differs afterwards is what the command has done.
@@ -40,7 +40,7 @@ class Own(NamedTuple):
     executable: bool
 
 
-def lay(layer: Path, git: Path, own: Mapping[str, Own | None]) -> None:
+def write_layer(layer: Path, git: Path, own: Mapping[str, Own | None]) -> None:
     """Put an agent's own files over a git folder, and hide all references and logs that are not among them.
 
     Args:
@@ -76,7 +76,7 @@ def lay(layer: Path, git: Path, own: Mapping[str, Own | None]) -> None:
 
 
 def to_hide(git: Path) -> tuple[str, ...]:
-    """Return the names in a git folder of which `lay` hides those that are not among the agent's own."""
+    """Return the names in a git folder of which `write_layer` hides those that are not the agent's own."""
     found: list[str] = []
     _list_below(f"{git}/refs", found)
     _list_below(f"{git}/logs", found)
@@ -85,7 +85,7 @@ def to_hide(git: Path) -> tuple[str, ...]:
 
 def _list_below(folder: str, found: list[str]) -> None:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda one: one.name):
+        for entry in sorted(entries, key=lambda entry: entry.name):
             found.append(entry.path)
             if entry.is_dir(follow_symlinks=False):
                 _list_below(entry.path, found)

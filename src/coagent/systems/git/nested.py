@@ -73,6 +73,18 @@ def refuse_ungoverned(layer: Path) -> None:
                     "way than in files",
                     "Nothing that it did was kept. Leave that repository to a person.",
                 )
+    refuse_made(layer)
+
+
+def refuse_made(layer: Path) -> None:
+    """Refuse a command that has made a git repository of the workspace.
+
+    Args:
+        layer: What it has written in a git folder, beside what it has written in the tree.
+
+    Raises:
+        ToolFailed: It has.
+    """
     if any((layer.parent / "upper" / ".git").glob("*")):
         raise ToolFailed(
             "the command makes a git repository of the workspace",
@@ -106,6 +118,19 @@ def refuse_programs(
                 f"the command changes {path!r}, which a person's git would act on outside of your view",
                 "Nothing that it did was kept. Pass settings with `git -c name=value`.",
             )
+
+
+def refusal_outside(what: str, top: str) -> ToolFailed:
+    """Return the refusal of git that would work on files beside the workspace, which is a folder of its tree.
+
+    Args:
+        what: What the command does.
+        top: The top of the working tree.
+    """
+    return ToolFailed(
+        f"the command {what} outside of the workspace, which is a folder of the repository {top!r}",
+        "Nothing that it did was kept. Keep to files in it, or have a person open a workspace at that top.",
+    )
 
 
 _UNWRITABLE = re.compile(
@@ -157,14 +182,15 @@ def _elsewhere(root: str) -> tuple[str, str] | None:
     above = os.path.dirname(root)
     while above != "/":
         if os.path.lexists(f"{above}/.git"):
-            return f"{above}/.git", above
+            leads = _elsewhere(above)
+            return (f"{above}/.git" if leads is None else leads[0]), above
         above = os.path.dirname(above)
     return None
 
 
 _COMMANDS_APART = re.compile(r"[;&|\n]")
 _GIT = re.compile(r"\bgit\b")
-_SWEEPING = re.compile(
+_OVERWRITING = re.compile(
     r"\b(stash|clean|reset|checkout|switch|restore|submodule|pull|merge|rebase|revert|cherry-pick|read-tree|"
     r"checkout-index)\b"
 )
@@ -173,17 +199,17 @@ _LEADS_BYTES_MAX = 8192
 _ASKED_S_MAX = 60
 
 
-def _sweeping(text: str) -> str | None:
+def _overwriting_verb(text: str) -> str | None:
     """Return the git command in a text that takes away changes, None for none; in time linear in the text."""
     for part in _COMMANDS_APART.split(text):
         named = _GIT.search(part)
-        verb = _SWEEPING.search(part, named.end()) if named is not None else None
+        verb = _OVERWRITING.search(part, named.end()) if named is not None else None
         if verb is not None:
             return verb[1]
     return None
 
 
-def refuse_sweeps(
+def refuse_overwriting_others(
     text: str,
     changes: Mapping[str, Content | None],
     before: Callable[[str], Content | None],
@@ -207,10 +233,10 @@ def refuse_sweeps(
     Raises:
         ToolFailed: It would.
     """
-    verb = _sweeping(text)
+    verb = _overwriting_verb(text)
     if verb is None and _GIT.search(text):
         return
-    swept: dict[str, list[str]] = {}
+    overwritten: dict[str, list[str]] = {}
     for path, after in changes.items():
         if path not in others or "/.git/" in path:
             continue
@@ -220,8 +246,8 @@ def refuse_sweeps(
                 continue
             gone = after is None or not after.is_file
             if verb is not None or gone or _knows(os.path.join(root, git), after):
-                swept.setdefault(folder, []).append(path)
-    for folder, paths in swept.items():
+                overwritten.setdefault(folder, []).append(path)
+    for folder, paths in overwritten.items():
         raise ToolFailed(
             f"git {verb or '(in a script)'} changes files of other agents in the repository {folder!r} "
             f"({', '.join(sorted(paths)[:5])})",

@@ -57,30 +57,38 @@ exec "$here/real" "$@"
 
 
 def write(
-    folder: Path, here: str, root: str, upper: Path, tracked: Iterable[str], new: Iterable[str]
+    folder: Path,
+    here: str,
+    root: str,
+    upper: Path,
+    tracked: Iterable[str],
+    new: Iterable[str],
+    *,
+    prefix: str = "",
 ) -> None:
     """Write the script and what it needs.
 
     Args:
         folder: Where to.
         here: What that is called in the view; `upper` and `real` in it are the upper layer, and git.
-        root: The tree in the view.
+        root: The working tree in the view.
         upper: The upper layer, as it is before the command.
         tracked: Paths of others' work that git knows in the view.
         new: Those that it does not know.
+        prefix: Where in the working tree that layer is, without the slash at the end.
 
     Raises:
         OSError: It cannot be written.
     """
     folder.mkdir(exist_ok=True)
     known = [("tracked", path, "") for path in tracked] + [("new", path, exclusion(path)) for path in new]
-    known = [one for one in known if not set(one[1]) & {"\n", "\t"}]
+    known = [fields for fields in known if not set(fields[1]) & {"\n", "\t"}]
     paths = sorted({path for _, path, _ in known})
     folders = sorted({above for path in paths for above in _above(path)})
     listed = b"".join(os.fsencode(path) + b"\0" for path in [*paths, f"{here}/paths"])
     (folder / "paths").write_bytes(listed)
-    (folder / "known").write_bytes(b"".join(os.fsencode("\t".join(one)) + b"\n" for one in known))
-    lines = [line for path in paths if (line := _line(upper / path, path))]
+    (folder / "known").write_bytes(b"".join(os.fsencode("\t".join(fields)) + b"\n" for fields in known))
+    lines = [line for path in paths if (line := _line(upper / os.path.relpath(path, prefix or "."), path))]
     lines.append(_line(folder / "paths", f"{here}/paths"))
     script = _SCRIPT.format(
         here=shlex.quote(here),

@@ -48,7 +48,7 @@ class GitObjects:
     """
 
     def __init__(self, root: str, lock: Callable[[], AbstractContextManager[None]]) -> None:
-        self.repository = Repository(root)
+        self.repository = Repository(root, above=True)
         self._lock = lock
         self._index_at: str | None = None
         self._listed: dict[str, dict[Key, Value]] = {}
@@ -228,7 +228,7 @@ class GitObjects:
             os.rename(f"{path}.lock", path)
             held = False
         except FileExistsError:
-            raise _locked(f"{path}.lock") from None
+            raise _lock_error(f"{path}.lock") from None
         except OSError as error:
             raise os_failure(f"{name!r} cannot be written", error) from error
         finally:
@@ -267,7 +267,7 @@ class GitObjects:
         """
         lock = f"{self.repository.path}/index.lock"
         if os.path.lexists(lock):
-            raise _locked(lock)
+            raise _lock_error(lock)
 
     def _move_index(self, before: str | None) -> None:
         """Let the index of the real checkout follow a reference that has moved.
@@ -301,7 +301,7 @@ def _reading(name: str) -> Iterator[None]:
         raise os_failure(f"{name!r} cannot be read", error) from error
 
 
-def _locked(lock: str) -> TargetUnavailable:
+def _lock_error(lock: str) -> TargetUnavailable:
     return TargetUnavailable(
         f"another git is at work: there is {lock!r}", "Wait for it; where none runs, delete that file."
     )

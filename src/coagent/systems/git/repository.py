@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from coagent.errors import TargetError, TargetUnavailable
-from coagent.systems.git.settings import Plain, Signature, plain_environment
+from coagent.systems.git.settings import Plain, Signature, plain_environment, signature
 
 PRIVATE_REFS = ("refs/stash", "refs/bisect/", "refs/worktree/", "refs/rewritten/")
 """References that belong to whoever works in a checkout, and so to each agent by itself."""
@@ -41,15 +41,21 @@ class Entry(NamedTuple):
 
 
 class Repository:
-    """The git folder at the top of a workspace.
+    """The git folder at the top of a workspace, or of the repository that it is a folder of.
+
+    Paths are relative to the top of the working tree, as git's own are.
 
     Args:
-        root: The workspace, which is the working tree.
+        root: The workspace: the working tree, or a folder in it.
+        above: Whether the repository may be one in a folder of which the workspace lies.
     """
 
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self.path, self.common = git_folders(root)
+    def __init__(self, root: str, *, above: bool = False) -> None:
+        self.root = (_top_above(root) if above else "") or root
+        """The top of the working tree."""
+        self.prefix = f"{os.path.relpath(root, self.root)}/" if self.root != root else ""
+        """Where the workspace is in it: `packages/app/`; empty where it is the whole of it."""
+        self.path, self.common = git_folders(self.root)
         """Where HEAD and the index are; and where all else is, which is the same but in a linked worktree."""
         self._plain = Plain(self.path, self.common)
 
@@ -133,13 +139,35 @@ class Repository:
             return False
         return True
 
+    def outside(self) -> tuple[str, ...]:
+        """Return the pathspecs of all that is no part of the workspace."""
+        return (":(top)", f":(top,literal,exclude){self.prefix[:-1]}")
+
+    def within(self, path: str) -> str | None:
+        """Return a path of the working tree as one of the workspace; None where it is not in that."""
+        return path[len(self.prefix) :] if path.startswith(self.prefix) else None
+
+    def leave_outside(self, index: Path) -> None:
+        """Have git leave alone, with an index, what is no part of the workspace.
+
+        Args:
+            index: The index, in which those files are marked.
+        """
+        if self.prefix:
+            listing = self.run("ls-files", "-z", "--", *self.outside(), index=index)
+            if listing:
+                self.run("update-index", "-z", "--skip-worktree", "--stdin", index=index, given=listing)
+
     def knows(self, setting: str) -> bool:
         """Tell whether `user.name` or `user.email` is set for who works in it."""
         return setting in self._plain.author()
 
     def rules(self) -> tuple[Signature | None, ...]:
-        """Return what tells whether the rules by which git looks at files changed, but for the tree's."""
-        return self._plain.rules()
+        """Return what tells whether the rules by which git looks at files changed, but for those in them."""
+        parts = self.prefix.split("/")[:-1]
+        above = ["/".join([self.root, *parts[:length]]) for length in range(len(parts))]
+        files = [f"{folder}/{name}" for folder in above for name in (".gitignore", ".gitattributes")]
+        return (*self._plain.rules(), *map(signature, files))
 
     def head(self) -> str:
         """Return the text of HEAD: `ref: refs/heads/main`, or the name of a commit."""
@@ -161,7 +189,7 @@ class Repository:
         """Return where the file of HEAD or of a reference is."""
         return (self.path if name == "HEAD" else self.common) / name
 
-    def taken(self) -> dict[str, str]:
+    def checked_out_elsewhere(self) -> dict[str, str]:
         """Return the branches that other working trees have checked out, where this one is a linked one."""
         found: dict[str, str] = {}
         if self.path == self.common:
@@ -232,7 +260,9 @@ class Repository:
         listing = self.run("diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", before, after)
         changes = list(raw_changes(listing))
         index = self.entries(paths=[path for path, _, _ in changes])
-        along = [one for one in changes if index.get(one[0], ()) == ((one[1],) if one[1] else ())]
+        along = [
+            change for change in changes if index.get(change[0], ()) == ((change[1],) if change[1] else ())
+        ]
         if not along:
             return
         lines = (index_line(path, now, len(before)) for path, _, now in along)
@@ -262,6 +292,20 @@ def git_folders(root: str) -> tuple[Path, Path]:
                 leads = shared.read_text(encoding="utf-8").strip() if shared.is_file() else "."
                 return own, Path(os.path.normpath(own / leads))
     return git, git
+
+
+def _top_above(root: str) -> str:
+    """Return the nearest folder above one that is the top of a repository; empty where there is none.
+
+    Only a git folder counts that this user may write to: others are looked at, as any program may.
+    """
+    if os.path.lexists(f"{root}/.git"):
+        return ""
+    above = os.path.dirname(root)
+    while above != "/" and not os.path.lexists(f"{above}/.git"):
+        above = os.path.dirname(above)
+    git = f"{above}/.git"
+    return above if above != "/" and os.path.isdir(git) and os.access(git, os.W_OK) else ""
 
 
 def raw_changes(listing: bytes) -> Iterator[tuple[str, Entry | None, Entry | None]]:

@@ -83,7 +83,7 @@ class Plain:
             TargetError: The settings cannot be read.
         """
         with self._lock:
-            folder = self._made()
+            folder = self._make()
             for shared in self._git.glob("sharedindex.*"):
                 if not (folder / shared.name).is_symlink():
                     (folder / shared.name).symlink_to(shared)
@@ -103,7 +103,7 @@ class Plain:
             TargetError: They cannot be read.
         """
         with self._lock:
-            self._made()
+            self._make()
             return self._author
 
     def rules(self) -> tuple[Signature | None, ...]:
@@ -113,10 +113,10 @@ class Plain:
             TargetError: The settings cannot be read.
         """
         with self._lock:
-            self._made()
+            self._make()
             return (*self._known.values(), *map(signature, self._rules))
 
-    def _made(self) -> Path:
+    def _make(self) -> Path:
         if self._folder is None:
             folder = new_folder("git-dir")
             weakref.finalize(self, shutil.rmtree, folder, True)
@@ -125,7 +125,7 @@ class Plain:
             (folder / "info").symlink_to(self._common / "info")
             self._write(folder)
             self._folder = folder
-        elif any(signature(path) != known for path, known in self._known.items()):
+        elif any(signature(path) != before for path, before in self._known.items()):
             self._write(self._folder)
         return self._folder
 
@@ -172,7 +172,7 @@ class Plain:
                 f"{said.decode('utf-8', 'replace').strip() or error}",
                 "Look at them with git config --list.",
             ) from error
-        parts = [os.fsdecode(one) for one in done.stdout.split(b"\0")[:-1]]
+        parts = [os.fsdecode(part) for part in done.stdout.split(b"\0")[:-1]]
         found, sources = {}, []
         for origin, setting in zip(parts[0::2], parts[1::2], strict=True):
             kind, _, path = origin.partition(":")

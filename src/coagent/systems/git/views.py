@@ -18,8 +18,8 @@ class View(Protocol):
     def git_layer(self) -> Path:
         """What the command has written in the git folder."""
 
-    def lay_git(self, folder: Path, *, layered: bool, others: tuple[Sequence[str], Sequence[str]]) -> None:
-        """Lay a folder over the git folder.
+    def seed_git(self, folder: Path, *, layered: bool, others: tuple[Sequence[str], Sequence[str]]) -> None:
+        """Put a seeded layer over the git folder.
 
         Args:
             folder: The folder.
@@ -31,7 +31,7 @@ class View(Protocol):
         """Return all that lies over the git folder after the command; None where it has changed nothing."""
 
 
-class Seen(Protocol):
+class ReadSet(Protocol):
     """What a command has looked up in the tree, by relative paths."""
 
     @property
@@ -47,12 +47,12 @@ class Snapshots(Protocol):
     """Knows what has changed in a tree from one snapshot to the next."""
 
     @property
-    def moment(self) -> int:
+    def generation(self) -> int:
         """Grows with each snapshot that differs from the one before."""
 
-    def changed_since(self, moment: int) -> frozenset[str] | None:
+    def changed_since(self, generation: int) -> frozenset[str] | None:
         """Return the files and links that have changed, as relative paths; None where that is forgotten.
 
         Args:
-            moment: What `moment` was then.
+            generation: What `generation` was then.
         """

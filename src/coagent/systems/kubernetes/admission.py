@@ -15,11 +15,11 @@ from coagent.protocol.values import Value
 from coagent.systems.kubernetes.immutable import REPLACEABLE, fixed_parts
 from coagent.systems.kubernetes.kinds import CLUSTER, Kind
 from coagent.systems.kubernetes.objects import (
-    assigned_from,
-    carried_over,
     terminating,
-    tracked,
-    unassigned,
+    tracked_part,
+    with_assigned_fields,
+    with_server_fields,
+    without_assigned_fields,
 )
 from coagent.systems.kubernetes.server import Missing, Raced
 
@@ -38,7 +38,7 @@ class Admission:
     def __init__(self, request: Callable[..., dict[str, Any]]) -> None:
         self._request = request
 
-    def judged(
+    def dry_run(
         self, kind: Kind, body: dict[str, Any], live: dict[str, Any] | None, held: Value, *, apart: bool
     ) -> dict[str, Any] | None:
         """Return an object as the server would store it; None where that cannot be known beforehand.
@@ -56,6 +56,10 @@ class Admission:
         """
         if not apart:
             return self._in_place(kind, body, live)
+        # A scales Deployment geo. B, which comes later, has created geo anew with another selector. The
+        # server would refuse A's geo, which has the old one, as a change of what is immutable; yet in A's
+        # view nothing of that has happened. So geo is tried as geo-coagent-tried, and that its selector is
+        # the one that A's call held is compared below.
         made = None
         if live is not None and held is not None and not terminating(live):
             try:
@@ -66,7 +70,7 @@ class Admission:
                 pass  # that may be due to what comes later
         if made is None:
             made = self._elsewhere(kind, body)
-        if kind.own and (fixed := fixed_parts(kind.name, held, tracked(made or body))):
+        if kind.own and (fixed := fixed_parts(kind.name, held, tracked_part(made or body))):
             raise TargetError(
                 f"{kind.name} {body['metadata']['name']!r} is invalid: {', '.join(fixed)}: "
                 "field is immutable",
@@ -79,7 +83,7 @@ class Admission:
         """Tell whether an object can be deleted and created again as `body`, and only that will do."""
         if not kind.own or kind.name not in REPLACEABLE or live["metadata"].get("finalizers"):
             return False
-        if not fixed_parts(kind.name, tracked(live), tracked(carried_over(body, live))):
+        if not fixed_parts(kind.name, tracked_part(live), tracked_part(with_server_fields(body, live))):
             return False
         try:
             return self._elsewhere(kind, body) is not None
@@ -95,7 +99,7 @@ class Admission:
         try:
             if live is None:
                 return self._request("POST", kind.collection(namespace), body=body, query=_DRY_RUN)
-            whole = carried_over(body, live)
+            whole = with_server_fields(body, live)
             return self._request("PUT", kind.path(namespace, name), body=whole, query=_DRY_RUN)
         except Missing:
             if live is None:  # the namespace may be about to be made, by the same call
@@ -108,7 +112,7 @@ class Admission:
             return None  # its name follows from what is in it
         namespace, name = _place(body)
         metadata = {**body["metadata"], "name": f"{name[: _NAME_LENGTH_MAX - len(_TRIED)]}{_TRIED}"}
-        tried = {**unassigned(body), "metadata": metadata}
+        tried = {**without_assigned_fields(body), "metadata": metadata}
         try:
             made = self._request("POST", kind.collection(namespace), body=tried, query=_DRY_RUN)
         except (Missing, Raced):
@@ -117,7 +121,7 @@ class Admission:
             if "(403)" in refusal.cause and "admission webhook" not in refusal.cause:
                 return None  # who may change an object may not be allowed to create one
             raise
-        found = assigned_from(body, made)
+        found = with_assigned_fields(body, made)
         found["metadata"] = {**found["metadata"], "name": name}
         return dict(found)
 

@@ -74,10 +74,10 @@ def _agree(held: Any, wanted: Any) -> bool:
 def _plain(value: Any) -> Any:
     """Leave out the labels by which a Job finds its pods, which the server adds."""
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items() if not _added(name)}
+        return {name: _plain(part) for name, part in value.items() if not _is_added(name)}
     return [_plain(part) for part in value] if isinstance(value, list) else value
 
 
-def _added(name: str) -> bool:
+def _is_added(name: str) -> bool:
     label = name.removeprefix("batch.kubernetes.io/")
     return label in (_OF_THE_JOB, "job-name")

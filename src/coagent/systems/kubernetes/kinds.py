@@ -82,12 +82,12 @@ class Kinds:
             self._discover()
         return self._kinds
 
-    def known(self, name: str) -> bool:
+    def has_kind(self, name: str) -> bool:
         """Tell whether the name is that of a kind, without asking again."""
         self.all()
         return name.lower() in self._by_name
 
-    def found(self, name: str) -> Kind | None:
+    def cached(self, name: str) -> Kind | None:
         """Return a kind as far as it is known already; this asks nobody."""
         return self._by_name.get(name)
 
@@ -95,7 +95,7 @@ class Kinds:
         """Ask anew when a kind is named next: one was defined, or is no more."""
         self._kinds, self._by_name = [], {}
 
-    def named(self, name: str) -> Kind:
+    def find_kind(self, name: str) -> Kind:
         """Return a kind by plural, singular, kind or short name, in any case.
 
         The plural and the kind may be followed by the group, as in `Ingress.networking.k8s.io`, or by a dot
@@ -125,8 +125,8 @@ class Kinds:
                 continue  # one extension server that is down must not hide the other kinds
         kinds: list[Kind] = []
         taken: set[str] = set()
-        for group, version, one in found:
-            kinds.append(_kind(group, version, one, taken))
+        for group, version, resource in found:
+            kinds.append(_kind(group, version, resource, taken))
             taken.add(kinds[-1].key)
         by_name = {kind.key: kind for kind in kinds}
         for kind in kinds:
@@ -136,22 +136,24 @@ class Kinds:
         self._kinds, self._by_name = kinds, by_name
 
     def _resources(self, group: str, version: str, path: str) -> Iterable[tuple[str, str, dict[str, Any]]]:
-        for one in self._get(path).get("resources", ()):
-            if "/" not in one["name"] and "get" in one.get("verbs", ()):
-                yield group, version, one
+        for resource in self._get(path).get("resources", ()):
+            if "/" not in resource["name"] and "get" in resource.get("verbs", ()):
+                yield group, version, resource
 
 
-def _kind(group: str, version: str, one: dict[str, Any], taken: set[str]) -> Kind:
-    plural = one["name"]
+def _kind(group: str, version: str, resource: dict[str, Any], taken: set[str]) -> Kind:
+    plural = resource["name"]
     own = "." not in group or group.endswith(".k8s.io")
     return Kind(
         group=group,
         version=version,
         plural=plural,
-        name=one["kind"],
-        namespaced=one["namespaced"],
-        listable="list" in one.get("verbs", ()),
-        aliases=tuple(name for name in (one.get("singularName"), *(one.get("shortNames") or ())) if name),
+        name=resource["kind"],
+        namespaced=resource["namespaced"],
+        listable="list" in resource.get("verbs", ()),
+        aliases=tuple(
+            name for name in (resource.get("singularName"), *(resource.get("shortNames") or ())) if name
+        ),
         key=plural if own and plural not in taken else f"{plural}.{group}",
     )
 

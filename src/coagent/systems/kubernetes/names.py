@@ -37,15 +37,15 @@ class Definition:
             ) from error
 
 
-def defined_in(manifests: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Definition]:
+def definitions_in(manifests: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Definition]:
     """Return the kinds that manifests define, by group and kind."""
     found = [
-        Definition(one)
-        for one in manifests
-        if one["kind"] == "CustomResourceDefinition"
-        and str(one.get("apiVersion", "")).startswith("apiextensions.k8s.io/")
+        Definition(manifest)
+        for manifest in manifests
+        if manifest["kind"] == "CustomResourceDefinition"
+        and str(manifest.get("apiVersion", "")).startswith("apiextensions.k8s.io/")
     ]
-    return {(one.group, one.kind): one for one in found}
+    return {(definition.group, definition.kind): definition for definition in found}
 
 
 def key_of(

@@ -25,7 +25,7 @@ _SERVER_ANNOTATIONS = (
 _ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "nodeName", "nodePort", "volumeName")
 
 
-def tracked(live: dict[str, Any]) -> dict[str, Any]:
+def tracked_part(live: dict[str, Any]) -> dict[str, Any]:
     """Return an object as agents see it: without status and the metadata that the server writes.
 
     Owners go by their names: an owner that comes back after it was deleted has another uid.
@@ -47,7 +47,7 @@ def tracked(live: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def carried_over(body: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
+def with_server_fields(body: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
     """Return a manifest with what the server owns of the live object put back, so that a replace keeps it."""
     old = live.get("metadata") or {}
     metadata = {**body["metadata"], **{name: old[name] for name in ("resourceVersion", "uid") if name in old}}
@@ -65,23 +65,25 @@ def carried_over(body: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
     return {**body, "metadata": metadata, **status}
 
 
-def assigned_from(body: Any, made: Any) -> Any:
+def with_assigned_fields(body: Any, made: Any) -> Any:
     """Return what the server made of a body elsewhere, with what it assigns as it is in the body."""
     if isinstance(body, dict) and isinstance(made, dict):
         found = {
-            name: assigned_from(body.get(name), part) for name, part in made.items() if name not in _ASSIGNED
+            name: with_assigned_fields(body.get(name), part)
+            for name, part in made.items()
+            if name not in _ASSIGNED
         }
         return found | {name: body[name] for name in _ASSIGNED if name in body}
     if isinstance(body, list) and isinstance(made, list) and len(body) == len(made):
-        return [assigned_from(*pair) for pair in zip(body, made, strict=True)]
+        return [with_assigned_fields(*pair) for pair in zip(body, made, strict=True)]
     return made
 
 
-def unassigned(body: Any) -> Any:
+def without_assigned_fields(body: Any) -> Any:
     """Return a body without what the server has assigned, as another object of another name would be."""
     if isinstance(body, dict):
-        return {name: unassigned(part) for name, part in body.items() if name not in _ASSIGNED}
-    return [unassigned(part) for part in body] if isinstance(body, list) else body
+        return {name: without_assigned_fields(part) for name, part in body.items() if name not in _ASSIGNED}
+    return [without_assigned_fields(part) for part in body] if isinstance(body, list) else body
 
 
 def terminating(live: dict[str, Any] | None) -> bool:

@@ -23,7 +23,7 @@ class Owners:
         self._kinds = kinds
         self._get = get
 
-    def filled(
+    def fill_uids(
         self, body: dict[str, Any], live: dict[str, Any] | None, *, missing_ok: bool = False
     ) -> dict[str, Any]:
         """Return a manifest with the uids of its owners.
@@ -37,30 +37,32 @@ class Owners:
             TargetError: An owner is not there: the cluster would delete the object at once.
         """
         references = body["metadata"].get("ownerReferences") or []
-        if not isinstance(references, list) or not all(isinstance(one, dict) for one in references):
+        if not isinstance(references, list) or not all(
+            isinstance(reference, dict) for reference in references
+        ):
             return body  # the server says what is wrong with it
         if not references:
             return body
         known = {
-            _name(one): one["uid"]
-            for one in ((live or {}).get("metadata") or {}).get("ownerReferences") or ()
+            _name(reference): reference["uid"]
+            for reference in ((live or {}).get("metadata") or {}).get("ownerReferences") or ()
         }
         namespace = str(body["metadata"].get("namespace", ""))
         filled = []
-        for one in references:
-            uid = known.get(_name(one)) or self._uid(one, namespace)
+        for reference in references:
+            uid = known.get(_name(reference)) or self._uid(reference, namespace)
             if uid is None and not missing_ok:
                 raise TargetError(
-                    f"the owner {one.get('kind')} {one.get('name')!r} is not there",
+                    f"the owner {reference.get('kind')} {reference.get('name')!r} is not there",
                     "Create the owner first, or leave ownerReferences out.",
                 )
-            filled.append({**one, "uid": uid or _NOBODY})
+            filled.append({**reference, "uid": uid or _NOBODY})
         return {**body, "metadata": {**body["metadata"], "ownerReferences": filled}}
 
     def _uid(self, reference: dict[str, Any], namespace: str) -> str | None:
         group = str(reference.get("apiVersion", "")).rpartition("/")[0]
         try:
-            kind = self._kinds.named(f"{reference.get('kind')}.{group}")
+            kind = self._kinds.find_kind(f"{reference.get('kind')}.{group}")
         except TargetError:
             return None
         owner = self._get(kind.path(namespace, str(reference.get("name", ""))))

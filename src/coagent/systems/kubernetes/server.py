@@ -107,7 +107,7 @@ class Server:
                 break
             time.sleep(pause_s)  # it has too much to do, and says when to come again
         if not 200 <= answer.status < 300:
-            raise self._translated(method, path, answer.status, data)
+            raise self._translate(method, path, answer.status, data)
         self._reached = True
         found = json.loads(data or b"null")
         return found if isinstance(found, dict) else {}
@@ -135,7 +135,7 @@ class Server:
                 data = answer.read()
             except (HTTPError, OSError) as error:
                 raise self._unreachable(error) from None
-            raise self._translated("GET", path, answer.status, data)
+            raise self._translate("GET", path, answer.status, data)
         return Stream(answer.response)
 
     def close(self) -> None:
@@ -159,7 +159,7 @@ class Server:
         except ApiException as error:
             if not error.status:  # the client's way to say that the certificates do not fit
                 raise self._away(str(error.reason), TargetUnavailable) from None
-            raise self._translated(method, path, error.status, error.body) from None
+            raise self._translate(method, path, error.status, error.body) from None
         except (HTTPError, OSError) as error:
             raise self._unreachable(error) from None
 
@@ -174,7 +174,7 @@ class Server:
             "Check that it runs, and that the kubeconfig names the right cluster.",
         )
 
-    def _translated(self, method: str, path: str, status: int, body: Any) -> TargetError:
+    def _translate(self, method: str, path: str, status: int, body: Any) -> TargetError:
         said = _message(body)
         if status == 404:
             return Missing(f"the API server knows no {path}: {said}", "Check namespace, kind and name.")
@@ -197,7 +197,7 @@ def _pause_s(answer: Any) -> float | None:
     return float(said) if said.isdigit() else None
 
 
-def listed(server: Server, path: str) -> tuple[list[dict[str, Any]], str]:
+def list_collection(server: Server, path: str) -> tuple[list[dict[str, Any]], str]:
     """Return all objects of a collection, page by page, and the resource version that they are of.
 
     Where the server has forgotten the pages meanwhile (410), everything is asked for at once, as its other

@@ -26,7 +26,7 @@ _MERGE_KEYS = {
 }
 
 
-def merged(current: Any, patch: Any) -> Any:
+def merge(current: Any, patch: Any) -> Any:
     """Return `current` with a merge patch (RFC 7386): mappings merge, null deletes, all else replaces."""
     if not isinstance(patch, dict):
         return patch
@@ -35,17 +35,17 @@ def merged(current: Any, patch: Any) -> Any:
         if part is None:
             result.pop(name, None)
         else:
-            result[name] = merged(result.get(name), part)
+            result[name] = merge(result.get(name), part)
     return result
 
 
-def strategically_merged(current: Any, patch: Any, field: str = "") -> Any:
-    """Return `current` with a strategic merge patch: as `merged`, but lists of named items merge by name.
+def merge_strategically(current: Any, patch: Any, field: str = "") -> Any:
+    """Return `current` with a strategic merge patch: as `merge`, but lists of named items merge by name.
 
     Of the directives it knows `$patch` (replace, delete) and `$retainKeys`.
     """
     if isinstance(patch, dict):
-        return _merged_mapping(current if isinstance(current, dict) else {}, patch)
+        return _merge_mapping(current if isinstance(current, dict) else {}, patch)
     key = _merge_key(field, patch)
     if key is None:
         return patch
@@ -53,11 +53,11 @@ def strategically_merged(current: Any, patch: Any, field: str = "") -> Any:
         return [item for item in patch if item != {"$patch": "replace"}]
     result: list[Any] = list(current) if isinstance(current, list) else []
     places: dict[str, int] = {}  # of the first item of each name, so that long lists merge in linear time
-    for index, one in enumerate(result):
-        if isinstance(one, dict) and key in one:
-            places.setdefault(_named(one[key]), index)
+    for index, item in enumerate(result):
+        if isinstance(item, dict) and key in item:
+            places.setdefault(_lookup_name(item[key]), index)
     for item in patch:
-        name = _named(item[key])
+        name = _lookup_name(item[key])
         at = places.get(name)
         if item.get("$patch") == "delete":
             if at is not None:
@@ -65,18 +65,18 @@ def strategically_merged(current: Any, patch: Any, field: str = "") -> Any:
                 del places[name]
         elif at is None:
             places[name] = len(result)
-            result.append(_merged_mapping({}, item))
+            result.append(_merge_mapping({}, item))
         else:
-            result[at] = _merged_mapping(result[at], item)
-    return [one for one in result if one is not _GONE]
+            result[at] = _merge_mapping(result[at], item)
+    return [item for item in result if item is not _GONE]
 
 
-def _named(value: Any) -> str:
+def _lookup_name(value: Any) -> str:
     """Return a merge key's value as something that can be looked up; numbers are equal as JSON has them."""
     return json.dumps(value, sort_keys=True)
 
 
-def _merged_mapping(current: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+def _merge_mapping(current: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     directive = patch.get("$patch")
     if directive == "delete":
         return {}
@@ -88,7 +88,7 @@ def _merged_mapping(current: dict[str, Any], patch: dict[str, Any]) -> dict[str,
         if part is None:
             result.pop(name, None)
         elif not name.startswith("$"):
-            result[name] = strategically_merged(result.get(name), part, name)
+            result[name] = merge_strategically(result.get(name), part, name)
     return result
 
 

@@ -26,7 +26,7 @@ def _target(table: KubernetesTarget, place: Place) -> Target:
     if "kubeconfig" in options:
         config = place.folder / Path(options["kubeconfig"]).expanduser()
         if not may_be_file(config):
-            raise place.fault(f"there is no kubeconfig {str(config)!r}", "Mend `kubeconfig`.")
+            raise place.fault(f"there is no kubeconfig {str(config)!r}", "Correct `kubeconfig`.")
         options["kubeconfig"] = str(config)
     return Kubernetes(**options)
 

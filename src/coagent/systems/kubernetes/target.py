@@ -24,14 +24,14 @@ from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.systems.kubernetes.admission import Admission
-from coagent.systems.kubernetes.changes import Changes
+from coagent.systems.kubernetes.change_tracker import ChangeTracker
 from coagent.systems.kubernetes.kinds import CLUSTER, Kind, Kinds, NoKind, is_whole
-from coagent.systems.kubernetes.objects import carried_over, holds, terminating, tracked
+from coagent.systems.kubernetes.objects import holds, terminating, tracked_part, with_server_fields
 from coagent.systems.kubernetes.order import DEFINITIONS as _DEFINITIONS
 from coagent.systems.kubernetes.order import precedence
 from coagent.systems.kubernetes.owners import Owners
-from coagent.systems.kubernetes.server import Invalid, Missing, Raced, Server, Unsure, listed
-from coagent.systems.kubernetes.watch import Place
+from coagent.systems.kubernetes.server import Invalid, Missing, Raced, Server, Unsure, list_collection
+from coagent.systems.kubernetes.watch import WatchedRange
 from coagent.targets.base import Before, GuardFailed, Target, require_wanted
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class Kubernetes(Target):
         self._kinds = Kinds(lambda path: self._request("GET", path))
         self._owners = Owners(self._kinds, lambda path: self._maybe(lambda: self._request("GET", path)))
         self._admission = Admission(self._request)
-        self._changes = Changes(self._server)
+        self._changes = ChangeTracker(self._server)
         weakref.finalize(self, self._changes.close).atexit = False
 
     @property
@@ -114,7 +114,7 @@ class Kubernetes(Target):
                 f"Write {scheme}:NAMESPACE/KIND/NAME, as k8s:default/deployments/geo.",
             )
         try:
-            kind = self._kinds.named(kind_name)
+            kind = self._kinds.find_kind(kind_name)
         except NoKind:
             if is_whole(kind_name):  # it may be defined by the time it is written
                 return Key(key)
@@ -131,14 +131,14 @@ class Kubernetes(Target):
     def _place(self, key: Key) -> tuple[Kind, str, str]:
         _, _, path = key.partition(":")
         namespace, kind_name, name = path.split("/")
-        return self._kinds.named(kind_name), namespace, name
+        return self._kinds.find_kind(kind_name), namespace, name
 
-    def _watched_place(self, prefix: str) -> Place | None:
+    def _place_to_watch(self, prefix: str) -> WatchedRange | None:
         """Return the kind and namespace of a key or prefix, as far as it names them; this asks nobody."""
         scheme, _, path = prefix.partition(":")
         namespace, _, rest = path.partition("/")
         kind_name, slash, _ = rest.partition("/")
-        kind = self._kinds.found(kind_name) if scheme == "k8s" and slash else None
+        kind = self._kinds.cached(kind_name) if scheme == "k8s" and slash else None
         if kind is None or not kind.listable:
             return None
         return kind, namespace if kind.namespaced else None
@@ -146,10 +146,10 @@ class Kubernetes(Target):
     # ---- reading -------------------------------------------------------------------------------------------
 
     async def get(self, key: Key) -> Value:
-        return await anyio.to_thread.run_sync(self._seen, key)
+        return await anyio.to_thread.run_sync(self._read, key)
 
     async def get_many(self, keys: Sequence[Key]) -> Mapping[Key, Value]:
-        return await anyio.to_thread.run_sync(lambda: {key: self._seen(key) for key in keys})
+        return await anyio.to_thread.run_sync(lambda: {key: self._read(key) for key in keys})
 
     async def list(self, prefix: str) -> dict[Key, Value]:
         return await anyio.to_thread.run_sync(self._list, prefix)
@@ -158,15 +158,15 @@ class Kubernetes(Target):
         chosen = prefix or (f"k8s:{self._namespace}/" if self._namespace else "k8s:")
         return dict(sorted(self._list(chosen).items()))
 
-    def _seen(self, key: Key) -> Value:
+    def _read(self, key: Key) -> Value:
         if key in self._replaced:
             with self._replacing:  # it is there again in a moment
                 pass
-        return self._noted(key, self._get(key))
+        return self._note(key, self._get(key))
 
-    def _noted(self, key: Key, live: dict[str, Any] | None) -> Value:
+    def _note(self, key: Key, live: dict[str, Any] | None) -> Value:
         """Return of an object what the key names, and take note of it."""
-        value, place = _part(key, live), self._watched_place(key)
+        value, place = _part(key, live), self._place_to_watch(key)
         if place is None:
             return value
         version = None if live is None or value is None else live["metadata"]["resourceVersion"]
@@ -183,7 +183,7 @@ class Kubernetes(Target):
         scheme, _, path = prefix.partition(":")
         namespace, _, rest = path.partition("/")
         kind_name, slash, _ = rest.partition("/")
-        if slash or (kind_name and self._kinds.known(kind_name)):
+        if slash or (kind_name and self._kinds.has_kind(kind_name)):
             kinds = self._kinds_named(kind_name)
         else:
             kinds = [kind for kind in self._kinds.all() if kind.listable and kind.plural not in _ENVIRONMENT]
@@ -192,9 +192,9 @@ class Kubernetes(Target):
             if path and "/" in path and kind.namespaced == (namespace == CLUSTER):
                 continue
             within = namespace if "/" in path and kind.namespaced else None
-            items = self._listed(kind, within)
-            if (kind, within) == self._watched_place(prefix):
-                self._changes.listed((kind, within), items)
+            items = self._list_kind(kind, within)
+            if (kind, within) == self._place_to_watch(prefix):
+                self._changes.note_listing((kind, within), items)
             for item in items:
                 metadata = item["metadata"]
                 owners = metadata.get("ownerReferences", ())
@@ -209,22 +209,22 @@ class Kubernetes(Target):
 
     def _kinds_named(self, name: str) -> Sequence[Kind]:
         try:
-            return [self._kinds.named(name)]
+            return [self._kinds.find_kind(name)]
         except NoKind:
             if is_whole(name):  # what the cluster does not serve, or no more, has no objects
                 return []
             raise
 
-    def _listed(self, kind: Kind, namespace: str | None) -> Objects:
+    def _list_kind(self, kind: Kind, namespace: str | None) -> Objects:
         try:
-            return listed(self._server, kind.collection(namespace))[0]
+            return list_collection(self._server, kind.collection(namespace))[0]
         except Missing:  # the kind has gone since it was asked for
             return []
 
     # ---- what others change --------------------------------------------------------------------------------
 
     def unchanged(self, key: Key) -> bool:
-        place = self._watched_place(key)
+        place = self._place_to_watch(key)
         return place is not None and self._changes.unchanged(key, place)
 
     async def changed(self, keys: Collection[Key], prefixes: Collection[str]) -> Collection[Key]:
@@ -232,9 +232,9 @@ class Kubernetes(Target):
 
     def _changed(self, keys: Sequence[Key], prefixes: Sequence[str]) -> Collection[Key]:
         self._kinds.all()
-        places = {key: self._watched_place(key) for key in keys if not key.startswith("k8s-status:")}
+        places = {key: self._place_to_watch(key) for key in keys if not key.startswith("k8s-status:")}
         watched = {key: place for key, place in places.items() if place is not None}
-        ranges = {prefix: self._watched_place(prefix) for prefix in prefixes if prefix.startswith("k8s:")}
+        ranges = {prefix: self._place_to_watch(prefix) for prefix in prefixes if prefix.startswith("k8s:")}
         return self._changes.changed(watched, ranges) | (places.keys() - watched.keys())
 
     # ---- writing -------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ class Kubernetes(Target):
             if attempt:
                 time.sleep(min(0.01 * 2**attempt, 1.0))
             try:
-                if self._settled(key, value, expected):
+                if self._put_once(key, value, expected):
                     return
                 failure = None
             except Unsure as error:  # it may have been done all the same: look again
@@ -271,19 +271,22 @@ class Kubernetes(Target):
             "Find out which controller keeps changing it.",
         )
 
-    def _settled(self, key: Key, value: Value, expected: Sequence[Value]) -> bool:
+    def _put_once(self, key: Key, value: Value, expected: Sequence[Value]) -> bool:
         """Write once, unless it is there already; False where it has to be judged anew."""
         live = self._get(key)
         now = _part(key, live)
+        # To give a Job another template it is deleted and created again. Where that ends in between, since
+        # the server is away, the next try finds nothing: what none would expect of a Job that it is to
+        # change. That it is missing through this target alone is what `_replaced` remembers.
         if live is not None or value is None:
             self._replaced.pop(key, None)  # created again, by whomever, or not wanted any more
         if same(now, value):
-            self._noted(key, live)
+            self._note(key, live)
             return True
         ours = live is None and key in self._replaced  # deleted by this target, to be created again
-        if not ours and not any(self._holds(key, one, now) for one in expected):
+        if not ours and not any(self._holds(key, allowed, now) for allowed in expected):
             if self._holds(key, value, now):
-                self._noted(key, live)
+                self._note(key, live)
                 return True
             raise GuardFailed(key, now)
         if live is not None and terminating(live):
@@ -304,7 +307,7 @@ class Kubernetes(Target):
                 assert live is not None, "what is not there is not deleted"
                 self._delete(kind, namespace, name, live)
             else:
-                body = self._owners.filled(self._complete(kind, namespace, name, value), live)
+                body = self._owners.fill_uids(self._complete(kind, namespace, name, value), live)
                 if live is None:
                     made = self._request("POST", kind.collection(namespace), body=body)
                 else:
@@ -325,7 +328,7 @@ class Kubernetes(Target):
             self._kinds.forget()
         if made is not None:
             self._remember(key, value, made)
-        self._noted(key, made)
+        self._note(key, made)
         return True
 
     def _delete(self, kind: Kind, namespace: str, name: str, live: dict[str, Any]) -> None:
@@ -341,7 +344,7 @@ class Kubernetes(Target):
         """
         namespace, name = body["metadata"].get("namespace", CLUSTER), body["metadata"]["name"]
         try:
-            return self._request("PUT", kind.path(namespace, name), body=carried_over(body, live))
+            return self._request("PUT", kind.path(namespace, name), body=with_server_fields(body, live))
         except Invalid:
             if not self._admission.replaceable(kind, body, live):
                 raise
@@ -353,7 +356,7 @@ class Kubernetes(Target):
             except TargetUnavailable:
                 raise  # tried again: what is missing then is known to be so
             except TargetError:
-                former = self._owners.filled(tracked(live), live)
+                former = self._owners.fill_uids(tracked_part(live), live)
                 self._request("POST", kind.collection(namespace), body=former)
                 self._replaced.pop(key, None)
                 raise
@@ -365,7 +368,7 @@ class Kubernetes(Target):
         return self._get(Key(f"{_DEFINITIONS}{kind}")) is not None
 
     def _remember(self, key: Key, value: Value, made: dict[str, Any]) -> None:
-        stored = tracked(made)
+        stored = tracked_part(made)
         if holds(value, stored):
             self._stored.pop(key, None)
         else:
@@ -376,20 +379,20 @@ class Kubernetes(Target):
         try:
             kind, namespace, name = self._place(key)
         except NoKind:  # the same call, or an earlier one, may define it
-            return tracked(self._named(key, value))
+            return tracked_part(self._with_name(key, value))
         whole = self._complete(kind, namespace, name, value)
         for _ in range(_ATTEMPTS):
             live = self._get(key)
             elsewhere = apart and not self._holds(key, held, _part(key, live))
             if not elsewhere and live is not None and terminating(live):
                 raise _still_there(key, live)
-            body = self._owners.filled(whole, live, missing_ok=True)
+            body = self._owners.fill_uids(whole, live, missing_ok=True)
             try:
-                made = self._admission.judged(kind, body, live, held, apart=elsewhere)
+                made = self._admission.dry_run(kind, body, live, held, apart=elsewhere)
             except Raced:
                 continue
-            return tracked(body if made is None else made)
-        return tracked(whole)
+            return tracked_part(body if made is None else made)
+        return tracked_part(whole)
 
     def _check_writable(self, key: Key, value: Value) -> None:
         if key.startswith("k8s-status:"):
@@ -401,7 +404,7 @@ class Kubernetes(Target):
         ):
             raise TargetError(f"{key!r} cannot hold {type(value).__name__}", "An object is a JSON mapping.")
 
-    def _named(self, key: Key, value: dict[str, Any]) -> dict[str, Any]:
+    def _with_name(self, key: Key, value: dict[str, Any]) -> dict[str, Any]:
         """Return the value of an object whose kind is not served yet, with its name and namespace."""
         namespace, _, name = key.partition(":")[2].split("/")
         place = {} if namespace == CLUSTER else {"namespace": namespace}
@@ -441,7 +444,7 @@ def _part(key: Key, live: dict[str, Any] | None) -> Value:
     """Return of an object what the key names; None where it is as good as deleted."""
     if live is None or terminating(live):
         return None
-    return live.get("status") if key.startswith("k8s-status:") else tracked(live)
+    return live.get("status") if key.startswith("k8s-status:") else tracked_part(live)
 
 
 def _still_there(key: Key, live: dict[str, Any]) -> TargetError:

@@ -8,8 +8,8 @@ import jsonpatch
 
 from coagent.errors import ToolFailed
 from coagent.systems.kubernetes.manifests import documents, require_small
-from coagent.systems.kubernetes.names import defined_in, key_of, with_name
-from coagent.systems.kubernetes.strategic_merge import merged, strategically_merged
+from coagent.systems.kubernetes.names import definitions_in, key_of, with_name
+from coagent.systems.kubernetes.strategic_merge import merge, merge_strategically
 from coagent.tools.native import NativeTool, tool
 from coagent.tools.nearest import nearest
 from coagent.tools.state import State
@@ -100,17 +100,17 @@ async def kube_apply(state: State, manifest: dict[str, Any] | str, namespace: st
     """
     outcomes = []
     manifests = await _manifests(manifest)
-    defined = defined_in(manifests)
-    for one in manifests:
-        if not one["metadata"].get("name"):
+    defined = definitions_in(manifests)
+    for body in manifests:
+        if not body["metadata"].get("name"):
             raise ToolFailed(
                 "what is applied needs metadata.name: generateName makes another object each time",
                 "Use kube_create, or give it a name.",
             )
-        key = state.canonical(key_of(one, namespace, defined))
+        key = state.canonical(key_of(body, namespace, defined))
         current = await state.get(key)
-        await state.put(key, one if current is None else strategically_merged(current, one))
-        outcomes.append(f"{_named(key)} {'created' if current is None else 'configured'}")
+        await state.put(key, body if current is None else merge_strategically(current, body))
+        outcomes.append(f"{_label(key)} {'created' if current is None else 'configured'}")
     return outcomes
 
 
@@ -127,14 +127,14 @@ async def kube_create(
     """
     outcomes = []
     manifests = await _manifests(manifest)
-    defined = defined_in(manifests)
+    defined = definitions_in(manifests)
     for index, given in enumerate(manifests):
-        one = await with_name(state, given, index, namespace, defined)
-        key = state.canonical(key_of(one, namespace, defined))
+        named = await with_name(state, given, index, namespace, defined)
+        key = state.canonical(key_of(named, namespace, defined))
         if await state.get(key, path="/metadata/name") is not None:
-            raise ToolFailed(f"{_named(key)} already exists", "Use kube_apply or kube_patch to change it.")
-        await state.put(key, one)
-        outcomes.append(f"{_named(key)} created")
+            raise ToolFailed(f"{_label(key)} already exists", "Use kube_apply or kube_patch to change it.")
+        await state.put(key, named)
+        outcomes.append(f"{_label(key)} created")
     return outcomes
 
 
@@ -158,20 +158,20 @@ async def kube_patch(
     """
     key = f"k8s:{namespace}/{kind}/{name}"
     current = await _existing(state, key)
-    change: Any = await _parsed(patch) if isinstance(patch, str) else patch
+    change: Any = await _parse_patch(patch) if isinstance(patch, str) else patch
     require_small(change, "the patch")
     if type == "json":
         if not isinstance(change, list):
             raise ToolFailed("a json patch is a list of operations", "Pass a list, or another type.")
-        result = _patched(current, change)
+        result = _apply_patch(current, change)
     elif not isinstance(change, dict):
         raise ToolFailed(f"a {type} patch is a mapping, not {change.__class__.__name__}", "Pass an object.")
     else:
-        result = merged(current, change) if type == "merge" else strategically_merged(current, change)
+        result = merge(current, change) if type == "merge" else merge_strategically(current, change)
     if not isinstance(result, dict) or (result.get("metadata") or {}).get("name") != name:
         raise ToolFailed("the patch would rename the object", "Create another one, and delete this one.")
     await state.put(key, result)
-    return f"{_named(state.canonical(key))} patched"
+    return f"{_label(state.canonical(key))} patched"
 
 
 @tool
@@ -195,8 +195,8 @@ async def kube_set_image(
     key = f"k8s:{namespace}/{kind}/{name}"
     current = await _existing(state, key)
     containers = _pod_spec(current).get("containers") or []
-    chosen = [one for one in containers if container is None or one["name"] == container]
-    names = ", ".join(one["name"] for one in containers) or "none"
+    chosen = [candidate for candidate in containers if container is None or candidate["name"] == container]
+    names = ", ".join(candidate["name"] for candidate in containers) or "none"
     if not chosen:
         lacks = "containers" if container is None else f"container {container!r}"
         raise ToolFailed(f"{kind} {name!r} has no {lacks}", f"Its containers are: {names}.")
@@ -204,7 +204,7 @@ async def kube_set_image(
         raise ToolFailed(f"{kind} {name!r} has several containers", f"Name one of: {names}.")
     chosen[0]["image"] = image
     await state.put(key, current)
-    return f"{_named(state.canonical(key))} image updated"
+    return f"{_label(state.canonical(key))} image updated"
 
 
 @tool
@@ -225,7 +225,7 @@ async def kube_scale(
     current = await _existing(state, key)
     current.setdefault("spec", {})["replicas"] = replicas
     await state.put(key, current)
-    return f"{_named(state.canonical(key))} scaled"
+    return f"{_label(state.canonical(key))} scaled"
 
 
 @tool
@@ -241,10 +241,10 @@ async def kube_delete(state: State, kind: str, name: str, namespace: str = "defa
     await _require(state, key)
     await _refuse_to_empty(state, state.canonical(key))
     await state.delete(key)
-    return f"{_named(state.canonical(key))} deleted"
+    return f"{_label(state.canonical(key))} deleted"
 
 
-def _patched(current: dict[str, Any], operations: list[Any]) -> Any:
+def _apply_patch(current: dict[str, Any], operations: list[Any]) -> Any:
     """Return an object with a JSON patch applied: one operation after another, as each copy may double it."""
     if len(operations) > _OPERATIONS_MAX:
         raise ToolFailed(
@@ -286,10 +286,10 @@ async def _existing(state: State, key: str) -> dict[str, Any]:
     if found is None:
         canonical = state.canonical(key)
         folder, _, name = canonical.rpartition("/")
-        names = [one.rpartition("/")[2] for one in await state.list(f"{folder}/")]
+        names = [key.rpartition("/")[2] for key in await state.list(f"{folder}/")]
         near = nearest(name, names)
         cure = f"Did you mean {near!r}?" if near else f"There are: {', '.join(names[:20]) or 'none'}."
-        raise ToolFailed(f"{_named(canonical)} not found", cure)
+        raise ToolFailed(f"{_label(canonical)} not found", cure)
     return found
 
 
@@ -305,19 +305,19 @@ async def _refuse_to_empty(state: State, key: str) -> None:
     if folder == "k8s:_cluster/namespaces":
         inside = await state.list(f"k8s:{name}/")
         own = (f"k8s:{name}/serviceaccounts/default", f"k8s:{name}/configmaps/kube-root-ca.crt")
-        inside = [one for one in inside if one not in own]
+        inside = [object_key for object_key in inside if object_key not in own]
     elif folder.startswith("k8s:_cluster/customresourcedefinitions"):
         inside = await state.list("k8s:", glob=f"*/{name}/*")
     else:
         return
     if inside:
         raise ToolFailed(
-            f"deleting {_named(key)} would delete {len(inside)} objects with it, such as {_named(inside[0])}",
+            f"deleting {_label(key)} would delete {len(inside)} objects with it, such as {_label(inside[0])}",
             "Delete these first, so that each can be restored.",
         )
 
 
-def _named(key: str) -> str:
+def _label(key: str) -> str:
     """Return an object's name as kubectl prints it: `deployments "geo"`."""
     _, kind, name = key.partition(":")[2].split("/")
     return f'{kind} "{name}"'
@@ -348,15 +348,15 @@ async def _manifests(manifest: dict[str, Any] | str) -> list[dict[str, Any]]:
             found.append(document)
     if not found:
         raise ToolFailed("the manifest is empty", "Give at least one object.")
-    for one in found:
-        metadata = one.get("metadata") if isinstance(one, dict) else None
+    for body in found:
+        metadata = body.get("metadata") if isinstance(body, dict) else None
         named = isinstance(metadata, dict) and (metadata.get("name") or metadata.get("generateName"))
-        if not named or not one.get("kind"):
+        if not named or not body.get("kind"):
             raise ToolFailed("a manifest lacks kind or metadata.name", "Give each object both.")
     return found
 
 
-async def _parsed(text: str) -> Any:
+async def _parse_patch(text: str) -> Any:
     found = await documents(text)
     if len(found) != 1:
         raise ToolFailed(f"a patch is one document, not {len(found)}", "Pass one.")

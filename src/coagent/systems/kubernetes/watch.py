@@ -19,17 +19,17 @@ from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
 from coagent.systems.kubernetes.kinds import CLUSTER, Kind
-from coagent.systems.kubernetes.objects import terminating, tracked
-from coagent.systems.kubernetes.server import Gone, Server, Stream, listed
+from coagent.systems.kubernetes.objects import terminating, tracked_part
+from coagent.systems.kubernetes.server import Gone, Server, Stream, list_collection
 
-Place: TypeAlias = tuple[Kind, str | None]
+WatchedRange: TypeAlias = tuple[Kind, str | None]
 """A kind, and a namespace or None for all."""
 _WATCH_S = 240
 _BACK_OFF_S_MIN, _BACK_OFF_S_MAX, _REFUSED_S = 0.05, 10.0, 60.0
 _CATCH_UP_S = 0.5
 
 
-class Known(NamedTuple):
+class KnownState(NamedTuple):
     """An object as its stream knows it.
 
     Args:
@@ -55,8 +55,8 @@ class Heard(NamedTuple):
     key: Key
     version: str
     value: Value
-    before: Known | None
-    now: Known | None
+    before: KnownState | None
+    now: KnownState | None
 
 
 class Scope:
@@ -73,7 +73,7 @@ class Scope:
     def __init__(
         self,
         server: Server,
-        place: Place,
+        place: WatchedRange,
         heard: Callable[[Heard], None],
         listed: Callable[[Scope], None],
         lock: threading.RLock,
@@ -83,7 +83,7 @@ class Scope:
         self._heard = heard
         self._all_heard = listed
         self._lock = lock
-        self.known: dict[Key, Known] = {}
+        self.known: dict[Key, KnownState] = {}
         """The objects that are there."""
         self.version = ""
         """How far the stream has come; empty before it is there."""
@@ -109,7 +109,9 @@ class Scope:
         """
         self._compares = items is not None
         living = [item for item in items or () if not terminating(item)]
-        self.known = {self.key(item["metadata"]): self._known(item, self._value(item)) for item in living}
+        self.known = {
+            self.key(item["metadata"]): self._known_state(item, self._value(item)) for item in living
+        }
         self._thread.start()
 
     def wait(self, seconds_max: float) -> None:
@@ -168,7 +170,7 @@ class Scope:
                 back_off_s = min(back_off_s * 2, _BACK_OFF_S_MAX)
 
     def _list(self) -> None:
-        items, version = listed(self._server, self._kind.collection(self._namespace))
+        items, version = list_collection(self._server, self._kind.collection(self._namespace))
         with self._lock:
             gone = set(self.known)
             for item in items:
@@ -220,9 +222,9 @@ class Scope:
             self._hear(key, version, None, None)
         else:
             value = self._value(item)
-            self._hear(key, version, value, self._known(item, value))
+            self._hear(key, version, value, self._known_state(item, value))
 
-    def _hear(self, key: Key, version: str, value: Value, known: Known | None) -> None:
+    def _hear(self, key: Key, version: str, value: Value, known: KnownState | None) -> None:
         before = self.known.get(key) if self._compares else known
         self._heard(Heard(key, version, value, before, known))
         if known is None:
@@ -231,12 +233,12 @@ class Scope:
             self.known[key] = known
 
     def _value(self, item: dict[str, Any]) -> Value:
-        return tracked({"apiVersion": self._kind.api_version, "kind": self._kind.name, **item})
+        return tracked_part({"apiVersion": self._kind.api_version, "kind": self._kind.name, **item})
 
-    def _known(self, item: dict[str, Any], value: Value) -> Known:
+    def _known_state(self, item: dict[str, Any], value: Value) -> KnownState:
         metadata = item["metadata"]
         controlled = any(owner.get("controller") for owner in metadata.get("ownerReferences", ()))
-        return Known(metadata["resourceVersion"], None if controlled else number_of(value))
+        return KnownState(metadata["resourceVersion"], None if controlled else number_of(value))
 
 
 def number_of(value: Value) -> int:

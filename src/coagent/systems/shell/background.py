@@ -42,7 +42,7 @@ class Beside:
         self.run: CommandRun | None = None
         """Its run, once its view has been given to it."""
         self.taken = 0
-        """The moment of the snapshot of the tree that its view is up to."""
+        """The generation of the snapshot of the tree that its view is up to."""
         self._server = server
         self._left_out = left_out
         self._known: dict[str, Content | None] = {}  # what is in the view, where it is not as it began
@@ -105,16 +105,16 @@ class Beside:
         view = self.begun.view
         return {} if view is None else {path: view.changed_ns(path) for path in paths}
 
-    def is_behind(self, moment: int, written: Mapping[Key, Value]) -> bool:
+    def is_behind(self, generation: int, written: Mapping[Key, Value]) -> bool:
         """Tell whether its view may have to be brought up to date."""
-        behind = moment != self.taken or bool(self._late) or written != self._written
+        behind = generation != self.taken or bool(self._late) or written != self._written
         return behind and self.begun.view is not None
 
     def show(
         self,
         root: Path,
         lower: Path,
-        moment: int,
+        generation: int,
         changed: Collection[str] | None,
         written: dict[Key, Value],
     ) -> None:
@@ -123,7 +123,7 @@ class Beside:
         Args:
             root: The workspace.
             lower: A snapshot of it.
-            moment: That of the snapshot.
+            generation: That of the snapshot.
             changed: What has changed in the workspace since the last one; None where that is not known.
             written: What agents have written, as it is at its agent's place.
         """
@@ -137,7 +137,7 @@ class Beside:
             def there(path: str) -> Content | None:
                 return view.content_below(lower, path)
 
-            before = self.begun.moment.written if self._written is None else self._written
+            before = self.begun.context.written if self._written is None else self._written
             paths = {key.partition(":")[2] for key in before} | self._late
             paths |= _all(lower) if changed is None else set(changed)
             shown = {path: there(path) for path in paths} | contents(written, there)[0]
@@ -157,7 +157,7 @@ class Beside:
                     self._late.add(path)
             if differing:
                 self._know_folders(differing)
-            self.taken, self._written = moment, written
+            self.taken, self._written = generation, written
 
     def _plain(self, path: str) -> Content | None:
         view = self.begun.view
@@ -171,7 +171,7 @@ class Beside:
         assert view is not None
         with contextlib.suppress(OSError):
             now = view.changes()
-            for path in {folder for one in paths for folder in above(one)}:
+            for path in {folder for changed in paths for folder in above(changed)}:
                 begun = view.before(path)
                 if path in self._known or now.get(path, begun) != begun:
                     self._known[path] = now.get(path, begun)
@@ -201,7 +201,7 @@ class Beside:
 
 def _put(place: Path, path: str, content: Content | None, view: Confined) -> bool:
     """Have a path of a view hold something; returns whether it does."""
-    if any((place / one).is_symlink() for one in above(path)):
+    if any((place / folder).is_symlink() for folder in above(path)):
         return content is None  # it is reached by a link: it has another name
     there = place / path
     try:
@@ -217,8 +217,8 @@ def _put(place: Path, path: str, content: Content | None, view: Confined) -> boo
             put_content(there, content, view.put_large)
             return True
         there.unlink(missing_ok=True)
-        for one in reversed(above(path)):
-            (place / one).rmdir()
+        for folder in reversed(above(path)):
+            (place / folder).rmdir()
     except OSError:
         return not os.path.lexists(there) if content is None else False
     return True

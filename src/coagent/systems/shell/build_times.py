@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from coagent.content import Content
-from coagent.systems.files.version_times import SHARED
+from coagent.systems.files.version_times import JUST_AFTER_NS, SHARED
 from coagent.systems.files.workspace import Workspace
 from coagent.systems.git.repository import Repository
 from coagent.systems.shell.command_run import CommandRun
 from coagent.systems.shell.views.confined import Confined
 from coagent.systems.shell.views.copied import Copied
+from coagent.targets.stamps import tick_ns
 
 _STEP_NS = 1000
 _TICK_NS = 20_000_000
@@ -41,10 +41,10 @@ def products(run: CommandRun, repository: Repository) -> list[str]:
     older = [path for path, time_ns in times.items() if time_ns < newest]
     if not older:
         return []
-    given = b"".join(os.fsencode(path) + b"\0" for path in older)
+    given = b"".join(os.fsencode(repository.prefix + path) + b"\0" for path in older)
     # It ends with 128 where a path lies behind a link, or in another repository: then none counts as built.
     said = repository.run("check-ignore", "-z", "--stdin", given=given, codes=(0, 1, 128))
-    return [os.fsdecode(path) for path in said.split(b"\0") if path]
+    return [os.fsdecode(path)[len(repository.prefix) :] for path in said.split(b"\0") if path]
 
 
 def leave_times(
@@ -63,41 +63,45 @@ def leave_times(
     """
     view = run.view
     assert view is not None
-    files = {path: one.version for path, one in run.changes.items() if one is not None and one.is_file}
+    files = {
+        path: content.version
+        for path, content in run.changes.items()
+        if content is not None and content.is_file
+    }
     # An earlier agent may have the same file, such as a stamp: not newer than what it has edited, to it.
-    others = {key for key in run.moment.written if key.startswith("file:")} - run.moment.own
+    others = {key for key in run.context.written if key.startswith("file:")} - run.context.own
     anew = {} if view.differing or others else view.rewritten
     when = {**{path: view.changed_ns(path) for path in files}, **anew}
-    places = {one: number for number, one in enumerate(sorted(set(when.values())))}
-    end_ns = time.time_ns() - _STEP_NS * len(places)
-    times = {path: end_ns + _STEP_NS * places[one] for path, one in when.items()}
-    workspace.versions.say({path: (data, times[path]) for path, data in files.items()})
+    places = {time: number for number, time in enumerate(sorted(set(when.values())))}
+    end_ns = tick_ns() - _STEP_NS * len(places)  # a file that is edited next is newer
+    times = {path: end_ns + _STEP_NS * places[time] for path, time in when.items()}
+    workspace.versions.say({path: (data, times[path]) for path, data in files.items()}, run.context.position)
     for path in anew:
         workspace.make_newer(path, times[path], _status(view, path))
-    if not run.moment.written and not run.changes:
+    if not run.context.written and not run.changes:
         return
     shared = _left_something(run, view, workspace, left_out, handed_over)
     if shared or run.changes:
-        _note_build(run, view, workspace, SHARED if shared else run.moment.rank)
+        _note_build(run, view, workspace, SHARED if shared else run.context.rank)
 
 
 def _note_build(run: CommandRun, view: Confined, workspace: Workspace, rank: int) -> None:
     """Make the other versions of what a command has seen newer than what it has built."""
-    by_agents = {key[5:] for key in run.moment.written if key.startswith("file:")}
-    by_others = by_agents - {key[5:] for key in run.moment.own if key.startswith("file:")}
+    by_agents = {key[5:] for key in run.context.written if key.startswith("file:")}
+    by_others = by_agents - {key[5:] for key in run.context.own if key.startswith("file:")}
     paths = {*by_agents, *run.changes}
-    if run.seen is not None:  # what it has built hangs on nothing else
+    if run.seen is not None:  # what it has built depends on nothing else
         paths &= run.seen.looked_up | run.seen.opened | run.seen.emptied | run.changes.keys()
     paths = {path for path in paths if not workspace.versions.is_product(path)}
     seen = {path: _data(run.changes.get(path, view.before(path))) for path in paths}
-    end_ns = time.time_ns()
-    workspace.versions.built_with(seen, end_ns, rank)
-    hidden = [one for one in paths if one in view.differing or (one in run.changes and one in by_others)]
-    hidden = [one for one in hidden if not _is_live(workspace, one, seen[one])]
+    end_ns = tick_ns()
+    workspace.versions.note_build(seen, end_ns, rank)
+    hidden = [path for path in paths if path in view.differing or (path in run.changes and path in by_others)]
+    hidden = [path for path in hidden if not _is_live(workspace, path, seen[path])]
     known = {path: _status(view, path) for path in hidden}
     hidden.sort(key=lambda path: (0 if (status := known[path]) is None else status.st_mtime_ns, path))
     for number, path in enumerate(hidden, 1):
-        workspace.make_newer(path, end_ns + number, known[path])
+        workspace.make_newer(path, end_ns + JUST_AFTER_NS + number, known[path])
 
 
 def _left_something(
@@ -108,10 +112,10 @@ def _left_something(
     handed_over: Collection[str],
 ) -> bool:
     """Tell whether a command has written where the tree's versions do not reach, as far as can be seen."""
-    own_tmp = run.moment.own_tmp
+    own_tmp = run.context.own_tmp
     if handed_over or (own_tmp is not None and own_tmp.writes):
         return True
-    if not run.moment.left_out:
+    if not run.context.left_out:
         return False
     if run.seen is None or isinstance(view, Copied):
         return True

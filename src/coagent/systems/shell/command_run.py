@@ -15,20 +15,26 @@ from typing import IO, Any, TypeAlias
 
 from coagent.content import Content
 from coagent.errors import TargetError, ToolFailed
+from coagent.protocol.calls import Position
 from coagent.protocol.keys import Key
-from coagent.systems.git.calls import TO_TAKE, GitCalls, Here, Place
-from coagent.systems.git.nested import refuse_elsewhere, refuse_programs, refuse_sweeps, refuse_undeclared
+from coagent.systems.git.calls import TO_TAKE, GitCalls, RepositoryState, RepositoryView
+from coagent.systems.git.nested import (
+    refuse_elsewhere,
+    refuse_overwriting_others,
+    refuse_programs,
+    refuse_undeclared,
+)
 from coagent.systems.shell.installs import Installs
 from coagent.systems.shell.limits import TABLE
 from coagent.systems.shell.plain_words import without_shell
 from coagent.systems.shell.read_only import only_reads
 from coagent.systems.shell.read_set import record
+from coagent.systems.shell.resource_monitor import LimitExceeded
 from coagent.systems.shell.streams import Streams
 from coagent.systems.shell.tmp_objects import OwnTmp
 from coagent.systems.shell.tree_values import contents, scheme_of
-from coagent.systems.shell.views.confined import Confined, Seen
+from coagent.systems.shell.views.confined import Confined, ReadSet
 from coagent.systems.shell.views.launch_server import LaunchServer
-from coagent.systems.shell.watch import LimitExceeded
 from coagent.tools.state import State
 
 OUTPUT_LENGTH_MAX = 30_000
@@ -92,17 +98,19 @@ class ChangedMeanwhile(Exception):
 
 
 @dataclass(slots=True)
-class Moment:
+class RunContext:
     """What a run begins with: the state at its call's place in the order, all of one moment.
 
     Args:
         lower: The snapshot.
         left_out: Folders that are not in it and that the command has all the same.
         written: What agents have written, as it is here.
+        writers: Where files of that were written.
         own: Which of it are files, links and modes of the agent itself.
-        here: What is to be known of the repository.
+        git_state: What is to be known of the repository.
         environment: All variables of the command.
         rank: Of the agent.
+        position: Of the call.
         own_tmp: What the agent has left in temporary folders, where that is there for it.
         installs: The packages in folders that are left out, where those are watched.
     """
@@ -110,10 +118,12 @@ class Moment:
     lower: Path
     left_out: list[str]
     written: dict[Key, Any]
+    writers: Mapping[Key, Position | None]
     own: frozenset[Key]
-    here: Here
+    git_state: RepositoryState
     environment: dict[str, str]
     rank: int
+    position: Position
     own_tmp: OwnTmp | None = None
     installs: Installs | None = None
 
@@ -127,9 +137,9 @@ class CommandRun:
         cwd: Where it starts, as an absolute path.
         trace: Whether what it looks up is followed.
         git: Whether its view has the git folder of its agent.
-        moment: What it begins with.
+        context: What it begins with.
         view: Its view, once it has one.
-        place: The repository in it.
+        git_view: The repository in it.
         seen: What it has looked up; None where that is not known.
         answer: Its exit code, its output, and what else its caller is told.
         changes: What it has changed in the tree.
@@ -145,10 +155,10 @@ class CommandRun:
     cwd: str
     trace: bool
     git: bool
-    moment: Moment
+    context: RunContext
     view: Confined | None = None
-    place: Place | None = None
-    seen: Seen | None = None
+    git_view: RepositoryView | None = None
+    seen: ReadSet | None = None
     answer: dict[str, Any] = field(default_factory=dict)
     changes: Changes = field(default_factory=dict)
     moved: dict[str, Any] = field(default_factory=dict)
@@ -175,21 +185,23 @@ class CommandRun:
             GitUsed: It has come to git without having been expected to.
         """
         self.view = view
-        written, text = self.moment.written, self.command.text
+        written, text = self.context.written, self.command.text
         shown, differing = contents(written, view.before)
         view.prepare(differing)
-        only_looks = only_reads(text) and not self.command.beside
-        if only_looks:
-            view.only_look()
+        is_read_only = only_reads(text) and not self.command.beside
+        if is_read_only:
+            view.expect_only_reads()
         if self.git:
             files = _files(written, shown)
-            looks = text if only_looks else ""
-            self.place = git.begin(self.moment.here, view, files, GitCalls.named(text), looks)
-        variables = self.moment.environment
-        own_tmp = self.moment.own_tmp
+            read_only_command = text if is_read_only else ""
+            self.git_view = git.begin(
+                self.context.git_state, view, files, GitCalls.mentions_git(text), read_only_command
+            )
+        variables = self.context.environment
+        own_tmp = self.context.own_tmp
         if own_tmp is not None:
             own_tmp.begin(view)
-        plain = only_looks and not self.command.argv
+        plain = is_read_only and not self.command.argv
         plain = plain and not (own_tmp is not None and own_tmp.on_path(variables))
         direct = without_shell(text, view.frame.root, variables) if plain else None
         if direct is None:
@@ -201,7 +213,7 @@ class CommandRun:
         if self.command.at_start is not None:
             self.command.at_start(view)
         self._begun = self.has_run = True
-        installs = self.moment.installs
+        installs = self.context.installs
         if installs is not None:
             installs.begin()
         start, self.begun_ns = perf_counter(), time.time_ns()
@@ -217,7 +229,7 @@ class CommandRun:
         self.has_run = begun
         if begun and not git.repository.governed:
             refuse_elsewhere(view.frame.root, self.answer["output"])
-        if begun and self.place is None and git.repository.governed and git.used(self.seen):
+        if begun and self.git_view is None and git.repository.governed and git.was_used(self.seen):
             raise GitUsed
         if not begun:
             cwd = os.path.relpath(self.cwd, view.frame.root)
@@ -230,18 +242,18 @@ class CommandRun:
 
     def _settle(self, git: GitCalls, view: Confined) -> None:
         """Take what it has changed out of its view."""
-        written, text, own_tmp = self.moment.written, self.command.text, self.moment.own_tmp
-        self.moved, left = git.end(view, self.place)
+        written, text, own_tmp = self.context.written, self.command.text, self.context.own_tmp
+        self.moved, left = git.end(view, self.git_view, self.answer["output"])
         if left:
             self.answer |= {"left_to_others": left, "why_left": TO_TAKE}
-        if self.place is not None and git.used(self.seen):
-            self.left_alone = git.left(self.place)
+        if self.git_view is not None and git.was_used(self.seen):
+            self.left_alone = git.left_alone(self.git_view)
         with _readable(view):
             self.changes = changes = view.changes()
         refuse_programs(changes, view.before, written)
-        others = {key.partition(":")[2] for key in written.keys() - self.moment.own}
+        others = {key.partition(":")[2] for key in written.keys() - self.context.own}
         looked_at = None if self.seen is None else self.seen.looked_up | self.seen.opened
-        refuse_sweeps(text, changes, view.before, others, looked_at, view.frame.root)
+        refuse_overwriting_others(text, changes, view.before, others, looked_at, view.frame.root)
         if self.command.check is not None:
             refuse_undeclared(self.moved)
             self.command.check(changes, view.before)
@@ -264,14 +276,14 @@ class CommandRun:
         if not self._begun or self.view is None:
             return
         record(state, self.seen, self.view, self.changes, left_out)
-        if self.moment.own_tmp is not None:
-            self.moment.own_tmp.record(state, self.view, self.seen)
-        if self.moment.installs is not None:
-            self.moment.installs.record(state, self.seen)
-        if self.place is not None:
-            git.record(state, self.place, self.seen)
+        if self.context.own_tmp is not None:
+            self.context.own_tmp.record(state, self.view, self.seen)
+        if self.context.installs is not None:
+            self.context.installs.record(state, self.seen)
+        if self.git_view is not None:
+            git.record(state, self.git_view, self.seen)
         for path in (self.seen.emptied if self.seen is not None else frozenset()) - self.changes.keys():
-            if not left_out(path):  # it wrote what was there: no write, but it hangs on that
+            if not left_out(path):  # it wrote what was there: no write, but it depends on that
                 state.trace(f"{scheme_of(path)}:{path}")
 
 
@@ -297,7 +309,7 @@ def _readable(view: Confined) -> Iterator[None]:
     except OSError as error:
         place = error.filename or ""
         places = (f"{view.scratch}/upper", f"{view.scratch}/tree", view.lower)
-        above = next((one for one in places if place.startswith(f"{one}/")), "/")
+        above = next((folder for folder in places if place.startswith(f"{folder}/")), "/")
         path = os.path.relpath(place, above)[:_PATH_SHOWN_MAX]
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ToolFailed(
@@ -313,14 +325,14 @@ def _readable(view: Confined) -> Iterator[None]:
 def _answer(server: LaunchServer, view: Confined, command: Command) -> dict[str, Any]:
     if command.streams is not None:
         code = server.run_into(view, command.streams.descriptors, None)
-        return {"exit_code": code, "output": _shown(*command.streams.written())}
+        return {"exit_code": code, "output": _decode_output(*command.streams.read_output())}
     limits = view.frame.limits
     timeout_s = min(command.timeout_s, limits.timeout_s_max)
     with tempfile.TemporaryFile() as output:
         try:
             code = server.run(view, output, timeout_s)
         except TimeoutError:
-            met = limits.said(1, _shown(*_printed(output)))
+            met = limits.explain_failure(1, _decode_output(*_read_output(output)))
             cure = "Pass a larger timeout_s, or do less."
             if timeout_s < command.timeout_s:
                 cure = f"Do less: no command may take longer (timeout_s_max in {TABLE})."
@@ -332,18 +344,18 @@ def _answer(server: LaunchServer, view: Confined, command: Command) -> dict[str,
                 f"the command {excess.what}, and was ended",
                 f"Nothing that it did was kept. Use less; a person can allow more: {excess.name} in {TABLE}.",
             ) from None
-        said = _shown(*_printed(output))
-    met = limits.said(code, said)
+        said = _decode_output(*_read_output(output))
+    met = limits.explain_failure(code, said)
     return {"exit_code": code, "output": said} | ({"limit": met} if met else {})
 
 
-def _printed(output: IO[bytes]) -> tuple[bytes, int]:
+def _read_output(output: IO[bytes]) -> tuple[bytes, int]:
     """Return what a command has printed, as much as is shown, and how long all of it is."""
     size = output.seek(0, os.SEEK_END)
     output.seek(0)
     return output.read(OUTPUT_LENGTH_MAX), size
 
 
-def _shown(data: bytes, size: int) -> str:
+def _decode_output(data: bytes, size: int) -> str:
     text = data.decode("utf-8", "replace")
     return text if size <= len(data) else f"{text}\n… ({size - len(data)} more bytes, not shown)"

@@ -26,13 +26,20 @@ from coagent.systems.files.workspace import Workspace
 from coagent.systems.git.calls import GitCalls
 from coagent.systems.shell.background import Beside
 from coagent.systems.shell.build_times import leave_times, products
-from coagent.systems.shell.command_run import ChangedMeanwhile, Changes, Command, CommandRun, GitUsed, Moment
+from coagent.systems.shell.command_run import (
+    ChangedMeanwhile,
+    Changes,
+    Command,
+    CommandRun,
+    GitUsed,
+    RunContext,
+)
 from coagent.systems.shell.installs import Installs
 from coagent.systems.shell.limits import Limits
 from coagent.systems.shell.live_runs import Ended, LiveRun
 from coagent.systems.shell.tmp_objects import OwnTmp
 from coagent.systems.shell.tree_values import SCHEMES, contents, values
-from coagent.systems.shell.variables import allowed
+from coagent.systems.shell.variables import allowed_variables
 from coagent.systems.shell.views import copied
 from coagent.systems.shell.views.clearing import Clearing
 from coagent.systems.shell.views.confined import Confined, Frame, Trace
@@ -41,7 +48,7 @@ from coagent.systems.shell.views.launch_server import LaunchServer
 from coagent.systems.shell.views.overlay import available
 from coagent.systems.shell.views.snapshot import Snapshots
 from coagent.systems.shell.views.tmp_stack import BYTES_MAX_DEFAULT, TemporaryLayers
-from coagent.systems.shell.whole_tree import Sweeping
+from coagent.systems.shell.whole_tree_reads import WholeTreeReads
 from coagent.tools.off_loop import off_loop_to_its_end
 from coagent.tools.state import State
 
@@ -93,7 +100,7 @@ class CommandRunner:
         environment: Sequence[str] = (),
         devices: Sequence[str] = (),
     ) -> None:
-        self.view, self.why_copy = _chosen(view)
+        self.view, self.why_copy = _choose_view(view)
         self._workspace = workspace
         self._network = network
         self._no_network = no_network
@@ -107,8 +114,8 @@ class CommandRunner:
         own = Path(self._root) / ".coagent" / "snapshots"
         self._snapshots = Snapshots(self._root, own, self._left_out)
         workspace.versions.keep_in(own / "times")
-        self._sweeping = Sweeping(self._snapshots)
-        self._git = GitCalls(self._root, self._snapshots, self._left_out)
+        self._whole_tree_reads = WholeTreeReads(self._snapshots)
+        self._git = GitCalls(self._root, self._snapshots, self._left_out, above=self.view == "overlay")
         self._lock = anyio.Lock(fast_acquire=True)
         self._server = LaunchServer()
         self._clearing = Clearing()
@@ -165,8 +172,8 @@ class CommandRunner:
         if not 0 < command.timeout_s <= TIMEOUT_S_MAX:
             raise ToolFailed(f"timeout_s is {command.timeout_s:g}", f"Pass seconds up to {TIMEOUT_S_MAX:g}.")
         folder = await self._folder(state, command.cwd)
-        trace = bool(self._trace) and not self._sweeping.is_known(command.text)
-        git = self._git.repository.governed and (not trace or GitCalls.named(command.text))
+        trace = bool(self._trace) and not self._whole_tree_reads.is_known(command.text)
+        git = self._git.repository.governed and (not trace or GitCalls.mentions_git(command.text))
         path = ""
         for _ in range(_ATTEMPTS):
             try:
@@ -195,21 +202,21 @@ class CommandRunner:
             ToolFailed, TargetError: As for `run`; nothing of it is kept in the tree.
         """
         if live.ended is not None and self._stands(state, live.ended):
-            return await self._kept(state, live.ended.run, [])
+            return await self._keep(state, live.ended.run, [])
         if live.begun:
             state.reads.clear()
             state.scans.clear()
             return await self.run(state, live.again)
         live.begun = True
         command = live.command
-        trace = bool(self._trace) and not self._sweeping.is_known(command.text)
+        trace = bool(self._trace) and not self._whole_tree_reads.is_known(command.text)
         git = self._git.repository.governed
-        run, _ = await self._begun(state, command, command.cwd, trace=trace, git=git)
+        run, _ = await self._begin(state, command, command.cwd, trace=trace, git=git)
         live.run_begun(run, self._server)
-        await self._carried(state, run)
+        await self._carry(state, run)
         live.ended = Ended(run, dict(state.reads), dict(state.scans))
         # What is left out of the workspace is there already where it runs again: that is no other result.
-        return await self._kept(state, run, [])
+        return await self._keep(state, run, [])
 
     async def begin_beside(self, state: State, beside: Beside) -> None:
         """Give a command that is to run beside its agent's work the view that it begins with.
@@ -219,7 +226,7 @@ class CommandRunner:
             beside: The command; `carry_beside` is to be called next, and `end_beside` in the end.
         """
         governed = self._git.repository.governed
-        beside.run, beside.taken = await self._begun(
+        beside.run, beside.taken = await self._begin(
             state, beside.command, beside.command.cwd, trace=False, git=governed
         )
 
@@ -241,11 +248,11 @@ class CommandRunner:
         """
         async with self._lock:
             lower = await self._snapshot()
-            moment, changed = self._snapshots.moment, self._snapshots.changed_since(beside.taken)
+            generation, changed = self._snapshots.generation, self._snapshots.changed_since(beside.taken)
         try:
-            if beside.is_behind(moment, written):
+            if beside.is_behind(generation, written):
                 place = Path(self._root)
-                await anyio.to_thread.run_sync(beside.show, place, lower, moment, changed, dict(written))
+                await anyio.to_thread.run_sync(beside.show, place, lower, generation, changed, dict(written))
         finally:
             self._snapshots.release(lower)
 
@@ -256,14 +263,14 @@ class CommandRunner:
             ToolFailed: It may not be kept.
         """
         run = beside.begun
-        if run.view is None or run.place is None:
+        if run.view is None or run.git_view is None:
             return {}, {}
-        moved, _ = await anyio.to_thread.run_sync(self._git.end, run.view, run.place)
-        return {Key(name): run.place.value(name) for name in moved}, {
+        moved, _ = await anyio.to_thread.run_sync(self._git.end, run.view, run.git_view)
+        return {Key(name): run.git_view.value(name) for name in moved}, {
             Key(name): value for name, value in moved.items()
         }
 
-    def left(self, scratch: Path, written: Mapping[Key, Any]) -> tuple[Confined, list[str]]:
+    def left_view(self, scratch: Path, written: Mapping[Key, Any]) -> tuple[Confined, list[str]]:
         """Return the view that a process which has died left of a command, and folders taken out of it.
 
         Args:
@@ -273,7 +280,7 @@ class CommandRunner:
         view = Confined(Frame(self._root, open=True), Path(self._root), scratch, left_out=self._left_out)
         view.file_bytes_max, view.large = self._workspace.file_bytes_max, self._workspace.large
         view.take_up(contents(written, view.before)[1])
-        return view, view.hand_over(lambda path: not _hidden(path))
+        return view, view.hand_over(lambda path: not _is_hidden(path))
 
     def end_beside(self, beside: Beside) -> list[str]:
         """Let go of all that such a command was given; returns folders that it has made beside the tree."""
@@ -281,7 +288,7 @@ class CommandRunner:
         if beside.run is None:
             return []
         view = beside.run.view
-        handed_over = [] if view is None else view.hand_over(lambda path: not _hidden(path))
+        handed_over = [] if view is None else view.hand_over(lambda path: not _is_hidden(path))
         self._over(beside.run)
         return handed_over
 
@@ -307,30 +314,30 @@ class CommandRunner:
     async def _run(
         self, state: State, command: Command, folder: str, *, trace: bool, git: bool, again: bool
     ) -> dict[str, Any]:
-        run, taken = await self._begun(state, command, folder, trace=trace, git=git)
+        run, taken = await self._begin(state, command, folder, trace=trace, git=git)
         try:
-            handed_over = await self._carried(state, run)
+            handed_over = await self._carry(state, run)
         finally:
             self._over(run)
         await self._refuse_what_changed(run, taken, again=again)
-        return await self._kept(state, run, handed_over)
+        return await self._keep(state, run, handed_over)
 
-    async def _begun(
+    async def _begin(
         self, state: State, command: Command, folder: str, *, trace: bool, git: bool
     ) -> tuple[CommandRun, int]:
-        """Return a run that is yet to be carried out, and the moment of its snapshot; `_over` ends it."""
+        """Return a run that is yet to be carried out, and the generation of its snapshot; `_over` ends it."""
         async with self._lock:  # snapshots are taken one at a time
             begun_s = time.time()
             lower = await self._snapshot()
-            taken = self._snapshots.moment
+            taken = self._snapshots.generation
             try:
-                moment = self._moment(state, command, lower, begun_s)
+                context = self._run_context(state, command, lower, begun_s)
             except BaseException:
                 self._snapshots.release(lower)
                 raise
-        return CommandRun(command, folder, trace, git, moment), taken
+        return CommandRun(command, folder, trace, git, context), taken
 
-    async def _carried(self, state: State, run: CommandRun) -> list[str]:
+    async def _carry(self, state: State, run: CommandRun) -> list[str]:
         """Carry a run out, and return what it has made of folders that are left out of the workspace."""
         try:
             await off_loop_to_its_end(lambda: self._carry_out(run), lambda: run.interrupt(self._server))
@@ -338,29 +345,29 @@ class CommandRunner:
             run.record(state, self._git, self._left_out)
         assert run.view is not None
         if run.seen is not None:
-            self._sweeping.learn(run.command.text, run.seen, run.seconds)
-        run.writes = _changed(self._workspace, run.changes, run.view)
-        handed_over = run.view.hand_over(lambda path: not _hidden(path))
+            self._whole_tree_reads.learn(run.command.text, run.seen, run.seconds)
+        run.writes = _changes_as_writes(self._workspace, run.changes, run.view)
+        handed_over = run.view.hand_over(lambda path: not _is_hidden(path))
         leave_times(run, self._workspace, self._left_out, handed_over)
         return handed_over
 
     def _over(self, run: CommandRun) -> None:
         """Let go of all that a run was given."""
-        self._snapshots.release(run.moment.lower)
-        if run.place is not None:
-            self._git.release(run.place)
+        self._snapshots.release(run.context.lower)
+        if run.git_view is not None:
+            self._git.release(run.git_view)
         if run.view is not None:
             self._clearing.remove(run.view)
 
-    async def _kept(self, state: State, run: CommandRun, handed_over: list[str]) -> dict[str, Any]:
+    async def _keep(self, state: State, run: CommandRun, handed_over: list[str]) -> dict[str, Any]:
         """Make what a run has done the writes of its call, and return its answer."""
         assert run.view is not None
         for key, value in run.writes:
             await state.put(key, value, literal=not key.startswith("gitdir:"))
         for name, value in run.moved.items():
             await state.put(name, value)
-        for one in (run.moment.own_tmp, run.moment.installs):
-            for key, value in one.writes.items() if one is not None else ():
+        for beside_tree in (run.context.own_tmp, run.context.installs):
+            for key, value in beside_tree.writes.items() if beside_tree is not None else ():
                 await state.put(key, value)
         no_network = f"It tried to reach a network. {self._no_network}" if run.view.went_out else ""
         more = {"not_governed": handed_over, "no_network": no_network}
@@ -368,7 +375,7 @@ class CommandRunner:
 
     async def _snapshot(self) -> Path:
         """Return a snapshot of the tree as it is now; the caller holds the lock, and releases it."""
-        lower = self._snapshots.unchanged()
+        lower = self._snapshots.take_unchanged()
         return await anyio.to_thread.run_sync(self._snapshots.take) if lower is None else lower
 
     async def _refuse_what_changed(self, run: CommandRun, taken: int, *, again: bool) -> None:
@@ -379,7 +386,7 @@ class CommandRunner:
 
         Args:
             run: The run, which has ended.
-            taken: The moment of the snapshot in which it ran.
+            taken: The generation of the snapshot in which it ran.
             again: Whether the command has run before, and somebody had.
 
         Raises:
@@ -392,24 +399,26 @@ class CommandRunner:
         if not again and run.seen is not None:
             touched |= run.seen.looked_up | run.seen.opened | run.seen.emptied
         for path in sorted(touched if changed is None else touched & changed):
-            if not self._workspace.stands_as_put(path):
+            if not self._workspace.own_puts.stands(path):
                 raise ChangedMeanwhile(path)
 
-    def _moment(self, state: State, command: Command, lower: Path, begun_s: float) -> Moment:
+    def _run_context(self, state: State, command: Command, lower: Path, begun_s: float) -> RunContext:
         own = state.own("file:", "mode:", "link:")
-        known = {} if command.bare else allowed(os.environ, self._environment)
+        known = {} if command.bare else allowed_variables(os.environ, self._environment)
         variables = {**known, **command.environment}
-        left_out = [path for path in self._snapshots.left_out() if not _hidden(path)]
-        return Moment(
+        left_out = [path for path in self._snapshots.left_out() if not _is_hidden(path)]
+        return RunContext(
             lower,
             left_out,
             # Asked only now: what has come into the snapshot meanwhile is among it.
-            {key: value for one in SCHEMES for key, value in state.written(f"{one}:").items()},
+            {key: value for scheme in SCHEMES for key, value in state.written(f"{scheme}:").items()},
+            state.writers("file:"),
             own,
-            GitCalls.here(state, own, self.goes_on_from(state.rank), begun_s),
+            GitCalls.git_state(state, own, self.goes_on_from(state.rank), begun_s),
             self._git.environment(state.position, command.text, variables),
             state.rank,
-            OwnTmp.here(state, self._layers) if command.own_tmp and self._keeps_tmp else None,
+            state.position,
+            OwnTmp.at_call(state, self._layers) if command.own_tmp and self._keeps_tmp else None,
             Installs(self._root, left_out, self._installing) if command.installs and left_out else None,
         )
 
@@ -417,39 +426,41 @@ class CommandRunner:
         """Make a view for a run, and run it there; in a thread."""
         is_open = run.command.streams is not None
         network = is_open or self._network or run.command.network
-        laid = str(self._git.laid.folder)
+        seeded = str(self._git.seeded.folder)
         layers = str(self._layers.folder)
         frame = Frame(
             self._root,
             network,
             () if is_open else self._writable,
             fenced=self.view == "copy",
-            laid=laid,
+            seeded=seeded,
             layers=layers,
             open=is_open,
             limits=self._limits,
             devices=self._devices,
             git=self._git.repository.elsewhere if self._git.repository.governed else "",
+            top=self._git.repository.root if self._git.repository.prefix else "",
         )
         view = (Confined if self.view == "overlay" else Copied)(
             frame,
-            run.moment.lower,
+            run.context.lower,
             self._server.scratch(frame),
-            real=run.moment.left_out,
+            real=run.context.left_out,
             trace=self._trace if run.trace else False,
             left_out=self._left_out,
         )
         view.file_bytes_max, view.large = self._workspace.file_bytes_max, self._workspace.large
-        view.time_of = partial(self._workspace.versions.when_shown, rank=run.moment.rank)
+        when_shown = self._workspace.versions.when_shown
+        view.time_of = partial(when_shown, rank=run.context.rank, writers=run.context.writers)
         try:
             run.carry_out(self._server, self._git, view)
             self._workspace.versions.note_products(products(run, self._git.repository))
         finally:
-            if run.moment.own_tmp is not None:
-                run.moment.own_tmp.release()
+            if run.context.own_tmp is not None:
+                run.context.own_tmp.release()
 
 
-def _chosen(view: View) -> tuple[Literal["overlay", "copy"], str]:
+def _choose_view(view: View) -> tuple[Literal["overlay", "copy"], str]:
     """Return the kind of views to be had, and why not the better one; raises ConfigurationError."""
     why_not = available() if view != "copy" else ""
     if view != "copy" and not why_not:
@@ -457,26 +468,28 @@ def _chosen(view: View) -> tuple[Literal["overlay", "copy"], str]:
     no_copy = copied.available() if view != "overlay" else "a copy was not asked for"
     if not no_copy:
         return "copy", why_not
-    reasons = "; ".join(one for one in (why_not, no_copy) if one)
+    reasons = "; ".join(reason for reason in (why_not, no_copy) if reason)
     raise ConfigurationError(
-        f"the bash tool cannot be offered: {reasons}", "Leave 'bash' out of `builtin`, or mend that."
+        f"the bash tool cannot be offered: {reasons}", "Leave 'bash' out of `builtin`, or correct that."
     )
 
 
-def _changed(workspace: Workspace, changes: Changes, view: Confined) -> list[tuple[Key, Any]]:
+def _changes_as_writes(workspace: Workspace, changes: Changes, view: Confined) -> list[tuple[Key, Any]]:
     """Return what a command has changed as objects and their values.
 
     Raises:
         TargetError: Something has a name that cannot be written down.
     """
-    changed = [one for path, content in changes.items() for one in values(path, view.before(path), content)]
+    changed = [
+        write for path, content in changes.items() for write in values(path, view.before(path), content)
+    ]
     for key, _ in changed:
         scheme, _, path = key.partition(":")
         workspace.literal(path, in_repository=scheme in ("gitdir", "folder"))
     return changed
 
 
-def _hidden(path: str) -> bool:
+def _is_hidden(path: str) -> bool:
     """Tell whether a folder that is left out of the workspace is not even shown to commands.
 
     Python takes compiled code for that of a source of the same second and size, so views must not share it.

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 from coagent.protocol.keys import Key
-from coagent.systems.shell.views.confined import Seen
+from coagent.systems.shell.views.confined import ReadSet
 from coagent.tools.state import State
 
 SCHEME: Final = "installed"
@@ -53,13 +53,13 @@ class Installs:
         for other in list(self._at_once):  # each in a thread of its own
             other._alone = self._alone = False
         self._at_once.add(self)
-        self._before = self._found()
+        self._before = self._find_packages()
         self._stamps = {folder: self._stamp(folder) for folder in self._folders}
 
     def end(self) -> None:
         """See what the command has taken away."""
         self._at_once.discard(self)
-        now = self._found()
+        now = self._find_packages()
         for folder in self._folders:
             before, after = self._before.get(folder, {}), now.get(folder, {})
             lost = sorted(name for name, version in before.items() if after.get(name) != version)
@@ -68,7 +68,7 @@ class Installs:
                 # The time tells it from an earlier time that the same was taken away, and put back since.
                 self.writes[_key(folder)] = {"taken_away": lost, "at_ns": time.time_ns()}
 
-    def record(self, state: State, seen: Seen | None) -> None:
+    def record(self, state: State, seen: ReadSet | None) -> None:
         """Make what is in folders that the command has looked into a read of its call."""
         for folder in self._folders:
             looked = seen is None or any(
@@ -85,7 +85,7 @@ class Installs:
             return (0, 0)
         return status.st_ino, status.st_mtime_ns
 
-    def _found(self) -> dict[str, Packages]:
+    def _find_packages(self) -> dict[str, Packages]:
         return {folder: found for folder in self._folders if (found := packages(f"{self._root}/{folder}"))}
 
 
@@ -112,7 +112,7 @@ def _of_npm(folder: str) -> Packages:
     scoped = [
         f"{scope}/{name}" for scope in names if scope.startswith("@") for name in _names(f"{folder}/{scope}")
     ]
-    for name in [*(one for one in names if not one.startswith("@")), *scoped][:_PACKAGES_MAX]:
+    for name in [*(package for package in names if not package.startswith("@")), *scoped][:_PACKAGES_MAX]:
         place = f"{folder}/{name}"
         if os.path.islink(place):
             with contextlib.suppress(OSError):

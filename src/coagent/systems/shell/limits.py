@@ -62,7 +62,7 @@ class Limits(NamedTuple):
             "shared_bytes_max": self.memory_bytes_max // 2,
         }
 
-    def said(self, code: int, output: str) -> str:
+    def explain_failure(self, code: int, output: str) -> str:
         """Return what may have stood in the way of a command that has failed; empty where nothing tells.
 
         Args:

@@ -31,7 +31,7 @@ _SHELLS = ("bash", "zsh")
 
 
 @dataclass(frozen=True)
-class Given:
+class ClientCommand:
     """A command as a client would run it.
 
     Args:
@@ -69,7 +69,7 @@ def script(command: str, setup: str) -> str:
     return f"{setup} && eval {shlex.quote(command)} < /dev/null" if setup else command
 
 
-def _heard(given: Given, streams: Streams, at_start: Callable[[Confined], None]) -> Command:
+def _heard(given: ClientCommand, streams: Streams, at_start: Callable[[Confined], None]) -> Command:
     """Return a command as it runs for its client."""
     argv = (given.shell, "-c", f"{given.script}{given.after}")
     return Command(
@@ -118,7 +118,7 @@ class LiveShell:
         """
         await self.runner.prepare()
 
-    def live(self, given: Given, streams: Streams, at_start: Callable[[Confined], None]) -> LiveRun:
+    def live(self, given: ClientCommand, streams: Streams, at_start: Callable[[Confined], None]) -> LiveRun:
         """Return a command to be run for a client, for `waiting`; `over` is to be called in the end.
 
         Args:
@@ -137,7 +137,7 @@ class LiveShell:
 
     @contextmanager
     def beside(
-        self, given: Given, streams: Streams, at_start: Callable[[Confined], None]
+        self, given: ClientCommand, streams: Streams, at_start: Callable[[Confined], None]
     ) -> Iterator[Beside]:
         """Have a call of `begin_command` for a command, made within, give it its view.
 
@@ -154,7 +154,7 @@ class LiveShell:
             del self._beside[given.run]
 
     @contextmanager
-    def waiting(self, rank: Rank, given: Given, live: LiveRun) -> Iterator[None]:
+    def waiting(self, rank: Rank, given: ClientCommand, live: LiveRun) -> Iterator[None]:
         """Have calls with the arguments of a command, made within, run it for its client.
 
         Args:

@@ -1,6 +1,6 @@
 """What a command has looked up in its view, as reads of its call.
 
-Every path that it has asked for is read, what it has not found among them. That a folder is there hangs on
+Every path that it has asked for is read, what it has not found among them. That a folder is there depends on
 what is in it, so one thing in it is read, by its name; and where a path was not there because a folder above
 it was not, that folder is.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from coagent.content import EMPTY_FOLDER, Content, above
 from coagent.systems.shell.tree_values import SCHEMES, scheme_of
-from coagent.systems.shell.views.confined import Confined, Seen
+from coagent.systems.shell.views.confined import Confined, ReadSet
 from coagent.tools.state import State
 
 _PREFIXES_MAX = 500
@@ -22,7 +22,7 @@ _OTHER_PREFIXES_MAX = 25
 
 def record(
     state: State,
-    seen: Seen | None,
+    seen: ReadSet | None,
     view: Confined,
     changes: Mapping[str, Content | None],
     left_out: Callable[[str], bool],
@@ -91,7 +91,12 @@ class _Reads:
         self._add_folder(path, opened=opened)
 
     def _add_folder(self, path: str, *, opened: bool = False) -> None:
-        """Take for read that a folder is there."""
+        """Take for read that a folder is there.
+
+        Folders are no objects of their own: src is there since src/a.py is. So `test -d src` has read that
+        src/a.py exists. An earlier agent that deletes it, and with it the folder, changes that; one that
+        adds src/b.py, or edits src/a.py, does not.
+        """
         if not path:
             return
         inside = self.view.one_below(path)

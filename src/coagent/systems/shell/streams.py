@@ -31,22 +31,22 @@ class Streams:
         self._threads: list[threading.Thread] = []
         self._kept = [bytearray(), bytearray()]
         self._sizes = [0, 0]
-        self.descriptors = self._opened()
+        self.descriptors = self._open()
         """What the command is given."""
 
-    def _opened(self) -> tuple[int, int]:
-        output, errors = (os.fstat(one) for one in self._given)
+    def _open(self) -> tuple[int, int]:
+        output, errors = (os.fstat(descriptor) for descriptor in self._given)
         same = (output.st_dev, output.st_ino) == (errors.st_dev, errors.st_ino)
         if stat.S_ISREG(output.st_mode) and (same or stat.S_ISREG(errors.st_mode)):
             with contextlib.suppress(OSError):
-                for one in self._given[: 1 if same else 2]:
-                    held = os.open(f"/proc/self/fd/{one}", os.O_RDONLY | os.O_CLOEXEC)
-                    self._files.append((held, os.fstat(one).st_size))
+                for descriptor in self._given[: 1 if same else 2]:
+                    held = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+                    self._files.append((held, os.fstat(descriptor).st_size))
                 return self._given
-        ends = [self._handed_on(number) for number in range(1 if same else 2)]
+        ends = [self._hand_on(number) for number in range(1 if same else 2)]
         return ends[0], ends[-1]
 
-    def _handed_on(self, number: int) -> int:
+    def _hand_on(self, number: int) -> int:
         """Return the end of a pipe; what is written there is kept, and handed on."""
         reading, writing = os.pipe2(os.O_CLOEXEC)
         self._pipes.append(writing)
@@ -65,10 +65,10 @@ class Streams:
         self._threads.append(thread)
         return writing
 
-    def written(self) -> tuple[bytes, int]:
+    def read_output(self) -> tuple[bytes, int]:
         """Return what the command, which has ended, has written: what is kept, and how many bytes it was."""
-        for one in self._pipes:
-            os.close(one)
+        for descriptor in self._pipes:
+            os.close(descriptor)
         self._pipes.clear()
         for thread in self._threads:
             thread.join()
@@ -86,7 +86,7 @@ class Streams:
 
     def close(self) -> None:
         """Let go of everything."""
-        for one in (*self._given, *self._pipes, *(held for held, _ in self._files)):
-            os.close(one)
+        for descriptor in (*self._given, *self._pipes, *(held for held, _ in self._files)):
+            os.close(descriptor)
         self._pipes.clear()
         self._files.clear()

@@ -45,10 +45,10 @@ class BashTable(Table):
 def _tools(given: Given) -> list[Any]:
     table: BashTable = given.settings
     workspace, place = workspace_of("bash", given), given.place
-    writable = [str((place.folder / Path(one).expanduser()).resolve()) for one in table.writable]
-    missing = [one for one in writable if not Path(one).is_dir()]
+    writable = [str((place.folder / Path(folder).expanduser()).resolve()) for folder in table.writable]
+    missing = [folder for folder in writable if not Path(folder).is_dir()]
     if missing:
-        cure = "Mend `writable` in [tools.bash]; relative ones start from the file's folder."
+        cure = "Correct `writable` in [tools.bash]; relative ones start from the file's folder."
         raise place.fault(f"there is no folder {missing[0]!r}", cure)
     limits = Limits(**table.limits.model_dump())
     more = table.model_dump(exclude={"writable", "limits"})

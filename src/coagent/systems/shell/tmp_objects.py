@@ -14,7 +14,7 @@ from typing import Any
 from coagent.errors import TargetError
 from coagent.protocol.calls import Rank
 from coagent.protocol.keys import Key
-from coagent.systems.shell.views.confined import Confined, Seen
+from coagent.systems.shell.views.confined import Confined, ReadSet
 from coagent.systems.shell.views.tmp_stack import Stack, TemporaryLayers
 from coagent.tools.state import State
 
@@ -48,7 +48,7 @@ class OwnTmp:
         """What has changed, as writes of the call; known after `end`."""
 
     @classmethod
-    def here(cls, state: State, layers: TemporaryLayers) -> OwnTmp:
+    def at_call(cls, state: State, layers: TemporaryLayers) -> OwnTmp:
         """Return those at a call's place in the order; asked at the same moment as the rest of the state."""
         key = own_key(state.rank)
         value = state.written(key.removesuffix("layers")).get(key) or {}
@@ -58,12 +58,14 @@ class OwnTmp:
         """Lay them into a view, before its `spec`; give them back with `release`."""
         if self._names:
             self._stack = self._layers.take(self._names)
-            view.lay_tmp(self._layers, self._stack)
+            view.seed_tmp(self._layers, self._stack)
 
     def on_path(self, variables: Mapping[str, str]) -> bool:
         """Tell whether programs may be looked for in what the agent has left."""
         folders = variables.get("PATH", "").split(":")
-        return bool(self._names) and any(f"{one}/".startswith(("/tmp/", "/var/tmp/")) for one in folders)
+        return bool(self._names) and any(
+            f"{folder}/".startswith(("/tmp/", "/var/tmp/")) for folder in folders
+        )
 
     def end(self, view: Confined) -> dict[str, str]:
         """Keep what the command has left, and return what its agent is told of that.
@@ -91,7 +93,7 @@ class OwnTmp:
             self.writes = {self._key: {"layers": list(names)} if names else None}
         return told
 
-    def record(self, state: State, view: Confined, seen: Seen | None) -> None:
+    def record(self, state: State, view: Confined, seen: ReadSet | None) -> None:
         """Make it a read of the call, if the command has looked there or left something."""
         if seen is None or view.looked_in_tmp or self.writes:
             state.trace(self._key.removesuffix("layers"))

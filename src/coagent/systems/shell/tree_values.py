@@ -8,7 +8,7 @@ from coagent.content import EMPTY_FOLDER, FOLDER, Content, file_content
 from coagent.errors import ToolFailed
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value
-from coagent.systems.files.encoding import decoded, encoded
+from coagent.systems.files.encoding import decode, encode
 from coagent.systems.files.large import large_name, large_value
 
 SCHEMES = ("file", "gitdir", "mode", "link", "folder")
@@ -52,7 +52,7 @@ def _content(path: str, written: Mapping[Key, Value], old: Content | None) -> Co
     link = kept("link")
     if f"link:{path}" in written:
         value = written[Key(f"link:{path}")]
-        link = None if value is None else Content(encoded(value), kind="link")
+        link = None if value is None else Content(encode(value), kind="link")
     file = kept("file")
     mode = file.mode if file is not None else None
     if f"mode:{path}" in written:
@@ -70,7 +70,7 @@ def _content(path: str, written: Mapping[Key, Value], old: Content | None) -> Co
 
 def _file(value: Value, mode: str | None) -> Content:
     large = large_name(value)
-    return file_content(b"" if large else encoded(value), mode, large)
+    return file_content(b"" if large else encode(value), mode, large)
 
 
 def _text(value: Value) -> str | None:
@@ -83,7 +83,7 @@ def values(path: str, old: Content | None, new: Content | None) -> Iterator[tupl
     Raises:
         ToolFailed: A link leads to what is no valid text.
     """
-    was, now = (_values(path, one) for one in (old, new))
+    was, now = (_values(path, content) for content in (old, new))
     for key in {**was, **now}:
         if was.get(key) != now.get(key):
             yield key, now.get(key)
@@ -94,7 +94,7 @@ def _values(path: str, content: Content | None) -> dict[Key, Value]:
         return {}
     if content.is_file:
         scheme = scheme_of(path)
-        data = large_value(content.large) if content.large else decoded(content.data)
+        data = large_value(content.large) if content.large else decode(content.data)
         found: dict[Key, Value] = {Key(f"{scheme}:{path}"): data}
         if content.mode is not None and scheme == "file":
             found[Key(f"mode:{path}")] = content.mode
@@ -105,7 +105,7 @@ def _values(path: str, content: Content | None) -> dict[Key, Value]:
         }  # also in `.git`: without `objects` and `refs` it is no repository
     if scheme_of(path) != "file":
         return {}  # git needs no links
-    target = decoded(content.data)
+    target = decode(content.data)
     if not isinstance(target, str):
         raise ToolFailed(
             f"the link {path!r} leads to {content.data!r}, which is not valid UTF-8",

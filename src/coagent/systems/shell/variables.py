@@ -37,7 +37,7 @@ ALWAYS = (
 """What all commands have, if it is there; `*` stands for the rest of a name, but not for one of a secret."""
 
 
-def allowed(environment: Mapping[str, str], more: Sequence[str] = ()) -> dict[str, str]:
+def allowed_variables(environment: Mapping[str, str], more: Sequence[str] = ()) -> dict[str, str]:
     """Return the variables that commands have.
 
     Args:
@@ -47,8 +47,10 @@ def allowed(environment: Mapping[str, str], more: Sequence[str] = ()) -> dict[st
     found = {
         name: value
         for name, value in environment.items()
-        if any(fnmatchcase(name, one) for one in more)
-        or any(name == one or (fnmatchcase(name, one) and not is_secret_name(name)) for one in ALWAYS)
+        if any(fnmatchcase(name, pattern) for pattern in more)
+        or any(
+            name == pattern or (fnmatchcase(name, pattern) and not is_secret_name(name)) for pattern in ALWAYS
+        )
     }
     # There is no terminal: with another TERM, git would begin an editor and wait for somebody to write.
     return {**found, "TERM": "dumb"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 
-from coagent.systems.sql.rewriting import Edit, edited, tokens_of
+from coagent.systems.sql.rewriting import Edit, apply_edits, tokens_of
 from coagent.systems.sql.scratch_tables import in_order
 from coagent.systems.sql.session import Schema, SqlSession
 
@@ -88,7 +88,7 @@ def show_catalogs(session: SqlSession, text: str, space: str) -> str:
             prefix is None and ("pg_catalog", word) in names and (following is None or following.text != ".")
         ):
             edits.append(Edit(token.start, token.end, f'pg_temp."{word}"'))
-    return edited(text, edits)
+    return apply_edits(text, edits)
 
 
 def _view(session: SqlSession, spaced: str, name: str, shown: str, space: str, views: Collection[str]) -> str:

@@ -77,7 +77,7 @@ class Connections:
     @contextmanager
     def _transaction(self, begin: str, wait_s_max: float) -> Iterator[SqlSession]:
         closed = self._closed
-        session = self._begun(begin, wait_s_max)
+        session = self._begin(begin, wait_s_max)
         usable = False
         try:
             yield session
@@ -95,16 +95,16 @@ class Connections:
                 else:
                     session.close()
 
-    def _begun(self, begin: str, wait_s_max: float) -> SqlSession:
+    def _begin(self, begin: str, wait_s_max: float) -> SqlSession:
         while True:
             with self._lock:
                 session = self._idle.pop() if self._idle else None
             if session is None:
-                session = self._connected()
+                session = self._connect()
                 new = True
             else:
                 new = False
-                if self._replaced(session):
+                if self._is_replaced(session):
                     session.close()
                     continue
             try:
@@ -117,7 +117,7 @@ class Connections:
                 raise
             return session
 
-    def _replaced(self, session: SqlSession) -> bool:
+    def _is_replaced(self, session: SqlSession) -> bool:
         """Tell whether a database file has gone or is another one since it was opened."""
         if not isinstance(session, SqliteSession):
             return False
@@ -127,7 +127,7 @@ class Connections:
             return True
         return (status.st_dev, status.st_ino) != session.place
 
-    def _connected(self) -> SqlSession:
+    def _connect(self) -> SqlSession:
         if self.local:
             session = SqliteSession(connect_sqlite(self.path, create=self._may_create), self.path)
             try:

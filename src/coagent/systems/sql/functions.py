@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection
 
 from coagent.errors import ToolFailed
-from coagent.systems.sql.rewriting import called, tokens_of
+from coagent.systems.sql.rewriting import names_called, tokens_of
 from coagent.systems.sql.session import SqlSession
 
 _HARMLESS = frozenset(
@@ -76,7 +76,7 @@ class Allowed:
         if _ESCAPED_NAME.search(text):
             raise ToolFailed('names written U&"..." are refused', "Write the letters themselves.")
         harmless = _HARMLESS | _TELLING if catalogs else _HARMLESS
-        names = sorted(set(called(tokens_of(text))) - harmless - set(known))
+        names = sorted(set(names_called(tokens_of(text))) - harmless - set(known))
         if not names:
             return
         for name, own, volatility in session.execute(_CATALOG, (names,)).fetchall():

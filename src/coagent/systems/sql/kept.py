@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from coagent.protocol.values import Value
-from coagent.systems.sql.rewriting import Edit, edited, tokens_of
+from coagent.systems.sql.rewriting import Edit, apply_edits, tokens_of
 from coagent.systems.sql.session import SqlSession
 
 _MENTIONED = re.compile(
@@ -107,7 +107,7 @@ def at_its_hour(text: str, kept: Kept) -> str:
             edits.append(Edit(token.start, token.end, _MADE_HERE[word]))
         elif kind == "STRING" and word == "now" and following is not None and following.text == "::":
             edits.append(Edit(token.start, token.end, hour))
-    return edited(text, edits)
+    return apply_edits(text, edits)
 
 
 def prepare_chance(session: SqlSession) -> None:
@@ -145,11 +145,13 @@ def _at_hour(real: sqlite3.Connection, name: str, hour: str) -> Callable[..., An
     """Return a function of SQLite over dates that takes an hour for now."""
     first = 1 if name == "strftime" else 0
 
-    def computed(*given: Any) -> Any:
-        parts = [hour if type(one) is str and one.lower() == "now" else one for one in given]
+    def compute(*given: Any) -> Any:
+        parts = [
+            hour if type(argument) is str and argument.lower() == "now" else argument for argument in given
+        ]
         if len(parts) == first:
             parts.append(hour)
         marks = ", ".join("?" * len(parts))
         return real.execute(f"SELECT {name}({marks})", parts).fetchone()[0]
 
-    return computed
+    return compute

@@ -21,7 +21,7 @@ def encode_key(values: Sequence[Value], kinds: Sequence[str]) -> str:
     Raises:
         TargetError: A part of it is NULL: such a row has no name.
     """
-    return ",".join(_encoded(value, kind) for value, kind in zip(values, kinds, strict=True))
+    return ",".join(_encode(value, kind) for value, kind in zip(values, kinds, strict=True))
 
 
 def decode_key(text: str, kinds: Sequence[str]) -> list[Value] | None:
@@ -29,13 +29,13 @@ def decode_key(text: str, kinds: Sequence[str]) -> list[Value] | None:
     parts = text.split(",")
     if len(parts) != len(kinds):
         return None
-    values = [_decoded(part, kind) for part, kind in zip(parts, kinds, strict=True)]
+    values = [_decode(part, kind) for part, kind in zip(parts, kinds, strict=True)]
     return (
         values if all(value is not None for value in values) and encode_key(values, kinds) == text else None
     )
 
 
-def _encoded(value: Value, kind: str) -> str:
+def _encode(value: Value, kind: str) -> str:
     if value is None:
         raise TargetError("a row whose primary key holds NULL has no name", "Give the row a key.")
     if type(value) is bytes:
@@ -47,7 +47,7 @@ def _encoded(value: Value, kind: str) -> str:
     return str(value).lower() if type(value) is bool else repr(value)
 
 
-def _decoded(text: str, kind: str) -> Value:
+def _decode(text: str, kind: str) -> Value:
     if kind == "boolean":
         return {"true": True, "false": False}.get(text)
     if kind != "text" and text.startswith("x'"):

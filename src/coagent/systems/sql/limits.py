@@ -46,7 +46,7 @@ class OutOfTime(ToolFailed):
     """A statement was ended because it ran too long."""
 
 
-class Watch:
+class StatementGuard:
     """Knows when a statement has to end: its time is up, or nobody waits for its result any more.
 
     Args:
@@ -100,7 +100,7 @@ class Watch:
             "each JOIN); a person can allow more: `timeout_s` in [tools.sql].",
         )
 
-    def failed(self, error: Exception) -> ToolFailed | None:
+    def limit_error(self, error: Exception) -> ToolFailed | None:
         """Return the error for a limit that a database has run into; None for any other error."""
         text = str(error)
         if self.over or "statement timeout" in text or "due to user request" in text:
@@ -118,22 +118,22 @@ class Watch:
 
 
 @contextmanager
-def watched(session: SqlSession, watch: Watch) -> Iterator[None]:
+def within_limits(session: SqlSession, guard: StatementGuard) -> Iterator[None]:
     """Keep what a session does within its limits.
 
     Raises:
         ToolFailed: It ran into one of them.
     """
     try:
-        watch.begin(session)
+        guard.begin(session)
         yield
     except (sqlite3.Error, TargetError) as error:
-        limit = watch.failed(error)
+        limit = guard.limit_error(error)
         if limit is None:
             raise
         raise limit from None
     finally:
-        watch.end()
+        guard.end()
 
 
 class Result(NamedTuple):
@@ -144,7 +144,9 @@ class Result(NamedTuple):
     changed: int
 
 
-def run(session: SqlSession, text: str, watch: Watch, *, returns: bool, changes: bool) -> Result:
+def run_statement(
+    session: SqlSession, text: str, guard: StatementGuard, *, returns: bool, changes: bool
+) -> Result:
     """Run a statement.
 
     Args:
@@ -162,7 +164,7 @@ def run(session: SqlSession, text: str, watch: Watch, *, returns: bool, changes:
     if not returns:
         with _errors_of(session):
             return Result([], "", _count(session, _execute(session, text), changes))
-    limits = watch.limits
+    limits = guard.limits
     found: list[dict[str, Value]] = []
     note, size, count = "", 0, 0
     with _errors_of(session), closing(_rows(session, text)) as rows:

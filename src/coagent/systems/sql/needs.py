@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from coagent.errors import ToolFailed
-from coagent.systems.sql.rewriting import called, named_in, tokens_of
+from coagent.systems.sql.rewriting import names_called, names_in, tokens_of
 from coagent.systems.sql.routines import NONE, Routines
 from coagent.systems.sql.scratch import Scratch
 from coagent.systems.sql.session import Schema
@@ -40,7 +40,7 @@ class Needs:
         self.touched: set[str] = set()
         """Those of them that functions and triggers may change."""
 
-    async def known(self) -> list[str]:
+    async def relations(self) -> list[str]:
         """Return the tables and views that there are; a new one is news to the agent."""
         return [key.partition(":")[2] for key in await self.state.list(f"{self.scheme}-schema:")]
 
@@ -66,7 +66,7 @@ class Needs:
             return
         schema = await self.state.get(f"{self.scheme}-schema:{table}")
         if schema is None:
-            raise ToolFailed(f"there is no table {table!r}", nearest(table, await self.known()))
+            raise ToolFailed(f"there is no table {table!r}", nearest(table, await self.relations()))
         if "view" in schema:
             await self._need_view(table, schema)
             return
@@ -87,7 +87,7 @@ class Needs:
                 "place in the order",
                 f"Ask as it does: {schema['view'].strip()[:500]}",
             )
-        for name in named_in(schema["view"], [one for one in await self.known() if one != view]):
+        for name in names_in(schema["view"], [name for name in await self.relations() if name != view]):
             await self.need(name)
             self.whole.update(self.family(name))
         self.schemas[view] = schema
@@ -113,7 +113,7 @@ class Needs:
                 bodies = self.routines.bodies
             if not bodies:
                 return
-            for name in named_in(bodies, await self.known()):
+            for name in names_in(bodies, await self.relations()):
                 await self.need(name)
                 self.touched.update(self.family(name) if "view" not in self.schemas[name] else ())
             self.whole.update(self.touched)
@@ -124,7 +124,7 @@ class Needs:
         """Return the functions that some texts call; where all are the server's own, it is not asked."""
         servers = self.scratch.servers
         if servers is not None:
-            own = [text for text in texts if set(called(tokens_of(text))) - servers]
+            own = [text for text in texts if set(names_called(tokens_of(text))) - servers]
             if not own:
                 return NONE
         return await off_loop(lambda stopped: self.scratch.routines(texts))
@@ -138,8 +138,12 @@ class Needs:
         waiting = list(self.schemas)
         while waiting:
             table = waiting.pop()
-            near = [one["table"] for one in known.get(table) or ()]
-            near += [name for name, ones in known.items() if any(one["table"] == table for one in ones or ())]
+            near = [reference["table"] for reference in known.get(table) or ()]
+            near += [
+                name
+                for name, ones in known.items()
+                if any(reference["table"] == table for reference in ones or ())
+            ]
             for other in near:
                 if other in known and other not in self.schemas:
                     before = set(self.schemas)
@@ -148,14 +152,16 @@ class Needs:
 
     async def need_views(self, tables: Iterable[str]) -> None:
         """Take in the views that some tables stand in: the database keeps them from losing these."""
-        for name in await self.known():
+        for name in await self.relations():
             schema = await self.state.get(f"{self.scheme}-schema:{name}")
-            if "view" in schema and named_in(schema["view"], [one for one in tables if one in self.schemas]):
+            if "view" in schema and names_in(
+                schema["view"], [table for table in tables if table in self.schemas]
+            ):
                 await self.need(name)
 
     def family(self, table: str) -> list[str]:
         """Return a table and its heirs, whose rows are its own as well."""
         found = [table]
-        for one in found:
-            found += [heir for heir in self.schemas[one].get("heirs", ()) if heir not in found]
+        for member in found:
+            found += [heir for heir in self.schemas[member].get("heirs", ()) if heir not in found]
         return found

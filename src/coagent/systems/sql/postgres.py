@@ -19,7 +19,7 @@ from psycopg.rows import tuple_row
 from coagent.errors import TargetError, TargetUnavailable
 from coagent.protocol.values import Value
 from coagent.systems.sql.postgres_schema import relation_schema
-from coagent.systems.sql.postgres_writing import lifted, referred_by, switched_off
+from coagent.systems.sql.postgres_writing import referring_table, without_row_triggers, without_uniqueness
 from coagent.systems.sql.session import (
     ConstraintFailed,
     DatabaseBusy,
@@ -28,7 +28,7 @@ from coagent.systems.sql.session import (
     SchemaMoved,
     SqlSession,
     first_values,
-    quoted,
+    quote_name,
 )
 
 _SETTINGS = {
@@ -80,11 +80,11 @@ def connect_postgres(
         options = {name: value for name, value in _CONNECTION.items() if name not in given}
         connection = psycopg.connect(url, autocommit=True, row_factory=tuple_row, **options)
         spaces = [space, *first_values(connection.execute(_EXTENSIONS, (space,)).fetchall())]
-        path = ", ".join(["pg_temp"] * scratch + [quoted(one) for one in spaces])
+        path = ", ".join(["pg_temp"] * scratch + [quote_name(space) for space in spaces])
         for name, value in {**_SETTINGS, "search_path": path}.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         if role is not None:
-            connection.execute(f"SET ROLE {quoted(role)}".encode())
+            connection.execute(f"SET ROLE {quote_name(role)}".encode())
         connection.add_notice_handler(lambda notice: None)
     except psycopg.ProgrammingError as error:
         raise TargetError(f"this is no URL of a PostgreSQL database: {error}") from None
@@ -150,21 +150,21 @@ class PostgresSession(SqlSession):
 
     @contextmanager
     def without_triggers(self, tables: Collection[str]) -> Iterator[None]:
-        with switched_off(self, tables):
+        with without_row_triggers(self, tables):
             yield
 
     @contextmanager
     def without_constraints(self, tables: Collection[str]) -> Iterator[None]:
-        with lifted(self, tables):
+        with without_uniqueness(self, tables):
             yield
 
     def require_unreferred(self, table: str, schema: Schema, row: Row) -> None:
-        referring = referred_by(self, table, schema, row)
+        referring = referring_table(self, table, schema, row)
         if referring is not None:
             raise ConstraintFailed(f"rows of {referring!r} refer to a row of {table!r} that is to go")
 
     def name(self, table: str) -> str:
-        return f"{quoted(self.space)}.{quoted(table)}"
+        return f"{quote_name(self.space)}.{quote_name(table)}"
 
     def source(self, table: str, schema: Schema) -> str:
         # The rows of heirs are theirs; those of partitions have no other place.
@@ -182,7 +182,7 @@ class PostgresSession(SqlSession):
         """
         for row in self.execute(statement, parameters).fetchall():
             return tuple(row)
-        raise _moved()
+        raise _schema_moved()
 
     def tables(self) -> list[str]:
         return self._relations("rp")
@@ -204,7 +204,7 @@ class PostgresSession(SqlSession):
             return None
         schema = relation_schema(self, table, found[0], found[1])
         if self._version(table, "rpvm") != found:  # each question sees what has been committed before it
-            raise _moved()
+            raise _schema_moved()
         return schema
 
     def _version(self, table: str, kinds: str) -> tuple[Any, ...] | None:
@@ -230,11 +230,11 @@ class PostgresSession(SqlSession):
             known = self._known[table] = (found, relation_schema(self, table, found[0], found[1]))
         return known[1]
 
-    def selected(self, column: str, schema: Schema) -> str:
+    def selection(self, column: str, schema: Schema) -> str:
         plain = schema["columns"][column]["kind"] in ("number", "text", "boolean", "bytes")
-        return quoted(column) if plain else f"{quoted(column)}::text"
+        return quote_name(column) if plain else f"{quote_name(column)}::text"
 
-    def assigned(self, column: str, schema: Schema) -> str:
+    def assignment(self, column: str, schema: Schema) -> str:
         return f"CAST(%s AS {schema['columns'][column]['type']})"
 
     def _lock(self) -> str:
@@ -253,11 +253,11 @@ class PostgresSession(SqlSession):
             if column["sequence"] and not column["identity"]:
                 self._create_sequence(column["sequence"], column["counter"])
                 if column["counter"]["owned"]:
-                    sequence = f"{quoted(self.space)}.{quoted(column['sequence'])}"
-                    owned.append(f"ALTER SEQUENCE {sequence} OWNED BY {self.name(table)}.{quoted(name)}")
-        parts = [f"{quoted(name)} {_definition(column)}" for name, column in schema["columns"].items()]
+                    sequence = f"{quote_name(self.space)}.{quote_name(column['sequence'])}"
+                    owned.append(f"ALTER SEQUENCE {sequence} OWNED BY {self.name(table)}.{quote_name(name)}")
+        parts = [f"{quote_name(name)} {_definition(column)}" for name, column in schema["columns"].items()]
         parts += [
-            f"CONSTRAINT {quoted(name)} {text}"
+            f"CONSTRAINT {quote_name(name)} {text}"
             for name, text in schema["constraints"].items()
             if not text.startswith("FOREIGN KEY")
         ]
@@ -276,7 +276,7 @@ class PostgresSession(SqlSession):
     def _create_sequence(self, name: str, counter: dict[str, Any]) -> None:
         scratch = self.space == "pg_temp"
         kind = "TEMP SEQUENCE" if scratch else "SEQUENCE"
-        target = quoted(name) if scratch else f"{quoted(self.space)}.{quoted(name)}"
+        target = quote_name(name) if scratch else f"{quote_name(self.space)}.{quote_name(name)}"
         exists = "" if counter["owned"] else "IF NOT EXISTS "
         self.execute(f"CREATE {kind} {exists}{target} AS {counter['type']} {_counting(counter)}")
 
@@ -287,35 +287,35 @@ class PostgresSession(SqlSession):
             if text.startswith("FOREIGN KEY") and name not in elsewhere:
                 plain = re.sub(r" (NOT )?DEFERRABLE.*\Z", "", text)
                 wanted = f"{plain} DEFERRABLE INITIALLY DEFERRED NOT VALID" if late else text
-                self.execute(f"ALTER TABLE {self.name(table)} ADD CONSTRAINT {quoted(name)} {wanted}")
+                self.execute(f"ALTER TABLE {self.name(table)} ADD CONSTRAINT {quote_name(name)} {wanted}")
 
     def alter(self, table: str, now: Schema, wanted: Schema) -> None:
         alter = f"ALTER TABLE {self.name(table)}"
         old, new = list(now["columns"]), list(wanted["columns"])
         for before, after in zip(old, new, strict=False):
             if before not in new and after not in old and now["columns"][before] == wanted["columns"][after]:
-                self.execute(f"{alter} RENAME COLUMN {quoted(before)} TO {quoted(after)}")
+                self.execute(f"{alter} RENAME COLUMN {quote_name(before)} TO {quote_name(after)}")
         found = self.schema(table)
         assert found is not None
         for name, text in found["constraints"].items():
             if wanted["constraints"].get(name) != text:
-                self.execute(f"{alter} DROP CONSTRAINT {quoted(name)}")
+                self.execute(f"{alter} DROP CONSTRAINT {quote_name(name)}")
         for name, text in found["indexes"].items():
             if wanted["indexes"].get(name) != text:
-                self.execute(f"DROP INDEX IF EXISTS {quoted(self.space)}.{quoted(name)}")
+                self.execute(f"DROP INDEX IF EXISTS {quote_name(self.space)}.{quote_name(name)}")
         for name in found["columns"]:
             if name not in wanted["columns"]:
-                self.execute(f"{alter} DROP COLUMN {quoted(name)}")
+                self.execute(f"{alter} DROP COLUMN {quote_name(name)}")
         for name, column in wanted["columns"].items():
             if name not in found["columns"]:
-                self.execute(f"{alter} ADD COLUMN {quoted(name)} {_definition(column)}")
+                self.execute(f"{alter} ADD COLUMN {quote_name(name)} {_definition(column)}")
             else:
-                self._alter_column(f"{alter} ALTER COLUMN {quoted(name)}", found["columns"][name], column)
+                self._alter_column(f"{alter} ALTER COLUMN {quote_name(name)}", found["columns"][name], column)
         left = self.schema(table)
         assert left is not None
         for name, text in wanted["constraints"].items():
             if name not in left["constraints"]:
-                self.execute(f"{alter} ADD CONSTRAINT {quoted(name)} {text}")
+                self.execute(f"{alter} ADD CONSTRAINT {quote_name(name)} {text}")
         for name, text in wanted["indexes"].items():
             if name not in left["indexes"]:
                 self.execute(text)
@@ -336,7 +336,7 @@ class PostgresSession(SqlSession):
         for column in schema["sequences"]:
             named, counter = schema["columns"][column]["sequence"], schema["columns"][column]["counter"]
             last, drawn = self.execute(
-                f"SELECT last_value, is_called FROM {quoted(self.space)}.{quoted(named)}"
+                f"SELECT last_value, is_called FROM {quote_name(self.space)}.{quote_name(named)}"
             ).fetchone() or (counter["start"], False)
             # Before the first one comes the one that would have led to it.
             found[column] = last if drawn else last - counter["increment"]
@@ -345,7 +345,7 @@ class PostgresSession(SqlSession):
     def set_sequence(self, table: str, schema: Schema, value: Value) -> None:
         for column in schema["sequences"] if value else ():
             counter = schema["columns"][column]["counter"]
-            name = f"{quoted(self.space)}.{quoted(schema['columns'][column]['sequence'])}"
+            name = f"{quote_name(self.space)}.{quote_name(schema['columns'][column]['sequence'])}"
             last = value[column]
             following = last + counter["increment"]
             new = last < counter["min"] or last > counter["max"] or following == counter["start"]
@@ -357,7 +357,7 @@ def _definition(column: dict[str, Any]) -> str:
     if column["generated"]:
         text += f" GENERATED ALWAYS AS ({column['default']}) STORED"
     elif column["identity"]:
-        named = f"SEQUENCE NAME {quoted(column['sequence'])} {_counting(column['counter'])}"
+        named = f"SEQUENCE NAME {quote_name(column['sequence'])} {_counting(column['counter'])}"
         text += f" GENERATED {'ALWAYS' if column['identity'] == 'a' else 'BY DEFAULT'} AS IDENTITY ({named})"
     elif column["default"] is not None:
         text += f" DEFAULT {column['default']}"
@@ -389,11 +389,11 @@ def _failure(error: psycopg.Error) -> TargetError:
     if state.startswith(("53", "58")):  # no disk, memory or connection left; a failing disk
         return TargetUnavailable(f"PostgreSQL is in trouble: {said}", "Look at its server.")
     if state == "XX000" and _GONE.search(said):
-        return _moved()
+        return _schema_moved()
     return TargetError(f"PostgreSQL refuses: {said}")
 
 
-def _moved() -> SchemaMoved:
+def _schema_moved() -> SchemaMoved:
     return SchemaMoved(
         "somebody else changes a table's schema again and again while it is read",
         "Wait until they have done.",

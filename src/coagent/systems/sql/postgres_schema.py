@@ -106,7 +106,9 @@ def relation_schema(session: PostgresSession, name: str, oid: int, kind: str) ->
         text = session.column("SELECT pg_get_viewdef(%s::oid)", (oid,))[0]
         return {**schema, "view": text, "stored": kind == "m"}
     schema["sequences"] = [
-        one for one, column in columns.items() if column["sequence"] and column["counter"]["table"] == name
+        column_name
+        for column_name, column in columns.items()
+        if column["sequence"] and column["counter"]["table"] == name
     ]
     schema["shares"] = sorted(
         {column["counter"]["table"] for column in columns.values() if column["sequence"]} - {name}

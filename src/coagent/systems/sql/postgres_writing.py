@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from coagent.errors import TargetError, TargetUnavailable
-from coagent.systems.sql.session import ConstraintFailed, Row, Schema, quoted
+from coagent.systems.sql.session import ConstraintFailed, Row, Schema, quote_name
 
 if TYPE_CHECKING:
     from coagent.systems.sql.postgres import PostgresSession
@@ -44,12 +44,12 @@ WHERE x.indisunique AND NOT x.indisprimary AND x.indrelid = ANY(%s::oid[]) AND N
 
 
 @contextmanager
-def switched_off(session: PostgresSession, tables: Collection[str]) -> Iterator[None]:
+def without_row_triggers(session: PostgresSession, tables: Collection[str]) -> Iterator[None]:
     """Keep triggers of tables from running until the rows are written."""
     found = session.execute(_TRIGGERS.format(namespace=session.namespace), (list(tables),)).fetchall()
     for table, trigger, _ in found:
         try:
-            session.execute(f"ALTER TABLE {session.name(table)} DISABLE TRIGGER {quoted(trigger)}")
+            session.execute(f"ALTER TABLE {session.name(table)} DISABLE TRIGGER {quote_name(trigger)}")
         except (ConstraintFailed, TargetUnavailable):
             raise
         except TargetError as error:
@@ -62,16 +62,16 @@ def switched_off(session: PostgresSession, tables: Collection[str]) -> Iterator[
         session.execute("SET CONSTRAINTS ALL IMMEDIATE")
     for table, trigger, always in found:
         mode = "ENABLE ALWAYS" if always else "ENABLE"
-        session.execute(f"ALTER TABLE {session.name(table)} {mode} TRIGGER {quoted(trigger)}")
+        session.execute(f"ALTER TABLE {session.name(table)} {mode} TRIGGER {quote_name(trigger)}")
 
 
-def referred_by(session: PostgresSession, table: str, schema: Schema, row: Row) -> str | None:
+def referring_table(session: PostgresSession, table: str, schema: Schema, row: Row) -> str | None:
     """Return a table with rows that would be deleted, or changed, together with a row; None without any."""
     for other, columns, to in session.execute(
         _FOLLOWING.format(namespace=session.namespace), (table,)
     ).fetchall():
         equal = " AND ".join(
-            f"{quoted(name)} = {session.assigned(there, schema)}"
+            f"{quote_name(name)} = {session.assignment(there, schema)}"
             for name, there in zip(columns, to, strict=True)
         )
         values = [row[name] for name in to]
@@ -81,7 +81,7 @@ def referred_by(session: PostgresSession, table: str, schema: Schema, row: Row) 
 
 
 @contextmanager
-def lifted(session: PostgresSession, tables: Collection[str]) -> Iterator[None]:
+def without_uniqueness(session: PostgresSession, tables: Collection[str]) -> Iterator[None]:
     """Take the foreign keys and unique columns of tables away, and set them up again when rows are written.
 
     It locks the tables and reads them as a whole, and is for rows that no order of writing would lead to.
@@ -93,10 +93,10 @@ def lifted(session: PostgresSession, tables: Collection[str]) -> Iterator[None]:
     constraints = session.execute(_CONSTRAINTS, {"tables": relations}).fetchall()
     indexes = session.execute(_INDEXES, (relations,)).fetchall()
     try:
-        involved = sorted({table for table, *_ in constraints} | {session.name(one) for one in tables})
+        involved = sorted({table for table, *_ in constraints} | {session.name(table) for table in tables})
         session.execute(f"LOCK TABLE {', '.join(involved)} IN ACCESS EXCLUSIVE MODE")
         for table, name, _, _ in constraints:
-            session.execute(f"ALTER TABLE {table} DROP CONSTRAINT {quoted(name)}")
+            session.execute(f"ALTER TABLE {table} DROP CONSTRAINT {quote_name(name)}")
         for index, _ in indexes:
             session.execute(f"DROP INDEX {index}")
     except (ConstraintFailed, TargetUnavailable):
@@ -109,5 +109,5 @@ def lifted(session: PostgresSession, tables: Collection[str]) -> Iterator[None]:
     yield
     for _, text in indexes:
         session.execute(text)
-    for table, name, text, _ in sorted(constraints, key=lambda one: one[3]):
-        session.execute(f"ALTER TABLE {table} ADD CONSTRAINT {quoted(name)} {text}")
+    for table, name, text, _ in sorted(constraints, key=lambda constraint: constraint[3]):
+        session.execute(f"ALTER TABLE {table} ADD CONSTRAINT {quote_name(name)} {text}")

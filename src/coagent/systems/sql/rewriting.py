@@ -35,14 +35,14 @@ def tokens_of(text: str) -> list[Any]:
         raise ToolFailed(f"the statement cannot be read: {error}", "Write postgres SQL.") from None
 
 
-def edited(text: str, edits: Collection[Edit]) -> str:
+def apply_edits(text: str, edits: Collection[Edit]) -> str:
     """Return a text with some edits made, none of which overlap."""
     for edit in sorted(edits, reverse=True):
         text = text[: edit.first] + edit.new + text[edit.last + 1 :]
     return text
 
 
-def unqualified(text: str, space: str = "public") -> str:
+def without_schema(text: str, space: str = "public") -> str:
     """Return a text of PostgreSQL without the name of one schema before other names."""
     if space.lower() not in text.lower():
         return text
@@ -52,10 +52,10 @@ def unqualified(text: str, space: str = "public") -> str:
         if _name(token) == space and _is(dot, "DOT") and not _is(before, "DOT"):
             edits.append(Edit(token.start, dot.end, ""))
         before = token
-    return edited(text, edits)
+    return apply_edits(text, edits)
 
 
-def called(tokens: list[Any]) -> Iterator[str]:
+def names_called(tokens: list[Any]) -> Iterator[str]:
     """Yield the names before parentheses, as the server folds them."""
     for token, following in pairwise(tokens):
         if _is(following, "L_PAREN"):
@@ -71,16 +71,16 @@ def with_calls(text: str, names: Mapping[str, str]) -> str:
         if _is(following, "L_PAREN") and _name(token) in names and not _is(before, "DOT"):
             edits.append(Edit(token.start, token.end, names[_name(token)]))
         before = token
-    return edited(text, edits)
+    return apply_edits(text, edits)
 
 
 def words_of(text: str) -> Iterator[str]:
     """Yield all that may be a name in a text of either dialect, within strings and bodies as well."""
-    for found in _WORD.finditer(text):
-        yield found[1].replace('""', '"') if found[1] else found[2] or found[3] or found[4]
+    for match in _WORD.finditer(text):
+        yield match[1].replace('""', '"') if match[1] else match[2] or match[3] or match[4]
 
 
-def named_in(text: str, known: Collection[str]) -> list[str]:
+def names_in(text: str, known: Collection[str]) -> list[str]:
     """Return those of some names that stand in a text, in whatever letters."""
     words = {word.lower() for word in words_of(text)}
     return [name for name in known if name.lower() in words]

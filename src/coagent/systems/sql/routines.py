@@ -14,8 +14,8 @@ from typing import NamedTuple
 from coagent.errors import ToolFailed
 from coagent.systems.sql.functions import Allowed
 from coagent.systems.sql.kept import Kept, at_its_hour
-from coagent.systems.sql.rewriting import called, tokens_of, unqualified, with_calls
-from coagent.systems.sql.session import SqlSession, quoted
+from coagent.systems.sql.rewriting import names_called, tokens_of, with_calls, without_schema
+from coagent.systems.sql.session import SqlSession, quote_name
 
 _FOUND = """
 SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid), l.lanname, p.provolatile = 'v'
@@ -59,9 +59,9 @@ class Routines(NamedTuple):
             if mark:
                 opening, body = body[: body.index("$", 1) + 1], body[body.index("$", 1) + 1 :]
                 body, closing = body[: body.rindex(opening)], opening
-                text = f"{head}\nAS {opening}{self.text(unqualified(body, space), kept)}{closing}"
+                text = f"{head}\nAS {opening}{self.text(without_schema(body, space), kept)}{closing}"
             else:  # BEGIN ATOMIC, or RETURN
-                text = self.text(unqualified(rest, space), kept)
+                text = self.text(without_schema(rest, space), kept)
             session.execute(f"CREATE FUNCTION {self.names[name]}({text}")
 
 
@@ -74,7 +74,7 @@ def routines_of(session: SqlSession, space: str, texts: Iterable[str], allowed: 
     Raises:
         ToolFailed: One of them does what cannot be done apart from the live tables.
     """
-    waiting = {name for text in texts for name in called(tokens_of(text))} - allowed.servers
+    waiting = {name for text in texts for name in names_called(tokens_of(text))} - allowed.servers
     found: dict[str, list[tuple[str, str, str]]] = {}
     volatile = False
     while waiting:
@@ -93,9 +93,9 @@ def routines_of(session: SqlSession, space: str, texts: Iterable[str], allowed: 
                 )
             found.setdefault(name, []).append((text, definition, body))
             volatile |= changes
-            waiting |= set(called(tokens))
+            waiting |= set(names_called(tokens))
         waiting -= allowed.servers | found.keys()
-    names = {name: f"pg_temp.{quoted(name)}" for name in found}
+    names = {name: f"pg_temp.{quote_name(name)}" for name in found}
     for name, copies in found.items():
         for text, _, _ in copies:
             try:

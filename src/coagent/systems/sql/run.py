@@ -21,9 +21,9 @@ from coagent.protocol.predicates import EVERYTHING, Where, predicate
 from coagent.protocol.values import Value, same
 from coagent.systems.sql.kept import Kept, draw, mentions
 from coagent.systems.sql.keys import decode_key, encode_key
-from coagent.systems.sql.limits import Limits, OutOfTime, Watch
+from coagent.systems.sql.limits import Limits, OutOfTime, StatementGuard
 from coagent.systems.sql.needs import Needs
-from coagent.systems.sql.scratch import Ran, Scratch, Work
+from coagent.systems.sql.scratch import Scratch, ScratchResult, Work
 from coagent.systems.sql.scratch_tables import Rows
 from coagent.systems.sql.session import Row, Schema, key_kinds
 from coagent.systems.sql.statements import (
@@ -43,7 +43,7 @@ _INLINE_S = 0.02
 """What is done where the event loop runs: SQLite is mostly done before a thread has started."""
 
 
-class Run(Needs):
+class StatementRun(Needs):
     """One statement over the state of one call."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Run(Needs):
 
     # ---- queries -------------------------------------------------------------------------------------------
 
-    async def query(self) -> Ran:
+    async def query(self) -> ScratchResult:
         """Run a query."""
         if self.statement.catalogs:
             return await self._query_catalogs()
@@ -73,21 +73,21 @@ class Run(Needs):
             tree = ["true"] if where is None else condition(where, schema)
             self.rows[table] = await self._matching(table, tree, partial.get(table))
         work = self._work(partial)
-        return await self._in_scratch(lambda watch: self.scratch.query(work, watch))
+        return await self._in_scratch(lambda guard: self.scratch.query(work, guard))
 
-    async def _query_catalogs(self) -> Ran:
+    async def _query_catalogs(self) -> ScratchResult:
         """Run a query about the schema itself, over all tables as they are at this position."""
         if self.statement.tables:
             raise ToolFailed(
                 "the query asks about the schema and about rows at once",
                 f"Ask for {', '.join(self.statement.tables)} in a call of its own.",
             )
-        for table in await self.known():
+        for table in await self.relations():
             self.schemas[table] = await self.state.get(f"{self.scheme}-schema:{table}")
             await self._read_sequence(table)
         self.schemas = dict(sorted(self.schemas.items(), key=lambda item: "view" in item[1]))
         work = self._work()
-        return await self._in_scratch(lambda watch: self.scratch.query(work, watch))
+        return await self._in_scratch(lambda guard: self.scratch.query(work, guard))
 
     def _work(self, partial: Mapping[str, list[str]] | None = None) -> Work:
         texts = [self.statement.text]
@@ -100,21 +100,23 @@ class Run(Needs):
             self.statement, self.schemas, self.rows, self.sequences, partial or {}, kept, self.routines
         )
 
-    async def _in_scratch(self, run: Callable[[Watch], Ran]) -> Ran:
+    async def _in_scratch(self, run: Callable[[StatementGuard], ScratchResult]) -> ScratchResult:
         """Run something in the scratch database; where it may take long, in a thread."""
         few = sum(map(len, self.rows.values())) <= _INLINE_ROWS
         if self.scratch.url is None and few and len(self.statement.text) <= INLINE_LENGTH:
             try:
-                return run(Watch(self.limits._replace(timeout_s=min(_INLINE_S, self.limits.timeout_s))))
+                return run(
+                    StatementGuard(self.limits._replace(timeout_s=min(_INLINE_S, self.limits.timeout_s)))
+                )
             except OutOfTime:
                 pass  # it has changed nothing
-        watches: list[Watch] = []
+        guards: list[StatementGuard] = []
 
-        def work(stopped: threading.Event) -> Ran:
-            watches.append(Watch(self.limits, stopped))
-            return run(watches[0])
+        def work(stopped: threading.Event) -> ScratchResult:
+            guards.append(StatementGuard(self.limits, stopped))
+            return run(guards[0])
 
-        return await off_loop(work, lambda: watches[0].interrupt() if watches else None)
+        return await off_loop(work, lambda: guards[0].interrupt() if guards else None)
 
     async def _matching(self, table: str, tree: list[Any], columns: list[str] | None) -> dict[str, Row]:
         """Return the rows that a predicate may match, in order of key."""
@@ -123,19 +125,19 @@ class Run(Needs):
         if keys is not None:
             names = [encode_key(values, key_kinds(schema)) for values in keys]
             found = {name: await self.state.get(self._key(table, name)) for name in dict.fromkeys(names)}
-            return _ordered({name: row for name, row in found.items() if row is not None}, schema)
+            return _order_rows({name: row for name, row in found.items() if row is not None}, schema)
         selector = Where(predicate(tree), None if columns is None else json.dumps(columns))
         prefix = self._key(table, "")
         matching = await self.state.select(prefix, selector)
 
-        def ordered(stopped: threading.Event) -> dict[str, Row]:
-            return _ordered({key[len(prefix) :]: row for key, row in matching.items()}, schema)
+        def order(stopped: threading.Event) -> dict[str, Row]:
+            return _order_rows({key[len(prefix) :]: row for key, row in matching.items()}, schema)
 
-        return await off_loop(ordered) if len(matching) > _INLINE_ROWS else ordered(threading.Event())
+        return await off_loop(order) if len(matching) > _INLINE_ROWS else order(threading.Event())
 
     # ---- changes -------------------------------------------------------------------------------------------
 
-    async def change(self) -> tuple[Ran, list[Value]]:
+    async def change(self) -> tuple[ScratchResult, list[Value]]:
         """Run INSERT, UPDATE, DELETE or MERGE; returns what it did, and the ids that it gave out."""
         statement = self.statement
         await self.need_all()
@@ -145,18 +147,18 @@ class Run(Needs):
             _require_writable(target, self.schemas[target])
         await self._load()
         for table in sorted({*statement.inserts, *self.touched}):
-            for one in [table, *self.schemas[table].get("shares", ())]:
-                await self._number(one)
-        ran = await self._settled()
-        await self._write(ran)
+            for sharer in [table, *self.schemas[table].get("shares", ())]:
+                await self._number(sharer)
+        outcome = await self._run_until_loaded()
+        await self._write(outcome)
         if len(statement.inserts) != 1 or "view" in self.schemas[statement.inserts[0]]:
-            return ran, []
+            return outcome, []
         (table,) = statement.inserts
         before, schema = self.rows.get(table, {}), self.schemas[table]
-        given = [key for key in ran.rows[table] if key not in before]
+        given = [key for key in outcome.rows[table] if key not in before]
         numbered = schema["sequences"] or schema.get("shares")
         kinds = key_kinds(schema)
-        return ran, [(decode_key(key, kinds) or [None])[0] for key in given] if numbered and len(
+        return outcome, [(decode_key(key, kinds) or [None])[0] for key in given] if numbered and len(
             kinds
         ) == 1 else []
 
@@ -170,35 +172,43 @@ class Run(Needs):
                 self.rows[table] = await self._matching(table, condition(where, self.schemas[table]), None)
             return
         for table in dict.fromkeys([*statement.tables, *self.whole]):
-            insert = statement.tree.key == "insert" and _named_once(statement, table)
+            insert = statement.tree.key == "insert" and _is_named_once(statement, table)
             if table in self.whole or table not in statement.inserts or not insert:
-                for one in self.family(table) if "view" not in self.schemas[table] else ():
-                    self.rows[one] = await self._matching(one, ["true"], None)
+                for member in self.family(table) if "view" not in self.schemas[table] else ():
+                    self.rows[member] = await self._matching(member, ["true"], None)
 
-    async def _settled(self) -> Ran:
-        """Run the statement until it asks for no row that has not been loaded."""
+    async def _run_until_loaded(self) -> ScratchResult:
+        """Run the statement until it asks for no row that has not been loaded.
+
+        For instance `INSERT INTO orders VALUES (7, 'ada')`, where `customer` refers to customers: first
+        nothing is loaded, and the foreign key fails, as it would without that customer. What the statement
+        would have changed names the rows that constraints look at, orders/7 and customers/ada; these are
+        read, as premises, and it runs again. Now it succeeds, or fails for what really is so.
+        """
         while True:
             try:
-                ran = await self._ran()
+                outcome = await self._change_in_scratch()
             except OutOfTime:
                 raise
             except ToolFailed:
                 # A row that it refers to may only be missing here: see what it would have changed.
-                if await self._ask_arbiters() or await self._ask(await self._ran(checked=False)):
+                if await self._ask_arbiters() or await self._ask(
+                    await self._change_in_scratch(checked=False)
+                ):
                     continue
                 if await self._ask_parents():
                     continue
                 raise
-            if not await self._ask(ran):
-                return ran
+            if not await self._ask(outcome):
+                return outcome
 
-    async def define(self) -> Ran:
+    async def define(self) -> ScratchResult:
         """Run CREATE, ALTER or DROP."""
-        known = await self.known()
+        known = await self.relations()
         tree = self.statement.tree
         tables = self.statement.tables
         if isinstance(tree, exp.Drop) and str(tree.args.get("kind")).upper() == "INDEX":
-            tables = await self._indexed(known, tables)
+            tables = await self._tables_with_index(known, tables)
         for table in tables:
             if table in known:
                 await self.need(table)
@@ -211,9 +221,9 @@ class Run(Needs):
             if "view" not in self.schemas[table]:
                 self.rows[table] = await self._matching(table, ["true"], None)
                 await self._read_sequence(table)
-        ran = await self._ran()
-        for table in sorted(self.schemas.keys() | ran.schemas.keys()):
-            now, before = ran.schemas.get(table), self.schemas.get(table)
+        outcome = await self._change_in_scratch()
+        for table in sorted(self.schemas.keys() | outcome.schemas.keys()):
+            now, before = outcome.schemas.get(table), self.schemas.get(table)
             if before is not None and (table not in tables) and _special(before):
                 continue  # a scratch table stands for it
             if not same(before, now):
@@ -222,10 +232,10 @@ class Run(Needs):
                 key = f"{self.scheme}-schema:{table}"
                 await self.state.get(key)
                 await self.state.put(key, now)
-        await self._write(ran)
-        return ran
+        await self._write(outcome)
+        return outcome
 
-    async def _indexed(self, known: list[str], indexes: tuple[str, ...]) -> tuple[str, ...]:
+    async def _tables_with_index(self, known: list[str], indexes: tuple[str, ...]) -> tuple[str, ...]:
         """Return the tables that have one of the indexes."""
         found = []
         for table in known:
@@ -237,42 +247,42 @@ class Run(Needs):
                 found.append(table)
         return tuple(found)
 
-    async def _ran(self, *, checked: bool = True) -> Ran:
+    async def _change_in_scratch(self, *, checked: bool = True) -> ScratchResult:
         work = self._work()
-        return await self._in_scratch(lambda watch: self.scratch.change(work, watch, checked))
+        return await self._in_scratch(lambda guard: self.scratch.change(work, guard, checked))
 
-    async def _write(self, ran: Ran) -> None:
+    async def _write(self, outcome: ScratchResult) -> None:
         """Write the rows and sequences that a run left otherwise than it found them."""
-        for table, key, _, new in _changed(self.rows, ran.rows):
+        for table, key, _, new in _changed_rows(self.rows, outcome.rows):
             row = self._key(table, key)
             await self.state.get(row)
             await self.state.put(row, new)
         for table in sorted(self.schemas):
             schema = self.schemas[table]
-            now = ran.sequences.get(table)
+            now = outcome.sequences.get(table)
             if schema.get("autoincrement") and table not in self.sequences:
-                now = await self._counted(table, ran)
+                now = await self._autoincrement_value(table, outcome)
                 if now is None:
                     continue
             if schema["dialect"] == "sqlite" and schema["sequences"] and not schema["autoincrement"] and now:
-                now = await self._largest(table, ran)
+                now = await self._largest_value(table, outcome)
             elif table not in self.sequences:
                 continue
-            if not same(now, self.sequences.get(table)) and (now is not None or table not in ran.schemas):
+            if not same(now, self.sequences.get(table)) and (now is not None or table not in outcome.schemas):
                 await self.state.put(f"{self.scheme}-seq:{table}", now)
 
-    async def _counted(self, table: str, ran: Ran) -> Value:
+    async def _autoincrement_value(self, table: str, outcome: ScratchResult) -> Value:
         """Return the sequence of a table of which a row was given a new number, where that is the largest."""
-        come = ran.rows[table].keys() - self.rows.get(table, {}).keys()
+        come = outcome.rows[table].keys() - self.rows.get(table, {}).keys()
         if not come:
             return None
         await self._read_sequence(table)
         ((column, last),) = self.sequences[table].items()
         return {column: max([last, *map(int, come)])}
 
-    async def _largest(self, table: str, ran: Ran) -> Value:
+    async def _largest_value(self, table: str, outcome: ScratchResult) -> Value:
         """Return the sequence of a table that numbers its rows by the largest one there is."""
-        old, new = self.rows.get(table, {}), ran.rows[table]
+        old, new = self.rows.get(table, {}), outcome.rows[table]
         come, gone = new.keys() - old.keys(), old.keys() - new.keys()
         if not come and not gone:
             return self.sequences.get(table)
@@ -310,10 +320,10 @@ class Run(Needs):
 
     # ---- what constraints look at --------------------------------------------------------------------------
 
-    async def _ask(self, ran: Ran) -> bool:
+    async def _ask(self, outcome: ScratchResult) -> bool:
         """Load the rows that may clash with what a run changed; returns whether there were any."""
         news = False
-        for table, key, old, new in _changed(self.rows, ran.rows):
+        for table, key, old, new in _changed_rows(self.rows, outcome.rows):
             if new is not None and old is None:
                 news |= await self._ask_key(table, key)
                 if not _exact(
@@ -358,10 +368,10 @@ class Run(Needs):
 
     def _references(self) -> Iterator[tuple[str, list[str], str, list[str]]]:
         for table, schema in self.schemas.items():
-            for one in schema["references"]:
-                if one["table"] in self.schemas:
-                    to = one["to"] or self.schemas[one["table"]]["key"]
-                    yield table, one["columns"], one["table"], to
+            for reference in schema["references"]:
+                if reference["table"] in self.schemas:
+                    to = reference["to"] or self.schemas[reference["table"]]["key"]
+                    yield table, reference["columns"], reference["table"], to
 
     async def _ask_equal(self, table: str, columns: list[str], values: list[Value]) -> bool:
         if any(value is None for value in values):
@@ -438,7 +448,7 @@ def _require_definable(table: str, schema: Schema) -> None:
         )
 
 
-def _named_once(statement: Statement, target: str) -> bool:
+def _is_named_once(statement: Statement, target: str) -> bool:
     return sum(table.name.lower() == target.lower() for table in statement.tree.find_all(exp.Table)) == 1
 
 
@@ -463,7 +473,7 @@ def _equality(column: dict[str, Any]) -> str:
     return "text" if column["kind"] == "other" and exact else column["kind"]
 
 
-def _ordered(rows: dict[str, Row], schema: Schema) -> dict[str, Row]:
+def _order_rows(rows: dict[str, Row], schema: Schema) -> dict[str, Row]:
     kinds = key_kinds(schema)
     try:
         return dict(sorted(rows.items(), key=lambda item: decode_key(item[0], kinds) or []))
@@ -471,7 +481,7 @@ def _ordered(rows: dict[str, Row], schema: Schema) -> dict[str, Row]:
         return dict(sorted(rows.items()))
 
 
-def _changed(before: Rows, after: Rows) -> Iterator[tuple[str, str, Row | None, Row | None]]:
+def _changed_rows(before: Rows, after: Rows) -> Iterator[tuple[str, str, Row | None, Row | None]]:
     """Yield (table, key, old row, new row) of the rows that differ."""
     for table in sorted(before.keys() | after.keys()):
         old, new = before.get(table, {}), after.get(table, {})

@@ -19,8 +19,8 @@ from coagent.protocol.values import Value
 from coagent.systems.sql.catalogs import create_all, show_catalogs
 from coagent.systems.sql.functions import Allowed
 from coagent.systems.sql.kept import Kept, prepare_chance, set_clock, start_chance
-from coagent.systems.sql.limits import Result, Watch, run, watched
-from coagent.systems.sql.rewriting import named_in
+from coagent.systems.sql.limits import Result, StatementGuard, run_statement, within_limits
+from coagent.systems.sql.rewriting import names_in
 from coagent.systems.sql.routines import Routines, routines_of
 from coagent.systems.sql.scratch_only import require_no_lock, require_scratch_only, rows_written
 from coagent.systems.sql.scratch_tables import Rows, create_bare, in_order, load, load_whole
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _MISSING = re.compile(r"no such (?:table|column): (\S+)|(?:relation|column) \"?([^\"\s]+)\"? does not exist")
 
 
-class Ran(NamedTuple):
+class ScratchResult(NamedTuple):
     """What a statement did: its result, and all tables as it left them."""
 
     result: Result
@@ -95,47 +95,47 @@ class Scratch:
             ToolFailed: One of them cannot be called apart from the live tables.
         """
         with self._session() as session:
-            return routines_of(session, self._space, texts, self._may(session))
+            return routines_of(session, self._space, texts, self._allowed_functions(session))
 
-    def query(self, work: Work, watch: Watch) -> Ran:
+    def query(self, work: Work, guard: StatementGuard) -> ScratchResult:
         """Run a query.
 
         Raises:
             ToolFailed: The database refuses it, or it runs into a limit.
         """
-        with self._session() as session, watched(session, watch):
+        with self._session() as session, within_limits(session, guard):
             if work.statement.catalogs:
                 create_all(session, work.schemas)
                 for table, last in work.sequences.items():
                     session.set_sequence(table, work.schemas[table], last)
                 session.execute("SAVEPOINT made") if self.url else None
                 text = show_catalogs(session, work.statement.text, self._space) if self.url else None
-                return Ran(self._run(session, work, watch, text), {}, {}, {})
+                return ScratchResult(self._run(session, work, guard, text), {}, {}, {})
             self._make(session, work)
-            return Ran(self._run(session, work, watch), {}, {}, {})
+            return ScratchResult(self._run(session, work, guard), {}, {}, {})
 
-    def change(self, work: Work, watch: Watch, checked: bool = True) -> Ran:
+    def change(self, work: Work, guard: StatementGuard, checked: bool = True) -> ScratchResult:
         """Run a statement that changes rows or schemas, with its foreign keys checked or not.
 
         Raises:
             ToolFailed: The database refuses it, for a constraint perhaps, or it runs into a limit.
         """
         rows = work.rows
-        with self._session() as session, watched(session, watch):
+        with self._session() as session, within_limits(session, guard):
             with _constraints(session, work.schemas if checked else {}, lambda: self._make(session, work)):
-                result = self._run(session, work, watch)
-            left = self._left(session, work)
+                result = self._run(session, work, guard)
+            left = self._schemas_after(session, work)
             tables = {table: schema for table, schema in left.items() if "view" not in schema}
             for table in tables:
-                _require_small(session, table, len(rows.get(table, {})), watch)
-            return Ran(
+                _require_small(session, table, len(rows.get(table, {})), guard)
+            return ScratchResult(
                 result,
                 {table: session.rows(table, schema) for table, schema in tables.items()},
                 {table: session.sequence(table, schema) for table, schema in tables.items()},
                 left,
             )
 
-    def _left(self, session: SqlSession, work: Work) -> dict[str, Schema]:
+    def _schemas_after(self, session: SqlSession, work: Work) -> dict[str, Schema]:
         """Return the schemas of what there is when a statement has run."""
         if work.statement.kind == "change":
             return dict(work.schemas)
@@ -182,7 +182,7 @@ class Scratch:
         """Tell whether a default calls a function of the schema, which has to be there before the table."""
         columns = [column for schema in work.schemas.values() for column in schema["columns"].values()]
         texts = [column["default"] for column in columns if column["default"] is not None]
-        return bool(work.routines.names) and any(named_in(text, work.routines.names) for text in texts)
+        return bool(work.routines.names) and any(names_in(text, work.routines.names) for text in texts)
 
     def _text(self, text: str, work: Work) -> str:
         """Return a text as it runs here: a definition of the schema must stay as it is."""
@@ -202,18 +202,18 @@ class Scratch:
         }
         return {**schema, "columns": columns}
 
-    def _may(self, session: SqlSession) -> Allowed:
+    def _allowed_functions(self, session: SqlSession) -> Allowed:
         if self._allowed is None:
             self._allowed = Allowed(session)
         return self._allowed
 
-    def _run(self, session: SqlSession, work: Work, watch: Watch, text: str | None = None) -> Result:
+    def _run(self, session: SqlSession, work: Work, guard: StatementGuard, text: str | None = None) -> Result:
         statement = work.statement
         if text is None:
             text = statement.text
         if self.url is not None:
             names = work.routines.names
-            allowed = self._may(session)
+            allowed = self._allowed_functions(session)
             allowed.refuse(session, statement.text, names, catalogs=statement.catalogs)
             for schema in work.schemas.values():
                 if "view" in schema and not statement.catalogs:
@@ -224,15 +224,15 @@ class Scratch:
                 session.execute("SET TRANSACTION READ ONLY")
                 require_scratch_only(session, text)
         before = rows_written(session) if work.routines.volatile and statement.kind == "query" else None
-        result = _ran(session, statement, text, work.schemas, watch)
+        result = _run_statement(session, statement, text, work.schemas, guard)
         if before is not None and rows_written(session) != before:
             raise ToolFailed(
                 "the query calls a function that changes rows", "Write the change as a statement."
             )
         if self.url is not None and statement.kind == "definition":
             require_no_lock(session)
-        if result.changed > watch.limits.changed_rows and statement.kind != "query":
-            raise _too_many(result.changed, watch)
+        if result.changed > guard.limits.changed_rows and statement.kind != "query":
+            raise _too_many(result.changed, guard)
         return result
 
     @contextmanager
@@ -292,15 +292,17 @@ def _constraints(
         raise ToolFailed(f"a constraint is violated: {error}", "Nothing was changed.") from None
 
 
-def _ran(
-    session: SqlSession, statement: Statement, text: str, schemas: Mapping[str, Schema], watch: Watch
+def _run_statement(
+    session: SqlSession, statement: Statement, text: str, schemas: Mapping[str, Schema], guard: StatementGuard
 ) -> Result:
     try:
-        return run(session, text, watch, returns=statement.returns, changes=statement.kind != "query")
+        return run_statement(
+            session, text, guard, returns=statement.returns, changes=statement.kind != "query"
+        )
     except (ConstraintFailed, TargetUnavailable):
         raise
     except TargetError as error:
-        limit = watch.failed(error)
+        limit = guard.limit_error(error)
         if limit is not None:
             raise limit from None
         found = _MISSING.search(str(error))
@@ -312,18 +314,18 @@ def _ran(
         raise ToolFailed(f"the statement failed: {error}", cure) from None
 
 
-def _require_small(session: SqlSession, table: str, loaded: int, watch: Watch) -> None:
+def _require_small(session: SqlSession, table: str, loaded: int, guard: StatementGuard) -> None:
     """Refuse a change that leaves so much in a table that reading it would take all the memory.
 
     Raises:
         ToolFailed: It does.
     """
-    limits = watch.limits
+    limits = guard.limits
     sqlite = isinstance(session, SqliteSession)  # its pages are counted as they are written
     size = "0" if sqlite else "coalesce(sum(octet_length(t.*::text)), 0)"
     count, size_bytes = session.execute(f"SELECT count(*), {size} FROM {session.name(table)} t").fetchone()
     if count - loaded > limits.changed_rows:
-        raise _too_many(count - loaded, watch)
+        raise _too_many(count - loaded, guard)
     if size_bytes > limits.scratch_bytes:
         raise ToolFailed(
             f"the statement would leave {size_bytes} bytes in {table!r}, more than {limits.scratch_bytes}",
@@ -331,8 +333,8 @@ def _require_small(session: SqlSession, table: str, loaded: int, watch: Watch) -
         )
 
 
-def _too_many(count: int, watch: Watch) -> ToolFailed:
+def _too_many(count: int, guard: StatementGuard) -> ToolFailed:
     return ToolFailed(
-        f"the statement changes {count} rows, more than the {watch.limits.changed_rows} of one call",
+        f"the statement changes {count} rows, more than the {guard.limits.changed_rows} of one call",
         "Split it, by ranges of the key perhaps.",
     )

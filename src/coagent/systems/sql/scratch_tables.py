@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from coagent.protocol.values import Value
-from coagent.systems.sql.session import Row, Schema, SqlSession, quoted
+from coagent.systems.sql.session import Row, Schema, SqlSession, quote_name
 
 Rows: TypeAlias = dict[str, dict[str, Row]]
 """Table to key to row."""
@@ -16,17 +16,17 @@ def in_order(schemas: Mapping[str, Schema]) -> Iterator[tuple[str, Schema]]:
     """Yield tables, heirs after those from which they inherit, and then views in the order given."""
     done: set[str] = set()
 
-    def made(table: str) -> Iterator[tuple[str, Schema]]:
+    def create_after_parents(table: str) -> Iterator[tuple[str, Schema]]:
         if table in done or table not in schemas:
             return
         done.add(table)
         for parent in schemas[table].get("inherits", ()):
-            yield from made(parent)
+            yield from create_after_parents(parent)
         yield table, schemas[table]
 
     for table, schema in schemas.items():
         if "view" not in schema:
-            yield from made(table)
+            yield from create_after_parents(table)
     yield from ((view, schema) for view, schema in schemas.items() if "view" in schema)
 
 
@@ -34,7 +34,7 @@ def create_bare(session: SqlSession, table: str, schema: Schema, columns: list[s
     """Make a table of some columns without constraints, for rows of which only these are known."""
     alias = schema["dialect"] == "sqlite" and schema["sequences"]
     parts = [
-        f"{quoted(name)} {schema['columns'][name]['type']}" + (" PRIMARY KEY" if [name] == alias else "")
+        f"{quote_name(name)} {schema['columns'][name]['type']}" + (" PRIMARY KEY" if [name] == alias else "")
         for name in columns
         if name in schema["columns"]
     ]
@@ -46,9 +46,9 @@ def load(
 ) -> None:
     """Put the values of some columns into a table."""
     rows = list(rows)
-    names = ", ".join(quoted(name) if name != "_rowid_" else name for name in columns)
+    names = ", ".join(quote_name(name) if name != "_rowid_" else name for name in columns)
     marks = ", ".join(
-        session.assigned(name, schema) if name != "_rowid_" else session.placeholder for name in columns
+        session.assignment(name, schema) if name != "_rowid_" else session.placeholder for name in columns
     )
     always = " OVERRIDING SYSTEM VALUE" if schema["dialect"] == "postgres" else ""
     connection = session.connection

@@ -20,7 +20,7 @@ other (text, as the database writes it; for SQLite whatever stands there).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeAlias
 
@@ -33,7 +33,7 @@ Row: TypeAlias = dict[str, Value]
 _ROWS_AT_ONCE = 200
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a name as SQL writes it whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
 
@@ -128,17 +128,17 @@ class SqlSession(ABC):
 
     def name(self, table: str) -> str:
         """Return the table's name in statements."""
-        return quoted(table)
+        return quote_name(table)
 
     def source(self, table: str, schema: Schema) -> str:
         """Return what stands after FROM, UPDATE or DELETE FROM where the table's own rows are meant."""
         return self.name(table)
 
-    def selected(self, column: str, schema: Schema) -> str:
+    def selection(self, column: str, schema: Schema) -> str:
         """Return the expression that reads a column as a row holds it."""
-        return quoted(column)
+        return quote_name(column)
 
-    def assigned(self, column: str, schema: Schema) -> str:
+    def assignment(self, column: str, schema: Schema) -> str:
         """Return the expression that takes a column's value from a parameter."""
         return self.placeholder
 
@@ -176,11 +176,11 @@ class SqlSession(ABC):
         if not schema["key"]:
             return {}
         names, kinds = list(schema["columns"]), key_kinds(schema)
-        places = [names.index(one) if one in names else -1 for one in schema["key"]]
+        places = [names.index(column) if column in names else -1 for column in schema["key"]]
         cursor = self.execute(f"SELECT {self._row_columns(schema)} FROM {self.source(table, schema)}")
         return {
-            encode_key([found[place] for place in places], kinds): dict(zip(names, found, strict=False))
-            for found in cursor.fetchall()
+            encode_key([row[place] for place in places], kinds): dict(zip(names, row, strict=False))
+            for row in cursor.fetchall()
         }
 
     def row(self, table: str, schema: Schema, key: str, *, lock: bool = False) -> Row | None:
@@ -279,8 +279,10 @@ class SqlSession(ABC):
         columns = [name for name, column in schema["columns"].items() if not column.get("generated")]
         if old is None:
             hidden = ["_rowid_"] if schema["key"] == ["_rowid_"] else []
-            names = ", ".join(hidden + [quoted(name) for name in columns])
-            marks = ", ".join([self.placeholder] * len(hidden) + [self.assigned(n, schema) for n in columns])
+            names = ", ".join(hidden + [quote_name(name) for name in columns])
+            marks = ", ".join(
+                [self.placeholder] * len(hidden) + [self.assignment(n, schema) for n in columns]
+            )
             self.execute(
                 f"INSERT INTO {self.name(table)} ({names}){self._overriding(schema)} VALUES ({marks})",
                 (values if hidden else []) + [new[name] for name in columns],
@@ -288,7 +290,7 @@ class SqlSession(ABC):
             return
         changed = [name for name in columns if not same(old.get(name), new[name])]
         if changed:
-            settings = ", ".join(f"{quoted(name)} = {self.assigned(name, schema)}" for name in changed)
+            settings = ", ".join(f"{quote_name(name)} = {self.assignment(name, schema)}" for name in changed)
             self.execute(
                 f"UPDATE {self.source(table, schema)} SET {settings} WHERE {self._key_condition(schema)}",
                 [new[name] for name in changed] + values,
@@ -317,13 +319,13 @@ class SqlSession(ABC):
         return values
 
     def _row_columns(self, schema: Schema) -> str:
-        columns = [self.selected(name, schema) for name in schema["columns"]]
+        columns = [self.selection(name, schema) for name in schema["columns"]]
         return ", ".join(columns + (["_rowid_"] if schema["key"] == ["_rowid_"] else []))
 
     def _key_condition(self, schema: Schema) -> str:
         return " AND ".join(
-            f"{quoted(name) if name != '_rowid_' else name} = "
-            f"{self.assigned(name, schema) if name != '_rowid_' else self.placeholder}"
+            f"{quote_name(name) if name != '_rowid_' else name} = "
+            f"{self.assignment(name, schema) if name != '_rowid_' else self.placeholder}"
             for name in schema["key"]
         )
 
@@ -339,11 +341,6 @@ def row_schema(session: SqlSession, table: str) -> Schema | None:
     known: Any = getattr(session, "row_schema", session.schema)
     schema: Schema | None = known(table)
     return schema
-
-
-def settled(schemas: Iterable[Schema | None]) -> bool:
-    """Tell whether none of the tables that exist refers to another one."""
-    return not any(schema and schema["references"] for schema in schemas)
 
 
 def first_values(rows: Sequence[Sequence[Any]]) -> list[Any]:

@@ -23,7 +23,7 @@ from coagent.systems.sql.session import (
     Schema,
     SqlSession,
     first_values,
-    quoted,
+    quote_name,
 )
 
 _ASIDE = "coagent_replaced"
@@ -124,7 +124,7 @@ class SqliteSession(SqlSession):
         columns: dict[str, dict[str, Any]] = {}
         key: dict[int, str] = {}
         for _, name, declared, not_null, default, place, hidden in self.execute(
-            f"PRAGMA table_xinfo({quoted(table)})"
+            f"PRAGMA table_xinfo({quote_name(table)})"
         ).fetchall():
             columns[name] = {
                 "type": declared,
@@ -170,7 +170,7 @@ class SqliteSession(SqlSession):
         names = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = ?"
         for table in tables if texts else ():
             for name in first_values(self.execute(names, (table,)).fetchall()):
-                self.execute(f"DROP TRIGGER {quoted(name)}")
+                self.execute(f"DROP TRIGGER {quote_name(name)}")
         yield
         for text in texts:
             self.execute(text)
@@ -192,17 +192,17 @@ class SqliteSession(SqlSession):
     def _unique(self, table: str) -> list[list[str] | None]:
         found: list[list[str] | None] = []
         for _, index, unique, origin, partial in self.execute(
-            f"PRAGMA index_list({quoted(table)})"
+            f"PRAGMA index_list({quote_name(table)})"
         ).fetchall():
             if unique and origin != "pk":
-                names = [row[2] for row in self.execute(f"PRAGMA index_info({quoted(index)})").fetchall()]
+                names = [row[2] for row in self.execute(f"PRAGMA index_info({quote_name(index)})").fetchall()]
                 found.append(None if partial or None in names else names)
         return sorted(found, key=repr)
 
     def _references(self, table: str) -> list[dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
         for number, _, other, column, to, *_ in self.execute(
-            f"PRAGMA foreign_key_list({quoted(table)})"
+            f"PRAGMA foreign_key_list({quote_name(table)})"
         ).fetchall():
             one = found.setdefault(number, {"columns": [], "table": other.lower(), "to": []})
             one["columns"].append(column)
@@ -226,15 +226,15 @@ class SqliteSession(SqlSession):
             return
         sequence = self.sequence(table, now)
         self._drop_indexes(table)
-        self.execute(f"ALTER TABLE {quoted(table)} RENAME TO {_ASIDE}")
+        self.execute(f"ALTER TABLE {quote_name(table)} RENAME TO {_ASIDE}")
         self.execute(wanted["create"][0])
         pairs = copied_columns(now, wanted)
         if now["key"] == wanted["key"] == ["_rowid_"]:
             pairs.append(("_rowid_", "_rowid_"))
         if pairs:
-            new = ", ".join(quoted(name) for name, _ in pairs)
-            old = ", ".join(quoted(name) for _, name in pairs)
-            self.execute(f"INSERT INTO {quoted(table)} ({new}) SELECT {old} FROM {_ASIDE}")
+            new = ", ".join(quote_name(name) for name, _ in pairs)
+            old = ", ".join(quote_name(name) for _, name in pairs)
+            self.execute(f"INSERT INTO {quote_name(table)} ({new}) SELECT {old} FROM {_ASIDE}")
         self.execute(f"DROP TABLE {_ASIDE}")
         for statement in wanted["create"][1:]:
             self.execute(statement)
@@ -251,12 +251,12 @@ class SqliteSession(SqlSession):
                 (table,),
             ).fetchall()
         ):
-            self.execute(f"DROP INDEX {quoted(name)}")
+            self.execute(f"DROP INDEX {quote_name(name)}")
 
     def sequence(self, table: str, schema: Schema) -> Value:
         if not schema["sequences"]:
             return None
-        found = self.execute(f"SELECT max(_rowid_) FROM {quoted(table)}").fetchone()
+        found = self.execute(f"SELECT max(_rowid_) FROM {quote_name(table)}").fetchone()
         last = found[0] or 0
         if schema["autoincrement"]:  # a row may have been given a larger number than was given out
             counted = self.execute(

@@ -15,7 +15,7 @@ from sqlglot.errors import SqlglotError
 
 from coagent.errors import ToolFailed
 from coagent.protocol.values import Value
-from coagent.systems.sql.rewriting import unqualified
+from coagent.systems.sql.rewriting import without_schema
 from coagent.tools.nearest import nearest as nearest_name
 from coagent.tools.off_loop import off_loop
 
@@ -99,10 +99,12 @@ class Statement(NamedTuple):
         """The tables that it may insert into."""
         nodes = (self.tree, *self.tree.find_all(exp.Insert, exp.Merge))
         makes = [node for node in nodes if isinstance(node, exp.Insert | exp.Merge) and _target(node)]
-        return tuple(dict.fromkeys(folded(_target(node).this, self.dialect) for node in makes))
+        return tuple(dict.fromkeys(fold_name(_target(node).this, self.dialect) for node in makes))
 
 
-def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dialect: Dialect) -> Statement:
+def parse_statement(
+    text: str, params: Sequence[Value] | Mapping[str, Value] | None, dialect: Dialect
+) -> Statement:
     """Parse one statement and fill in its parameters (`?` or `:name`).
 
     Raises:
@@ -114,13 +116,13 @@ def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dial
         )
     if dialect == "sqlite":
         text = _REPLACE.sub("INSERT OR REPLACE", text, count=1)
-    tree = (_tree if len(text) > INLINE_LENGTH else _remembered_tree)(text, dialect)
+    tree = (_tree if len(text) > INLINE_LENGTH else _cached_tree)(text, dialect)
     if dialect == "postgres":
-        text = unqualified(text)
+        text = without_schema(text)
         if any(table.db for table in tree.find_all(exp.Table)):
-            tree = _unqualified(tree.copy())
+            tree = _drop_schemas(tree.copy())
     if params or tree.find(exp.Placeholder) is not None:
-        tree = _filled(tree.copy(), params or [], dialect)
+        tree = _bind(tree.copy(), params or [], dialect)
         text = tree.sql(dialect=dialect)
     tables, local, catalogs = _tables(tree, dialect)
     made = Statement("query", tree, text, tables, (), dialect, local, catalogs)
@@ -143,10 +145,10 @@ def parsed(text: str, params: Sequence[Value] | Mapping[str, Value] | None, dial
         if kind not in ("TABLE", "INDEX") or temporary:
             raise ToolFailed(f"{tree.key.upper()} {kind} is refused", "Tables and indexes can be defined.")
         return made._replace(kind="definition")
-    raise _refused(tree, text, dialect)
+    raise _refusal(tree, text, dialect)
 
 
-def _refused(tree: exp.Expr, text: str, dialect: Dialect) -> ToolFailed:
+def _refusal(tree: exp.Expr, text: str, dialect: Dialect) -> ToolFailed:
     """Return the error for a statement of a kind that is none for tables."""
     word = next((token.text.upper() for token in sqlglot.tokenize(text, read=dialect)), "this")
     why = _REFUSED_WORDS.get(word) or _REFUSED.get(type(tree).__name__, "it is no statement about tables")
@@ -174,16 +176,16 @@ def _changes(tree: exp.Expr, dialect: Dialect) -> tuple[str, ...]:
     found = [node for node in (tree, *tree.find_all(*_CHANGES)) if isinstance(node, _CHANGES)]
     # The actions of MERGE are parsed as changes that name no table.
     named = [table for node in found if (table := _target(node)) is not None]
-    return tuple(dict.fromkeys(folded(table.this, dialect) for table in named))
+    return tuple(dict.fromkeys(fold_name(table.this, dialect) for table in named))
 
 
 async def read(
     text: str, params: Sequence[Value] | Mapping[str, Value] | None, dialect: Dialect
 ) -> Statement:
-    """Parse a statement as `parsed` does, a long one in a thread."""
+    """Parse a statement as `parse_statement` does, a long one in a thread."""
     if len(text) <= INLINE_LENGTH:
-        return parsed(text, params, dialect)
-    return await off_loop(lambda stopped: parsed(text, params, dialect))
+        return parse_statement(text, params, dialect)
+    return await off_loop(lambda stopped: parse_statement(text, params, dialect))
 
 
 @contextmanager
@@ -202,7 +204,7 @@ def not_too_deep() -> Iterator[None]:
 
 
 @lru_cache(maxsize=512)
-def _remembered_tree(text: str, dialect: Dialect) -> exp.Expr:
+def _cached_tree(text: str, dialect: Dialect) -> exp.Expr:
     return _tree(text, dialect)
 
 
@@ -224,7 +226,7 @@ def _tree(text: str, dialect: Dialect) -> exp.Expr:
     return trees[0]
 
 
-def _filled(tree: exp.Expr, params: Any, dialect: Dialect) -> exp.Expr:
+def _bind(tree: exp.Expr, params: Any, dialect: Dialect) -> exp.Expr:
     # `find_all` goes breadth first; positional parameters count in the order of the text.
     places = [node for node in tree.dfs() if isinstance(node, exp.Placeholder)]
     by_name = isinstance(params, Mapping)
@@ -240,7 +242,7 @@ def _filled(tree: exp.Expr, params: Any, dialect: Dialect) -> exp.Expr:
     return tree
 
 
-def _unqualified(tree: exp.Expr) -> exp.Expr:
+def _drop_schemas(tree: exp.Expr) -> exp.Expr:
     """Drop the schema before tables' names: a scratch table lies in a schema of its own."""
     for table in tree.find_all(exp.Table):
         if table.db.lower() in _SPACES and not table.catalog:
@@ -256,7 +258,7 @@ def _literal(value: Value, dialect: Dialect) -> exp.Expr:
     return exp.convert(value)
 
 
-def folded(name: exp.Expr | str, dialect: Dialect) -> str:
+def fold_name(name: exp.Expr | str, dialect: Dialect) -> str:
     """Return a table's or column's name as the database has it."""
     if isinstance(name, str):
         return name.lower()
@@ -280,7 +282,7 @@ def _tables(tree: exp.Expr, dialect: Dialect) -> tuple[tuple[str, ...], tuple[st
         if not isinstance(table.this, exp.Identifier):
             catalogs |= dialect == "sqlite" and _asks_pragma(str(table.this.name).lower())
             continue
-        name = folded(table.this, dialect)
+        name = fold_name(table.this, dialect)
         if dialect == "sqlite" and not table.db and _asks_pragma(name):
             catalogs = True
             continue
@@ -314,7 +316,7 @@ def _asks_pragma(name: str) -> bool:
     if name.removeprefix("pragma_") not in _READING_PRAGMAS:
         raise ToolFailed(
             f"{name}() is refused: it is about the connection, not about shared state",
-            f"These may be asked: {', '.join(f'pragma_{one}' for one in sorted(_READING_PRAGMAS))}.",
+            f"These may be asked: {', '.join(f'pragma_{pragma}' for pragma in sorted(_READING_PRAGMAS))}.",
         )
     return True
 
@@ -334,7 +336,7 @@ def single_where(statement: Statement) -> exp.Expr | None:
     if statement.catalogs or statement.local:
         return None
     named = list(tree.find_all(exp.Table))
-    nested = [one for one in tree.find_all(exp.Query) if one is not tree]
+    nested = [query for query in tree.find_all(exp.Query) if query is not tree]
     plain = isinstance(tree, exp.Select | exp.Update | exp.Delete)
     if not plain or len(named) != 1 or nested or tree.find(exp.CTE) is not None:
         return None
@@ -374,31 +376,31 @@ def condition(node: exp.Expr, schema: Schema, depth: int = 0) -> list[Any]:
     if type(node) in _OPERATORS:
         operator, mirrored = _OPERATORS[type(node)]
         if column is not None:
-            return _compared(column, operator, node.expression, schema)
+            return _comparison(column, operator, node.expression, schema)
         column = _column(node.expression, schema)
-        return ["maybe"] if column is None else _compared(column, mirrored, node.this, schema)
+        return ["maybe"] if column is None else _comparison(column, mirrored, node.this, schema)
     if column is None:
         return ["maybe"]
     if isinstance(node, exp.Between) and not node.args.get("symmetric"):
-        low = _compared(column, ">=", node.args["low"], schema)
-        return ["and", low, _compared(column, "<=", node.args["high"], schema)]
+        low = _comparison(column, ">=", node.args["low"], schema)
+        return ["and", low, _comparison(column, "<=", node.args["high"], schema)]
     if isinstance(node, exp.In) and node.expressions and not node.args.get("query"):
-        return ["or", *(_compared(column, "=", one, schema) for one in node.expressions)]
+        return ["or", *(_comparison(column, "=", literal, schema) for literal in node.expressions)]
     if isinstance(node, exp.Like | exp.ILike):
-        return _liked(column, node, schema)
+        return _like_condition(column, node, schema)
     return ["maybe"]
 
 
 def _column(node: Any, schema: Schema) -> str | None:
     if not isinstance(node, exp.Column) or not isinstance(node.this, exp.Identifier):
         return None
-    wanted = folded(node.this, schema["dialect"])
+    wanted = fold_name(node.this, schema["dialect"])
     if schema["dialect"] == "postgres":
         return wanted if wanted in schema["columns"] else None
     return next((name for name in schema["columns"] if name.lower() == wanted), None)
 
 
-def _compared(column: str, operator: str, literal: exp.Expr, schema: Schema) -> list[Any]:
+def _comparison(column: str, operator: str, literal: exp.Expr, schema: Schema) -> list[Any]:
     kind = schema["columns"][column]["kind"]
     known, value = _value(literal)
     if not known or kind not in ("number", "text", "boolean", "decimal"):
@@ -411,7 +413,7 @@ def _compared(column: str, operator: str, literal: exp.Expr, schema: Schema) -> 
     return ["compare", kind, column, operator, value]
 
 
-def _liked(column: str, node: exp.Expr, schema: Schema) -> list[Any]:
+def _like_condition(column: str, node: exp.Expr, schema: Schema) -> list[Any]:
     known, pattern = _value(node.expression)
     sqlite = schema["dialect"] == "sqlite"
     plain = known and type(pattern) is str and (sqlite or "\\" not in pattern)
@@ -445,10 +447,10 @@ def key_values(tree: list[Any], schema: Schema) -> list[list[Value]] | None:
     fixed: dict[str, list[Value]] = {}
     for part in _conjuncts(tree):
         options = part[1:] if part[0] == "or" else [part]
-        if all(one[0] == "compare" and one[3] == "=" for one in options):
-            columns = {one[2] for one in options}
+        if all(option[0] == "compare" and option[3] == "=" for option in options):
+            columns = {option[2] for option in options}
             if len(columns) == 1:
-                fixed.setdefault(columns.pop(), [one[4] for one in options])
+                fixed.setdefault(columns.pop(), [option[4] for option in options])
     if not all(name in fixed and _exact(schema["columns"].get(name)) for name in schema["key"]):
         return None
     if any(value is None for name in schema["key"] for value in fixed[name]):
@@ -460,7 +462,7 @@ def key_values(tree: list[Any], schema: Schema) -> list[list[Value]] | None:
 
 
 def _conjuncts(tree: list[Any]) -> list[list[Any]]:
-    return [one for part in tree[1:] for one in _conjuncts(part)] if tree[0] == "and" else [tree]
+    return [conjunct for part in tree[1:] for conjunct in _conjuncts(part)] if tree[0] == "and" else [tree]
 
 
 def _exact(column: Mapping[str, Any] | None) -> bool:

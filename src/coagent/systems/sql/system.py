@@ -37,7 +37,7 @@ def database_url(table: SqlTarget, place: Place) -> str:
         return table.url
     file = place.folder / Path(path).expanduser()
     if not may_be_file(file):
-        raise place.fault(f"there is no database {str(file)!r}", "Mend `url`.")
+        raise place.fault(f"there is no database {str(file)!r}", "Correct `url`.")
     return f"sqlite:///{file.resolve()}"
 
 
@@ -50,7 +50,7 @@ def _target(table: SqlTarget, place: Place) -> Target:
 def _tools(given: Given) -> list[Any]:
     from coagent.systems.sql.tools import sql_tools
 
-    urls = [database_url(one, given.place) for one in given.tables if isinstance(one, SqlTarget)]
+    urls = [database_url(table, given.place) for table in given.tables if isinstance(table, SqlTarget)]
     return [sql_tools(url, **given.settings.model_dump(exclude_none=True)) for url in urls]
 
 

@@ -24,7 +24,7 @@ from coagent.errors import TargetError, TargetUnavailable
 from coagent.folder_watch import is_local
 from coagent.protocol.keys import Key
 from coagent.protocol.values import UNLOADED, Value, same
-from coagent.systems.sql import changes as sql_changes
+from coagent.systems.sql import row_changes
 from coagent.systems.sql.connections import SQLITE, Connections
 from coagent.systems.sql.ranges import SqlRanges
 from coagent.systems.sql.session import ConstraintFailed, DatabaseBusy, SchemaMoved, SqlSession, row_schema
@@ -238,7 +238,7 @@ class Sql(Target):
         def read(session: SqlSession, stamp: _Stamps | None, now_ns: int) -> set[Key]:
             sure = self._sure(stamp, now_ns)
             found: set[Key] = set()
-            for key, value in self._compared(session, suspects).items():
+            for key, value in self._values_to_compare(session, suspects).items():
                 known = self._cache.find(key)
                 if known is not None and same(known.value, value):
                     self._cache.note(key, stamp, value, sure=sure)
@@ -253,7 +253,7 @@ class Sql(Target):
 
         return self._read(read, True)
 
-    def _compared(self, session: SqlSession, keys: Sequence[Key]) -> Mapping[Key, Value]:
+    def _values_to_compare(self, session: SqlSession, keys: Sequence[Key]) -> Mapping[Key, Value]:
         """Return the values of objects to be compared; `UNLOADED` where one of them has lost its meaning."""
         try:
             return self._get_all(session, keys) if keys else {}
@@ -298,23 +298,25 @@ class Sql(Target):
             self._cache.forget(key)
         try:
             with self._connections.writing() as session:
-                checked = self._guarded(session, changes)
+                checked = self._check_expected(session, changes)
                 absent = {key for key, _, there in checked if not there}
+                # A row that is absent cannot be locked. Two processes that both insert orders/7 would both
+                # find nothing there; so they lock its name, and who waited for that looks once more.
                 if absent and session.lock_names(absent):
                     anew = [change for change in changes if change[0] in absent]
-                    now = {one[0]: one for one in self._guarded(session, anew)}
-                    checked = [now.get(one[0], one) for one in checked]
+                    now = {change[0]: change for change in self._check_expected(session, anew)}
+                    checked = [now.get(change[0], change) for change in checked]
                 require_wanted(in_thread=True)
                 self._write(session, checked)
         except ConstraintFailed:
             # Somebody may have inserted the same row while this one waited for it.
             with self._connections.reading() as session:
-                self._guarded(session, changes, lock=False)
+                self._check_expected(session, changes, lock=False)
             raise
         for key, value, _ in changes:
             self._cache.note(key, None, value, sure=False)
 
-    def _guarded(
+    def _check_expected(
         self, session: SqlSession, changes: Sequence[Change], *, lock: bool = True
     ) -> Sequence[tuple[Key, Value, bool]]:
         """Return (key, new value, whether it is there now) in the order of the keys, if all may be changed.
@@ -343,14 +345,14 @@ class Sql(Target):
     def _write(self, session: SqlSession, changes: Sequence[tuple[Key, Value, bool]]) -> None:
         if not self._local:
             session.execute("SET CONSTRAINTS ALL DEFERRED")
-        schemas: sql_changes.Rows = []
-        rows: sql_changes.Rows = []
-        sequences: sql_changes.Rows = []
+        schemas: row_changes.RowChanges = []
+        rows: row_changes.RowChanges = []
+        sequences: row_changes.RowChanges = []
         for key, value, there in changes:
             scheme, table, row = self._split(key)
             kind = schemas if scheme.endswith("-schema") else sequences if scheme.endswith("-seq") else rows
-            kind.append(sql_changes.Row(table, row, value, there))
-        sql_changes.write(session, schemas, rows, sequences)
+            kind.append(row_changes.RowChange(table, row, value, there))
+        row_changes.write(session, schemas, rows, sequences)
 
     async def close(self) -> None:
         self._connections.close()

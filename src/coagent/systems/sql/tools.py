@@ -7,7 +7,7 @@ from typing import Any
 from coagent.errors import ConfigurationError, ToolFailed
 from coagent.protocol.values import Value
 from coagent.systems.sql.limits import Limits, Result
-from coagent.systems.sql.run import Run, dialect_of
+from coagent.systems.sql.run import StatementRun, dialect_of
 from coagent.systems.sql.scratch import Scratch
 from coagent.systems.sql.statements import Dialect, not_too_deep, read
 from coagent.tools.native import NativeTool, tool
@@ -60,8 +60,8 @@ def sql_tools(
                 f"{prefix}_query takes a SELECT only", f"Use {prefix}_execute for what changes anything."
             )
         with not_too_deep():
-            ran = await Run(state, scheme, scratch, statement, limits).query()
-        return {"rows": ran.result.rows, **({"note": ran.result.note} if ran.result.note else {})}
+            outcome = await StatementRun(state, scheme, scratch, statement, limits).query()
+        return {"rows": outcome.result.rows, **({"note": outcome.result.note} if outcome.result.note else {})}
 
     async def sql_execute(
         state: State, statement: str, params: list[Any] | dict[str, Any] | None = None
@@ -72,30 +72,30 @@ def sql_tools(
             statement: The statement, with `?` or `:name` for parameters.
             params: A list for `?`, an object for `:name`.
         """
-        made = await read(statement, params, dialect)
-        run = Run(state, scheme, scratch, made, limits)
-        if made.kind == "query":
+        parsed = await read(statement, params, dialect)
+        run = StatementRun(state, scheme, scratch, parsed, limits)
+        if parsed.kind == "query":
             raise ToolFailed(f"{prefix}_execute takes no SELECT", f"Use {prefix}_query.")
         with not_too_deep():
-            if made.kind == "definition":
+            if parsed.kind == "definition":
                 await run.define()
-                return {"done": made.tree.key}
-            ran, ids = await run.change()
-        return _outcome(ran.result, ids)
+                return {"done": parsed.tree.key}
+            outcome, ids = await run.change()
+        return _answer(outcome.result, ids)
 
     return [tool(name=f"{prefix}_query")(sql_query), tool(name=f"{prefix}_execute")(sql_execute)]
 
 
-def _outcome(result: Result, ids: list[Value]) -> dict[str, Value]:
+def _answer(result: Result, ids: list[Value]) -> dict[str, Value]:
     """Return what is said of a statement that has changed rows."""
-    told: dict[str, Value] = {"rows_changed": result.changed}
+    answer: dict[str, Value] = {"rows_changed": result.changed}
     if ids:
-        told["ids"] = ids[:_IDS_MAX]
+        answer["ids"] = ids[:_IDS_MAX]
     if result.rows:
-        told["returned"] = result.rows
+        answer["returned"] = result.rows
     if result.note:
-        told["note"] = result.note
-    return told
+        answer["note"] = result.note
+    return answer
 
 
 def _server(url: str | None, timeout_s: float) -> str | None:

@@ -265,8 +265,21 @@ class _Course:
 
     async def _act(self, stepper: Stepper, act: object) -> None:
         """Let an agent do something, as far as its process goes on; then see what has become of processes."""
-        done = anyio.Event()
         process = next(one for one in self._processes if one.domain is stepper.domain)
+        done, failures = await self._carried(process, act)
+        if not done.is_set():
+            self._frozen.append((stepper, done))
+            self._of.verdict_.timeline.append("a process is stopped")
+        elif failures and not process.body.dead and not self._is_lost(stepper, failures[0]):
+            raise failures[0]
+        if process.body.dead:
+            await self._replace(process)
+        elif self._stopped and not self._until:
+            self._until = self._of.steps + self._chance.randint(1, 30)
+
+    async def _carried(self, process: Leased, act: object) -> tuple[anyio.Event, list[Exception]]:
+        """Do something in a process until it is done, or the process is stopped."""
+        done = anyio.Event()
         failures: list[Exception] = []
 
         async def run() -> None:
@@ -281,15 +294,7 @@ class _Course:
         while not done.is_set() and process.body.stopped is None:
             with anyio.move_on_after(0.001):
                 await done.wait()
-        if not done.is_set():
-            self._frozen.append((stepper, done))
-            self._of.verdict_.timeline.append("a process is stopped")
-        elif failures and not process.body.dead and not self._is_lost(stepper, failures[0]):
-            raise failures[0]
-        if process.body.dead:
-            await self._replace(process)
-        elif self._stopped and not self._until:
-            self._until = self._of.steps + self._chance.randint(1, 30)
+        return done, failures
 
     def _is_lost(self, stepper: Stepper, failure: Exception) -> bool:
         return isinstance(failure, AgentNotActive) and stepper.domain is not None
@@ -310,15 +315,17 @@ class _Course:
         """Have a process do what it does by itself, unless it is stopped; it may be killed meanwhile."""
         if process.body.stopped is not None:
             return
-        try:
+
+        async def tend() -> None:
             await process.leased.tenure.renew()
             await process.domain.catch_up()
             if settle:
                 await process.leased.recover()
                 await process.domain.settle()
-        except Exception:
-            if not process.body.dead:
-                raise
+
+        _, failures = await self._carried(process, tend)
+        if failures and not process.body.dead:
+            raise failures[0]
         if process.body.dead:
             await self._replace(process)
 

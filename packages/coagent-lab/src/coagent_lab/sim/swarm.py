@@ -352,6 +352,8 @@ class SwarmSimulation(Simulation):
             agent, client = kernel.agents[event.rank], self.clients.get(self.known[event.rank])
             if agent.on_death == "commit" and not (client and client.saw_it_through):
                 self.ended_for.add(agent.name)
+        elif isinstance(event, events.AbortBegun):  # from now on, what its program makes is for nothing
+            self.refused[self.known[event.rank]] = {*self.refused.get(self.known[event.rank], ())}
         elif isinstance(event, events.Committed):
             self.states[self.known[event.rank]] = "committed"
         elif isinstance(event, events.Aborted):
@@ -439,8 +441,8 @@ class SwarmSimulation(Simulation):
         assert isinstance(made, Mtpo), "such runs are of Mtpo"
         check_log(self.server, made, self._kernel(), dump)
         self._report()
-        live = {key: value for system in self.live.values() for key, value in system.objects.items()}
-        self._judge_all(domain, {str(key): value for key, value in live.items()})
+        live = {str(key): value for one in self.live.values() for key, value in one.objects.items()}
+        self._judge_all(domain, made, live)
 
     def _report(self) -> None:
         reports = []
@@ -453,10 +455,8 @@ class SwarmSimulation(Simulation):
             reports.append(report)
         self.verdict_.reports = reports
 
-    def _judge_all(self, domain: Domain, live: dict[str, Any]) -> None:
-        kernel, reports = domain.kernel, self.verdict_.reports
+    def _judge_all(self, domain: Domain, kernel: Mtpo, live: dict[str, Any]) -> None:
         kernel.check_invariants()
-        assert isinstance(kernel, Mtpo), "such runs are of Mtpo"
         if kernel._objects.trajectories:
             raise Violation(f"still tracked at the end: {sorted(kernel._objects.trajectories)}")
         if not domain.quiescent:
@@ -467,12 +467,12 @@ class SwarmSimulation(Simulation):
         live = {key: value for key, value in (live | self.remote.objects).items() if key not in left}
         serial.state = {key: value for key, value in serial.state.items() if key not in left}
         grouped = self.options.order == "early" or "places" in self.faults
-        check_outcome(live, self.effects, reports, serial, self.absent, grouped=grouped)
+        check_outcome(live, self.effects, self.verdict_.reports, serial, self.absent, grouped=grouped)
         if self.remote.faults:
             raise Violation(self.remote.faults[0])
         check_once(self.effects)
         self.verdict_.events = len(self.server.records)
-        check_notices(reports, lambda cause, rank: True)
+        check_notices(self.verdict_.reports, lambda cause, rank: True)
 
     def _serial(self, order: list[str]) -> SerialRun:
         pauses.set(lambda: 0)

@@ -40,24 +40,26 @@ class Frame(NamedTuple):
         network: Whether it has one.
         writable: Folders elsewhere that it may write to.
         fenced: Whether it is bounded by a fence alone, without namespaces.
-        laid: The folder in which all is that may be laid over the git folder; none where that is empty.
-        layers: The folder in which all is that may be laid over temporary folders; none where that is empty.
+        seeded: The folder of all layers that may lie over the git folder; none where that is empty.
+        layers: The folder of all layers that may lie over temporary folders; none where that is empty.
         open: Whether all but the tree is the machine's own: its folders, processes and network.
         limits: What it may use.
         devices: Devices that it has beside those that every program needs.
         git: The git folder, where it lies elsewhere than in the tree: the command finds it there.
+        top: The top of the repository of which the tree is a folder, and where its git folder stays.
     """
 
     root: str
     network: bool = False
     writable: tuple[str, ...] = ()
     fenced: bool = False
-    laid: str = ""
+    seeded: str = ""
     layers: str = ""
     open: bool = False
     limits: Limits = Limits()
     devices: tuple[str, ...] = ()
     git: str = ""
+    top: str = ""
 
     def message(self, scratch: Path) -> bytes:
         """Return it as `launcher.py` takes it, with the folder that the view will have."""
@@ -67,7 +69,7 @@ class Frame(NamedTuple):
         return json.dumps(self._asdict() | more).encode()
 
 
-class Seen(NamedTuple):
+class ReadSet(NamedTuple):
     """What a command has looked up in the tree, by relative paths ("" for the tree itself).
 
     Args:
@@ -108,8 +110,8 @@ class Confined(Overlay):
         self._tree = frame.root
         self._real = tuple(real)
         self._trace = trace
-        self._git_laid: Path | None = None
-        self._looks = False
+        self._git_seed: Path | None = None
+        self._only_reads = False
         self._layered = True
         self._git_layered = True
         self._others: tuple[Sequence[str], Sequence[str]] = ((), ())
@@ -137,13 +139,14 @@ class Confined(Overlay):
         """The folder of its own."""
         return self._scratch
 
-    def only_look(self) -> None:
+    def expect_only_reads(self) -> None:
         """Say that the command will write nothing in the tree: mostly it needs no layer then."""
-        self._looks = True
+        self._only_reads = True
         if self._prepared:
             return
         try:
-            for name in (*self._keep, *self._real):  # what is mounted there needs a place
+            kept = () if self.frame.top else self._keep
+            for name in (*kept, *self._real):  # what is mounted there needs a place
                 place = f"{self._root}/{name}"
                 real = self.frame.git if name == ".git" and self.frame.git else f"{self._tree}/{name}"
                 if os.path.isdir(real) and not os.path.isdir(place):
@@ -155,38 +158,43 @@ class Confined(Overlay):
             return  # the folder around it has gone meanwhile
         self._layered = False
 
-    def lay_git(self, folder: Path, *, layered: bool, others: tuple[Sequence[str], Sequence[str]]) -> None:
-        """Lay a folder over the git folder.
+    def seed_git(self, folder: Path, *, layered: bool, others: tuple[Sequence[str], Sequence[str]]) -> None:
+        """Put a seeded layer over the git folder.
 
         Args:
             folder: The folder.
             layered: Whether the command may write there, in a layer above; to make one takes time.
             others: The paths of others' work that git knows, and of that which it does not know.
         """
-        self._git_laid = folder
+        self._git_seed = folder
         self._git_layered = layered
         self._others = others
 
-    def lay_tmp(self, layers: TemporaryLayers, stack: Stack) -> None:
-        """Lay what the agent has left in temporary folders over them."""
-        for name, laid in self._own_tmp.items():
-            laid[:] = [one for one in reversed(stack.names) if (layers.folder / one / name).is_dir()]
+    def seed_tmp(self, layers: TemporaryLayers, stack: Stack) -> None:
+        """Put what the agent has left in temporary folders over them."""
+        for name, layers_of_place in self._own_tmp.items():
+            layers_of_place[:] = [
+                layer for layer in reversed(stack.names) if (layers.folder / layer / name).is_dir()
+            ]
 
     def left_in_tmp(self) -> tuple[dict[str, Path], bool]:
         """Return where the command has written in temporary folders, and whether all is there."""
         plain = self._plain_tmp
-        places = {name: f"own-{name}" if laid and not plain else name for name, laid in self._own_tmp.items()}
+        places = {
+            name: f"own-{name}" if layers_of_place and not plain else name
+            for name, layers_of_place in self._own_tmp.items()
+        }
         return {name: self._scratch / place for name, place in places.items()}, plain
 
     def git_changes(self) -> Path | None:
         """Return all that lies over the git folder after the command; None where it has changed nothing."""
-        if self._git_laid is None:
+        if self._git_seed is None:
             return self.git_layer
         if not self._git_layered or is_untouched(self.git_layer):
             return None
         merged = self._scratch / "git-merged"
         merged.mkdir()
-        for layer in (self._git_laid, self.git_layer):
+        for layer in (self._git_seed, self.git_layer):
             put_over(layer, merged, without=OBJECTS)
         return merged
 
@@ -204,18 +212,19 @@ class Confined(Overlay):
         spec: dict[str, Any] = {
             "root": self._tree,
             "lower": self._root,
-            "git_laid": self._git_laid.name if self._git_laid is not None else "",
+            "git_seed": self._git_seed.name if self._git_seed is not None else "",
             "cwd": cwd,
             "program": program or shutil.which(argv[0]) or argv[0],
             "argv": argv,
             "environment": dict(environment),
-            "looks": self._looks,
+            "only_reads": self._only_reads,
             "layered": self._layered,
             "git_layered": self._git_layered,
             "real": self._real,
             "network": self.frame.network,
             "own_tmp": self._own_tmp,
             "temporary": list(PLACES.values()),
+            "followed": self.frame.top or self._tree,
             "trace": self._trace,
             "fence": None,
             "own_work": "",
@@ -230,8 +239,10 @@ class Confined(Overlay):
     def _own_work(self, git: str) -> str:
         """Have git know what the command has changed (`git/own_work.py`); returns git, to be replaced."""
         folder = self._scratch / own_work.FOLDER
-        own_work.write(folder, f"{self._tree}/{own_work.PLACE}", self._tree, self._upper, *self._others)
-        (folder / "upper").mkdir()
+        top = self.frame.top or self._tree
+        prefix = self._tree[len(top) + 1 :]
+        own_work.write(folder, f"{top}/{own_work.PLACE}", top, self._upper, *self._others, prefix=prefix)
+        (folder / "upper" / prefix).mkdir(parents=True)
         (folder / "real").touch()
         return git
 
@@ -243,7 +254,7 @@ class Confined(Overlay):
         """Return a text with the tree named as it is inside the view, or outside."""
         return text
 
-    def outcome(self) -> tuple[bool, Seen | None]:
+    def outcome(self) -> tuple[bool, ReadSet | None]:
         """Return whether the command was begun, and what it has looked up; None where that is not known."""
         try:
             with open(f"{self._scratch}/trace", "rb") as file:
@@ -259,13 +270,23 @@ class Confined(Overlay):
         if not found["complete"]:
             return bool(found["ready"]), None
         self.looked_in_tmp = found["looked_in_tmp"]
-        length = len(self.name(self._tree, inside=True)) + 1
-        seen = {path[length:]: bits for path, bits in found["seen"].items()}
-        return True, Seen(
+        seen = self._seen(found["seen"])
+        return True, ReadSet(
             frozenset(path for path, bits in seen.items() if bits & 1),
             frozenset(path for path, bits in seen.items() if bits & 2),
             frozenset(path for path, bits in seen.items() if bits & 4),
         )
+
+    def _seen(self, places: Mapping[str, int]) -> dict[str, int]:
+        """Return what was looked up by relative paths: in the tree, and in its git folder above."""
+        tree, top = self.name(self._tree, inside=True), self.frame.top
+        length = len(tree) + 1
+        if not top:
+            return {path[length:]: bits for path, bits in places.items()}
+        git = f"{top}/.git"
+        found = {path[length:]: bits for path, bits in places.items() if f"{path}/".startswith(f"{tree}/")}
+        in_git = {path: bits for path, bits in places.items() if f"{path}/".startswith(f"{git}/")}
+        return found | {path[len(top) + 1 :]: bits for path, bits in in_git.items()}
 
     def kind_before(self, path: str) -> Literal["nothing", "file", "folder"]:
         """Return what was at a path when the command began; links count as files."""
@@ -275,7 +296,7 @@ class Confined(Overlay):
                 return "folder"
             if path in self._prepared:
                 return "nothing" if prepared is None else "file"
-            if any(self._is_covered(one) for one in (*above(path), path)):
+            if any(self._is_covered(prefix) for prefix in (*above(path), path)):
                 return "nothing"
         if self._is_behind_link(path.rpartition("/")[0]):
             return "nothing"
@@ -308,14 +329,19 @@ class Confined(Overlay):
             path: The folder.
             without: What to leave out.
         """
-        for one, content in self._prepared.items():
-            if content is not None and one.startswith(f"{path}/") and one not in without:
-                yield one, content.kind
-        for one in self._leaves(path):
-            if one in without or one == path or one in self._prepared or self.kind_before(one) == "nothing":
+        for inner, content in self._prepared.items():
+            if content is not None and inner.startswith(f"{path}/") and inner not in without:
+                yield inner, content.kind
+        for inner in self._leaves(path):
+            if (
+                inner in without
+                or inner == path
+                or inner in self._prepared
+                or self.kind_before(inner) == "nothing"
+            ):
                 continue
-            place = Path(self._root) / one
-            yield one, "link" if place.is_symlink() else "folder" if place.is_dir() else "file"
+            place = Path(self._root) / inner
+            yield inner, "link" if place.is_symlink() else "folder" if place.is_dir() else "file"
 
     def hand_over(self, worth_it: Callable[[str], bool]) -> list[str]:
         """Move new folders that are no part of the tree, such as `node_modules`, into the real one.

@@ -1,7 +1,7 @@
 """A view for one command that is a copy: slower, for machines that have no overlays or no namespaces.
 
-The tree is copied, the command runs in the copy behind a fence (`fence.py`), and what it has changed is laid
-out as the upper layer of an overlay would be, so that all else goes on as with one.
+The tree is copied, the command runs in the copy behind a fence (`fence.py`), and what it has changed is put
+into what would be the upper layer of an overlay would be, so that all else goes on as with one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from coagent.overlay_layers import make_way, put_over, put_whiteout
 from coagent.systems.git import own_work
 from coagent.systems.git.layer import OBJECTS
 from coagent.systems.shell.views import fence, kernel_bounds
-from coagent.systems.shell.views.confined import Confined, Seen
+from coagent.systems.shell.views.confined import Confined, ReadSet
 from coagent.systems.shell.views.overlay import is_behind_link
 from coagent.systems.shell.views.tmp_stack import Stack, TemporaryLayers
 
@@ -37,18 +37,18 @@ class Copied(Confined):
     def _more(self) -> dict[str, Any]:
         """Make the copy; said of it are its place and what the command may write."""
         self._tree_layer = _Layer(Path(self._root), self._copy, self._upper)
-        self._tree_layer.lay()
+        self._tree_layer.apply()
         for name in self._real:
             (self._copy / name).parent.mkdir(parents=True, exist_ok=True)
             (self._copy / name).symlink_to(f"{self._tree}/{name}")
         git = Path(self.frame.git or f"{self._tree}/.git")
         self._git: _Layer | None = None
         if git.is_dir():
-            if self._git_laid is not None:
+            if self._git_seed is not None:
                 self.git_layer.mkdir(parents=True, exist_ok=True)
-                put_over(self._git_laid, self.git_layer, without=OBJECTS)
+                put_over(self._git_seed, self.git_layer, without=OBJECTS)
             self._git = _Layer(git, self._copy / ".git", self.git_layer, without="objects")
-            self._git.lay()
+            self._git.apply()
             alternates = self._copy / ".git/objects/info/alternates"  # gitrepository-layout(5)
             alternates.parent.mkdir(parents=True)
             alternates.write_text(f"{git}/objects\n", encoding="utf-8")
@@ -58,6 +58,7 @@ class Copied(Confined):
         real = [f"{self._tree}/{name}" for name in self._real]
         return {
             "root": str(self._copy),
+            "followed": str(self._copy),
             "fence": [str(self._copy), str(temporary), str(self._cache), *real, *self.frame.writable],
             "temporary": [str(temporary)],
             "hidden": self._tree,
@@ -86,15 +87,15 @@ class Copied(Confined):
         variables |= {"TMPDIR": str(temporary), "XDG_CACHE_HOME": str(self._cache)}
         if self._git_layered and any(self._others):  # a copy has no mounts: what is found first is that
             variables["PATH"] = f"{self._scratch / own_work.FOLDER}:{variables.get('PATH', '')}"
-        inside = [self.name(one, inside=True) for one in argv]
+        inside = [self.name(argument, inside=True) for argument in argv]
         super().spec(inside, self.name(cwd, inside=True), variables, program)
 
-    def only_look(self) -> None:
+    def expect_only_reads(self) -> None:
         pass
 
-    def lay_tmp(self, layers: TemporaryLayers, stack: Stack) -> None:
+    def seed_tmp(self, layers: TemporaryLayers, stack: Stack) -> None:
         (self._scratch / "tmp").mkdir(exist_ok=True)
-        layers.lay(stack, "tmp", self._scratch / "tmp")
+        layers.apply(stack, "tmp", self._scratch / "tmp")
 
     def left_in_tmp(self) -> tuple[dict[str, Path], bool]:
         return {"tmp": self._scratch / "tmp"}, True
@@ -109,7 +110,7 @@ class Copied(Confined):
     def folders_gone(self) -> set[str]:
         return self._tree_layer.gone
 
-    def outcome(self) -> tuple[bool, Seen | None]:
+    def outcome(self) -> tuple[bool, ReadSet | None]:
         for name in self._real:
             (self._copy / name).unlink(missing_ok=True)
         self._tree_layer.take()
@@ -139,18 +140,18 @@ class _Layer:
         self._upper = upper
         self._without = without
         self._begun: dict[str, tuple[int, int]] = {}
-        self._laid: set[str] = set()
-        self._laid_folders: set[str] = set()
+        self._seeded: set[str] = set()
+        self._seeded_folders: set[str] = set()
         self.gone: set[str] = set()
 
-    def lay(self) -> None:
+    def apply(self) -> None:
         """Make the copy.
 
         Raises:
             TargetError: It cannot be made.
         """
         self._copy.mkdir(parents=True)
-        names = [one for one in os.listdir(self._lower) if one not in (".git", self._without)]
+        names = [name for name in os.listdir(self._lower) if name not in (".git", self._without)]
         try:
             if names:
                 subprocess.run(
@@ -163,7 +164,7 @@ class _Layer:
             raise _not_copied(self._lower, why) from None
         except (OSError, subprocess.SubprocessError) as error:
             raise _not_copied(self._lower, str(error)) from error
-        self._begun = dict(self._found())
+        self._begun = dict(self._scan())
 
     def _put(self, folder: str) -> None:
         """Put the layer over the copy."""
@@ -177,15 +178,15 @@ class _Layer:
                 if place.is_symlink() or not place.is_dir():
                     make_way(place)
                     place.mkdir()
-                self._laid_folders.add(path)
+                self._seeded_folders.add(path)
                 self._put(path)
                 continue
             make_way(place)
             if not stat.S_ISCHR(status.st_mode):
                 shutil.copy2(entry.path, place, follow_symlinks=False)
-            self._laid.add(path)
+            self._seeded.add(path)
 
-    def _found(self) -> list[tuple[str, tuple[int, int]]]:
+    def _scan(self) -> list[tuple[str, tuple[int, int]]]:
         """Return what is in the copy: paths to inodes and times of change, which every change moves on."""
         found = []
         for at, folders, names in os.walk(self._copy):
@@ -199,10 +200,10 @@ class _Layer:
         return found
 
     def take(self) -> None:
-        """Lay out what was changed in the copy as the layer."""
+        """Put what was changed in the copy into the layer."""
         shutil.rmtree(self._upper, ignore_errors=True)
         self._upper.mkdir(parents=True)
-        now = dict(self._found())
+        now = dict(self._scan())
         behind = {"": False}
         for path, signature in now.items():
             place = self._copy / path
@@ -210,28 +211,28 @@ class _Layer:
             in_link = is_behind_link(str(self._lower), path, behind)
             if is_folder and (self._lower / path).is_dir() and not in_link:
                 before = (self._lower / path).stat().st_mode
-                if place.stat().st_mode != before or path in self._laid | self._laid_folders:
+                if place.stat().st_mode != before or path in self._seeded | self._seeded_folders:
                     self._folder(path)
             elif is_folder:
                 self._folder(path)
-            elif self._begun.get(path) != signature or path in self._laid:
+            elif self._begun.get(path) != signature or path in self._seeded:
                 self._folder(os.path.dirname(path))
                 os.rename(place, self._upper / path)
-            if is_folder and path in self._laid:  # which was no folder, and covered what the tree has there
+            if is_folder and path in self._seeded:  # which was no folder, and covered what the tree has there
                 os.setxattr(self._upper / path, "user.overlay.opaque", b"y")
         folders = {path for path, (_, time) in self._begun.items() if not time}
         self.gone = {path for path in folders if now.get(path) != self._begun[path]}
-        for path in sorted(self._begun.keys() | self._laid - now.keys()):
+        for path in sorted(self._begun.keys() | self._seeded - now.keys()):
             if path not in now and os.path.lexists(self._lower / path):
                 self._whiteout(path)
 
     def _folder(self, path: str) -> None:
         """Make a folder in the layer, with the rights that those of the copy have."""
-        for one in (*above(path), path):
-            place = self._upper / one
-            if one and not place.is_dir():
+        for folder in (*above(path), path):
+            place = self._upper / folder
+            if folder and not place.is_dir():
                 place.mkdir()
-                place.chmod(stat.S_IMODE((self._copy / one).stat().st_mode))
+                place.chmod(stat.S_IMODE((self._copy / folder).stat().st_mode))
 
     def _whiteout(self, path: str) -> None:
         parent = os.path.dirname(path)

@@ -48,15 +48,15 @@ def keep_files(allowed: "list[tuple[str, int]]", taken: int, *, scoped: bool, li
     Raises:
         OSError: The kernel does not allow it.
     """
-    _made(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     scopes = _SCOPES if scoped and version() >= 6 else 0
     taken &= all_rights()
     attributes = struct.pack("=QQQ", taken, 0, scopes)
     size = ctypes.c_size_t(24 if scopes else 8)
-    rules = _made(_libc.syscall(_CREATE, attributes, size, ctypes.c_uint32(0)))
+    rules = _check(_libc.syscall(_CREATE, attributes, size, ctypes.c_uint32(0)))
     for place, rights in allowed:
         _allow(rules, place, rights & taken, 0 if links else os.O_NOFOLLOW)
-    _made(_libc.syscall(_RESTRICT, rules, ctypes.c_uint32(0)))
+    _check(_libc.syscall(_RESTRICT, rules, ctypes.c_uint32(0)))
     os.close(rules)
 
 
@@ -70,7 +70,7 @@ def _allow(rules: int, place: str, rights: int, flags: int) -> None:
         rights &= _FILE_ONLY
     if not stat.S_ISLNK(mode):
         rule = struct.pack("=Qi", rights, descriptor)
-        _made(_libc.syscall(_ADD, rules, ctypes.c_int(_BENEATH), rule, ctypes.c_uint32(0)))
+        _check(_libc.syscall(_ADD, rules, ctypes.c_int(_BENEATH), rule, ctypes.c_uint32(0)))
     os.close(descriptor)
 
 
@@ -98,11 +98,11 @@ def keep_sockets(families: "tuple[int, ...]", error: int) -> None:
     ]  # fmt: skip
     program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
     described = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program))
-    _made(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    _made(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, described, 0, 0))
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, described, 0, 0))
 
 
-def _made(answer: int) -> int:
+def _check(answer: int) -> int:
     if answer < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return int(answer)

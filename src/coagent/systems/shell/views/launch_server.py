@@ -24,11 +24,11 @@ from typing import IO
 
 from coagent.errors import TargetError
 from coagent.scratch import new_folder, process_folder
+from coagent.systems.shell.resource_monitor import PERIOD_S, LimitExceeded, ResourceMonitor
 from coagent.systems.shell.views import launcher
 from coagent.systems.shell.views.confined import Confined, Frame
 from coagent.systems.shell.views.launch import Launch, is_closed
 from coagent.systems.shell.views.overlay import remove_scratch
-from coagent.systems.shell.watch import PERIOD_S, LimitExceeded, Watch
 
 _COMPILE_S_MAX = 30
 _START_S_MAX = 30
@@ -47,7 +47,7 @@ class LaunchServer:
     """
 
     def __init__(self, *, compiled: bool = True) -> None:
-        self._compiled = compiled
+        self._compiles = compiled
         self._lock = threading.Lock()
         self._end: weakref.finalize[..., LaunchServer] | None = None
         self._requests: socket.socket | None = None
@@ -61,8 +61,10 @@ class LaunchServer:
     def scratch(self, frame: Frame) -> Path:
         """Return a new folder for a view with a frame; mostly a process waits there for its command."""
         with self._lock:
-            for one in [one for one in self._chosen if not one.exists()]:  # its view has run nothing
-                self._chosen.pop(one).discard()
+            for scratch in [
+                scratch for scratch in self._chosen if not scratch.exists()
+            ]:  # its view has run nothing
+                self._chosen.pop(scratch).discard()
             if self._requests is not None and is_closed(self._requests):
                 self._stop()  # it was killed, or memory was short
             if self._waiting:
@@ -104,15 +106,15 @@ class LaunchServer:
         with self._lock:
             launch = self._chosen.pop(view.scratch, None)
         for _ in range(2):
-            launch = launch or self._begun(view.frame, view.scratch)
+            launch = launch or self._begin(view.frame, view.scratch)
             with launch.channel:
                 process = launch.start(streams)
                 if process is not None:
                     following = _Asked(view.frame, new_folder("bash"))
                     try:
                         with self._killable(view, process):
-                            watch = self._watch(view)
-                            return _waited(launch.channel, process, timeout_s, watch)
+                            monitor = self._monitor(view)
+                            return _wait(launch.channel, process, timeout_s, monitor)
                     finally:
                         self._begin_ahead(following)
             launch = None  # it has died while it waited
@@ -138,10 +140,10 @@ class LaunchServer:
                 found = next(int(line[4:]) for line in file if line.startswith("Pid:"))
         return found if found > 0 else None  # it has ended
 
-    def _watch(self, view: Confined) -> Watch | None:
+    def _monitor(self, view: Confined) -> ResourceMonitor | None:
         """Return what watches the command of a view; None where that is as free as the machine."""
         process = None if view.frame.open else self.process(view.scratch)
-        return None if process is None else Watch(process, view.scratch, view.frame.limits)
+        return None if process is None else ResourceMonitor(process, view.scratch, view.frame.limits)
 
     @contextlib.contextmanager
     def _killable(self, view: Confined, process: int) -> Iterator[None]:
@@ -175,7 +177,7 @@ class LaunchServer:
         with self._lock:
             self._stop()
 
-    def _begun(self, frame: Frame, scratch: Path) -> Launch:
+    def _begin(self, frame: Frame, scratch: Path) -> Launch:
         """Have a process made for a view."""
         with self._lock:
             for _ in range(2):
@@ -203,7 +205,7 @@ class LaunchServer:
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with tempfile.TemporaryDirectory(prefix="trace-", dir=process_folder()) as folder:
-            library = _compiled(Path(folder)) if self._compiled else []
+            library = _compile(Path(folder)) if self._compiles else []
             argv = [sys.executable, "-IS", launcher.__file__, str(theirs.fileno()), *library]
             try:
                 with theirs:
@@ -266,17 +268,19 @@ def _ended(
     requests.close()
     process.kill()  # and with it all that it has begun
     process.wait()
-    for one in (*waiting, *chosen.values()):
-        one.discard()
+    for launch in (*waiting, *chosen.values()):
+        launch.discard()
     waiting.clear()
     chosen.clear()
 
 
-def _waited(answer: socket.socket, process: int, timeout_s: float | None, watch: Watch | None) -> int:
+def _wait(
+    answer: socket.socket, process: int, timeout_s: float | None, monitor: ResourceMonitor | None
+) -> int:
     end = None if timeout_s is None else monotonic() + timeout_s
     while True:
         left = None if end is None else max(end - monotonic(), 0.001)
-        answer.settimeout(left if watch is None else min(left or PERIOD_S, PERIOD_S))
+        answer.settimeout(left if monitor is None else min(left or PERIOD_S, PERIOD_S))
         try:
             code = answer.recv(4)
         except ConnectionError:  # it was killed
@@ -285,8 +289,8 @@ def _waited(answer: socket.socket, process: int, timeout_s: float | None, watch:
             try:
                 if end is not None and monotonic() >= end:
                     raise
-                if watch is not None:
-                    watch.look()
+                if monitor is not None:
+                    monitor.check()
                 continue
             except (TimeoutError, LimitExceeded):
                 _kill(process)
@@ -301,7 +305,7 @@ def _kill(process: int, how: signal.Signals = signal.SIGKILL) -> None:
         signal.pidfd_send_signal(process, how)  # its namespace of processes goes with it, or it sees to that
 
 
-def _compiled(folder: Path) -> list[str]:
+def _compile(folder: Path) -> list[str]:
     """Return the place of the tracer in C, compiled; nothing where that cannot be had."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None or not sys.platform.startswith("linux"):

@@ -94,20 +94,20 @@ def _serve(requests: socket.socket, library: "ctypes.CDLL | None") -> int:
     while True:
         heard = [requests, *(channel for _, channel in waiting)]
         ready = select.select(heard, [], [], _IDLE_S if waiting else None)[0]
-        for request in [one for one in waiting if not ready or one[1] in ready]:
+        for request in [request for request in waiting if not ready or request[1] in ready]:
             waiting.remove(request)
             with contextlib.suppress(OSError):  # who asks hears that nobody is there
                 _fork(*request, [requests, *(channel for _, channel in waiting)], library)
             request[1].close()
         if requests in ready:
-            frame, descriptors = _received(requests, 65536, 1)
+            frame, descriptors = _receive(requests, 65536, 1)
             if not frame:
                 return 0
             waiting.append((frame, socket.socket(fileno=descriptors[0])))
 
 
-def _received(channel: socket.socket, size: int, most: int) -> "tuple[bytes, list[int]]":
-    """Receive a message with descriptors that no command inherits: `socket.recv_fds` heeds no flags."""
+def _receive(channel: socket.socket, size: int, most: int) -> "tuple[bytes, list[int]]":
+    """Receive a message with descriptors that no command inherits: `socket.recv_fds` passes flags over."""
     data, more, _, _ = channel.recvmsg(size, socket.CMSG_LEN(4 * most), socket.MSG_CMSG_CLOEXEC)
     found: list[int] = []
     for _, _, content in more:
@@ -124,8 +124,8 @@ def _fork(
         return
     try:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        for one in others:  # who waits at their other ends shall hear when somebody else ends
-            one.close()
+        for other in others:  # who waits at their other ends shall hear when somebody else ends
+            other.close()
         if os.getppid() == server:
             _answer(channel, json.loads(frame), library)
     finally:
@@ -143,7 +143,7 @@ def _answer(channel: socket.socket, frame: dict, library: "ctypes.CDLL | None") 
         _say_begun(channel, begun.child)  # told to end, it ends all others first
     _rehearse(begun.mounts)
     _went_out(begun.counted)
-    asked, descriptors = _received(channel, 1, 2)
+    asked, descriptors = _receive(channel, 1, 2)
     if not asked:
         return
     _use(*descriptors)
@@ -165,7 +165,7 @@ def _rehearse(mounts: "object | None" = None) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         socket.send_fds(ours, [text.encode()[:100]], [theirs.fileno()])
-        _, descriptors = _received(theirs, 100, 2)
+        _, descriptors = _receive(theirs, 100, 2)
     json.loads(text)
     os.close(descriptors[0])
     if _lookups.known():
@@ -210,7 +210,7 @@ class _Begun:
         if not self.fenced:
             try:
                 _enter_namespaces(network=self.network, processes=not self.open)
-                self.counted = _counted(self.processes)
+                self.counted = _open_counters(self.processes)
                 self.mounts = _mounts.Mounts(frame, self.processes, _machine)
             except OSError as error:
                 self.why_not = _why_not(error)
@@ -252,20 +252,20 @@ def _run(begun: _Begun, library: "ctypes.CDLL | None") -> int:
         try:
             begun.mounts.show(spec)
             if begun.sockets >= 0:
-                _machine.cover_sockets(_mounts.mounted, begun.sockets)
+                _machine.cover_sockets(_mounts.mount, begun.sockets)
         except OSError as error:
             why_not = _why_not(error)
     if why_not:
         sys.stderr.write(why_not)
         return UNREADY
-    if begun.fenced or begun.open or spec["trace"] or not spec["looks"]:
-        return _followed(begun, spec, library)
-    code = _spawned(begun, spec)
+    if begun.fenced or begun.open or spec["trace"] or not spec["only_reads"]:
+        return _follow(begun, spec, library)
+    code = _spawn(begun, spec)
     _tell(begun, spec, None, code, ready=True)
     return code
 
 
-def _spawned(begun: _Begun, spec: dict) -> int:  # type: ignore[type-arg]
+def _spawn(begun: _Begun, spec: dict) -> int:  # type: ignore[type-arg]
     """Run a command that only looks, and that nobody follows, as a child of this process: that is faster.
 
     Its parent is outside its namespace of processes, which is the one that later children of this process
@@ -281,7 +281,7 @@ def _spawned(begun: _Begun, spec: dict) -> int:  # type: ignore[type-arg]
         command = os.posix_spawn(spec["program"], spec["argv"], environment, setsid=True, setsigdef=signals)
     except OSError as error:
         return _unbegun(error)
-    code = _waited(command)
+    code = _wait(command)
     if left is None or begun.alive() != left:
         os.kill(begun.child, signal.SIGKILL)  # and so all that the command has left
         os.waitpid(begun.child, 0)
@@ -293,19 +293,20 @@ def _unbegun(error: OSError) -> int:
     return UNREADY
 
 
-def _followed(begun: _Begun, spec: dict, library: "ctypes.CDLL | None") -> int:  # type: ignore[type-arg]
+def _follow(begun: _Begun, spec: dict, library: "ctypes.CDLL | None") -> int:  # type: ignore[type-arg]
     """Let the child that waits become the command, and follow what it looks up."""
     socket.send_fds(begun.channel, [b"1"], [begun.given, 1, 2])
-    ready, listeners = _received(begun.channel, 4, 1)  # or how it has ended
+    ready, listeners = _receive(begun.channel, 4, 1)  # or how it has ended
     seen = None
     if listeners:
         python = None if library is not None else _beside("trace.py")
-        folders = spec["root"], begun.mounts.apart if begun.mounts else spec["root"], spec["temporary"]
+        top = spec["followed"]
+        folders = top, begun.mounts.apart if begun.mounts else top, spec["temporary"]
         moves = _moving.Moves(spec["root"], begun.mounts.lower if begun.mounts else -1)
-        seen = _lookups.followed(listeners[0], folders, begun.processes, library, python, moves.begins)
+        seen = _lookups.follow_command(listeners[0], folders, begun.processes, library, python, moves.begins)
         seen = None if seen is None or not spec["trace"] else _both(seen, moves.seen)
     ended = begun.channel.recv(4) if len(ready) == 1 else ready
-    code = struct.unpack("=i", ended)[0] if ended else _waited(begun.child)
+    code = struct.unpack("=i", ended)[0] if ended else _wait(begun.child)
     _tell(begun, spec, seen, code, ready=len(ready) == 1, left_running=not ended)
     return code
 
@@ -342,7 +343,7 @@ def _both(seen: "dict[str, int]", more: "dict[str, int]") -> "dict[str, int]":
     return seen | {path: bits | seen.get(path, 0) for path, bits in more.items()}
 
 
-def _waited(child: int) -> int:
+def _wait(child: int) -> int:
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
@@ -366,7 +367,7 @@ def _enter_namespaces(*, network: bool, processes: bool) -> None:
             fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
 
 
-def _counted(processes: int) -> "list[int]":
+def _open_counters(processes: int) -> "list[int]":
     """Open what the kernel counts of the network of this process."""
     found = []
     for name in ("snmp", "snmp6"):
@@ -377,8 +378,8 @@ def _counted(processes: int) -> "list[int]":
 
 def _went_out(counted: "list[int]") -> bool:
     """Tell whether something in this network was sent where no way leads (RFC 4293, OutNoRoutes)."""
-    for one in counted:
-        lines = [line.split() for line in os.pread(one, 65536, 0).splitlines()]
+    for counter in counted:
+        lines = [line.split() for line in os.pread(counter, 65536, 0).splitlines()]
         for names, values in zip(lines, [*lines[1:], []], strict=True):
             if names[0] == b"Ip6OutNoRoutes" and int(names[1]):
                 return True
@@ -398,9 +399,7 @@ def _be_first(frame: dict, temporary: str, channel: socket.socket, ready: int) -
             fence.adopt_descendants()
         else:
             with contextlib.suppress(OSError):  # a container may not let us: then outer processes are listed
-                _machine.mount_processes(
-                    _mounts.mounted, _mounts.attributes, frame["limits"]["processes_max"]
-                )
+                _machine.mount_processes(_mounts.mount, _mounts.attributes, frame["limits"]["processes_max"])
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM if fence else signal.SIGKILL, 0, 0, 0)
         pid = os.fork()
         if not pid:
@@ -439,7 +438,7 @@ def _become(frame: dict, temporary: str, channel: socket.socket, *, adopted: boo
             _libc.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
         _renounce(frame)
         _rehearse()
-        asked, descriptors = _received(channel, 1, 3)
+        asked, descriptors = _receive(channel, 1, 3)
         if not asked:
             return
         spec = json.loads(os.pread(descriptors[0], os.fstat(descriptors[0]).st_size, 0))

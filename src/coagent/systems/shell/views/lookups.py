@@ -89,7 +89,7 @@ def program(*, moves_only: bool, strict: bool = False) -> "tuple[int, ctypes.Arr
         steps = [(0x20, 0, 0, 4), (0x15, 1, 0, architecture), (0x06, 0, 0, _ALLOW), (0x20, 0, 0, 0)]
         for number in sorted(number for number, (_, kind) in calls.items() if kind in ("move", "move2")):
             steps += [(0x15, 0, 1, number), (0x06, 0, 0, _NOTIFY)]
-        return _held(steps)
+        return _filter_of(steps)
     steps = [(0x20, 0, 0, 4), (0x15, 1, 0, architecture), (0x06, 0, 0, _NOTIFY), (0x20, 0, 0, 0)]
     steps += [(0x35, 0, 1, 0x40000000), (0x06, 0, 0, _NOTIFY)]  # x32
     steps += [(0x15, 0, 1, _IO_URING_SETUP), (0x06, 0, 0, _ERRNO_ENOSYS)]
@@ -101,7 +101,7 @@ def program(*, moves_only: bool, strict: bool = False) -> "tuple[int, ctypes.Arr
         ]  # fmt: skip
     for number in sorted(calls.keys() - set(with_empty)):
         steps += [(0x15, 0, 1, number), (0x06, 0, 0, _NOTIFY)]
-    return _held([*steps, *_sharing()] if strict else steps)
+    return _filter_of([*steps, *_sharing()] if strict else steps)
 
 
 def _sharing() -> "list[tuple[int, int, int, int]]":
@@ -118,14 +118,14 @@ def _sharing() -> "list[tuple[int, int, int, int]]":
     ]  # fmt: skip
 
 
-def _held(steps: "list[tuple[int, int, int, int]]") -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
+def _filter_of(steps: "list[tuple[int, int, int, int]]") -> "tuple[int, ctypes.Array]":  # type: ignore[type-arg]
     """Return a filter that allows what none of its steps is about."""
     steps = [*steps, (0x06, 0, 0, _ALLOW)]
     code = b"".join(struct.pack("HBBI", *step) for step in steps)
     return len(steps), ctypes.create_string_buffer(code)
 
 
-def followed(
+def follow_command(
     listener: int,
     folders: "tuple[str, str, list[str]]",
     processes: int,
@@ -161,11 +161,15 @@ def followed(
             1 + _CALL_KINDS.index(kind), used, *(folder for folder, _ in pairs), *(path for _, path in pairs)
         ]  # fmt: skip
     root, apart, temporary = folders
-    given = os.fsencode(root), os.fsencode(apart), b"".join(os.fsencode(one) + b"\0" for one in temporary)
+    given = (
+        os.fsencode(root),
+        os.fsencode(apart),
+        b"".join(os.fsencode(folder) + b"\0" for folder in temporary),
+    )
     called = _MOVE(lambda source, target: begins(os.fsdecode(source), os.fsdecode(target)))
     with open(os.memfd_create("seen"), "w+b") as file:
         complete = library.follow(listener, processes, *given, table, count, called, file.fileno())
         os.close(listener)
         file.seek(0)
         found = file.read().split(b"\0")[:-1]
-    return {os.fsdecode(one[1:]): one[0] - ord("0") for one in found} if complete else None
+    return {os.fsdecode(line[1:]): line[0] - ord("0") for line in found} if complete else None

@@ -56,11 +56,11 @@ def bound(frame: dict) -> None:  # type: ignore[type-arg]
 
 def _lower(limit: int, most: int) -> None:
     now = resource.getrlimit(limit)
-    soft, hard = (most if one == resource.RLIM_INFINITY else min(one, most) for one in now)
+    soft, hard = (most if limit == resource.RLIM_INFINITY else min(limit, most) for limit in now)
     resource.setrlimit(limit, (soft, hard))
 
 
-def mount_devices(mounted: "Callable[..., None]", processes: int, devices: "list[str]") -> None:
+def mount_devices(mount: "Callable[..., None]", processes: int, devices: "list[str]") -> None:
     """Put a /dev in the place of the machine's: what all programs need, own terminals, and no sockets.
 
     Args:
@@ -69,13 +69,13 @@ def mount_devices(mounted: "Callable[..., None]", processes: int, devices: "list
         devices: Further ones of the machine, by their paths below /dev, or folders there.
     """
     wanted = [*(f"/dev/{name}" for name in _DEVICES), *devices]
-    held = {one: os.open(one, os.O_PATH) for one in wanted if os.path.exists(one)}
-    mounted("tmpfs", "/dev", "tmpfs", 0, "mode=755,size=1m")
+    held = {path: os.open(path, os.O_PATH) for path in wanted if os.path.exists(path)}
+    mount("tmpfs", "/dev", "tmpfs", 0, "mode=755,size=1m")
     for name in ("pts", "shm"):
         os.mkdir(f"/dev/{name}")
     for name, target in _LINKS.items():
         os.symlink(target, f"/dev/{name}")
-    mounted("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=620")
+    mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666,mode=620")
     os.fchdir(processes)
     for place, descriptor in held.items():
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -83,12 +83,12 @@ def mount_devices(mounted: "Callable[..., None]", processes: int, devices: "list
         else:
             os.makedirs(os.path.dirname(place), exist_ok=True)
             os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o600))
-        mounted(f"self/fd/{descriptor}", place, None, _BIND | _REC, None)
+        mount(f"self/fd/{descriptor}", place, None, _BIND | _REC, None)
         os.close(descriptor)
 
 
 def mount_processes(
-    mounted: "Callable[..., None]", attributes: "Callable[..., None]", processes_max: int
+    mount: "Callable[..., None]", attributes: "Callable[..., None]", processes_max: int
 ) -> None:
     """Mount the /proc of the namespace of this process; of root, all but processes in it is read-only.
 
@@ -103,7 +103,7 @@ def mount_processes(
     Raises:
         OSError: It may not be mounted here.
     """
-    mounted("proc", "/proc", "proc", 0, None)
+    mount("proc", "/proc", "proc", 0, None)
     if bounds_processes():
         with open("/proc/sys/kernel/pid_max", "w", encoding="ascii") as file:
             file.write(str(processes_max + _PIDS_RESERVED))
@@ -113,11 +113,11 @@ def mount_processes(
         place = f"/proc/{name}"
         mode = os.lstat(place).st_mode
         if not name.isdecimal() and (stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and mode & 0o222)):
-            mounted(place, place, None, _BIND | _REC, None)
+            mount(place, place, None, _BIND | _REC, None)
             attributes(place, 0, _ATTR_RDONLY, recursive=True)
 
 
-def cover_sockets(mounted: "Callable[..., None]", listed: int) -> None:
+def cover_sockets(mount: "Callable[..., None]", listed: int) -> None:
     """Cover the sockets that are listened on around, wherever they lie: no namespace of networks parts them.
 
     Args:
@@ -134,7 +134,7 @@ def cover_sockets(mounted: "Callable[..., None]", listed: int) -> None:
             continue
         with contextlib.suppress(OSError):
             if stat.S_ISSOCK(os.stat(name).st_mode):
-                mounted("/dev/null", name, None, _BIND, None)
+                mount("/dev/null", name, None, _BIND, None)
 
 
 def bounds_processes() -> bool:

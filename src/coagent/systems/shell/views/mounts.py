@@ -1,6 +1,6 @@
 """What a command finds where: the mounts of its view.
 
-All that does not hang on the command is mounted ahead, while its process waits for one. Folders are held by
+All that does not depend on the command is mounted ahead, while its process waits for one. Folders are held by
 descriptors from before the first mount, and named through the /proc of that time (`self/fd/N`): later mounts
 lie over their paths. `launcher.py` loads it by its path, so it uses the standard library only. Sources:
 mount(2), mount_setattr(2), proc_pid_fd(5), Linux kernel documentation, "Overlay Filesystem".
@@ -38,15 +38,17 @@ class Mounts:
             os.makedirs(f"{scratch}/{name}", exist_ok=True)
         for name in ("tmp", "var-tmp"):
             os.chmod(f"{scratch}/{name}", _TEMPORARY)
-        mounted(None, "/", None, _MS_REC | _MS_PRIVATE, None)
+        mount(None, "/", None, _MS_REC | _MS_PRIVATE, None)
         if not self._open:
-            mounted(scratch, scratch, None, _MS_BIND, None)  # all else will be read-only
-        self._real = _held(root)
-        self._scratch = _held(scratch)
-        self._laid = _held(frame["laid"]) if frame["laid"] else -1
-        self._layers = _held(frame["layers"]) if frame["layers"] else -1
-        self._git = _held(frame["git"]) if frame["git"] else -1
-        self._machines = _held("/tmp")
+            mount(scratch, scratch, None, _MS_BIND, None)  # all else will be read-only
+        self._real = _open_folder(root)
+        self._scratch = _open_folder(scratch)
+        self._seeded = _open_folder(frame["seeded"]) if frame["seeded"] else -1
+        self._layers = _open_folder(frame["layers"]) if frame["layers"] else -1
+        git = frame["git"] or (f"{frame['top']}/.git" if frame["top"] else "")
+        self._git = _open_folder(git) if git else -1
+        self._git_at = f"{frame['top'] or root}/.git"
+        self._machines = _open_folder("/tmp")
         self.lower = -1
         """What is below the view of the tree, where that is an overlay; known once it is shown."""
         self.layered_tmp = False
@@ -63,19 +65,19 @@ class Mounts:
         root, scratch = self._root, frame["scratch"]
         writable: list[str] = []
         kept = [name for name in frame["writable"] if not f"{name}/".startswith(f"{root}/")]
-        held = {name: _held(name) for name in kept}  # the real ones, also where they are in the home
+        held = {name: _open_folder(name) for name in kept}  # the real ones, also where they are in the home
         home = frame["home"]
         if home and not f"{home}/".startswith(f"{root}/"):
             layers = _layers([home], f"{scratch}/home-upper", f"{scratch}/home-work")
             with contextlib.suppress(OSError):  # else it stays read-only
-                mounted("overlay", home, "overlay", 0, layers)
+                mount("overlay", home, "overlay", 0, layers)
                 writable.append(home)
                 if home.startswith("/tmp/"):
-                    held = {home: _held(home), **held}
+                    held = {home: _open_folder(home), **held}
         self.temporary = self._mount_temporary(scratch, writable)
         if f"{root}/".startswith("/var/tmp/") and frame["layers"]:  # elsewhere it is covered already
             os.makedirs(f"{scratch}/nothing", exist_ok=True)
-            mounted(f"{scratch}/nothing", frame["layers"], None, _MS_BIND, None)
+            mount(f"{scratch}/nothing", frame["layers"], None, _MS_BIND, None)
         for name, descriptor in held.items():
             os.makedirs(name, exist_ok=True)
             self._bind(descriptor, name)
@@ -85,9 +87,9 @@ class Mounts:
                 os.close(descriptor)
         writable += kept
         if not frame["network"] and os.path.isdir("/run") and not f"{root}/".startswith("/run/"):
-            mounted("tmpfs", "/run", "tmpfs", 0, "mode=755,size=1m")  # sockets of services, such as Docker's
-        self._machine.mount_devices(mounted, self._processes, frame["devices"])
-        mounted("tmpfs", "/dev/shm", "tmpfs", 0, f"mode=1777,size={frame['limits']['shared_bytes_max']}")
+            mount("tmpfs", "/run", "tmpfs", 0, "mode=755,size=1m")  # sockets of services, such as Docker's
+        self._machine.mount_devices(mount, self._processes, frame["devices"])
+        mount("tmpfs", "/dev/shm", "tmpfs", 0, f"mode=1777,size={frame['limits']['shared_bytes_max']}")
         attributes("/", 0, ATTR_RDONLY | _ATTR_NODEV, recursive=True)
         attributes("/dev", _ATTR_NODEV, 0, recursive=True)
         for name in (*writable, "/dev/shm", "/dev/pts"):
@@ -102,10 +104,10 @@ class Mounts:
         """
         root = self._root
         if not f"{root}/".startswith("/var/tmp/") and os.path.isdir("/var/tmp"):
-            mounted(f"{scratch}/var-tmp", "/var/tmp", None, _MS_BIND, None)
+            mount(f"{scratch}/var-tmp", "/var/tmp", None, _MS_BIND, None)
             writable.append("/var/tmp")
         first = "/".join(root.split("/")[:3]) if f"{root}/".startswith("/tmp/") else ""
-        above = _held(first) if first else -1
+        above = _open_folder(first) if first else -1
         own = f"{scratch}/tmp/of-this-command"  # a look may read what is below it, and nothing else of /tmp
         os.makedirs(own, exist_ok=True)
         os.chmod(own, _TEMPORARY)
@@ -114,11 +116,11 @@ class Mounts:
             os.setxattr(own, f"{kind}.overlay.opaque", b"y")
         try:
             layers = _layers(["/tmp"], f"{scratch}/tmp", f"{scratch}/tmp-work")
-            mounted("overlay", "/tmp", "overlay", 0, layers)
+            mount("overlay", "/tmp", "overlay", 0, layers)
         except OSError:  # overlays stack two deep at most
             os.rmdir(own)
             place = f"{scratch}/tmp" if first else "/tmp"
-            mounted(f"{scratch}/tmp", place, None, _MS_BIND, None)
+            mount(f"{scratch}/tmp", place, None, _MS_BIND, None)
         else:
             place = "/tmp/of-this-command"
             self.layered_tmp = True
@@ -131,28 +133,28 @@ class Mounts:
 
     def _bind(self, held: int, place: str) -> None:
         os.fchdir(self._processes)
-        mounted(f"self/fd/{held}", place, None, _MS_BIND | _MS_REC, None)
+        mount(f"self/fd/{held}", place, None, _MS_BIND | _MS_REC, None)
 
     def rehearse(self) -> None:
         """Do as `show` does, in vain: what is done for the first time is slow."""
         with contextlib.suppress(OSError):
-            mounted("overlay", "", "overlay", 0, _layers([""], "/", "/"))
+            mount("overlay", "", "overlay", 0, _layers([""], "/", "/"))
         if not self._open:
             attributes(self._scratch, ATTR_RDONLY, 0)
 
-    def _lay_tmp(self, own: dict, scratch: str) -> None:  # type: ignore[type-arg]
-        """Lay what the agent's commands have left over the temporary folders.
+    def _seed_tmp(self, own: dict, scratch: str) -> None:  # type: ignore[type-arg]
+        """Mount what the agent's commands have left over the temporary folders.
 
         Args:
             own: The names of layers by those of the folders in them, the highest first.
             scratch: The folder of the view.
         """
         for name, place in (("tmp", "/tmp"), ("var-tmp", "/var/tmp")):
-            laid = [f"self/fd/{self._layers}/{one}/{name}" for one in own[name]]
-            if not laid or (name == "var-tmp" and f"{self._root}/".startswith("/var/tmp/")):
+            seeded = [f"self/fd/{self._layers}/{layer}/{name}" for layer in own[name]]
+            if not seeded or (name == "var-tmp" and f"{self._root}/".startswith("/var/tmp/")):
                 continue
             if not self.layered_tmp:
-                self._copy_tmp(laid, f"{scratch}/{name}")
+                self._copy_tmp(seeded, f"{scratch}/{name}")
                 continue
             upper, mine = f"{scratch}/own-{name}", f"{place}/of-this-command"
             os.makedirs(upper)
@@ -160,9 +162,9 @@ class Mounts:
             below = []
             if name == "tmp":
                 below = [f"self/fd/{self._machines}"]
-                if not any(os.path.lexists(f"{one}/of-this-command") for one in laid):
+                if not any(os.path.lexists(f"{layer}/of-this-command") for layer in seeded):
                     os.rename(f"{scratch}/tmp/of-this-command", f"{upper}/of-this-command")
-            mounted("overlay", place, "overlay", 0, _layers([*laid, *below], upper, f"{upper}-work"))
+            mount("overlay", place, "overlay", 0, _layers([*seeded, *below], upper, f"{upper}-work"))
             if name == "tmp" and not os.path.isdir(mine):
                 with contextlib.suppress(OSError):  # the agent has put something else there
                     os.mkdir(mine)
@@ -173,90 +175,94 @@ class Mounts:
                 attributes(place, ATTR_RDONLY if writable else 0, 0 if writable else ATTR_RDONLY)
 
     @staticmethod
-    def _copy_tmp(laid: "list[str]", place: str) -> None:
+    def _copy_tmp(seeded: "list[str]", place: str) -> None:
         import shutil
 
-        for one in reversed(laid):
-            shutil.copytree(one, place, symlinks=True, dirs_exist_ok=True)
+        for layer in reversed(seeded):
+            shutil.copytree(layer, place, symlinks=True, dirs_exist_ok=True)
 
     def show(self, spec: dict) -> None:  # type: ignore[type-arg]
         """Put the view of a command where the tree is."""
         os.fchdir(self._processes)
         root, real, scratch = self._root, f"self/fd/{self._real}", f"self/fd/{self._scratch}"
         if spec["own_tmp"]["tmp"] or spec["own_tmp"]["var-tmp"]:
-            self._lay_tmp(spec["own_tmp"], scratch)
+            self._seed_tmp(spec["own_tmp"], scratch)
         lower = spec["lower"]
         if f"{lower}/".startswith(f"{root}/"):
             lower = real + lower[len(root) :]
         if spec["layered"]:
-            self.lower = _held(lower)
+            self.lower = _open_folder(lower)
             layers = _layers([lower], f"{scratch}/upper", f"{scratch}/work")
-            mounted("overlay", root, "overlay", 0, layers)
+            mount("overlay", root, "overlay", 0, layers)
             start = len(f"{scratch}/upper")
             for at, folders, _ in os.walk(f"{scratch}/upper"):  # the first look at a folder of two layers
                 for name in folders:  # changes the one above it: tar would find it changed while it reads
                     os.lstat(f"{root}{at[start:]}/{name}")
         else:
-            mounted(lower, root, None, _MS_BIND, None)  # read-only, as all was when it was mounted
+            mount(lower, root, None, _MS_BIND, None)  # read-only, as all was when it was mounted
             if self._open:
                 attributes(root, 0, ATTR_RDONLY)
         for name in spec["real"]:
             os.makedirs(f"{root}/{name}", exist_ok=True)
-            mounted(f"{real}/{name}", f"{root}/{name}", None, _MS_BIND, None)
+            mount(f"{real}/{name}", f"{root}/{name}", None, _MS_BIND, None)
             attributes(f"{root}/{name}", ATTR_RDONLY, 0)
-        git = f"{real}/.git" if self._git < 0 else f"self/fd/{self._git}"
+        git, place = f"{real}/.git" if self._git < 0 else f"self/fd/{self._git}", self._git_at
         if os.path.isdir(git):
-            os.makedirs(f"{root}/.git", exist_ok=True)
-            laid = [f"self/fd/{self._laid}/{spec['git_laid']}"] if spec["git_laid"] else []
-            below = [*laid, git]
-            if laid and not spec["git_layered"]:
-                layers = f"lowerdir={':'.join(map(_escaped, below))}"
+            os.makedirs(place, exist_ok=True)
+            seeded = [f"self/fd/{self._seeded}/{spec['git_seed']}"] if spec["git_seed"] else []
+            below = [*seeded, git]
+            if seeded and not spec["git_layered"]:
+                layers = f"lowerdir={':'.join(map(_escape, below))}"
             else:
                 layers = _layers(below, f"{scratch}/git-upper", f"{scratch}/git-work")
-            mounted("overlay", f"{root}/.git", "overlay", 0, layers)
+            mount("overlay", place, "overlay", 0, layers)
         elif os.path.isfile(f"{real}/.git"):  # it leads to a repository elsewhere, which is read-only
-            if not os.path.isfile(f"{root}/.git"):
-                os.close(os.open(f"{root}/.git", os.O_WRONLY | os.O_CREAT, 0o644))
-            mounted(f"{real}/.git", f"{root}/.git", None, _MS_BIND, None)
-            attributes(f"{root}/.git", 0, ATTR_RDONLY)
+            if not os.path.isfile(place):
+                os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o644))
+            mount(f"{real}/.git", place, None, _MS_BIND, None)
+            attributes(place, 0, ATTR_RDONLY)
         if spec["own_work"]:
-            _take_up(f"{root}/.git/coagent", scratch, spec["own_work"])
+            inside = os.path.relpath(root, os.path.dirname(place))
+            _take_up(f"{place}/coagent", inside, scratch, spec["own_work"])
         if not self._open:
             attributes(self._scratch, 0, ATTR_RDONLY)  # the command shall not write there but by its view
         os.chdir(spec["cwd"])
 
 
-def _take_up(place: str, scratch: str, git: str) -> None:
+def _take_up(place: str, inside: str, scratch: str, git: str) -> None:
     """Have the command find the script in the place of git that knows its own work (`git/own_work.py`)."""
     os.makedirs(place, exist_ok=True)
-    mounted(f"{scratch}/own-work", place, None, _MS_BIND, None)
-    mounted(f"{scratch}/upper", f"{place}/upper", None, _MS_BIND, None)
-    mounted(git, f"{place}/real", None, _MS_BIND, None)
-    mounted(f"{place}/git", git, None, _MS_BIND, None)
-    for one in (place, f"{place}/upper", f"{place}/real", git):
-        attributes(one, 0, ATTR_RDONLY)
+    mount(f"{scratch}/own-work", place, None, _MS_BIND, None)
+    upper = os.path.normpath(f"{place}/upper/{inside}")
+    mount(f"{scratch}/upper", upper, None, _MS_BIND, None)
+    mount(git, f"{place}/real", None, _MS_BIND, None)
+    mount(f"{place}/git", git, None, _MS_BIND, None)
+    for path in (place, upper, f"{place}/real", git):
+        attributes(path, 0, ATTR_RDONLY)
 
 
-def mounted(source: "str | None", place: str, kind: "str | None", flags: int, options: "str | None") -> None:
+def mount(source: "str | None", place: str, kind: "str | None", flags: int, options: "str | None") -> None:
     """Mount something; raises OSError with the place."""
-    given = [None if one is None else os.fsencode(one) for one in (source, place, kind, options)]
+    given = [
+        None if argument is None else os.fsencode(argument) for argument in (source, place, kind, options)
+    ]
     if _libc.mount(given[0], given[1], given[2], ctypes.c_ulong(flags), given[3]):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), place)
 
 
-def _held(folder: str) -> int:
+def _open_folder(folder: str) -> int:
     return os.open(folder, os.O_PATH | os.O_DIRECTORY)
 
 
 def _layers(lowers: "list[str]", upper: str, work: str) -> str:
     for name in (upper, work):
         os.makedirs(name, exist_ok=True)
-    below = ":".join(map(_escaped, lowers))
+    below = ":".join(map(_escape, lowers))
     first = "" if os.geteuid() == 0 else "userxattr,"
-    return f"{first}lowerdir={below},upperdir={_escaped(upper)},workdir={_escaped(work)}"
+    return f"{first}lowerdir={below},upperdir={_escape(upper)},workdir={_escape(work)}"
 
 
-def _escaped(path: str) -> str:
+def _escape(path: str) -> str:
     return path.replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")
 
 

@@ -97,7 +97,7 @@ def _empty_into(source: str, target: str) -> None:
         with contextlib.suppress(FileExistsError):
             os.mkdir(place)
         emptied.append((at, place, status))
-        for name in [*names, *(one for one in folders if os.path.islink(f"{at}/{one}"))]:
+        for name in [*names, *(folder for folder in folders if os.path.islink(f"{at}/{folder}"))]:
             os.rename(f"{at}/{name}", f"{place}/{name}")
     for at, place, status in reversed(emptied):
         os.rmdir(at)

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 from coagent.content import EMPTY_FOLDER, Content, above, content_at, put_content
 from coagent.errors import TargetError
@@ -44,6 +45,7 @@ unset COAGENT_KEEP
 cd "$cwd"
 exec "$@"
 """
+_TimeOf: TypeAlias = Callable[[str, bytes, int | None, int], tuple[int, int]]
 
 
 class Overlay:
@@ -68,9 +70,9 @@ class Overlay:
         """How large a file may be that is read."""
         self.large: LargeFiles | None = None
         """What keeps larger ones."""
-        self.time_of: Callable[[str, bytes, int], tuple[int, int]] = lambda path, data, now: (now, 0)
+        self.time_of: _TimeOf = lambda path, data, live, now: (now if live is None else live, 0)
         """Returns of what time a version of a file is, in nanoseconds since the epoch, and what orders it
-        among those of one time; gets what it is where that is not known."""
+        among those of one time; gets that of the live file, if that is the same, and of one written now."""
         self.rewritten: dict[str, int] = {}
         """Files that the command has written anew just as they were, and when; known after `changes`."""
         self._left_out = left_out
@@ -99,12 +101,16 @@ class Overlay:
             for name in ("upper", "work"):
                 if not os.path.isdir(f"{self._scratch}/{name}"):  # mostly they wait there
                     os.makedirs(f"{self._scratch}/{name}", exist_ok=True)
-            uncovered = _uncovered(differing)
+            uncovered = _drop_covered(differing)
             for path, content in uncovered.items():
                 if content is not None:
                     put_content(self._upper / path, content, self.put_large)
             self._date(
-                {path: one.version for path, one in uncovered.items() if one is not None and one.is_file}
+                {
+                    path: content.version
+                    for path, content in uncovered.items()
+                    if content is not None and content.is_file
+                }
             )
             for path, content in uncovered.items():
                 if content is None:
@@ -123,19 +129,22 @@ class Overlay:
         """Give files of the view the times of their versions."""
         known = {path: self._time(path, data) for path, data in files.items()}
         last_ns = 0
-        for path, (time_ns, _) in sorted(known.items(), key=lambda one: (one[1], one[0])):
+        for path, (time_ns, _) in sorted(known.items(), key=lambda item: (item[1], item[0])):
             last_ns = max(time_ns, last_ns + 1)
-            os.utime(self._upper / path, ns=(last_ns, last_ns))
+            if self.large is None:
+                os.utime(self._upper / path, ns=(last_ns, last_ns))
+            else:
+                self.large.date(self._upper / path, last_ns)
             self._dated[path] = last_ns
 
     def _time(self, path: str, data: bytes) -> tuple[int, int]:
-        otherwise_ns = self.changed_ns(path)
+        live_ns = None
         with contextlib.suppress(OSError):
             status = os.lstat(f"{self._root}/{path}")
             same_size = stat.S_ISREG(status.st_mode) and status.st_size == len(data)
             if same_size and (Path(self._root) / path).read_bytes() == data:  # other rights only
-                otherwise_ns = status.st_mtime_ns
-        return self.time_of(path, data, otherwise_ns)
+                live_ns = status.st_mtime_ns
+        return self.time_of(path, data, live_ns, self.changed_ns(path))
 
     def before_ns(self, path: str) -> int | None:
         """Return of what time a file was when the view was made; None where there was none."""
@@ -164,7 +173,7 @@ class Overlay:
         """
         self._prepared = dict(differing)
 
-    def prepared(self) -> dict[str, tuple[int, int]]:
+    def prepared_state(self) -> dict[str, tuple[int, int]]:
         """Return what tells of each path that was prepared whether it is as it was."""
         return {path: self.identity(path) for path in self._prepared}
 
@@ -223,7 +232,7 @@ class Overlay:
     @staticmethod
     def _options(lower: Path, upper: Path, work: Path) -> str:
         """Return the mount options of an overlay."""
-        layers = [f"lowerdir={_escaped(lower)}", f"upperdir={_escaped(upper)}", f"workdir={_escaped(work)}"]
+        layers = [f"lowerdir={_escape(lower)}", f"upperdir={_escape(upper)}", f"workdir={_escape(work)}"]
         return ",".join(layers if os.geteuid() == 0 else ["userxattr", *layers])
 
     def before(self, path: str) -> Content | None:
@@ -238,7 +247,7 @@ class Overlay:
             if found != EMPTY_FOLDER:
                 return found
         inside = any(
-            one.startswith(f"{path}/") for one, content in self._prepared.items() if content is not None
+            inner.startswith(f"{path}/") for inner, content in self._prepared.items() if content is not None
         )
         return None if inside else EMPTY_FOLDER
 
@@ -289,7 +298,7 @@ class Overlay:
 
         Pipes and sockets are left behind.
         """
-        touched = dict.fromkeys(self._touched(""))
+        touched = dict.fromkeys(self._touched_paths(""))
         behind = {"": False}
         for path, content in self._prepared.items():
             if content is not None and not os.path.lexists(self._upper / path):
@@ -313,7 +322,7 @@ class Overlay:
         names = os.listdir(place)
         if any(not is_whiteout(place / name) for name in names if not self._is_left_out(f"{path}/{name}")):
             return None
-        if any(is_opaque(str(self._upper / one)) for one in (*above(path), path)):
+        if any(is_opaque(str(self._upper / prefix)) for prefix in (*above(path), path)):
             return EMPTY_FOLDER
         lower = Path(self._root) / path
         merged = lower.is_dir() and not self._is_behind_link(path)
@@ -323,10 +332,10 @@ class Overlay:
         """Throw the view away."""
         remove_scratch(self._scratch)
 
-    def _touched(self, folder: str) -> Iterator[str]:
+    def _touched_paths(self, folder: str) -> Iterator[str]:
         """Yield every path whose content the command may have changed."""
         with os.scandir(self._upper / folder) as entries:
-            for entry in sorted(entries, key=lambda one: one.name):
+            for entry in sorted(entries, key=lambda entry: entry.name):
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if self._is_left_out(path):
                     continue
@@ -336,11 +345,11 @@ class Overlay:
                 elif folder or entry.name not in self._keep:
                     if is_opaque(entry.path):
                         yield from self._below(path)
-                    yield from self._touched(path)
+                    yield from self._touched_paths(path)
 
     def _below(self, path: str) -> Iterator[str]:
         """Yield what was below a folder of the view, as far as it was prepared or is in the directory."""
-        yield from (one for one in self._prepared if one.startswith(f"{path}/"))
+        yield from (inner for inner in self._prepared if inner.startswith(f"{path}/"))
         yield from self._leaves(path)
 
     def _leaves(self, path: str) -> Iterator[str]:
@@ -437,7 +446,7 @@ def is_behind_link(root: str, folder: str, known: dict[str, bool]) -> bool:
     return found
 
 
-def _uncovered(differing: Mapping[str, Content | None]) -> dict[str, Content | None]:
+def _drop_covered(differing: Mapping[str, Content | None]) -> dict[str, Content | None]:
     """Leave out what lies below a file or a link of the view: that covers what the directory has there.
 
     To prepare it all the same would be to go through the link, to wherever that leads.
@@ -452,5 +461,5 @@ def _unshare(privileged: bool) -> list[str]:
     return ["unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "--"]
 
 
-def _escaped(path: Path) -> str:
+def _escape(path: Path) -> str:
     return str(path).replace("\\", "\\\\").replace(",", "\\,").replace(":", "\\:")

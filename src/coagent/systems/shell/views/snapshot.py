@@ -62,7 +62,7 @@ class Snapshots:
         self._answers: dict[str, bool] = {}
         self._history: deque[tuple[int, frozenset[str]]] = deque()
         self._interrupted = False
-        self.moment = 0
+        self.generation = 0
         """Grows with each snapshot that differs from the one before."""
 
     def take(self) -> Path:
@@ -92,7 +92,7 @@ class Snapshots:
             self._uses[self._current] = self._uses.get(self._current, 0) + 1
         return self._current
 
-    def unchanged(self) -> Path | None:
+    def take_unchanged(self) -> Path | None:
         """Do as `take` where that costs next to nothing; None where something may have changed."""
         if self._current is None or self._heard is None or self._heard:
             return None
@@ -154,28 +154,31 @@ class Snapshots:
             there += name in self._tree.get(folder, ())
         return there / max(1, self.count)
 
-    def changed_since(self, moment: int) -> frozenset[str] | None:
+    def changed_since(self, generation: int) -> frozenset[str] | None:
         """Return the files and links that have changed, as relative paths; None where that is forgotten.
 
         Args:
-            moment: What `moment` was then.
+            generation: What `generation` was then.
         """
-        if moment == self.moment:
+        if generation == self.generation:
             return frozenset()
         history = list(self._history)  # at once: another thread may add to it
-        if not history or history[0][0] > moment + 1:
+        if not history or history[0][0] > generation + 1:
             return None
-        return frozenset().union(*(paths for number, paths in history if number > moment))
+        return frozenset().union(*(paths for number, paths in history if number > generation))
 
     def _begin(self, changes: _Changes) -> _Changes:
         """Go on with another folder, since the last one is in use; return what is to be brought up in it.
 
         One that was in use before differs little from the tree; a new one is made only where there is none.
+        Say a long test runs over snapshot 1, while an edit of f comes: 2 is made, with a link for each file.
+        When the test has ended, 1 lacks but f, as `_behind` has noted: the next edit brings 1 up by two
+        files, and 20,000 links are not made again.
         """
         with self._counting:
             if self._current is not None and self._uses.get(self._current):
                 self._behind[self._current] = dict(changes)
-            idle = min(self._idle(), key=lambda one: len(self._behind[one]), default=None)
+            idle = min(self._idle(), key=lambda path: len(self._behind[path]), default=None)
             if idle is not None:
                 self._current = idle
                 return {path: both for path, both in self._behind.pop(idle).items() if both[0] != both[1]}
@@ -206,7 +209,7 @@ class Snapshots:
             self._behind.clear()
         self._watch.close()
         self._history.clear()
-        self.moment += 1
+        self.generation += 1
 
     def _bring_up(self, snapshot: Path, changes: _Changes) -> None:
         """Make in a snapshot what has changed in the tree."""
@@ -215,11 +218,11 @@ class Snapshots:
             assert was is not None
             with contextlib.suppress(FileNotFoundError):  # it had gone before it could be taken
                 place.rmdir() if stat.S_ISDIR(was[_MODE]) else place.unlink()
-        for path, (known, seen) in sorted(changes.items()):
+        for path, (before, seen) in sorted(changes.items()):
             if seen is None:
                 continue
             self._go_on()
-            if known is None and stat.S_ISREG(seen[_MODE]):  # nearly all of a new one
+            if before is None and stat.S_ISREG(seen[_MODE]):  # nearly all of a new one
                 try:
                     os.link(f"{self._root}/{path}", f"{snapshot}/{path}", follow_symlinks=False)
                     continue
@@ -227,13 +230,13 @@ class Snapshots:
                     pass
             place = snapshot / path
             if stat.S_ISDIR(seen[_MODE]):
-                if known is not None and not stat.S_ISDIR(known[_MODE]):
+                if before is not None and not stat.S_ISDIR(before[_MODE]):
                     place.unlink(missing_ok=True)
                 place.mkdir(exist_ok=True)
                 place.chmod(stat.S_IMODE(seen[_MODE]))
                 continue
-            if known is not None:
-                shutil.rmtree(place) if stat.S_ISDIR(known[_MODE]) else place.unlink(missing_ok=True)
+            if before is not None:
+                shutil.rmtree(place) if stat.S_ISDIR(before[_MODE]) else place.unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
                 _put(f"{self._root}/{path}", place, seen[_MODE])
 
@@ -258,8 +261,8 @@ class Snapshots:
             changes = {path: (old, new) for path, (old, new) in changes.items() if old != new}
         if changes:
             paths = frozenset(path for path, both in changes.items() if not all(map(_no_file, both)))
-            self._history.append((self.moment + 1, paths))
-            self.moment += 1
+            self._history.append((self.generation + 1, paths))
+            self.generation += 1
             while self._remembers_too_much():
                 self._history.popleft()
         return changes
@@ -285,7 +288,9 @@ class Snapshots:
                 if old is not None and stat.S_ISDIR(old[_MODE]):
                     self._forget(path, changes)
                 if new is not None and stat.S_ISDIR(new[_MODE]):
-                    _note(_changes({}, {one: self._tree[one] for one in self._read_below(path)}), changes)
+                    _note(
+                        _changes({}, {inner: self._tree[inner] for inner in self._read_below(path)}), changes
+                    )
             if old != new:
                 _note({path: (old, new)}, changes)
 

@@ -47,7 +47,7 @@ def tidy(upper: Path, real: Path | None) -> None:
         empty = name == TEMPORARY and stat.S_ISDIR(place.lstat().st_mode) and not os.listdir(place)
         if mine or empty:
             make_way(place)
-    for at, _, names in _opened(upper):
+    for at, _, names in _walk_opened(upper):
         for name in names:
             place = Path(at) / name
             mode = place.lstat().st_mode
@@ -58,7 +58,7 @@ def tidy(upper: Path, real: Path | None) -> None:
                 place.unlink()
 
 
-def _opened(upper: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+def _walk_opened(upper: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     """Walk through a folder in order, and open what its owner may not look into."""
     for at, folders, names in os.walk(upper):
         folders.sort()
@@ -91,13 +91,15 @@ def _below(path: str, upper: Path, below: Sequence[Path]) -> os.stat_result | No
     """Return what the layers below have at a path, the highest first; None where nothing of it is seen."""
     parts = path.split("/")
     above = ["/".join(parts[:length]) for length in range(1, len(parts))]
-    if any(is_opaque(f"{upper}/{one}") for one in above):
+    if any(is_opaque(f"{upper}/{folder}") for folder in above):
         return None
     for layer in below:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return os.lstat(layer / path)
-        for one in (f"{layer}/{one}" for one in above):
-            if os.path.lexists(one) and (os.path.islink(one) or not os.path.isdir(one) or is_opaque(one)):
+        for place in (f"{layer}/{folder}" for folder in above):
+            if os.path.lexists(place) and (
+                os.path.islink(place) or not os.path.isdir(place) or is_opaque(place)
+            ):
                 return None
     return None
 

@@ -90,26 +90,28 @@ class TemporaryLayers:
         """Return the layers of those names that are still there; give them back with `release`."""
         folder = self.folder
         with self._lock:
-            known = [one for one in names if _NAME.fullmatch(one)]  # a log may have been edited by hand
-            found = tuple(one for one in known if self._is_here(folder, one) or self._fetched(folder, one))
-            for one in found:
-                self._sizes[one] = self._sizes.pop(one)
-                self._uses[one] = self._uses.get(one, 0) + 1
+            known = [layer for layer in names if _NAME.fullmatch(layer)]  # a log may have been edited by hand
+            found = tuple(
+                layer for layer in known if self._is_here(folder, layer) or self._fetch(folder, layer)
+            )
+            for layer in found:
+                self._sizes[layer] = self._sizes.pop(layer)
+                self._uses[layer] = self._uses.get(layer, 0) + 1
         return Stack(found, lost=len(found) < len(names))
 
     def release(self, stack: Stack) -> None:
         """Say that the command over some layers has ended; those that nobody uses may go for new ones."""
         with self._lock:
-            for one in stack.names:
-                self._uses[one] -= 1
-                if not self._uses[one]:
-                    del self._uses[one]
+            for layer in stack.names:
+                self._uses[layer] -= 1
+                if not self._uses[layer]:
+                    del self._uses[layer]
             total = sum(self._sizes.values())
-            for one in list(self._sizes)[:-1]:
-                if total > _KEPT_TIMES_MAX * self.bytes_max and one not in self._uses:
-                    total -= self._sizes.pop(one)
+            for layer in list(self._sizes)[:-1]:
+                if total > _KEPT_TIMES_MAX * self.bytes_max and layer not in self._uses:
+                    total -= self._sizes.pop(layer)
                     if self._scratch is not None:
-                        shutil.rmtree(self._scratch.path / one, ignore_errors=True)
+                        shutil.rmtree(self._scratch.path / layer, ignore_errors=True)
 
     def keep(self, stack: Stack, uppers: Mapping[str, Path], *, whole: bool) -> tuple[str, ...] | None:
         """Make what a command has left a layer, and return the names of all that its agent has then.
@@ -146,14 +148,14 @@ class TemporaryLayers:
 
     def _below(self, folder: Path, stack: Stack, name: str) -> list[Path]:
         """Return what commands see below what they write in a temporary folder, the highest first."""
-        layers = [folder / one / name for one in reversed(stack.names)]
+        layers = [folder / layer / name for layer in reversed(stack.names)]
         return [*layers, *([_REAL[name]] if name in _REAL else [])]
 
     def _over(self, folder: Path, names: tuple[str, ...], made: Path) -> tuple[str, ...] | None:
         """Lay something new over layers, or make one of all of them; None where it is too much."""
         digest, size = name_and_size(made)
         with self._lock:
-            total = size + sum(self._sizes[one] for one in names)
+            total = size + sum(self._sizes[layer] for layer in names)
         again = digest in names  # an overlay takes no layer twice
         if total <= self.bytes_max and len(names) < _LAYERS_MAX and not again:
             self._put(folder / digest, made, size)
@@ -162,7 +164,7 @@ class TemporaryLayers:
             return None
         merged = Path(tempfile.mkdtemp(prefix=_NEW, dir=folder))
         try:
-            for layer in (*(folder / one for one in names), made):
+            for layer in (*(folder / inner for inner in names), made):
                 for name in PLACES:
                     if (layer / name).is_dir():
                         (merged / name).mkdir(exist_ok=True)
@@ -178,7 +180,7 @@ class TemporaryLayers:
                 made.rename(place)
                 self._sizes[place.name] = size
 
-    def lay(self, stack: Stack, name: str, place: Path) -> None:
+    def apply(self, stack: Stack, name: str, place: Path) -> None:
         """Put all that the layers have for a temporary folder into a plain one.
 
         Args:
@@ -186,26 +188,26 @@ class TemporaryLayers:
             name: As in `PLACES`.
             place: Where it is put.
         """
-        for one in stack.names:
-            if (self.folder / one / name).is_dir():
-                put_into(self.folder / one / name, place)
+        for layer in stack.names:
+            if (self.folder / layer / name).is_dir():
+                put_into(self.folder / layer / name, place)
 
     def _is_here(self, folder: Path, name: str) -> bool:
         if name in self._sizes and not (folder / name).is_dir():
             del self._sizes[name]  # somebody has cleared it away
         return name in self._sizes
 
-    def _fetched(self, folder: Path, name: str) -> bool:
+    def _fetch(self, folder: Path, name: str) -> bool:
         """Take a layer over from another process, if one has it."""
         for other in folder.parent.glob(f"{PREFIX}{_KIND}-*/{name}"):
             if other.parent == folder or other.parent.lstat().st_uid != os.geteuid():
                 continue
             made = Path(tempfile.mkdtemp(prefix=_NEW, dir=folder))
             with contextlib.suppress(OSError):
-                for one in PLACES:
-                    if (other / one).is_dir():
-                        (made / one).mkdir()
-                        put_over(other / one, made / one)
+                for kind in PLACES:
+                    if (other / kind).is_dir():
+                        (made / kind).mkdir()
+                        put_over(other / kind, made / kind)
                 digest, size = name_and_size(made)
                 if digest == name:
                     made.rename(folder / name)

@@ -121,7 +121,7 @@ class Trace:
             if self._remembers and self._known.get(path, 0) & seen:
                 continue
             self._known[path] = self._known.get(path, 0) | seen
-            real = self._resolved(path)
+            real = self._resolve(path)
             self._saw(real, seen)
             if real.startswith("/proc/") and real.endswith("/mem"):
                 self.complete = False  # the memory of a process, which may be written to there
@@ -133,7 +133,7 @@ class Trace:
             self._begins(ends[1][0], ends[0][0])
         if any(self._text(pid, address) != path for address, path in given):
             self.complete = False  # the kernel reads it once more, and somebody is writing to it
-        if not self._remembers and any(self._resolved(path) != real for path, real in wholes):
+        if not self._remembers and any(self._resolve(path) != real for path, real in wholes):
             self.complete = False  # a link on its way is another one by now
 
     def _saw(self, real: str, seen: int) -> None:
@@ -144,7 +144,7 @@ class Trace:
                 if real.startswith(f"{place}/") or (real == place and seen > 1):
                     self.seen[place] = 1
 
-    def _resolved(self, path: str) -> str:
+    def _resolve(self, path: str) -> str:
         """Follow a path, of which not all need be there, and note the links of the tree on the way."""
         real, links = "", 0
         if f"{path}/".startswith(self._inside):  # a real path, and nothing above it can change

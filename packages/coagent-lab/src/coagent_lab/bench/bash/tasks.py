@@ -78,5 +78,5 @@ def _checked(name: str, data: Any) -> TaskSet:
     except ValidationError as error:
         raise ConfigurationError(f"{name} has a task that is incomplete: {error}", "Complete it.") from None
     if len({one.id for one in tasks}) != len(tasks) or not tasks or not isinstance(data.get("setup"), str):
-        raise ConfigurationError(f"{name} has no setup, no tasks, or two of one id", "Mend the file.")
+        raise ConfigurationError(f"{name} has no setup, no tasks, or two of one id", "Correct the file.")
     return TaskSet(name, data["setup"], tasks)

@@ -43,7 +43,7 @@ def build(setup: str, root: Path) -> Path:
     code, output = run_bash(setup, root)
     if code:
         raise CoAgentError(
-            f"the setup of the tasks ends with {code}: {output.strip()}", "Mend the task file."
+            f"the setup of the tasks ends with {code}: {output.strip()}", "Correct the task file."
         )
     return root
 

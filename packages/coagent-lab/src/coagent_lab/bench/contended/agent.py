@@ -258,6 +258,6 @@ def _priced(
                 result = yield Step(tool, arguments, None, costs.tokens_of({"tool": tool, **arguments}))
             except CoAgentError as error:
                 failure = error
-        raise CoAgentError(f"the policy has made {CALLS_MAX} calls and does not end", "Mend the policy.")
+        raise CoAgentError(f"the policy has made {CALLS_MAX} calls and does not end", "Correct the policy.")
 
     return priced

@@ -60,7 +60,7 @@ def _by_predicate(workload: Workload, final: Value) -> bool | None:
         return bool(jq.compile(workload.check["predicate"]).input_value(final).first())
     except ValueError as error:
         raise ConfigurationError(
-            f"workload {workload.id!r}: the jq predicate fails ({error})", "Mend check.predicate."
+            f"workload {workload.id!r}: the jq predicate fails ({error})", "Correct check.predicate."
         ) from None
 
 

@@ -43,6 +43,9 @@ class _Dict:
     def written(self, prefix: str) -> Mapping[Key, Value]:
         return {}
 
+    def writers(self, prefix: str) -> Mapping[Key, Position | None]:
+        return {}
+
     def own(self, *prefixes: str) -> frozenset[Key]:
         return frozenset()
 
@@ -87,4 +90,4 @@ async def _follow(state: dict[str, Value], tools: Mapping[str, NativeTool], prog
                 state.pop(key, None)
             else:
                 state[key] = value
-    raise CoAgentError(f"a policy has made {_CALLS_MAX} calls and does not end", "Mend the policy.")
+    raise CoAgentError(f"a policy has made {_CALLS_MAX} calls and does not end", "Correct the policy.")

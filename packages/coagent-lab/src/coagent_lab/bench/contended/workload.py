@@ -96,7 +96,7 @@ class Workload(_Part):
             raise ConfigurationError(
                 f"workload {self.id!r}: the policy of agent {agent.name!r} cannot be loaded "
                 f"({type(error).__name__}: {error})",
-                "Mend policy_source and policy_function in the file.",
+                "Correct policy_source and policy_function in the file.",
             ) from None
         params = json.dumps(agent.params)  # each run gets its own copy
         return lambda: function(json.loads(params))
@@ -128,7 +128,7 @@ def load(path: Path) -> Workload:
             f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}"
             for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]
         )
-        raise ConfigurationError(f"workload file {str(path)!r}: {faults}", "Mend these fields.") from None
+        raise ConfigurationError(f"workload file {str(path)!r}: {faults}", "Correct these fields.") from None
     _check(workload, path)
     return workload
 

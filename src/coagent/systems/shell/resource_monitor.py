@@ -31,7 +31,7 @@ class LimitExceeded(Exception):
         self.name = name
 
 
-class Watch:
+class ResourceMonitor:
     """What one command uses.
 
     Args:
@@ -46,7 +46,7 @@ class Watch:
         self._limits = limits
         self._free_at_first = self._free()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Raise LimitExceeded where it uses more than it may."""
         limits = self._limits
         found = list(_family(self._process))

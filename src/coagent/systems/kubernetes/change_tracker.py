@@ -12,7 +12,7 @@ from coagent.errors import TargetUnavailable
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, same
 from coagent.systems.kubernetes.server import Server
-from coagent.systems.kubernetes.watch import Heard, Place, Scope, newer
+from coagent.systems.kubernetes.watch import Heard, Scope, WatchedRange, newer
 from coagent.targets.news import News
 from coagent.targets.stamps import ReadCache
 
@@ -24,7 +24,7 @@ _JOIN_S_MAX = 2.0
 _POLLS = 10
 
 
-class Changes:
+class ChangeTracker:
     """The objects that were read or put through one target, and the watches over them.
 
     Args:
@@ -36,12 +36,12 @@ class Changes:
         self._cache = ReadCache()
         self._stale: set[Key] = set()
         self._news = News()
-        self._scopes: OrderedDict[Place, Scope] = OrderedDict()
-        self._asked: dict[Place, float] = {}
+        self._scopes: OrderedDict[WatchedRange, Scope] = OrderedDict()
+        self._asked: dict[WatchedRange, float] = {}
         self._round = 0
         self._lock = threading.RLock()
 
-    def note(self, key: Key, place: Place, version: str | None, value: Value) -> Value:
+    def note(self, key: Key, place: WatchedRange, version: str | None, value: Value) -> Value:
         """Take note of an object that was read or put, and return its value.
 
         Args:
@@ -64,19 +64,21 @@ class Changes:
             self._cache.forget(key)
             self._stale.discard(key)
 
-    def listed(self, place: Place, items: Collection[dict[str, Any]]) -> None:
+    def note_listing(self, place: WatchedRange, items: Collection[dict[str, Any]]) -> None:
         """Take note of what was there when a range was listed, once anybody has asked for changes."""
         if self._round:
             self._scope(place, items)
 
-    def unchanged(self, key: Key, place: Place) -> bool:
+    def unchanged(self, key: Key, place: WatchedRange) -> bool:
         """Tell whether an object is as it was noted, as far as is known without asking."""
         scope = self._scope(place)
         if scope is None or not scope.healthy:
             return False
         return key not in self._stale and self._cache.find(key) is not None
 
-    def changed(self, keys: Mapping[Key, Place], prefixes: Mapping[str, Place | None]) -> set[Key]:
+    def changed(
+        self, keys: Mapping[Key, WatchedRange], prefixes: Mapping[str, WatchedRange | None]
+    ) -> set[Key]:
         """Return objects that have changed, or may have where no watch tells.
 
         Args:
@@ -122,7 +124,7 @@ class Changes:
             return self._round % _POLLS == 0
         return True
 
-    def _scope(self, place: Place, items: Collection[dict[str, Any]] | None = None) -> Scope | None:
+    def _scope(self, place: WatchedRange, items: Collection[dict[str, Any]] | None = None) -> Scope | None:
         """Return the watch over a place, begun where it is not there; None where there are too many.
 
         Args:
@@ -157,7 +159,7 @@ class Changes:
                 self._stale.discard(key)
             elif noted.stamp is None or newer(version, str(noted.stamp)):
                 self._stale.add(key)
-        numbers = [known and known.number for known in (heard.before, heard.now)]
+        numbers = [state and state.number for state in (heard.before, heard.now)]
         if numbers[0] != numbers[1]:
             self._news.add([key])
 
@@ -170,7 +172,12 @@ class Changes:
 
 
 def _agrees(scope: Scope, key: Key, version: str | None) -> bool:
-    """Tell whether an object as it was read or put is not older than what its watch knows."""
+    """Tell whether an object as it was read or put is not older than what its watch knows.
+
+    Watches are late. Where version 7 has just been put, and the watch knows 5 still, 5 and 6 are news of
+    before: they must not make the object look changed. Where 5 was read by a slow request, and the watch
+    has told of 6 meanwhile, it is stale from the start.
+    """
     known = scope.known.get(key)
     if version is None:
         return known is None

@@ -1,6 +1,6 @@
-"""The folders that are laid over the real git folder, kept for commands that find the same there.
+"""The layers that lie over the real git folder and under that of a command, kept for the next ones.
 
-Most commands of an agent find its git folder as the one before left it; none writes into what was laid.
+Most commands of an agent find its git folder as the one before left it; none writes into a seeded layer.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _KEPT_MAX = 16
 
 
 @dataclass(eq=False)
-class Laid:
-    """A folder to be laid over the real git folder.
+class SeededLayer:
+    """A layer to lie over the real git folder.
 
     Args:
         key: What it was made of.
@@ -35,29 +35,29 @@ class Laid:
     uses: int = 0
 
 
-class LaidFolders:
+class SeededLayers:
     """Makes such folders, and keeps the last ones and those in use."""
 
     def __init__(self) -> None:
         self.folder = new_folder("git")
         weakref.finalize(self, shutil.rmtree, self.folder, True)
         """In which they are."""
-        self._kept: list[Laid] = []
+        self._kept: list[SeededLayer] = []
         self.made = 0
         """How many were made anew."""
 
-    def take(self, key: Any, make: Callable[[Path], Mapping[str, Own | None]]) -> Laid:
+    def take(self, key: Any, make: Callable[[Path], Mapping[str, Own | None]]) -> SeededLayer:
         """Return a folder; give it back with `release`.
 
         Args:
-            key: All that its content hangs on.
+            key: All that its content depends on.
             make: Fills a new one, and returns the agent's own files in it.
         """
-        found = next((one for one in self._kept if one.key == key), None)
+        found = next((layer for layer in self._kept if layer.key == key), None)
         if found is None:
             self.made += 1
             place = self.folder / str(self.made)
-            found = Laid(key, place, make(place))
+            found = SeededLayer(key, place, make(place))
         else:
             self._kept.remove(found)
         self._kept.append(found)
@@ -65,13 +65,13 @@ class LaidFolders:
         self._drop()
         return found
 
-    def release(self, laid: Laid) -> None:
+    def release(self, seeded: SeededLayer) -> None:
         """Say that a command that ran over it has ended."""
-        laid.uses -= 1
+        seeded.uses -= 1
         self._drop()
 
     def _drop(self) -> None:
-        unused = [one for one in self._kept[:-_KEPT_MAX] if not one.uses]
-        for one in unused:
-            self._kept.remove(one)
-            shutil.rmtree(one.folder, ignore_errors=True)
+        unused = [layer for layer in self._kept[:-_KEPT_MAX] if not layer.uses]
+        for layer in unused:
+            self._kept.remove(layer)
+            shutil.rmtree(layer.folder, ignore_errors=True)

@@ -9,9 +9,9 @@ import pytest
 from conftest_sandbox import needs_views, shells
 
 from coagent.systems.shell.command_run import CommandRun
-from coagent.systems.shell.views.confined import Seen
+from coagent.systems.shell.views.confined import ReadSet
 from coagent.systems.shell.views.snapshot import Snapshots
-from coagent.systems.shell.whole_tree import Sweeping, looks_at_all
+from coagent.systems.shell.whole_tree_reads import WholeTreeReads, looks_at_all
 
 _FILES = 300
 
@@ -41,7 +41,7 @@ async def test_it_is_followed_the_first_time_only(many: Path, monkeypatch: pytes
         record(run, *arguments)
 
     monkeypatch.setattr(CommandRun, "record", noted)
-    monkeypatch.setattr("coagent.systems.shell.whole_tree._SECONDS_MAX", 60.0)  # on a busy machine
+    monkeypatch.setattr("coagent.systems.shell.whole_tree_reads._SECONDS_MAX", 60.0)  # on a busy machine
     async with shells(many, view="overlay") as domain:
         a = await domain.join("A")
         assert [await _run(a, "cat */*.txt | wc -l") for _ in range(3)] == [f"{_FILES}\n"] * 3
@@ -72,20 +72,20 @@ def test_it_is_followed_again_now_and_then_and_never_where_it_is_long_or_the_tre
     everything = frozenset(path.relative_to(many).as_posix() for path in many.rglob("*"))
     assert snapshots.count == len(everything) == _FILES + 10
     assert snapshots.share(everything | {"none", "part1/none"}) == 1
-    sweeping = Sweeping(snapshots)
-    sweeping.learn("all", Seen(everything, frozenset(), frozenset()), 0.1)
-    sweeping.learn("long", Seen(everything, frozenset(), frozenset()), 2)
-    sweeping.learn("half", Seen(frozenset(sorted(everything)[:150]), frozenset(), frozenset()), 0.1)
-    known = [sweeping.is_known("all") for _ in range(22)]
+    reads = WholeTreeReads(snapshots)
+    reads.learn("all", ReadSet(everything, frozenset(), frozenset()), 0.1)
+    reads.learn("long", ReadSet(everything, frozenset(), frozenset()), 2)
+    reads.learn("half", ReadSet(frozenset(sorted(everything)[:150]), frozenset(), frozenset()), 0.1)
+    known = [reads.is_known("all") for _ in range(22)]
     assert known == [True] * 20 + [False] * 2
-    assert not sweeping.is_known("long")
-    assert not sweeping.is_known("half")
+    assert not reads.is_known("long")
+    assert not reads.is_known("half")
     for place in (many / "part0", many / "part1", many / "part2", many / "part3"):
         for one in place.iterdir():
             one.unlink()
     snapshots.take()
-    sweeping.learn("small", Seen(everything, frozenset(), frozenset()), 0.1)
-    assert not sweeping.is_known("small")
+    reads.learn("small", ReadSet(everything, frozenset(), frozenset()), 0.1)
+    assert not reads.is_known("small")
     snapshots.close()
 
 
@@ -93,8 +93,8 @@ def test_git_status_without_paths_is_not_followed_unless_the_tree_is_small(
     many: Path, tmp_path: Path
 ) -> None:
     snapshots = Snapshots(str(many), tmp_path / "snapshots", lambda _: False)
-    sweeping = Sweeping(snapshots)
-    assert not sweeping.is_known("git status")
+    reads = WholeTreeReads(snapshots)
+    assert not reads.is_known("git status")
     snapshots.take()
     texts = (
         "git status",
@@ -103,7 +103,7 @@ def test_git_status_without_paths_is_not_followed_unless_the_tree_is_small(
         "git status; ls",
         "git status --porcelain=v2",
     )
-    assert [sweeping.is_known(text) for text in texts] == [True, True, False, True, True]
+    assert [reads.is_known(text) for text in texts] == [True, True, False, True, True]
     snapshots.close()
 
 

@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from coagent.content import Content
 from coagent.systems.files.workspace import Workspace
-from coagent.toolsmith import secluded
+from coagent.toolsmith import isolated
 from coagent.toolsmith.trial import Trial, Trials
 
 SHOWN_MAX = 4000
@@ -24,7 +24,7 @@ _LISTED_MAX = 200
 _CREDENTIALS = re.compile(r"://[^/\s@]+@")
 
 
-class SecludedTrials(Trials):
+class IsolatedTrials(Trials):
     """Trials whose commands can read nothing but the workspace and the system's programs."""
 
     def __init__(self, workspace: Workspace, *, timeout_s: float = 5.0) -> None:
@@ -40,7 +40,7 @@ class SecludedTrials(Trials):
         alter: Callable[[Path], None] | None = None,
     ) -> Trial:
         bash = shutil.which("bash") or "/bin/bash"
-        script = shlex.join([sys.executable, "-IS", secluded.__file__, bash, self._root, command])
+        script = shlex.join([sys.executable, "-IS", isolated.__file__, bash, self._root, command])
         return super().run(f"exec {script}", environment, begin, alter=alter)
 
 
@@ -67,7 +67,7 @@ class Look:
             trial = await anyio.to_thread.run_sync(self._trials.run, command)
         end = "it did not end in time" if trial.exit_code is None else f"exit code {trial.exit_code}"
         changed = ", ".join(sorted(trial.changes)[:20])
-        return f"{end}\nwould change: {shown(changed) or 'nothing'}\noutput:\n{shown(trial.output)}"
+        return f"{end}\nwould change: {show_text(changed) or 'nothing'}\noutput:\n{show_text(trial.output)}"
 
     async def files(self) -> list[str]:
         """Return all files of the workspace, as relative paths."""
@@ -84,7 +84,7 @@ class Look:
         command = f"head -n {lines} -- {shlex.quote(file)} | head -c {length}"
         async with self._one:
             trial = await anyio.to_thread.run_sync(self._trials.run, command)
-        return "" if trial.exit_code or "\0" in trial.output else shown(trial.output)
+        return "" if trial.exit_code or "\0" in trial.output else show_text(trial.output)
 
     async def list_files(self, folder: str = "") -> str:
         """List the files below a folder of the workspace.
@@ -97,7 +97,7 @@ class Look:
             return "that is not in the workspace"
         found = await anyio.to_thread.run_sync(self._trials.files, "" if place == "." else place)
         more = f"\n… and {len(found) - _LISTED_MAX} more" if len(found) > _LISTED_MAX else ""
-        return shown("\n".join(found[:_LISTED_MAX])) + more
+        return show_text("\n".join(found[:_LISTED_MAX])) + more
 
     async def read_file(self, file: str, offset: int = 0) -> str:
         """Read a part of a file of the workspace.
@@ -111,7 +111,7 @@ class Look:
         )
 
 
-def shown(text: str) -> str:
+def show_text(text: str) -> str:
     """Return a text as a model is shown it: cut to size, without what addresses have before their `@`."""
     plain = _CREDENTIALS.sub("://…@", text)
     return plain if len(plain) <= SHOWN_MAX else f"{plain[:SHOWN_MAX]}\n… cut"

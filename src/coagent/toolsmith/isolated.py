@@ -1,6 +1,6 @@
 """Runs a command of a trial that can read the workspace and the system's programs, and nothing else.
 
-It is a script of its own, run in a view: `python secluded.py BASH ROOT COMMAND`. Landlock takes the rest away
+It is a script of its own, run in a view: `python isolated.py BASH ROOT COMMAND`. Landlock takes the rest away
 from it and from all that it starts: home folders with their keys, other processes, most of `/etc`. A seccomp
 filter takes the sockets of the machine's services, which the absence of a network leaves. Without both,
 nothing is run.
@@ -34,8 +34,8 @@ def _seclude(root: str) -> None:
     if not bounds.version():
         raise OSError("the kernel has no Landlock")
     looks = bounds.EXECUTE | bounds.READ_FILE | bounds.READ_FOLDER
-    readable = [(one, looks) for one in _READABLE]
-    own = [(one, bounds.all_rights()) for one in (root, os.environ.get("TMPDIR", "/tmp"), "/dev/null")]
+    readable = [(folder, looks) for folder in _READABLE]
+    own = [(path, bounds.all_rights()) for path in (root, os.environ.get("TMPDIR", "/tmp"), "/dev/null")]
     bounds.keep_files([*readable, *own], bounds.all_rights(), scoped=True, links=True)
     bounds.keep_sockets((bounds.AF_INET, bounds.AF_INET6, bounds.AF_NETLINK), _EACCES)
 

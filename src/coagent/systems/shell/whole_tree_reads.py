@@ -1,7 +1,7 @@
 """Commands that look at nearly all of a tree, such as `git status`: to follow them costs much, tells little.
 
 Such a command runs again after nearly every change before it, followed or not. So once it has been seen to be
-one, it is taken to have read everything, and followed again only now and then, lest the tree has grown since.
+one, it is taken to have read everything, and followed again now and then, in case the tree has grown since.
 Of some that is known beforehand: `git status`, `git add -A` and `git commit -a` look at all that git does not
 ignore, `git grep` and `grep -r` search it.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from coagent.systems.shell.views.confined import Seen
+from coagent.systems.shell.views.confined import ReadSet
 from coagent.systems.shell.views.snapshot import Snapshots
 
 _SHARE = 0.9
@@ -29,7 +29,7 @@ _ALL_OF_GIT = {"add": r"-A|--all|-u|--update|\.", "commit": r"-[a-zA-Z]*a[a-zA-Z
 _COMMANDS_MAX = 1_000
 
 
-class Sweeping:
+class WholeTreeReads:
     """What is known of the commands over one tree.
 
     Args:
@@ -49,7 +49,7 @@ class Sweeping:
             self._left[text] = left - 1
         return left > 0
 
-    def learn(self, text: str, seen: Seen, seconds: float) -> None:
+    def learn(self, text: str, seen: ReadSet, seconds: float) -> None:
         """Hear what a command that was followed has looked at, and how long it took, in seconds."""
         paths = seen.looked_up | seen.opened
         if seconds - _LOOK_S * len(paths) > _SECONDS_MAX or self._snapshots.count < _ENTRIES_MIN:
@@ -94,7 +94,7 @@ def _looks_at_all(words: list[str]) -> bool:
             return any(re.fullmatch(_ALL_OF_GIT[verb], word) for word in words[2:])
         case ["grep", *_]:
             recursive = any(
-                re.fullmatch(r"-[a-zA-Z]*[rR][a-zA-Z]*|--(deref.*|recurs.*)", one) for one in options
+                re.fullmatch(r"-[a-zA-Z]*[rR][a-zA-Z]*|--(deref.*|recurs.*)", option) for option in options
             )
             return recursive and bool(others) and set(others[1:]) <= {".", "./"}
         case ["rg", *_]:

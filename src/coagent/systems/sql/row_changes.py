@@ -10,7 +10,7 @@ from coagent.protocol.values import Value, same
 from coagent.systems.sql.session import ConstraintFailed, SqlSession, row_schema
 
 
-class Row(NamedTuple):
+class RowChange(NamedTuple):
     """One change.
 
     Args:
@@ -27,10 +27,10 @@ class Row(NamedTuple):
     there: bool
 
 
-Rows: TypeAlias = list[Row]
+RowChanges: TypeAlias = list[RowChange]
 
 
-def write(session: SqlSession, schemas: Rows, rows: Rows, sequences: Rows) -> None:
+def write(session: SqlSession, schemas: RowChanges, rows: RowChanges, sequences: RowChanges) -> None:
     """Make all changes; no trigger runs, since what it did where the statement ran is among them.
 
     Raises:
@@ -47,8 +47,13 @@ def write(session: SqlSession, schemas: Rows, rows: Rows, sequences: Rows) -> No
             session.set_sequence(change.table, schema, change.value)
 
 
-def _write_rows(session: SqlSession, rows: Rows) -> None:
+def _write_rows(session: SqlSession, rows: RowChanges) -> None:
     # What is deleted last has nothing left that refers to it, so nothing goes with it.
+    #
+    # Of (1, 'a') and (2, 'b'), with unique names, an agent's statement may have made (1, 'b') and (2, 'a').
+    # Whichever is written first meets the name that the other one still has: no order of single writes
+    # leads there. So those that are stuck are taken out and put in again, where nothing refers to them;
+    # else the constraints go for the length of the transaction.
     ordered = sorted(rows, key=lambda row: row.value is None)
     session.execute("SAVEPOINT all_rows")
     stuck = _in_any_order(session, ordered, lambda row: _write_row(session, row), give_up=True)
@@ -65,7 +70,7 @@ def _write_rows(session: SqlSession, rows: Rows) -> None:
     session.execute("RELEASE all_rows")
 
 
-def _write_row(session: SqlSession, row: Row, *, alone: bool = False) -> None:
+def _write_row(session: SqlSession, row: RowChange, *, alone: bool = False) -> None:
     """Write a row; `alone`: no constraint of the database looks at it now."""
     schema = row_schema(session, row.table)
     if schema is None:
@@ -81,8 +86,8 @@ def _write_row(session: SqlSession, row: Row, *, alone: bool = False) -> None:
 
 
 def _in_any_order(
-    session: SqlSession, items: Rows, change: Callable[[Row], None], *, give_up: bool = False
-) -> Rows:
+    session: SqlSession, items: RowChanges, change: Callable[[RowChange], None], *, give_up: bool = False
+) -> RowChanges:
     """Make all changes, coming back to those that the others stand in the way of.
 
     Returns:
@@ -93,7 +98,7 @@ def _in_any_order(
     """
     left = items
     while left:
-        failed: Rows = []
+        failed: RowChanges = []
         failure: ConstraintFailed | None = None
         for item in left:
             session.execute("SAVEPOINT one_change")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from conftest_sandbox import git, needs_views, shells
 
+from coagent.systems.git.foreign_changes import ForeignChanges
 from coagent.systems.git.repository import Repository
-from coagent.systems.git.uncommitted import Unowned
 from coagent.systems.shell.views.snapshot import Snapshots
 
 _NAMES = ("a.txt", "b.txt", "new", "new.log", "src/run.sh", "src/new", "src/x.log")
@@ -27,14 +27,14 @@ class _Tree:
         self.root = root
         self.repository = Repository(str(root))
         self.snapshots = Snapshots(str(root), root.parent / "snapshots", _left_out)
-        self.kept = Unowned(self.repository, self.snapshots, _left_out)
+        self.kept = ForeignChanges(self.repository, self.snapshots, _left_out)
         self.written: set[str] = set()
 
     def look(self) -> list[str]:
         """Return what is known, having seen that it is what git says now."""
         self.snapshots.release(self.snapshots.take())
         commit = self.repository.commit()
-        anew = Unowned(self.repository, self.snapshots, _left_out)
+        anew = ForeignChanges(self.repository, self.snapshots, _left_out)
         found = self.kept.paths(commit, self.written, fresh=True)
         assert found == anew.paths(commit, self.written, fresh=True)
         return found
@@ -75,7 +75,8 @@ def test_what_is_kept_is_what_git_would_say(
             )
             place = workspace / rules
             _write(
-                place, chance.choice(("", "*.log\n", "new\n")) if "attr" not in rules else "*.txt eol=crlf\n"
+                place,
+                chance.choice(("", "*.log\n", "new\n")) if "attr" not in rules else "*.txt eol=crlf\n",
             )
             if chance.random() < 0.5:
                 tree.written.add(rules)

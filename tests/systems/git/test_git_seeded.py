@@ -11,10 +11,10 @@ import pytest
 from conftest_sandbox import git
 
 from coagent.overlay_layers import put_over
-from coagent.systems.git.calls import GitCalls, Here, Place
+from coagent.systems.git.calls import GitCalls, RepositoryState, RepositoryView
 from coagent.systems.git.layer import is_untouched
-from coagent.systems.git.lower_layers import LaidFolders
 from coagent.systems.git.references import PREFIX
+from coagent.systems.git.seeded_layers import SeededLayers
 from coagent.systems.shell.views.confined import Confined, Frame
 from coagent.systems.shell.views.snapshot import Snapshots
 
@@ -31,50 +31,50 @@ class _Calls:
         self.git = GitCalls(str(root), self.snapshots, lambda path: path[:1] == ".")
         self._views = 0
 
-    def begin(self, looks: str = "", **shared: object) -> tuple[Confined, Place]:
+    def begin(self, looks: str = "", **shared: object) -> tuple[Confined, RepositoryView]:
         self._views += 1
         view = Confined(Frame(str(self.root)), self.lower, self.root.parent / f"view{self._views}")
         known = {f"{PREFIX}{name.replace('__', '/')}": value for name, value in shared.items()}
-        here = Here(_ME, known, frozenset(), time.time())
-        return view, self.git.begin(here, view, {}, True, looks)
+        state = RepositoryState(_ME, known, frozenset(), time.time())
+        return view, self.git.begin(state, view, {}, True, looks)
 
 
 def test_a_folder_is_made_anew_only_for_what_is_otherwise(workspace: Path) -> None:
     calls = _Calls(workspace)
     commit = git(workspace, "rev-parse", "HEAD").strip()
-    folders = [calls.begin()[1].laid.folder, calls.begin()[1].laid.folder]
+    folders = [calls.begin()[1].seeded.folder, calls.begin()[1].seeded.folder]
     assert folders[0] == folders[1]
-    folders.append(calls.begin(refs__heads__other=commit)[1].laid.folder)
+    folders.append(calls.begin(refs__heads__other=commit)[1].seeded.folder)
     git(workspace, "tag", "v1")
-    folders.append(calls.begin()[1].laid.folder)
+    folders.append(calls.begin()[1].seeded.folder)
     git(workspace, "config", "color.ui", "false")
-    folders.append(calls.begin()[1].laid.folder)
+    folders.append(calls.begin()[1].seeded.folder)
     (workspace / ".git/refs/stash").write_text(f"{commit}\n")  # a person's: no agent is to see it
-    folders.append(calls.begin()[1].laid.folder)
+    folders.append(calls.begin()[1].seeded.folder)
     assert len(set(folders)) == 5
     assert stat.S_ISCHR((folders[-1] / "refs/stash").lstat().st_mode)
-    assert calls.git.laid.made == 5
+    assert calls.git.seeded.made == 5
     calls.snapshots.close()
 
 
 def test_what_a_command_has_changed_is_found_over_what_was_laid(workspace: Path) -> None:
     calls = _Calls(workspace)
-    view, place = calls.begin()
+    view, git_view = calls.begin()
     view.git_layer.mkdir(parents=True)
     (view.git_layer / "refs").mkdir()
     assert view.git_changes() is None
-    assert calls.git.end(view, place) == ({}, [])
+    assert calls.git.end(view, git_view) == ({}, [])
     (view.git_layer / "refs/heads").mkdir()
-    (view.git_layer / "refs/heads/new").write_text(f"{place.refs['refs/heads/main']}\n")
+    (view.git_layer / "refs/heads/new").write_text(f"{git_view.refs['refs/heads/main']}\n")
     os.mknod(view.git_layer / "ORIG_HEAD", stat.S_IFCHR | 0o600, os.makedev(0, 0))
-    writes, _ = calls.git.end(view, place)
-    assert writes[f"{PREFIX}refs/heads/new"] == place.refs["refs/heads/main"]
-    assert (place.laid.folder / "HEAD").read_text() == "ref: refs/heads/main\n"
+    writes, _ = calls.git.end(view, git_view)
+    assert writes[f"{PREFIX}refs/heads/new"] == git_view.refs["refs/heads/main"]
+    assert (git_view.seeded.folder / "HEAD").read_text() == "ref: refs/heads/main\n"
     calls.snapshots.close()
 
 
 def test_a_folder_in_use_is_kept_and_the_oldest_others_are_not(tmp_path: Path) -> None:
-    folders = LaidFolders()
+    folders = SeededLayers()
 
     def make(place: Path) -> dict[str, None]:
         place.mkdir()

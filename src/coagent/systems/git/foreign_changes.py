@@ -1,6 +1,6 @@
 """The files of the real checkout that hold work which nobody in the domain has done.
 
-Git itself says which these are; it is asked again only when something has changed that its answer hangs on.
+Git itself says which these are; it is asked again only when something has changed that its answer depends on.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import weakref
-from collections.abc import Callable, Collection, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from functools import partial
 from typing import TypeAlias
 
@@ -21,10 +21,10 @@ from coagent.systems.git.views import Snapshots
 
 _RULES = (".gitignore", ".gitattributes")
 _APART_MAX = 100
-_Hinges: TypeAlias = tuple[Signature | None, ...]
+_Validators: TypeAlias = tuple[Signature | None, ...]
 
 
-class Unowned:
+class ForeignChanges:
     """Looks for such files, and keeps the last answer.
 
     Args:
@@ -42,10 +42,10 @@ class Unowned:
         self.index = self._folder / "real"
         """The index of the last look: of its commit, with what git knows of unchanged files."""
         self._found: list[str] | None = None
-        self._hinges: _Hinges | None = None
+        self._validators: _Validators | None = None
         self._commit: str | None = None
         self._apart: dict[tuple[str, str], frozenset[str]] = {}
-        self._moment = 0
+        self._generation = 0
         self.looked = 0
         """How often git was asked."""
 
@@ -58,17 +58,19 @@ class Unowned:
             fresh: Whether they must be those of now; else the last ones will do.
         """
         if self._found is None or (fresh and not self._is_known(commit, written)):
-            self._look(commit)
+            self._ask_git(commit)
         assert self._found is not None
         return [path for path in self._found if path not in written]
 
     def _is_known(self, commit: str | None, written: Collection[str]) -> bool:
-        if self._hinges is None or self._hinges != self._repository.rules():
+        if self._validators is None or self._validators != self._repository.rules():
             return False
-        changed = self._snapshots.changed_since(self._moment)
+        changed = self._snapshots.changed_since(self._generation)
         if changed is None or any(path.rpartition("/")[2] in _RULES for path in changed):
             return False
-        # What agents write is none of these, and so are files that are others in another commit.
+        # What agents write is none of these, and so are files that are others in another commit. Where A has
+        # committed its edit of f, the commit and f have both changed since git was asked, f by A's hand:
+        # there is nothing to ask. Where f has changed and no agent has written it, somebody else has.
         written = written if isinstance(written, Set) else frozenset(written)
         return changed <= written and self._apart_from(commit) <= written
 
@@ -80,7 +82,8 @@ class Unowned:
         pair = self._commit or empty(), commit or empty()
         if pair not in self._apart:
             listing = self._repository.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", *pair)
-            self._apart[pair] = frozenset(os.fsdecode(path) for path in listing.split(b"\0")[:-1])
+            names = map(os.fsdecode, listing.split(b"\0")[:-1])
+            self._apart[pair] = frozenset(self._within(names))
             while len(self._apart) > _APART_MAX:
                 self._apart.pop(next(iter(self._apart)))
         return self._apart[pair]
@@ -90,18 +93,20 @@ class Unowned:
         """That of the last look, whose index is `index`."""
         return self._commit
 
-    def _look(self, commit: str | None) -> None:
-        self._moment = self._snapshots.moment  # before: what changes meanwhile is looked at again
-        hinges = self._repository.rules()
-        listed = self._listed(commit)
-        others = [line for line in listed if self._nested(line)]
-        found = {os.fsdecode(line[2:]) for line in listed if line not in others}
+    def _ask_git(self, commit: str | None) -> None:
+        self._generation = self._snapshots.generation  # before: what changes meanwhile is looked at again
+        validators = self._repository.rules()
+        listed = self._list_differences(commit)
+        others = [line for line in listed if self._is_repository(line)]
+        found = set(self._within(os.fsdecode(line[2:]) for line in listed if line not in others))
         self._found = sorted(path for path in found if not self._left_out(path))
         self._commit = commit
-        self._hinges = None if others else hinges  # of other repositories, snapshots do not know enough
+        self._validators = (
+            None if others else validators
+        )  # of other repositories, snapshots do not know enough
         self.looked += 1
 
-    def _listed(self, commit: str | None) -> list[bytes]:
+    def _list_differences(self, commit: str | None) -> list[bytes]:
         """Return lines of `git ls-files -t` for what differs from a commit.
 
         The real index says nothing here but what it knows of unchanged files: it follows whoever was last to
@@ -115,12 +120,23 @@ class Unowned:
         else:
             copy.unlink(missing_ok=True)
         run("read-tree", *(("--empty",) if commit is None else ("--reset", commit)), index=copy)
+        self._repository.leave_outside(copy)
         run("update-index", "-q", "--refresh", index=copy, codes=(0, 1))
         date(copy, begun_s)
-        listing = run("ls-files", "-z", "-t", "--others", "--modified", "--exclude-standard", index=copy)
+        prefix = self._repository.prefix
+        here = ("--", f":(top,literal){prefix[:-1]}") if prefix else ()
+        asked = ("--others", "--modified", "--exclude-standard", *here)
+        listing = run("ls-files", "-z", "-t", *asked, index=copy)
         return listing.split(b"\0")[:-1]
 
-    def _nested(self, line: bytes) -> bool:
+    def _within(self, paths: Iterable[str]) -> Iterator[str]:
+        """Yield those of some paths of the working tree that are in the workspace, as its own."""
+        for path in paths:
+            one = self._repository.within(path)
+            if one is not None:
+                yield one
+
+    def _is_repository(self, line: bytes) -> bool:
         """Tell of a line of `git ls-files -t` whether it is the commit of another repository."""
         place = os.path.join(os.fsencode(self._repository.root), line[2:])
         return (
