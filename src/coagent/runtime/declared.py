@@ -442,7 +442,7 @@ class DeclaredRunner(DeclaredRuns):
             )
             await record(lambda: ReversalFailed(call.id, error) if mine() else None)
             raise TargetError(
-                error, "Look at the system and mend it by hand, then say so: coagent resolve."
+                error, "Look at the system and put it right by hand, then say so: coagent resolve."
             ) from failure
         try:
             await record(lambda: then() if mine() else None)

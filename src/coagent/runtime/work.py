@@ -339,10 +339,13 @@ class Work:
         started_s, known = parts.clock.now_s(), self._begun
         while self._pieces and self._failure is None:
             now_s = parts.clock.now_s()
-            begun = [begun_s for number, begun_s in self._pieces.items() if of is None or number <= known]
-            left_s = max(begun) + GRACE_S - now_s if begun else 0.0
             # What follows from it is mostly done at once; but under many agents something always begins next.
-            left_s = max(left_s, started_s + NEXT_S - now_s)
+            next_s = max(self._pieces.values()) + GRACE_S if of is None else started_s + NEXT_S
+            until_s = (
+                begun_s + GRACE_S if number <= known else min(begun_s + GRACE_S, next_s)
+                for number, begun_s in self._pieces.items()
+            )
+            left_s = max(until_s) - now_s
             if parts.effects.hopeless(own):
                 return
             mine = of in self._committing or of in self._running.values()
