@@ -78,7 +78,7 @@ def test_a_log_of_a_newer_version_says_how_to_open_it(file: Path) -> None:
     assert code == 1
     found = next(one for one in findings if one["about"] == "log")
     assert "has format 99" in found["text"]
-    assert "pip install --upgrade" in found["cure"]
+    assert "Install a newer CoAgent" in found["cure"]
 
 
 def test_an_order_that_the_log_was_not_begun_with_is_a_problem(file: Path) -> None:

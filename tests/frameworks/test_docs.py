@@ -29,7 +29,7 @@ def test_every_page_has_code_and_its_extra() -> None:
     extras = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert {page.stem for page in PAGES} == {name for name, _ in BLOCKS}
     for page in PAGES:
-        (extra,) = re.findall(r"pip install 'coagent-mtpo\[([\w-]+)\]'", page.read_text(encoding="utf-8"))
+        (extra,) = re.findall(r"pip install '\.\[([\w-]+)\]'", page.read_text(encoding="utf-8"))
         assert f"\n{extra} = [" in extras
 
 

@@ -27,7 +27,7 @@ from coagent.runtime.unheard import seen_to
 from coagent.tools.base import Kind, Tool
 
 GRACE_S = 1.0
-NEXT_S = 0.05
+NEXT_S = 0.5
 """For how long, in seconds, a call waits for work that follows from it and is not its own."""
 
 
@@ -337,10 +337,15 @@ class Work:
         parts = self._parts
         patient = all or isinstance(parts.clock, VirtualClock)  # virtual time stands still meanwhile
         started_s, known = parts.clock.now_s(), self._begun
+        ran_s = started_s
         while self._pieces and self._failure is None:
             now_s = parts.clock.now_s()
-            # What follows from it is mostly done at once; but under many agents something always begins next.
-            next_s = max(self._pieces.values()) + GRACE_S if of is None else started_s + NEXT_S
+            # What follows from it is mostly done at once; but under many agents something always begins next,
+            # such as their commits. Calls that run again take their time, and whoever sees them by half hears
+            # more of them.
+            ran_s = now_s if self._running else ran_s
+            next_s = min(ran_s + NEXT_S, started_s + GRACE_S)
+            next_s = max(self._pieces.values()) + GRACE_S if of is None else next_s
             until_s = (
                 begun_s + GRACE_S if number <= known else min(begun_s + GRACE_S, next_s)
                 for number, begun_s in self._pieces.items()

@@ -44,7 +44,7 @@ async def test_a_command_runs_again_only_where_something_before_it_is_otherwise(
     carry_out = CommandRunner._carry_out
 
     def counted(self: CommandRunner, run: CommandRun) -> None:
-        ranks.append(run.moment.rank)
+        ranks.append(run.context.rank)
         carry_out(self, run)
 
     monkeypatch.setattr(CommandRunner, "_carry_out", counted)
