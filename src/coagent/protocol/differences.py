@@ -167,16 +167,16 @@ def _text_difference(before: str, after: str) -> str:
     changed = [Region(head, len(old) - tail, head, len(new) - tail)]
     if changed[0].lines() > _DIFF_LINES_MAX:
         changed = list(islice(_regions(old, new, changed[0]), _REGIONS_MAX))
-    if any(one.lines() > _DIFF_LINES_MAX for one in changed):
+    if any(region.lines() > _DIFF_LINES_MAX for region in changed):
         return (
             f"text of {len(old)} lines -> text of {len(new)} lines; they differ from line {head + 1} on, "
             f"and the last {tail} are the same"
         )
     shown: list[str] = []
-    for one in changed:
-        above, below = max(0, one.old - _CONTEXT_LINES), one.old_end + _CONTEXT_LINES
-        start = max(0, one.new - _CONTEXT_LINES)
-        part_old, part_new = old[above:below], new[start : one.new_end + _CONTEXT_LINES]
+    for region in changed:
+        above, below = max(0, region.old - _CONTEXT_LINES), region.old_end + _CONTEXT_LINES
+        start = max(0, region.new - _CONTEXT_LINES)
+        part_old, part_new = old[above:below], new[start : region.new_end + _CONTEXT_LINES]
         lines = difflib.unified_diff(part_old, part_new, "before", "after", lineterm="", n=_CONTEXT_LINES)
         shown += [_placed(line, above, start) for line in islice(lines, 2 if shown else 0, None)]
     return "\n".join(shown) or "(only line ends differ)"

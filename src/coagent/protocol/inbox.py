@@ -133,8 +133,8 @@ def inbox(
     promised = {call.id for call in own if apart and not _was_staged(agent, call.cause)}
     others = [call for call in pending if call.id not in promised]
     moved = [*_moved_premises(agent, others, said, base or (lambda key: UNLOADED)), *_disturbances(agent)]
-    for one in moved:
-        one.own = one.cause.rank == agent.rank
+    for premise in moved:
+        premise.own = premise.cause.rank == agent.rank
     changed = [news_of(call) for call in own if call.id in promised]
     return Inbox(moved, changed, tuple(agent.pending), tuple(agent.disturbed))
 
@@ -156,7 +156,8 @@ def _moved_premises(agent: Participant, pending: Iterable[Call], said: str, base
                 alike = found.setdefault((key, part), [])
                 # Only the last ones are looked at: values that come again far apart are rare.
                 moved = next(
-                    (one for one in alike[-2:] if same(one.before, before) and same(one.after, after)), None
+                    (told for told in alike[-2:] if same(told.before, before) and same(told.after, after)),
+                    None,
                 )
                 if moved is None:
                     moved = Moved(key, part, before, after, call.cause or OUTSIDE)
@@ -238,7 +239,7 @@ def _changes(call: Call, base: Base) -> Iterator[tuple[Key, str | None, Value, V
     if any_change:
         return
     traced = list(islice(_traced_changes(call, base), _TRACED_MAX))
-    known = [one for one in traced if not same(one[2], one[3])]
+    known = [change for change in traced if not same(change[2], change[3])]
     yield from known
     if not known:  # it read something else altogether, or its target refused it: show the results
         forgotten = next((key for key, *_ in traced), None)
@@ -260,7 +261,7 @@ def _traced_changes(call: Call, base: Base) -> Iterator[tuple[Key, str | None, V
     """Yield what has changed of the objects that a traced program has opened, or else only looked for."""
     found: set[Key] = set()
     for selector in (Traced("content"), Traced("name")):
-        for scan in [one for one in call.seen.scans if one.selector == selector]:
+        for scan in [candidate for candidate in call.seen.scans if candidate.selector == selector]:
             told, now = call.told.scans.get(scan, {}), call.seen.scans[scan]
             for key in dict.fromkeys([*now, *told]):
                 if key in found or (key in told and key in now and same(told[key], now[key])):
@@ -297,7 +298,7 @@ def _stale_literals(moved: Moved, later: list[Call], said: str) -> Iterator[Stal
     ]
     literals = merged_literals(replaced_literals(before, after) for before, after in changes)
     # What its task says, it has from there.
-    literals = [one for one in literals if not carries(said, one[0])]
+    literals = [literal for literal in literals if not carries(said, literal[0])]
     for call in later:
         for argument, value in call.arguments.items():
             found = []
@@ -306,17 +307,17 @@ def _stale_literals(moved: Moved, later: list[Call], said: str) -> Iterator[Stal
                     found.append(StaleLiteral(call.id, argument, old, new))
             # Words of a longer value that stands there say nothing more.
             yield from (
-                one
-                for one in found
-                if not any(carries(other.old, one.old) for other in found if other is not one)
+                stale
+                for stale in found
+                if not any(carries(other.old, stale.old) for other in found if other is not stale)
             )
 
 
 def _proposals(moved: Moved, later: list[Call]) -> Iterator[Proposal]:
     """Yield what those calls would be with the new values, where it is clear for all that they carry."""
     stale: dict[CallId, dict[str, str | None]] = {}
-    for one in moved.stale_literals:
-        stale.setdefault(one.call_id, {})[one.old] = one.new
+    for literal in moved.stale_literals:
+        stale.setdefault(literal.call_id, {})[literal.old] = literal.new
     for call in later:
         found = stale.get(call.id, {})
         if None in found.values():

@@ -42,7 +42,7 @@ def replaced_literals(before: Value, after: Value) -> list[Replaced]:
 def merged_literals(found: Iterable[Iterable[Replaced]]) -> list[Replaced]:
     """Return literals from several changes, each once; one with two different successors has none."""
     merged: dict[str, str | None] = {}
-    for old, new in (one for some in found for one in some):
+    for old, new in (pair for some in found for pair in some):
         merged[old] = new if merged.get(old, new) == new else None
     return list(islice(merged.items(), _LITERALS_MAX))
 

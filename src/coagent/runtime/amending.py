@@ -23,7 +23,7 @@ async def amend_as_asked(session: AgentSession, asked: Mapping[str, Any]) -> Out
         CoAgentError: As for `AgentSession.amend`.
     """
     call_id = call_id_of(asked)
-    call = next((one for one in session.calls if one.call_id == call_id), None)
+    call = next((candidate for candidate in session.calls if candidate.call_id == call_id), None)
     if call is None:
         return await session.amend(call_id)  # which says what is wrong with it
     arguments = amended(call.arguments, asked)

@@ -224,7 +224,7 @@ def _is_shown(result: str, shown: str) -> bool:
             continue
         piece = line[1:].strip() if line[:1] in "+-" else line.rpartition(": ")[2]
         sides = piece.split(" -> ")
-        told = len(sides) == 2 and all(len(one) >= _TELLING_LENGTH and one in shown for one in sides)
+        told = len(sides) == 2 and all(len(side) >= _TELLING_LENGTH and side in shown for side in sides)
         if piece not in shown and not told:
             return False
     return True
@@ -233,23 +233,23 @@ def _is_shown(result: str, shown: str) -> bool:
 def _what_rests(notices: Sequence[Changed], named: Callable[..., str], voice: Voice) -> Sequence[str]:
     """Return which later writes may rest on what has changed, and where old values still stand in them."""
     lines = []
-    dependents = dict.fromkeys(one for changed in notices for one in changed.dependents)
+    dependents = dict.fromkeys(dependent for changed in notices for dependent in changed.dependents)
     if dependents:
         later = ", ".join(bounded([named(call_id) for call_id in dependents]))
         lines.append(f"your later writes that may rest on it: {later}")
-    proposed = {one.call_id for changed in notices for one in changed.proposals}
+    proposed = {proposal.call_id for changed in notices for proposal in changed.proposals}
     stale: dict[CallId, dict[_Literal, None]] = {}
     for changed in notices:
-        for one in changed.stale_literals:
-            stale.setdefault(one.call_id, {})[one.argument, one.old, one.new] = None
+        for literal in changed.stale_literals:
+            stale.setdefault(literal.call_id, {})[literal.argument, literal.old, literal.new] = None
     alike: dict[tuple[_Pair, ...], list[str]] = {}
-    for call_id, found in stale.items():
-        whole = all(new is not None and len(old) + len(new) <= _PAIR_LENGTH_MAX for _, old, new in found)
-        if voice.amends and call_id in proposed and whole and len(found) <= _PAIRS_MAX:
-            pairs = tuple(dict.fromkeys((old, new or "") for _, old, new in found))
+    for call_id, literals in stale.items():
+        whole = all(new is not None and len(old) + len(new) <= _PAIR_LENGTH_MAX for _, old, new in literals)
+        if voice.amends and call_id in proposed and whole and len(literals) <= _PAIRS_MAX:
+            pairs = tuple(dict.fromkeys((old, new or "") for _, old, new in literals))
             alike.setdefault(pairs, []).append(named(call_id))
         else:
-            lines.append(f"  {_stale(call_id, found, named, voice)}")
+            lines.append(f"  {_stale(call_id, literals, named, voice)}")
     return bounded([*lines, *(f"  {_proposal(calls, pairs)}" for pairs, calls in alike.items())])
 
 
@@ -331,9 +331,9 @@ def notices_text(notices: Iterable[Readable], quoting: Quoting, voice: Voice = B
     """
     stuck: list[Readable] = []
     changed: list[Readable] = []
-    for one in notices:
-        (stuck if any(news.kind == "stuck" for news in one.calls) else changed).append(one)
-    texts = [notice_text(one, one.diff, quoting, voice) for one in stuck]
+    for notice in notices:
+        (stuck if any(news.kind == "stuck" for news in notice.calls) else changed).append(notice)
+    texts = [notice_text(notice, notice.diff, quoting, voice) for notice in stuck]
     if len(changed) == 1:
         texts.insert(0, notice_text(changed[0], changed[0].diff, quoting, voice))
     elif changed:
@@ -353,10 +353,10 @@ def _of_changes(notices: Sequence[Readable], quoting: Quoting, voice: Voice) -> 
     lines = [f"[coagent notice] {' '.join(headlines)}", f"{len(notices)} changes:"]
     left, unshown, shown = _TOGETHER_LENGTH_MAX, [], []
     alike: dict[tuple[str, str, tuple[tuple[CallId, News], ...]], list[Readable]] = {}
-    for one in notices:
-        ends = tuple((news.call_id, news.kind) for news in one.calls)
-        same = _without_places(one.diff), voice.cause(one.cause), ends if len(ends) > 1 else ()
-        alike.setdefault(same, []).append(one)
+    for notice in notices:
+        ends = tuple((news.call_id, news.kind) for news in notice.calls)
+        same = _without_places(notice.diff), voice.cause(notice.cause), ends if len(ends) > 1 else ()
+        alike.setdefault(same, []).append(notice)
     for some in alike.values():
         length = min(len(some[0].diff), DATA_LENGTH_MAX) + _HEADING_LENGTH
         if left < length:
@@ -365,13 +365,13 @@ def _of_changes(notices: Sequence[Readable], quoting: Quoting, voice: Voice) -> 
         left -= length
         shown.append(some[0].diff)
         lines += [*_heading(some, named, voice), quoting.delimited(some[0].diff)]
-        for one in some:
-            said = "\n".join(_said(one, quoting, named))
+        for notice in some:
+            said = "\n".join(_said(notice, quoting, named))
             if said and len(said) <= left:
                 left -= len(said)
                 lines.append(said)
     if unshown:
-        names = listed(dict.fromkeys(_thing(one, voice) for one in unshown))
+        names = listed(dict.fromkeys(_thing(notice, voice) for notice in unshown))
         lines.append(f"also changed, not shown here: {names}. Read again what your work rests on.")
     lines += _results(notices, "\n".join(shown), quoting, named)
     return [*lines, *_what_rests(notices, named, voice), _mend(voice)]
@@ -379,16 +379,16 @@ def _of_changes(notices: Sequence[Readable], quoting: Quoting, voice: Voice) -> 
 
 def _heading(some: Sequence[Readable], named: Callable[..., str], voice: Voice) -> list[str]:
     """Return what stands above one change: what it is of, who made it, and who saw it."""
-    things = listed(_thing(one, voice) for one in some)
+    things = listed(_thing(notice, voice) for notice in some)
     same = f" (the same change in {len(some)})" if len(some) > 1 else ""
     ends: dict[str, dict[str, None]] = {}
-    for one in some:
-        for news in one.calls:
+    for notice in some:
+        for news in notice.calls:
             ends.setdefault(_end(news, voice), {})[named(news.call_id, news.tool)] = None
     saw = [f"{', '.join(bounded(list(calls)))}: {end}" for end, calls in ends.items()]
     return [
         f"{things}{same}, changed by {one_line(voice.cause(some[0].cause))} (data):",
-        *(f"  seen by {one}" for one in saw),
+        *(f"  seen by {reader}" for reader in saw),
     ]
 
 

@@ -138,10 +138,14 @@ def _pairs(replace: Any) -> list[tuple[str, str]]:
     if not isinstance(given, list):
         raise InvalidArguments("'replace' is no list", _REPLACE_CURE)
     pairs = []
-    for one in given:
-        if not isinstance(one, dict) or set(one) != {"old", "new"} or one["old"] in ("", None):
-            raise InvalidArguments(f"'replace' has {one!r}", _REPLACE_CURE)
-        pairs.append((str(one["old"]), str(one["new"])))
+    for replacement in given:
+        if (
+            not isinstance(replacement, dict)
+            or set(replacement) != {"old", "new"}
+            or replacement["old"] in ("", None)
+        ):
+            raise InvalidArguments(f"'replace' has {replacement!r}", _REPLACE_CURE)
+        pairs.append((str(replacement["old"]), str(replacement["new"])))
     return pairs
 
 
