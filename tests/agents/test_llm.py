@@ -126,7 +126,7 @@ async def test_a_notice_after_the_last_turn_leads_to_an_amended_call(tmp_path: P
     assert memory.snapshot() == {"kv:canary": "good", "kv:geo": "good"}
     assert [agent.state for agent in agents] == ["committed", "committed"]
     assert "B.1 get: returns something else now" in b.seen[3]
-    assert "amend B.2 with the new value" in b.seen[3]
+    assert "If it came from there, amend B.2" in b.seen[3]
     assert "You had finished" in b.seen[3]
     assert "Your goal was:\nmake a canary" in b.seen[3]
     assert '[call B.2] put {"name":"canary","value":"bad"}' in b.seen[3]

@@ -102,6 +102,15 @@ async def test_the_same_seeds_give_the_same_figures() -> None:
 
 
 @pytest.mark.anyio
+async def test_notices_after_which_nothing_had_to_be_changed_are_counted() -> None:
+    data = (await measured(2)).as_data()
+    shares = [one["protocols"]["mtpo"]["false_notices"] for one in data["workloads"]]
+    assert all(share is None or 0 <= share <= 1 for share in shares)
+    assert data["summary"]["mtpo"]["false_notices"] < 0.2
+    assert all(one["protocols"]["serial"]["false_notices"] is None for one in data["workloads"])
+
+
+@pytest.mark.anyio
 @pytest.mark.long
 async def test_a_second_look_catches_most_misjudged_notices() -> None:
     with_it = (await measured(30, misjudge=0.05)).as_data()["summary"]["mtpo"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coagent.protocol.differences import brief, difference, leaves, replaced_literals
+from coagent.protocol.differences import brief, difference, leaves
+from coagent.protocol.literals import carries, replaced_literals, with_literals
 from coagent.protocol.values import Value, same
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", ""]), max_size=12)
@@ -110,3 +112,77 @@ def test_texts_of_several_lines_within_a_value_are_compared_line_by_line_however
     assert "-1 failed" in found.splitlines()
     assert "+2 failed" in found.splitlines()
     assert "line 0 of the output" not in found
+
+
+def test_a_long_text_that_has_changed_in_three_places_shows_these() -> None:
+    old = [f"line {number}" if number % 3 else "}" for number in range(2_600)]
+    new = [*old]
+    new[2_402], new[7] = "last", "first"
+    new.insert(1_300, "middle")
+    shown = difference("\n".join(old), "\n".join(new)).split("\n")
+    assert [line for line in shown if line[0] in "+-"] == [
+        "--- before", "+++ after", "-line 7", "+first", "+middle", "-line 2402", "+last"
+    ]  # fmt: skip
+    assert [line for line in shown if line[0] == "@"] == [
+        "@@ -6,5 +6,5 @@", "@@ -1299,4 +1299,5 @@", "@@ -2401,5 +2402,5 @@"
+    ]  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2_999), st.sampled_from(["z", "x", "x\ny"])), max_size=6))
+def test_a_long_diff_has_all_lines_that_went_and_came(edits: list[tuple[int, str]]) -> None:
+    old = [f"line {number}" if number % 5 else "}" for number in range(3_000)]
+    new = [*old]
+    for at, text in edits:
+        new[at] = text
+    after = "\n".join(new).split("\n")
+    shown = difference("\n".join(old), "\n".join(after)).split("\n")[2:]
+    gone, come = Counter(old), Counter(after)
+    assert Counter(line[1:] for line in shown if line[0] == "-") >= gone - come
+    assert Counter(line[1:] for line in shown if line[0] == "+") >= come - gone
+
+
+def test_lines_that_were_found_and_only_moved_are_counted_and_no_more() -> None:
+    lines = [f"a.txt:{number}: hit {number % 7}" for number in range(1, 400)]
+    moved = [f"a.txt:{number + 1}: hit {number % 7}" for number in range(1, 400)]
+    assert difference(lines, moved) == "(of 399 lines only the line numbers moved)"
+    assert replaced_literals(lines, moved) == []
+    before = {"file:a": [[3, "image = bad"], [9, "x"]]}
+    after = {"file:a": [[4, "image = good"], [10, "x"]]}
+    assert difference(before, after).split("\n") == [
+        "- file:a:3: image = bad",
+        "+ file:a:4: image = good",
+        "(of 1 lines only the line numbers moved)",
+    ]
+    assert replaced_literals(before, after) == [("bad", "good")]
+
+
+def test_rows_behind_one_that_has_gone_have_not_changed() -> None:
+    rows: list[Value] = [{"id": number, "text": f"row {number}"} for number in range(6)]
+    assert difference(rows[:5], rows[1:]).split("\n") == [
+        "{'id': 0, 'text': 'row 0'} -> (gone)",
+        "(absent) -> {'id': 5, 'text': 'row 5'}",
+    ]
+
+
+def test_a_literal_is_replaced_as_a_whole_word_only() -> None:
+    assert carries("total 100.", "100")
+    for other in ("total 1000", "total 100.5", "x-100", "100-x", "100,000", "a100"):
+        assert not carries(other, "100"), other
+    assert with_literals({"a": "total 1000 of 100", "b": [100]}, {"100": "250"}) == {
+        "a": "total 1000 of 250", "b": [250]
+    }  # fmt: skip
+
+
+def test_words_of_single_lines_are_paired_where_it_is_clear() -> None:
+    found = dict(replaced_literals("total 1000 at web-1", "total 2500 at web-2"))
+    assert (found["1000"], found["web-1"]) == ("2500", "web-2")
+    found = dict(replaced_literals("delete the old file", "keep a new one now"))
+    assert set(found.values()) == {"keep a new one now", None}
+    assert dict(replaced_literals({"a": 1, "b": 1}, {"a": 2, "b": 3})) == {"1": None}
+
+
+def test_a_name_is_found_behind_the_dot_of_its_module_and_a_number_is_not() -> None:
+    assert carries("lib.fetch('b')", "fetch")
+    assert not carries("prefetch('b')", "fetch")
+    assert not carries("1.250", "250")

@@ -8,7 +8,7 @@ from kernel_world import World
 from coagent.protocol import events
 from coagent.protocol.calls import OUTSIDE, Observation
 from coagent.protocol.decisions import Gate
-from coagent.protocol.inbox import CallNews, StaleLiteral
+from coagent.protocol.inbox import CallNews, Proposal, StaleLiteral
 from coagent.protocol.keys import Scan
 from coagent.protocol.values import Traced
 
@@ -440,7 +440,7 @@ def test_rule_4_the_old_value_is_found_in_arguments_as_a_whole_or_within_a_text(
     assert moved.stale_literals == expected
 
 
-def test_rule_4_what_a_traced_program_looked_at_is_no_premise_by_itself_what_it_read_is() -> None:
+def test_rule_4_of_what_a_traced_program_looked_at_that_is_named_which_has_changed() -> None:
     world = World({"kv:x": 1, "kv:y": 1})
     a, b = world.join("A", "B")
     looked = Scan("kv:", None, Traced("content"))
@@ -449,7 +449,60 @@ def test_rule_4_what_a_traced_program_looked_at_is_no_premise_by_itself_what_it_
     a.put("kv:x", 2)
     again = run._replace(scans={looked: {"kv:x": [2]}}, reads={}, value=2)
     world.take(events.CallReexecuted(call.id, again))
-    assert [(moved.key, moved.part) for moved in b.inbox.moved] == [(f"call:{call.id}", "result")]
+    assert b.inbox.moved[0].part is None
+    assert b.told() == [("kv:x", 1, 2)]
+
+
+def test_rule_4_a_file_whose_old_content_is_forgotten_is_still_the_one_that_is_named() -> None:
+    world = World({"kv:x": 1})
+    a, b = world.join("A", "B")
+    looked = Scan("kv:", None, Traced("content"))
+    call = b.record(Observation({}, {looked: {}}, {}, {}, "1"))
+    a.put("kv:x", 2)
+    world.take(events.CallReexecuted(call.id, Observation({}, {looked: {"kv:x": [2]}}, {}, {}, "2")))
+    world.apply()
+    a.finish()
+    a.commit()
+    [moved] = b.inbox.moved
+    assert (moved.key, moved.part, moved.before, moved.after) == ("kv:x", "result", "1", "2")
+
+
+def test_rule_4_a_later_call_is_proposed_with_the_new_value_where_the_old_one_stands() -> None:
+    world = World({"kv:x": "image = app:1.0\nreplicas = 2\n"})
+    a, b = world.join("A", "B")
+    b.read("kv:x")
+    written = b.put("kv:y", {"text": "deploys app:1.0", "n": 2})
+    b.put("kv:z", "deploys app:1.0-beta")
+    a.put("kv:x", "image = app:1.1\nreplicas = 2\n")
+    world.settle()
+    [moved] = b.inbox.moved
+    value = {"text": "deploys app:1.1", "n": 2}
+    assert moved.proposals == [Proposal(written.id, "put", {"value": value})]
+
+
+def test_rule_4_what_the_agent_was_asked_to_write_is_no_stale_value() -> None:
+    world = World({"kv:x": "basic"})
+    a, b = world.join("A", "B")
+    b.read("kv:x")
+    b.put("kv:y", "basic")
+    a.put("kv:x", "premium")
+    world.settle()
+    [moved] = world.kernel.inbox(b.participant, said="Set the plan of y to basic.").moved
+    assert moved.stale_literals == moved.proposals == []
+    [moved] = world.kernel.inbox(b.participant, said="Set it to basically what x has.").moved
+    assert [one.new for one in moved.stale_literals] == ["premium"]
+
+
+def test_rule_4_what_a_call_returned_is_looked_for_beside_what_it_read() -> None:
+    world = World({"kv:x": 60, "kv:y": 40})
+    a, b = world.join("A", "B")
+    read = b.record(Observation({("kv:x", None): 60, ("kv:y", None): 40}, {}, {}, {}, {"sum": 100}))
+    written = b.put("kv:z", "total 100 of 1000")
+    a.put("kv:x", 210)
+    seen = Observation({("kv:x", None): 210, ("kv:y", None): 40}, {}, {}, {}, {"sum": 250})
+    world.take(events.CallReexecuted(read.id, seen))
+    [moved] = b.inbox.moved
+    assert moved.proposals == [Proposal(written.id, "put", {"value": "total 250 of 1000"})]
 
 
 def test_rule_4_premises_that_moved_alike_are_told_apart_by_object_and_together_by_premise() -> None:

@@ -15,13 +15,13 @@ import pytest
 from coagent.errors import ToolFailed
 from coagent.gateways.mcp.own_tools import OWN_TOOLS
 from coagent.protocol.calls import OUTSIDE, CallId, Cause
-from coagent.protocol.inbox import CallNews, Moved, News, StaleLiteral
+from coagent.protocol.inbox import CallNews, Moved, News, Proposal, StaleLiteral
 from coagent.protocol.keys import Key
 from coagent.protocol.participants import Rank
 from coagent.runtime.notices import Notification, notification
 from coagent.runtime.outcomes import Outcome
 from coagent.wording import endings, instructions
-from coagent.wording.notices import session_notices
+from coagent.wording.notices import notices_text, session_notices
 from coagent.wording.quoting import Quoting
 from coagent.wording.repairs import (
     AMEND_DESCRIPTION,
@@ -40,15 +40,19 @@ _DEEDS = {"A.1": "Read config.toml", "A.2": "Write canary.toml", "A.3": "Bash ma
 
 def moved(kind: News = "result_changed", **changed: object) -> Moved:
     """Return a premise of agent A that has moved."""
+    ends = ("image = bad\nreplicas = 2\n", "image = good\nreplicas = 2\n")
+    if kind in ("withdrawn", "failure_changed"):
+        ends = ("image = bad\n", "there is no image any more")
     made = Moved(
         Key("file:config.toml"),
         "lines 1-3",
         "image = bad\nreplicas = 2\n",
         "image = good\nreplicas = 2\n",
         _CAUSE,
-        [CallNews(CallId("A.1"), "read_file", kind, "image = bad\n", "there is no image any more")],
+        [CallNews(CallId("A.1"), "read_file", kind, *ends)],
         [CallId("A.2"), CallId("A.3")],
         [StaleLiteral(CallId("A.2"), "content", "image = bad", "image = good")],
+        [Proposal(CallId("A.2"), "write_file", {"content": "image = good"})],
     )
     for name, value in changed.items():
         setattr(made, name, value)
@@ -74,6 +78,32 @@ def notices() -> dict[str, Notification]:
         "a list has changed": moved(
             key=Key("file:"), part="*.toml", before=["file:a.toml"], after=["file:a.toml", "file:b.toml"]
         ),
+        "a sum has changed": moved(
+            key=Key("sql:orders/7"),
+            part=None,
+            before={"total": 60},
+            after={"total": 210},
+            calls=[CallNews(CallId("A.1"), "revenue", "result_changed", 100, 250)],
+            stale_literals=[],
+            proposals=[],
+        ),
+        "lines that were found have only moved": moved(
+            key=Key("file:"),
+            part="lines matching 'image'",
+            before={"file:a.toml": [[3, "image = bad"], [9, "image = old"]]},
+            after={"file:a.toml": [[4, "image = bad"], [10, "image = old"]]},
+            calls=[
+                CallNews(
+                    CallId("A.1"),
+                    "search_files",
+                    "result_changed",
+                    ["a.toml:3: image = bad", "a.toml:9: image = old"],
+                    ["a.toml:4: image = bad", "a.toml:10: image = old"],
+                )
+            ],
+            stale_literals=[],
+            proposals=[],
+        ),
     }
     return {what: notification(one, Quoting(b"key")) for what, one in given.items()}
 
@@ -95,7 +125,14 @@ def of_instructions() -> str:
 
 
 def of_notices() -> str:
-    return titled({what: one.text for what, one in notices().items()})
+    found = notices()
+    several = list(found.values())
+    alike = [notification(moved(key=Key(f"file:{name}.toml")), Quoting(b"key")) for name in "xyz"]
+    together = {
+        "several that come together": notices_text([*several[3:5], *several[-3:]], Quoting(b"key")),
+        "the same change of several objects": notices_text(alike, Quoting(b"key")),
+    }
+    return titled({what: one.text for what, one in found.items()} | together)
 
 
 def of_session_notices() -> str:
@@ -113,8 +150,10 @@ def of_endings() -> str:
         {
             "committed": endings.COMMITTED,
             "nothing to commit": endings.NOTHING_TO_COMMIT,
-            "something to read first": endings.notified([notice], PLAIN, "end your turn"),
-            "the same behind an MCP client": endings.notified([notice], PREFIXED, "call coagent_finish"),
+            "something to read first": endings.notified([notice], PLAIN, "end your turn", Quoting(b"key")),
+            "the same behind an MCP client": endings.notified(
+                [notice], PREFIXED, "call coagent_finish", Quoting(b"key")
+            ),
             "the same of a session": endings.notified_session(notice.text),
             "waiting": endings.waiting(["docs", "a\nb"], 45.0),
             "a session that had ended": endings.nobody_looked("ann", ["a.txt", "b\n.txt"]),

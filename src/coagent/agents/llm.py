@@ -184,7 +184,7 @@ class LlmAgent:
             return ""
         self.counters.notices.extend(settlement.notifications)
         if not self._short_prompt:
-            return notified_prompt(settlement.notifications)
+            return notified_prompt(settlement.notifications, session.quoting)
         self._begin_anew()
         return judging_prompt(self.goal, session, settlement.notifications)
 

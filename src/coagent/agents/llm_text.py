@@ -9,16 +9,16 @@ from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Issued
 from coagent.runtime.session import AgentSession
 from coagent.wording.endings import notified
-from coagent.wording.quoting import one_line, printable
+from coagent.wording.quoting import Quoting, one_line, printable
 from coagent.wording.repairs import PLAIN
 from coagent.wording.results import CHANGED_LENGTH_MAX, text_of, with_notices
 
 _AGAIN = "end your turn"
 
 
-def notified_prompt(notices: Sequence[Notification]) -> str:
+def notified_prompt(notices: Sequence[Notification], quoting: Quoting) -> str:
     """Return what the model is told when it had finished and something moved."""
-    return notified(notices, PLAIN, _AGAIN)
+    return notified(notices, PLAIN, _AGAIN, quoting)
 
 
 def judging_prompt(goal: str, session: AgentSession, notices: Sequence[Notification]) -> str:
@@ -33,7 +33,7 @@ def judging_prompt(goal: str, session: AgentSession, notices: Sequence[Notificat
         if call.call_id in named:
             text += f"\n  returned: {session.quoting.set_apart(_returned(session, call.call_id))}"
         lines.append(text)
-    return "\n".join(lines) + "\n\n" + notified_prompt(notices)
+    return "\n".join(lines) + "\n\n" + notified_prompt(notices, session.quoting)
 
 
 def second_look_prompt(session: AgentSession, notices: Sequence[Notification]) -> str:
@@ -48,6 +48,7 @@ def second_look_prompt(session: AgentSession, notices: Sequence[Notification]) -
         + "\n".join(lines)
         + "\nAmend or undo those that are wrong now, and keep those that "
         "are still right. Then end your turn again.",
+        session.quoting,
     )
 
 

@@ -13,6 +13,7 @@ from pydantic_core import SchemaValidator, core_schema
 
 from coagent.agents.budget import Budget
 from coagent.errors import CoAgentError, ConfigurationError, InvalidArguments
+from coagent.runtime.amending import amend_as_asked
 from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Outcome
 from coagent.runtime.session import AgentSession
@@ -25,7 +26,6 @@ from coagent.wording.repairs import (
     UNDO_DESCRIPTION,
     UNDO_SCHEMA,
     call_id_of,
-    changed_of,
     for_the_model,
 )
 from coagent.wording.results import error_text, outcome_text, undone_text
@@ -148,15 +148,15 @@ class SessionToolset(AbstractToolset[None]):
         if name in PLAIN:
             try:
                 call_id = call_id_of(tool_args)
-                changed = {} if name == PLAIN.undo else changed_of(tool_args)
             except InvalidArguments as error:
                 raise ModelRetry(str(error)) from error
-            self._repaired(call_id)
+            if tool_args.get("preview") is not True:
+                self._repaired(call_id)
             if name == PLAIN.undo:
                 self._counters.undos += 1
                 return await self._shown(lambda: self._session.undo(call_id), undone_text)
             self._counters.amendments += 1
-            return await self._shown(lambda: self._session.amend(call_id, **changed), outcome_text)
+            return await self._shown(lambda: amend_as_asked(self._session, tool_args), outcome_text)
         self._counters.calls += 1
         own = self._names[name]
         return await self._shown(lambda: self._session.call(own, **tool_args), outcome_text)

@@ -1,17 +1,19 @@
-"""What changed between two values: for people and models as a diff, for machines as old and new leaves.
+"""What changed between two values: for people and models as a diff, for machines as leaves.
 
 All of it is for reading, so it is bounded: beyond some lines, leaves and characters, more of the same only
-costs. What is compared takes time linear in the values, but for the lines that a text's ends do not share, of
-which there are only so many.
+costs. What is compared takes time linear in the values, or n log n in the lines of a long text, but for the
+lines between those that both texts have once, of which there are only so many.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from coagent.protocol.values import Value, same
 
@@ -19,12 +21,11 @@ _DIFF_LINES_MAX = 2_000
 """How many lines are compared line by line, in time quadratic in their number at worst."""
 _DIFF_LINE_LENGTH_MAX = 500
 _LEAVES_MAX = 500
-_LITERALS_MAX = 200
-_WORDS_LENGTH_MAX = 2_000_000
 _BRIEF_ITEMS_MAX = 1_000
 _CONTEXT_LINES = 2
+_REGIONS_MAX = 200
+_NUMBERED = re.compile(r"(.*?):\d+: ")
 _HUNK = re.compile(r"@@ -(\d+)(,\d+)? \+(\d+)(,\d+)? @@")
-_WORD = re.compile(r"[\w.:/@-]{3,}")
 
 
 class Leaf(NamedTuple):
@@ -42,10 +43,11 @@ def difference(before: Value, after: Value) -> str:
     if before is None or after is None:
         old = "(absent)" if before is None else brief(before)
         return f"{old} -> {'(absent)' if after is None else brief(after)}"
-    if _is_set(before) and _is_set(after):
-        shown = _members(before, after)
-    else:
-        shown = map(_line, leaves(before, after))
+    hits = found_lines(before), found_lines(after)
+    if hits[0] is not None and hits[1] is not None:
+        before, after = hits
+    by_name = is_set(before) and is_set(after)
+    shown = _members(before, after) if by_name else map(_line, leaves(before, after))
     lines = list(islice(shown, _LEAVES_MAX + 1))
     if len(lines) > _LEAVES_MAX:
         lines[_LEAVES_MAX:] = ["… and more"]
@@ -60,7 +62,7 @@ def _line(leaf: Leaf) -> str:
     return f"{where}{'(absent)' if old is None else brief(old)} -> {'(gone)' if new is None else brief(new)}"
 
 
-def _is_set(value: Value) -> bool:
+def is_set(value: Value) -> TypeGuard[list[str]]:
     """Tell whether a value is a list of names, each there once: what a scan has found, say."""
     if type(value) is not list or any(type(item) is not str for item in value):
         return False
@@ -72,8 +74,42 @@ def _members(before: list[str], after: list[str]) -> Iterator[str]:
     old, new = set(before), set(after)
     if old == new:
         yield f"{brief(before)} -> {brief(after)}"
-    yield from (f"- {brief(name)}" for name in before if name not in new)
-    yield from (f"+ {brief(name)}" for name in after if name not in old)
+    went, came = [name for name in before if name not in new], [name for name in after if name not in old]
+    moved = Counter(map(without_number, went)) & Counter(map(without_number, came))
+    for sign, names in (("-", went), ("+", came)):
+        left = moved.copy()
+        for name in names:
+            text = without_number(name)
+            if left[text] and text != name:
+                left[text] -= 1
+            else:
+                yield f"{sign} {brief(name)}"
+    if moved:
+        yield f"(of {moved.total()} lines only the line numbers moved)"
+
+
+def found_lines(value: Value) -> list[str] | None:
+    """Return what a search has found as lines with their places; None where it is nothing of the kind."""
+    if is_set(value):
+        return value if value and all(map(_NUMBERED.match, value)) else None
+    if type(value) is not dict or not value:
+        return None
+    found = []
+    for key, lines in value.items():
+        if type(lines) is not list or not all(map(_is_found_line, lines)):
+            return None
+        found += [f"{key}:{number}: {text}" for number, text in lines]
+    return found
+
+
+def _is_found_line(value: Value) -> bool:
+    return type(value) is list and [type(part) for part in value] == [int, str]
+
+
+def without_number(line: str) -> str:
+    """Return a line that was found without its number; any other name as it is."""
+    numbered = _NUMBERED.match(line)
+    return line if numbered is None else f"{numbered[1]}: {line[numbered.end() :]}"
 
 
 def leaves(before: Value, after: Value, path: str = "") -> Iterator[Leaf]:
@@ -91,7 +127,7 @@ def leaves(before: Value, after: Value, path: str = "") -> Iterator[Leaf]:
 
 
 def _list_leaves(before: list[Value], after: list[Value], path: str) -> Iterator[Leaf]:
-    if len(before) == len(after):
+    if len(before) == len(after) and not _has_shifted(before, after):
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
             yield from leaves(old, new, f"{path}/{index}")
         return
@@ -105,6 +141,15 @@ def _list_leaves(before: list[Value], after: list[Value], path: str) -> Iterator
             yield Leaf(path, None, new)
 
 
+def _has_shifted(before: list[Value], after: list[Value]) -> bool:
+    """Tell whether most of a list has only moved to other places: rows behind one that has gone, say."""
+    moved = sum(not same(old, new) for old, new in zip(before, after, strict=True))
+    if moved < 2:
+        return False
+    known, kept = set(map(_comparable, before)), set(map(_comparable, after))
+    return 0 < len(known - kept) + len(kept - known) <= moved
+
+
 def _comparable(value: Value) -> Any:
     """Return something hashable that is equal for values that are the same."""
     kind = type(value)
@@ -115,51 +160,87 @@ def _comparable(value: Value) -> Any:
     return (kind, "nan" if kind is float and value != value else value)
 
 
-def replaced_literals(before: Value, after: Value) -> list[tuple[str, str | None]]:
-    """Return the literals that stood in `before` and are gone from `after`, with what took their place.
-
-    They are what a later write may still carry although its premise has moved.
-    """
-    if type(before) is str and type(after) is str:
-        return _replaced_words(before, after)
-    found: list[tuple[str, str | None]] = []
-    if _is_set(before) and _is_set(after):  # what came need not be there for what went
-        come = set(after)
-        found.extend((name, None) for name in before if name and name not in come)
-        return found[:_LITERALS_MAX]
-    for _, old, new in islice(leaves(before, after), _LEAVES_MAX):
-        if type(old) is str and type(new) is str and "\n" in old:
-            found.extend(_replaced_words(old, new))
-        elif type(old) in (str, int, float) and old != "":
-            found.append((str(old), None if new is None or type(new) in (dict, list) else str(new)))
-    return list(dict.fromkeys(found))[:_LITERALS_MAX]
-
-
-def _replaced_words(before: str, after: str) -> list[tuple[str, str | None]]:
-    if "\n" not in before and "\n" not in after:
-        return [(before, after)] if before else []
-    if len(before) + len(after) > _WORDS_LENGTH_MAX:
-        return []
-    old, new = dict.fromkeys(_WORD.findall(before)), dict.fromkeys(_WORD.findall(after))
-    gone = [word for word in old if word not in new]
-    come = [word for word in new if word not in old]
-    return [(word, come[0] if len(come) == 1 and len(gone) == 1 else None) for word in gone[:20]]
-
-
 def _text_difference(before: str, after: str) -> str:
     old, new = before.splitlines(), after.splitlines()
     head = _shared(old, new)
     tail = _shared(old[head:][::-1], new[head:][::-1])
-    above = max(0, head - _CONTEXT_LINES)
-    below = max(0, tail - _CONTEXT_LINES)
-    part_old, part_new = old[above : len(old) - below], new[above : len(new) - below]
-    if len(part_old) + len(part_new) > _DIFF_LINES_MAX:
+    changed = [Region(head, len(old) - tail, head, len(new) - tail)]
+    if changed[0].lines() > _DIFF_LINES_MAX:
+        changed = list(islice(_regions(old, new, changed[0]), _REGIONS_MAX))
+    if any(region.lines() > _DIFF_LINES_MAX for region in changed):
         return (
             f"text of {len(old)} lines -> text of {len(new)} lines; they differ from line {head + 1} on, "
             f"and the last {tail} are the same"
         )
-    lines = difflib.unified_diff(part_old, part_new, "before", "after", lineterm="", n=_CONTEXT_LINES)
-    return "\n".join(_placed(line, above) for line in lines) or "(only line ends differ)"
+    shown: list[str] = []
+    for region in changed:
+        above, below = max(0, region.old - _CONTEXT_LINES), region.old_end + _CONTEXT_LINES
+        start = max(0, region.new - _CONTEXT_LINES)
+        part_old, part_new = old[above:below], new[start : region.new_end + _CONTEXT_LINES]
+        lines = difflib.unified_diff(part_old, part_new, "before", "after", lineterm="", n=_CONTEXT_LINES)
+        shown += [_placed(line, above, start) for line in islice(lines, 2 if shown else 0, None)]
+    return "\n".join(shown) or "(only line ends differ)"
+
+
+class Region(NamedTuple):
+    """Lines of one text, and those of another one that stand in their place; the ends are exclusive."""
+
+    old: int
+    old_end: int
+    new: int
+    new_end: int
+
+    def lines(self) -> int:
+        """Return how many lines there are to compare."""
+        return self.old_end - self.old + self.new_end - self.new
+
+
+def _regions(old: list[str], new: list[str], within: Region) -> Iterator[Region]:
+    """Yield the parts that differ, between lines that each text has once, in time n log n.
+
+    Source: patience diff (Bram Cohen). What is left between such lines is compared by `difflib`.
+    """
+    count_old, count_new = (
+        Counter(old[within.old : within.old_end]),
+        Counter(new[within.new : within.new_end]),
+    )
+    place = {new[at]: at for at in range(within.new, within.new_end)}
+    pairs = [
+        (at, place[old[at]])
+        for at in range(within.old, within.old_end)
+        if count_old[old[at]] == 1 == count_new[old[at]]
+    ]
+    a, c = within.old, within.new
+    last: Region | None = None
+    for b, d in [*_rising(pairs), (within.old_end, within.new_end)]:
+        if old[a:b] != new[c:d]:
+            if last is not None and a - last.old_end <= 2 * _CONTEXT_LINES:
+                last = Region(last.old, b, last.new, d)
+            else:
+                if last is not None:
+                    yield last
+                last = Region(a, b, c, d)
+        a, c = b + 1, d + 1
+    if last is not None:
+        yield last
+
+
+def _rising(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return a longest part of pairs, rising in the first number, that rises in the second as well."""
+    tops: list[int] = []
+    at_top: list[int] = []
+    before: list[int] = []
+    for index, (_, second) in enumerate(pairs):
+        length = bisect_left(tops, second)
+        before.append(at_top[length - 1] if length else -1)
+        tops[length : length + 1] = [second]
+        at_top[length : length + 1] = [index]
+    found = []
+    index = at_top[-1] if at_top else -1
+    while index >= 0:
+        found.append(pairs[index])
+        index = before[index]
+    return found[::-1]
 
 
 def _shared(left: list[str], right: list[str]) -> int:
@@ -172,12 +253,12 @@ def _shared(left: list[str], right: list[str]) -> int:
     return min(at, len(left), len(right))
 
 
-def _placed(line: str, above: int) -> str:
+def _placed(line: str, above: int, start: int) -> str:
     """Return a line of a diff, cut to size, with the lines counted that are above all that was compared."""
     hunk = _HUNK.match(line)
     if hunk is None:
         return brief(line, _DIFF_LINE_LENGTH_MAX)
-    return f"@@ -{int(hunk[1]) + above}{hunk[2] or ''} +{int(hunk[3]) + above}{hunk[4] or ''} @@"
+    return f"@@ -{int(hunk[1]) + above}{hunk[2] or ''} +{int(hunk[3]) + start}{hunk[4] or ''} @@"
 
 
 def brief(value: Value, length_max: int = 200) -> str:

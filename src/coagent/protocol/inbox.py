@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from coagent.protocol.calls import OUTSIDE, Call, CallId, Cause, Observation, Position
-from coagent.protocol.differences import difference, replaced_literals
+from coagent.protocol.differences import difference
 from coagent.protocol.keys import Key, Scan
+from coagent.protocol.literals import carries, merged_literals, replaced_literals, with_literals
 from coagent.protocol.participants import Participant
 from coagent.protocol.phases import CallPhase
-from coagent.protocol.values import Traced, Value, same
+from coagent.protocol.values import UNLOADED, Traced, Unloaded, Value, same
 
 News: TypeAlias = Literal[
     "result_changed",
@@ -30,6 +31,12 @@ News: TypeAlias = Literal[
 _LOOKED_THROUGH_MAX = 200
 _STALE_MAX = 50
 _DEPENDENTS_MAX = 1000
+_COMPARED_MAX = 20
+_TRACED_MAX = 50
+
+
+Base: TypeAlias = Callable[[Key], Value | Unloaded]
+"""What lies below all writes of an object, as far as that is known."""
 
 
 class CallNews(NamedTuple):
@@ -59,6 +66,18 @@ class StaleLiteral(NamedTuple):
     new: str | None
 
 
+class Proposal(NamedTuple):
+    """A later call as it would be with the new values in the place of the old ones that stand in it.
+
+    It is right only if what the call carries came from there, which its agent alone knows.
+    """
+
+    call_id: CallId
+    tool: str
+    arguments: dict[str, Value]
+    """Those to change, whole, as `amend` takes them."""
+
+
 @dataclass
 class Moved:
     """A premise that moved: one object, or one range of objects, and all the agent's calls that saw it."""
@@ -71,6 +90,7 @@ class Moved:
     calls: list[CallNews] = field(default_factory=list)
     dependents: list[CallId] = field(default_factory=list)
     stale_literals: list[StaleLiteral] = field(default_factory=list)
+    proposals: list[Proposal] = field(default_factory=list)
     own: bool = False
     """Whether the agent has changed it itself: a staged call of its own has run, or a repair has gone on."""
 
@@ -91,12 +111,20 @@ class Inbox(NamedTuple):
     keys: tuple[Key, ...]
 
 
-def inbox(agent: Participant, *, apart: bool = True) -> Inbox:
+def inbox(
+    agent: Participant,
+    *,
+    apart: bool = True,
+    said: str = "",
+    base: Base | None = None,
+) -> Inbox:
     """Return what the agent has to be told.
 
     Args:
         agent: The agent.
         apart: Whether what it has changed itself comes apart, as news to one that has just made a repair.
+        said: What the agent has been asked to do: values that stand in it are no stale ones.
+        base: Returns what lies below all writes of an object; UNLOADED where that is not known any more.
     """
     pending = sorted(agent.pending.values(), key=_by_position)
     # What its staged calls have done when they ran is news to it, though nobody else's: it had been told
@@ -104,9 +132,9 @@ def inbox(agent: Participant, *, apart: bool = True) -> Inbox:
     own = [call for call in pending if call.cause is not None and call.cause.rank == agent.rank]
     promised = {call.id for call in own if apart and not _was_staged(agent, call.cause)}
     others = [call for call in pending if call.id not in promised]
-    moved = [*moved_premises(agent, others), *_disturbances(agent)]
-    for one in moved:
-        one.own = one.cause.rank == agent.rank
+    moved = [*_moved_premises(agent, others, said, base or (lambda key: UNLOADED)), *_disturbances(agent)]
+    for premise in moved:
+        premise.own = premise.cause.rank == agent.rank
     changed = [news_of(call) for call in own if call.id in promised]
     return Inbox(moved, changed, tuple(agent.pending), tuple(agent.disturbed))
 
@@ -116,19 +144,20 @@ def _was_staged(agent: Participant, cause: Cause | None) -> bool:
     return call is not None and call.irreversible
 
 
-def moved_premises(agent: Participant, pending: Iterable[Call]) -> list[Moved]:
+def _moved_premises(agent: Participant, pending: Iterable[Call], said: str, base: Base) -> list[Moved]:
     """Return the premises behind those calls that moved, with what may rest on them."""
     found: dict[tuple[Key, str | None], list[Moved]] = {}
     written: dict[Key, Moved] = {}
     for call in pending:
         news = news_of(call)
-        for key, part, before, after in _changes(call):
+        for key, part, before, after in _changes(call, base):
             moved = written.get(key)
             if moved is None:
                 alike = found.setdefault((key, part), [])
                 # Only the last ones are looked at: values that come again far apart are rare.
                 moved = next(
-                    (one for one in alike[-2:] if same(one.before, before) and same(one.after, after)), None
+                    (told for told in alike[-2:] if same(told.before, before) and same(told.after, after)),
+                    None,
                 )
                 if moved is None:
                     moved = Moved(key, part, before, after, call.cause or OUTSIDE)
@@ -138,7 +167,7 @@ def moved_premises(agent: Participant, pending: Iterable[Call]) -> list[Moved]:
             # What the agent reads of its own writes moved because of what it had read before it wrote them.
             written.update(dict.fromkeys(call.writes, moved))
     premises = [moved for alike in found.values() for moved in alike]
-    _add_dependents(agent, premises)
+    _add_dependents(agent, premises, said)
     return premises
 
 
@@ -152,7 +181,7 @@ def _disturbances(agent: Participant) -> list[Moved]:
     return found
 
 
-def _add_dependents(agent: Participant, premises: list[Moved]) -> None:
+def _add_dependents(agent: Participant, premises: list[Moved], said: str) -> None:
     writes = sorted(
         (call for call in agent.calls.values() if call.writes or call.phase is CallPhase.STAGED),
         key=_by_position,
@@ -162,7 +191,8 @@ def _add_dependents(agent: Participant, premises: list[Moved]) -> None:
         start = bisect_right(writes, first.position, key=_by_position)
         moved.dependents = [call.id for call in writes[start : start + _DEPENDENTS_MAX]]
         later = writes[start : start + _LOOKED_THROUGH_MAX]
-        moved.stale_literals = list(islice(_stale_literals(moved, later), _STALE_MAX))
+        moved.stale_literals = list(islice(_stale_literals(moved, later, said), _STALE_MAX))
+        moved.proposals = list(_proposals(moved, later))
 
 
 def _by_position(call: Call) -> Position:
@@ -190,7 +220,7 @@ def _made_by_merge(seen: Observation) -> str:
     return "\n".join(difference(seen.reads[key, None], value) for key, value in seen.writes.items())
 
 
-def _changes(call: Call) -> Iterator[tuple[Key, str | None, Value, Value]]:
+def _changes(call: Call, base: Base) -> Iterator[tuple[Key, str | None, Value, Value]]:
     """Yield (key or range, part, seen when told, seen now) for what the call read and that differs."""
     news = news_of(call)
     any_change = False
@@ -206,13 +236,50 @@ def _changes(call: Call) -> Iterator[tuple[Key, str | None, Value, Value]]:
                     yield key, "result", news.before, news.after
                     return
                 yield key, part, told[premise], seen
-    if not any_change:  # it read something else altogether, or its target refused it: show the results
-        key = (
-            next(iter(call.writes), None)
-            or next((key for key, _ in call.seen.reads), None)
-            or Key(f"call:{call.id}")
-        )
-        yield key, "result", news.before, news.after
+    if any_change:
+        return
+    traced = list(islice(_traced_changes(call, base), _TRACED_MAX))
+    known = [change for change in traced if not same(change[2], change[3])]
+    yield from known
+    if not known:  # it read something else altogether, or its target refused it: show the results
+        forgotten = next((key for key, *_ in traced), None)
+        # What came from outside is in none of an agent's writes: those only became known meanwhile.
+        named = forgotten if call.cause is not None and call.cause.rank >= 0 else None
+        yield named or _shown_by_result(call), "result", news.before, news.after
+
+
+def _shown_by_result(call: Call) -> Key:
+    """Return what a change is named by where only the call's result shows it."""
+    # Of a program nothing says which of what it looked at is another: what it wrote or read may be as it was.
+    if not any(isinstance(scan.selector, Traced) for scan in call.seen.scans):
+        for key in (*call.writes, *(key for key, _ in call.seen.reads)):
+            return key
+    return Key(f"call:{call.id}")
+
+
+def _traced_changes(call: Call, base: Base) -> Iterator[tuple[Key, str | None, Value, Value]]:
+    """Yield what has changed of the objects that a traced program has opened, or else only looked for."""
+    found: set[Key] = set()
+    for selector in (Traced("content"), Traced("name")):
+        for scan in [candidate for candidate in call.seen.scans if candidate.selector == selector]:
+            told, now = call.told.scans.get(scan, {}), call.seen.scans[scan]
+            for key in dict.fromkeys([*now, *told]):
+                if key in found or (key in told and key in now and same(told[key], now[key])):
+                    continue
+                found.add(key)
+                # What is in none of them was below all that agents had written.
+                below = None if key in told and key in now else base(key)
+                if below is UNLOADED:  # forgotten since: whether it has changed cannot be said
+                    yield key, None, None, None
+                    continue
+                sides = (_content(side[key] if key in side else selector.of(below)) for side in (told, now))
+                before, after = sides
+                if not same(before, after):
+                    yield key, None if selector.part == "content" else "name", before, after
+
+
+def _content(traced: Value) -> Value:
+    return traced[0] if type(traced) is list else traced
 
 
 def _named(premise: Any) -> tuple[Key, str | None]:
@@ -223,23 +290,40 @@ def _named(premise: Any) -> tuple[Key, str | None]:
     return scan.prefix, ", ".join(part for part in parts if part) or None
 
 
-def _stale_literals(moved: Moved, later: list[Call]) -> Iterator[StaleLiteral]:
-    literals = replaced_literals(moved.before, moved.after)
+def _stale_literals(moved: Moved, later: list[Call], said: str) -> Iterator[StaleLiteral]:
+    changes = [(moved.before, moved.after)]
+    # What a tool made of what it read is what its agent knows: rows, sums, lines of a search.
+    changes += [
+        (news.before, news.after) for news in moved.calls[:_COMPARED_MAX] if news.kind == "result_changed"
+    ]
+    literals = merged_literals(replaced_literals(before, after) for before, after in changes)
+    # What its task says, it has from there.
+    literals = [literal for literal in literals if not carries(said, literal[0])]
     for call in later:
         for argument, value in call.arguments.items():
+            found = []
             for old, new in literals:
-                if _carries(value, old):
-                    yield StaleLiteral(call.id, argument, old, new)
+                if carries(value, old):
+                    found.append(StaleLiteral(call.id, argument, old, new))
+            # Words of a longer value that stands there say nothing more.
+            yield from (
+                stale
+                for stale in found
+                if not any(carries(other.old, stale.old) for other in found if other is not stale)
+            )
 
 
-def _carries(value: Value, literal: str) -> bool:
-    """Tell whether the literal stands in a value: as a whole scalar, or within a text."""
-    if type(value) is str:
-        return value == literal or (len(literal) >= 3 and literal in value)
-    if type(value) in (int, float):
-        return str(value) == literal
-    if type(value) is dict:
-        return any(_carries(item, literal) for item in value.values())
-    if type(value) is list:
-        return any(_carries(item, literal) for item in value)
-    return False
+def _proposals(moved: Moved, later: list[Call]) -> Iterator[Proposal]:
+    """Yield what those calls would be with the new values, where it is clear for all that they carry."""
+    stale: dict[CallId, dict[str, str | None]] = {}
+    for literal in moved.stale_literals:
+        stale.setdefault(literal.call_id, {})[literal.old] = literal.new
+    for call in later:
+        found = stale.get(call.id, {})
+        if None in found.values():
+            continue
+        replace = {old: new for old, new in found.items() if new is not None}
+        changed = {name: with_literals(value, replace) for name, value in call.arguments.items()}
+        changed = {name: value for name, value in changed.items() if not same(value, call.arguments[name])}
+        if changed:
+            yield Proposal(call.id, call.tool, changed)

@@ -158,12 +158,13 @@ class Kernel(ABC):
         """Return the agents that keep this one from committing, lowest order first."""
 
     @abstractmethod
-    def inbox(self, agent: Participant, *, apart: bool = True) -> Inbox:
+    def inbox(self, agent: Participant, *, apart: bool = True, said: str = "") -> Inbox:
         """Return what the agent has to be told (rule 4).
 
         Args:
             agent: The agent.
             apart: Whether what it has changed itself, by a repair, comes apart.
+            said: What it has been asked to do: values that stand there are no stale ones of its calls.
         """
 
     def blockers(self, agent: Participant, observation: Observation) -> frozenset[Rank]:

@@ -16,7 +16,7 @@ from coagent.protocol.participants import Participant
 from coagent.protocol.phases import AgentPhase, CallPhase
 from coagent.protocol.state import MtpoState
 from coagent.protocol.trajectory import OutsideEdit, Trajectory
-from coagent.protocol.values import Value
+from coagent.protocol.values import UNLOADED, Unloaded, Value
 
 
 class Turns(MtpoState):
@@ -377,8 +377,12 @@ class Turns(MtpoState):
     def may_hold(self, key: Key) -> tuple[Value, ...]:
         return tuple(self._objects.trajectories[key].accepted)
 
-    def inbox(self, agent: Participant, *, apart: bool = True) -> Inbox:
-        return inbox(agent, apart=apart)
+    def inbox(self, agent: Participant, *, apart: bool = True, said: str = "") -> Inbox:
+        def base(key: Key) -> Value | Unloaded:
+            trajectory = self.trajectory(key)
+            return UNLOADED if trajectory is None or not trajectory.base_known else trajectory.base
+
+        return inbox(agent, apart=apart, said=said, base=base)
 
     def underway(self, call_id: CallId) -> Call | None:
         return self._under_way.get(call_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from coagent.protocol.calls import CallId, Cause
 from coagent.protocol.differences import difference
-from coagent.protocol.inbox import CallNews, Moved, StaleLiteral
+from coagent.protocol.inbox import CallNews, Moved, Proposal, StaleLiteral
 from coagent.protocol.keys import Key
 from coagent.protocol.values import Value, copied
 from coagent.wording.notices import notice_text
@@ -27,6 +27,8 @@ class Notification:
         premises: Own calls that saw the old value.
         dependents: Own later writes that may rest on it.
         stale_literals: Arguments of those in which the old value still stands, with the new one if clear.
+        proposals: Own later calls with the new values in the place of the old ones that stand in them: right
+            only where they came from there, so each is for the agent to take or to leave.
         own: Whether one of the agent's own calls has changed it: a staged one that ran, or a repair.
         calls: For each premise how the call ends now: `call_id`, `kind`, `before`, `after`.
         text: What a model is shown.
@@ -41,6 +43,7 @@ class Notification:
     premises: list[CallId]
     dependents: list[CallId]
     stale_literals: list[StaleLiteral]
+    proposals: list[Proposal]
     own: bool
     calls: list[CallNews] = field(repr=False)
     text: str = field(repr=False)
@@ -75,6 +78,7 @@ def notification(moved: Moved, quoting: Quoting) -> Notification:
         premises=[call.call_id for call in moved.calls],
         dependents=list(moved.dependents),
         stale_literals=list(moved.stale_literals),
+        proposals=[one._replace(arguments=copied(one.arguments)) for one in moved.proposals],
         own=moved.own,
         calls=list(moved.calls),
         text=notice_text(moved, diff, quoting),

@@ -83,6 +83,8 @@ class AgentSession:
             text: Such as what a model said as it made a call.
             goal: Whether that is what the agent is to reach.
         """
+        if goal:
+            self._teller.goal = text
         self._parts.recorder.waiting.say(self._participant, text, goal=goal)
 
     # ---- calls ---------------------------------------------------------------------------------------------

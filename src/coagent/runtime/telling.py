@@ -44,6 +44,8 @@ class Teller:
         self._quoting = quoting
         self.when_back = False
         """Whether it counts as told only when it comes back."""
+        self.goal = ""
+        """What the agent has been asked to do, as far as this process knows."""
         self._said: dict[CallId, Observation] = {}
         self._said_of: dict[Key, Disturbance] = {}
 
@@ -62,7 +64,7 @@ class Teller:
             told.changed.clear()
             if not agent.unread or not agent.at_work:
                 return None
-            inbox = self._parts.kernel.inbox(agent, apart=apart)
+            inbox = self._parts.kernel.inbox(agent, apart=apart, said=self.goal)
             told.notifications.extend(notification(moved, self._quoting) for moved in inbox.moved)
             told.changed.update({news.call_id: copied(news.after) for news in inbox.changed})
             if self.when_back and (told.notifications or told.changed):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from coagent.wording.notices import listed
-from coagent.wording.quoting import one_line
+from coagent.wording.notices import Readable, listed
+from coagent.wording.quoting import Quoting, one_line
 from coagent.wording.repairs import Repairs
-from coagent.wording.results import HasText, with_notices
+from coagent.wording.results import with_notices
 
 COMMITTED = (
     "Your work is committed. A further call begins a new piece of work, which comes last in the order."
@@ -15,13 +15,14 @@ COMMITTED = (
 NOTHING_TO_COMMIT = "You have not called anything: nothing to commit."
 
 
-def notified(notices: Iterable[HasText], repairs: Repairs, again: str) -> str:
+def notified(notices: Iterable[Readable], repairs: Repairs, again: str, quoting: Quoting) -> str:
     """Return what a model is told that had finished when something moved.
 
     Args:
         notices: What moved.
         repairs: What its tools for repairs are called.
         again: How it ends its work, such as "end your turn".
+        quoting: Of the agent that gets them.
     """
     return with_notices(
         notices,
@@ -29,6 +30,7 @@ def notified(notices: Iterable[HasText], repairs: Repairs, again: str) -> str:
         f"what is still right, use `{repairs.amend}` or `{repairs.undo}` for the calls that are not, and "
         f"call "
         f"what is missing now. Then {again} again.",
+        quoting,
     )
 
 

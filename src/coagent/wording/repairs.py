@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +18,11 @@ from coagent.errors import (
     UnknownCall,
     UnknownTool,
 )
+from coagent.protocol.literals import with_literals
+from coagent.protocol.values import same
+from coagent.wording.quoting import one_line
 
+_REPLACE_CURE = 'Pass replace: [{"old": …, "new": …}].'
 _ADVICE = (FootprintViolation, InvalidArguments, NotReversible, ToolFailed, UnknownCall, UnknownTool)
 _FATAL = (AgentNotActive, AgentRestarted, LogError)
 _CALL_ID = {"type": "string", "description": "The id of one of your calls, as shown in [call ID]."}
@@ -33,13 +38,29 @@ UNDO_SCHEMA: dict[str, Any] = {
     "required": ["call_id"],
     "additionalProperties": False,
 }
+_PAIR = {
+    "type": "object",
+    "properties": {"old": {"type": "string"}, "new": {"type": "string"}},
+    "required": ["old", "new"],
+    "additionalProperties": False,
+}
 AMEND_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "call_id": _CALL_ID,
-        "arguments": {"type": "object", "description": "Those to change; the others stay as they were."},
+        "arguments": {
+            "type": "object",
+            "description": "Those to change; the others stay as they were. Of an object, only the fields to "
+            "change; null takes a field away.",
+        },
+        "replace": {
+            "type": "array",
+            "items": _PAIR,
+            "description": "Instead: values to replace wherever they stand in the arguments, as whole words.",
+        },
+        "preview": {"type": "boolean", "description": "Only show the call as it would be."},
     },
-    "required": ["call_id", "arguments"],
+    "required": ["call_id"],
     "additionalProperties": False,
 }
 
@@ -74,13 +95,67 @@ def call_id_of(arguments: Mapping[str, Any]) -> str:
     return call_id.strip().strip("[]").removeprefix("call ").strip()
 
 
-def changed_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that a model wants to amend.
+def amended(arguments: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call as a model wants to amend it.
+
+    Objects are merged, so that what it does not speak of stays. Source: JSON Merge Patch, RFC 7396.
+
+    Args:
+        arguments: As they are.
+        asked: What it has passed to the tool.
 
     Raises:
-        InvalidArguments: There are none.
+        InvalidArguments: It changes nothing, or cannot be understood.
     """
-    changed = arguments.get("arguments")
-    if not isinstance(changed, dict):
+    changed, replace = asked.get("arguments"), asked.get("replace")
+    if changed is None and replace is None:
+        raise InvalidArguments(
+            "neither 'arguments' nor 'replace' is there", "Pass the arguments to change, or what to replace."
+        )
+    if not isinstance(changed, dict | None):
         raise InvalidArguments("'arguments' is no object", "Pass the arguments to change.")
-    return changed
+    found = {**arguments}
+    for old, new in _pairs(replace):
+        before = found
+        found = {name: with_literals(value, {old: new}) for name, value in before.items()}
+        if same(found, before):
+            raise InvalidArguments(
+                f"{old!r} does not stand in the arguments of that call", "Pass the old value as a whole."
+            )
+    for name, value in (changed or {}).items():
+        found[name] = _merged(found.get(name), value) if isinstance(value, dict) else value
+    return found
+
+
+def previewed(call_id: str, tool: str, arguments: Mapping[str, Any]) -> str:
+    """Return a call as it would be, which has not been amended."""
+    shown = json.dumps(arguments, ensure_ascii=False, default=repr)
+    return f"not amended yet; {one_line(call_id)} would be: {one_line(tool)} {shown}"
+
+
+def _pairs(replace: Any) -> list[tuple[str, str]]:
+    given = [replace] if isinstance(replace, dict) else [] if replace is None else replace
+    if not isinstance(given, list):
+        raise InvalidArguments("'replace' is no list", _REPLACE_CURE)
+    pairs = []
+    for replacement in given:
+        if (
+            not isinstance(replacement, dict)
+            or set(replacement) != {"old", "new"}
+            or replacement["old"] in ("", None)
+        ):
+            raise InvalidArguments(f"'replace' has {replacement!r}", _REPLACE_CURE)
+        pairs.append((str(replacement["old"]), str(replacement["new"])))
+    return pairs
+
+
+def _merged(before: Any, change: Any) -> Any:
+    if not isinstance(change, dict):
+        return change
+    found = {**before} if isinstance(before, dict) else {}
+    for name, value in change.items():
+        if value is None:
+            found.pop(name, None)
+        else:
+            found[name] = _merged(found.get(name), value)
+    return found

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from coagent.errors import CoAgentError
 from coagent.protocol.values import Value
+from coagent.wording.notices import Readable, notices_text
 from coagent.wording.quoting import Quoting, one_line, printable
 
 RESULT_LENGTH_MAX = 20_000
@@ -19,15 +20,6 @@ _STATUS = {
     "held_back": "held back: this cannot be taken back and did not run, because there is a notice to read "
     "first; call it again if it is still right",
 }
-
-
-class HasText(Protocol):
-    """A notice; see `Notification`."""
-
-    @property
-    def text(self) -> str:
-        """As a model gets it."""
-        ...
 
 
 class Answer(Protocol):
@@ -49,7 +41,7 @@ class Answer(Protocol):
         ...
 
     @property
-    def notifications(self) -> Sequence[HasText]:
+    def notifications(self) -> Sequence[Readable]:
         """What its agent has not been told yet."""
         ...
 
@@ -87,7 +79,7 @@ def outcome_text(outcome: Answer, quoting: Quoting, said: str | None = None) -> 
     result = quoting.set_apart(text_of(outcome.value if said is None else said))
     lines = [_STATUS.get(outcome.status, result)]
     end = outcome_end(outcome, quoting)
-    return with_notices(outcome.notifications, "\n".join([*lines, end] if end else lines))
+    return with_notices(outcome.notifications, "\n".join([*lines, end] if end else lines), quoting)
 
 
 def outcome_end(outcome: Answer, quoting: Quoting) -> str:
@@ -98,16 +90,20 @@ def outcome_end(outcome: Answer, quoting: Quoting) -> str:
     return "\n".join(lines)
 
 
-def outcome_data(outcome: Answer) -> dict[str, Value] | None:
+def outcome_data(outcome: Answer, quoting: Quoting) -> dict[str, Value] | None:
     """Return the outcome of a call as data; None where the result itself is a text, or would have to be cut.
 
     It says all that the text says: some clients show their model this instead of it. What others have written
     stands in `result` alone, so it cannot pass for anything else.
+
+    Args:
+        outcome: The outcome.
+        quoting: Of the agent that sees it.
     """
     if not isinstance(outcome.value, dict | list) or len(_json(outcome.value)) > RESULT_LENGTH_MAX:
         return None
     return {
-        "notices": [notice.text for notice in outcome.notifications],
+        "notices": [notices_text(outcome.notifications, quoting)] if outcome.notifications else [],
         "result": outcome.value,
         "changed": dict(outcome.changed),
         "call": outcome.call_id,
@@ -117,7 +113,7 @@ def outcome_data(outcome: Answer) -> dict[str, Value] | None:
 def undone_text(outcome: Answer, quoting: Quoting) -> str:
     """Return the outcome of an undo."""
     lines = [f"{one_line(outcome.call_id)} is undone.", *changed_lines(outcome.changed, quoting)]
-    return with_notices(outcome.notifications, "\n".join(lines))
+    return with_notices(outcome.notifications, "\n".join(lines), quoting)
 
 
 def changed_lines(changed: Mapping[str, Value], quoting: Quoting) -> list[str]:
@@ -133,9 +129,10 @@ def error_text(error: CoAgentError, quoting: Quoting) -> str:
     text = f"error: {quoting.set_apart(printable(text_of(str(error))))}"
     if error.call_id:
         text += f"\n[call {one_line(error.call_id)}]"
-    return with_notices(error.notifications, text)
+    return with_notices(error.notifications, text, quoting)
 
 
-def with_notices(notices: Iterable[HasText], text: str) -> str:
+def with_notices(notices: Iterable[Readable], text: str, quoting: Quoting) -> str:
     """Put notices in front of a text."""
-    return "\n\n".join([*(notice.text for notice in notices), text])
+    above = notices_text(notices, quoting)
+    return f"{above}\n\n{text}" if above else text

@@ -110,8 +110,10 @@ async def test_a_command_that_found_something_else_runs_again_and_its_agent_hear
         assert not (await b.call("bash", command="true")).notifications
         await a.call("write_file", path="later.txt", content="")
         notices = (await b.call("bash", command="true")).notifications
-        assert [one.premises for one in notices] == [["B.1"], ["B.2"]]
-        assert "there" in notices[1].text
+        assert [(one.key, one.premises) for one in notices] == [("file:later.txt", ["B.1", "B.2"])]
+        assert "B.1 returned /exit_code: 1 -> returns now 0" in notices[0].text
+        assert "B.2 returns now:" in notices[0].text
+        assert "+there" in notices[0].text
 
 
 async def test_an_undo_and_an_amendment_go_through_to_later_commands(workspace: Path) -> None:

@@ -62,8 +62,8 @@ async def test_its_agent_hears_of_what_changes_its_answer_followed_or_not(many: 
         assert not (await b.call("bash", command="true")).notifications
         await a.call("bash", command="echo more >> part1/1.txt")
         told = (await b.call("bash", command="true")).notifications
-        assert len(told) == 2
-        assert all(f"{_FILES + 1}" in str(one) for one in told)
+        assert [(one.key, one.premises) for one in told] == [("file:part1/1.txt", ["B.1", "B.2"])]
+        assert told[0].text.count(f"+{_FILES + 1}") == 2
 
 
 def test_it_is_followed_again_now_and_then_and_never_where_it_is_long_or_the_tree_small(many: Path) -> None:

@@ -16,6 +16,7 @@ import anyio
 from pydantic_core import to_jsonable_python
 
 from coagent.errors import AgentRestarted, CoAgentError, ConfigurationError, ToolFailed
+from coagent.runtime.amending import amend_as_asked
 from coagent.runtime.domain import Domain
 from coagent.runtime.notices import Notification
 from coagent.runtime.outcomes import Outcome
@@ -32,7 +33,6 @@ from coagent.wording.repairs import (
     UNDO_DESCRIPTION,
     UNDO_SCHEMA,
     call_id_of,
-    changed_of,
     for_the_model,
 )
 from coagent.wording.results import error_text, outcome_text, undone_text
@@ -234,9 +234,7 @@ class Governed:
 
     async def amend(self, arguments: Mapping[str, Any]) -> Shown:
         """Replace one of the agent's calls in its place, as its model asks for it."""
-        return await self._shown(
-            lambda: self.session.amend(call_id_of(arguments), **changed_of(arguments)), outcome_text
-        )
+        return await self._shown(lambda: amend_as_asked(self.session, arguments), outcome_text)
 
     def _offered(self, names: Collection[str] | None) -> list[Offered]:
         own = {name: tool for name, tool in self.domain.tools.items() if tool.origin is None}
@@ -293,9 +291,9 @@ def never_ran(name: str) -> ToolFailed:
     return ToolFailed(f"tool {name!r} depends on its agent's run, and has had none in this process")
 
 
-def finished_prompt(notices: Sequence[Notification]) -> str:
+def finished_prompt(notices: Sequence[Notification], quoting: Quoting) -> str:
     """Return what a model is told that had finished when something moved."""
-    return notified(notices, PREFIXED, "end your turn")
+    return notified(notices, PREFIXED, "end your turn", quoting)
 
 
 async def until_committed(
@@ -326,7 +324,7 @@ async def until_committed(
                 continue
             if settlement.state == "committed":
                 return
-            prompt, anew = finished_prompt(settlement.notifications), False
+            prompt, anew = finished_prompt(settlement.notifications, session.quoting), False
     except BaseException as failure:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_ABORT_TIME_MAX_S):
             if session.state in ("active", "finished"):

@@ -108,7 +108,12 @@ class CoAgentMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         settlement = await self._governed.session.finish(wait=True)
         if settlement.state == "committed":
             return None
-        return {"messages": [HumanMessage(finished_prompt(settlement.notifications))], "jump_to": "model"}
+        return {
+            "messages": [
+                HumanMessage(finished_prompt(settlement.notifications, self._governed.session.quoting))
+            ],
+            "jump_to": "model",
+        }
 
     def _say(self, state: Any) -> None:
         """Note the text that the model's last message has beside its calls."""

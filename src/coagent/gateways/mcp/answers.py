@@ -50,14 +50,14 @@ def answered(outcome: Outcome, quoting: Quoting, tool: DomainTool, said_first: s
     """
     front = [_text(said_first)] if said_first else []
     if not isinstance(tool, UpstreamTool):
-        return Answer([*front, _text(outcome_text(outcome, quoting))], outcome_data(outcome))
-    data = _data(outcome, tool)
+        return Answer([*front, _text(outcome_text(outcome, quoting))], outcome_data(outcome, quoting))
+    data = _data(outcome, tool, quoting)
     if outcome.status != "done":
         return Answer([*front, _text(outcome_text(outcome, quoting))], data)
     if is_plain(outcome.value):
         text = outcome_text(outcome, quoting, said_in_text(outcome.value))
         return Answer([*front, _text(text)], data)
-    notices = with_notices(outcome.notifications, "").strip()
+    notices = with_notices(outcome.notifications, "", quoting).strip()
     front += [_text(notices)] if notices else []
     end = outcome_end(outcome, quoting)
     return Answer([*front, *blocks_of(outcome.value, quoting), *([_text(end)] if end else [])], data)
@@ -82,11 +82,11 @@ def offered(name: str, tool: DomainTool) -> Tool:
     )
 
 
-def _data(outcome: Outcome, tool: UpstreamTool) -> dict[str, Any] | None:
+def _data(outcome: Outcome, tool: UpstreamTool, quoting: Quoting) -> dict[str, Any] | None:
     schema = tool.offered_as.output_schema
     structured = structured_of(outcome.value)
     if structured is not None and (schema is None or _fits(structured, schema)):
-        data = outcome_data(replace(outcome, value=structured))
+        data = outcome_data(replace(outcome, value=structured), quoting)
         if data is not None:
             return data
     if schema is None:

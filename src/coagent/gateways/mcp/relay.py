@@ -206,7 +206,7 @@ def resource_of(outcome: Outcome, quoting: Quoting) -> ReadResourceResult:
     """
     contents: list[Any] = [_contents(part, quoting) for part in outcome.value]
     if outcome.notifications:
-        text = with_notices(outcome.notifications, "").strip()
+        text = with_notices(outcome.notifications, "", quoting).strip()
         contents.insert(0, TextResourceContents(uri=NOTICES_URI, mime_type="text/plain", text=text))
     return ReadResourceResult(contents=contents)
 

@@ -37,6 +37,7 @@ from coagent.gateways.mcp.passing import Hearers, HearingServer, PassingOn, Prog
 from coagent.gateways.mcp.relay import Relay, ResourceReader, resource_of
 from coagent.gateways.mcp.requests import Requests, answered_before, is_again
 from coagent.gateways.mcp.upstream import UNDER_WAY, UnderWay
+from coagent.runtime.amending import amend_as_asked
 from coagent.runtime.domain import Domain
 from coagent.runtime.session import AgentSession
 from coagent.runtime.standing import stuck_for
@@ -44,8 +45,8 @@ from coagent.tools.names import function_names
 from coagent.wording import endings
 from coagent.wording.instructions import for_a_client
 from coagent.wording.quoting import Quoting, one_line
-from coagent.wording.repairs import PREFIXED, call_id_of, changed_of
-from coagent.wording.results import error_text, text_of, undone_text
+from coagent.wording.repairs import PREFIXED, call_id_of
+from coagent.wording.results import error_text, outcome_text, text_of, undone_text
 
 Identify = Callable[[ServerRequestContext[Any, Any]], Caller]
 """Tells whom a request comes from."""
@@ -280,7 +281,9 @@ class Gateway:
         if settlement.state == "committed":
             return endings.COMMITTED
         if settlement.state == "notified":
-            return endings.notified(settlement.notifications, PREFIXED, "call coagent_finish")
+            return endings.notified(
+                settlement.notifications, PREFIXED, "call coagent_finish", session.quoting
+            )
         return endings.waiting(settlement.waits_for, wait_s, settlement.unknown)
 
     async def _decided(self, request: _Request, session: AgentSession) -> InputRequiredResult | None:
@@ -301,9 +304,10 @@ class Gateway:
         return undone_text(await session.undo(call_id_of(request.arguments)), session.quoting)
 
     async def _amend(self, request: _Request) -> Answer:
-        changed = changed_of(request.arguments)
         session = await self._clients.session(request.client)
-        outcome = await session.amend(call_id_of(request.arguments), **changed)
+        outcome = await amend_as_asked(session, request.arguments)
+        if not outcome.call_id:  # a look at what the call would be
+            return in_words(outcome_text(outcome, session.quoting))
         called = next(call.tool for call in session.calls if call.call_id == outcome.call_id)
         return answered(outcome, session.quoting, self._domain.tools[called])._replace(data=None)
 

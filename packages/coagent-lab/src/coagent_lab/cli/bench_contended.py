@@ -317,7 +317,19 @@ def _show(out: Console, data: dict[str, Any], html: Path | None) -> None:
     table.add_column("workload", no_wrap=True, max_width=24)
     table.add_column("", no_wrap=True, min_width=6)
     judged = ["check"] if "model" in data["parameters"] else []
-    for name in ("in order", "serial", *judged, "time s", "speed", "bound", "tokens", "notices", "undone"):
+    names = (
+        "in order",
+        "serial",
+        *judged,
+        "time s",
+        "speed",
+        "bound",
+        "tokens",
+        "notices",
+        "false",
+        "undone",
+    )
+    for name in names:
         table.add_column(name, justify="right", no_wrap=True, min_width=5)
     for one in data["workloads"]:
         for number, (protocol, figures) in enumerate(one["protocols"].items()):
@@ -357,6 +369,7 @@ def _cells(figures: dict[str, Any], judged: bool) -> list[str]:
         f"{figures['over_bound']:.2f}x",
         f"{figures['tokens_ratio']:.2f}x",
         f"{figures['notifications']:.1f}",
+        "-" if figures["false_notices"] is None else f"{figures['false_notices']:.0%}",
         f"{figures['aborts']:.1f}",
     ]
 

@@ -17,6 +17,7 @@ from coagent.errors import AgentRestarted, CoAgentError
 from coagent.runtime.clock import Clock
 from coagent.runtime.notices import Notification
 from coagent.runtime.session import AgentSession
+from coagent.wording.notices import notices_text
 from coagent_lab.bench.contended.costs import Costs, Ledger
 from coagent_lab.bench.contended.judging import Judging, JudgingWalker
 
@@ -52,7 +53,7 @@ class SimulatedRun(ScriptedRun):
         judging: Judging,
         randomness: random.Random,
     ) -> None:
-        agent = ScriptedAgent(session.name, _priced(program, costs))
+        agent = ScriptedAgent(session.name, _priced(program, costs), goal=goal)
         super().__init__(agent, session, clock)
         self.ledger = Ledger()
         self.busy_s = 0.0
@@ -68,6 +69,11 @@ class SimulatedRun(ScriptedRun):
         self._goal_tokens = costs.tokens_of(goal)
         self._finished = False
         self._begin()
+
+    @property
+    def false_notices(self) -> int:
+        """How many notices there were after which nothing had to be changed."""
+        return self._walker.false_notices
 
     def _begin(self) -> None:
         """Start a conversation."""
@@ -169,7 +175,7 @@ class SimulatedRun(ScriptedRun):
         costs = self._costs
         self.ledger.judgings += 1
         self.log("judge", f"{len(again)} notices, a second time")
-        shown = sum(costs.tokens_of(notice.text) for notice in again)
+        shown = costs.tokens_of(notices_text(again, self.session.quoting))
         named = {one for notice in again for one in notice.dependents}
         shown += sum(
             costs.tokens_of(dict(made.arguments)) for made in self._walker.made if made.call_id in named
@@ -187,7 +193,7 @@ class SimulatedRun(ScriptedRun):
         arguments = {one: costs.tokens_of(dict(standing[one].arguments)) for one in named}
         output = costs.output(costs.repair_tokens, self._randomness)
         output += sum(arguments[one] for one in named if not self._proposed(notices, one))
-        shown = sum(costs.tokens_of(notice.text) for notice in notices)
+        shown = costs.tokens_of(notices_text(notices, self.session.quoting))
         for _ in range(1 if self._judging.coalesce else max(1, len(notices))):
             if self._finished and self._judging.short_prompt:
                 context = costs.judging_prompt_tokens + self._goal_tokens + shown + sum(arguments.values())
@@ -206,7 +212,7 @@ class SimulatedRun(ScriptedRun):
     def _proposed(self, notices: list[Notification], call_id: str) -> bool:
         if not self._judging.proposals:
             return False
-        return any(stale.call_id == call_id and stale.new for one in notices for stale in one.stale_literals)
+        return any(one.call_id == call_id for notice in notices for one in notice.proposals)
 
     def _absorb(self) -> None:
         """Put what has come since the last inference into the context."""
@@ -215,8 +221,8 @@ class SimulatedRun(ScriptedRun):
         for one in made[self._absorbed :]:
             self._context += self._costs.tokens_of(self._shown(one.call_id, one.error))
         self._absorbed = len(made)
-        for notice in self._walker.unread:
-            self._context += self._costs.tokens_of(notice.text)
+        if self._walker.unread:
+            self._context += self._costs.tokens_of(notices_text(self._walker.unread, self.session.quoting))
         self._walker.unread = []
 
     def _shown(self, call_id: str | None, error: CoAgentError | None) -> Any:

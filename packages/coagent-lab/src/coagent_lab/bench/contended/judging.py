@@ -53,6 +53,8 @@ class JudgingWalker(Walker):
         """Repairs for nothing that have not been charged yet."""
         self.surprised = False
         """Whether an amendment has returned something else than the call that it replaced."""
+        self.false_notices = 0
+        """Notices after which nothing had to be changed: neither what was called nor what comes next."""
         self._doubtful: list[tuple[Notification, dict[str, Any]]] = []
 
     def heed(self, notices: Iterable[Notification], changed: Iterable[str] = ()) -> None:
@@ -63,6 +65,8 @@ class JudgingWalker(Walker):
         misjudged = bool(notices) and self._errs(len(notices))
         was_stale = self._stale
         super().heed(notices, changed)
+        if notices and not (self._stale and self._other(following=True)):
+            self.false_notices += len(notices)
         if misjudged and not was_stale:
             if self._stale and self.matters():
                 self._stale = False  # it matters, and the agent does not see it
@@ -95,13 +99,17 @@ class JudgingWalker(Walker):
 
     def matters(self) -> bool:
         """Tell whether the program, run over what its calls return now, would ask for anything else."""
+        return self._other(following=False)
+
+    def _other(self, *, following: bool) -> bool:
+        """Tell the same; with `following`, also whether what it asks for next is another call."""
         running = self._program()
         try:
-            return self._differs(running)
+            return self._differs(running, following)
         finally:
             running.close()
 
-    def _differs(self, running: Generator[Any, Any, Any]) -> bool:
+    def _differs(self, running: Generator[Any, Any, Any], following: bool) -> bool:
         result: Any = None
         failure: CoAgentError | None = None
         for made in self.made:
@@ -119,10 +127,15 @@ class JudgingWalker(Walker):
             except CoAgentError as error:
                 failure = error
         try:
-            running.send(result) if failure is None else running.throw(failure)
+            coming = running.send(result) if failure is None else running.throw(failure)
         except (StopIteration, CoAgentError):
             return self._asked is not None  # it would have ended here, and has asked for more
-        return self._asked is None  # it would go on, and has ended
+        if self._asked is None:
+            return True  # it would go on, and has ended
+        next_one = self._asked
+        return following and (
+            coming.tool != next_one.tool or not same(dict(coming.arguments), dict(next_one.arguments))
+        )
 
     def _errs(self, notices: int) -> bool:
         rate = self._judging.misjudge

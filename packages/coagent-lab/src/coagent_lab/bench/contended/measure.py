@@ -175,6 +175,7 @@ def _figures(trials: Sequence[Trial], serial: Sequence[Trial]) -> dict[str, Any]
         "tokens_ratio": _ratio(mean("tokens", ended), mean("tokens", serial)),
         "tokens_ratio_cached": _ratio(mean("cached_tokens", ended), mean("cached_tokens", serial)),
         "notifications": mean("notifications", ended),
+        "false_notices": _false_share(ended),
         "judgings": mean("judgings", ended),
         "amended": mean("amended", ended),
         "aborts": mean("aborts", ended),
@@ -182,6 +183,12 @@ def _figures(trials: Sequence[Trial], serial: Sequence[Trial]) -> dict[str, Any]
         "failed": sum(bool(one.failure) for one in trials),
         "failures": sorted({one.failure for one in trials if one.failure}),
     }
+
+
+def _false_share(trials: Sequence[Trial]) -> float | None:
+    """Return the share of notices after which nothing had to be changed; None where there was no notice."""
+    told = sum(one.notifications for one in trials)
+    return round(sum(one.false_notices for one in trials) / told, 4) if told else None
 
 
 def _done(trials: Sequence[Trial], serial: Sequence[Trial]) -> float:
@@ -208,17 +215,21 @@ def _share(judged: Sequence[bool | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+_MAY_BE_UNKNOWN = ("accepted", "false_notices")
+
+
 def _mean(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the mean over workloads of every figure, each workload counting the same."""
     if not figures:
         return {}
-    names = [name for name in figures[0] if name not in ("failures", "accepted")]
+    names = [name for name in figures[0] if name not in ("failures", *_MAY_BE_UNKNOWN)]
     means: dict[str, Any] = {
         name: round(statistics.fmean(float(one[name]) for one in figures), 4) for name in names
     }
-    accepted = [one["accepted"] for one in figures if one["accepted"] is not None]
+    for name in _MAY_BE_UNKNOWN:
+        known = [one[name] for one in figures if one[name] is not None]
+        means[name] = round(statistics.fmean(known), 4) if known else None
     return means | {
-        "accepted": round(statistics.fmean(accepted), 4) if accepted else None,
         "trials": sum(one["trials"] for one in figures),
         "failed": sum(one["failed"] for one in figures),
     }

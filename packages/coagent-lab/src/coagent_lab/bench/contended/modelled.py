@@ -11,6 +11,7 @@ import anyio
 
 from coagent.agents.budget import Budget
 from coagent.agents.llm import LlmAgent
+from coagent.agents.llm_tools import Counters
 from coagent.agents.repair import TimelineEvent
 from coagent.agents.scripted import AgentReport
 from coagent.runtime.domain import Domain, open_domain
@@ -128,6 +129,16 @@ async def _together(domain: Domain, agents: list[LlmAgent]) -> list[AgentReport]
     return reports
 
 
+def _needless(counters: Counters) -> int:
+    """Return how many notices named no call that the agent amended or undid after it had come."""
+    return sum(
+        not any(
+            told > number and one in (*notice.premises, *notice.dependents) for told, one in counters.repaired
+        )
+        for number, notice in enumerate(counters.notices)
+    )
+
+
 def _count(trial: Trial, agents: list[LlmAgent], reports: list[AgentReport]) -> None:
     trial.agents = reports
     trial.makespan_s = max(report.finished_s for report in reports)
@@ -137,6 +148,7 @@ def _count(trial: Trial, agents: list[LlmAgent], reports: list[AgentReport]) -> 
         trial.cached_tokens += agent.usage.total_tokens - cached
         trial.inferences += agent.usage.requests
         trial.notifications += len(agent.counters.notices)
+        trial.false_notices += _needless(agent.counters)
         trial.amended += agent.counters.amendments
         trial.aborts += agent.counters.restarts + (agent.state == "aborted")
         if agent.state == "aborted":

@@ -211,7 +211,7 @@ def _scaling(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _table(rows: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> str:
     heads = ["workload", "protocol", "serial in order", "serial, any order", "seconds", "speed-up", "tokens"]
-    heads += ["cached", "notices", "restarts", "deadlocks"]
+    heads += ["cached", "notices", "false notices", "restarts", "deadlocks"]
     lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
     for name, protocols in rows:
         for number, (protocol, one) in enumerate(protocols.items()):
@@ -227,6 +227,7 @@ def _table(rows: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> str:
                 f"{one['tokens_ratio']:.2f}x",
                 f"{one['tokens_ratio_cached']:.2f}x",
                 f"{one['notifications']:.1f}",
+                "-" if one.get("false_notices") is None else f"{one['false_notices']:.0%}",
                 f"{one['aborts']:.1f}",
                 f"{one['deadlocks']:.1f}",
             ]

@@ -33,6 +33,7 @@ class Trial:
         spent: The tokens that had been used at each call, of all agents one after another.
         tokens: All tokens, without prompt caching.
         cached_tokens: The same with prompt caching.
+        false_notices: Notices after which nothing had to be changed.
         failure: Why it broke off; empty where it did not.
     """
 
@@ -50,6 +51,7 @@ class Trial:
     inferences: int = 0
     judgings: int = 0
     notifications: int = 0
+    false_notices: int = 0
     amended: int = 0
     aborts: int = 0
     deadlocks: int = 0
@@ -180,6 +182,7 @@ def _count(trial: Trial, runs: list[SimulatedRun]) -> None:
         trial.inferences += run.ledger.inferences
         trial.judgings += run.ledger.judgings
         trial.notifications += run.report.tally.notifications
+        trial.false_notices += run.false_notices
         trial.amended += run.report.tally.amended
         trial.aborts += run.report.tally.restarts + (run.report.state == "aborted")
         if run.report.state == "aborted" and run.dies_after is None:
