@@ -120,7 +120,9 @@ def test_tables_of_a_newer_version_are_refused(postgres_log: str, server: Callab
     opened_and_closed(postgres_log)
     server(f"update {schema_of(postgres_log)}.coagent_meta set value = '99' where name = 'version'")
     for act in (opened_and_closed, open_reader):
-        with pytest.raises(LogError, match=r"have version 99, this version of CoAgent knows .*Install a newer"):
+        with pytest.raises(
+            LogError, match=r"have version 99, this version of CoAgent knows .*Install a newer"
+        ):
             act(postgres_log)
     server(f"update {schema_of(postgres_log)}.coagent_meta set value = '1' where name = 'version'")
     server(f"update {schema_of(postgres_log)}.coagent_domains set format = 99")
