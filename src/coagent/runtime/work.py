@@ -353,8 +353,9 @@ class Work:
             left_s = max(until_s) - now_s
             if parts.effects.hopeless(own):
                 return
-            mine = of in self._committing or of in self._running.values()
-            if mine or any(key in parts.effects.under_way for key in own):
+            if of in self._running.values():
+                left_s = max(left_s, started_s + GRACE_S - now_s)
+            if of in self._committing or any(key in parts.effects.under_way for key in own):
                 left_s = max(left_s, started_s + parts.patience.limit_s - now_s)
             if not patient and left_s <= 0:
                 return

@@ -62,4 +62,4 @@ async def test_two_agents_work_on_a_sparse_file(workspace: Path) -> None:
     with image.open("rb") as file:
         assert file.read(5) == b"begin"
     assert _blocks(workspace) < _BYTES // 8
-    assert _memory_kib("VmHWM") < max(most, before + 32 * 1024)
+    assert _memory_kib("VmHWM") <= max(most, before + 32 * 1024)
