@@ -27,6 +27,7 @@ from coagent.runtime.unheard import seen_to
 from coagent.tools.base import Kind, Tool
 
 GRACE_S = 1.0
+"""For how long, in seconds, a call waits for work that was begun before it."""
 NEXT_S = 0.5
 """For how long, in seconds, a call waits for work that follows from it and is not its own."""
 
@@ -341,8 +342,9 @@ class Work:
         while self._pieces and self._failure is None:
             now_s = parts.clock.now_s()
             # What follows from it is mostly done at once; but under many agents something always begins next,
-            # such as their commits. Calls that run again take their time, and whoever sees them by half hears
-            # more of them.
+            # such as their commits: of 200 agents, each waited for all the others. Calls that run again take
+            # their time, and whoever sees them by half hears more of them: A's write has B's two commits made
+            # again, and A returns when both are there, not between them.
             ran_s = now_s if self._running else ran_s
             next_s = min(ran_s + NEXT_S, started_s + GRACE_S)
             next_s = max(self._pieces.values()) + GRACE_S if of is None else next_s
